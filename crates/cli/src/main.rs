@@ -1,0 +1,2 @@
+//! dayan
+fn main() {}
