@@ -233,13 +233,14 @@ fn parse_row(row: usize, line: &'static str) -> Option<Place> {
 /// A non-negative decimal times ten to the `places`; nothing if it is finer than that.
 fn decimal(text: &str, places: usize) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > places || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    if whole.is_empty() || fraction.len() > places || !fraction.bytes().all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     format!("{whole}{fraction:0<places$}").parse().ok().filter(|value| *value >= 0)
 }
 
-/// The first date in the source note. One source is dated only "c. Sep-Oct 2024": the first day
+/// The newest date in the source note. One source is dated only "c. Sep-Oct 2024": the first day
 /// of that is taken.
 fn publication_day(source: &str) -> Option<Time> {
     let is_date = |text: &&str| {
@@ -249,10 +250,9 @@ fn publication_day(source: &str) -> Option<Time> {
                 _ => byte.is_ascii_digit(),
             })
     };
-    let day = (0..source.len())
-        .filter_map(|at| source.get(at..at + 10))
-        .find(is_date)
-        .or_else(|| source.contains("Sep-Oct 2024").then_some("2024-09-01"))?;
+    let vague = source.contains("Sep-Oct 2024").then_some("2024-09-01");
+    let exact = (0..source.len()).filter_map(|at| source.get(at..at + 10)).filter(is_date);
+    let day = exact.chain(vague).max()?;
     format!("{day}T00:00:00Z").parse().ok()
 }
 

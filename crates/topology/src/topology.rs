@@ -20,7 +20,7 @@ type Key = (PlaceId, PlaceId, Layer, Source, LinkKind);
 
 /// Links, class bounds and what follows from them.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Topology {
     classes: DelayClasses,
     pub(crate) links: BTreeMap<Key, Link>,
@@ -35,10 +35,14 @@ struct Stored {
     links: Vec<Link>,
 }
 
-impl From<Stored> for Topology {
-    fn from(stored: Stored) -> Self {
-        let links = stored.links.into_iter().map(|link| (key(&link), link)).collect();
-        Self { classes: stored.classes, links }
+impl TryFrom<Stored> for Topology {
+    type Error = LinkError;
+    fn try_from(stored: Stored) -> Result<Self, LinkError> {
+        let mut topology = Self::with_classes(stored.classes);
+        for link in stored.links {
+            topology.upsert_measurement(link)?;
+        }
+        Ok(topology)
     }
 }
 impl From<Topology> for Stored {
