@@ -1,1 +1,24 @@
-//! engines
+//! What runs tasks: one trait, [`Engine`], and those who implement it. A process engine whose
+//! keeper owns the task processes, and a simulated one, plainly labelled. Slurm, podman and
+//! Kubernetes join behind the same trait and the same conformance suite.
+//!
+//! Invariants: an attempt is launched at most once, whoever asks and however often; a task whose
+//! lease has run out is ended although nobody is left to ask for it; an attempt is reported ended
+//! only when nothing of it runs any more. This room knows nothing of the exchange, of prices or
+//! of the network.
+
+mod clock;
+mod engine;
+mod launch;
+mod observation;
+mod waker;
+
+pub use clock::{BootClock, wall_now};
+pub use engine::{
+    Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
+};
+pub use launch::{
+    BootId, BootTime, Isolation, Launch, LeaseEnd, Limits, Network, Program, Signal, Workdir,
+};
+pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
+pub use waker::Waker;

@@ -1,0 +1,189 @@
+//! What was seen of an attempt: where it stands, how it ended, what it used, what it wrote.
+//!
+//! Invariant: an observation is the whole truth about its attempt at that moment, so a lost or
+//! repeated one changes nothing. Counters count since the attempt began and never shrink.
+
+use dayan_units::{AttemptId, Bytes, Span, Time};
+use serde::{Deserialize, Serialize};
+
+/// What an attempt used since it began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Processor time in the program itself, of all its processes.
+    pub cpu_user: Span,
+    /// Processor time in the kernel on its behalf.
+    pub cpu_system: Span,
+    /// Time since its process was made, on the boot clock.
+    pub wall: Span,
+    /// The most memory it had at once.
+    pub memory_peak: Bytes,
+    /// Bytes read from storage.
+    pub read: Bytes,
+    /// Bytes written to storage.
+    pub written: Bytes,
+    /// Its share of the processor packages' energy in microjoule, by its share of their busy
+    /// time: an estimate. `None` where no meter can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_microjoule: Option<u64>,
+}
+
+impl Counters {
+    /// Processor time of both kinds.
+    pub const fn cpu(&self) -> Span {
+        self.cpu_user.plus(self.cpu_system)
+    }
+}
+
+/// Why a program could not be started.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum StartFailure {
+    /// There is no such program.
+    #[error("there is no program `{0}`")]
+    NoSuchProgram(String),
+    /// It is there and may not or cannot be executed.
+    #[error("`{0}` cannot be executed")]
+    NotExecutable(String),
+    /// The working folder is missing or could not be made.
+    #[error("the working folder: {0}")]
+    Workdir(String),
+    /// The machine has no room for another process.
+    #[error("the machine has no room for another process: {0}")]
+    NoRoom(String),
+    /// The limits asked for could not be set.
+    #[error("the limits could not be set: {0}")]
+    Limits(String),
+    /// Anything else, in the system's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// How an attempt ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By a signal that nobody of ours sent.
+    Signalled(i32),
+    /// It asked for more memory than its limit.
+    OutOfMemory,
+    /// Its wall time was up.
+    TimeLimit,
+    /// Its lease ran out.
+    LeaseEnded,
+    /// It was told to stop.
+    Stopped,
+    /// Who kept it died, and it with it; whatever was left of it was killed. Also: the machine
+    /// was restarted.
+    KeeperDied,
+    /// It never ran.
+    StartFailed(StartFailure),
+}
+
+impl Outcome {
+    /// The status a shell would show: 127 and 126 for a program that is missing or not
+    /// executable, 128 + n for signal n (out of memory is SIGKILL), 124 for a time limit.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Exited(code) => *code,
+            Self::Signalled(signal) => 128 + signal,
+            Self::OutOfMemory | Self::KeeperDied => 128 + 9,
+            Self::TimeLimit => 124,
+            Self::LeaseEnded | Self::Stopped => 128 + 15,
+            Self::StartFailed(StartFailure::NoSuchProgram(_)) => 127,
+            Self::StartFailed(
+                StartFailure::NotExecutable(_)
+                | StartFailure::Workdir(_)
+                | StartFailure::NoRoom(_)
+                | StartFailure::Limits(_)
+                | StartFailure::Other(_),
+            ) => 126,
+        }
+    }
+}
+
+/// The end of an attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct End {
+    /// When nothing of it ran any more, by the wall clock.
+    pub at: Time,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// Where an attempt stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Recorded as launched; its process is being made.
+    Starting,
+    /// It runs.
+    Running {
+        /// When its process was made, by the wall clock.
+        started_at: Time,
+        /// Its first process, where the engine runs it on this machine.
+        pid: Option<u32>,
+    },
+    /// Nothing of it runs any more.
+    Ended(End),
+}
+
+/// An attempt as it was seen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Observation {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What it used so far.
+    pub usage: Counters,
+}
+
+impl Observation {
+    /// Its end, if it has ended.
+    pub const fn end(&self) -> Option<&End> {
+        match &self.phase {
+            Phase::Ended(end) => Some(end),
+            Phase::Starting | Phase::Running { .. } => None,
+        }
+    }
+}
+
+/// One of the two output streams.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// Its name as a file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// A piece of an output stream. Offsets count every byte the task ever wrote, kept or not.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogChunk {
+    /// Where `data` begins.
+    pub offset: u64,
+    /// The bytes, as they were written.
+    pub data: Vec<u8>,
+    /// Bytes between the offset asked for and `offset` that were not kept: the gap.
+    pub skipped: u64,
+}
+
+impl LogChunk {
+    /// Where to go on reading.
+    pub fn next(&self) -> u64 {
+        self.offset + self.data.len() as u64
+    }
+}
