@@ -1,1 +1,40 @@
-//! schedule
+//! The planner: one queue over the pools of all owners. It observes what changed, in its own small
+//! vocabulary ([`Change`]), and answers with a [`Plan`]: which task goes where, under which offer,
+//! and why the others wait.
+//!
+//! Invariant: a plan never promises more than a pool has shown, never splits a gang, never breaks a
+//! constraint of a job or a rule of a provider; the same changes and the same `now` give the same
+//! plan, and a planner that was fed event by event answers like one built afresh from the state.
+//! Nothing here reads a clock, draws a random number, moves money, or knows an engine or a store.
+
+mod tasks;
+
+mod ask;
+mod view;
+
+mod change;
+mod policy;
+
+mod answer;
+mod plan;
+mod reason;
+
+mod cards;
+
+
+mod planner;
+
+pub use answer::{
+    Candidate, Candidates, Explanation, JobStanding, RefusedPool, Relaxation, StartEstimate, Stats,
+};
+pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Models, Pin, Same};
+pub use cards::{CardPart, Cards};
+pub use change::{Avoid, Change, LeaseEnd, Network};
+pub use plan::{Atomicity, Placement, Plan, PlanDiff, Refusal, Seat};
+pub use planner::Planner;
+pub use policy::{Policy, Preference, Work};
+pub use reason::{Reason, ReasonCode, ReasonCount};
+pub use tasks::Tasks;
+pub use view::{
+    Carbon, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, PoolView, Residence, Trust,
+};

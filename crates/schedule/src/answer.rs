@@ -1,0 +1,138 @@
+//! What people ask the planner beside a plan: where could this job go, why does it wait, how busy is
+//! everything. Answers are values and change nothing.
+
+use dayan_units::{JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::reason::{Reason, ReasonCode, ReasonCount};
+
+/// When a job might start, from `now` on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct StartEstimate {
+    /// As likely before as after.
+    pub p50: Span,
+    /// In nine of ten cases before this.
+    pub p90: Span,
+}
+
+/// A pool that could take a job.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Whose.
+    pub provider: ProviderId,
+    /// Where.
+    pub site: SiteId,
+    /// The best of its offers for this job.
+    pub offer: OfferId,
+    /// What each task would get.
+    pub resources: Resources,
+    /// How many of the job's tasks fit now (a gang: all or none).
+    pub tasks: u64,
+    /// What an hour of one task costs this buyer.
+    pub unit_price: Micro,
+    /// What one task costs at its time limit.
+    pub price_per_task: Micro,
+    /// What all waiting tasks of the job cost at their time limit.
+    pub price: Micro,
+    /// When the first task could start.
+    pub start: StartEstimate,
+    /// The longest one-way delay to the places asked about, where that is known.
+    pub delay: Option<Span>,
+    /// How long the inputs of a task take to get there, where that is known.
+    pub transfer: Option<Span>,
+    /// Grams of CO₂ for a kilowatt-hour there, overhead included, where known.
+    pub carbon_grams_per_kwh: Option<u64>,
+}
+
+/// A pool that cannot take a job as the job stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedPool {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Every rule that refuses it, in the order of the checks.
+    pub reasons: Vec<Reason>,
+}
+
+/// Where a job could go.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Candidates {
+    /// The best first, by the job's preferences; those with room now before those without.
+    pub candidates: Vec<Candidate>,
+    /// The others, by id.
+    pub refused: Vec<RefusedPool>,
+}
+
+/// What would open more pools.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Relaxation {
+    /// The one rule in the way.
+    pub code: ReasonCode,
+    /// So many more pools would do without it.
+    pub pools: u32,
+    /// An example of its message.
+    pub example: String,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStanding {
+    /// The planner does not know it, or none of its tasks wait.
+    NotWaiting,
+    /// Its project cannot pay.
+    Blocked,
+    /// As many of its tasks run as it allows.
+    AtMaxParallel,
+    /// No pool can take it, even empty.
+    Infeasible,
+    /// It waits its turn.
+    Waiting,
+}
+
+/// Why a job waits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Which job.
+    pub job: JobId,
+    /// In short.
+    pub standing: JobStanding,
+    /// How many waiting jobs are before it.
+    pub position: Option<u64>,
+    /// How many of its tasks wait.
+    pub tasks_waiting: u64,
+    /// How many pools refuse it, by reason (each pool under its first).
+    pub counts: Vec<ReasonCount>,
+    /// One message for each reason.
+    pub reasons: Vec<Reason>,
+    /// What would fit if one rule were relaxed.
+    pub relaxations: Vec<Relaxation>,
+    /// When it might start, where some pool can take it.
+    pub start: Option<StartEstimate>,
+    /// When its reservation begins, where the last plan gave it one.
+    pub reserved_at: Option<Time>,
+}
+
+/// The planner's own figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// Pools shown.
+    pub pools: u64,
+    /// Nodes shown, groups counted once.
+    pub nodes: u64,
+    /// Jobs known.
+    pub jobs: u64,
+    /// Tasks that wait.
+    pub tasks_waiting: u64,
+    /// Distinct asks held.
+    pub asks: u64,
+    /// Groups of jobs that are judged alike.
+    pub classes: u64,
+    /// Leases held.
+    pub leases: u64,
+    /// Seats of the last plan neither confirmed nor refused.
+    pub tentative: u64,
+    /// Work done since the planner was made.
+    pub work_total: u64,
+}

@@ -1,0 +1,212 @@
+//! What a job wants. The part that tasks share, [`Ask`], is behind an `Arc` and interned by content:
+//! a million queued tasks of ten thousand shapes hold ten thousand asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_units::{
+    Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, ProjectId, ProviderId,
+    Resources, Span, Time,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Preference;
+use crate::tasks::Tasks;
+use crate::view::{Residence, Trust};
+
+/// Which accelerator models will do.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Models {
+    /// Any card.
+    Any,
+    /// One of these, by the device catalogue's names. Who asks resolves `any-nvidia` and aliases.
+    OneOf(Arc<BTreeSet<String>>),
+}
+
+impl Models {
+    /// Will a card of this model do?
+    pub fn accept(&self, model: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(models) => models.contains(model),
+        }
+    }
+}
+
+/// One of the ordered alternatives for accelerators.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct AcceleratorChoice {
+    /// As the user wrote it (`H100:8`), for messages.
+    pub label: String,
+    /// Which models.
+    pub models: Models,
+    /// How many cards for each task, in thousandths.
+    pub cards: MilliAccel,
+}
+
+/// A bound on the one-way delay between the pool and places.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct DelayAsk {
+    /// The class as the user wrote it (`T2`), for messages.
+    pub class: String,
+    /// The longest one-way delay that will do.
+    pub bound: Span,
+    /// From each of these places, by the network's names.
+    pub from: Vec<String>,
+    /// Judged at this percentile, 1 to 100.
+    pub percentile: u8,
+}
+
+/// Input data and where it lies: moving it takes time.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct DataAt {
+    /// The place, by the network's name.
+    pub place: String,
+    /// How much each task needs of it.
+    pub bytes: Bytes,
+}
+
+/// What each task of a job wants.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Ask {
+    /// The least that will do; this is what is granted. `accel` counts only where `accelerators` is
+    /// empty: that many cards of any model.
+    pub resources: Resources,
+    /// The most that is of use, where the user gave a range; an offer is not refused for it.
+    #[serde(default)]
+    pub most: Option<Resources>,
+    /// Alternatives, the best first; the first that a node can serve is taken there.
+    #[serde(default)]
+    pub accelerators: Vec<AcceleratorChoice>,
+    /// Floors per precision for each task. Without accelerators asked for, as many whole cards are
+    /// granted as reach the floor.
+    #[serde(default)]
+    pub capability: BTreeMap<String, FlopRate>,
+    /// The time limit of a task.
+    pub time: Span,
+    /// A bound on delay.
+    #[serde(default)]
+    pub delay: Option<DelayAsk>,
+    /// Regions that will do; empty is any.
+    #[serde(default)]
+    pub regions: BTreeSet<String>,
+    /// Where it may go.
+    pub residence: Residence,
+    /// Providers that will do; empty is any.
+    #[serde(default)]
+    pub providers_allowed: BTreeSet<ProviderId>,
+    /// Providers that will not.
+    #[serde(default)]
+    pub providers_denied: BTreeSet<ProviderId>,
+    /// The least trust that will do.
+    pub trust: Trust,
+    /// What the pool's engine must be able to do.
+    #[serde(default)]
+    pub pool_features: BTreeSet<String>,
+    /// What the node must have.
+    #[serde(default)]
+    pub node_features: BTreeSet<String>,
+    /// Inputs, for transfer times.
+    #[serde(default)]
+    pub data: Vec<DataAt>,
+}
+
+impl Ask {
+    /// Just these resources for that long, anywhere: the starting point that others refine.
+    pub fn plain(resources: Resources, time: Span) -> Self {
+        Self {
+            resources,
+            most: None,
+            accelerators: Vec::new(),
+            capability: BTreeMap::new(),
+            time,
+            delay: None,
+            regions: BTreeSet::new(),
+            residence: Residence::Any,
+            providers_allowed: BTreeSet::new(),
+            providers_denied: BTreeSet::new(),
+            trust: Trust::Listed,
+            pool_features: BTreeSet::new(),
+            node_features: BTreeSet::new(),
+            data: Vec::new(),
+        }
+    }
+}
+
+/// Within what the members of a gang must be together.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Same {
+    /// One data centre.
+    #[default]
+    Site,
+    /// One fast network at one site; pools that name none do not serve such a gang.
+    Fabric,
+    /// One pool.
+    Pool,
+}
+
+/// All members at once, each on a node of its own, or none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct GangAsk {
+    /// How many members: the tasks 0 to size − 1 of the job.
+    pub size: u32,
+    /// How close together.
+    pub same: Same,
+}
+
+/// A firm quote binds the job to where it was given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Pin {
+    /// The quoted pool.
+    pub pool: PoolId,
+    /// The quoted offer.
+    pub offer: OfferId,
+}
+
+/// A job as the planner sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JobAsk {
+    /// Which job.
+    pub job: JobId,
+    /// Who pays.
+    pub project: ProjectId,
+    /// Whose project it is; providers' rules are about it.
+    pub org: OrgId,
+    /// The buyer class that offers give factors for.
+    pub buyer_class: String,
+    /// When it was submitted: its age, which it keeps through retries.
+    pub submitted_at: Time,
+    /// Its class of priority: higher goes first.
+    pub priority: i32,
+    /// What each task wants.
+    pub ask: Arc<Ask>,
+    /// The tasks that wait for a place; those that hold leases are not among them.
+    pub tasks: Tasks,
+    /// How many tasks the job has in all: a price cap for the job is spread evenly over them.
+    pub tasks_total: u64,
+    /// At most this many of its tasks hold leases at once.
+    #[serde(default)]
+    pub max_parallel: Option<u32>,
+    /// All or nothing?
+    #[serde(default)]
+    pub gang: Option<GangAsk>,
+    /// When it should be done.
+    #[serde(default)]
+    pub deadline: Option<Time>,
+    /// What matters first in the choice of a pool; the policy's order follows.
+    #[serde(default)]
+    pub prefer: Vec<Preference>,
+    /// Bound to a quote?
+    #[serde(default)]
+    pub quote: Option<Pin>,
+    /// The most an hour of one task may cost.
+    #[serde(default)]
+    pub max_unit_price: Option<Micro>,
+    /// The most the whole job may cost at its time limit.
+    #[serde(default)]
+    pub max_price: Option<Micro>,
+}

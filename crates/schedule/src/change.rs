@@ -1,0 +1,150 @@
+//! What the planner is told. Whoever owns the state translates its events into these; the planner
+//! knows no others. Order between changes about different things does not matter.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dayan_topology::{Layer, Percentile, PlaceId};
+use dayan_units::{AttemptId, Bytes, JobId, PoolId, ProjectId, Resources, Span, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::ask::JobAsk;
+use crate::cards::Cards;
+use crate::policy::Policy;
+use crate::tasks::Tasks;
+use crate::view::{NodeName, NodeUp, OfferView, PoolView};
+
+/// What the planner needs to know of the network. A picture does not change: a new one is shown.
+pub trait Network: fmt::Debug + Send + Sync {
+    /// The one-way delay between two places at a percentile (1 to 100), judged at `now`; none where
+    /// nothing is known.
+    fn one_way(&self, from: &str, to: &str, percentile: u8, now: Time) -> Option<Span>;
+    /// How long so many bytes take from one place to another; none where nothing is known.
+    fn transfer_time(&self, from: &str, to: &str, bytes: Bytes, now: Time) -> Option<Span>;
+}
+
+/// When a lease is expected to give its capacity back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct LeaseEnd {
+    /// As likely before as after. For start estimates.
+    pub expected: Time,
+    /// Not later than this: the start plus the time limit. Reservations count on it.
+    pub latest: Time,
+}
+
+/// Not this pool for this job before that time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Avoid {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Until when.
+    pub until: Time,
+}
+
+/// Something the planner must know.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The static picture of a pool, in full. Replaces the former; leases on its nodes stay booked.
+    PoolShown(Box<PoolView>),
+    /// The pool takes no more work and is forgotten; leases in it are still told to have ended.
+    PoolGone(PoolId),
+    /// A node takes work, or no longer does.
+    NodeState {
+        /// In which pool.
+        pool: PoolId,
+        /// Which node.
+        node: NodeName,
+        /// Does it take work?
+        up: NodeUp,
+    },
+    /// All offers that are open for a pool, in full.
+    OffersShown {
+        /// Which pool.
+        pool: PoolId,
+        /// Its offers; none closes it.
+        offers: Vec<OfferView>,
+    },
+    /// A job is in the queue. Told again, it replaces what was known of it but its leases.
+    JobQueued(Box<JobAsk>),
+    /// Tasks of a known job wait (again), such as after a lost attempt or a resume.
+    TasksQueued {
+        /// Which job.
+        job: JobId,
+        /// Which tasks.
+        tasks: Tasks,
+        /// Where the job should not go for a while.
+        avoid: Vec<Avoid>,
+    },
+    /// Tasks no longer wait: cancelled or paused. Leases are told apart.
+    TasksTaken {
+        /// Which job.
+        job: JobId,
+        /// Which tasks.
+        tasks: Tasks,
+    },
+    /// The job is over; leases of it are still told to have ended.
+    JobGone(JobId),
+    /// A task holds a lease: a placement was committed. Its task no longer waits.
+    LeasePlaced {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Where.
+        pool: PoolId,
+        /// On which node (or in which group) it is booked.
+        node: NodeName,
+        /// How much.
+        resources: Resources,
+        /// On which cards, as its seat said.
+        cards: Cards,
+        /// When it ends.
+        end: LeaseEnd,
+    },
+    /// A lease has new expected and latest ends.
+    LeaseProlonged {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When it ends now.
+        end: LeaseEnd,
+    },
+    /// A lease is over: its capacity is free. Its task does not wait unless told so.
+    LeaseEnded {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// A placement of the last plan was refused: its tasks wait again, and not in that pool before
+    /// the given time (which may be past: then at once).
+    PlacementRefused {
+        /// Which job.
+        job: JobId,
+        /// Which tasks.
+        tasks: Tasks,
+        /// Where it should not go for a while.
+        avoid: Vec<Avoid>,
+    },
+    /// Nothing of the project starts: it cannot pay.
+    ProjectBlocked {
+        /// Which project.
+        project: ProjectId,
+        /// Why, as the user will read it.
+        reason: String,
+    },
+    /// The project can pay again.
+    ProjectUnblocked(ProjectId),
+    /// A new picture of the network.
+    Network(Arc<dyn Network>),
+    /// A new policy.
+    PolicySet(Policy),
+}
+
+impl Network for dayan_topology::Topology {
+    /// What a promise may rest on: a measured round trip counts whole.
+    fn one_way(&self, from: &str, to: &str, percentile: u8, now: Time) -> Option<Span> {
+        let (from, to) = (PlaceId::find(from).ok()?, PlaceId::find(to).ok()?);
+        let percentile = Percentile::try_from(percentile).ok()?;
+        Some(self.one_way_bound(from, to, Layer::DEFAULT_ORDER, percentile, now).span)
+    }
+    fn transfer_time(&self, from: &str, to: &str, bytes: Bytes, now: Time) -> Option<Span> {
+        let (from, to) = (PlaceId::find(from).ok()?, PlaceId::find(to).ok()?);
+        Some(self.transfer(from, to, bytes, now).span)
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a pool does not take a job: one stable dotted code each, with a sentence that carries the
+//! values. Codes are what scripts match; sentences may improve.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// The stable code of a refusal, in the order the checks are made.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum ReasonCode { $($(#[$doc])* $name,)* }
+
+        impl ReasonCode {
+            /// All codes, in the order the checks are made.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            /// The dotted text.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The project cannot pay.
+    ProjectBlocked = "project.blocked";
+    /// As many tasks of the job run at once as the job allows.
+    JobMaxParallel = "job.max_parallel";
+    /// The job is bound to a quote of another pool.
+    PoolNotQuoted = "pool.not_quoted";
+    /// The job excludes the provider, or the provider the organisation.
+    PoolDenied = "pool.denied";
+    /// An attempt failed or was refused there a short while ago.
+    PoolAvoided = "pool.avoided";
+    /// Not trusted enough.
+    PoolTrust = "pool.trust";
+    /// Not in a region that will do.
+    PoolRegion = "pool.region";
+    /// Not domestic.
+    PoolResidence = "pool.residence";
+    /// The engine lacks a feature, or the nodes do, or there is no fabric.
+    PoolFeature = "pool.feature";
+    /// The delay is over the bound, or unknown.
+    PoolDelay = "pool.delay";
+    /// No accelerator that will do.
+    PoolAccelerator = "pool.accelerator";
+    /// Too slow in some precision, or not known.
+    PoolCapability = "pool.capability";
+    /// No node is large enough, even empty; or there are too few for the gang.
+    PoolNoNodeFits = "pool.no_node_fits";
+    /// No offer covers it.
+    PoolOffer = "pool.offer";
+    /// Over the job's price cap.
+    PoolPrice = "pool.price";
+    /// Every node that could take it is down.
+    PoolDown = "pool.down";
+    /// It would fit, but others are there.
+    PoolBusy = "pool.busy";
+    /// It would fit now, but delay a job that waits before it.
+    PoolReserved = "pool.reserved";
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+impl FromStr for ReasonCode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|code| code.as_str() == text);
+        found.copied().ok_or_else(|| format!("`{text}` is no reason code"))
+    }
+}
+impl Serialize for ReasonCode {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+impl<'de> Deserialize<'de> for ReasonCode {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A refusal as the user reads it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Reason {
+    /// What scripts match.
+    pub code: ReasonCode,
+    /// A sentence with the values.
+    pub message: String,
+}
+
+/// How many pools refuse for one reason.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct ReasonCount {
+    /// The reason.
+    pub code: ReasonCode,
+    /// So many pools.
+    pub pools: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_dotted_distinct_and_read_back() {
+        for (at, code) in ReasonCode::ALL.iter().enumerate() {
+            assert!(code.as_str().contains('.'));
+            assert_eq!(code.as_str().parse(), Ok(*code));
+            assert!(ReasonCode::ALL[..at].iter().all(|other| other.as_str() != code.as_str()));
+        }
+        assert!("pool.weather".parse::<ReasonCode>().is_err());
+    }
+}

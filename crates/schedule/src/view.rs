@@ -1,0 +1,195 @@
+//! What a pool shows the planner: its nodes, where it stands, who may use it, and at what price.
+//! Views are values: the planner keeps the last one shown and never asks anybody back.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use dayan_units::{FlopRate, OfferId, OrgId, PoolId, ProviderId, Rate, Resources, SiteId, Span};
+use serde::{Deserialize, Serialize};
+
+/// The name of a node (or node group) within its pool. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeName(Arc<str>);
+
+impl NodeName {
+    /// From its text.
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl From<&str> for NodeName {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+impl Borrow<str> for NodeName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+impl fmt::Debug for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// How far what a pool says about itself is to be believed. Ordered: more is better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// The provider says so.
+    Listed,
+    /// The operator has checked the papers.
+    Verified,
+    /// A machine has measured it.
+    Measured,
+}
+
+/// Who decides on which node of the pool a task runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placing {
+    /// We do: the node named in a seat is where the task runs (processes, podman).
+    ByNode,
+    /// The pool's own engine does (Slurm, Kubernetes): the node named in a seat is where the
+    /// planner *books* the task, so that what is promised can always be packed.
+    ByPool,
+}
+
+/// Where data and work may go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Residence {
+    /// No restriction (of an ask); hardware or owner from elsewhere (of a pool).
+    Any,
+    /// Domestic only (of an ask); domestic (of a pool).
+    Domestic,
+}
+
+/// Whom a provider serves.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct OrgRule {
+    /// Only these, when not empty.
+    #[serde(default)]
+    pub allow: BTreeSet<OrgId>,
+    /// Never these, even if allowed.
+    #[serde(default)]
+    pub deny: BTreeSet<OrgId>,
+}
+
+/// How dirty the pool's electricity is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Carbon {
+    /// Grams of CO₂ for a kilowatt-hour from the grid there.
+    pub grams_per_kwh: u32,
+    /// Power usage effectiveness in thousandths (1.2 is 1,200).
+    pub pue_permille: u32,
+}
+
+/// A node, or a group of like nodes, of a pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Unique in the pool.
+    pub name: NodeName,
+    /// What one node has.
+    pub total: Resources,
+    /// How many like nodes stand behind the name. More than one is a group: it is booked in sum,
+    /// and a task must fit in one node of it.
+    pub count: u32,
+    /// The model of its accelerator cards, by the device catalogue's name.
+    #[serde(default)]
+    pub accelerator: Option<String>,
+    /// What it delivers per precision (`fp16`, `fp64`): one card's where it has cards, the whole
+    /// node's where it has none. Measured values where there are any.
+    #[serde(default)]
+    pub capability: BTreeMap<String, FlopRate>,
+    /// Properties a task can ask for (`numa`, `nvlink`, `avx512`).
+    #[serde(default)]
+    pub features: BTreeSet<String>,
+    /// Does it take work?
+    pub up: NodeUp,
+}
+
+/// Does a node take work?
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeUp {
+    /// It does.
+    Up,
+    /// It does not: lost, draining or in maintenance. Leases on it stay booked until they end.
+    Down,
+}
+
+/// The static picture of a pool. Shown again it replaces the former picture; leases stay.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Whose.
+    pub provider: ProviderId,
+    /// In which data centre.
+    pub site: SiteId,
+    /// The place (city) by the name the network knows.
+    pub place: String,
+    /// The region (province) that residency is judged by.
+    pub region: String,
+    /// Domestic hardware and owner?
+    pub residence: Residence,
+    /// How far it is to be believed.
+    pub trust: Trust,
+    /// What its engine can do (`process`, `containers`, `fence`).
+    pub features: BTreeSet<String>,
+    /// Who picks the node.
+    pub placing: Placing,
+    /// The fast network its nodes share; pools that name the same one at one site share it.
+    #[serde(default)]
+    pub fabric: Option<String>,
+    /// Its nodes.
+    pub nodes: Vec<NodeView>,
+    /// Whom it serves.
+    #[serde(default)]
+    pub rules: OrgRule,
+    /// How dirty its electricity is, where known.
+    #[serde(default)]
+    pub carbon: Option<Carbon>,
+}
+
+/// A pool's capacity at a price.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OfferView {
+    /// Which offer.
+    pub offer: OfferId,
+    /// For nodes with this accelerator model; none means any node of the pool.
+    #[serde(default)]
+    pub accelerator: Option<String>,
+    /// List price.
+    pub rate: Rate,
+    /// The shortest time that is billed.
+    pub minimum: Span,
+    /// The least a task must take.
+    #[serde(default)]
+    pub least: Resources,
+    /// The most a task may take; none is no limit.
+    #[serde(default)]
+    pub most: Option<Resources>,
+    /// The longest time limit that is sold; none is no limit.
+    #[serde(default)]
+    pub time_max: Option<Span>,
+    /// Thousandths of the list price per buyer class; a class that is not named pays list price.
+    #[serde(default)]
+    pub classes: BTreeMap<String, u32>,
+    /// Attempts that ended as they should, in thousandths, as measured.
+    pub reliability_permille: u32,
+}
