@@ -1,0 +1,339 @@
+//! Reading: cheap to clone, used from any thread that may block. Sees committed batches only,
+//! and never makes the writer wait.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use dayan_units::{AttemptId, InvoiceId, JobId, OrgId, TransferId};
+
+use crate::column::Column;
+use crate::fault::{Cause, Fault};
+use crate::journal::{Chain, Head, JournalRow, VerifyReport};
+use crate::page::{Page, Paging};
+use crate::pool::Pool;
+use crate::query::{
+    self, Direction, FindingFilter, JobFilter, LineFilter, LineSum, Order, Select, SumBy,
+    TransferFilter,
+};
+use crate::rows::{
+    AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, TransferRow,
+    UsageRow,
+};
+use crate::session::Session;
+use crate::store::{BackupReport, Source};
+use crate::table::Record;
+
+/// Journal rows in one answer at most.
+pub const JOURNAL_PAGE_ROWS_MAX: usize = 10_000;
+/// Payload in one answer of the journal: the row that passes this is the last one. Two such
+/// answers in flight stay small beside the state they are replayed into.
+pub const JOURNAL_PAGE_BYTES_MAX: usize = 32 << 20;
+
+const BY_ID: Order = Order { columns: &["id"], direction: Direction::Up };
+const NEWEST_ID: Order = Order { columns: &["id"], direction: Direction::Down };
+const BY_TASK: Order = Order { columns: &["task", "attempt"], direction: Direction::Up };
+const BY_SEQ: Order = Order { columns: &["seq", "source", "id"], direction: Direction::Up };
+const NEWEST_AT: Order = Order { columns: &["at", "id"], direction: Direction::Down };
+
+/// A handle for reading.
+#[derive(Clone)]
+pub struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    source: Source,
+}
+
+impl Reader {
+    pub(crate) fn new(source: Source) -> Self {
+        let open = source.clone();
+        let pool = Pool::new(Box::new(move || open.session()));
+        Self { inner: Arc::new(Inner { pool, source }) }
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.inner.source
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        what: &'static str,
+        work: impl FnMut(&mut Session) -> Result<T, Cause>,
+    ) -> Result<T, Fault> {
+        self.inner.pool.with(work).map_err(|source| Fault::Read { what, source })
+    }
+
+    fn one<R: Record>(&self, what: &'static str, select: &Select<'_>) -> Result<Option<R>, Fault> {
+        let order = Order { columns: R::TABLE.key, direction: Direction::Up };
+        let sql = select.text(&order);
+        let rows = self.read(what, |session| session.all(&sql, select.params(), R::read))?;
+        Ok(rows.into_iter().next())
+    }
+
+    fn by_key<R: Record>(
+        &self,
+        what: &'static str,
+        column: &str,
+        key: &impl Column,
+    ) -> Result<Option<R>, Fault> {
+        let mut select = Select::from(R::TABLE);
+        select.equal(column, key);
+        self.one(what, &select)
+    }
+
+    /// Where the journal stands and who leads.
+    pub fn head(&self) -> Result<Head, Fault> {
+        self.read("the head of the journal", query::head)
+    }
+
+    /// Journal rows from `seq` on: at most `limit`, [`JOURNAL_PAGE_ROWS_MAX`], or as many as
+    /// [`JOURNAL_PAGE_BYTES_MAX`] holds. An empty answer is the end.
+    pub fn journal_from(&self, seq: u64, limit: usize) -> Result<Vec<JournalRow>, Fault> {
+        let rows = limit.min(JOURNAL_PAGE_ROWS_MAX);
+        self.read("the journal", |session| {
+            query::journal_from(session, seq, rows, JOURNAL_PAGE_BYTES_MAX)
+        })
+    }
+
+    /// Every journal row from `seq` on in order, a page in memory at a time. The chain is checked
+    /// on the way: what is replayed is what was written.
+    pub fn replay<E: From<Fault>>(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(JournalRow) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let mut next = from.max(1);
+        let mut chain = self.chain_before(next)?;
+        loop {
+            let rows = self.journal_from(next, JOURNAL_PAGE_ROWS_MAX)?;
+            let Some(last) = rows.last() else { return Ok(next - 1) };
+            next = last.seq + 1;
+            for row in rows {
+                chain.take(&row).map_err(|broken| self.damaged(broken))?;
+                visit(row)?;
+            }
+        }
+    }
+
+    /// Checks the journal from `from` (1: all of it) to its head.
+    pub fn verify(&self, from: u64) -> Result<VerifyReport, Fault> {
+        // Rows committed after this are not looked at, or a live journal would never end.
+        let head = self.head()?;
+        let from = from.max(1);
+        let mut chain = self.chain_before(from)?;
+        let mut report = VerifyReport { from, rows: 0, payload_bytes: 0, head };
+        let mut next = from;
+        while next <= report.head.seq {
+            let rows = self.journal_from(next, JOURNAL_PAGE_ROWS_MAX)?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows.iter().filter(|row| row.seq <= report.head.seq) {
+                chain.take(row).map_err(|broken| self.damaged(broken))?;
+                report.rows += 1;
+                report.payload_bytes += row.payload.len() as u64;
+            }
+            next += rows.len() as u64;
+        }
+        if from <= report.head.seq + 1 {
+            chain.ends_at(&report.head).map_err(|broken| self.damaged(broken))?;
+        }
+        // Anything after the head came without a commit, unless the head has moved since.
+        let beyond = self.journal_from(report.head.seq + 1, 1)?;
+        if let Some(row) = beyond.first()
+            && self.head()?.seq < row.seq
+        {
+            let why = crate::fault::Damage::AfterHead;
+            return Err(self.damaged(crate::fault::Broken { seq: row.seq, why }));
+        }
+        Ok(report)
+    }
+
+    fn chain_before(&self, seq: u64) -> Result<Chain, Fault> {
+        if seq <= 1 {
+            return Ok(Chain::genesis());
+        }
+        let before = self.journal_from(seq - 1, 1)?;
+        match before.first() {
+            Some(row) if row.seq == seq - 1 => {
+                let mut chain = Chain::at(row.seq);
+                chain.take(row).map_err(|broken| self.damaged(broken))?;
+                Ok(chain)
+            }
+            Some(_) | None => Ok(Chain::at(seq)),
+        }
+    }
+
+    fn damaged(&self, broken: crate::fault::Broken) -> Fault {
+        Fault::Damaged { place: self.inner.source.place(), broken }
+    }
+
+    /// Jobs, newest first.
+    pub fn jobs(&self, filter: &JobFilter) -> Result<Page<JobRow>, Fault> {
+        self.read("jobs", |session| {
+            let mut select = Select::from(JobRow::TABLE);
+            select.equal_if("project", filter.project.as_ref());
+            select.equal_if("org", filter.org.as_ref());
+            select.one_of("state", &filter.states);
+            select.equal_if("name", filter.name.as_ref());
+            query::page(session, select, &NEWEST_ID, &filter.page, |row: &JobRow| {
+                [row.id.to_string()]
+            })
+        })
+    }
+
+    /// One job.
+    pub fn job(&self, id: JobId) -> Result<Option<JobRow>, Fault> {
+        self.by_key("a job", "id", &id)
+    }
+
+    /// The attempts of a job by task and attempt.
+    pub fn attempts(&self, job: JobId, paging: &Paging) -> Result<Page<AttemptRow>, Fault> {
+        self.read("attempts", |session| {
+            let mut select = Select::from(AttemptRow::TABLE);
+            select.equal("job", &job);
+            query::page(session, select, &BY_TASK, paging, |row: &AttemptRow| {
+                [row.task.to_string(), row.attempt.to_string()]
+            })
+        })
+    }
+
+    /// One attempt.
+    pub fn attempt(&self, id: AttemptId) -> Result<Option<AttemptRow>, Fault> {
+        self.one("an attempt", &query::select_attempt(&id))
+    }
+
+    /// Transfers by id.
+    pub fn transfers(&self, filter: &TransferFilter) -> Result<Page<TransferRow>, Fault> {
+        self.read("transfers", |session| {
+            let mut select = Select::from(TransferRow::TABLE);
+            select.either_if("debit", "credit", filter.account.as_ref());
+            query::page(session, select, &BY_ID, &filter.page, |row: &TransferRow| {
+                [row.id.to_string()]
+            })
+        })
+    }
+
+    /// One transfer.
+    pub fn transfer(&self, id: TransferId) -> Result<Option<TransferRow>, Fault> {
+        self.by_key("a transfer", "id", &id)
+    }
+
+    /// Every transfer by id, from one committed state, one row in memory at a time: for
+    /// re-deriving the books.
+    pub fn each_transfer(
+        &self,
+        visit: impl FnMut(TransferRow) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        self.stream("transfers", visit)
+    }
+
+    /// Every account by id, from one committed state.
+    pub fn each_account(
+        &self,
+        visit: impl FnMut(AccountRow) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        self.stream("accounts", visit)
+    }
+
+    /// Every rated line by id, from one committed state.
+    pub fn each_line(&self, visit: impl FnMut(LineRow) -> ControlFlow<()>) -> Result<(), Fault> {
+        self.stream("rated lines", visit)
+    }
+
+    fn stream<R: Record>(
+        &self,
+        what: &'static str,
+        mut visit: impl FnMut(R) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let sql = Select::from(R::TABLE).text(&BY_ID);
+        self.inner
+            .pool
+            .once(|session| session.each(&sql, &[], &mut |cells| Ok(visit(R::read(cells)?))))
+            .map_err(|source| Fault::Read { what, source })
+    }
+
+    /// All accounts by id.
+    pub fn accounts(&self, paging: &Paging) -> Result<Page<AccountRow>, Fault> {
+        self.read("accounts", |session| {
+            let select = Select::from(AccountRow::TABLE);
+            query::page(session, select, &BY_ID, paging, |row: &AccountRow| [row.id.clone()])
+        })
+    }
+
+    /// Rated lines by id.
+    pub fn lines(&self, filter: &LineFilter) -> Result<Page<LineRow>, Fault> {
+        self.read("rated lines", |session| {
+            let select = query::select_lines(filter);
+            query::page(session, select, &BY_ID, &filter.page, |row: &LineRow| [row.id.clone()])
+        })
+    }
+
+    /// Rated lines summed per project, organisation or provider and period. The filter's page
+    /// does not apply.
+    pub fn line_sums(&self, by: SumBy, filter: &LineFilter) -> Result<Vec<LineSum>, Fault> {
+        self.read("sums of rated lines", |session| query::line_sums(session, by, filter))
+    }
+
+    /// The usage records of an attempt by sequence number.
+    pub fn usage(&self, attempt: AttemptId, paging: &Paging) -> Result<Page<UsageRow>, Fault> {
+        self.read("usage records", |session| {
+            let mut select = Select::from(UsageRow::TABLE);
+            select.equal("attempt", &attempt);
+            query::page(session, select, &BY_SEQ, paging, |row: &UsageRow| {
+                [row.seq.to_string(), row.source.clone(), row.id.clone()]
+            })
+        })
+    }
+
+    /// One usage record, for telling a repeat from a contradiction.
+    pub fn usage_record(&self, source: &str, id: &str) -> Result<Option<UsageRow>, Fault> {
+        let (source, id) = (source.to_owned(), id.to_owned());
+        let mut select = Select::from(UsageRow::TABLE);
+        select.equal("source", &source);
+        select.equal("id", &id);
+        self.one("a usage record", &select)
+    }
+
+    /// One invoice.
+    pub fn invoice(&self, id: InvoiceId) -> Result<Option<InvoiceRow>, Fault> {
+        self.by_key("an invoice", "id", &id)
+    }
+
+    /// Invoices, of one organisation or of all, newest first.
+    pub fn invoices(&self, org: Option<OrgId>, paging: &Paging) -> Result<Page<InvoiceRow>, Fault> {
+        self.read("invoices", |session| {
+            let mut select = Select::from(InvoiceRow::TABLE);
+            select.equal_if("org", org.as_ref());
+            query::page(session, select, &NEWEST_ID, paging, |row: &InvoiceRow| {
+                [row.id.to_string()]
+            })
+        })
+    }
+
+    /// An archived idempotency key.
+    pub fn request(&self, key: &str) -> Result<Option<RequestRow>, Fault> {
+        self.by_key("a request", "key", &key.to_owned())
+    }
+
+    /// Findings, newest first.
+    pub fn findings(&self, filter: &FindingFilter) -> Result<Page<FindingRow>, Fault> {
+        self.read("findings", |session| {
+            let mut select = Select::from(FindingRow::TABLE);
+            select.equal_if("agent", filter.agent.as_ref());
+            select.equal_if("code", filter.code.as_ref());
+            query::page(session, select, &NEWEST_AT, &filter.page, |row: &FindingRow| {
+                [row.at.micros().to_string(), row.id.clone()]
+            })
+        })
+    }
+
+    /// Writes a consistent copy of everything committed so far into the folder `to`, which must
+    /// be empty or absent. The writer goes on meanwhile.
+    pub fn backup_to(&self, to: &Path) -> Result<BackupReport, Fault> {
+        self.inner.source.back_up(to)
+    }
+}
