@@ -58,11 +58,12 @@ impl ZoneOffset {
         self.offset().to_datetime(stamp).date()
     }
 
-    /// The first moment of a date.
+    /// The first moment of a date; past the calendar's ends, that of time.
     fn midnight(self, date: Date) -> Time {
         let civil = date.to_datetime(jiff::civil::Time::midnight());
         match self.offset().to_timestamp(civil) {
             Ok(stamp) => Time::from_micros(stamp.as_microsecond()),
+            Err(_) if date.year() < 0 => Time::from_micros(i64::MIN),
             Err(_) => Time::NEVER,
         }
     }
