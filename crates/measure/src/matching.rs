@@ -1,0 +1,175 @@
+//! Does a card satisfy what a job asks for?
+//!
+//! An ask is a family (`A100`), a model (`A100-SXM4-80GB`), or a group: `any`, `any-domestic`,
+//! `any-nvidia` and so on for each maker. A card the catalogue does not know satisfies its own
+//! name and the groups its name shows it belongs to.
+
+use crate::accelerator::{Vendor, find_model, models, normalise, plain};
+
+/// An ask that names no model, family or group of the catalogue. A pool may have such a card all
+/// the same; the job then waits for it, which is worth a warning.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no accelerator is called `{text}`{}", hint(.suggestions))]
+pub struct UnknownAsk {
+    /// What was asked for.
+    pub text: String,
+    /// Names spelt nearly so, the nearest first.
+    pub suggestions: Vec<String>,
+}
+
+impl UnknownAsk {
+    /// Stable code of this warning.
+    pub const CODE: &'static str = "measure.unknown_accelerator";
+}
+
+fn hint(suggestions: &[String]) -> String {
+    match suggestions {
+        [] => String::new(),
+        names => format!("; did you mean {}?", names.join(" or ")),
+    }
+}
+
+/// Which cards a group holds.
+enum Group {
+    Any,
+    Domestic,
+    Of(Vendor),
+}
+
+fn group(ask: &str) -> Option<Group> {
+    let ask = plain(ask);
+    match ask.strip_prefix("any")? {
+        "" => Some(Group::Any),
+        "domestic" => Some(Group::Domestic),
+        name => Vendor::ALL.into_iter().find(|v| plain(v.name()) == name).map(Group::Of),
+    }
+}
+
+/// The maker, from the catalogue or, for an unknown model, from the maker's name before it.
+fn vendor(model: &str) -> Option<Vendor> {
+    find_model(model).map(|known| known.vendor).or_else(|| {
+        let text = plain(model);
+        Vendor::ALL.into_iter().find(|vendor| text.starts_with(&plain(vendor.name())))
+    })
+}
+
+/// Does a card of that model satisfy the ask?
+pub fn matches(ask: &str, model: &str) -> bool {
+    match group(ask) {
+        Some(Group::Any) => !plain(model).is_empty(),
+        Some(Group::Domestic) => vendor(model).is_some_and(Vendor::is_domestic),
+        Some(Group::Of(maker)) => vendor(model) == Some(maker),
+        None => {
+            let wanted = normalise(ask);
+            if wanted.is_empty() {
+                return false;
+            }
+            let known = find_model(model);
+            // The ask may be another alias of the same model, or of the one that carries the name
+            // of its family (`910B` asks for any of them).
+            let same = match (find_model(ask), known) {
+                (Some(asked), Some(known)) => {
+                    asked.name == known.name || asked.name == known.family
+                }
+                (None | Some(_), None) | (None, Some(_)) => wanted == normalise(model),
+            };
+            same || known.is_some_and(|known| normalise(known.family) == wanted)
+        }
+    }
+}
+
+/// Does the ask name anything the catalogue knows?
+pub fn check_ask(ask: &str) -> Result<(), UnknownAsk> {
+    if group(ask).is_some() || models().iter().any(|model| matches(ask, model.name)) {
+        return Ok(());
+    }
+    let wanted = normalise(ask);
+    let groups = ["any".to_owned(), "any-domestic".to_owned()]
+        .into_iter()
+        .chain(Vendor::ALL.iter().map(|vendor| format!("any-{vendor}")));
+    let names =
+        models().iter().flat_map(|m| [m.family.to_owned(), m.name.to_owned()]).chain(groups);
+    let edits_max = (wanted.len() / 4).max(1);
+    let mut near: Vec<(usize, String)> = names
+        .map(|name| (strsim::osa_distance(&wanted, &normalise(&name)), name))
+        .filter(|(edits, _)| *edits <= edits_max)
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    let suggestions = near.into_iter().map(|(_, name)| name).take(3).collect();
+    Err(UnknownAsk { text: ask.chars().take(40).collect(), suggestions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn asks_and_cards() {
+        let check = |ask: &str, model: &str, expect| {
+            assert_eq!(matches(ask, model), expect, "{ask} / {model}");
+        };
+        check("A100", "NVIDIA A100-SXM4-80GB", true);
+        check("A100", "A100-SXM4-40GB", true);
+        check("A100-80GB", "NVIDIA A100-SXM4-80GB", true);
+        check("A100-80GB", "NVIDIA A100-SXM4-40GB", false);
+        check("nvidia a100", "a100_sxm4_80gb", true);
+        check("A10", "NVIDIA A100-SXM4-80GB", false);
+        check("H100", "NVIDIA H100 80GB HBM3", true);
+        check("Ascend910B", "910B4", true);
+        check("Ascend910B4", "910B", false);
+        check("910b", "Ascend 910B3", true);
+        check("any", "Whatever 9000", true);
+        check("any", "", false);
+        check("any-nvidia", "Tesla T4", true);
+        check("any-nvidia", "NVIDIA Something New", true);
+        check("any-nvidia", "910B4", false);
+        check("any-ascend", "910B4", true);
+        check("ANY_ASCEND", "310P3", true);
+        check("any-domestic", "MLU590", true);
+        check("any-domestic", "Ascend 999", true);
+        check("any-domestic", "AMD Instinct MI210", false);
+        check("any-moore-threads", "MTT S4000", true);
+        check("any-thing", "Tesla T4", false);
+        // Unknown to the catalogue, and still the same card.
+        check("GTX 480", "NVIDIA GeForce GTX 480", true);
+        check("GTX 480", "GTX 470", false);
+        check("", "Tesla T4", false);
+        // A slice of a card is not the card.
+        check("A100", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", false);
+    }
+
+    #[test]
+    fn misspelt_asks_get_suggestions() {
+        for good in ["H100", "L20", "Ascend310P", "any", "any-kunlun", "a100-40gb"] {
+            assert_eq!(check_ask(good), Ok(()), "{good}");
+        }
+        let check = |ask: &str, expect: &str| {
+            let error = check_ask(ask).expect_err(ask);
+            assert!(error.suggestions.iter().any(|s| s == expect), "{ask}: {error}");
+        };
+        check("H10", "H100");
+        check("any-nvida", "any-nvidia");
+        check("Ascend910D", "Ascend910B");
+        assert!(check_ask("zzzzzz").expect_err("none").suggestions.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_model_satisfies_itself_its_family_and_its_groups(at in 0..models().len()) {
+            let model = &models()[at];
+            let own = format!("any-{}", model.vendor);
+            for ask in [model.name, model.family, "any", own.as_str()] {
+                prop_assert!(matches(ask, model.name), "{ask} {}", model.name);
+            }
+            prop_assert_eq!(matches("any-domestic", model.name), model.vendor.is_domestic());
+        }
+
+        #[test]
+        fn any_text_is_answered(ask in "\\PC{0,100}", model in "\\PC{0,100}") {
+            let _ = matches(&ask, &model);
+            let _ = check_ask(&ask);
+        }
+    }
+}
