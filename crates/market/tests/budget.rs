@@ -43,12 +43,14 @@ fn any_limit() -> impl Strategy<Value = Option<Micro>> {
     proptest::option::of((0i64..200).prop_map(Micro))
 }
 
+/// Job, start of the day, start of the month, amount.
+type Capture = (JobId, Time, Time, i64);
+
 #[derive(Default)]
 struct Model {
     /// Job, amount left.
     holds: Vec<(JobId, i64)>,
-    /// Job, start of the day, start of the month, amount.
-    captures: Vec<(JobId, Time, Time, i64)>,
+    captures: Vec<Capture>,
     forgotten: BTreeMap<JobId, usize>,
 }
 
@@ -58,7 +60,7 @@ impl Model {
         let since = self.forgotten.get(&job).copied().unwrap_or(0);
         let held: i64 = self.holds.iter().map(|hold| hold.1).sum();
         let of_job: i64 = self.holds.iter().filter(|hold| hold.0 == job).map(|hold| hold.1).sum();
-        let spent = |keep: &dyn Fn(usize, &(JobId, Time, Time, i64)) -> bool| -> i64 {
+        let spent = |keep: &dyn Fn(usize, &Capture) -> bool| -> i64 {
             let all = self.captures.iter().enumerate();
             all.filter(|(place, capture)| keep(*place, capture)).map(|(_, c)| c.3).sum()
         };

@@ -187,7 +187,7 @@ proptest! {
         terms in any_terms(), resources in any_resources(), limit in any_span(), tasks in 1u32..500,
         runs in proptest::collection::vec(any_span(), 1..6),
     ) {
-        let quote = quote(vec![item(terms, resources, limit, tasks)]);
+        let quote = quote(&[item(terms, resources, limit, tasks)]);
         let line = quote.line(PoolId::from_bits(1)).expect("quoted");
         prop_assert_eq!(quote.total, Micro(line.price_each.0 * i64::from(tasks)));
         prop_assert_eq!(line.price_each, terms.price(&resources, limit).expect("small"));
@@ -207,7 +207,7 @@ proptest! {
         terms in any_terms(), resources in any_resources(), limit in any_span(), tasks in 1u32..9,
         which in 0usize..14, by in 1i64..1 << 20,
     ) {
-        let whole = quote(vec![item(terms, resources, limit, tasks)]);
+        let whole = quote(&[item(terms, resources, limit, tasks)]);
         let mut other = whole.clone();
         let step = by.unsigned_abs();
         let line = &mut other.lines[0];
@@ -239,7 +239,7 @@ fn item(terms: Terms, resources: Resources, time_limit: Span, tasks: u32) -> Quo
     QuoteItem { pool, offer, terms, resources, time_limit, tasks }
 }
 
-fn quote(items: Vec<QuoteItem>) -> Quote {
+fn quote(items: &[QuoteItem]) -> Quote {
     let head = QuoteTerms {
         id: QuoteId::from_bits(7),
         project: ProjectId::from_bits(8),
@@ -248,12 +248,12 @@ fn quote(items: Vec<QuoteItem>) -> Quote {
         issued_at: Time::from_micros(100),
         expires_at: Time::from_micros(200),
     };
-    Quote::issue(head, &items).expect("small")
+    Quote::issue(head, items).expect("small")
 }
 
 #[test]
 fn a_quote_is_for_one_job_of_one_project_for_a_while() {
-    let quote = quote(vec![]);
+    let quote = quote(&[]);
     let check = |state, digest: u8, project, now, expect: Result<(), QuoteRefusal>| {
         let digest = SpecDigest([digest; 32]);
         let answer =
@@ -276,8 +276,7 @@ fn the_signed_bytes_do_not_change_between_releases() {
         minimum: Span::from_micros(4),
         cap: None,
     };
-    let bytes =
-        quote(vec![item(terms, Resources::ZERO, Span::from_micros(5), 6)]).canonical_bytes();
+    let bytes = quote(&[item(terms, Resources::ZERO, Span::from_micros(5), 6)]).canonical_bytes();
     assert_eq!(&bytes[..14], b"dayan quote 1\n");
     let line = &bytes[14 + 16 + 16 + 32 + 8..];
     let expect: [&[u8]; 6] = [
