@@ -1,1 +1,31 @@
-//! spec
+//! The job file: what a consumer asks for, in one flat text.
+//!
+//! [`parse`] reads YAML or JSON into a [`JobSpec`], or says with line, column and advice what is
+//! wrong. Invariant: no text makes it panic, run long or use much memory (see [`limits`]), and a
+//! `JobSpec` that it returned has passed every rule that needs nothing but the file. Must not know
+//! state, prices, time or where a job runs; whether a project exists and a price can be had is
+//! decided at submission.
+
+mod check;
+mod code;
+mod cron;
+mod decode;
+mod env;
+mod error;
+mod feature;
+mod keys;
+pub mod limits;
+mod model;
+mod parse;
+
+mod report;
+
+mod tree;
+
+pub use env::{TaskContext, task_env};
+pub use error::{Code, SpecError, SpecErrors};
+pub use feature::{
+    Feature, NotOffered, PROCESS_POOL, not_offered, offered_by_process_pool, requirements,
+};
+pub use model::*;
+pub use parse::{parse, parse_json, parse_yaml};

@@ -1,0 +1,64 @@
+//! What a task finds in its environment.
+
+use dayan_units::{Bytes, JobId, MilliCpu, Time};
+
+use crate::model::JobSpec;
+
+/// What is known of a task when it is started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskContext {
+    /// The job.
+    pub job: JobId,
+    /// The task, from 0.
+    pub task: u32,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// This node's place among the nodes of the gang, from 0; 0 without a gang.
+    pub node_rank: u32,
+    /// Names or addresses of the nodes, in the order of their ranks.
+    pub nodelist: Vec<String>,
+    /// Name or address of the first node.
+    pub head: String,
+    /// Processes that `mpirun` would start.
+    pub tasks: u32,
+    /// Cores the task was given.
+    pub cpus: MilliCpu,
+    /// Memory the task was given.
+    pub memory: Bytes,
+    /// When the job should have ended.
+    pub deadline: Option<Time>,
+    /// A file with a node to a line.
+    pub hostfile: Option<String>,
+}
+
+/// The variables of a task: the job's own, then the exchange's, which the job cannot replace.
+///
+/// `DAYAN_CPUS` is in whole cores, rounded down and at least 1, because programs take it as a
+/// number of threads; `DAYAN_MEMORY` is in bytes; `DAYAN_DEADLINE` is RFC 3339.
+pub fn task_env(job: &JobSpec, context: &TaskContext) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> =
+        job.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut set = |name: &str, value: String| env.push((format!("DAYAN_{name}"), value));
+    set("JOB", context.job.to_string());
+    set("TASK", context.task.to_string());
+    set("ATTEMPT", context.attempt.to_string());
+    if let Some((first, last, step)) = job.task_slice(context.task) {
+        set("ARRAY_FIRST", first.to_string());
+        set("ARRAY_LAST", last.to_string());
+        set("ARRAY_STEP", step.to_string());
+    }
+    set("NODES", job.gang_nodes().to_string());
+    set("NODE_RANK", context.node_rank.to_string());
+    set("NODELIST", context.nodelist.join(","));
+    set("HEAD", context.head.clone());
+    set("TASKS", context.tasks.to_string());
+    set("CPUS", (context.cpus.0 / 1_000).max(1).to_string());
+    set("MEMORY", context.memory.0.to_string());
+    if let Some(hostfile) = &context.hostfile {
+        set("HOSTFILE", hostfile.clone());
+    }
+    if let Some(deadline) = context.deadline {
+        set("DEADLINE", deadline.to_string());
+    }
+    env
+}

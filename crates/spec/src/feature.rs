@@ -1,0 +1,160 @@
+//! What a job needs of a pool beyond resources. Submission refuses a job that needs what no pool
+//! offers; nothing in a job file is ever silently ignored.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{JobKind, JobSpec, Location, MarketMode, OnBreach, OutputWhen, Resume, Same};
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $message:literal;)*) => {
+        /// Something a pool, or the exchange for it, can or cannot do.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        pub enum Feature { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+
+        impl Feature {
+            /// Every feature.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            /// Its stable name.
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $name),* } }
+            /// What is not offered, when it is not.
+            pub const fn message(self) -> &'static str { match self { $(Self::$variant => $message),* } }
+        }
+    };
+}
+
+features! {
+    /// Runs container images.
+    Containers = "containers", "no pool offers container images; leave `image` out to run the host's own programs";
+    /// Keeps replicas of a service.
+    Services = "services", "no pool offers services; only `type: batch` can be run";
+    /// Copies data of the project's data store and of local folders.
+    Staging = "staging", "no pool offers copying data in and out";
+    /// Copies data of an object store.
+    ObjectStore = "object_store", "no pool offers object stores (`s3://`); put the data with `dayan data put`";
+    /// Fetches data from the web.
+    Http = "http", "no pool offers fetching data from the web; put the data with `dayan data put`";
+    /// Publishes files while the task runs.
+    StreamedOutputs = "streamed_outputs", "no pool offers outputs before the task has ended; write `when: task_end`";
+    /// Asks a task to save and starts the next attempt from there.
+    Checkpoint = "checkpoint", "no pool offers checkpoints; a retry begins at the start";
+    /// Runs jobs again and again.
+    Schedule = "schedule", "schedules are not offered; submit the job each time";
+    /// Lets jobs wait for others.
+    Dependencies = "dependencies", "waiting for other jobs is not offered";
+    /// Tells people.
+    Notify = "notify", "notifications are not offered; watch the job with `dayan show`";
+    /// Knows which nodes share a fast interconnect.
+    Fabric = "fabric", "no pool says which of its nodes share a fabric; `same: [site]` can be had";
+    /// Moves running tasks to another place.
+    Move = "move", "moving a running task is not offered; write `on_breach: warn`";
+    /// Sells capacity that can be taken away.
+    Spot = "spot", "no pool offers spot capacity; write `mode: on_demand`";
+    /// Sells capacity under contracts.
+    Reserved = "reserved", "no pool offers reserved capacity; write `mode: on_demand`";
+    /// Hands options to Slurm.
+    SlurmOptions = "slurm_options", "no Slurm pool is here that could take `backend.slurm`";
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a pool of plain processes offers.
+pub const PROCESS_POOL: &[Feature] = &[Feature::Staging];
+
+/// A part of a job that is not offered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NotOffered {
+    /// `not_offered.` and the feature's name; stable.
+    pub code: String,
+    /// The key that asks for it.
+    pub key: &'static str,
+    /// What is not offered and what to do instead, in English.
+    pub message: &'static str,
+}
+
+/// What the job needs.
+pub fn requirements(job: &JobSpec) -> BTreeSet<Feature> {
+    asks(job).into_iter().map(|(feature, _)| feature).collect()
+}
+
+/// What the job needs and pools with these features lack, one entry for each.
+pub fn not_offered(job: &JobSpec, offered: &BTreeSet<Feature>) -> Vec<NotOffered> {
+    let mut seen = BTreeSet::new();
+    asks(job)
+        .into_iter()
+        .filter(|(feature, _)| !offered.contains(feature) && seen.insert(*feature))
+        .map(|(feature, key)| NotOffered {
+            code: format!("not_offered.{feature}"),
+            key,
+            message: feature.message(),
+        })
+        .collect()
+}
+
+/// What the job needs and a pool of plain processes lacks.
+pub fn offered_by_process_pool(job: &JobSpec) -> Vec<NotOffered> {
+    not_offered(job, &PROCESS_POOL.iter().copied().collect())
+}
+
+fn of_location(location: &Location) -> Feature {
+    match location {
+        Location::Data(_) | Location::File(_) => Feature::Staging,
+        Location::S3 { .. } => Feature::ObjectStore,
+        Location::Http(_) => Feature::Http,
+    }
+}
+
+fn of_mode(mode: MarketMode) -> Option<Feature> {
+    match mode {
+        MarketMode::OnDemand => None,
+        MarketMode::Spot => Some(Feature::Spot),
+        MarketMode::Reserved => Some(Feature::Reserved),
+    }
+}
+
+/// Each feature with the key that asks for it, in the order of the job file.
+fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
+    let mut asks = Vec::new();
+    let mut ask = |needed: bool, feature, key| {
+        if needed {
+            asks.push((feature, key));
+        }
+    };
+    ask(job.kind == JobKind::Service, Feature::Services, "type");
+    let fabric = job.gang.as_ref().is_some_and(|gang| gang.same.contains(&Same::Fabric));
+    ask(fabric, Feature::Fabric, "gang.same");
+    ask(job.image.is_some(), Feature::Containers, "image");
+    for input in &job.inputs {
+        ask(true, of_location(&input.from), "inputs");
+    }
+    for output in &job.outputs {
+        ask(true, of_location(&output.to), "outputs");
+        ask(output.when == OutputWhen::FileClosed, Feature::StreamedOutputs, "outputs");
+    }
+    ask(job.retry.resume == Resume::Checkpoint, Feature::Checkpoint, "retry.resume");
+    ask(job.checkpoint.is_some(), Feature::Checkpoint, "checkpoint");
+    let moves = |on_breach| on_breach == OnBreach::Move;
+    let network = job.network.as_ref();
+    ask(
+        network.is_some_and(|n| moves(n.delay.on_breach)),
+        Feature::Move,
+        "network.delay.on_breach",
+    );
+    if let Some(feature) = of_mode(job.market.mode) {
+        ask(true, feature, "market.mode");
+    }
+    if let Some(feature) = job.market.fallback.and_then(of_mode) {
+        ask(true, feature, "market.fallback");
+    }
+    ask(job.schedule.is_some(), Feature::Schedule, "schedule");
+    ask(!job.depends_on.is_empty(), Feature::Dependencies, "depends_on");
+    ask(!job.notify.is_empty(), Feature::Notify, "notify");
+    ask(!job.backend.slurm.is_empty(), Feature::SlurmOptions, "backend.slurm");
+    asks
+}

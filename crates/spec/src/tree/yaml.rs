@@ -1,0 +1,178 @@
+//! YAML into the tree. Only what a job file needs: one document of maps, lists and texts. Anchors,
+//! aliases and tags are refused as soon as they are seen, so that nothing can expand.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::{At, Entry, Key, KeyStyle, Node, Value};
+use crate::code::Code;
+use crate::limits::{DEPTH_MAX, NODES_MAX};
+use crate::report::Report;
+
+/// A list or map that has begun.
+enum Open {
+    List { start: usize, items: Vec<Node> },
+    Map { start: usize, entries: Vec<Entry>, key: Option<Key> },
+}
+
+struct Builder<'a> {
+    report: &'a Report<'a>,
+    /// Byte of each character: the YAML reader counts characters.
+    bytes: Vec<usize>,
+    open: Vec<Open>,
+    root: Option<Node>,
+    nodes: usize,
+}
+
+/// Reading has stopped; the reason has been reported.
+struct Stop;
+
+/// The tree, or none when the report says why not.
+pub(crate) fn read_yaml(report: &Report<'_>) -> Option<Node> {
+    let text = report.source();
+    let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let mut builder = Builder { report, bytes, open: Vec::new(), root: None, nodes: 0 };
+    let mut documents = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let at = builder.byte(error.marker().index());
+                let at = At { start: at, end: at };
+                report.add(Code::YamlSyntax, at, "", &[("detail", error.info().to_owned())]);
+                return None;
+            }
+        };
+        if matches!(event, Event::DocumentStart(_)) {
+            documents += 1;
+            if documents > 1 {
+                report.add(Code::ManyDocuments, builder.at(span), "", &[]);
+                return None;
+            }
+        }
+        builder.event(event, span).ok()?;
+    }
+    match builder.root {
+        Some(Node { value: Value::Nothing, .. }) | None => {
+            report.add(Code::Empty, At { start: 0, end: 0 }, "", &[]);
+            None
+        }
+        root => root,
+    }
+}
+
+impl Builder<'_> {
+    fn byte(&self, character: usize) -> usize {
+        self.bytes[character.min(self.bytes.len() - 1)]
+    }
+    fn at(&self, span: Span) -> At {
+        let start = self.byte(span.start.index());
+        At { start, end: self.byte(span.end.index()).max(start) }
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        match event {
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(()),
+            Event::Alias(_) => self.refuse(Code::Anchor, span),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.plain(span, anchor, tag.is_some())?;
+                self.scalar(text.into_owned(), style, span)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.plain(span, anchor, tag.is_some())?;
+                let start = self.byte(span.start.index());
+                self.begin(Open::List { start, items: Vec::new() }, span)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.plain(span, anchor, tag.is_some())?;
+                let start = self.byte(span.start.index());
+                self.begin(Open::Map { start, entries: Vec::new(), key: None }, span)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(span),
+        }
+    }
+
+    fn refuse(&self, code: Code, span: Span) -> Result<(), Stop> {
+        self.report.add(code, self.at(span), "", &[]);
+        Err(Stop)
+    }
+
+    /// No anchor and no tag, and not too many values yet.
+    fn plain(&mut self, span: Span, anchor: usize, tagged: bool) -> Result<(), Stop> {
+        if anchor != 0 {
+            return self.refuse(Code::Anchor, span);
+        }
+        if tagged {
+            return self.refuse(Code::Tag, span);
+        }
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            let max = NODES_MAX.to_string();
+            self.report.add(Code::TooManyValues, self.at(span), "", &[("max", max)]);
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: String, style: ScalarStyle, span: Span) -> Result<(), Stop> {
+        let at = self.at(span);
+        let bare = style == ScalarStyle::Plain;
+        if let Some(Open::Map { key: key @ None, .. }) = self.open.last_mut() {
+            let style = if bare { KeyStyle::Bare } else { KeyStyle::Quoted };
+            *key = Some(Key { at, text, style });
+            return Ok(());
+        }
+        let value = match (bare, text.as_str()) {
+            (true, "" | "~" | "null") => Value::Nothing,
+            (true, _) => Value::Bare(text),
+            (false, _) => Value::Quoted(text),
+        };
+        self.put(Node { at, value });
+        Ok(())
+    }
+
+    fn begin(&mut self, open: Open, span: Span) -> Result<(), Stop> {
+        if let Some(Open::Map { key: None, .. }) = self.open.last() {
+            return self.refuse(Code::KeyNotText, span);
+        }
+        if self.open.len() == DEPTH_MAX {
+            let max = DEPTH_MAX.to_string();
+            self.report.add(Code::TooDeep, self.at(span), "", &[("max", max)]);
+            return Err(Stop);
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn end(&mut self, span: Span) -> Result<(), Stop> {
+        let end = self.byte(span.end.index());
+        let node = match self.open.pop() {
+            Some(Open::List { start, items }) => {
+                Node { at: At { start, end: end.max(start) }, value: Value::List(items) }
+            }
+            Some(Open::Map { start, entries, .. }) => {
+                Node { at: At { start, end: end.max(start) }, value: Value::Map(entries) }
+            }
+            // The reader closes only what it has opened.
+            None => return Err(Stop),
+        };
+        self.put(node);
+        Ok(())
+    }
+
+    /// Into the innermost list or map that is open.
+    fn put(&mut self, node: Node) {
+        match self.open.last_mut() {
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => {
+                if let Some(key) = key.take() {
+                    entries.push(Entry { key, value: node });
+                }
+            }
+            None => self.root = Some(node),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The four job files of the product description are read as they are printed.
+
+use dayan_spec::{
+    DelayClass, Finish, JobKind, JobSpec, Launch, MarketMode, Preference, Resume, Same, parse_json,
+    parse_yaml,
+};
+use dayan_units::{Bytes, MilliAccel, MilliCpu, Span};
+
+fn read(name: &str) -> JobSpec {
+    let path = format!("{}/tests/files/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).expect("the file is in the repository");
+    parse_yaml(&text).unwrap_or_else(|errors| panic!("{}", errors.render(&path)))
+}
+
+#[test]
+fn film_is_an_array_of_frames() {
+    let job = read("film");
+    assert_eq!((job.name.as_str(), job.kind), ("shot-120", JobKind::Batch));
+    assert_eq!(job.project.organisation(), "studio-a");
+    assert_eq!(job.task_count(), 60);
+    assert_eq!(job.task_slice(0), Some((1001, 1004, 1)));
+    assert_eq!(job.task_slice(59), Some((1237, 1240, 1)));
+    assert_eq!(job.task_slice(60), None);
+    assert_eq!(job.resources.cpus.min, MilliCpu(16_000));
+    assert_eq!(job.resources.memory.min, Bytes(64_000_000_000));
+    assert_eq!(job.resources.time, Span::from_secs(7_200));
+    assert_eq!(job.resources.accelerators[0].to_string(), "any-nvidia:1");
+    assert_eq!(job.market.max_price.expect("given").to_string(), "900.00 CNY");
+    assert_eq!(job.retry.when.len(), 4);
+    assert_eq!(job.on_lost_link.keep, Span::from_secs(1_800));
+}
+
+#[test]
+fn llm_is_a_gang_with_alternatives() {
+    let job = read("llm");
+    let gang = job.gang.as_ref().expect("a gang");
+    assert_eq!((gang.nodes, gang.same.as_slice()), (8, &[Same::Site, Same::Fabric][..]));
+    assert_eq!(job.task_count(), 8);
+    let cards: Vec<_> = job.resources.accelerators.iter().map(|a| a.count).collect();
+    assert_eq!(cards, [MilliAccel(8_000); 2]);
+    assert_eq!(job.resources.cpus.max, None);
+    assert_eq!(job.retry.resume, Resume::Checkpoint);
+    assert_eq!(job.on_lost_link.keep, Span::from_secs(7_200));
+    assert_eq!(job.market.fallback, Some(MarketMode::OnDemand));
+}
+
+#[test]
+fn tyre_is_a_service_with_a_delay_class() {
+    let job = read("tyre");
+    let service = job.service.as_ref().expect("a service");
+    assert_eq!((service.port, service.replicas.min, service.replicas.max), (8000, 2, 12));
+    let delay = &job.network.as_ref().expect("given").delay;
+    assert_eq!((delay.class, delay.from.len(), delay.percentile), (DelayClass::T2, 2, 99));
+    assert_eq!(job.market.max_unit_price.expect("given").to_string(), "9.50 CNY/hour");
+    assert_eq!(job.on_lost_link.keep, Span::from_secs(30));
+    assert!(job.placement.domestic);
+}
+
+#[test]
+fn forecast_has_a_schedule_and_a_hard_deadline() {
+    let job = read("forecast");
+    assert_eq!(job.schedule.as_ref().expect("given").cron, "20 0,6,12,18 * * *");
+    assert_eq!(
+        job.deadline.as_ref().expect("given").finish,
+        Finish::Within(Span::from_secs(6_000))
+    );
+    assert_eq!((job.task_count(), job.launch), (48, Launch::Head));
+    assert_eq!(job.prefer, [Preference::Deadline, Preference::Price, Preference::Carbon]);
+}
+
+/// The canonical form is what the journal keeps: it must read back to the same job.
+#[test]
+fn the_canonical_form_reads_back() {
+    for name in ["film", "llm", "tyre", "forecast"] {
+        let job = read(name);
+        let canonical = serde_json::to_string(&job).expect("it can be written");
+        let back: JobSpec = serde_json::from_str(&canonical).expect("it can be read");
+        assert_eq!(back, job, "{canonical}");
+    }
+}
+
+#[test]
+fn the_least_job_is_small_in_both_forms() {
+    let yaml = "version: 1\nname: 120\ntype: batch\nproject: a/b\nrun: 'true'\n";
+    let json = r#"{"version": 1, "name": "120", "type": "batch", "project": "a/b", "run": "true"}"#;
+    let job = parse_yaml(yaml).expect("valid");
+    assert_eq!(parse_json(json).expect("valid"), job);
+    insta::assert_snapshot!(serde_json::to_string(&job).expect("it can be written"));
+}
