@@ -23,3 +23,4 @@ pub mod place;
 pub mod rng;
 
 pub mod nbody;
+pub mod render;
