@@ -11,7 +11,7 @@ use dayan_units::{Micro, TransferId};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, AccountId, NewAccount};
-use crate::judge::{Rules, judge};
+use crate::judge::Rules;
 use crate::ledger::Ledger;
 use crate::status::Status;
 use crate::transfer::Transfer;
@@ -156,10 +156,10 @@ impl Ledger {
             ledger.accounts.insert(account.id, empty);
         }
         for transfer in transfers {
-            match judge(&ledger, transfer, Rules::Past) {
-                Ok(change) => ledger.write(transfer.id, &change),
-                Err(status) => return Err(Unfit { transfer: transfer.id, status }),
-            }
+            let id = transfer.id;
+            ledger
+                .accept(transfer, Rules::Past)
+                .map_err(|status| Unfit { transfer: id, status })?;
         }
         Ok(ledger)
     }

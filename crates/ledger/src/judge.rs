@@ -49,11 +49,23 @@ pub(crate) enum Rules {
     Past,
 }
 
+/// What the transfer changes, or the first of all that is wrong with it.
 pub(crate) fn judge(books: &impl Books, t: &Transfer, rules: Rules) -> Result<Change, Status> {
     let print = Print::of(t);
     if let Some(known) = books.print(t.id) {
         return Err(if known == print { Status::Exists } else { Status::ExistsDifferent });
     }
+    judge_new(books, t, print, rules)
+}
+
+/// The same for a transfer whose id is known to be new. Who writes it finds out anyway, and in a
+/// large ledger looking for an id is most of the work.
+pub(crate) fn judge_new(
+    books: &impl Books,
+    t: &Transfer,
+    print: Print,
+    rules: Rules,
+) -> Result<Change, Status> {
     match t.kind {
         TransferKind::Post { debit, credit, amount } => {
             parties(books, debit, credit, amount, rules, || Ok(()))?;

@@ -10,7 +10,7 @@ use dayan_units::{Micro, Time, TransferId};
 use rustc_hash::FxHashMap;
 
 use crate::account::{Account, AccountId, NewAccount};
-use crate::judge::{Books, Change, HoldChange, Overlay, Rules, judge, settle};
+use crate::judge::{Books, Change, HoldChange, Overlay, Rules, judge, judge_new, settle};
 use crate::status::{AccountStatus, Status};
 use crate::transfer::{Hold, Print, Transfer};
 
@@ -62,9 +62,8 @@ impl Ledger {
 
     /// Applies a transfer that [`Ledger::check`] accepts.
     pub fn apply(&mut self, transfer: &Transfer) {
-        match judge(self, transfer, Rules::All) {
-            Ok(change) => self.write(transfer.id, &change),
-            Err(status) => panic!("bug: {} applied unchecked: {status}", transfer.id),
+        if let Err(status) = self.accept(transfer, Rules::All) {
+            panic!("bug: {} applied unchecked: {status}", transfer.id);
         }
     }
 
@@ -202,8 +201,19 @@ impl Ledger {
         self.accounts.get_mut(&id).expect("the check before found the account")
     }
 
+    /// Judges a transfer and writes it. Where its id is not new the books are left unfit for use.
+    pub(crate) fn accept(&mut self, transfer: &Transfer, rules: Rules) -> Result<(), Status> {
+        let print = Print::of(transfer);
+        let change = judge_new(self, transfer, print, rules)?;
+        if let Some(known) = self.prints.insert(transfer.id, print) {
+            return Err(if known == print { Status::Exists } else { Status::ExistsDifferent });
+        }
+        self.write(transfer.id, &change);
+        Ok(())
+    }
+
     /// Writes what was judged.
-    pub(crate) fn write(&mut self, id: TransferId, change: &Change) {
+    fn write(&mut self, id: TransferId, change: &Change) {
         let [Some(debit), Some(credit)] =
             self.accounts.get_disjoint_mut([&change.debit, &change.credit])
         else {
@@ -229,7 +239,6 @@ impl Ledger {
                 }
             }
         }
-        self.prints.insert(id, change.print);
         self.accepted += 1;
     }
 }

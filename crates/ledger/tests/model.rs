@@ -246,6 +246,9 @@ enum Step {
     /// The same, with the hold that was made at that place (modulo) in place of its own.
     OnHold(usize, Transfer),
     Linked(Vec<Transfer>),
+    /// A chain; each member that needs a hold takes the one made at that place (modulo), by the
+    /// chain itself or before it.
+    LinkedOnHolds(Vec<(usize, Transfer)>),
     /// The transfer accepted at that place (modulo), again, later.
     Again(usize),
     Open {
@@ -293,6 +296,26 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
     })
 }
 
+/// One that has a good chance of being accepted, so that chains come to their end.
+fn plain_transfer() -> impl Strategy<Value = Transfer> {
+    (any_transfer(), 1i64..4, 0u128..4, 1u128..4).prop_map(|(mut t, small, from, step)| {
+        let small = Amount::new(Micro(small)).expect("positive");
+        let parties = (AccountId::from_bits(from), AccountId::from_bits((from + step) % 4));
+        match &mut t.kind {
+            TransferKind::Post { debit, credit, amount }
+            | TransferKind::Hold { debit, credit, amount, .. } => {
+                (*debit, *credit) = parties;
+                *amount = small;
+            }
+            TransferKind::Capture { amount, .. } | TransferKind::Extend { amount, .. } => {
+                *amount = small;
+            }
+            TransferKind::Release { .. } => {}
+        }
+        t
+    })
+}
+
 fn any_floor() -> impl Strategy<Value = Option<i64>> {
     prop_oneof![2 => Just(None), 1 => Just(Some(0)), 3 => (-200i64..20).prop_map(Some)]
 }
@@ -302,6 +325,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         30 => any_transfer().prop_map(Step::One),
         20 => (any::<usize>(), any_transfer()).prop_map(|(place, t)| Step::OnHold(place, t)),
         6 => proptest::collection::vec(any_transfer(), 1..5).prop_map(Step::Linked),
+        9 => proptest::collection::vec((any::<usize>(), plain_transfer()), 2..6)
+            .prop_map(Step::LinkedOnHolds),
         2 => any::<usize>().prop_map(Step::Again),
         1 => (0..ACCOUNTS, any_floor()).prop_map(|(id, floor)| Step::Open { id, floor }),
         1 => (0..ACCOUNTS).prop_map(Step::Close),
@@ -315,21 +340,40 @@ fn account(id: u128, floor: Option<i64>) -> NewAccount {
     NewAccount { id: AccountId::from_bits(id), kind, floor: floor.map(Micro) }
 }
 
+fn hold_made(t: &Transfer) -> Option<TransferId> {
+    matches!(t.kind, TransferKind::Hold { .. }).then_some(t.id)
+}
+
+/// Makes a transfer that needs a hold refer to one of these.
+fn name_hold(t: &mut Transfer, holds: &[TransferId], place: usize) {
+    if let (
+        Some(place),
+        TransferKind::Capture { hold, .. }
+        | TransferKind::Release { hold }
+        | TransferKind::Extend { hold, .. },
+    ) = (place.checked_rem(holds.len()), &mut t.kind)
+    {
+        *hold = holds[place];
+    }
+}
+
 struct Pair {
     ledger: Ledger,
     model: Model,
     /// Which answers were met, so that the test can say that it met them.
     met: std::collections::BTreeSet<Option<Status>>,
+    /// How many chains of more than one member were accepted.
+    chains: usize,
 }
 
 impl Pair {
     fn new() -> Self {
         let (ledger, model) = (Ledger::new(), Model::default());
-        Self { ledger, model, met: std::collections::BTreeSet::new() }
+        Self { ledger, model, met: std::collections::BTreeSet::new(), chains: 0 }
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
-        let Self { ledger, model, met } = self;
+        let Self { ledger, model, met, chains } = self;
         match step {
             Step::One(t) => {
                 let answer = ledger.check(&t);
@@ -341,19 +385,21 @@ impl Pair {
                 }
             }
             Step::OnHold(place, mut t) => {
-                let is_hold = |t: &&Transfer| matches!(t.kind, TransferKind::Hold { .. });
-                let holds: Vec<_> = self.model.accepted.iter().filter(is_hold).collect();
-                let made = place.checked_rem(holds.len()).map(|place| holds[place].id);
-                if let (
-                    Some(made),
-                    TransferKind::Capture { hold, .. }
-                    | TransferKind::Release { hold }
-                    | TransferKind::Extend { hold, .. },
-                ) = (made, &mut t.kind)
-                {
-                    *hold = made;
-                }
+                let holds: Vec<_> = self.model.accepted.iter().filter_map(hold_made).collect();
+                name_hold(&mut t, &holds, place);
                 return self.step(Step::One(t));
+            }
+            Step::LinkedOnHolds(members) => {
+                let mut holds: Vec<_> = self.model.accepted.iter().filter_map(hold_made).collect();
+                let mut chain = Vec::new();
+                for (place, mut t) in members {
+                    // Those of the chain itself come last and are wanted most.
+                    let recent = holds.len().saturating_sub(4);
+                    name_hold(&mut t, &holds[recent..], place);
+                    holds.extend(hold_made(&t));
+                    chain.push(t);
+                }
+                return self.step(Step::Linked(chain));
             }
             Step::Linked(chain) => {
                 let before = ledger.clone();
@@ -363,6 +409,7 @@ impl Pair {
                 met.insert(answer.err().map(|(_, status)| status));
                 if answer.is_ok() {
                     ledger.apply_linked(&chain);
+                    *chains += usize::from(chain.len() > 1);
                     model.accepted.extend(&chain);
                     let again = ledger.check_linked(&chain);
                     prop_assert_eq!(again, Err((0, Status::Exists)));
@@ -458,6 +505,7 @@ fn reuses_retired(model: &Model, step: &Step) -> bool {
     match step {
         Step::One(t) | Step::OnHold(_, t) => retired(t),
         Step::Linked(chain) => chain.iter().any(retired),
+        Step::LinkedOnHolds(members) => members.iter().any(|(_, t)| retired(t)),
         Step::Again(_)
         | Step::Open { .. }
         | Step::Close(_)
@@ -515,6 +563,7 @@ fn thousands_of_steps_meet_every_status() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut met = std::collections::BTreeSet::new();
+    let mut chains = 0;
     // The model's time grows with the cube of its list, so many lists instead of a long one.
     for _ in 0..40 {
         let mut pair = Pair::new();
@@ -530,10 +579,12 @@ fn thousands_of_steps_meet_every_status() {
         }
         pair.model.same_as(&pair.ledger).expect("the model and the ledger agree");
         met.extend(pair.met);
+        chains += pair.chains;
     }
     let missing: Vec<_> =
         Status::ALL.into_iter().map(Some).chain([None]).filter(|one| !met.contains(one)).collect();
     assert_eq!(missing, [], "never met");
+    assert!(chains >= 100, "only {chains} chains were accepted");
 }
 
 fn post(id: u128, debit: u128, credit: u128, amount: i64) -> Transfer {
