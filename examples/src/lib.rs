@@ -24,3 +24,4 @@ pub mod rng;
 
 pub mod nbody;
 pub mod render;
+pub mod tyre;
