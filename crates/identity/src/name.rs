@@ -1,6 +1,6 @@
 //! Names: `crn:1:<adm6>:<owner>:<site>:<pool>:<class>:<serial>-<check>`.
 //!
-//! For example `crn:1:520100:91440300192181490g:guian-a:gpu-1:ai:06esx4v80000-37`: in Guiyang, of
+//! For example `crn:1:520100:91440300192181490g:guian-a:gpu-1:ai:36e85k000000-28`: in Guiyang, of
 //! the owner with that credit code, pool `gpu-1` of site `guian-a`, for AI, made at the time the
 //! serial says. Lower-case; capitals are accepted and folded.
 //!
@@ -361,7 +361,7 @@ pub(crate) mod tests {
     fn a_name_reads_and_prints() {
         let name = name("91440300192181490G", "guian-a", "gpu-1", 0);
         let text = name.to_string();
-        assert!(text.starts_with("crn:1:520100:91440300192181490g:guian-a:gpu-1:ai:1k"), "{text}");
+        assert_eq!(text, "crn:1:520100:91440300192181490g:guian-a:gpu-1:ai:36e85k000000-28");
         assert_eq!(text.parse(), Ok(name.clone()));
         assert_eq!(text.to_uppercase().parse(), Ok(name.clone()));
         let json = serde_json::to_string(&name).expect("text");
