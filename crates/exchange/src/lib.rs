@@ -1,1 +1,32 @@
-//! exchange
+//! The exchange: a state machine over identities, the market, the books and the work.
+//!
+//! [`decide`] says what a command leads to or why it is refused; [`State::evolve`] is the only
+//! thing that changes state, live and in replay alike. Both are pure: time, ids and everything
+//! secret come in with the command. Invariants, each a test: replaying the journal gives the state
+//! bit for bit; no task has two leases; a gang has all of its leases or none; no node is promised
+//! more than it has shown; debits equal credits; holds are captured or released, never both, never
+//! leaked. This room must not know tokio, SQL or HTTP.
+
+mod authorize;
+mod command;
+mod decide;
+mod event;
+mod evolve;
+mod ids;
+mod refusal;
+mod state;
+
+pub mod changes;
+pub mod liveness;
+pub mod orders;
+
+pub use authorize::{Action, Grant, Resource, authorize, grant};
+pub use command::{
+    Actor, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews, Seat,
+    Seen, Submit, UsageRecord,
+};
+pub use decide::{Decision, Made, challenge_digest, decide};
+pub use event::{Effect, Entry, Event, Line, Next, Waived};
+pub use ids::accounts;
+pub use refusal::{Refusal, RefusalDetail, RefusalKind};
+pub use state::*;

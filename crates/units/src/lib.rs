@@ -5,6 +5,7 @@
 
 mod amount;
 mod id;
+mod lease;
 mod money;
 mod quantity;
 mod rate;
@@ -16,6 +17,7 @@ pub use id::{
     AgentId, AttemptId, ExchangeId, IdError, InvoiceId, JobId, OfferId, OrgId, PoolId, ProjectId,
     ProviderId, QuoteId, RequestId, SiteId, TaskId, TokenId, TransferId, UserId,
 };
+pub use lease::{BootTime, lease_end, lost_after};
 pub use money::{Currency, Micro, Money, MoneyError, div_half_even};
 pub use quantity::{QuantityError, Range, parse_span};
 pub use rate::{PERMILLE_ONE, Rate};

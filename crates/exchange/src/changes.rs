@@ -1,0 +1,406 @@
+//! The state in the planner's words: what an event means for it, and everything at once for a
+//! planner that starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_identity::Status;
+use dayan_market::BuyerClass;
+use dayan_schedule as plan;
+use dayan_schedule::{Change, Tasks};
+use dayan_spec::{AcceleratorKind, JobSpec};
+use dayan_topology::{DelayClasses, PlaceId};
+use dayan_units::{JobId, PoolId, ProviderId, Span, Time};
+
+use crate::command::Outcome;
+use crate::event::{Entry, Event, Next};
+use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR};
+
+/// Power usage effectiveness of a data centre that has not said its own: what the policy for new
+/// ones in the national clusters asks for.
+const PUE_PERMILLE: u32 = 1_200;
+/// How long a job keeps away from a pool that failed under it.
+const AVOID_FOR: Span = Span::from_secs(30);
+
+/// What the events of an entry mean for the planner; `state` is as after them.
+pub fn of_entry(state: &State, entry: &Entry, out: &mut Vec<Change>) {
+    for event in &entry.events {
+        of_event(state, entry.at, event, out);
+    }
+}
+
+/// Everything a planner that starts must be told.
+pub fn everything(state: &State, now: Time) -> Vec<Change> {
+    let mut out = Vec::new();
+    for pool in state.supply.pools.values() {
+        show_pool(state, pool, now, &mut out);
+    }
+    for job in state.work.jobs.values().filter(|job| job.ended.is_none()) {
+        out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
+    }
+    for lease in state.work.leases.values() {
+        out.push(placed(lease));
+    }
+    out
+}
+
+fn waiting(job: &Job) -> Tasks {
+    match job.gate {
+        Gate::Open => job.queued.clone(),
+        Gate::Paused => Tasks::none(),
+    }
+}
+
+fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
+    let job = |id: &JobId| state.work.jobs.get(id);
+    match event {
+        Event::AgentJoined { pool, .. }
+        | Event::PoolShown { pool, .. }
+        | Event::PoolStatusChanged { pool, .. }
+        | Event::Measured { pool, .. }
+        | Event::ChallengeFailed { pool }
+        | Event::ChallengeMet { pool } => {
+            if let Some(pool) = state.supply.pools.get(pool) {
+                show_pool(state, pool, at, out);
+            }
+        }
+        Event::OfferListed { offer } => show_offers(state, offer.pool, out),
+        // The retired offer is gone from the state; every pool's list is short.
+        Event::OfferRetired { .. } => {
+            for pool in state.supply.pools.values().filter(|pool| pool.status == Status::Active) {
+                show_offers(state, pool.id, out);
+            }
+        }
+        Event::JobSubmitted { job: id, .. } | Event::TasksRetried { job: id, .. } => {
+            if let Some(job) = job(id) {
+                out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
+            }
+        }
+        Event::JobPaused { job: id } => {
+            if let Some(job) = job(id) {
+                out.push(Change::TasksTaken { job: *id, tasks: job.queued.clone() });
+            }
+        }
+        Event::JobResumed { job: id } => {
+            if let Some(job) = job(id) {
+                let tasks = job.queued.clone();
+                out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
+            }
+        }
+        Event::TasksCancelled { job, tasks } => {
+            out.push(Change::TasksTaken { job: *job, tasks: tasks.clone() });
+        }
+        Event::GangSettled { job: id, next: Next::RequeuedFree | Next::Requeued } => {
+            if let Some(job) = job(id) {
+                let tasks = waiting(job);
+                out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
+            }
+        }
+        Event::JobEnded { job, .. } => out.push(Change::JobGone(*job)),
+        Event::Leased { lease, .. } => out.push(placed(lease)),
+        Event::AttemptEnded { attempt, pool, next, outcome, .. } => {
+            out.push(Change::LeaseEnded { attempt: *attempt });
+            let requeued = matches!(next, Next::Requeued | Next::RequeuedFree);
+            let open = job(&attempt.job).is_some_and(|job| job.gate == Gate::Open);
+            if requeued && open {
+                let avoid = avoid(state, *pool, outcome, at);
+                let tasks = Tasks::one(attempt.task);
+                out.push(Change::TasksQueued { job: attempt.job, tasks, avoid });
+            }
+        }
+        Event::Founded { .. }
+        | Event::OrgCreated { .. }
+        | Event::UserCreated { .. }
+        | Event::TokenIssued { .. }
+        | Event::TokenRevoked { .. }
+        | Event::ProjectCreated { .. }
+        | Event::BudgetSet { .. }
+        | Event::Deposited { .. }
+        | Event::ProviderApplied { .. }
+        | Event::ProviderStatusChanged { .. }
+        | Event::Invited { .. }
+        | Event::SiteOpened { .. }
+        | Event::Challenged { .. }
+        | Event::Found { .. }
+        | Event::SpecStored { .. }
+        | Event::GangSettled { .. }
+        | Event::JobRetired { .. }
+        | Event::QuoteIssued { .. }
+        | Event::QuoteLapsed { .. }
+        | Event::Staging { .. }
+        | Event::Started { .. }
+        | Event::PublishGranted { .. }
+        | Event::StopAsked { .. }
+        | Event::UsageRecorded { .. }
+        | Event::WindowClosed { .. }
+        | Event::TransfersRetired { .. } => {}
+    }
+}
+
+/// A pool that failed under the job is left alone for a while, if there is another.
+fn avoid(state: &State, pool: PoolId, outcome: &Outcome, at: Time) -> Vec<plan::Avoid> {
+    let pool = match outcome {
+        Outcome::NodeFailure
+        | Outcome::LeaseEnded
+        | Outcome::SiteLost
+        | Outcome::StartFailed { .. }
+        | Outcome::PublishFailed { .. } => Some(pool),
+        Outcome::Exited { .. }
+        | Outcome::Signalled { .. }
+        | Outcome::OutOfMemory
+        | Outcome::TimeLimit
+        | Outcome::Stopped => None,
+    };
+    let active = state.supply.pools.values().filter(|pool| pool.status == Status::Active).count();
+    pool.filter(|_| active > 1)
+        .map(|pool| plan::Avoid { pool, until: at.plus(AVOID_FOR) })
+        .into_iter()
+        .collect()
+}
+
+fn placed(lease: &Lease) -> Change {
+    let latest = lease.placed_at.plus(lease.time_limit);
+    Change::LeasePlaced {
+        attempt: lease.attempt,
+        pool: lease.pool,
+        node: plan::NodeName::new(&lease.node),
+        resources: lease.resources,
+        cards: lease.cards,
+        // Nothing is learnt from ended jobs yet: the limit is the only estimate there is.
+        end: plan::LeaseEnd { expected: latest, latest },
+    }
+}
+
+fn show_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
+    if pool.status != Status::Active {
+        out.push(Change::PoolGone(pool.id));
+        return;
+    }
+    out.push(Change::PoolShown(Box::new(pool_view(state, pool, now))));
+    show_offers(state, pool.id, out);
+}
+
+fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
+    let offers = state.supply.offers.values().filter(|offer| offer.pool == pool);
+    let offers = offers
+        .map(|offer| plan::OfferView {
+            offer: offer.id,
+            accelerator: offer.accelerator.clone(),
+            rate: offer.rate,
+            minimum: offer.minimum,
+            least: offer.task_min,
+            most: Some(offer.task_max),
+            time_max: None,
+            classes: offer
+                .classes
+                .iter()
+                .map(|(class, permille)| (class.name().to_owned(), *permille))
+                .collect(),
+            reliability_permille: 1_000,
+        })
+        .collect();
+    out.push(Change::OffersShown { pool, offers });
+}
+
+/// The pool as the planner sees it.
+pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
+    let place = state.supply.place_of(pool);
+    let found = PlaceId::find(place).ok().map(PlaceId::place);
+    let verified = pool.verified_at.is_some_and(|at| now.since(at) <= VERIFIED_FOR);
+    let trust = match (verified, pool.measured.is_empty()) {
+        (true, false) => plan::Trust::Measured,
+        (true, true) => plan::Trust::Verified,
+        (false, _) => plan::Trust::Listed,
+    };
+    plan::PoolView {
+        pool: pool.id,
+        provider: pool.provider,
+        site: pool.site,
+        place: place.to_owned(),
+        region: found.map_or_else(String::new, |place| place.province.to_owned()),
+        residence: residence(pool),
+        trust,
+        features: pool.shown.features.clone(),
+        placing: match pool.shown.placing {
+            Placing::ByNode => plan::Placing::ByNode,
+            Placing::ByPool => plan::Placing::ByPool,
+        },
+        fabric: None,
+        nodes: pool.shown.nodes.iter().map(node_view).collect(),
+        rules: plan::OrgRule::default(),
+        carbon: found.and_then(|place| place.grid_mg_per_kwh).map(|milligrams| plan::Carbon {
+            grams_per_kwh: milligrams / 1_000,
+            pue_permille: PUE_PERMILLE,
+        }),
+    }
+}
+
+/// Domestic unless a card in it is known to come from elsewhere.
+fn residence(pool: &Pool) -> plan::Residence {
+    let foreign =
+        pool.shown.nodes.iter().filter_map(|node| node.accelerator.as_deref()).any(|model| {
+            dayan_measure::find_model(model).is_some_and(|model| !model.vendor.is_domestic())
+        });
+    if foreign { plan::Residence::Any } else { plan::Residence::Domestic }
+}
+
+fn node_view(node: &Node) -> plan::NodeView {
+    plan::NodeView {
+        name: plan::NodeName::new(&node.name),
+        total: node.total,
+        count: 1,
+        accelerator: node.accelerator.clone(),
+        capability: BTreeMap::new(),
+        features: BTreeSet::new(),
+        up: if node.up { plan::NodeUp::Up } else { plan::NodeUp::Down },
+    }
+}
+
+/// A job as the planner sees it, with these tasks waiting.
+pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
+    let stored = state.work.spec_of(job);
+    let class = state.access.orgs.get(&job.org).map_or(BuyerClass::External, |org| org.class);
+    let mut ask = ask_for(state, &stored.spec, class);
+    ask.job = job.id;
+    ask.project = job.project;
+    ask.org = job.org;
+    ask.submitted_at = job.submitted_at;
+    ask.tasks_total = job.task_count();
+    ask.tasks = tasks;
+    ask.deadline = job.deadline;
+    ask.quote = job.quote.and_then(|(quote, _)| {
+        let line = *state.work.quotes.get(&quote)?.quote.lines.first()?;
+        Some(plan::Pin { pool: line.pool, offer: line.offer })
+    });
+    ask
+}
+
+/// A job file as the planner sees it, for a question or for a job.
+pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk {
+    let zero = dayan_units::ProjectId::from_bits(0);
+    let tasks = spec.task_count();
+    plan::JobAsk {
+        job: JobId::from_bits(0),
+        project: zero,
+        org: dayan_units::OrgId::from_bits(0),
+        buyer_class: class.name().to_owned(),
+        submitted_at: Time::EPOCH,
+        priority: match spec.priority {
+            dayan_spec::Priority::Low => -1,
+            dayan_spec::Priority::Normal => 0,
+            dayan_spec::Priority::High => 1,
+        },
+        ask: Arc::new(ask(state, spec)),
+        tasks: Tasks::range(0..tasks),
+        tasks_total: u64::from(tasks),
+        max_parallel: spec.array.as_ref().and_then(|array| array.max_parallel),
+        gang: spec.gang.as_ref().map(|gang| plan::GangAsk {
+            size: gang.nodes,
+            same: if gang.same.contains(&dayan_spec::Same::Fabric) {
+                plan::Same::Fabric
+            } else {
+                // Members of a gang exchange data all the time: without a common fabric they at
+                // least share a pool.
+                plan::Same::Pool
+            },
+        }),
+        deadline: None,
+        prefer: spec.prefer.iter().map(|wish| preference(*wish)).collect(),
+        quote: None,
+        max_unit_price: spec.market.max_unit_price.as_ref().map(|price| price.per_hour.micro),
+        max_price: None,
+    }
+}
+
+fn preference(wish: dayan_spec::Preference) -> plan::Preference {
+    match wish {
+        dayan_spec::Preference::Price => plan::Preference::Price,
+        dayan_spec::Preference::Start => plan::Preference::Start,
+        dayan_spec::Preference::Delay => plan::Preference::Delay,
+        dayan_spec::Preference::Carbon => plan::Preference::Carbon,
+        dayan_spec::Preference::Deadline => plan::Preference::Deadline,
+    }
+}
+
+fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
+    let resources = &spec.resources;
+    let mut ask = plan::Ask::plain(resources.least(None), resources.time);
+    ask.accelerators = resources
+        .accelerators
+        .iter()
+        .map(|cards| plan::AcceleratorChoice {
+            label: cards.kind.to_string(),
+            models: models(&cards.kind),
+            cards: cards.count,
+        })
+        .collect();
+    ask.capability = resources
+        .speed
+        .iter()
+        .map(|(precision, range)| (precision.as_str().to_owned(), range.min))
+        .collect();
+    ask.delay = spec.network.as_ref().map(|network| {
+        let delay = &network.delay;
+        plan::DelayAsk {
+            class: delay.class.as_str().to_owned(),
+            bound: DelayClasses::default().bound(match delay.class {
+                dayan_spec::DelayClass::T1 => dayan_topology::DelayClass::T1,
+                dayan_spec::DelayClass::T2 => dayan_topology::DelayClass::T2,
+                dayan_spec::DelayClass::T3 => dayan_topology::DelayClass::T3,
+            }),
+            from: delay.from.iter().map(place_name).collect(),
+            percentile: delay.percentile,
+        }
+    });
+    let placement = &spec.placement;
+    ask.regions = placement.regions.iter().cloned().collect();
+    ask.residence =
+        if placement.domestic { plan::Residence::Domestic } else { plan::Residence::Any };
+    ask.providers_allowed = providers(state, &placement.providers.allow);
+    ask.providers_denied = providers(state, &placement.providers.deny);
+    ask.trust = match placement.trust {
+        dayan_spec::Trust::Listed => plan::Trust::Listed,
+        dayan_spec::Trust::Verified => plan::Trust::Verified,
+        dayan_spec::Trust::Measured => plan::Trust::Measured,
+    };
+    ask.pool_features =
+        dayan_spec::requirements(spec).iter().map(|feature| feature.as_str().to_owned()).collect();
+    ask
+}
+
+fn place_name(place: &dayan_spec::Place) -> String {
+    match place {
+        dayan_spec::Place::City(city) => city.clone(),
+    }
+}
+
+fn models(kind: &AcceleratorKind) -> plan::Models {
+    match kind {
+        AcceleratorKind::Any => plan::Models::Any,
+        AcceleratorKind::AnyOf(_) | AcceleratorKind::Model(_) => {
+            let ask = kind.to_string();
+            let known = dayan_measure::models().iter().map(|model| model.name);
+            let mut matching: BTreeSet<String> = known
+                .filter(|name| dayan_measure::matches(&ask, name))
+                .map(str::to_owned)
+                .collect();
+            // A model that the catalogue does not know is taken by its own name.
+            matching.insert(ask);
+            plan::Models::OneOf(Arc::new(matching))
+        }
+    }
+}
+
+/// Providers by what the job file calls them. One that nobody knows matches nobody; an allow-list
+/// of only such names must not become "anybody".
+fn providers(state: &State, refs: &[dayan_spec::ProviderRef]) -> BTreeSet<ProviderId> {
+    let known = state.supply.providers.values();
+    let mut found: BTreeSet<ProviderId> = known
+        .filter(|provider| refs.iter().any(|r| r.matches(provider.id, &provider.name)))
+        .map(|provider| provider.id)
+        .collect();
+    if found.is_empty() && !refs.is_empty() {
+        found.insert(ProviderId::from_bits(0));
+    }
+    found
+}

@@ -1,0 +1,422 @@
+//! What may be asked of the exchange. A command says what is wanted, by whom and when; whether it
+//! happens is for [`crate::decide`]. Secrets never come in: only their digests do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dayan_identity::{Nonce, Status};
+use dayan_market::{BudgetLimits, BuyerClass, Quote};
+use dayan_measure::Measurement;
+use dayan_schedule::Cards;
+use dayan_spec::JobSpec;
+use dayan_units::{
+    AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
+    RequestId, Resources, Span, Time, TokenId, UserId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::state::{Counters, Digest, Role, Settings, Shown};
+
+/// Who is behind a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// The exchange itself: its planner, its timers, its first start.
+    System,
+    /// A person or program, by its token.
+    User {
+        /// Who.
+        user: UserId,
+        /// For whom.
+        org: OrgId,
+        /// With which rights.
+        role: Role,
+    },
+    /// A provider's agent.
+    Agent {
+        /// Which.
+        agent: AgentId,
+    },
+}
+
+/// A command with everything a pure decision needs from the world.
+#[derive(Clone, Debug)]
+pub struct At<C> {
+    /// Exchange time.
+    pub now: Time,
+    /// The request it came with; also the seed of every id the decision makes.
+    pub request: RequestId,
+    /// Who asks.
+    pub actor: Actor,
+    /// What is asked.
+    pub command: C,
+}
+
+/// How an attempt ended, as its agent tells it or the exchange decides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// The program ended by itself with this code; 0 is success.
+    Exited {
+        /// Exit code.
+        code: i32,
+    },
+    /// A signal that was not ours ended it.
+    Signalled {
+        /// Signal number.
+        signal: i32,
+    },
+    /// It used more memory than it asked for.
+    OutOfMemory,
+    /// It ran longer than it asked for.
+    TimeLimit,
+    /// Its lease ran out and the fence ended it.
+    LeaseEnded,
+    /// It was asked to stop and did.
+    Stopped,
+    /// The machine or its keeper went away under it.
+    NodeFailure,
+    /// It could not be started.
+    StartFailed {
+        /// What the machine said.
+        reason: String,
+    },
+    /// Its outputs could not be published.
+    PublishFailed {
+        /// What the store said.
+        reason: String,
+    },
+    /// The exchange has not heard of its site for longer than the lease.
+    SiteLost,
+}
+
+impl Outcome {
+    /// Did the task do what it was asked?
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Exited { code: 0 })
+    }
+}
+
+/// How far an attempt is, seen from its agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "seen")]
+pub enum Seen {
+    /// Its inputs are on the way.
+    Staging,
+    /// It runs.
+    Running,
+    /// It ended well and asks to publish its outputs.
+    Publishing,
+    /// It ended; nothing of it runs any more.
+    Ended {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// One record of use: cumulative since the attempt began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// Whose use.
+    pub attempt: AttemptId,
+    /// Counts the records of this attempt from 1.
+    pub seq: u64,
+    /// The counters.
+    pub counters: Counters,
+}
+
+/// Where the signed bytes of usage are found again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Evidence {
+    /// SHA-256 of the signed text.
+    pub digest: Digest,
+}
+
+/// What an agent shows of its pool, already authenticated.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PoolNews {
+    /// Who calls.
+    pub agent: AgentId,
+    /// The pool's picture, when the exchange does not have the newest.
+    pub shown: Option<Shown>,
+    /// Measured values.
+    pub measured: Vec<Measurement>,
+    /// The answer to an open challenge: nonce and digest.
+    pub answer: Option<(Nonce, Digest)>,
+}
+
+/// What an agent says of one attempt, already authenticated; usage only if its signature held.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AttemptNews {
+    /// Who says it.
+    pub agent: AgentId,
+    /// Of which attempt.
+    pub attempt: AttemptId,
+    /// How far it is.
+    pub seen: Option<Seen>,
+    /// Its use.
+    pub usage: Option<UsageRecord>,
+    /// What proves the use.
+    pub evidence: Option<Evidence>,
+}
+
+/// One decision of the planner: all of these tasks, or none.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// Whose tasks.
+    pub job: JobId,
+    /// Which task goes where; a gang's in the order of their ranks.
+    pub seats: Vec<Seat>,
+}
+
+/// Where one task goes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Seat {
+    /// Which task.
+    pub task: u32,
+    /// In which pool.
+    pub pool: PoolId,
+    /// On which machine of it.
+    pub node: String,
+    /// From which offer.
+    pub offer: OfferId,
+    /// What it takes there.
+    pub resources: Resources,
+    /// On which cards.
+    pub cards: Cards,
+}
+
+/// A submission.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Submit {
+    /// The file.
+    pub spec: Arc<JobSpec>,
+    /// SHA-256 of its canonical JSON.
+    pub digest: Digest,
+    /// The firm quote to run under.
+    pub quote: Option<QuoteId>,
+    /// The submitter's idempotency key.
+    pub idempotency: Option<String>,
+}
+
+/// What a new agent brings.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Join {
+    /// SHA-256 of the invitation's secret.
+    pub invitation: Digest,
+    /// Its Ed25519 key.
+    pub public_key: Digest,
+    /// SHA-256 of the token it will sync with.
+    pub token: Digest,
+    /// The city its site is in.
+    pub place: String,
+    /// The pool's name at the site.
+    pub pool: String,
+    /// The pool's picture.
+    pub shown: Shown,
+}
+
+/// What is offered.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NewOffer {
+    /// Which pool's capacity.
+    pub pool: PoolId,
+    /// At which price.
+    pub rate: Rate,
+    /// Least billed time of an attempt.
+    pub minimum: Span,
+    /// Which accelerator model it is for; none: no accelerator.
+    pub accelerator: Option<String>,
+    /// Least of each resource per task.
+    pub min: Option<Resources>,
+    /// Most of each resource per task.
+    pub max: Option<Resources>,
+    /// Share of the list price each buyer class pays, in permille.
+    pub classes: BTreeMap<BuyerClass, u32>,
+    /// When it stops being listed.
+    pub valid_until: Option<Time>,
+}
+
+/// What may be asked.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// First start: names the exchange and makes its operator.
+    Found {
+        /// Its name.
+        name: String,
+        /// SHA-256 of the operator's first token.
+        operator_token: Digest,
+        /// What is the same on every replay.
+        settings: Settings,
+    },
+    /// A new organisation.
+    CreateOrg {
+        /// Its slug.
+        name: String,
+        /// Which prices it is offered.
+        class: BuyerClass,
+        /// How far below zero its balance may go.
+        credit: Micro,
+    },
+    /// A new user.
+    CreateUser {
+        /// Of which organisation (slug).
+        org: String,
+        /// Its name.
+        name: String,
+        /// What it may do.
+        role: Role,
+    },
+    /// A new token.
+    IssueToken {
+        /// For whom.
+        user: UserId,
+        /// What for.
+        label: String,
+        /// SHA-256 of the secret.
+        digest: Digest,
+        /// When it ends.
+        expires_at: Option<Time>,
+    },
+    /// The end of a token.
+    RevokeToken {
+        /// Which.
+        token: TokenId,
+    },
+    /// A new project.
+    CreateProject {
+        /// `organisation/project`.
+        path: String,
+        /// Its limits.
+        budget: BudgetLimits,
+    },
+    /// New limits.
+    SetBudget {
+        /// Which project.
+        project: ProjectId,
+        /// The limits.
+        budget: BudgetLimits,
+    },
+    /// Money came in for an organisation.
+    Deposit {
+        /// Which (slug).
+        org: String,
+        /// How much.
+        amount: Micro,
+        /// The payment's reference at the bank; the same reference is booked once.
+        reference: String,
+    },
+    /// An organisation applies as a provider.
+    ApplyProvider {
+        /// Which (slug).
+        org: String,
+        /// Its slug as a provider.
+        name: String,
+        /// Its unified social credit code, if it has one.
+        credit_code: Option<String>,
+    },
+    /// The operator moves a provider along.
+    SetProviderStatus {
+        /// Which.
+        provider: ProviderId,
+        /// Where to.
+        status: Status,
+    },
+    /// An invitation for one agent.
+    Invite {
+        /// Who invites.
+        provider: ProviderId,
+        /// SHA-256 of the secret.
+        digest: Digest,
+        /// When it ends.
+        expires_at: Time,
+    },
+    /// An agent takes an invitation.
+    Join(Box<Join>),
+    /// A pool is suspended, made active again or retired.
+    SetPoolStatus {
+        /// Which.
+        pool: PoolId,
+        /// Where to.
+        status: Status,
+    },
+    /// Capacity is listed at a price.
+    ListOffer(Box<NewOffer>),
+    /// An offer is taken back; leases keep their price.
+    RetireOffer {
+        /// Which.
+        offer: OfferId,
+    },
+    /// An agent shows its pool.
+    PoolNews(Box<PoolNews>),
+    /// An agent tells of one attempt. One sync is several of these, decided one after the other.
+    AttemptNews(Box<AttemptNews>),
+    /// Something an agent did that cannot be so (bad signature, another's lease).
+    Report {
+        /// Which agent.
+        agent: AgentId,
+        /// Stable dotted code.
+        code: String,
+        /// For the operator.
+        message: String,
+    },
+    /// A job comes in.
+    Submit(Box<Submit>),
+    /// A firm price is asked for.
+    IssueQuote {
+        /// What is promised, computed from the offers as they stand.
+        quote: Box<Quote>,
+        /// The exchange's signature over its canonical bytes.
+        signature: String,
+    },
+    /// A job, or one of its tasks, is taken back.
+    Cancel {
+        /// Which job.
+        job: JobId,
+        /// Which task; none: all.
+        task: Option<u32>,
+    },
+    /// Failed or cancelled tasks are queued again.
+    Retry {
+        /// Which job.
+        job: JobId,
+        /// Which task; none: all that failed or were cancelled.
+        task: Option<u32>,
+    },
+    /// No more tasks of it are placed.
+    Pause {
+        /// Which job.
+        job: JobId,
+    },
+    /// Its tasks may be placed again.
+    Resume {
+        /// Which job.
+        job: JobId,
+    },
+    /// The planner places tasks.
+    Place(Box<Place>),
+    /// A lease cannot be valid any more.
+    LoseLease {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// A settlement window has closed.
+    CloseWindow {
+        /// Of which attempt.
+        attempt: AttemptId,
+    },
+    /// A pool is asked to prove its inventory.
+    Challenge {
+        /// Which.
+        pool: PoolId,
+        /// What must be mixed in.
+        nonce: Nonce,
+    },
+    /// What ended before this time leaves memory (at most this many jobs).
+    Retire {
+        /// Ended before.
+        before: Time,
+        /// At most.
+        jobs_max: usize,
+    },
+}

@@ -1,0 +1,376 @@
+//! Jobs as their owners see them: submitted, cancelled, retried, paused, resumed.
+
+use dayan_identity::Status;
+use dayan_schedule::Tasks;
+use dayan_spec::{DeadlineKind, JobSpec};
+use dayan_units::{JobId, Micro, Resources};
+
+use super::{Ask, Decision, Made};
+use crate::authorize::{Action, Resource, authorize};
+use crate::command::Submit;
+use crate::event::{Event, Next};
+use crate::refusal::{Refusal, RefusalDetail};
+use crate::state::{Gate, Job, JobEnd, Org, Project, SpecKey, StopReason, StoredSpec};
+
+/// Idempotency keys are the submitter's; longer ones are a mistake.
+const KEY_CHARS_MAX: usize = 128;
+
+impl Ask<'_> {
+    pub(super) fn job(&self, job: JobId) -> Result<&Job, Refusal> {
+        self.state.work.jobs.get(&job).ok_or_else(|| {
+            Refusal::not_found(
+                "job.unknown",
+                format!("there is no job {job} that lives or ended not long ago"),
+                "list them with `dayan ps`; older ones can still be shown, not changed",
+            )
+        })
+    }
+
+    pub(super) fn submit(&self, submit: &Submit) -> Result<Decision, Refusal> {
+        let spec = submit.spec.as_ref();
+        let project = self.project_of(spec)?;
+        authorize(self.actor, Resource::Job, Action::Create, Some(project.org))?;
+        let org = &self.state.access.orgs[&project.org];
+        let key = SpecKey::of(&submit.digest);
+        if let Some(text) = &submit.idempotency {
+            if text.is_empty() || text.chars().count() > KEY_CHARS_MAX {
+                return Err(Refusal::invalid(
+                    "submit.key",
+                    "the idempotency key is empty or longer than 128 characters",
+                    "use a short text that is new for each job",
+                ));
+            }
+            let known = self.state.work.keys.get(&org.id).and_then(|keys| keys.get(text));
+            match known {
+                Some((same, job)) if *same == key => {
+                    return Ok(Decision { made: Made::Job(*job), ..Decision::default() });
+                }
+                Some((_, job)) => {
+                    return Err(Refusal::conflict(
+                        "submit.key_used",
+                        format!("the key `{text}` was used for {job} with another job file"),
+                        "use a new key for a new job",
+                    ));
+                }
+                None => {}
+            }
+        }
+        let stored =
+            StoredSpec { spec: submit.spec.clone(), resources: largest_task(spec), jobs: 0 };
+        self.check_offered(spec)?;
+        self.check_deadline(spec)?;
+        self.check_currency(spec)?;
+        let id = JobId::from_bits(self.ids.bits());
+        let mut events = Vec::with_capacity(2);
+        if !self.state.work.specs.contains_key(&key) {
+            events.push(Event::SpecStored {
+                key,
+                spec: submit.spec.clone(),
+                resources: stored.resources,
+            });
+        }
+        let quote = match submit.quote {
+            Some(quote) => Some(self.bind_quote(quote, submit, project, id)?),
+            None => {
+                self.check_affordable(&stored, org, project)?;
+                None
+            }
+        };
+        let deadline = spec.deadline.as_ref().map(|deadline| deadline.at(self.now));
+        events.push(Event::JobSubmitted {
+            job: id,
+            project: project.id,
+            org: org.id,
+            spec: key,
+            tasks: spec.task_count(),
+            quote,
+            deadline,
+            key: submit.idempotency.clone(),
+        });
+        Ok(Decision { events, effects: Vec::new(), made: Made::Job(id) })
+    }
+
+    /// The project a file names, or the nearest one above it.
+    pub(super) fn project_of(&self, spec: &JobSpec) -> Result<&Project, Refusal> {
+        let access = &self.state.access;
+        spec.project.and_ancestors().find_map(|path| access.project_by_path(path)).ok_or_else(
+            || {
+                Refusal::not_found(
+                    "project.unknown",
+                    format!("there is no project `{}`", spec.project),
+                    "create it with `dayan budget set ORG/PROJECT`, or correct `project:`",
+                )
+            },
+        )
+    }
+
+    /// What no active pool's engine can do is refused now: it would wait for ever.
+    fn check_offered(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        if dayan_spec::requirements(spec).is_empty() {
+            return Ok(());
+        }
+        let pools = self.state.supply.pools.values();
+        let active: Vec<_> = pools.filter(|pool| pool.status == Status::Active).collect();
+        let offered = dayan_spec::Feature::ALL
+            .iter()
+            .copied()
+            .filter(|feature| {
+                active.iter().any(|pool| pool.shown.features.contains(feature.as_str()))
+            })
+            .collect();
+        let details: Vec<RefusalDetail> = dayan_spec::not_offered(spec, &offered)
+            .into_iter()
+            .map(|missing| RefusalDetail {
+                subject: missing.key.to_owned(),
+                code: missing.code,
+                message: missing.message.to_owned(),
+            })
+            .collect();
+        if details.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = details.iter().map(|detail| detail.subject.as_str()).collect();
+        Err(Refusal::invalid(
+            "spec.not_offered",
+            format!("not offered by any pool: {}", names.join(", ")),
+            "leave these keys out, or wait for a provider that offers them",
+        )
+        .with_details(details))
+    }
+
+    fn check_deadline(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let Some(deadline) = &spec.deadline else { return Ok(()) };
+        let earliest = self.now.plus(spec.time_limit());
+        let at = deadline.at(self.now);
+        let hopeless = match deadline.kind {
+            DeadlineKind::Hard => earliest > at,
+            DeadlineKind::Soft => at <= self.now,
+        };
+        if !hopeless {
+            return Ok(());
+        }
+        Err(Refusal::invalid(
+            "deadline.hopeless",
+            format!("even started at once it may take until {earliest}, after its deadline {at}"),
+            "lower `resources.time` to what it really needs, or move the deadline",
+        ))
+    }
+
+    fn check_currency(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let market = &spec.market;
+        let books = self.state.settings.currency;
+        let amounts = [
+            market.max_price,
+            market.max_unit_price.as_ref().map(|price| price.per_hour),
+            market.budget.as_ref().map(|budget| budget.amount),
+        ];
+        match amounts.into_iter().flatten().find(|money| money.currency != books) {
+            None => Ok(()),
+            Some(other) => Err(Refusal::invalid(
+                "market.currency",
+                format!("`{other}` is not in {books}, the currency of this exchange"),
+                "give amounts in the currency of the exchange",
+            )),
+        }
+    }
+
+    /// The first lease at the cheapest listed price must be within the balance and the budgets.
+    /// Nothing is held for it: that is done when there is a lease.
+    fn check_affordable(
+        &self,
+        stored: &StoredSpec,
+        org: &Org,
+        project: &Project,
+    ) -> Result<(), Refusal> {
+        let Some(each) = self.cheapest_first_hold(stored, org) else { return Ok(()) };
+        let members = i64::from(stored.spec.gang_nodes());
+        let first = each.0.checked_mul(members).map_or(Micro::MAX, Micro);
+        let account = self.state.ledger.account(org.account).expect("an organisation has one");
+        if account.headroom().is_some_and(|room| room < first) {
+            return Err(Refusal::unaffordable(
+                "money.balance",
+                format!(
+                    "the balance of `{}` is {} {} and starting it takes at least {first}",
+                    org.name,
+                    account.available(),
+                    self.state.settings.currency,
+                ),
+                "top up the balance, or ask for less time or fewer resources",
+            ));
+        }
+        let periods = self.state.settings.periods(self.now);
+        let job = JobId::from_bits(0);
+        match project.budget.admit(&periods, job, stored.job_limit(), first) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(budget_refusal(&refusal)),
+        }
+    }
+
+    fn cheapest_first_hold(&self, stored: &StoredSpec, org: &Org) -> Option<Micro> {
+        let limit = stored.spec.time_limit();
+        let settlement = &self.state.settings.settlement;
+        self.state
+            .supply
+            .offers
+            .values()
+            .filter_map(|offer| {
+                let terms = dayan_market::Terms::listed(offer, org.class).ok()?;
+                let fits = stored
+                    .spec
+                    .resources
+                    .alternatives()
+                    .filter(|(_, need)| offer.admits(need, None, org.class, self.now).is_ok());
+                fits.filter_map(|(_, need)| settlement.first_hold(&terms, &need, limit).ok()).min()
+            })
+            .min()
+    }
+
+    pub(super) fn cancel(&self, job: JobId, task: Option<u32>) -> Result<Decision, Refusal> {
+        let record = self.job(job)?;
+        authorize(self.actor, Resource::Job, Action::Delete, Some(record.org))?;
+        let mut decision = Decision::default();
+        let stored = self.state.work.spec_of(record);
+        // A gang is one thing: its members are not taken back one by one.
+        let task = if stored.spec.gang.is_some() { None } else { task };
+        let queued: Tasks = match task {
+            None => record.queued.clone(),
+            Some(task) => Tasks::from_iter(record.queued.contains(task).then_some(task)),
+        };
+        let active: Vec<(u32, u32)> = record
+            .active
+            .iter()
+            .filter(|(number, _)| task.is_none_or(|task| task == **number))
+            .map(|(number, attempt)| (*number, *attempt))
+            .collect();
+        if queued.is_empty() && active.is_empty() {
+            return match task {
+                Some(task) if !known_task(record, task) => Err(Refusal::not_found(
+                    "task.unknown",
+                    format!("{job} has no task {task}"),
+                    "see its tasks with `dayan show`",
+                )),
+                Some(_) | None => Ok(Decision::nothing()),
+            };
+        }
+        for (number, attempt) in &active {
+            let attempt = dayan_units::AttemptId { job, task: *number, attempt: *attempt };
+            let lease = &self.state.work.leases[&attempt];
+            if lease.stop.is_none() {
+                decision.events.push(Event::StopAsked { attempt, reason: StopReason::Cancelled });
+                decision.wake(lease.agent);
+            }
+        }
+        let all_settled = record.active.is_empty()
+            && record.members_ended.is_empty()
+            && queued.len() == record.queued.len();
+        if !queued.is_empty() {
+            decision.events.push(Event::TasksCancelled { job, tasks: queued });
+        }
+        if all_settled {
+            decision.events.push(self.job_ended(record, JobEnd::Cancelled));
+        }
+        Ok(decision)
+    }
+
+    pub(super) fn retry(&self, job: JobId, task: Option<u32>) -> Result<Decision, Refusal> {
+        let record = self.job(job)?;
+        authorize(self.actor, Resource::Job, Action::Update, Some(record.org))?;
+        if record.quote.is_some() && record.ended.is_some() {
+            return Err(Refusal::conflict(
+                "retry.quote_used",
+                "its firm quote ended with it",
+                "submit it again under a new quote",
+            ));
+        }
+        let mut tasks = record.failed.clone();
+        tasks.add(&record.cancelled);
+        if let Some(task) = task {
+            tasks = Tasks::from_iter(tasks.contains(task).then_some(task));
+        }
+        if tasks.is_empty() {
+            return Err(Refusal::conflict(
+                "retry.nothing",
+                "no task of it has failed or was cancelled",
+                "see its tasks with `dayan show`",
+            ));
+        }
+        Ok(Decision::one(Event::TasksRetried { job, tasks }))
+    }
+
+    pub(super) fn pause(&self, job: JobId) -> Result<Decision, Refusal> {
+        let record = self.job(job)?;
+        authorize(self.actor, Resource::Job, Action::Update, Some(record.org))?;
+        self.check_lives(record)?;
+        match record.gate {
+            Gate::Paused => Ok(Decision::nothing()),
+            Gate::Open => Ok(Decision::one(Event::JobPaused { job })),
+        }
+    }
+
+    pub(super) fn resume(&self, job: JobId) -> Result<Decision, Refusal> {
+        let record = self.job(job)?;
+        authorize(self.actor, Resource::Job, Action::Update, Some(record.org))?;
+        self.check_lives(record)?;
+        match record.gate {
+            Gate::Open => Ok(Decision::nothing()),
+            Gate::Paused => Ok(Decision::one(Event::JobResumed { job })),
+        }
+    }
+
+    fn check_lives(&self, job: &Job) -> Result<(), Refusal> {
+        if job.ended.is_none() {
+            return Ok(());
+        }
+        Err(Refusal::conflict(
+            "job.ended",
+            format!("{} has ended", job.id),
+            "submit it again, or retry what failed of it",
+        ))
+    }
+
+    /// The end of a job: whether its deadline was met, and what its quote did not use.
+    pub(super) fn job_ended(&self, job: &Job, end: JobEnd) -> Event {
+        Event::JobEnded {
+            job: job.id,
+            end,
+            deadline_met: job.deadline.map(|at| end == JobEnd::Succeeded && self.now <= at),
+            release: job.quote.map(|(quote, _)| self.quote_release(quote)),
+        }
+    }
+
+    /// How a job ends when this is the last thing that happens to it; none while tasks are left.
+    pub(super) fn end_after(&self, job: &Job, last: Next) -> Option<Event> {
+        let left = job.queued.len() + job.active.len() as u64 + job.members_ended.len() as u64;
+        let end = match last {
+            Next::Requeued | Next::RequeuedFree | Next::MemberSucceeded | Next::MemberFailed => {
+                return None;
+            }
+            _ if left > 1 => return None,
+            Next::Cancelled => JobEnd::Cancelled,
+            Next::Succeeded | Next::Failed if !job.cancelled.is_empty() => JobEnd::Cancelled,
+            Next::Failed => JobEnd::Failed,
+            Next::Succeeded if job.failed.is_empty() => JobEnd::Succeeded,
+            Next::Succeeded => JobEnd::Failed,
+        };
+        Some(self.job_ended(job, end))
+    }
+}
+
+pub(super) fn budget_refusal(refusal: &dayan_market::BudgetRefusal) -> Refusal {
+    Refusal::unaffordable(refusal.code(), refusal.to_string(), refusal.advice())
+}
+
+fn known_task(job: &Job, task: u32) -> bool {
+    u64::from(task) < job.task_count()
+}
+
+/// The largest of a task's alternatives, for what is kept beside the file.
+fn largest_task(spec: &JobSpec) -> Resources {
+    let none = Resources::ZERO;
+    spec.resources.alternatives().map(|(_, need)| need).fold(none, |a, b| Resources {
+        cpu: a.cpu.max(b.cpu),
+        memory: a.memory.max(b.memory),
+        disk: a.disk.max(b.disk),
+        accel: a.accel.max(b.accel),
+    })
+}

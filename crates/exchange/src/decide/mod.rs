@@ -1,0 +1,141 @@
+//! The rules: what a command leads to in this state at this time, or why it is refused. Pure: the
+//! same state, time, request and command always give the same events.
+
+mod access;
+mod attempts;
+mod billing;
+mod ending;
+mod jobs;
+mod placing;
+mod quotes;
+mod supply;
+mod upkeep;
+
+pub use supply::challenge_digest;
+
+use dayan_units::{
+    AgentId, JobId, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Resources, Time,
+    TokenId, UserId,
+};
+
+use crate::command::{At, Command};
+use crate::event::{Effect, Event};
+use crate::ids::Minter;
+use crate::refusal::Refusal;
+use crate::state::State;
+
+/// What a command made, for whoever asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Made {
+    /// Nothing new has an id.
+    #[default]
+    Nothing,
+    /// An organisation.
+    Org(OrgId),
+    /// A user.
+    User(UserId),
+    /// A token.
+    Token(TokenId),
+    /// A project.
+    Project(ProjectId),
+    /// A provider.
+    Provider(ProviderId),
+    /// An agent and its pool.
+    Agent(AgentId, PoolId),
+    /// An offer.
+    Offer(OfferId),
+    /// A quote.
+    Quote(QuoteId),
+    /// A job; also when the same submission was accepted before.
+    Job(JobId),
+}
+
+/// What follows from a command.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Decision {
+    /// What happens.
+    pub events: Vec<Event>,
+    /// What the shell does after the commit.
+    pub effects: Vec<Effect>,
+    /// What was made.
+    pub made: Made,
+}
+
+impl Decision {
+    /// Nothing happens, and that is right.
+    fn nothing() -> Self {
+        Self::default()
+    }
+    fn one(event: Event) -> Self {
+        Self { events: vec![event], ..Self::default() }
+    }
+    fn making(event: Event, made: Made) -> Self {
+        Self { events: vec![event], effects: Vec::new(), made }
+    }
+    fn wake(&self, agent: AgentId) {
+        if !self.effects.contains(&Effect::WakeAgent(agent)) {
+            self.effects.push(Effect::WakeAgent(agent));
+        }
+    }
+}
+
+/// What the rules of one area are handed.
+struct Ask<'a> {
+    state: &'a State,
+    now: Time,
+    actor: &'a crate::command::Actor,
+    ids: Minter,
+}
+
+/// Decides a command.
+pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
+    let ask = Ask { state, now: at.now, actor: &at.actor, ids: Minter::new(at.request) };
+    if state.exchange.is_none() && !matches!(at.command, Command::Found { .. }) {
+        return Err(Refusal::conflict(
+            "exchange.not_founded",
+            "the exchange has not been founded yet",
+            "start it with `dayan serve`, which founds it",
+        ));
+    }
+    match &at.command {
+        Command::Found { name, operator_token, settings } => {
+            ask.found(name, *operator_token, *settings)
+        }
+        Command::CreateOrg { name, class, credit } => ask.create_org(name, *class, *credit),
+        Command::CreateUser { org, name, role } => ask.create_user(org, name, *role),
+        Command::IssueToken { user, label, digest, expires_at } => {
+            ask.issue_token(*user, label, *digest, *expires_at)
+        }
+        Command::RevokeToken { token } => ask.revoke_token(*token),
+        Command::CreateProject { path, budget } => ask.create_project(path, budget),
+        Command::SetBudget { project, budget } => ask.set_budget(*project, budget),
+        Command::Deposit { org, amount, reference } => ask.deposit(org, *amount, reference),
+        Command::ApplyProvider { org, name, credit_code } => {
+            ask.apply_provider(org, name, credit_code.as_deref())
+        }
+        Command::SetProviderStatus { provider, status } => {
+            ask.set_provider_status(*provider, *status)
+        }
+        Command::Invite { provider, digest, expires_at } => {
+            ask.invite(*provider, *digest, *expires_at)
+        }
+        Command::Join(join) => ask.join(join),
+        Command::SetPoolStatus { pool, status } => ask.set_pool_status(*pool, *status),
+        Command::ListOffer(offer) => ask.list_offer(offer),
+        Command::RetireOffer { offer } => ask.retire_offer(*offer),
+        Command::PoolNews(news) => ask.pool_news(news),
+        Command::AttemptNews(news) => ask.attempt_news(news),
+        Command::Report { agent, code, message } => ask.report(*agent, code, message),
+        Command::Submit(submit) => ask.submit(submit),
+        Command::IssueQuote { quote, signature } => ask.issue_quote(quote, signature),
+        Command::Cancel { job, task } => ask.cancel(*job, *task),
+        Command::Retry { job, task } => ask.retry(*job, *task),
+        Command::Pause { job } => ask.pause(*job),
+        Command::Resume { job } => ask.resume(*job),
+        Command::Place(place) => ask.place(place),
+        Command::LoseLease { attempt } => ask.lose_lease(*attempt),
+        Command::CloseWindow { attempt } => ask.close_window(*attempt),
+        Command::Challenge { pool, nonce } => ask.challenge(*pool, *nonce),
+        Command::Retire { before, jobs_max } => ask.retire(*before, *jobs_max),
+    }
+}

@@ -1,0 +1,238 @@
+//! The planner's placements: each is checked again against what holds now, priced, and backed by a
+//! hold. A gang gets all of its leases or none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dayan_identity::Status;
+use dayan_ledger::{Amount, Transfer, TransferKind};
+use dayan_market::Terms;
+use dayan_units::{Micro, PoolId, Resources, Span};
+
+use super::{Ask, Decision, jobs::budget_refusal};
+use crate::authorize::{Action, Resource, authorize};
+use crate::command::{Actor, Place, Seat};
+use crate::event::Event;
+use crate::ids::{accounts, codes, hold_id};
+use crate::refusal::Refusal;
+use crate::state::{Backing, GangLaunch, Gate, Job, Lease, Phase, StoredSpec, UsageMark};
+
+/// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
+const GANG_SLOTS: u32 = 4_096;
+
+fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal::conflict(code, message, "nothing to do: the planner will plan it again")
+}
+
+impl Ask<'_> {
+    pub(super) fn place(&self, place: &Place) -> Result<Decision, Refusal> {
+        if *self.actor != Actor::System {
+            authorize(self.actor, Resource::Exchange, Action::Update, None)?;
+        }
+        let job = self.job(place.job)?;
+        let stored = self.state.work.spec_of(job);
+        if job.gate == Gate::Paused {
+            return Err(stale("place.paused", format!("{} is paused", job.id)));
+        }
+        self.check_tasks(job, stored, place)?;
+        self.check_room(place)?;
+        let gang = self.gang_launch(stored, place);
+        let mut leases = Vec::with_capacity(place.seats.len());
+        let mut holds = Vec::with_capacity(place.seats.len());
+        let mut total = Micro::ZERO;
+        for seat in &place.seats {
+            let (lease, hold) = self.lease(job, stored, seat, gang.clone())?;
+            total = total.checked_add(lease.held).unwrap_or(Micro::MAX);
+            holds.extend(hold);
+            leases.push((lease, hold));
+        }
+        if job.quote.is_none() {
+            let project = &self.state.access.projects[&job.project];
+            let periods = self.state.settings.periods(self.now);
+            project
+                .budget
+                .admit(&periods, job.id, stored.job_limit(), total)
+                .map_err(|refusal| budget_refusal(&refusal))?;
+        }
+        self.state.ledger.check_linked(&holds).map_err(|(_, status)| Refusal::from(status))?;
+        let mut decision = Decision::default();
+        for (lease, transfer) in leases {
+            decision.wake(lease.agent);
+            decision.events.push(Event::Leased { lease: Box::new(lease), transfer });
+        }
+        Ok(decision)
+    }
+
+    fn check_tasks(&self, job: &Job, stored: &StoredSpec, place: &Place) -> Result<(), Refusal> {
+        let mut seen = std::collections::BTreeSet::new();
+        for seat in &place.seats {
+            if !job.queued.contains(seat.task) || !seen.insert(seat.task) {
+                return Err(stale(
+                    "place.not_queued",
+                    format!("task {} of {} does not wait", seat.task, job.id),
+                ));
+            }
+            let asked = stored.spec.resources.alternatives();
+            if !asked.into_iter().any(|(_, need)| need.fits_in(&seat.resources)) {
+                return Err(stale(
+                    "place.resources",
+                    format!("{} is not what a task of {} asks for", seat.resources, job.id),
+                ));
+            }
+        }
+        if let Some(gang) = &stored.spec.gang
+            && place.seats.len() != gang.nodes as usize
+        {
+            return Err(stale(
+                "place.gang",
+                format!("{} of {} members of a gang", place.seats.len(), gang.nodes),
+            ));
+        }
+        Ok(())
+    }
+
+    /// No node is promised more than it has shown, this placement included.
+    fn check_room(&self, place: &Place) -> Result<(), Refusal> {
+        let mut asked: BTreeMap<(PoolId, &str), Resources> = BTreeMap::new();
+        for seat in &place.seats {
+            let pool = self
+                .state
+                .supply
+                .pools
+                .get(&seat.pool)
+                .filter(|pool| pool.status == Status::Active)
+                .ok_or_else(|| stale("place.pool", format!("{} takes no work", seat.pool)))?;
+            let node = pool.shown.nodes.iter().find(|node| node.name == seat.node && node.up);
+            let node =
+                node.ok_or_else(|| stale("place.node", format!("`{}` takes no work", seat.node)))?;
+            let load = self.state.work.load.get(&seat.pool);
+            let entry = asked.entry((seat.pool, seat.node.as_str())).or_insert_with(|| {
+                load.and_then(|nodes| nodes.get(&seat.node)).copied().unwrap_or(Resources::ZERO)
+            });
+            let taken = entry.checked_add(&seat.resources);
+            match taken.filter(|taken| taken.fits_in(&node.total)) {
+                Some(taken) => *entry = taken,
+                None => {
+                    return Err(stale(
+                        "place.full",
+                        format!("`{}` has not enough room", seat.node),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn gang_launch(&self, stored: &StoredSpec, place: &Place) -> Option<GangLaunch> {
+        stored.spec.gang.as_ref()?;
+        let pool = place.seats.first()?.pool;
+        let taken: std::collections::BTreeSet<u32> = self
+            .state
+            .work
+            .leases
+            .values()
+            .filter(|lease| lease.pool == pool)
+            .filter_map(|lease| lease.gang.as_ref().map(|gang| gang.slot))
+            .collect();
+        let slot = (0..GANG_SLOTS).find(|slot| !taken.contains(slot)).unwrap_or(0);
+        let nodes = Arc::new(place.seats.iter().map(|seat| seat.node.clone()).collect());
+        Some(GangLaunch { nodes, slot })
+    }
+
+    fn lease(
+        &self,
+        job: &Job,
+        stored: &StoredSpec,
+        seat: &Seat,
+        gang: Option<GangLaunch>,
+    ) -> Result<(Lease, Option<Transfer>), Refusal> {
+        let spec = stored.spec.as_ref();
+        let org = &self.state.access.orgs[&job.org];
+        let pool = &self.state.supply.pools[&seat.pool];
+        let terms = match job.quote {
+            Some((quote, _)) => self.quoted_terms(quote, seat)?,
+            None => {
+                let offers = &self.state.supply.offers;
+                let offer = offers
+                    .get(&seat.offer)
+                    .filter(|offer| offer.pool == seat.pool)
+                    .ok_or_else(|| stale("place.offer", "the offer is no longer listed"))?;
+                offer
+                    .admits(&seat.resources, None, org.class, self.now)
+                    .map_err(|no| stale("place.offer", no.to_string()))?;
+                Terms::listed(offer, org.class)
+                    .map_err(|no| stale("place.offer", no.to_string()))?
+            }
+        };
+        let limit = spec.time_limit();
+        let over = |refusal: dayan_market::RatingRefusal| {
+            Refusal::invalid(refusal.code(), refusal.to_string(), refusal.advice())
+        };
+        let hour = terms.price(&seat.resources, Span::from_secs(3_600)).map_err(over)?;
+        if let Some(cap) = &spec.market.max_unit_price
+            && hour > cap.per_hour.micro
+        {
+            return Err(stale("place.unit_price", format!("{hour} an hour is over the limit")));
+        }
+        let settlement = &self.state.settings.settlement;
+        let first = settlement.first_hold(&terms, &seat.resources, limit).map_err(over)?;
+        let tries = job.tries.get(&seat.task).copied().unwrap_or_default();
+        let attempt =
+            dayan_units::TaskId { job: job.id, task: seat.task }.attempt(tries.attempts + 1);
+        let (backing, held, transfer) = match job.quote {
+            Some((quote, _)) => {
+                (Backing::Quote(crate::ids::quote_hold_id(quote)), Micro::ZERO, None)
+            }
+            None => {
+                let id = hold_id(attempt);
+                let transfer = Amount::new(first).map(|amount| Transfer {
+                    id,
+                    kind: TransferKind::Hold {
+                        debit: org.account,
+                        credit: accounts::own(accounts::CLEARING),
+                        amount,
+                        until: None,
+                    },
+                    code: codes::LEASE_HOLD,
+                    user_data: job.id.bits(),
+                    at: self.now,
+                });
+                (Backing::Own(id), first, transfer)
+            }
+        };
+        let next = settlement.next(self.now, self.now, limit);
+        let lease = Lease {
+            attempt,
+            agent: pool.agent,
+            pool: seat.pool,
+            node: seat.node.clone(),
+            resources: seat.resources,
+            cards: seat.cards,
+            offer: seat.offer,
+            terms,
+            placed_at: self.now,
+            keep: spec.on_lost_link.keep,
+            time_limit: limit,
+            revision: 0,
+            phase: Phase::Leased,
+            stop: None,
+            backing,
+            held,
+            captured: Micro::ZERO,
+            windows: 0,
+            billed: Span::ZERO,
+            window_due: next.prolong_at.unwrap_or(next.capture_at).min(next.capture_at),
+            usage: UsageMark::default(),
+            gang,
+        };
+        Ok((lease, transfer))
+    }
+
+    fn quoted_terms(&self, quote: dayan_units::QuoteId, seat: &Seat) -> Result<Terms, Refusal> {
+        let given = self.state.work.quotes.get(&quote);
+        let line = given.and_then(|given| given.quote.line(seat.pool));
+        line.map(|line| Terms::quoted(line, Micro::ZERO)).ok_or_else(|| {
+            stale("place.not_quoted", format!("{} is not among the pools of the quote", seat.pool))
+        })
+    }
+}

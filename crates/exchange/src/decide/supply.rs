@@ -1,0 +1,469 @@
+//! Providers and what they bring: standing, invitations, agents, pools, proof, offers.
+
+use dayan_identity::{Adm6, Challenge, Class, Label, Name, Nonce, Owner, Serial, Status, Verdict};
+use dayan_market::{Offer, OfferMode, OfferStatus};
+use dayan_topology::PlaceId;
+use dayan_units::{AgentId, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time};
+use sha2::{Digest as _, Sha256};
+
+use super::access::check_slug;
+use super::{Ask, Decision, Made};
+use crate::authorize::{Action, Resource, authorize};
+use crate::command::{Actor, Join, NewOffer, PoolNews};
+use crate::event::Event;
+use crate::ids::accounts;
+use crate::refusal::Refusal;
+use crate::state::{Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
+
+/// A pool shows at most this many nodes or node groups; a larger one shows groups. 100,000 nodes
+/// of a country over 1,000 pools is 100 each; this leaves room for the largest.
+const NODES_MAX: usize = 20_000;
+/// An inventory is a few dozen lines of text; more is a mistake or an attack.
+const INVENTORY_MAX: usize = 2_000;
+/// A challenge is answered at the agent's next sync or two; a minute covers a slow probe of the
+/// hardware.
+const ANSWER_WITHIN: Span = Span::from_secs(60);
+
+impl Ask<'_> {
+    fn provider(&self, id: ProviderId) -> Result<&Provider, Refusal> {
+        self.state.supply.providers.get(&id).ok_or_else(|| {
+            Refusal::not_found(
+                "provider.unknown",
+                format!("there is no provider {id}"),
+                "list them with `dayan provider ls`",
+            )
+        })
+    }
+
+    fn pool(&self, id: PoolId) -> Result<(&Pool, &Provider), Refusal> {
+        let pool = self.state.supply.pools.get(&id).ok_or_else(|| {
+            Refusal::not_found(
+                "pool.unknown",
+                format!("there is no pool {id}"),
+                "list them with `dayan pools`",
+            )
+        })?;
+        Ok((pool, &self.state.supply.providers[&pool.provider]))
+    }
+
+    pub(super) fn apply_provider(
+        &self,
+        org: &str,
+        name: &str,
+        credit_code: Option<&str>,
+    ) -> Result<Decision, Refusal> {
+        let org = self.org_named(org)?.id;
+        authorize(self.actor, Resource::Provider, Action::Create, Some(org))?;
+        check_slug("a provider", name)?;
+        if self.state.supply.provider_names.contains_key(name) {
+            return Err(Refusal::conflict(
+                "provider.exists",
+                format!("there is a provider `{name}` already"),
+                "choose another name",
+            ));
+        }
+        let owner = match credit_code {
+            None => short_owner(name),
+            Some(code) => Owner::Credit(code.parse().map_err(|error| {
+                Refusal::invalid(
+                    "provider.credit_code",
+                    format!("{error}"),
+                    "give the 18 characters of the unified social credit code",
+                )
+            })?),
+        };
+        let id = ProviderId::from_bits(self.ids.bits());
+        let provider = Provider {
+            id,
+            org,
+            name: name.to_owned(),
+            owner: owner.to_string(),
+            status: Status::Applied,
+            account: accounts::provider(id),
+            applied_at: self.now,
+        };
+        Ok(Decision::making(Event::ProviderApplied { provider }, Made::Provider(id)))
+    }
+
+    pub(super) fn set_provider_status(
+        &self,
+        provider: ProviderId,
+        to: Status,
+    ) -> Result<Decision, Refusal> {
+        let record = self.provider(provider)?;
+        authorize(self.actor, Resource::Provider, Action::Update, Some(record.org))?;
+        check_transition("provider", record.status, to)?;
+        if record.status == to {
+            return Ok(Decision::nothing());
+        }
+        let mut decision = Decision::one(Event::ProviderStatusChanged { provider, status: to });
+        let pools = self.state.supply.pools.values().filter(|pool| pool.provider == provider);
+        for pool in pools {
+            match to {
+                Status::Suspended | Status::Retired if pool.status.become_next(to).is_ok() => {
+                    decision.events.push(Event::PoolStatusChanged { pool: pool.id, status: to });
+                    self.withdraw(pool.id, &mut decision);
+                }
+                Status::Active if pool.status == Status::Verified => {
+                    let status = Status::Active;
+                    decision.events.push(Event::PoolStatusChanged { pool: pool.id, status });
+                }
+                Status::Applied
+                | Status::Verified
+                | Status::Active
+                | Status::Suspended
+                | Status::Retired => {}
+            }
+        }
+        Ok(decision)
+    }
+
+    /// Running leases of a pool that goes are asked to stop; their tasks run elsewhere.
+    fn withdraw(&self, pool: PoolId, decision: &mut Decision) {
+        for lease in self.state.work.leases.values() {
+            if lease.pool == pool && lease.stop.is_none() {
+                let reason = StopReason::PoolWithdrawn;
+                decision.events.push(Event::StopAsked { attempt: lease.attempt, reason });
+                decision.wake(lease.agent);
+            }
+        }
+    }
+
+    pub(super) fn invite(
+        &self,
+        provider: ProviderId,
+        digest: Digest,
+        expires_at: Time,
+    ) -> Result<Decision, Refusal> {
+        let record = self.provider(provider)?;
+        authorize(self.actor, Resource::Invitation, Action::Create, Some(record.org))?;
+        if matches!(record.status, Status::Suspended | Status::Retired) {
+            return Err(Refusal::conflict(
+                "provider.not_active",
+                format!("provider `{}` is {}", record.name, record.status),
+                "ask the operator of the exchange",
+            ));
+        }
+        let token = JoinToken { provider, expires_at };
+        Ok(Decision::one(Event::Invited { digest, token }))
+    }
+
+    pub(super) fn join(&self, join: &Join) -> Result<Decision, Refusal> {
+        let supply = &self.state.supply;
+        let invitation = supply.join_tokens.get(&join.invitation);
+        let invitation =
+            invitation.filter(|token| token.expires_at > self.now).ok_or_else(|| {
+                Refusal::forbidden(
+                    "join.token",
+                    "this join token is not known, was used, or has expired",
+                    "make a new one with `dayan provider invite`",
+                )
+            })?;
+        check_shown(&join.shown)?;
+        let place = PlaceId::find(&join.place).map_err(|unknown| {
+            Refusal::invalid(
+                "join.site",
+                unknown.to_string(),
+                "give the city of the data centre with `--site`",
+            )
+        })?;
+        let provider = &supply.providers[&invitation.provider];
+        let agent = AgentId::from_bits(self.ids.bits());
+        let pool = PoolId::from_bits(self.ids.bits());
+        let name = self.free_pool_name(provider.id, &join.pool)?;
+        let place_name = place.place().name;
+        let mut events = Vec::with_capacity(2);
+        let known = supply
+            .sites
+            .values()
+            .find(|site| site.provider == provider.id && site.place == place_name)
+            .map(|site| site.id);
+        let site = known.unwrap_or_else(|| SiteId::from_bits(self.ids.bits()));
+        if known.is_none() {
+            events.push(Event::SiteOpened {
+                site: Site { id: site, provider: provider.id, place: place_name.to_owned() },
+            });
+        }
+        events.push(Event::AgentJoined {
+            agent,
+            provider: provider.id,
+            pool,
+            site,
+            crn: compute_name(provider, place, &name, &join.shown, pool, self.now)?,
+            name,
+            public_key: join.public_key,
+            token: join.token,
+            invitation: join.invitation,
+            shown: Box::new(join.shown.clone()),
+        });
+        Ok(Decision { events, effects: Vec::new(), made: Made::Agent(agent, pool) })
+    }
+
+    /// The asked name, or with a number behind it where it is taken.
+    fn free_pool_name(&self, provider: ProviderId, asked: &str) -> Result<String, Refusal> {
+        check_slug("a pool", asked)?;
+        let taken = |name: &str| {
+            let pools = self.state.supply.pools.values();
+            pools.filter(|pool| pool.provider == provider).any(|pool| pool.name == name)
+        };
+        let numbered = (2..).map(|number| format!("{asked}-{number}"));
+        let free = std::iter::once(asked.to_owned()).chain(numbered).find(|name| !taken(name));
+        Ok(free.expect("there are more numbers than pools"))
+    }
+
+    pub(super) fn set_pool_status(&self, pool: PoolId, to: Status) -> Result<Decision, Refusal> {
+        let (record, provider) = self.pool(pool)?;
+        authorize(self.actor, Resource::Pool, Action::Update, Some(provider.org))?;
+        check_transition("pool", record.status, to)?;
+        if record.status == to {
+            return Ok(Decision::nothing());
+        }
+        let by_operator = matches!(
+            self.actor,
+            Actor::System | Actor::User { role: crate::state::Role::Operator, .. }
+        );
+        if matches!(to, Status::Verified) && !by_operator {
+            return Err(Refusal::forbidden(
+                "pool.verify",
+                "a pool is verified by the exchange, not by its provider",
+                "wait for the challenge, or ask the operator",
+            ));
+        }
+        let mut decision = Decision::one(Event::PoolStatusChanged { pool, status: to });
+        if matches!(to, Status::Suspended | Status::Retired) {
+            self.withdraw(pool, &mut decision);
+        }
+        Ok(decision)
+    }
+
+    pub(super) fn pool_news(&self, news: &PoolNews) -> Result<Decision, Refusal> {
+        let agent = self.state.supply.agents.get(&news.agent).ok_or_else(|| {
+            Refusal::forbidden("agent.unknown", "this agent is not known", "join again")
+        })?;
+        let pool = &self.state.supply.pools[&agent.pool];
+        let mut decision = Decision::default();
+        let shown = match &news.shown {
+            Some(shown) if *shown != pool.shown => {
+                check_shown(shown)?;
+                let voided = voided(&pool.shown, shown);
+                decision.events.push(Event::PoolShown {
+                    pool: pool.id,
+                    shown: Box::new(shown.clone()),
+                    voided,
+                });
+                shown
+            }
+            Some(_) | None => &pool.shown,
+        };
+        if let Some((nonce, digest)) = &news.answer {
+            self.judge_answer(pool, shown, nonce, digest, &mut decision);
+        }
+        if !news.measured.is_empty() {
+            let values = news.measured.clone();
+            decision.events.push(Event::Measured { pool: pool.id, values });
+        }
+        Ok(decision)
+    }
+
+    fn judge_answer(
+        &self,
+        pool: &Pool,
+        shown: &Shown,
+        nonce: &Nonce,
+        digest: &Digest,
+        decision: &mut Decision,
+    ) {
+        let Some(open) = pool.challenge.as_ref().filter(|open| open.nonce == *nonce) else {
+            return;
+        };
+        let expected = challenge_digest(open, shown);
+        let (code, message) = match open.judge(&expected.0, &digest.0, self.now) {
+            Verdict::Unchanged => {
+                decision.events.push(Event::ChallengeMet { pool: pool.id });
+                self.promote(pool, decision);
+                return;
+            }
+            Verdict::Changed => ("pool.challenge_failed", "for another inventory than it shows"),
+            Verdict::Late => ("pool.challenge_late", "too late"),
+        };
+        decision.events.push(Event::Found {
+            agent: pool.agent,
+            code: code.to_owned(),
+            attempt: None,
+            message: format!("{} answered a challenge {message}", pool.crn),
+        });
+        decision.events.push(Event::ChallengeFailed { pool: pool.id });
+    }
+
+    /// A proven pool moves as far as its provider's standing lets it.
+    fn promote(&self, pool: &Pool, decision: &mut Decision) {
+        let mut to = Vec::new();
+        if pool.status == Status::Applied {
+            to.push(Status::Verified);
+        }
+        let provider = &self.state.supply.providers[&pool.provider];
+        if provider.status == Status::Active
+            && matches!(pool.status, Status::Applied | Status::Verified)
+        {
+            to.push(Status::Active);
+        }
+        decision.events.extend(
+            to.into_iter().map(|status| Event::PoolStatusChanged { pool: pool.id, status }),
+        );
+    }
+
+    pub(super) fn challenge(&self, pool: PoolId, nonce: Nonce) -> Result<Decision, Refusal> {
+        let (record, _) = self.pool(pool)?;
+        let open = record.challenge.as_ref();
+        if open.is_some_and(|open| self.now <= open.at.plus(open.answer_within)) {
+            return Ok(Decision::nothing());
+        }
+        let agent = record.agent;
+        let challenge = Challenge { nonce, at: self.now, answer_within: ANSWER_WITHIN };
+        let mut decision = Decision::one(Event::Challenged { pool, challenge });
+        decision.wake(agent);
+        Ok(decision)
+    }
+
+    pub(super) fn list_offer(&self, new: &NewOffer) -> Result<Decision, Refusal> {
+        let (pool, provider) = self.pool(new.pool)?;
+        authorize(self.actor, Resource::Offer, Action::Create, Some(provider.org))?;
+        let whole = Resources {
+            cpu: dayan_units::MilliCpu(u64::MAX),
+            memory: dayan_units::Bytes(u64::MAX),
+            disk: dayan_units::Bytes(u64::MAX),
+            accel: dayan_units::MilliAccel(if new.accelerator.is_some() { u64::MAX } else { 0 }),
+        };
+        let id = OfferId::from_bits(self.ids.bits());
+        let offer = Offer {
+            id,
+            pool: pool.id,
+            provider: provider.id,
+            mode: OfferMode::OnDemand,
+            accelerator: new.accelerator.clone(),
+            rate: new.rate,
+            minimum: new.minimum,
+            task_min: new.min.unwrap_or(Resources::ZERO),
+            task_max: new.max.unwrap_or(whole),
+            classes: new.classes.clone(),
+            valid_from: self.now,
+            valid_until: new.valid_until.unwrap_or(Time::NEVER),
+            status: OfferStatus::Open,
+        };
+        offer.check().map_err(|defect| {
+            Refusal::invalid(defect.code(), defect.to_string(), defect.advice())
+        })?;
+        Ok(Decision::making(Event::OfferListed { offer: Box::new(offer) }, Made::Offer(id)))
+    }
+
+    pub(super) fn retire_offer(&self, offer: OfferId) -> Result<Decision, Refusal> {
+        let found = self.state.supply.offers.get(&offer).ok_or_else(|| {
+            Refusal::not_found(
+                "offer.unknown",
+                format!("there is no listed offer {offer}"),
+                "list them with `dayan offers`",
+            )
+        })?;
+        let org = self.state.supply.providers.get(&found.provider).map(|provider| provider.org);
+        authorize(self.actor, Resource::Offer, Action::Delete, org)?;
+        Ok(Decision::one(Event::OfferRetired { offer }))
+    }
+}
+
+fn check_transition(what: &'static str, from: Status, to: Status) -> Result<(), Refusal> {
+    if from == to || from.become_next(to).is_ok() {
+        return Ok(());
+    }
+    Err(Refusal::conflict(
+        "status.transition",
+        format!("a {what} that is {from} cannot become {to}"),
+        "it goes applied, verified, active; suspended and back; retired is the end",
+    ))
+}
+
+fn check_shown(shown: &Shown) -> Result<(), Refusal> {
+    let names: std::collections::BTreeSet<&str> =
+        shown.nodes.iter().map(|node| node.name.as_str()).collect();
+    let too_large = shown.nodes.len() > NODES_MAX || shown.inventory.len() > INVENTORY_MAX;
+    if too_large || names.len() != shown.nodes.len() || names.contains("") {
+        return Err(Refusal::invalid(
+            "pool.shown",
+            format!(
+                "a pool shows 1 to {NODES_MAX} nodes with distinct names and at most \
+                 {INVENTORY_MAX} attributes"
+            ),
+            "show like nodes as one group",
+        ));
+    }
+    Ok(())
+}
+
+/// Measured attributes that the change of the inventory voids: those of the part that changed.
+fn voided(old: &Shown, new: &Shown) -> Vec<String> {
+    let keys: std::collections::BTreeSet<&String> =
+        old.inventory.keys().chain(new.inventory.keys()).collect();
+    keys.into_iter()
+        .filter(|key| old.inventory.get(*key) != new.inventory.get(*key))
+        .cloned()
+        .collect()
+}
+
+/// What answers a challenge: SHA-256 over its material for the inventory's lines.
+pub fn challenge_digest(challenge: &Challenge, shown: &Shown) -> Digest {
+    let lines: Vec<String> =
+        shown.inventory.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    Digest(Sha256::digest(challenge.material(&lines.join("\n"))).into())
+}
+
+/// The short owner name that stands in compute-resource names where there is no credit code: the
+/// provider's slug without its punctuation.
+fn short_owner(provider: &str) -> Owner {
+    const LEN_MAX: usize = 17;
+    let plain: String = provider.chars().filter(char::is_ascii_alphanumeric).collect();
+    let lettered = format!("p{plain}x");
+    let text = if plain.starts_with(|c: char| c.is_ascii_alphabetic()) && plain.len() >= 2 {
+        plain
+    } else {
+        lettered
+    };
+    Owner::Short(text.chars().take(LEN_MAX).collect())
+}
+
+/// A slug as a label of a name: other punctuation becomes a hyphen.
+fn label(text: &str) -> Label {
+    const LEN_MAX: usize = 32;
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(LEN_MAX)
+        .collect();
+    plain.trim_matches('-').parse().unwrap_or_else(|_| "x".parse().expect("a letter is a label"))
+}
+
+fn compute_name(
+    provider: &Provider,
+    place: PlaceId,
+    pool: &str,
+    shown: &Shown,
+    id: PoolId,
+    now: Time,
+) -> Result<Name, Refusal> {
+    let accelerated = shown.nodes.iter().any(|node| node.accelerator.is_some());
+    let slug = &place.place().slug;
+    let missing = || {
+        Refusal::invalid(
+            "join.site",
+            format!("no administrative code is known for {}", place.place().name),
+            "give another city with `--site`",
+        )
+    };
+    let tail = u16::try_from(id.bits() & 0xffff).expect("16 bits");
+    Ok(Name {
+        adm: Adm6::of_place(slug).ok_or_else(missing)?,
+        owner: provider.owner.parse().unwrap_or_else(|_| short_owner(&provider.name)),
+        site: label(slug),
+        pool: label(pool),
+        class: if accelerated { Class::Ai } else { Class::Gen },
+        serial: Serial::new(now, tail).ok_or_else(missing)?,
+    })
+}

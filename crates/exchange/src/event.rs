@@ -1,0 +1,439 @@
+//! What happened: the vocabulary of the journal. Each event carries everything `evolve` needs, so
+//! that replay decides nothing again. Fields may be added with a default, never changed.
+
+use std::sync::Arc;
+
+use dayan_identity::{Challenge, Name, Status};
+use dayan_ledger::Transfer;
+use dayan_market::{BudgetLimits, Offer};
+use dayan_measure::Measurement;
+use dayan_schedule::Tasks;
+use dayan_spec::JobSpec;
+use dayan_units::{
+    AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
+    QuoteId, Resources, SiteId, Span, Time, TokenId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Actor, Evidence, Outcome};
+use crate::state::{
+    Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Settings, Shown, Site,
+    SpecKey, StopReason, Token, User,
+};
+
+/// What becomes of a task when one of its attempts has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// It is done.
+    Succeeded,
+    /// It has failed for good.
+    Failed,
+    /// The user took it back.
+    Cancelled,
+    /// It waits to be placed again; the attempt counts against `retry.max`.
+    Requeued,
+    /// It waits to be placed again; the attempt was nobody's fault of the task.
+    RequeuedFree,
+    /// A member of a gang that ended well and waits for the others.
+    MemberSucceeded,
+    /// A member of a gang that ended badly; the others are being stopped.
+    MemberFailed,
+}
+
+/// Why an attempt that ran is not billed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waived {
+    /// It never ran.
+    NeverRan,
+    /// The provider's site or machine was lost under it.
+    ProviderFault,
+    /// No usage of it that could be believed came in.
+    NoUsage,
+}
+
+/// One line of a bill.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Counts the lines of this attempt from 1.
+    pub number: u32,
+    /// The use before this line, and with it: billed time is the difference.
+    pub from: Span,
+    /// Billed use with this line.
+    pub to: Span,
+    /// What was reserved for that time.
+    pub resources: Resources,
+    /// What it costs.
+    pub amount: Micro,
+    /// Of it, the provider's.
+    pub provider: Micro,
+    /// Of it, the exchange's.
+    pub fee: Micro,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// The exchange was founded.
+    Founded {
+        /// Its id.
+        exchange: ExchangeId,
+        /// Its name.
+        name: String,
+        /// What is the same on every replay.
+        settings: Settings,
+    },
+    /// An organisation came in.
+    OrgCreated {
+        /// It.
+        org: Org,
+        /// How far below zero its balance may go.
+        credit: Micro,
+    },
+    /// A user came in.
+    UserCreated {
+        /// It.
+        user: User,
+    },
+    /// A token was issued.
+    TokenIssued {
+        /// It.
+        token: Token,
+    },
+    /// A token ended.
+    TokenRevoked {
+        /// Which.
+        token: TokenId,
+    },
+    /// A project came in.
+    ProjectCreated {
+        /// Its id.
+        project: ProjectId,
+        /// Whose.
+        org: OrgId,
+        /// Its path.
+        path: String,
+        /// Its limits.
+        budget: BudgetLimits,
+    },
+    /// A project's limits changed.
+    BudgetSet {
+        /// Which.
+        project: ProjectId,
+        /// The limits.
+        budget: BudgetLimits,
+    },
+    /// Money came in.
+    Deposited {
+        /// For whom.
+        org: OrgId,
+        /// The bank's reference.
+        reference: String,
+        /// The booking.
+        transfer: Transfer,
+    },
+    /// A provider applied.
+    ProviderApplied {
+        /// It.
+        provider: Provider,
+    },
+    /// A provider moved along.
+    ProviderStatusChanged {
+        /// Which.
+        provider: ProviderId,
+        /// Where to.
+        status: Status,
+    },
+    /// An agent was invited.
+    Invited {
+        /// SHA-256 of the secret.
+        digest: Digest,
+        /// By whom, until when.
+        token: JoinToken,
+    },
+    /// A site opened.
+    SiteOpened {
+        /// It.
+        site: Site,
+    },
+    /// An agent joined with its pool; the invitation is used up.
+    AgentJoined {
+        /// Its id.
+        agent: AgentId,
+        /// Whose.
+        provider: ProviderId,
+        /// Its pool.
+        pool: PoolId,
+        /// Where.
+        site: SiteId,
+        /// The pool's name at the site.
+        name: String,
+        /// The pool's compute-resource name.
+        crn: Name,
+        /// Its key.
+        public_key: Digest,
+        /// SHA-256 of its token.
+        token: Digest,
+        /// The invitation.
+        invitation: Digest,
+        /// The pool's picture.
+        shown: Box<Shown>,
+    },
+    /// A pool's picture changed.
+    PoolShown {
+        /// Which.
+        pool: PoolId,
+        /// The picture.
+        shown: Box<Shown>,
+        /// Measured attributes that no longer describe it.
+        voided: Vec<String>,
+    },
+    /// A pool moved along.
+    PoolStatusChanged {
+        /// Which.
+        pool: PoolId,
+        /// Where to.
+        status: Status,
+    },
+    /// Values were measured.
+    Measured {
+        /// Of which pool.
+        pool: PoolId,
+        /// The values.
+        values: Vec<Measurement>,
+    },
+    /// A pool was asked to prove its inventory.
+    Challenged {
+        /// Which.
+        pool: PoolId,
+        /// The question.
+        challenge: Challenge,
+    },
+    /// Its answer was wrong or late: it counts as unproven from now on.
+    ChallengeFailed {
+        /// Which.
+        pool: PoolId,
+    },
+    /// It did.
+    ChallengeMet {
+        /// Which.
+        pool: PoolId,
+    },
+    /// Something cannot be so; the operator sees it.
+    Found {
+        /// Which agent said it.
+        agent: AgentId,
+        /// Stable dotted code.
+        code: String,
+        /// About which attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<AttemptId>,
+        /// For the operator.
+        message: String,
+    },
+    /// Capacity was listed.
+    OfferListed {
+        /// It.
+        offer: Box<Offer>,
+    },
+    /// An offer was taken back.
+    OfferRetired {
+        /// Which.
+        offer: OfferId,
+    },
+    /// A job file not seen before.
+    SpecStored {
+        /// Its key.
+        key: SpecKey,
+        /// It.
+        spec: Arc<JobSpec>,
+        /// What one of its tasks asks of a machine.
+        resources: Resources,
+    },
+    /// A job was accepted.
+    JobSubmitted {
+        /// Its id.
+        job: JobId,
+        /// What pays.
+        project: ProjectId,
+        /// Whose.
+        org: OrgId,
+        /// Its file.
+        spec: SpecKey,
+        /// How many tasks it has.
+        tasks: u32,
+        /// The firm quote it runs under, and the hold for all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<(QuoteId, Transfer)>,
+        /// When it must have finished.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<Time>,
+        /// The submitter's idempotency key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
+    /// No more tasks of it are placed.
+    JobPaused {
+        /// Which.
+        job: JobId,
+    },
+    /// Its tasks may be placed again.
+    JobResumed {
+        /// Which.
+        job: JobId,
+    },
+    /// Queued tasks were taken back.
+    TasksCancelled {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        tasks: Tasks,
+    },
+    /// Ended tasks wait again.
+    TasksRetried {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        tasks: Tasks,
+    },
+    /// A gang's members have all ended.
+    GangSettled {
+        /// Of which job.
+        job: JobId,
+        /// What becomes of all its tasks: succeeded, failed, cancelled or requeued.
+        next: Next,
+    },
+    /// Every task of a job has ended.
+    JobEnded {
+        /// Which.
+        job: JobId,
+        /// How.
+        end: JobEnd,
+        /// Whether its deadline was met; none: it had none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline_met: Option<bool>,
+        /// The end of its quote's hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<Transfer>,
+    },
+    /// A job left memory.
+    JobRetired {
+        /// Which.
+        job: JobId,
+    },
+    /// A firm price was given.
+    QuoteIssued {
+        /// It.
+        quote: Box<GivenQuote>,
+    },
+    /// A quote can no longer be used, or its job has left memory.
+    QuoteLapsed {
+        /// Which.
+        quote: QuoteId,
+    },
+    /// An attempt got its lease and, unless a quote backs it, its hold.
+    Leased {
+        /// It.
+        lease: Box<Lease>,
+        /// The hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer: Option<Transfer>,
+    },
+    /// Inputs are on the way.
+    Staging {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Its process runs.
+    Started {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// This attempt and no other may publish.
+    PublishGranted {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// An attempt is asked to stop.
+    StopAsked {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Usage that can be believed.
+    UsageRecorded {
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// Its sequence number.
+        seq: u64,
+        /// The counters.
+        counters: Counters,
+        /// What proves it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Evidence>,
+    },
+    /// A settlement window closed: captured, and held for the next.
+    WindowClosed {
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// The line.
+        line: Line,
+        /// How much was held in addition.
+        extended: Micro,
+        /// The bookings.
+        transfers: Vec<Transfer>,
+        /// When the next one closes.
+        next_due: Time,
+    },
+    /// An attempt ended; its lease is over and its hold is gone.
+    AttemptEnded {
+        /// Which.
+        attempt: AttemptId,
+        /// Where it was.
+        pool: PoolId,
+        /// How.
+        outcome: Outcome,
+        /// What becomes of the task.
+        next: Next,
+        /// The last line of its bill.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<Line>,
+        /// Why it is not billed, when it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waived: Option<Waived>,
+        /// How much of the hold went back.
+        released: Micro,
+        /// The bookings.
+        transfers: Vec<Transfer>,
+    },
+    /// Ended bookings left memory.
+    TransfersRetired {
+        /// Booked before.
+        before: Time,
+    },
+}
+
+/// The events of one command, as the journal keeps them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// When: exchange time.
+    pub at: Time,
+    /// Which request.
+    pub request: dayan_units::RequestId,
+    /// Who asked.
+    pub actor: Actor,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// What the shell should do after the commit. Lost effects do no harm: whoever waits asks again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Effect {
+    /// What an agent should hold has changed.
+    WakeAgent(AgentId),
+}

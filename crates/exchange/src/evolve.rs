@@ -1,0 +1,219 @@
+//! What an event does to the state: the only place where state changes, live and in replay alike.
+//! It decides nothing. An event that does not fit the state is a bug of whoever decided, or a
+//! journal of another exchange: it stops.
+
+mod money;
+mod work;
+
+use dayan_market::BudgetState;
+
+use crate::event::{Entry, Event};
+use crate::ids::accounts;
+use crate::state::{Agent, Pool, Project, State};
+
+impl State {
+    /// Applies all events of an entry.
+    pub fn evolve(&mut self, entry: &Entry) {
+        for event in &entry.events {
+            self.revision += 1;
+            self.last_at = self.last_at.max(entry.at);
+            self.apply(entry, event);
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry, event: &Event) {
+        match event {
+            Event::Founded { .. }
+            | Event::OrgCreated { .. }
+            | Event::UserCreated { .. }
+            | Event::TokenIssued { .. }
+            | Event::TokenRevoked { .. }
+            | Event::ProjectCreated { .. }
+            | Event::BudgetSet { .. }
+            | Event::Deposited { .. } => self.apply_access(event),
+            Event::ProviderApplied { .. }
+            | Event::ProviderStatusChanged { .. }
+            | Event::Invited { .. }
+            | Event::SiteOpened { .. }
+            | Event::AgentJoined { .. }
+            | Event::PoolShown { .. }
+            | Event::PoolStatusChanged { .. }
+            | Event::Measured { .. }
+            | Event::Challenged { .. }
+            | Event::ChallengeFailed { .. }
+            | Event::ChallengeMet { .. }
+            | Event::Found { .. }
+            | Event::OfferListed { .. }
+            | Event::OfferRetired { .. } => self.apply_supply(entry, event),
+            Event::SpecStored { .. }
+            | Event::JobSubmitted { .. }
+            | Event::JobPaused { .. }
+            | Event::JobResumed { .. }
+            | Event::TasksCancelled { .. }
+            | Event::TasksRetried { .. }
+            | Event::GangSettled { .. }
+            | Event::JobEnded { .. }
+            | Event::JobRetired { .. }
+            | Event::QuoteIssued { .. }
+            | Event::QuoteLapsed { .. } => self.apply_jobs(entry, event),
+            Event::Leased { .. }
+            | Event::Staging { .. }
+            | Event::Started { .. }
+            | Event::PublishGranted { .. }
+            | Event::StopAsked { .. }
+            | Event::UsageRecorded { .. }
+            | Event::WindowClosed { .. }
+            | Event::AttemptEnded { .. }
+            | Event::TransfersRetired { .. } => self.apply_leases(entry, event),
+        }
+    }
+
+    fn apply_access(&mut self, event: &Event) {
+        let access = &mut self.access;
+        match event {
+            Event::Founded { exchange, name, settings } => {
+                self.exchange = Some(*exchange);
+                self.name.clone_from(name);
+                self.settings = *settings;
+                for account in accounts::founding() {
+                    self.ledger.open(&account);
+                }
+            }
+            Event::OrgCreated { org, credit } => {
+                self.ledger.open(&accounts::new_consumer(org.id, *credit));
+                access.org_names.insert(org.name.clone(), org.id);
+                access.orgs.insert(org.id, org.clone());
+            }
+            Event::UserCreated { user } => {
+                access.users.insert(user.id, user.clone());
+            }
+            Event::TokenIssued { token } => {
+                access.token_digests.insert(token.digest, token.id);
+                access.tokens.insert(token.id, token.clone());
+            }
+            Event::TokenRevoked { token } => {
+                if let Some(gone) = access.tokens.remove(token) {
+                    access.token_digests.remove(&gone.digest);
+                }
+            }
+            Event::ProjectCreated { project, org, path, budget } => {
+                let record = Project {
+                    id: *project,
+                    org: *org,
+                    path: path.clone(),
+                    budget: BudgetState::new(budget.clone()),
+                };
+                access.project_paths.insert(path.clone(), *project);
+                access.projects.insert(*project, record);
+            }
+            Event::BudgetSet { project, budget } => {
+                let record = access.projects.get_mut(project).expect("decided for this project");
+                record.budget.relimit(budget.clone());
+            }
+            Event::Deposited { transfer, .. } => self.book(transfer),
+            _ => unreachable!("sorted by `apply`"),
+        }
+    }
+
+    fn apply_supply(&mut self, entry: &Entry, event: &Event) {
+        let supply = &mut self.supply;
+        match event {
+            Event::ProviderApplied { provider } => {
+                self.ledger.open(&accounts::new_provider(provider.id));
+                supply.provider_names.insert(provider.name.clone(), provider.id);
+                supply.providers.insert(provider.id, provider.clone());
+            }
+            Event::ProviderStatusChanged { provider, status } => {
+                supply.providers.get_mut(provider).expect("decided for it").status = *status;
+            }
+            Event::Invited { digest, token } => {
+                supply.join_tokens.insert(*digest, token.clone());
+            }
+            Event::SiteOpened { site } => {
+                supply.sites.insert(site.id, site.clone());
+            }
+            Event::AgentJoined {
+                agent,
+                provider,
+                pool,
+                site,
+                name,
+                crn,
+                public_key,
+                token,
+                invitation,
+                shown,
+            } => {
+                supply.join_tokens.remove(invitation);
+                supply.agent_tokens.insert(*token, *agent);
+                supply.agents.insert(
+                    *agent,
+                    Agent {
+                        id: *agent,
+                        provider: *provider,
+                        pool: *pool,
+                        public_key: *public_key,
+                        token: *token,
+                        revision: 0,
+                        joined_at: entry.at,
+                    },
+                );
+                supply.pools.insert(
+                    *pool,
+                    Pool {
+                        id: *pool,
+                        provider: *provider,
+                        site: *site,
+                        agent: *agent,
+                        name: name.clone(),
+                        crn: crn.clone(),
+                        status: dayan_identity::Status::Applied,
+                        shown: shown.as_ref().clone(),
+                        measured: std::collections::BTreeMap::new(),
+                        challenge: None,
+                        verified_at: None,
+                        joined_at: entry.at,
+                    },
+                );
+            }
+            Event::PoolShown { pool, shown, voided } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                record.shown = shown.as_ref().clone();
+                for attribute in voided {
+                    record.measured.remove(attribute);
+                }
+            }
+            Event::PoolStatusChanged { pool, status } => {
+                supply.pools.get_mut(pool).expect("decided for it").status = *status;
+            }
+            Event::Measured { pool, values } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                for value in values {
+                    record.measured.insert(value.attribute.name().to_owned(), value.clone());
+                }
+            }
+            Event::Challenged { pool, challenge } => {
+                supply.pools.get_mut(pool).expect("decided for it").challenge = Some(*challenge);
+            }
+            Event::ChallengeFailed { pool } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                record.challenge = None;
+                record.verified_at = None;
+            }
+            Event::ChallengeMet { pool } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                record.challenge = None;
+                record.verified_at = Some(entry.at);
+            }
+            // Findings live in the tables; nothing is decided by them yet.
+            Event::Found { .. } => {}
+            Event::OfferListed { offer } => {
+                supply.offers.insert(offer.id, offer.as_ref().clone());
+            }
+            Event::OfferRetired { offer } => {
+                supply.offers.remove(offer);
+            }
+            _ => unreachable!("sorted by `apply`"),
+        }
+    }
+}

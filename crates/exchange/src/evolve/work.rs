@@ -1,0 +1,325 @@
+//! Jobs, quotes and leases.
+
+use dayan_schedule::Tasks;
+use dayan_units::{AttemptId, JobId, Micro, Resources};
+
+use crate::event::{Entry, Event, Line, Next};
+use crate::state::{Backing, Gate, Job, Lease, Phase, State, StoredSpec, Tries, UsageMark, Work};
+
+impl Work {
+    fn job_mut(&mut self, job: JobId) -> &mut Job {
+        self.jobs.get_mut(&job).expect("decided for a job in memory")
+    }
+    fn lease_mut(&mut self, attempt: AttemptId) -> &mut Lease {
+        self.leases.get_mut(&attempt).expect("decided for a lease in force")
+    }
+}
+
+impl State {
+    pub(super) fn apply_jobs(&mut self, entry: &Entry, event: &Event) {
+        let work = &mut self.work;
+        match event {
+            Event::SpecStored { key, spec, resources } => {
+                let stored = StoredSpec { spec: spec.clone(), resources: *resources, jobs: 0 };
+                work.specs.insert(*key, stored);
+            }
+            Event::JobSubmitted { job, project, org, spec, tasks, quote, deadline, key } => {
+                work.specs.get_mut(spec).expect("stored before").jobs += 1;
+                if let Some(key) = key {
+                    work.keys.entry(*org).or_default().insert(key.clone(), (*spec, *job));
+                }
+                let by = match entry.actor {
+                    crate::command::Actor::User { user, .. } => user,
+                    crate::command::Actor::System | crate::command::Actor::Agent { .. } => {
+                        dayan_units::UserId::from_bits(0)
+                    }
+                };
+                let mut held = Micro::ZERO;
+                if let Some((quote, hold)) = quote {
+                    let given = work.quotes.get_mut(quote).expect("decided for this quote");
+                    given.job = Some(*job);
+                    held = given.quote.total;
+                    self.book(hold);
+                }
+                let work = &mut self.work;
+                let record = Job {
+                    id: *job,
+                    project: *project,
+                    org: *org,
+                    by,
+                    spec: *spec,
+                    submitted_at: entry.at,
+                    gate: Gate::Open,
+                    queued: Tasks::range(0..*tasks),
+                    active: std::collections::BTreeMap::new(),
+                    tries: std::collections::BTreeMap::new(),
+                    members_ended: std::collections::BTreeMap::new(),
+                    succeeded: Tasks::none(),
+                    failed: Tasks::none(),
+                    cancelled: Tasks::none(),
+                    held,
+                    spent: Micro::ZERO,
+                    quote: quote.as_ref().map(|(quote, _)| (*quote, held)),
+                    deadline: *deadline,
+                    key: key.clone(),
+                    ended: None,
+                };
+                work.jobs.insert(*job, record);
+                if held > Micro::ZERO {
+                    self.budget_held(entry, *job, held);
+                }
+            }
+            Event::JobPaused { job } => work.job_mut(*job).gate = Gate::Paused,
+            Event::JobResumed { job } => work.job_mut(*job).gate = Gate::Open,
+            Event::TasksCancelled { job, tasks } => {
+                let job = work.job_mut(*job);
+                job.queued.subtract(tasks);
+                job.failed.subtract(tasks);
+                job.cancelled.add(tasks);
+            }
+            Event::TasksRetried { job, tasks } => {
+                let record = work.job_mut(*job);
+                record.failed.subtract(tasks);
+                record.cancelled.subtract(tasks);
+                record.queued.add(tasks);
+                // The user's retry starts a new count of failures, never a new count of epochs.
+                for task in tasks.iter() {
+                    if let Some(tries) = record.tries.get_mut(&task) {
+                        tries.failures = 0;
+                    }
+                }
+                if let Some((at, _)) = record.ended.take() {
+                    work.ended.remove(&(at, *job));
+                }
+            }
+            Event::GangSettled { job, next } => {
+                let job = work.job_mut(*job);
+                let members: Tasks = std::mem::take(&mut job.members_ended).into_keys().collect();
+                match next {
+                    Next::Succeeded | Next::MemberSucceeded => job.succeeded.add(&members),
+                    Next::Failed | Next::MemberFailed => job.failed.add(&members),
+                    Next::Cancelled => job.cancelled.add(&members),
+                    Next::Requeued | Next::RequeuedFree => job.queued.add(&members),
+                }
+            }
+            Event::JobEnded { job, end, release, .. } => {
+                let record = work.job_mut(*job);
+                record.ended = Some((entry.at, *end));
+                // What every task did is in the tables; the newest epochs must stay, because a
+                // retry goes on from them.
+                work.ended.insert((entry.at, *job));
+                if let Some(release) = release {
+                    let left =
+                        work.job_mut(*job).quote.as_mut().map(|(_, left)| std::mem::take(left));
+                    self.book(release);
+                    if let Some(left) = left {
+                        self.budget_released(entry, *job, left);
+                    }
+                }
+            }
+            Event::JobRetired { job } => self.retire_job(*job),
+            Event::QuoteIssued { quote } => {
+                work.quotes.insert(quote.quote.id, quote.as_ref().clone());
+            }
+            Event::QuoteLapsed { quote } => {
+                work.quotes.remove(quote);
+            }
+            _ => unreachable!("sorted by `apply`"),
+        }
+    }
+
+    fn retire_job(&mut self, job: JobId) {
+        let work = &mut self.work;
+        let Some(record) = work.jobs.remove(&job) else { return };
+        if let Some((at, _)) = record.ended {
+            work.ended.remove(&(at, job));
+        }
+        let stored = work.specs.get_mut(&record.spec).expect("stored while a job refers to it");
+        stored.jobs -= 1;
+        if stored.jobs == 0 {
+            work.specs.remove(&record.spec);
+        }
+        if let Some(key) = &record.key
+            && let Some(keys) = work.keys.get_mut(&record.org)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                work.keys.remove(&record.org);
+            }
+        }
+        if let Some((quote, _)) = record.quote {
+            work.quotes.remove(&quote);
+        }
+        if let Some(project) = self.access.projects.get_mut(&record.project) {
+            project.budget.forget(job);
+        }
+    }
+
+    fn budget_held(&mut self, entry: &Entry, job: JobId, amount: Micro) {
+        let periods = self.settings.periods(entry.at);
+        let record = &self.work.jobs[&job];
+        let limit = self.work.spec_of(record).job_limit();
+        let project = self.access.projects.get_mut(&record.project).expect("a job has its project");
+        project.budget.held(&periods, job, limit, amount);
+    }
+
+    fn budget_released(&mut self, entry: &Entry, job: JobId, amount: Micro) {
+        if amount == Micro::ZERO {
+            return;
+        }
+        let periods = self.settings.periods(entry.at);
+        let record = self.work.job_mut(job);
+        record.held = record.held.saturating_sub(amount);
+        let project = self.access.projects.get_mut(&record.project).expect("a job has its project");
+        project.budget.released(&periods, job, amount);
+    }
+
+    fn captured(&mut self, entry: &Entry, backing: Backing, line: &Line) {
+        if line.amount == Micro::ZERO {
+            return;
+        }
+        let periods = self.settings.periods(entry.at);
+        let job = self.work.job_mut(line.attempt.job);
+        job.held = job.held.saturating_sub(line.amount);
+        job.spent = job.spent.saturating_add(line.amount);
+        if let (Backing::Quote(_), Some((_, left))) = (backing, &mut job.quote) {
+            *left = left.saturating_sub(line.amount);
+        }
+        let project = self.access.projects.get_mut(&job.project).expect("a job has its project");
+        project.budget.captured(&periods, line.attempt.job, line.amount);
+    }
+
+    fn touch_agent(&mut self, attempt: AttemptId) {
+        let lease = self.work.lease_mut(attempt);
+        let agent = self.supply.agents.get_mut(&lease.agent).expect("a lease has its agent");
+        agent.revision += 1;
+        lease.revision = agent.revision;
+    }
+
+    pub(super) fn apply_leases(&mut self, entry: &Entry, event: &Event) {
+        match event {
+            Event::Leased { lease, transfer } => self.lease(entry, lease, transfer.as_ref()),
+            Event::Staging { attempt } => {
+                self.work.lease_mut(*attempt).phase = Phase::Staging;
+            }
+            Event::Started { attempt } => {
+                self.work.lease_mut(*attempt).phase = Phase::Running { since: entry.at };
+            }
+            Event::PublishGranted { attempt } => {
+                let granted = Phase::Publishing { granted_at: entry.at };
+                self.work.lease_mut(*attempt).phase = granted;
+                self.touch_agent(*attempt);
+            }
+            Event::StopAsked { attempt, reason } => {
+                self.work.lease_mut(*attempt).stop = Some(*reason);
+                self.touch_agent(*attempt);
+            }
+            Event::UsageRecorded { attempt, seq, counters, .. } => {
+                let mark = UsageMark { seq: *seq, counters: *counters };
+                self.work.lease_mut(*attempt).usage = mark;
+            }
+            Event::WindowClosed { attempt, line, extended, transfers, next_due } => {
+                for transfer in transfers {
+                    self.book(transfer);
+                }
+                let lease = self.work.lease_mut(*attempt);
+                lease.captured = lease.captured.saturating_add(line.amount);
+                lease.held = lease.held.saturating_add(*extended);
+                lease.windows = line.number;
+                lease.billed = line.to;
+                lease.window_due = *next_due;
+                let backing = lease.backing;
+                if *extended > Micro::ZERO {
+                    let job = self.work.job_mut(attempt.job);
+                    job.held = job.held.saturating_add(*extended);
+                    self.budget_held(entry, attempt.job, *extended);
+                }
+                self.captured(entry, backing, line);
+            }
+            Event::AttemptEnded { attempt, next, line, released, transfers, .. } => {
+                for transfer in transfers {
+                    self.book(transfer);
+                }
+                let lease = self.work.leases.remove(attempt).expect("decided for a lease in force");
+                self.load(&lease, Resources::checked_sub);
+                if let Some(held) = self.work.by_agent.get_mut(&lease.agent) {
+                    held.remove(attempt);
+                    if held.is_empty() {
+                        self.work.by_agent.remove(&lease.agent);
+                    }
+                }
+                if let Some(line) = line {
+                    self.captured(entry, lease.backing, line);
+                }
+                self.budget_released(entry, attempt.job, *released);
+                self.task_after(*attempt, *next);
+            }
+            Event::TransfersRetired { before } => self.forget_bookings(*before),
+            _ => unreachable!("sorted by `apply`"),
+        }
+    }
+
+    /// Adds to what is taken on a node, or gives it back.
+    fn load(
+        &mut self,
+        lease: &Lease,
+        change: impl Fn(&Resources, &Resources) -> Option<Resources>,
+    ) {
+        let nodes = self.work.load.entry(lease.pool).or_default();
+        let taken = nodes.get(&lease.node).copied().unwrap_or(Resources::ZERO);
+        let taken = change(&taken, &lease.resources).expect("checked when the lease was decided");
+        if taken == Resources::ZERO {
+            nodes.remove(&lease.node);
+        } else {
+            nodes.insert(lease.node.clone(), taken);
+        }
+    }
+
+    fn lease(&mut self, entry: &Entry, lease: &Lease, transfer: Option<&dayan_ledger::Transfer>) {
+        let attempt = lease.attempt;
+        if let Some(transfer) = transfer {
+            self.book(transfer);
+            let job = self.work.job_mut(attempt.job);
+            job.held = job.held.saturating_add(lease.held);
+            self.budget_held(entry, attempt.job, lease.held);
+        }
+        let job = self.work.job_mut(attempt.job);
+        job.queued.remove(attempt.task);
+        job.active.insert(attempt.task, attempt.attempt);
+        job.tries.entry(attempt.task).or_default().attempts = attempt.attempt;
+        self.work.by_agent.entry(lease.agent).or_default().insert(attempt);
+        self.load(lease, Resources::checked_add);
+        self.work.leases.insert(attempt, lease.clone());
+        self.touch_agent(attempt);
+    }
+
+    fn task_after(&mut self, attempt: AttemptId, next: Next) {
+        let job = self.work.job_mut(attempt.job);
+        let task = attempt.task;
+        job.active.remove(&task);
+        match next {
+            Next::Succeeded => {
+                job.succeeded.insert(task);
+                job.tries.remove(&task);
+            }
+            Next::Failed => {
+                job.failed.insert(task);
+            }
+            Next::Cancelled => {
+                job.cancelled.insert(task);
+            }
+            Next::Requeued => {
+                job.queued.insert(task);
+                job.tries.entry(task).or_insert_with(Tries::default).failures += 1;
+            }
+            Next::RequeuedFree => job.queued.insert(task),
+            Next::MemberSucceeded => {
+                job.members_ended.insert(task, true);
+            }
+            Next::MemberFailed => {
+                job.members_ended.insert(task, false);
+                job.tries.entry(task).or_insert_with(Tries::default).failures += 1;
+            }
+        }
+    }
+}

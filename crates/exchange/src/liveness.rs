@@ -1,0 +1,77 @@
+//! Which leases cannot be valid any more. Kept beside the state, not in it: hearing from an agent
+//! is not journalled, so an exchange that starts counts every lease as just renewed.
+
+use std::collections::BTreeMap;
+
+use dayan_units::{AgentId, AttemptId, Span, Time, lost_after};
+
+use crate::state::{Fence, Lease, State};
+
+/// How long the fence gives a task between asking it to end and killing it; with this behind the
+/// lease's end, nothing of it can still run.
+pub const STOP_GRACE: Span = Span::from_secs(5);
+
+/// When each agent was last heard.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    since: Time,
+    heard: BTreeMap<AgentId, Time>,
+}
+
+impl Liveness {
+    /// Starts counting: nobody was heard, and nobody is late.
+    pub const fn new(now: Time) -> Self {
+        Self { since: now, heard: BTreeMap::new() }
+    }
+
+    /// An authenticated call of the agent came in.
+    pub fn heard(&mut self, agent: AgentId, now: Time) {
+        self.heard.insert(agent, now);
+    }
+
+    /// When the agent was last heard since this exchange started.
+    pub fn last(&self, agent: AgentId) -> Option<Time> {
+        self.heard.get(&agent).copied()
+    }
+
+    /// When the lease can no longer be valid, if the agent stays silent. The newest call may have
+    /// been answered before the lease was given, so the lease's own beginning counts too.
+    fn ends(&self, lease: &Lease) -> Time {
+        let renewed = self.last(lease.agent).unwrap_or(self.since);
+        let renewed = renewed.max(lease.placed_at).max(self.since);
+        renewed.plus(lost_after(lease.keep, STOP_GRACE))
+    }
+
+    /// Leases that cannot be valid any more, at most `max` of them. A pool without a fence is
+    /// never given up by time alone.
+    pub fn lost(&self, state: &State, now: Time, max: usize) -> Vec<AttemptId> {
+        let mut lost = Vec::new();
+        for (agent, attempts) in &state.work.by_agent {
+            let fenced = state
+                .supply
+                .agents
+                .get(agent)
+                .and_then(|agent| state.supply.pools.get(&agent.pool))
+                .is_some_and(|pool| pool.shown.fence != Fence::None);
+            if !fenced {
+                continue;
+            }
+            let quiet_since = self.last(*agent).unwrap_or(self.since);
+            if now.since(quiet_since) < SILENCE_MIN {
+                continue;
+            }
+            let late = attempts
+                .iter()
+                .filter(|attempt| self.ends(&state.work.leases[*attempt]) <= now)
+                .take(max - lost.len());
+            lost.extend(late.copied());
+            if lost.len() >= max {
+                break;
+            }
+        }
+        lost
+    }
+}
+
+/// No lease is shorter than this with its margin, so an agent heard more recently has none to lose.
+const SILENCE_MIN: Span = Span::from_secs(1);

@@ -1,0 +1,356 @@
+//! What is asked: jobs and their tasks, and the leases that run them.
+//!
+//! A job keeps its tasks as sets of numbers; only a task that has been tried has a record of its
+//! own. Job files are shared: jobs with the same file hold one copy between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_market::{Quote, Terms};
+use dayan_schedule::{Cards, Tasks};
+use dayan_spec::JobSpec;
+use dayan_units::{
+    AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources, Span,
+    Time, TransferId, UserId,
+};
+use serde::{Deserialize, Serialize};
+
+/// The first 128 bits of the SHA-256 of a job file's canonical JSON.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SpecKey(pub u128);
+
+impl SpecKey {
+    /// From the whole digest.
+    pub fn of(digest: &super::access::Digest) -> Self {
+        let bytes: [u8; 16] = digest.0[..16].try_into().expect("a digest has 32 bytes");
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl Serialize for SpecKey {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{:032x}", self.0))
+    }
+}
+impl<'de> Deserialize<'de> for SpecKey {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+        u128::from_str_radix(text.as_ref(), 16).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A job file and how many jobs share it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StoredSpec {
+    /// The file.
+    pub spec: Arc<JobSpec>,
+    /// What one of its tasks asks of a machine.
+    pub resources: Resources,
+    /// How many jobs in memory refer to it.
+    pub jobs: u32,
+}
+
+impl StoredSpec {
+    /// What a job of it may cost at most, by its own words.
+    pub fn job_limit(&self) -> Option<Micro> {
+        let market = &self.spec.market;
+        let budget = market.budget.as_ref().filter(|budget| {
+            budget.per == dayan_spec::BudgetPeriod::Job
+                && budget.on_limit == dayan_spec::OnLimit::Stop
+        });
+        let limits = [market.max_price.map(|m| m.micro), budget.map(|b| b.amount.micro)];
+        limits.into_iter().flatten().min()
+    }
+}
+
+/// May its queued tasks be placed?
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// Yes.
+    Open,
+    /// Not until the user resumes it.
+    Paused,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEnd {
+    /// Every task succeeded.
+    Succeeded,
+    /// At least one task failed for good.
+    Failed,
+    /// It was cancelled before all tasks had ended.
+    Cancelled,
+}
+
+/// What is remembered of a task that has been tried and has not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Tries {
+    /// Attempts so far; also the newest epoch.
+    pub attempts: u32,
+    /// Attempts that count against `retry.max`.
+    pub failures: u32,
+}
+
+/// A job.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What pays.
+    pub project: ProjectId,
+    /// Whose project it is.
+    pub org: OrgId,
+    /// Who submitted it.
+    pub by: UserId,
+    /// Its file.
+    pub spec: SpecKey,
+    /// When it was accepted.
+    pub submitted_at: Time,
+    /// May its queued tasks be placed?
+    pub gate: Gate,
+    /// Waiting to be placed.
+    pub queued: Tasks,
+    /// Under a lease, by attempt number.
+    pub active: BTreeMap<u32, u32>,
+    /// Tried and not ended.
+    pub tries: BTreeMap<u32, Tries>,
+    /// Members of a gang that have ended while others still run, and whether they ended well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub members_ended: BTreeMap<u32, bool>,
+    /// Ended well.
+    pub succeeded: Tasks,
+    /// Ended badly, with no attempt left.
+    pub failed: Tasks,
+    /// Taken back by the user.
+    pub cancelled: Tasks,
+    /// Money held for its leases now.
+    pub held: Micro,
+    /// Money captured so far.
+    pub spent: Micro,
+    /// The firm quote it runs under, and what is left of its hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<(QuoteId, Micro)>,
+    /// When it must have finished, if it has a deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+    /// The submitter's idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When and how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<(Time, JobEnd)>,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// Promised to the agent.
+    Leased,
+    /// The agent has its inputs on the way.
+    Staging,
+    /// Its process runs since then (exchange time).
+    Running {
+        /// When the exchange learnt of it.
+        since: Time,
+    },
+    /// It ran to success; its outputs may be published by this attempt and no other.
+    Publishing {
+        /// When the grant was given.
+        granted_at: Time,
+    },
+}
+
+/// Why an attempt is asked to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The user cancelled it.
+    Cancelled,
+    /// The money for the next window was refused.
+    Unfunded,
+    /// Another member of its gang has ended badly.
+    GangBroken,
+    /// The pool was suspended or retired.
+    PoolWithdrawn,
+}
+
+/// What the agent last said of an attempt's use, cumulative since its beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Time since the process began, µs.
+    pub wall_us: i64,
+    /// Processor time, µs.
+    pub cpu_us: i64,
+    /// Largest memory, bytes.
+    pub memory_peak: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Energy, µJ, where it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_uj: Option<u64>,
+}
+
+/// The newest accepted usage of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct UsageMark {
+    /// Its sequence number; 0 when none has come yet.
+    pub seq: u64,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+fn no_cards(cards: &Cards) -> bool {
+    *cards == Cards::NONE
+}
+
+/// Which hold a lease's captures are taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backing {
+    /// Its own: made with the lease, ended with it.
+    Own(TransferId),
+    /// That of the job's accepted quote: made at submission, ended with the job.
+    Quote(TransferId),
+}
+
+impl Backing {
+    /// The hold.
+    pub const fn hold(self) -> TransferId {
+        match self {
+            Self::Own(hold) | Self::Quote(hold) => hold,
+        }
+    }
+}
+
+/// The right and duty to run one attempt of a task.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Lease {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Who runs it.
+    pub agent: AgentId,
+    /// Where.
+    pub pool: PoolId,
+    /// On which machine.
+    pub node: String,
+    /// What it takes there.
+    pub resources: Resources,
+    /// On which cards.
+    #[serde(default, skip_serializing_if = "no_cards")]
+    pub cards: Cards,
+    /// From which offer.
+    pub offer: OfferId,
+    /// At which price: fixed when the lease was given.
+    pub terms: Terms,
+    /// When it was given.
+    pub placed_at: Time,
+    /// How long it may outlive its link.
+    pub keep: Span,
+    /// How long it may run.
+    pub time_limit: Span,
+    /// The agent's revision that brought the newest change of this lease.
+    pub revision: u64,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether and why it was asked to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopReason>,
+    /// The hold that backs it.
+    pub backing: Backing,
+    /// How much is held.
+    pub held: Micro,
+    /// How much of it was captured.
+    pub captured: Micro,
+    /// Lines written so far.
+    pub windows: u32,
+    /// Use that those lines cover.
+    pub billed: Span,
+    /// When the next window closes.
+    pub window_due: Time,
+    /// What the agent last said.
+    pub usage: UsageMark,
+    /// The other members, when it is part of a gang: their common launch number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gang: Option<GangLaunch>,
+}
+
+/// One launch of a gang: which nodes its members are on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GangLaunch {
+    /// Node names by rank.
+    pub nodes: Arc<Vec<String>>,
+    /// A number that all members of this launch share and no other launch of this pool's open
+    /// leases has: the agent derives the gang's port from it.
+    pub slot: u32,
+}
+
+/// A quote that was given.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GivenQuote {
+    /// What was promised.
+    pub quote: Quote,
+    /// The exchange's signature over it.
+    pub signature: String,
+    /// The job that took it.
+    pub job: Option<JobId>,
+}
+
+/// All of it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// Job files in use.
+    pub specs: BTreeMap<SpecKey, StoredSpec>,
+    /// Jobs that live or ended not long ago.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// Leases in force.
+    pub leases: BTreeMap<AttemptId, Lease>,
+    /// Leases in force by agent.
+    pub by_agent: BTreeMap<AgentId, BTreeSet<AttemptId>>,
+    /// What leases take on each node: what a new placement is checked against.
+    pub load: BTreeMap<PoolId, BTreeMap<String, Resources>>,
+    /// Quotes in force or used by a job in memory.
+    pub quotes: BTreeMap<QuoteId, GivenQuote>,
+    /// Submissions by organisation and idempotency key.
+    pub keys: BTreeMap<OrgId, BTreeMap<String, (SpecKey, JobId)>>,
+    /// Ended jobs by the time they ended: what may leave memory next.
+    pub ended: BTreeSet<(Time, JobId)>,
+}
+
+impl Job {
+    /// How many tasks it has.
+    pub fn task_count(&self) -> u64 {
+        self.queued.len()
+            + self.active.len() as u64
+            + self.members_ended.len() as u64
+            + self.succeeded.len()
+            + self.failed.len()
+            + self.cancelled.len()
+    }
+    /// Has every task ended?
+    pub fn is_settled(&self) -> bool {
+        self.queued.is_empty() && self.active.is_empty() && self.members_ended.is_empty()
+    }
+    /// How it ends, once every task has.
+    pub fn outcome(&self) -> JobEnd {
+        if !self.cancelled.is_empty() {
+            JobEnd::Cancelled
+        } else if self.failed.is_empty() {
+            JobEnd::Succeeded
+        } else {
+            JobEnd::Failed
+        }
+    }
+}
+
+impl Work {
+    /// The file of a job.
+    pub fn spec_of(&self, job: &Job) -> &StoredSpec {
+        self.specs.get(&job.spec).expect("a job in memory holds its file in memory")
+    }
+}

@@ -1,0 +1,192 @@
+//! Who sells: providers, their sites, pools, agents and offers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayan_identity::{Challenge, Name, Status};
+use dayan_ledger::AccountId;
+use dayan_market::Offer;
+use dayan_measure::Measurement;
+use dayan_units::{AgentId, OfferId, OrgId, PoolId, ProviderId, Resources, SiteId, Span, Time};
+use serde::{Deserialize, Serialize};
+
+use super::access::Digest;
+
+/// An organisation as a seller.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Provider {
+    /// Its id.
+    pub id: ProviderId,
+    /// The organisation behind it.
+    pub org: OrgId,
+    /// Its slug.
+    pub name: String,
+    /// Its owner part in compute-resource names.
+    pub owner: String,
+    /// Applied, verified, active, suspended or retired.
+    pub status: Status,
+    /// What it is owed.
+    pub account: AccountId,
+    /// When it applied.
+    pub applied_at: Time,
+}
+
+/// A data centre in a city.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Site {
+    /// Its id.
+    pub id: SiteId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// The city, by its name in the topology.
+    pub place: String,
+}
+
+/// Who ends a task whose lease has run out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fence {
+    /// A keeper beside the agent ends tasks whose lease has run out.
+    Keeper,
+    /// A wrapper around each command does.
+    Wrapper,
+    /// Nothing does: what was placed is not placed again until somebody confirms.
+    None,
+}
+
+/// Where the choice of the node lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placing {
+    /// The planner picks the node.
+    ByNode,
+    /// The pool's own engine does.
+    ByPool,
+}
+
+/// One machine of a pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name in the pool.
+    pub name: String,
+    /// What it offers to the exchange.
+    pub total: Resources,
+    /// Its accelerators' model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// Can it take work now?
+    pub up: bool,
+}
+
+/// The static picture an agent shows of its pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Shown {
+    /// `process`, `podman`, `slurm`, `kubernetes` or `simulated`.
+    pub engine: String,
+    /// Who ends tasks whose lease has run out.
+    pub fence: Fence,
+    /// Where the choice of the node lies.
+    pub placing: Placing,
+    /// What the engine can do, by the names of `spec::Feature`.
+    pub features: BTreeSet<String>,
+    /// Its machines.
+    pub nodes: Vec<Node>,
+    /// Its inventory, canonical text per attribute; what a challenge is answered from.
+    pub inventory: BTreeMap<String, String>,
+}
+
+/// One engine's resources at a site.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its id.
+    pub id: PoolId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// Where it is.
+    pub site: SiteId,
+    /// The agent that stands for it.
+    pub agent: AgentId,
+    /// Its name at the site.
+    pub name: String,
+    /// Its resolvable compute-resource name.
+    pub crn: Name,
+    /// Applied, verified, active, suspended or retired.
+    pub status: Status,
+    /// What its agent shows.
+    pub shown: Shown,
+    /// Measured values by attribute, newest each.
+    pub measured: BTreeMap<String, Measurement>,
+    /// The challenge that is open, if any.
+    pub challenge: Option<Challenge>,
+    /// When a challenge was last answered rightly.
+    pub verified_at: Option<Time>,
+    /// When it joined.
+    pub joined_at: Time,
+}
+
+/// One agent's identity.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// The pool it stands for.
+    pub pool: PoolId,
+    /// Its Ed25519 key; usage is signed with it.
+    pub public_key: Digest,
+    /// SHA-256 of the token it syncs with.
+    pub token: Digest,
+    /// Counts changes of what it should hold.
+    pub revision: u64,
+    /// When it joined.
+    pub joined_at: Time,
+}
+
+/// An open invitation for one agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Who invites.
+    pub provider: ProviderId,
+    /// When it ends.
+    pub expires_at: Time,
+}
+
+/// All of it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Supply {
+    /// Providers.
+    pub providers: BTreeMap<ProviderId, Provider>,
+    /// Sites.
+    pub sites: BTreeMap<SiteId, Site>,
+    /// Pools.
+    pub pools: BTreeMap<PoolId, Pool>,
+    /// Agents.
+    pub agents: BTreeMap<AgentId, Agent>,
+    /// Offers that are listed; a retired one stays while a lease refers to its terms only in the
+    /// lease itself.
+    pub offers: BTreeMap<OfferId, Offer>,
+    /// Open invitations by digest.
+    pub join_tokens: BTreeMap<Digest, JoinToken>,
+    /// Agents by the digest of their token.
+    pub agent_tokens: BTreeMap<Digest, AgentId>,
+    /// Providers by slug.
+    pub provider_names: BTreeMap<String, ProviderId>,
+}
+
+impl Supply {
+    /// The provider with that slug.
+    pub fn provider_by_name(&self, name: &str) -> Option<&Provider> {
+        self.providers.get(self.provider_names.get(name)?)
+    }
+    /// The agent a secret with this digest speaks for.
+    pub fn authenticate(&self, digest: &Digest) -> Option<&Agent> {
+        self.agents.get(self.agent_tokens.get(digest)?)
+    }
+    /// The city a pool is in.
+    pub fn place_of(&self, pool: &Pool) -> &str {
+        self.sites.get(&pool.site).map_or("", |site| site.place.as_str())
+    }
+}
+
+/// How long a right answer to a challenge lets a pool count as verified.
+pub const VERIFIED_FOR: Span = Span::from_secs(24 * 3_600);
