@@ -1,7 +1,7 @@
 //! What people ask the planner beside a plan: where could this job go, why does it wait, how busy is
 //! everything. Answers are values and change nothing.
 
-use dayan_units::{JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time};
+use dayan_units::{JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::reason::{Reason, ReasonCode, ReasonCount};
@@ -110,8 +110,6 @@ pub struct Explanation {
     pub relaxations: Vec<Relaxation>,
     /// When it might start, where some pool can take it.
     pub start: Option<StartEstimate>,
-    /// When its reservation begins, where the last plan gave it one.
-    pub reserved_at: Option<Time>,
 }
 
 /// The planner's own figures.

@@ -4,6 +4,7 @@
 
 use dayan_units::MilliAccel;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// One whole card, in thousandths.
 pub(crate) const CARD: u32 = 1_000;
@@ -57,5 +58,126 @@ impl CardNeed {
             whole: u32::try_from(accel.0 / card).unwrap_or(u32::MAX),
             part: u32::try_from(accel.0 % card).expect("less than a card"),
         }
+    }
+}
+
+/// What is booked on each card of one node.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct CardBank {
+    /// Thousandths each card has and has booked. Only the last can have less than a whole card.
+    cards: SmallVec<[(u16, u32); 4]>,
+}
+
+/// The free cards of a node in sum: cheap upper bounds for the index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct CardRoom {
+    /// Cards nobody holds any of.
+    pub whole: u32,
+    /// The largest free part of one card.
+    pub part: u32,
+}
+
+impl CardBank {
+    /// The cards of a node; none where there are more than the mask holds.
+    pub fn of(total: MilliAccel) -> Self {
+        let mut cards = SmallVec::new();
+        let mut left = total.0;
+        if left > CARDS_MAX as u64 * u64::from(CARD) {
+            return Self { cards };
+        }
+        while left > 0 {
+            let size = left.min(u64::from(CARD));
+            cards.push((u16::try_from(size).expect("at most a card"), 0));
+            left -= size;
+        }
+        Self { cards }
+    }
+    pub fn is_empty(&self) -> bool {
+        self.cards.is_empty()
+    }
+    fn free(&self) -> impl Iterator<Item = (u8, u32)> + '_ {
+        (0u8..).zip(self.cards.iter().map(|&(has, used)| u32::from(has).saturating_sub(used)))
+    }
+    pub fn room(&self) -> CardRoom {
+        self.free().fold(CardRoom::default(), |room, (_, free)| CardRoom {
+            whole: room.whole + u32::from(free == CARD),
+            part: room.part.max(free),
+        })
+    }
+    /// Cards for a need: the part goes to the fullest card that still has it, so that whole cards
+    /// stay whole; then the lowest whole ones. None where it does not fit.
+    pub fn choose(&self, need: CardNeed) -> Option<Cards> {
+        let part = if need.part == 0 {
+            None
+        } else {
+            let fullest = self.free().filter(|&(_, free)| free >= need.part);
+            let (card, _) = fullest.min_by_key(|&(card, free)| (free, card))?;
+            Some(CardPart { card, milli: u16::try_from(need.part).expect("less than a card") })
+        };
+        let untouched = self
+            .free()
+            .filter(|&(card, free)| free == CARD && part.is_none_or(|part| part.card != card));
+        let mut whole = 0u64;
+        let mut found = 0;
+        for (card, _) in untouched.take(need.whole as usize) {
+            whole |= 1 << card;
+            found += 1;
+        }
+        (found == need.whole).then_some(Cards { whole, part })
+    }
+    fn change(&mut self, cards: Cards, how: impl Fn(u32, u32) -> u32) {
+        for (card, (_, used)) in (0u8..).zip(&mut self.cards) {
+            if cards.whole >> card & 1 == 1 {
+                *used = how(*used, CARD);
+            }
+            if let Some(part) = cards.part.filter(|part| part.card == card) {
+                *used = how(*used, u32::from(part.milli));
+            }
+        }
+    }
+    pub fn book(&mut self, cards: Cards) {
+        self.change(cards, u32::saturating_add);
+    }
+    pub fn release(&mut self, cards: Cards) {
+        self.change(cards, u32::saturating_sub);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(milli: u64) -> CardNeed {
+        CardNeed::of(MilliAccel(milli))
+    }
+
+    #[test]
+    fn a_quarter_is_of_one_card_and_whole_cards_stay_whole() {
+        let mut bank = CardBank::of(MilliAccel(2_000));
+        let quarter = bank.choose(need(250)).expect("empty");
+        assert_eq!(quarter, Cards { whole: 0, part: Some(CardPart { card: 0, milli: 250 }) });
+        bank.book(quarter);
+        let more = bank.choose(need(500)).expect("the started card has it");
+        assert_eq!(more.part.map(|part| part.card), Some(0));
+        bank.book(more);
+        assert_eq!(bank.choose(need(2_000)), None);
+        let one_and_a_bit = bank.choose(need(1_250)).expect("card 1 and the rest of card 0");
+        assert_eq!(one_and_a_bit.numbers().collect::<Vec<_>>(), [0, 1]);
+        bank.book(one_and_a_bit);
+        assert_eq!(bank.room(), CardRoom { whole: 0, part: 0 });
+        for held in [quarter, more, one_and_a_bit] {
+            bank.release(held);
+        }
+        assert_eq!(bank, CardBank::of(MilliAccel(2_000)));
+    }
+
+    #[test]
+    fn halves_on_two_cards_are_no_whole_card() {
+        let mut bank = CardBank::of(MilliAccel(2_000));
+        bank.book(Cards { whole: 0, part: Some(CardPart { card: 0, milli: 500 }) });
+        bank.book(Cards { whole: 0, part: Some(CardPart { card: 1, milli: 500 }) });
+        assert_eq!(bank.choose(need(1_000)), None);
+        assert!(bank.choose(need(500)).is_some());
+        assert_eq!(CardBank::of(MilliAccel(65_000)).room(), CardRoom::default());
     }
 }

@@ -20,9 +20,21 @@ mod plan;
 mod reason;
 
 mod cards;
+mod fit_tree;
 
+mod estate;
+mod judge;
+mod queue;
+mod score;
 
+mod candidates;
+mod check;
+mod explain;
 mod planner;
+mod reserve;
+mod round;
+mod slots;
+mod verdict;
 
 pub use answer::{
     Candidate, Candidates, Explanation, JobStanding, RefusedPool, Relaxation, StartEstimate, Stats,

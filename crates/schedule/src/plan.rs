@@ -60,8 +60,6 @@ pub struct Refusal {
     pub job: JobId,
     /// How many pools refused it, by reason, in the order of the codes.
     pub reasons: Vec<ReasonCount>,
-    /// When its reservation begins, where it holds one.
-    pub reserved_at: Option<Time>,
 }
 
 /// What to do now.

@@ -111,8 +111,8 @@ pub struct NodeView {
     /// The model of its accelerator cards, by the device catalogue's name.
     #[serde(default)]
     pub accelerator: Option<String>,
-    /// What it delivers per precision (`fp16`, `fp64`): one card's where it has cards, the whole
-    /// node's where it has none. Measured values where there are any.
+    /// What it delivers per precision (`fp16`, `fp64`): one card's where it has cards, one core's
+    /// where it has none. Measured values where there are any.
     #[serde(default)]
     pub capability: BTreeMap<String, FlopRate>,
     /// Properties a task can ask for (`numa`, `nvlink`, `avx512`).

@@ -1,0 +1,185 @@
+//! Where a job could go: what `plan` and `quote` show before anything is queued.
+
+use std::collections::BTreeMap;
+
+use dayan_units::{Micro, PoolId, Span, Time};
+
+use crate::answer::{Candidate, Candidates, RefusedPool, StartEstimate};
+use crate::ask::JobAsk;
+use crate::estate::PoolIx;
+use crate::judge::{Choice, Judge, Relax, Wish, grams_thousandths};
+use crate::planner::Planner;
+use crate::queue::task_price_cap;
+use crate::reason::{Reason, ReasonCode};
+use crate::reserve::{Domain, EndBy};
+use crate::score::Order;
+use crate::verdict::{Verdict, window_of};
+
+/// What is said of a wait that has no end in sight: leases without an end, nodes that are down.
+const WAIT_UNKNOWN: Span = Span::MAX;
+
+impl Planner {
+    /// Where this job could go, known to the planner or not. Start estimates count the leases there
+    /// are, not the jobs that wait before it.
+    pub fn candidates(&self, ask: &JobAsk, now: Time) -> Candidates {
+        let wish = Wish {
+            ask: &ask.ask,
+            org: ask.org,
+            buyer_class: &ask.buyer_class,
+            gang: ask.gang,
+            pin: ask.quote,
+            max_unit_price: ask.max_unit_price,
+            max_task_price: task_price_cap(ask),
+            avoid: &[],
+        };
+        let order = Order::of(&ask.prefer, &self.policy);
+        let judge = self.judge(wish, &order, window_of(now));
+        let verdict = self.verdict(&judge);
+        let tasks = ask.tasks.len();
+        let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
+        for (at, choice) in verdict.choices.iter().enumerate() {
+            by_pool.entry(choice.pool).or_default().push(at);
+        }
+        let mut candidates: Vec<(bool, usize, Candidate)> = by_pool
+            .into_values()
+            .filter_map(|places| {
+                let candidate = self.candidate(&judge, &verdict, &places, tasks, now)?;
+                Some((candidate.tasks == 0, places[0], candidate))
+            })
+            .collect();
+        candidates.sort_by_key(|&(waits, best, _)| (waits, best));
+        let ids: BTreeMap<PoolIx, PoolId> =
+            self.estate.pool_ids.iter().map(|(id, ix)| (*ix, *id)).collect();
+        let mut refused: Vec<RefusedPool> = verdict
+            .refused
+            .iter()
+            .map(|&(ix, code)| RefusedPool { pool: ids[&ix], reasons: self.reasons(&judge, ix, code) })
+            .collect();
+        refused.sort_by_key(|refused| refused.pool);
+        let candidates = candidates.into_iter().map(|(_, _, candidate)| candidate).collect();
+        Candidates { candidates, refused }
+    }
+
+    /// Every rule that refuses, found by leaving out the first, then the next; a rule that cannot
+    /// be left out (sizes) is the last.
+    fn reasons(&self, judge: &Judge<'_>, ix: PoolIx, first: ReasonCode) -> Vec<Reason> {
+        let mut reasons = vec![judge.reason(ix, first)];
+        let (mut needs, mut found) = (smallvec::SmallVec::new(), Vec::new());
+        let relaxed = Judge { relax: Relax::One(first), ..*judge };
+        if let Err(next) = relaxed.pool(ix, &mut needs, &mut found)
+            && next != first
+        {
+            reasons.push(judge.reason(ix, next));
+        }
+        reasons
+    }
+
+    fn candidate(
+        &self,
+        judge: &Judge<'_>,
+        verdict: &Verdict,
+        places: &[usize],
+        tasks: u64,
+        now: Time,
+    ) -> Option<Candidate> {
+        let best = &verdict.choices[places[0]];
+        let pool = &self.estate.pools[best.pool as usize];
+        let view = pool.view.as_ref()?;
+        let need = &verdict.needs[usize::from(best.need)];
+        let offer = &pool.offers[usize::from(best.offer)];
+        let price = judge.price(offer, &need.resources)?;
+        let fit = match judge.wish.gang {
+            None => places.iter().map(|&at| self.tasks_now(verdict, at)).sum::<u64>().min(tasks),
+            Some(gang) => {
+                let seats: u64 = places.iter().map(|&at| self.seats_now(verdict, at)).sum();
+                if seats >= u64::from(gang.size) { u64::from(gang.size) } else { 0 }
+            }
+        };
+        let transfer = judge.transfer(view);
+        let wait = |by| {
+            if fit > 0 { Some(Span::ZERO) } else { self.wait(judge, verdict, places, now, by) }
+        };
+        let staged = transfer.unwrap_or(Span::ZERO);
+        let p90 = wait(EndBy::Latest).unwrap_or(WAIT_UNKNOWN).plus(staged);
+        let p50 = wait(EndBy::Expected).unwrap_or(WAIT_UNKNOWN).plus(staged).min(p90);
+        let total = i64::try_from(tasks).ok().and_then(|n| price.task.0.checked_mul(n));
+        Some(Candidate {
+            pool: view.pool,
+            provider: view.provider,
+            site: view.site,
+            offer: offer.offer,
+            resources: need.resources,
+            tasks: fit,
+            unit_price: price.unit,
+            price_per_task: price.task,
+            price: Micro(total?),
+            start: StartEstimate { p50, p90 },
+            delay: judge.delay(view),
+            transfer: if judge.wish.ask.data.is_empty() { None } else { transfer },
+            carbon_grams_per_kwh: view
+                .carbon
+                .and_then(|carbon| u64::try_from(grams_thousandths(carbon) / 1_000).ok()),
+        })
+    }
+
+    /// How many tasks fit at a choice now, side by side.
+    fn tasks_now(&self, verdict: &Verdict, at: usize) -> u64 {
+        let choice = &verdict.choices[at];
+        let need = &verdict.needs[usize::from(choice.need)];
+        let nodes = self.estate.bays[choice.bay].nodes.iter().filter(|node| node.is_up());
+        nodes
+            .map(|node| {
+                let mut booked = node.booked.clone();
+                // Cards are taken one by one; without them the sum tells.
+                if booked.bank.is_empty() || need.resources.accel.0 == 0 {
+                    let fits = node.fits_with(&booked, need);
+                    return if fits { need.resources.times_in(&node.free_with(&booked)) } else { 0 };
+                }
+                let mut times = 0;
+                while node.fits_with(&booked, need) {
+                    let cards = booked.bank.choose(need.cards).expect("it fits");
+                    booked.add(&need.resources, cards);
+                    times += 1;
+                }
+                times
+            })
+            .fold(0, u64::saturating_add)
+    }
+
+    fn seats_now(&self, verdict: &Verdict, at: usize) -> u64 {
+        let choice = &verdict.choices[at];
+        let need = &verdict.needs[usize::from(choice.need)];
+        let nodes = self.estate.bays[choice.bay].nodes.iter().filter(|node| node.is_up());
+        nodes.map(|node| node.seats_with(&node.booked, need)).sum()
+    }
+
+    /// How long until enough leases have ended at these places.
+    fn wait(
+        &self,
+        judge: &Judge<'_>,
+        verdict: &Verdict,
+        places: &[usize],
+        now: Time,
+        by: EndBy,
+    ) -> Option<Span> {
+        let members: Vec<u32> =
+            places.iter().map(|&at| u32::try_from(at).expect("choices are few")).collect();
+        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size));
+        self.earliest(verdict, &members, seats, now, by)
+    }
+
+    pub(crate) fn earliest(
+        &self,
+        verdict: &Verdict,
+        members: &[u32],
+        seats: u64,
+        now: Time,
+        by: EndBy,
+    ) -> Option<Span> {
+        let choices: &[Choice] = &verdict.choices;
+        let domain = Domain { choices, members, needs: &verdict.needs, seats };
+        let mut work = 0;
+        let found = domain.earliest(&self.estate, now, Time::NEVER, by, &mut work)?;
+        Some(found.from.since(now))
+    }
+}

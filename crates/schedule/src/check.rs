@@ -1,0 +1,94 @@
+//! The planner checks itself: every index is recomputed from scratch and compared. In tests after
+//! every step, live on demand.
+
+use crate::planner::Planner;
+use crate::queue::Standing;
+use crate::score::Order;
+
+impl Planner {
+    /// Recomputes every index from scratch and compares; the message names the first difference.
+    pub fn consistency_check(&self) -> Result<(), String> {
+        self.estate.check()?;
+        self.demand.check()?;
+        self.check_running()?;
+        self.check_classes()
+    }
+
+    fn check_running(&self) -> Result<(), String> {
+        let mut running = std::collections::BTreeMap::new();
+        for (ix, lease) in self.estate.leases.iter() {
+            let (job, known) = match lease.holder {
+                crate::estate::Holder::Attempt(attempt) => {
+                    (attempt.job, self.estate.attempts.get(&attempt))
+                }
+                crate::estate::Holder::Seat(task) => (task.job, self.seats.get(&task)),
+            };
+            if known != Some(&ix) {
+                return Err(format!("a lease of {job} is not found under its holder"));
+            }
+            *running.entry(job).or_insert(0u32) += 1;
+        }
+        let kept: std::collections::BTreeMap<_, _> =
+            self.demand.running.iter().map(|(job, count)| (*job, *count)).collect();
+        if running == kept { Ok(()) } else { Err("other counts of running tasks".to_owned()) }
+    }
+
+    fn check_classes(&self) -> Result<(), String> {
+        let Some(judged_at) = self.judged_at else { return Ok(()) };
+        if !self.estate.dirty.is_empty() {
+            // Verdicts are mended at the start of the next round; until then there is nothing to
+            // compare them with.
+            return Ok(());
+        }
+        for (ix, class) in self.demand.classes.iter() {
+            if class.stale || class.registered.is_none() {
+                continue;
+            }
+            let order = Order::of(&class.key.prefer, &self.policy);
+            let judge = self.judge(class.wish(), &order, judged_at);
+            let fresh = self.verdict(&judge);
+            let place = |choice: &crate::judge::Choice, needs: &[crate::fit_tree::Need]| {
+                let need = needs[usize::from(choice.need)];
+                (choice.pool, choice.bay, choice.offer, choice.alternative, need)
+            };
+            let kept: Vec<_> = class.choices.iter().map(|c| place(c, &class.needs)).collect();
+            let made: Vec<_> = fresh.choices.iter().map(|c| place(c, &fresh.needs)).collect();
+            if kept != made || fresh.refused != class.refused || fresh.counts != class.counts {
+                return Err(format!("class {ix} remembers another verdict"));
+            }
+            if (class.standing == Standing::Infeasible) != class.choices.is_empty() {
+                return Err(format!("class {ix} is wrongly held for infeasible"));
+            }
+            self.check_closed(ix, class)?;
+        }
+        Ok(())
+    }
+
+    /// Where a class thinks there is no room, there is none but what was touched since.
+    fn check_closed(&self, ix: u32, class: &crate::queue::Class) -> Result<(), String> {
+        let mut open = 0;
+        for (at, choice) in class.choices.iter().enumerate() {
+            if !class.closed.contains(choice.bay) {
+                open += 1;
+                if at < class.cursor {
+                    return Err(format!("class {ix} has passed an open choice"));
+                }
+                continue;
+            }
+            let need = &class.needs[usize::from(choice.need)];
+            let bay = &self.estate.bays[choice.bay];
+            let (mut from, mut work) = (0, 0);
+            while let Some(node) = bay.first_fit(need, from, &mut work) {
+                let at = crate::estate::NodeAt { bay: choice.bay, node };
+                if class.key.gang.is_none() && !self.estate.touched.contains(&at) {
+                    return Err(format!("class {ix} overlooks room on {}", self.estate.node(at).name));
+                }
+                from = node as usize + 1;
+            }
+        }
+        if class.standing == Standing::NoRoom && open > 0 {
+            return Err(format!("class {ix} stands aside with {open} open choices"));
+        }
+        Ok(())
+    }
+}

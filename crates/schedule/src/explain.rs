@@ -1,0 +1,153 @@
+//! Why a job waits: counts, messages, what one relaxed rule would open, when it might start. Made
+//! on demand from the present picture; nothing is remembered for it.
+
+use std::collections::BTreeMap;
+
+use dayan_units::{JobId, Time};
+use smallvec::SmallVec;
+
+use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
+use crate::estate::PoolIx;
+use crate::judge::{Judge, Relax};
+use crate::planner::Planner;
+use crate::queue::{Job, JobKey};
+use crate::reason::{Reason, ReasonCode, ReasonCount};
+use crate::reserve::EndBy;
+use crate::score::Order;
+use crate::verdict::{Verdict, window_of};
+
+impl Planner {
+    /// Why the job waits; none where the planner does not know it.
+    pub fn explain(&self, job: JobId, now: Time) -> Option<Explanation> {
+        let job = &self.demand.jobs[*self.demand.job_ids.get(&job)?];
+        let class = &self.demand.classes[job.class];
+        let order = Order::of(&class.key.prefer, &self.policy);
+        let judge = self.judge(class.wish(), &order, window_of(now));
+        let verdict = self.verdict(&judge);
+        let mut by_code: BTreeMap<ReasonCode, Vec<PoolIx>> = BTreeMap::new();
+        for &(pool, code) in &verdict.refused {
+            by_code.entry(code).or_default().push(pool);
+        }
+        for (pool, code) in self.busy(&verdict) {
+            by_code.entry(code).or_default().push(pool);
+        }
+        let standing = self.standing(job, &verdict);
+        let mut reasons: Vec<Reason> =
+            by_code.iter().map(|(&code, pools)| judge.reason(pools[0], code)).collect();
+        let before_pools = match standing {
+            JobStanding::Blocked => {
+                let why = self.demand.blocked_projects.get(&job.project);
+                let message = why.cloned().unwrap_or_default();
+                Some(Reason { code: ReasonCode::ProjectBlocked, message })
+            }
+            JobStanding::AtMaxParallel => {
+                let most = job.max_parallel.unwrap_or(0);
+                let message = format!("{most} of its tasks hold places, as many as it allows");
+                Some(Reason { code: ReasonCode::JobMaxParallel, message })
+            }
+            JobStanding::NotWaiting | JobStanding::Infeasible | JobStanding::Waiting => None,
+        };
+        reasons.splice(0..0, before_pools);
+        Some(Explanation {
+            job: job.key.job,
+            standing,
+            position: self.position(job),
+            tasks_waiting: job.pending.len(),
+            counts: by_code
+                .iter()
+                .map(|(&code, pools)| ReasonCount {
+                    code,
+                    pools: u32::try_from(pools.len()).expect("pools are numbered in 32 bits"),
+                })
+                .collect(),
+            reasons,
+            relaxations: self.relaxations(&judge, &verdict),
+            start: self.start(&judge, &verdict, now),
+        })
+    }
+
+    fn standing(&self, job: &Job, verdict: &Verdict) -> JobStanding {
+        let running = self.demand.running.get(&job.key.job).copied().unwrap_or(0);
+        if job.pending.is_empty() {
+            JobStanding::NotWaiting
+        } else if self.demand.blocked_projects.contains_key(&job.project) {
+            JobStanding::Blocked
+        } else if job.max_parallel.is_some_and(|most| running >= most) {
+            JobStanding::AtMaxParallel
+        } else if verdict.choices.is_empty() {
+            JobStanding::Infeasible
+        } else {
+            JobStanding::Waiting
+        }
+    }
+
+    /// Pools that would do but have no room, or no node up.
+    fn busy(&self, verdict: &Verdict) -> BTreeMap<PoolIx, ReasonCode> {
+        let mut found: BTreeMap<PoolIx, ReasonCode> = BTreeMap::new();
+        for choice in &verdict.choices {
+            let need = &verdict.needs[usize::from(choice.need)];
+            let bay = &self.estate.bays[choice.bay];
+            let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
+            let mut work = 0;
+            let code = match (some_up, bay.first_fit(need, 0, &mut work)) {
+                (false, _) => ReasonCode::PoolDown,
+                (true, None) => ReasonCode::PoolBusy,
+                // Room now, and yet it waits: it is held for those before it, or too little for a
+                // gang.
+                (true, Some(_)) => ReasonCode::PoolReserved,
+            };
+            let entry = found.entry(choice.pool).or_insert(code);
+            *entry = code.max(*entry);
+        }
+        found
+    }
+
+    /// How many ready jobs are before it in the queue.
+    fn position(&self, job: &Job) -> Option<u64> {
+        if job.pending.is_empty() {
+            return None;
+        }
+        let before = |key: &JobKey| *key < job.key;
+        let lines = self.demand.classes.iter().flat_map(|(_, class)| class.lines.iter());
+        let open = lines.filter(|(project, _)| !self.demand.blocked_projects.contains_key(project));
+        let ahead = open.map(|(_, line)| line.iter().take_while(|(key, _)| before(key)).count());
+        Some(ahead.sum::<usize>() as u64)
+    }
+
+    fn relaxations(&self, judge: &Judge<'_>, verdict: &Verdict) -> Vec<Relaxation> {
+        let mut opened: BTreeMap<ReasonCode, (u32, PoolIx)> = BTreeMap::new();
+        for &(pool, code) in &verdict.refused {
+            let relaxed = Judge { relax: Relax::One(code), ..*judge };
+            let (mut needs, mut found) = (SmallVec::new(), Vec::new());
+            let is_rule = code != ReasonCode::PoolNoNodeFits;
+            if is_rule && relaxed.pool(pool, &mut needs, &mut found).is_ok() {
+                opened.entry(code).or_insert((0, pool)).0 += 1;
+            }
+        }
+        opened
+            .into_iter()
+            .map(|(code, (pools, example))| Relaxation {
+                code,
+                pools,
+                example: judge.reason(example, code).message,
+            })
+            .collect()
+    }
+
+    fn start(&self, judge: &Judge<'_>, verdict: &Verdict, now: Time) -> Option<StartEstimate> {
+        let singles: Vec<Vec<u32>>;
+        let (domains, seats) = match judge.wish.gang {
+            Some(gang) => (&verdict.domains, u64::from(gang.size.max(1))),
+            None => {
+                singles = (0u32..).take(verdict.choices.len()).map(|at| vec![at]).collect();
+                (&singles, 1)
+            }
+        };
+        let earliest = |by| {
+            domains.iter().filter_map(|m| self.earliest(verdict, m, seats, now, by)).min()
+        };
+        let p90 = earliest(EndBy::Latest)?;
+        let p50 = earliest(EndBy::Expected)?.min(p90);
+        Some(StartEstimate { p50, p90 })
+    }
+}

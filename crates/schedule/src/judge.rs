@@ -1,0 +1,437 @@
+//! May this job run in that pool, were the pool empty? Constraints, provider rules, sizes, offers
+//! and price caps, in a fixed order; the first that fails names the reason. Knows nothing of what
+//! is booked or queued.
+//!
+//! The fast path deals in codes only; messages are made by [`Judge::reason`] for people.
+
+use dayan_units::{MilliAccel, Micro, OrgId, Resources, Span, Time};
+use smallvec::SmallVec;
+
+use crate::ask::{Ask, GangAsk, Pin, Same};
+use crate::change::{Avoid, Network};
+use crate::estate::{Bay, BayIx, Estate, Pool, PoolIx};
+use crate::fit_tree::Need;
+use crate::reason::{Reason, ReasonCode};
+use crate::score::{Measures, Order, Score};
+use crate::view::{Carbon, OfferView, PoolView, Residence};
+
+/// Everything about a job that decides where it may run; jobs with equal wishes share a verdict.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub ask: &'a Ask,
+    pub org: OrgId,
+    pub buyer_class: &'a str,
+    pub gang: Option<GangAsk>,
+    pub pin: Option<Pin>,
+    pub max_unit_price: Option<Micro>,
+    pub max_task_price: Option<Micro>,
+    pub avoid: &'a [Avoid],
+}
+
+/// A place that would do: a bay, an offer, and which need it comes to there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Choice {
+    pub pool: PoolIx,
+    pub bay: BayIx,
+    /// Index into the pool's offers.
+    pub offer: u16,
+    /// Index into the list of needs handed in.
+    pub need: u8,
+    /// Which accelerator alternative.
+    pub alternative: u8,
+}
+
+/// The rule to leave out, to find out whether it alone is in the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Relax {
+    Nothing,
+    One(ReasonCode),
+}
+
+/// What an offer comes to for one task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Price {
+    pub unit: Micro,
+    pub task: Micro,
+}
+
+pub(crate) const ALTERNATIVES_MAX: usize = 64;
+
+pub(crate) struct Judge<'a> {
+    pub estate: &'a Estate,
+    pub network: Option<&'a dyn Network>,
+    pub wish: Wish<'a>,
+    pub order: &'a Order,
+    /// Delays and transfer times are judged for this moment.
+    pub at: Time,
+    pub relax: Relax,
+}
+
+impl Judge<'_> {
+    /// All bays of a pool that would do, or the reason why none does. Needs that are not yet in the
+    /// list are added.
+    pub fn pool(
+        &self,
+        ix: PoolIx,
+        needs: &mut SmallVec<[Need; 1]>,
+        found: &mut Vec<Choice>,
+    ) -> Result<(), ReasonCode> {
+        let pool = &self.estate.pools[ix as usize];
+        let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
+        self.check_pool(view)?;
+        let before = found.len();
+        let mut furthest = ReasonCode::PoolFeature;
+        if pool.bays.is_empty() {
+            furthest = ReasonCode::PoolNoNodeFits;
+        }
+        for &bay_ix in &pool.bays {
+            match self.bay(ix, pool, bay_ix, needs) {
+                Ok(choice) => found.push(choice),
+                Err(code) => furthest = furthest.max(code),
+            }
+        }
+        if found.len() > before { Ok(()) } else { Err(furthest) }
+    }
+
+    fn fails(&self, code: ReasonCode, fails: bool) -> Result<(), ReasonCode> {
+        if fails && self.relax != Relax::One(code) { Err(code) } else { Ok(()) }
+    }
+
+    fn check_pool(&self, view: &PoolView) -> Result<(), ReasonCode> {
+        let Wish { ask, org, pin, avoid, gang, .. } = &self.wish;
+        self.fails(ReasonCode::PoolNotQuoted, pin.is_some_and(|pin| pin.pool != view.pool))?;
+        let provider = &view.provider;
+        let denied = ask.providers_denied.contains(provider)
+            || !(ask.providers_allowed.is_empty() || ask.providers_allowed.contains(provider))
+            || view.rules.deny.contains(org)
+            || !(view.rules.allow.is_empty() || view.rules.allow.contains(org));
+        self.fails(ReasonCode::PoolDenied, denied)?;
+        let avoided = avoid.iter().any(|avoid| avoid.pool == view.pool);
+        self.fails(ReasonCode::PoolAvoided, avoided)?;
+        self.fails(ReasonCode::PoolTrust, view.trust < ask.trust)?;
+        let elsewhere = !(ask.regions.is_empty() || ask.regions.contains(&view.region));
+        self.fails(ReasonCode::PoolRegion, elsewhere)?;
+        let abroad = match (ask.residence, view.residence) {
+            (Residence::Domestic, Residence::Any) => true,
+            (Residence::Any, _) | (Residence::Domestic, Residence::Domestic) => false,
+        };
+        self.fails(ReasonCode::PoolResidence, abroad)?;
+        let no_fabric = gang.is_some_and(|gang| match gang.same {
+            Same::Fabric => view.fabric.is_none(),
+            Same::Site | Same::Pool => false,
+        });
+        let lacking = !ask.pool_features.is_subset(&view.features) || no_fabric;
+        self.fails(ReasonCode::PoolFeature, lacking)?;
+        if let Some(delay) = &ask.delay {
+            let late = self.worst_delay(view).is_none_or(|worst| worst > delay.bound);
+            self.fails(ReasonCode::PoolDelay, late)?;
+        }
+        Ok(())
+    }
+
+    /// The longest one-way delay that the ask is about; none where a part of it is not known.
+    fn worst_delay(&self, view: &PoolView) -> Option<Span> {
+        let network = self.network?;
+        let ask = self.wish.ask;
+        match &ask.delay {
+            Some(delay) => {
+                let one_way = |from: &String| {
+                    network.one_way(from, &view.place, delay.percentile, self.at)
+                };
+                delay.from.iter().map(one_way).try_fold(Span::ZERO, |worst, d| Some(worst.max(d?)))
+            }
+            None => {
+                let one_way = |data: &crate::ask::DataAt| {
+                    network.one_way(&data.place, &view.place, 50, self.at)
+                };
+                ask.data.iter().map(one_way).try_fold(Span::ZERO, |worst, d| Some(worst.max(d?)))
+            }
+        }
+    }
+    /// As shown to people: only where a place was asked about.
+    pub fn delay(&self, view: &PoolView) -> Option<Span> {
+        let asked = self.wish.ask.delay.is_some() || !self.wish.ask.data.is_empty();
+        if asked { self.worst_delay(view) } else { None }
+    }
+
+    /// How long a task's inputs take to get there, one after the other.
+    pub fn transfer(&self, view: &PoolView) -> Option<Span> {
+        if self.wish.ask.data.is_empty() {
+            return Some(Span::ZERO);
+        }
+        let network = self.network?;
+        let times = self
+            .wish
+            .ask
+            .data
+            .iter()
+            .map(|data| network.transfer_time(&data.place, &view.place, data.bytes, self.at));
+        times.into_iter().try_fold(Span::ZERO, |sum, time| Some(sum.plus(time?)))
+    }
+
+    fn bay(
+        &self,
+        pool_ix: PoolIx,
+        pool: &Pool,
+        bay_ix: BayIx,
+        needs: &mut SmallVec<[Need; 1]>,
+    ) -> Result<Choice, ReasonCode> {
+        let bay = &self.estate.bays[bay_ix];
+        let ask = self.wish.ask;
+        let lacking = !ask.node_features.is_subset(&bay.make.features);
+        self.fails(ReasonCode::PoolFeature, lacking)?;
+        let mut furthest = ReasonCode::PoolAccelerator;
+        for alternative in 0..ask.accelerators.len().clamp(1, ALTERNATIVES_MAX) {
+            let tried = self.resources(bay, alternative).and_then(|resources| {
+                let need = Need::of(resources);
+                let too_large = bay.seats_empty(&need) == 0;
+                self.fails(ReasonCode::PoolNoNodeFits, too_large)?;
+                Ok((need, self.best_offer(pool, bay, &need)?))
+            });
+            match tried {
+                Err(code) => furthest = furthest.max(code),
+                Ok((need, offer)) => {
+                    let at = needs.iter().position(|known| *known == need).unwrap_or_else(|| {
+                        needs.push(need);
+                        needs.len() - 1
+                    });
+                    // More than 255 distinct needs of one ask would take as many alternatives or
+                    // capability levels; the rest of them is not offered.
+                    let Ok(need) = u8::try_from(at) else { continue };
+                    let alternative = u8::try_from(alternative).expect("at most 64");
+                    return Ok(Choice { pool: pool_ix, bay: bay_ix, offer, need, alternative });
+                }
+            }
+        }
+        Err(furthest)
+    }
+
+    /// What a task takes on a node of that bay, under that alternative.
+    fn resources(&self, bay: &Bay, alternative: usize) -> Result<Resources, ReasonCode> {
+        let ask = self.wish.ask;
+        let mut resources = ask.resources;
+        let model = bay.make.accelerator.as_deref();
+        if let Some(choice) = ask.accelerators.get(alternative) {
+            let matches = model.is_some_and(|model| choice.models.accept(model));
+            self.fails(ReasonCode::PoolAccelerator, !matches)?;
+            resources.accel = choice.cards;
+        } else if resources.accel > MilliAccel::ZERO {
+            self.fails(ReasonCode::PoolAccelerator, model.is_none())?;
+        }
+        let by_floor = ask.accelerators.is_empty()
+            && resources.accel == MilliAccel::ZERO
+            && model.is_some()
+            && !ask.capability.is_empty();
+        for (precision, floor) in &ask.capability {
+            let each = bay.make.capability.get(precision).map_or(0, |rate| rate.0);
+            if by_floor {
+                let cards = if each == 0 { None } else { Some(floor.0.div_ceil(each)) };
+                self.fails(ReasonCode::PoolCapability, cards.is_none())?;
+                let milli = cards.unwrap_or(1).saturating_mul(1_000);
+                resources.accel = resources.accel.max(MilliAccel(milli));
+                continue;
+            }
+            let units = if model.is_some() { resources.accel.0 } else { resources.cpu.0 };
+            let reached = u128::from(each) * u128::from(units) / 1_000;
+            self.fails(ReasonCode::PoolCapability, reached < u128::from(floor.0))?;
+        }
+        Ok(resources)
+    }
+
+    fn best_offer(&self, pool: &Pool, bay: &Bay, need: &Need) -> Result<u16, ReasonCode> {
+        let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
+        let mut furthest = ReasonCode::PoolOffer;
+        let mut best: Option<(Score, u16)> = None;
+        for (at, offer) in (0u16..).zip(&pool.offers) {
+            if !self.offer_covers(offer, bay, need) {
+                continue;
+            }
+            let price = self.price(offer, &need.resources);
+            let dear = match price {
+                None => true,
+                // What was quoted is firm; caps were judged when it was accepted.
+                Some(_) if self.wish.pin.is_some() => false,
+                Some(price) => {
+                    self.wish.max_unit_price.is_some_and(|cap| price.unit > cap)
+                        || self.wish.max_task_price.is_some_and(|cap| price.task > cap)
+                }
+            };
+            if self.fails(ReasonCode::PoolPrice, dear).is_err() {
+                furthest = ReasonCode::PoolPrice;
+                continue;
+            }
+            let score = self.score_of(view, bay, offer, need, 0);
+            if best.as_ref().is_none_or(|(least, _)| score < *least) {
+                best = Some((score, at));
+            }
+        }
+        best.map(|(_, at)| at).ok_or(furthest)
+    }
+
+    fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
+        self.wish.pin.is_none_or(|pin| pin.offer == offer.offer)
+            && offer
+                .accelerator
+                .as_ref()
+                .is_none_or(|model| bay.make.accelerator.as_ref() == Some(model))
+            && offer.least.fits_in(&need.resources)
+            && offer.most.is_none_or(|most| need.resources.fits_in(&most))
+            && offer.time_max.is_none_or(|most| self.wish.ask.time <= most)
+    }
+
+    /// What this buyer pays; none where it is over the range of money.
+    pub fn price(&self, offer: &OfferView, resources: &Resources) -> Option<Price> {
+        let permille = offer
+            .classes
+            .get(self.wish.buyer_class)
+            .copied()
+            .unwrap_or(dayan_units::PERMILLE_ONE);
+        let time = self.wish.ask.time.max(offer.minimum);
+        Some(Price {
+            unit: offer.rate.cost(resources, Span::from_secs(3_600), permille)?,
+            task: offer.rate.cost(resources, time, permille)?,
+        })
+    }
+
+    fn score_of(
+        &self,
+        view: &PoolView,
+        bay: &Bay,
+        offer: &OfferView,
+        need: &Need,
+        alternative: u8,
+    ) -> Score {
+        let micros = |span: Option<Span>| span.map_or(i64::MAX, Span::micros);
+        let measures = Measures {
+            price_micro: self.price(offer, &need.resources).map_or(i64::MAX, |price| price.task.0),
+            transfer_micros: micros(self.transfer(view)),
+            delay_micros: micros(self.worst_delay(view)),
+            carbon: view.carbon.map_or(i64::MAX, |carbon| grams_thousandths(carbon)),
+            unreliability_permille: 1_000 - i64::from(offer.reliability_permille),
+        };
+        let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
+        let ids = (view.pool, bay.number, offer.offer);
+        Score::new(self.order, &measures, (alternative, u8::from(idles)), ids)
+    }
+
+    /// The score of a choice that was found in the present picture.
+    pub fn score(&self, choice: &Choice, needs: &[Need]) -> Score {
+        let pool = &self.estate.pools[choice.pool as usize];
+        let view = pool.view.as_ref().expect("choices are only of pools that are shown");
+        let bay = &self.estate.bays[choice.bay];
+        let offer = &pool.offers[usize::from(choice.offer)];
+        let need = &needs[usize::from(choice.need)];
+        self.score_of(view, bay, offer, need, choice.alternative)
+    }
+
+    /// The sentence for a code, with the values of that pool.
+    pub fn reason(&self, ix: PoolIx, code: ReasonCode) -> Reason {
+        let pool = &self.estate.pools[ix as usize];
+        let ask = self.wish.ask;
+        let Some(view) = &pool.view else {
+            return Reason { code, message: "the pool is not shown".to_owned() };
+        };
+        let list = |items: &mut dyn Iterator<Item = &String>| {
+            items.map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        let message = match code {
+            ReasonCode::ProjectBlocked => "the project cannot pay".to_owned(),
+            ReasonCode::JobMaxParallel => {
+                "as many of its tasks run at once as the job allows".to_owned()
+            }
+            ReasonCode::PoolNotQuoted => {
+                let quoted = self.wish.pin.map_or_else(String::new, |pin| pin.pool.to_string());
+                format!("the job is bound to its quote for {quoted}")
+            }
+            ReasonCode::PoolDenied => {
+                if view.rules.deny.contains(&self.wish.org)
+                    || !(view.rules.allow.is_empty() || view.rules.allow.contains(&self.wish.org))
+                {
+                    format!("the provider does not serve {}", self.wish.org)
+                } else {
+                    format!("the job excludes {}", view.provider)
+                }
+            }
+            ReasonCode::PoolAvoided => {
+                let until = self.wish.avoid.iter().filter(|avoid| avoid.pool == view.pool);
+                let until = until.map(|avoid| avoid.until).max().unwrap_or(Time::EPOCH);
+                format!("an attempt failed or was refused here; not before {until}")
+            }
+            ReasonCode::PoolTrust => {
+                format!("trust is {:?}, at least {:?} is asked", view.trust, ask.trust)
+            }
+            ReasonCode::PoolRegion => {
+                format!("in {}, asked is {}", view.region, list(&mut ask.regions.iter()))
+            }
+            ReasonCode::PoolResidence => "not domestic".to_owned(),
+            ReasonCode::PoolFeature => {
+                let pool_lacks = ask.pool_features.difference(&view.features);
+                let node_lacks = ask.node_features.iter();
+                let lacks = list(&mut pool_lacks.chain(node_lacks));
+                if lacks.is_empty() {
+                    "no fabric is named for a gang that asks for one".to_owned()
+                } else {
+                    format!("lacks {lacks}")
+                }
+            }
+            ReasonCode::PoolDelay => {
+                let (class, bound) = ask
+                    .delay
+                    .as_ref()
+                    .map_or(("", Span::ZERO), |delay| (delay.class.as_str(), delay.bound));
+                match self.worst_delay(view) {
+                    Some(worst) => format!(
+                        "one-way delay {:.1} ms, {class} allows {:.1} ms",
+                        worst.micros() as f64 / 1e3,
+                        bound.micros() as f64 / 1e3
+                    ),
+                    None => format!("the delay to {} is not known, {class} is asked", view.place),
+                }
+            }
+            ReasonCode::PoolAccelerator => {
+                let asked: Vec<&str> = ask.accelerators.iter().map(|a| a.label.as_str()).collect();
+                let has = self.accelerators(pool);
+                format!("asked is {}, here {}", asked.join(" or "), has)
+            }
+            ReasonCode::PoolCapability => {
+                let floors: Vec<String> =
+                    ask.capability.iter().map(|(name, floor)| format!("{name} {floor}")).collect();
+                format!("does not show {}", floors.join(", "))
+            }
+            ReasonCode::PoolNoNodeFits => match self.wish.gang {
+                Some(gang) => format!("no {} nodes here hold {} each", gang.size, ask.resources),
+                None => format!("no node holds {}, even empty", ask.resources),
+            },
+            ReasonCode::PoolOffer => "no open offer covers the job".to_owned(),
+            ReasonCode::PoolPrice => {
+                let cap = |cap: Option<Micro>, per: &str| {
+                    cap.map_or_else(String::new, |cap| format!(" {cap} {per}"))
+                };
+                format!(
+                    "every offer is over the cap of{}{}",
+                    cap(self.wish.max_unit_price, "an hour"),
+                    cap(self.wish.max_task_price, "a task")
+                )
+            }
+            ReasonCode::PoolDown => "every node that could take it is down".to_owned(),
+            ReasonCode::PoolBusy => "it fits, but others are there now".to_owned(),
+            ReasonCode::PoolReserved => {
+                "it fits now, but would delay a job that waits before it".to_owned()
+            }
+        };
+        Reason { code, message }
+    }
+
+    fn accelerators(&self, pool: &Pool) -> String {
+        let models = pool.bays.iter().map(|bay| {
+            self.estate.bays[*bay].make.accelerator.as_deref().unwrap_or("none").to_owned()
+        });
+        let models: std::collections::BTreeSet<String> = models.collect();
+        models.into_iter().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Grams for a kilowatt-hour, the building's overhead included, in thousandths.
+pub(crate) fn grams_thousandths(carbon: Carbon) -> i64 {
+    i64::from(carbon.grams_per_kwh) * i64::from(carbon.pue_permille)
+}

@@ -1,0 +1,571 @@
+//! The demand: jobs in queue order, grouped so that a round looks at groups, not at jobs.
+//!
+//! Jobs whose wishes are equal form a *class*: they share one verdict on every pool and one
+//! knowledge of where there is no room. In a class each project has a *line*, ordered by
+//! [`JobKey`]; the first of all open lines is the class's head. Classes that wait are registered
+//! under their head's key in exactly one of three sets, by their standing.
+//!
+//! Invariant: a job is in its line exactly when it is ready (a task waits and may start, money
+//! apart); a class is registered exactly when an open line of it is not empty. Knows nothing of
+//! nodes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use dayan_units::{JobId, Micro, OrgId, ProjectId, Time};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::ask::{Ask, GangAsk, JobAsk, Pin};
+use crate::change::Avoid;
+use crate::estate::PoolIx;
+use crate::fit_tree::Need;
+use crate::judge::{Choice, Wish};
+use crate::policy::Preference;
+use crate::reason::ReasonCode;
+use crate::slots::{BitSet, Slots};
+use crate::tasks::Tasks;
+
+pub(crate) type ClassIx = u32;
+pub(crate) type JobIx = u32;
+type AskIx = u32;
+
+/// Classes without jobs are kept for the next job of their kind, as judging all pools afresh is the
+/// dearest step there is: at 12 bytes a choice and 1,000 pools this many take 100 MB.
+const IDLE_CLASSES_MAX: usize = 8_192;
+
+/// A job's place in the queue: higher priority first, then age, then id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct JobKey {
+    pub priority: Reverse<i32>,
+    pub submitted_at: Time,
+    pub job: JobId,
+}
+
+/// What makes two jobs equal in wishes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ClassKey {
+    ask: AskIx,
+    org: OrgId,
+    buyer_class: Arc<str>,
+    pub gang: Option<GangAsk>,
+    pin: Option<Pin>,
+    max_unit_price: Option<Micro>,
+    max_task_price: Option<Micro>,
+    pub prefer: Vec<Preference>,
+    pub avoid: Vec<Avoid>,
+}
+
+/// In which set a class that waits is registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// It may find room: to be tried.
+    Active,
+    /// It found none, and nothing has changed for it since.
+    NoRoom,
+    /// No pool would take it, even empty.
+    Infeasible,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Class {
+    pub key: ClassKey,
+    pub ask: Arc<Ask>,
+    /// Must the verdict on all pools be made again?
+    pub stale: bool,
+    pub needs: SmallVec<[Need; 1]>,
+    /// The places that would do, the best first.
+    pub choices: Vec<Choice>,
+    /// The reason of each pool that would not, by pool.
+    pub refused: Vec<(PoolIx, ReasonCode)>,
+    pub counts: BTreeMap<ReasonCode, u32>,
+    /// For a gang: choices (by index) that are close enough together, best first.
+    pub domains: Vec<Vec<u32>>,
+    /// Bays where no unmasked node has room for it.
+    pub closed: BitSet,
+    /// All choices before this one are closed.
+    pub cursor: usize,
+    jobs: u32,
+    pub lines: BTreeMap<ProjectId, BTreeSet<(JobKey, JobIx)>>,
+    heads: BTreeSet<(JobKey, ProjectId)>,
+    pub standing: Standing,
+    pub registered: Option<JobKey>,
+}
+
+impl Class {
+    pub fn wish(&self) -> Wish<'_> {
+        Wish {
+            ask: &self.ask,
+            org: self.key.org,
+            buyer_class: &self.key.buyer_class,
+            gang: self.key.gang,
+            pin: self.key.pin,
+            max_unit_price: self.key.max_unit_price,
+            max_task_price: self.key.max_task_price,
+            avoid: &self.key.avoid,
+        }
+    }
+    /// Do its verdicts depend on the moment?
+    pub fn is_timed(&self) -> bool {
+        self.ask.delay.is_some() || !self.ask.data.is_empty()
+    }
+    /// The job to look at next.
+    pub fn head(&self) -> Option<JobIx> {
+        let (key, project) = self.heads.first()?;
+        let first = self.lines.get(project)?.first()?;
+        debug_assert_eq!(first.0, *key);
+        Some(first.1)
+    }
+    pub fn reopen(&mut self) {
+        self.closed.clear();
+        self.cursor = 0;
+    }
+}
+
+/// The most one task may cost where the job as a whole has a cap.
+pub(crate) fn task_price_cap(ask: &JobAsk) -> Option<Micro> {
+    let cap = ask.max_price?;
+    let tasks = i64::try_from(ask.tasks_total.max(1)).unwrap_or(i64::MAX);
+    Some(Micro(cap.0.div_euclid(tasks)))
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub key: JobKey,
+    pub class: ClassIx,
+    pub project: ProjectId,
+    pub pending: Tasks,
+    pub max_parallel: Option<u32>,
+    pub gang: Option<GangAsk>,
+    in_line: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Demand {
+    asks: FxHashMap<Arc<Ask>, (AskIx, u32)>,
+    next_ask: AskIx,
+    pub classes: Slots<Class>,
+    class_ids: FxHashMap<ClassKey, ClassIx>,
+    idle: VecDeque<ClassIx>,
+    pub jobs: Slots<Job>,
+    pub job_ids: FxHashMap<JobId, JobIx>,
+    /// Leases and tentative seats held by each job, known or not.
+    pub running: FxHashMap<JobId, u32>,
+    pub blocked_projects: BTreeMap<ProjectId, String>,
+    project_classes: FxHashMap<ProjectId, BTreeSet<ClassIx>>,
+    pub active: BTreeSet<(JobKey, ClassIx)>,
+    pub no_room: BTreeSet<(JobKey, ClassIx)>,
+    pub infeasible: BTreeSet<(JobKey, ClassIx)>,
+    /// When the first back-off of a job ends.
+    timers: BTreeSet<(Time, JobId)>,
+    /// Buyer classes by name, so that a million jobs share one text.
+    buyer_classes: BTreeSet<Arc<str>>,
+}
+
+impl Demand {
+    pub fn asks_len(&self) -> usize {
+        self.asks.len()
+    }
+
+    /// A job joins the queue, or joins it again in another form.
+    pub fn queue(&mut self, ask: &JobAsk) {
+        self.remove(ask.job);
+        let key = ClassKey {
+            ask: self.intern_ask(&ask.ask),
+            org: ask.org,
+            buyer_class: self.intern_text(&ask.buyer_class),
+            gang: ask.gang,
+            pin: ask.quote,
+            max_unit_price: ask.max_unit_price,
+            max_task_price: task_price_cap(ask),
+            prefer: ask.prefer.clone(),
+            avoid: Vec::new(),
+        };
+        let class = self.join_class(key, &ask.ask);
+        let job = Job {
+            key: JobKey {
+                priority: Reverse(ask.priority),
+                submitted_at: ask.submitted_at,
+                job: ask.job,
+            },
+            class,
+            project: ask.project,
+            pending: ask.tasks.clone(),
+            max_parallel: ask.max_parallel,
+            gang: ask.gang,
+            in_line: false,
+        };
+        let ix = self.jobs.add(job);
+        self.job_ids.insert(ask.job, ix);
+        self.relink(ix);
+    }
+
+    pub fn remove(&mut self, job: JobId) {
+        let Some(ix) = self.job_ids.remove(&job) else { return };
+        self.leave_line(ix);
+        let job = self.jobs.take(ix);
+        self.drop_timers(&job);
+        self.leave_class(job.class);
+    }
+
+    fn intern_text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.buyer_classes.get(text) {
+            return known.clone();
+        }
+        let text: Arc<str> = Arc::from(text);
+        self.buyer_classes.insert(text.clone());
+        text
+    }
+
+    fn intern_ask(&mut self, ask: &Arc<Ask>) -> AskIx {
+        if let Some(&(ix, _)) = self.asks.get(ask) {
+            return ix;
+        }
+        let ix = self.next_ask;
+        self.next_ask += 1;
+        self.asks.insert(ask.clone(), (ix, 0));
+        ix
+    }
+
+    fn join_class(&mut self, key: ClassKey, ask: &Arc<Ask>) -> ClassIx {
+        if let Some(&ix) = self.class_ids.get(&key) {
+            self.classes[ix].jobs += 1;
+            return ix;
+        }
+        let (known, users) = match self.asks.get_key_value(ask) {
+            Some((known, &(ix, users))) => (known.clone(), (ix, users)),
+            None => (ask.clone(), (key.ask, 0)),
+        };
+        self.asks.insert(known.clone(), (users.0, users.1 + 1));
+        let class = Class {
+            key: key.clone(),
+            ask: known,
+            stale: true,
+            needs: SmallVec::new(),
+            choices: Vec::new(),
+            refused: Vec::new(),
+            counts: BTreeMap::new(),
+            domains: Vec::new(),
+            closed: BitSet::default(),
+            cursor: 0,
+            jobs: 1,
+            lines: BTreeMap::new(),
+            heads: BTreeSet::new(),
+            standing: Standing::Active,
+            registered: None,
+        };
+        let ix = self.classes.add(class);
+        self.class_ids.insert(key, ix);
+        ix
+    }
+
+    fn leave_class(&mut self, ix: ClassIx) {
+        let class = &mut self.classes[ix];
+        class.jobs -= 1;
+        if class.jobs > 0 {
+            return;
+        }
+        // A back-off is hardly ever wished for twice.
+        if !class.key.avoid.is_empty() {
+            self.drop_class(ix);
+            return;
+        }
+        self.idle.push_back(ix);
+        while self.idle.len() > IDLE_CLASSES_MAX {
+            let oldest = self.idle.pop_front().expect("longer than the bound");
+            if self.classes.get(oldest).is_some_and(|class| class.jobs == 0) {
+                self.drop_class(oldest);
+            }
+        }
+    }
+
+    fn drop_class(&mut self, ix: ClassIx) {
+        let class = self.classes.take(ix);
+        self.class_ids.remove(&class.key);
+        let users = self.asks.get_mut(&class.ask).expect("held while a class uses it");
+        users.1 -= 1;
+        if users.1 == 0 {
+            self.asks.remove(&class.ask);
+        }
+    }
+
+    /// Puts the job into its line or takes it out, as its tasks and limits say now.
+    pub fn relink(&mut self, ix: JobIx) {
+        let job = &self.jobs[ix];
+        let running = self.running.get(&job.key.job).copied().unwrap_or(0);
+        let ready = match job.gang {
+            Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
+            None => {
+                !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most)
+            }
+        };
+        match (ready, job.in_line) {
+            (true, false) => self.enter_line(ix),
+            (false, true) => self.leave_line(ix),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn enter_line(&mut self, ix: JobIx) {
+        let job = &mut self.jobs[ix];
+        job.in_line = true;
+        let (key, class_ix, project) = (job.key, job.class, job.project);
+        let open = !self.blocked_projects.contains_key(&project);
+        let class = &mut self.classes[class_ix];
+        let line = class.lines.entry(project).or_default();
+        let before = line.first().map(|first| first.0);
+        line.insert((key, ix));
+        if line.len() == 1 {
+            self.project_classes.entry(project).or_default().insert(class_ix);
+        }
+        if open && before.is_none_or(|before| key < before) {
+            if let Some(before) = before {
+                class.heads.remove(&(before, project));
+            }
+            class.heads.insert((key, project));
+            self.register(class_ix);
+        }
+    }
+
+    fn leave_line(&mut self, ix: JobIx) {
+        let job = &mut self.jobs[ix];
+        if !std::mem::take(&mut job.in_line) {
+            return;
+        }
+        let (key, class_ix, project) = (job.key, job.class, job.project);
+        let class = &mut self.classes[class_ix];
+        let line = class.lines.get_mut(&project).expect("the job stands in its line");
+        line.remove(&(key, ix));
+        let next = line.first().map(|first| first.0);
+        if next.is_none() {
+            class.lines.remove(&project);
+            if let Some(classes) = self.project_classes.get_mut(&project) {
+                classes.remove(&class_ix);
+                if classes.is_empty() {
+                    self.project_classes.remove(&project);
+                }
+            }
+        }
+        if class.heads.remove(&(key, project)) {
+            if let Some(next) = next {
+                class.heads.insert((next, project));
+            }
+            self.register(class_ix);
+        }
+    }
+
+    fn set_of(&mut self, standing: Standing) -> &mut BTreeSet<(JobKey, ClassIx)> {
+        match standing {
+            Standing::Active => &mut self.active,
+            Standing::NoRoom => &mut self.no_room,
+            Standing::Infeasible => &mut self.infeasible,
+        }
+    }
+
+    /// Registers a class under its present head.
+    fn register(&mut self, ix: ClassIx) {
+        let class = &mut self.classes[ix];
+        let head = class.heads.first().map(|head| head.0);
+        let (before, standing) = (class.registered, class.standing);
+        if before == head {
+            return;
+        }
+        class.registered = head;
+        let mut standing_now = standing;
+        if before.is_none() {
+            // While it did not wait, nobody told it about room that came free.
+            class.reopen();
+            class.standing = Standing::Active;
+            standing_now = Standing::Active;
+        }
+        if let Some(before) = before {
+            self.set_of(standing).remove(&(before, ix));
+        }
+        if let Some(head) = head {
+            self.set_of(standing_now).insert((head, ix));
+        }
+    }
+
+    /// Moves a class to another set.
+    pub fn stand(&mut self, ix: ClassIx, standing: Standing) {
+        let class = &mut self.classes[ix];
+        let before = std::mem::replace(&mut class.standing, standing);
+        if let Some(head) = class.registered
+            && before != standing
+        {
+            self.set_of(before).remove(&(head, ix));
+            self.set_of(standing).insert((head, ix));
+        }
+    }
+
+    pub fn block_project(&mut self, project: ProjectId, reason: &str) {
+        self.blocked_projects.insert(project, reason.to_owned());
+        for ix in self.classes_of(project) {
+            let class = &mut self.classes[ix];
+            let first = class.lines.get(&project).and_then(|line| line.first());
+            if let Some(&(key, _)) = first {
+                class.heads.remove(&(key, project));
+                self.register(ix);
+            }
+        }
+    }
+
+    pub fn unblock_project(&mut self, project: ProjectId) {
+        if self.blocked_projects.remove(&project).is_none() {
+            return;
+        }
+        for ix in self.classes_of(project) {
+            let class = &mut self.classes[ix];
+            let first = class.lines.get(&project).and_then(|line| line.first());
+            if let Some(&(key, _)) = first {
+                class.heads.insert((key, project));
+                self.register(ix);
+            }
+        }
+    }
+
+    fn classes_of(&self, project: ProjectId) -> Vec<ClassIx> {
+        self.project_classes
+            .get(&project)
+            .map_or_else(Vec::new, |classes| classes.iter().copied().collect())
+    }
+
+    /// All classes that wait for room or are to be tried.
+    pub fn waiting_classes(&self) -> impl Iterator<Item = ClassIx> + '_ {
+        self.active.iter().chain(&self.no_room).map(|&(_, ix)| ix)
+    }
+
+    /// One lease or seat more.
+    pub fn started(&mut self, job: JobId) {
+        *self.running.entry(job).or_insert(0) += 1;
+    }
+    /// One less.
+    pub fn stopped(&mut self, job: JobId) {
+        if let Some(running) = self.running.get_mut(&job) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&job);
+            }
+        }
+        if let Some(&ix) = self.job_ids.get(&job)
+            && self.jobs[ix].max_parallel.is_some()
+        {
+            self.relink(ix);
+        }
+    }
+
+    fn drop_timers(&mut self, job: &Job) {
+        let avoid = &self.classes[job.class].key.avoid;
+        if let Some(first) = avoid.iter().map(|avoid| avoid.until).min() {
+            self.timers.remove(&(first, job.key.job));
+        }
+    }
+
+    /// Keeps a job out of pools for a while.
+    pub fn avoid(&mut self, ix: JobIx, more: &[Avoid]) {
+        if more.is_empty() {
+            return;
+        }
+        let mut avoid = self.classes[self.jobs[ix].class].key.avoid.clone();
+        for new in more {
+            match avoid.iter_mut().find(|old| old.pool == new.pool) {
+                Some(old) => old.until = old.until.max(new.until),
+                None => avoid.push(*new),
+            }
+        }
+        avoid.sort_by_key(|avoid| avoid.pool);
+        self.rejoin(ix, avoid);
+    }
+
+    /// Ends the back-offs that are over.
+    pub fn end_avoids(&mut self, now: Time) {
+        while let Some(&(until, job)) = self.timers.first()
+            && until <= now
+        {
+            let ix = self.job_ids[&job];
+            let mut avoid = self.classes[self.jobs[ix].class].key.avoid.clone();
+            avoid.retain(|avoid| avoid.until > now);
+            self.rejoin(ix, avoid);
+        }
+    }
+
+    fn rejoin(&mut self, ix: JobIx, avoid: Vec<Avoid>) {
+        self.leave_line(ix);
+        let job = self.jobs[ix].clone();
+        self.drop_timers(&job);
+        let (mut key, ask) =
+            (self.classes[job.class].key.clone(), self.classes[job.class].ask.clone());
+        if let Some(first) = avoid.iter().map(|avoid| avoid.until).min() {
+            self.timers.insert((first, job.key.job));
+        }
+        key.avoid = avoid;
+        let class = self.join_class(key, &ask);
+        self.leave_class(job.class);
+        self.jobs[ix].class = class;
+        self.relink(ix);
+    }
+
+    /// Recomputes lines, heads and registrations; the message names the first difference.
+    pub fn check(&self) -> Result<(), String> {
+        let mut lines: BTreeMap<(ClassIx, ProjectId), BTreeSet<(JobKey, JobIx)>> = BTreeMap::new();
+        let mut users: BTreeMap<ClassIx, u32> = BTreeMap::new();
+        for (ix, job) in self.jobs.iter() {
+            *users.entry(job.class).or_default() += 1;
+            let running = self.running.get(&job.key.job).copied().unwrap_or(0);
+            let ready = match job.gang {
+                Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
+                None => {
+                    !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most)
+                }
+            };
+            if ready != job.in_line {
+                return Err(format!("{} is ready: {ready}, in line: {}", job.key.job, job.in_line));
+            }
+            if ready {
+                lines.entry((job.class, job.project)).or_default().insert((job.key, ix));
+            }
+        }
+        let mut registered = 0;
+        for (ix, class) in self.classes.iter() {
+            if users.get(&ix).copied().unwrap_or(0) != class.jobs {
+                return Err(format!("class {ix} counts {} jobs", class.jobs));
+            }
+            let mut heads = BTreeSet::new();
+            let mut len = 0;
+            for (&(_, project), line) in
+                lines.range((ix, ProjectId::from_bits(0))..=(ix, ProjectId::from_bits(u128::MAX)))
+            {
+                len += 1;
+                if class.lines.get(&project) != Some(line) {
+                    return Err(format!("the line of {project} in class {ix} differs"));
+                }
+                let first = line.first().ok_or("an empty line was kept")?;
+                if !self.blocked_projects.contains_key(&project) {
+                    heads.insert((first.0, project));
+                }
+            }
+            if len != class.lines.len() || heads != class.heads {
+                return Err(format!("class {ix} has other lines or heads"));
+            }
+            if class.registered != heads.first().map(|head| head.0) {
+                return Err(format!("class {ix} is registered under another head"));
+            }
+            if let Some(head) = class.registered {
+                registered += 1;
+                let set = match class.standing {
+                    Standing::Active => &self.active,
+                    Standing::NoRoom => &self.no_room,
+                    Standing::Infeasible => &self.infeasible,
+                };
+                if !set.contains(&(head, ix)) {
+                    return Err(format!("class {ix} is not in its set"));
+                }
+            }
+        }
+        if registered != self.active.len() + self.no_room.len() + self.infeasible.len() {
+            return Err("a set holds a class that does not wait".to_owned());
+        }
+        Ok(())
+    }
+}

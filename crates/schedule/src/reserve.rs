@@ -1,0 +1,196 @@
+//! When could a blocked job start at the latest, and where: leases are read in the order of their
+//! latest ends until enough has come free. The same walk gives reservations (latest ends) and
+//! start estimates (expected ends).
+//!
+//! A reservation names nodes and a moment. Until then others may use those nodes only for work
+//! that ends before it, or in room that the reserved job leaves over even then. So its moment never
+//! moves back while leases keep their latest ends. (EASY backfilling: Lifka, JSSPP 1995; here for
+//! several queue heads, each on nodes of its own.)
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use dayan_units::{Resources, Time};
+
+use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
+use crate::fit_tree::Need;
+use crate::judge::Choice;
+
+/// A node held for a queue head.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Held {
+    pub at: NodeAt,
+    /// What is left over at the reserved moment, with the reserved job in place.
+    pub spare: Resources,
+    /// Does the reserved job take cards here?
+    pub takes_cards: bool,
+}
+
+/// Nodes held from a moment on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Reservation {
+    pub from: Time,
+    pub held: Vec<Held>,
+}
+
+/// Which end of a lease counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EndBy {
+    /// For promises.
+    Latest,
+    /// For estimates.
+    Expected,
+}
+
+/// Where a job looks: choices close enough together, and how many seats it takes at once.
+pub(crate) struct Domain<'a> {
+    pub choices: &'a [Choice],
+    /// Indices into the choices, best first.
+    pub members: &'a [u32],
+    pub needs: &'a [Need],
+    pub seats: u64,
+}
+
+struct Site {
+    booked: Booked,
+    seats: u64,
+}
+
+impl Domain<'_> {
+    fn need(&self, choice: &Choice) -> &Need {
+        &self.needs[usize::from(choice.need)]
+    }
+
+    /// The earliest moment not after `before` when the seats are free together, and where.
+    pub fn earliest(
+        &self,
+        estate: &Estate,
+        now: Time,
+        before: Time,
+        by: EndBy,
+        work: &mut u64,
+    ) -> Option<Reservation> {
+        if now > before {
+            return None;
+        }
+        // Rank in the order of choices, then the node: what is taken first where several fit.
+        let rank_of: BTreeMap<u32, (u32, &Need)> = (0u32..)
+            .zip(self.members)
+            .map(|(rank, &member)| {
+                let choice = &self.choices[member as usize];
+                (choice.bay, (rank, self.need(choice)))
+            })
+            .collect();
+        let mut sites: BTreeMap<(u32, NodeAt), Site> = BTreeMap::new();
+        let mut seats = 0;
+        for (&bay_ix, &(rank, need)) in &rank_of {
+            let bay = &estate.bays[bay_ix];
+            let mut from = 0;
+            while let Some(node) = bay.first_fit(need, from, work) {
+                let at = NodeAt { bay: bay_ix, node };
+                let shown = estate.node(at);
+                let here = shown.seats_with(&shown.booked, need);
+                seats += here;
+                sites.insert((rank, at), Site { booked: shown.booked.clone(), seats: here });
+                if seats >= self.seats {
+                    return Some(self.reservation(estate, now, &sites));
+                }
+                from = node as usize + 1;
+            }
+        }
+        let mut pools: Vec<PoolIx> =
+            self.members.iter().map(|&member| self.choices[member as usize].pool).collect();
+        pools.sort_unstable();
+        pools.dedup();
+        let mut ends = Ends::new(estate, &pools, by);
+        while let Some(moment) = ends.peek() {
+            let moment = moment.max(now);
+            if moment > before {
+                return None;
+            }
+            // All that ends at the same instant counts before anything is decided.
+            while let Some(lease) = ends.next_until(moment) {
+                *work += 1;
+                let lease = &estate.leases[lease];
+                let Some(at) = lease.at else { continue };
+                let Some(&(rank, need)) = rank_of.get(&at.bay) else { continue };
+                let node = estate.node(at);
+                if !node.is_up() || node.masked {
+                    continue;
+                }
+                let site = sites
+                    .entry((rank, at))
+                    .or_insert_with(|| Site { booked: node.booked.clone(), seats: 0 });
+                site.booked.sub(&lease.resources, lease.cards);
+                seats -= site.seats;
+                site.seats = node.seats_with(&site.booked, need);
+                seats += site.seats;
+            }
+            if seats >= self.seats {
+                return Some(self.reservation(estate, moment, &sites));
+            }
+        }
+        None
+    }
+
+    fn reservation(
+        &self,
+        estate: &Estate,
+        from: Time,
+        sites: &BTreeMap<(u32, NodeAt), Site>,
+    ) -> Reservation {
+        let mut left = self.seats;
+        let mut held = Vec::new();
+        for (&(rank, at), site) in sites.iter().filter(|(_, site)| site.seats > 0) {
+            let seats = site.seats.min(left);
+            if seats == 0 {
+                break;
+            }
+            left -= seats;
+            let need = self.need(&self.choices[self.members[rank as usize] as usize]);
+            let taken = need.resources.checked_mul(seats).expect("it fits in the node");
+            let free = estate.node(at).free_with(&site.booked);
+            let spare = free.checked_sub(&taken).expect("the seats fit in what is free");
+            let takes_cards = need.resources.accel.0 > 0;
+            held.push(Held { at, spare, takes_cards });
+        }
+        Reservation { from, held }
+    }
+}
+
+/// The leases of some pools in the order of their ends.
+struct Ends<'a> {
+    pools: Vec<Peekable<Box<dyn Iterator<Item = (Time, LeaseIx)> + 'a>>>,
+}
+
+impl<'a> Ends<'a> {
+    fn new(estate: &'a Estate, pools: &[PoolIx], by: EndBy) -> Self {
+        let of_pool = |&pool: &PoolIx| {
+            let ends = &estate.pools[pool as usize].ends;
+            let iter: Box<dyn Iterator<Item = (Time, LeaseIx)> + 'a> = match by {
+                EndBy::Latest => Box::new(ends.iter().copied()),
+                EndBy::Expected => {
+                    let expected = |&(_, ix): &(Time, LeaseIx)| {
+                        (estate.leases[ix].end.expected, ix)
+                    };
+                    let mut ends: Vec<_> = ends.iter().map(expected).collect();
+                    ends.sort_unstable();
+                    Box::new(ends.into_iter())
+                }
+            };
+            iter.peekable()
+        };
+        Self { pools: pools.iter().map(of_pool).collect() }
+    }
+
+    fn peek(&mut self) -> Option<Time> {
+        self.pools.iter_mut().filter_map(|pool| pool.peek().map(|end| end.0)).min()
+    }
+
+    fn next_until(&mut self, moment: Time) -> Option<LeaseIx> {
+        self.pools
+            .iter_mut()
+            .find_map(|pool| pool.next_if(|end| end.0 <= moment))
+            .map(|(_, lease)| lease)
+    }
+}

@@ -1,0 +1,396 @@
+//! One round: take the first class that may find room, place its head job's tasks, until nothing
+//! more can be placed or the budget ends. A class that finds no room is left out until something
+//! changed for it; before anything later is placed, it gets a reservation.
+//!
+//! Invariant: what is promised within the round is booked at once (as tentative seats), so the
+//! round cannot promise it twice; decisions are made one after the other in queue order, so a
+//! smaller budget gives the first part of the same plan.
+
+use dayan_units::{OfferId, TaskId, Time};
+use smallvec::SmallVec;
+
+use crate::change::LeaseEnd;
+use crate::cards::Cards;
+use crate::estate::{Holder, Lease, NodeAt};
+use crate::fit_tree::Need;
+use crate::judge::Choice;
+use crate::plan::{Atomicity, Placement, Plan, Refusal, Seat};
+use crate::planner::Planner;
+use crate::policy::Work;
+use crate::queue::{ClassIx, JobIx, JobKey, Standing};
+use crate::reason::{ReasonCode, ReasonCount};
+use crate::reserve::{Domain, EndBy, Held, Reservation};
+use crate::verdict::all_closed;
+
+pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
+    planner.settle(now);
+    let mut round = Round {
+        planner,
+        now,
+        budget: budget.0,
+        work: 0,
+        placements: Vec::new(),
+        reservations: Vec::new(),
+        reserved_upto: None,
+        exhausted: false,
+    };
+    round.place_all();
+    round.unmask();
+    let refusals = round.refusals();
+    let Round { work, placements, exhausted, .. } = round;
+    planner.work_total += work;
+    let revision = planner.revision;
+    Plan { revision, now, placements, refusals, work_used: Work(work), exhausted }
+}
+
+struct Round<'a> {
+    planner: &'a mut Planner,
+    now: Time,
+    budget: u64,
+    work: u64,
+    placements: Vec<Placement>,
+    reservations: Vec<Reservation>,
+    /// Heads up to here have been given their reservations.
+    reserved_upto: Option<JobKey>,
+    exhausted: bool,
+}
+
+/// How the head job of a class fared.
+enum Outcome {
+    /// All its tasks that may start have a place.
+    Placed,
+    /// There is no room for a next one.
+    NoRoom,
+    /// The budget ended first.
+    OutOfBudget,
+}
+
+/// A place found for one task.
+struct Spot {
+    at: NodeAt,
+    choice: Choice,
+    /// The reservation whose node it is, and the node's index in it.
+    reserved: Option<(usize, usize)>,
+}
+
+impl Round<'_> {
+    fn place_all(&mut self) {
+        while let Some(&(key, class)) = self.planner.demand.active.first() {
+            if self.work >= self.budget {
+                self.exhausted = true;
+                return;
+            }
+            self.work += 1;
+            if self.planner.demand.classes[class].stale {
+                self.planner.rebuild(class, &mut self.work);
+                continue;
+            }
+            self.reserve_before(key);
+            let job = self.planner.demand.classes[class].head().expect("it is registered");
+            let outcome = match self.planner.demand.jobs[job].gang {
+                Some(gang) => self.place_gang(class, job, gang.size.max(1)),
+                None => self.place_tasks(class, job),
+            };
+            match outcome {
+                Outcome::Placed => self.planner.demand.relink(job),
+                Outcome::NoRoom => self.planner.demand.stand(class, Standing::NoRoom),
+                Outcome::OutOfBudget => {
+                    self.exhausted = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn place_tasks(&mut self, class: ClassIx, job: JobIx) -> Outcome {
+        let (id, project) = {
+            let job = &self.planner.demand.jobs[job];
+            (job.key.job, job.project)
+        };
+        let may_run = {
+            let job = &self.planner.demand.jobs[job];
+            let running = self.planner.demand.running.get(&id).copied().unwrap_or(0);
+            job.max_parallel.map_or(u64::MAX, |most| u64::from(most.saturating_sub(running)))
+        };
+        let mut seats: SmallVec<[Seat; 1]> = SmallVec::new();
+        let mut last: Option<Spot> = None;
+        let outcome = loop {
+            if seats.len() as u64 >= may_run {
+                break Outcome::Placed;
+            }
+            let Some(task) = self.planner.demand.jobs[job].pending.first() else {
+                break Outcome::Placed;
+            };
+            if self.work >= self.budget && !seats.is_empty() {
+                break Outcome::OutOfBudget;
+            }
+            self.work += 1;
+            // The first node that fits stays the first as long as it still fits.
+            let spot = last.take().filter(|spot| self.still_fits(class, spot));
+            let Some(spot) = spot.or_else(|| self.find(class)) else {
+                break Outcome::NoRoom;
+            };
+            seats.push(self.book(class, TaskId { job: id, task }, &spot));
+            self.planner.demand.jobs[job].pending.remove(task);
+            last = Some(spot);
+        };
+        if !seats.is_empty() {
+            // Relinking while tasks are left would be undone at once; the outcome says what holds.
+            self.planner.demand.relink(job);
+            let atomicity = Atomicity::Each;
+            self.placements.push(Placement { job: id, project, atomicity, seats });
+        }
+        outcome
+    }
+
+    fn still_fits(&self, class: ClassIx, spot: &Spot) -> bool {
+        if spot.reserved.is_some() {
+            return false;
+        }
+        let class = &self.planner.demand.classes[class];
+        let node = self.planner.estate.node(spot.at);
+        node.fits_with(&node.booked, &class.needs[usize::from(spot.choice.need)])
+    }
+
+    /// The best place for one task: the first node with room in the best bay that has any; after
+    /// all of them, room on a reserved node that its job will not miss.
+    fn find(&mut self, class: ClassIx) -> Option<Spot> {
+        let planner = &mut *self.planner;
+        let class_mut = &mut planner.demand.classes[class];
+        while let Some(&choice) = class_mut.choices.get(class_mut.cursor) {
+            if !class_mut.closed.contains(choice.bay) {
+                let need = &class_mut.needs[usize::from(choice.need)];
+                let bay = &planner.estate.bays[choice.bay];
+                if let Some(node) = bay.first_fit(need, 0, &mut self.work) {
+                    let at = NodeAt { bay: choice.bay, node };
+                    return Some(Spot { at, choice, reserved: None });
+                }
+                class_mut.closed.insert(choice.bay);
+            }
+            class_mut.cursor += 1;
+        }
+        self.find_reserved(class)
+    }
+
+    /// Room on a reserved node: for work that ends in time, or beside the reserved job.
+    fn find_reserved(&mut self, class: ClassIx) -> Option<Spot> {
+        if self.reservations.is_empty() {
+            return None;
+        }
+        let class = &self.planner.demand.classes[class];
+        let ends_at = self.now.plus(class.ask.time);
+        let mut best: Option<(usize, Spot)> = None;
+        for (nth, reservation) in self.reservations.iter().enumerate() {
+            for (index, held) in reservation.held.iter().enumerate() {
+                self.work += 1;
+                let node = self.planner.estate.node(held.at);
+                let room = node.room_with(&node.booked);
+                if !node.is_up() || !class.needs.iter().any(|need| need.may_fit(&room)) {
+                    continue;
+                }
+                let ranked = class.choices.iter().position(|c| c.bay == held.at.bay);
+                let Some(rank) = ranked else { continue };
+                let choice = class.choices[rank];
+                let need = &class.needs[usize::from(choice.need)];
+                let in_time = ends_at <= reservation.from || beside(held, need);
+                if in_time
+                    && node.fits_with(&node.booked, need)
+                    && best.as_ref().is_none_or(|(least, _)| rank < *least)
+                {
+                    let reserved = Some((nth, index));
+                    best = Some((rank, Spot { at: held.at, choice, reserved }));
+                }
+            }
+        }
+        best.map(|(_, spot)| spot)
+    }
+
+    /// Books a place tentatively.
+    fn book(&mut self, class: ClassIx, task: TaskId, spot: &Spot) -> Seat {
+        let class = &self.planner.demand.classes[class];
+        let need = class.needs[usize::from(spot.choice.need)];
+        let time = class.ask.time;
+        let latest = self.now.plus(time);
+        let expected = self.now.plus(dayan_units::Span::from_micros(time.micros() / 2));
+        if let Some((nth, index)) = spot.reserved
+            && latest > self.reservations[nth].from
+        {
+            let held = &mut self.reservations[nth].held[index];
+            held.spare = held.spare.checked_sub(&need.resources).expect("it fits beside");
+        }
+        let node = self.planner.estate.node(spot.at);
+        let cards = if node.booked.bank.is_empty() {
+            Cards::NONE
+        } else {
+            node.booked.bank.choose(need.cards).expect("the node was found to fit")
+        };
+        let pool = &self.planner.estate.pools[spot.choice.pool as usize];
+        let seat = Seat {
+            task: task.task,
+            pool: pool.view.as_ref().expect("it is a choice").pool,
+            node: node.name.clone(),
+            offer: offer_of(pool, &spot.choice),
+            resources: need.resources,
+            cards,
+        };
+        let lease = self.planner.estate.book(Lease {
+            holder: Holder::Seat(task),
+            pool: spot.choice.pool,
+            node: seat.node.clone(),
+            at: Some(spot.at),
+            resources: need.resources,
+            cards,
+            end: LeaseEnd { expected, latest },
+        });
+        self.planner.seats.insert(task, lease);
+        self.planner.demand.started(task.job);
+        seat
+    }
+
+    /// All members at once, each on a node of its own, in the first domain with room; or none.
+    fn place_gang(&mut self, class_ix: ClassIx, job: JobIx, size: u32) -> Outcome {
+        let Some(spots) = self.find_gang(class_ix, u64::from(size)) else {
+            let class = &mut self.planner.demand.classes[class_ix];
+            class.closed = all_closed(&class.choices);
+            return Outcome::NoRoom;
+        };
+        let (id, project) = {
+            let job = &self.planner.demand.jobs[job];
+            (job.key.job, job.project)
+        };
+        let tasks: Vec<u32> =
+            self.planner.demand.jobs[job].pending.iter().take(size as usize).collect();
+        let mut seats = SmallVec::new();
+        for (task, spot) in tasks.into_iter().zip(&spots) {
+            seats.push(self.book(class_ix, TaskId { job: id, task }, spot));
+            self.planner.demand.jobs[job].pending.remove(task);
+        }
+        self.placements.push(Placement {
+            job: id,
+            project,
+            atomicity: Atomicity::AllOrNothing,
+            seats,
+        });
+        Outcome::Placed
+    }
+
+    fn find_gang(&mut self, class: ClassIx, size: u64) -> Option<Vec<Spot>> {
+        let class = &self.planner.demand.classes[class];
+        for domain in &class.domains {
+            let mut spots = Vec::new();
+            for &member in domain {
+                let choice = class.choices[member as usize];
+                let need = &class.needs[usize::from(choice.need)];
+                let bay = &self.planner.estate.bays[choice.bay];
+                let mut from = 0;
+                while let Some(node) = bay.first_fit(need, from, &mut self.work) {
+                    let at = NodeAt { bay: choice.bay, node };
+                    let shown = self.planner.estate.node(at);
+                    let left = size - spots.len() as u64;
+                    for _ in 0..shown.seats_with(&shown.booked, need).min(left) {
+                        spots.push(Spot { at, choice, reserved: None });
+                    }
+                    if spots.len() as u64 == size {
+                        return Some(spots);
+                    }
+                    from = node as usize + 1;
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives the waiting heads before this key their reservations, oldest first, up to the policy's
+    /// number. Only when something after them could be placed is the search worth its work.
+    fn reserve_before(&mut self, key: JobKey) {
+        let most = self.planner.policy.reservations_max as usize;
+        while self.reservations.len() < most {
+            let next = match self.reserved_upto {
+                None => self.planner.demand.no_room.first(),
+                Some(upto) => {
+                    let after = std::ops::Bound::Excluded((upto, ClassIx::MAX));
+                    let range = (after, std::ops::Bound::Unbounded);
+                    self.planner.demand.no_room.range(range).next()
+                }
+            };
+            let Some(&(head, class)) = next.filter(|next| next.0 < key) else { return };
+            self.reserved_upto = Some(head);
+            if let Some(reservation) = self.reservation_for(class) {
+                for held in &reservation.held {
+                    self.planner.estate.mask(held.at);
+                }
+                self.reservations.push(reservation);
+            }
+        }
+    }
+
+    fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
+        let class = &self.planner.demand.classes[class];
+        let mut best: Option<Reservation> = None;
+        let single: Vec<Vec<u32>>;
+        let (domains, seats) = match class.key.gang {
+            Some(gang) => (&class.domains, u64::from(gang.size.max(1))),
+            None => {
+                single = (0u32..).take(class.choices.len()).map(|at| vec![at]).collect();
+                (&single, 1)
+            }
+        };
+        for members in domains {
+            let domain =
+                Domain { choices: &class.choices, members, needs: &class.needs, seats };
+            // Of equal moments the better choice wins: it came first.
+            let before = best.as_ref().map_or(Time::NEVER, |best| {
+                best.from.minus(dayan_units::Span::from_micros(1))
+            });
+            let estate = &self.planner.estate;
+            let found = domain.earliest(estate, self.now, before, EndBy::Latest, &mut self.work);
+            best = found.or(best);
+        }
+        best
+    }
+
+    fn unmask(&mut self) {
+        for reservation in &self.reservations {
+            for held in &reservation.held {
+                self.planner.estate.unmask(held.at);
+            }
+        }
+    }
+
+    /// Why the first classes that wait do so.
+    fn refusals(&self) -> Vec<Refusal> {
+        let demand = &self.planner.demand;
+        let most = self.planner.policy.refusals_listed_max as usize;
+        let mut waiting: Vec<(JobKey, ClassIx)> = demand.no_room.iter().take(most).copied().collect();
+        waiting.extend(demand.infeasible.iter().take(most));
+        waiting.sort_unstable();
+        waiting.truncate(most);
+        let refusal = |(key, ix): (JobKey, ClassIx)| {
+            let class = &demand.classes[ix];
+            let mut pools: Vec<u32> = class.choices.iter().map(|choice| choice.pool).collect();
+            pools.sort_unstable();
+            pools.dedup();
+            let mut reasons: Vec<ReasonCount> = class
+                .counts
+                .iter()
+                .map(|(&code, &pools)| ReasonCount { code, pools })
+                .collect();
+            if !pools.is_empty() {
+                let pools = u32::try_from(pools.len()).expect("pools are numbered in 32 bits");
+                reasons.push(ReasonCount { code: ReasonCode::PoolBusy, pools });
+            }
+            Refusal { job: key.job, reasons }
+        };
+        waiting.into_iter().map(refusal).collect()
+    }
+}
+
+/// Does it fit in what the reserved job leaves over? Cards are not shared with it, as only whole
+/// sums are known of that moment, not which card is free.
+fn beside(held: &Held, need: &Need) -> bool {
+    need.resources.fits_in(&held.spare) && !(held.takes_cards && need.resources.accel.0 > 0)
+}
+
+fn offer_of(pool: &crate::estate::Pool, choice: &Choice) -> OfferId {
+    pool.offers[usize::from(choice.offer)].offer
+}

@@ -1,0 +1,99 @@
+//! What a choice between feasible places is made by: a struct whose derived order is the whole
+//! rule. Less is better; the last fields are ids, so no two places are ever equal.
+
+use dayan_units::{OfferId, PoolId};
+
+use crate::policy::{Policy, Preference};
+
+/// All preferences there are, in the order that fills up a policy.
+const ALL: [Preference; 6] = [
+    Preference::Price,
+    Preference::Start,
+    Preference::Deadline,
+    Preference::Delay,
+    Preference::Carbon,
+    Preference::Reliability,
+];
+
+/// The job's own preferences, then the policy's, then the rest; each once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Order([Preference; ALL.len()]);
+
+impl Order {
+    pub fn of(own: &[Preference], policy: &Policy) -> Self {
+        let mut order = ALL;
+        let mut len = 0;
+        for &preference in own.iter().chain(&policy.prefer).chain(&ALL) {
+            if !order[..len].contains(&preference) {
+                order[len] = preference;
+                len += 1;
+            }
+        }
+        Self(order)
+    }
+}
+
+/// The measure of each preference at one place; less is better.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Measures {
+    pub price_micro: i64,
+    pub transfer_micros: i64,
+    pub delay_micros: i64,
+    pub carbon: i64,
+    pub unreliability_permille: i64,
+}
+
+/// How good a place is for a job.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Score {
+    /// Which of the job's accelerator alternatives; the user put the best first.
+    alternative: u8,
+    /// The measures in the order of preference.
+    measures: [i64; ALL.len()],
+    /// Cards that would stand idle beside work that wants none.
+    idles_cards: u8,
+    pool: PoolId,
+    bay_number: u32,
+    offer: OfferId,
+}
+
+impl Score {
+    pub fn new(
+        order: &Order,
+        measures: &Measures,
+        (alternative, idles_cards): (u8, u8),
+        (pool, bay_number, offer): (PoolId, u32, OfferId),
+    ) -> Self {
+        let measure = |preference| match preference {
+            Preference::Price => measures.price_micro,
+            Preference::Start | Preference::Deadline => measures.transfer_micros,
+            Preference::Delay => measures.delay_micros,
+            Preference::Carbon => measures.carbon,
+            Preference::Reliability => measures.unreliability_permille,
+        };
+        Self {
+            alternative,
+            measures: order.0.map(measure),
+            idles_cards,
+            pool,
+            bay_number,
+            offer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_preferences_come_first_and_each_counts_once() {
+        let policy = Policy::default();
+        let check = |own: &[Preference], expect: [Preference; 6]| {
+            assert_eq!(Order::of(own, &policy), Order(expect));
+        };
+        use Preference::{Carbon, Deadline, Delay, Price, Reliability, Start};
+        check(&[], [Price, Start, Reliability, Delay, Carbon, Deadline]);
+        check(&[Delay, Delay, Price], [Delay, Price, Start, Reliability, Carbon, Deadline]);
+    }
+}

@@ -1,0 +1,304 @@
+//! Keeps each class's verdict on all pools up to date: made once, then mended pool by pool.
+//!
+//! Invariant: after `settle`, a class that is not stale holds exactly what judging all pools
+//! afresh would give.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayan_units::{SiteId, Span, Time};
+
+use crate::ask::Same;
+use crate::estate::PoolIx;
+use crate::judge::{Choice, Judge, Relax};
+use crate::planner::Planner;
+use crate::queue::{ClassIx, Standing};
+use crate::reason::ReasonCode;
+use crate::score::Order;
+use crate::slots::BitSet;
+
+/// Delays and transfer times are judged once in this window (the measuring window of CATS metrics),
+/// for its start, so that the verdict does not depend on when in it the planner looked.
+const JUDGED_WINDOW: Span = Span::from_secs(10);
+
+/// The start of the window that a moment lies in.
+pub(crate) fn window_of(now: Time) -> Time {
+    let width = JUDGED_WINDOW.micros();
+    Time::from_micros(now.micros().div_euclid(width) * width)
+}
+
+impl Planner {
+    /// The next look at the class judges all pools afresh.
+    pub(crate) fn judge_again(&mut self, ix: ClassIx) {
+        self.demand.classes[ix].stale = true;
+        self.demand.stand(ix, Standing::Active);
+    }
+
+    /// Brings verdicts and knowledge of room up to what was observed.
+    pub(crate) fn settle(&mut self, now: Time) {
+        self.forget_seats();
+        self.demand.end_avoids(now);
+        let window = window_of(now);
+        if self.judged_at != Some(window) {
+            self.judged_at = Some(window);
+            self.judge_timed_again();
+        }
+        self.mend_dirty();
+        self.wake();
+    }
+
+    /// Judges the pools that changed again, for every class that waits.
+    fn mend_dirty(&mut self) {
+        let dirty = std::mem::take(&mut self.estate.dirty);
+        if dirty.is_empty() {
+            return;
+        }
+        // From this share on, judging all afresh costs no more than mending.
+        let too_many = dirty.len() * 4 > self.estate.pool_ids.len();
+        let classes: Vec<ClassIx> = self.demand.classes.iter().map(|(ix, _)| ix).collect();
+        for ix in classes {
+            let class = &self.demand.classes[ix];
+            if class.stale || too_many || class.registered.is_none() || class.key.gang.is_some() {
+                self.judge_again(ix);
+            } else {
+                self.mend(ix, &dirty);
+            }
+        }
+    }
+
+    fn mend(&mut self, ix: ClassIx, dirty: &BTreeSet<PoolIx>) {
+        let class = &mut self.demand.classes[ix];
+        let mut closed = std::mem::take(&mut class.closed);
+        let mut choices = std::mem::take(&mut class.choices);
+        let mut needs = std::mem::take(&mut class.needs);
+        choices.retain(|choice| {
+            let keep = !dirty.contains(&choice.pool);
+            if !keep {
+                closed.remove(choice.bay);
+            }
+            keep
+        });
+        let counts = &mut class.counts;
+        class.refused.retain(|(pool, code)| {
+            let keep = !dirty.contains(pool);
+            if !keep {
+                count(counts, *code, Count::Less);
+            }
+            keep
+        });
+        let class = &self.demand.classes[ix];
+        let order = Order::of(&class.key.prefer, &self.policy);
+        let judge = self.judge(class.wish(), &order, self.judged_at.unwrap_or(Time::EPOCH));
+        let mut refused = Vec::new();
+        let mut found = Vec::new();
+        for &pool in dirty.iter().filter(|pool| self.is_shown(**pool)) {
+            if let Err(code) = judge.pool(pool, &mut needs, &mut found) {
+                refused.push((pool, code));
+            }
+        }
+        let found_more = !found.is_empty();
+        for choice in found {
+            let score = judge.score(&choice, &needs);
+            let at = choices.partition_point(|other| judge.score(other, &needs) < score);
+            choices.insert(at, choice);
+        }
+        let infeasible = choices.is_empty();
+        let class = &mut self.demand.classes[ix];
+        for &(_, code) in &refused {
+            count(&mut class.counts, code, Count::More);
+        }
+        class.refused.append(&mut refused);
+        class.refused.sort_unstable();
+        (class.closed, class.choices, class.needs) = (closed, choices, needs);
+        class.cursor = 0;
+        if infeasible {
+            self.demand.stand(ix, Standing::Infeasible);
+        } else if found_more {
+            self.demand.stand(ix, Standing::Active);
+        }
+    }
+
+    fn is_shown(&self, pool: PoolIx) -> bool {
+        self.estate.pools[pool as usize].view.is_some()
+    }
+
+    /// A judge of this moment's picture.
+    pub(crate) fn judge<'a>(
+        &'a self,
+        wish: crate::judge::Wish<'a>,
+        order: &'a Order,
+        at: Time,
+    ) -> Judge<'a> {
+        let network = self.network.as_deref();
+        Judge { estate: &self.estate, network, wish, order, at, relax: Relax::Nothing }
+    }
+
+    /// Judges all pools for a class afresh.
+    pub(crate) fn rebuild(&mut self, ix: ClassIx, work: &mut u64) {
+        let class = &self.demand.classes[ix];
+        let at = self.judged_at.unwrap_or(Time::EPOCH);
+        let order = Order::of(&class.key.prefer, &self.policy);
+        let verdict = self.verdict(&self.judge(class.wish(), &order, at));
+        *work += self.estate.pool_ids.len() as u64;
+        let infeasible = verdict.choices.is_empty();
+        let class = &mut self.demand.classes[ix];
+        class.stale = false;
+        class.needs = verdict.needs;
+        class.choices = verdict.choices;
+        class.refused = verdict.refused;
+        class.counts = verdict.counts;
+        class.domains = verdict.domains;
+        class.reopen();
+        self.demand.stand(ix, if infeasible { Standing::Infeasible } else { Standing::Active });
+    }
+
+    /// The verdict of all pools on one wish.
+    pub(crate) fn verdict(&self, judge: &Judge<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        for &pool in self.estate.pool_ids.values().filter(|pool| self.is_shown(**pool)) {
+            if let Err(code) = judge.pool(pool, &mut verdict.needs, &mut verdict.choices) {
+                verdict.refused.push((pool, code));
+            }
+        }
+        let needs = &verdict.needs;
+        verdict.choices.sort_by_cached_key(|choice| judge.score(choice, needs));
+        if let Some(gang) = judge.wish.gang {
+            verdict.split(self, gang.size, gang.same);
+        }
+        verdict.refused.sort_unstable();
+        for &(_, code) in &verdict.refused {
+            count(&mut verdict.counts, code, Count::More);
+        }
+        verdict
+    }
+
+    /// Nodes got room: classes that found none there look again.
+    fn wake(&mut self) {
+        let touched = self.estate.take_touched();
+        if touched.is_empty() {
+            return;
+        }
+        let mut by_bay: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for at in touched {
+            by_bay.entry(at.bay).or_default().push(at.node);
+        }
+        let waiting: Vec<ClassIx> = self.demand.waiting_classes().collect();
+        for ix in waiting {
+            let class = &mut self.demand.classes[ix];
+            if class.stale || class.closed.is_empty() {
+                continue;
+            }
+            let mut woken = false;
+            for (&bay_ix, nodes) in &by_bay {
+                if !class.closed.contains(bay_ix) {
+                    continue;
+                }
+                let bay = &self.estate.bays[bay_ix];
+                let fits = |node: &u32| {
+                    let room = bay.tree.room(*node as usize);
+                    class.needs.iter().any(|need| need.may_fit(room))
+                };
+                if nodes.iter().any(fits) {
+                    class.closed.remove(bay_ix);
+                    woken = true;
+                }
+            }
+            if woken {
+                class.cursor = 0;
+                self.demand.stand(ix, Standing::Active);
+            }
+        }
+    }
+}
+
+/// What all pools say to one wish.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Verdict {
+    pub needs: smallvec::SmallVec<[crate::fit_tree::Need; 1]>,
+    pub choices: Vec<Choice>,
+    pub refused: Vec<(PoolIx, ReasonCode)>,
+    pub counts: BTreeMap<ReasonCode, u32>,
+    pub domains: Vec<Vec<u32>>,
+}
+
+/// What holds a gang together; ordered only to group by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Together {
+    Site(SiteId),
+    Fabric(SiteId, String),
+    Pool(PoolIx),
+}
+
+impl Verdict {
+    /// Splits the choices into domains that are close enough together and large enough; pools
+    /// outside of every such domain refuse.
+    fn split(&mut self, planner: &Planner, size: u32, same: Same) {
+        let estate = &planner.estate;
+        let mut groups: BTreeMap<Together, Vec<u32>> = BTreeMap::new();
+        for (at, choice) in (0u32..).zip(&self.choices) {
+            let view = estate.pools[choice.pool as usize].view.as_ref().expect("it was judged");
+            let together = match same {
+                Same::Site => Together::Site(view.site),
+                Same::Fabric => {
+                    let fabric = view.fabric.clone().expect("pools without one have refused");
+                    Together::Fabric(view.site, fabric)
+                }
+                Same::Pool => Together::Pool(choice.pool),
+            };
+            groups.entry(together).or_default().push(at);
+        }
+        let large_enough = |members: &Vec<u32>| {
+            let seats = members.iter().map(|&at| {
+                let choice = &self.choices[at as usize];
+                estate.bays[choice.bay].seats_empty(&self.needs[usize::from(choice.need)])
+            });
+            seats.sum::<u64>() >= u64::from(size)
+        };
+        let mut domains: Vec<Vec<u32>> = groups.into_values().filter(large_enough).collect();
+        // A member's first entry is its best choice, so this is the order of the best choices.
+        domains.sort();
+        let kept: BTreeSet<u32> = domains.iter().flatten().copied().collect();
+        let pools: BTreeSet<PoolIx> =
+            kept.iter().map(|&at| self.choices[at as usize].pool).collect();
+        let judged: BTreeSet<PoolIx> = self.choices.iter().map(|choice| choice.pool).collect();
+        let too_small = judged.difference(&pools);
+        self.refused.extend(too_small.map(|&pool| (pool, ReasonCode::PoolNoNodeFits)));
+        // Choices are named by index from the domains: dropped ones leave, indices follow.
+        let mut renumbered = BTreeMap::new();
+        let mut choices = Vec::with_capacity(kept.len());
+        for at in kept {
+            renumbered.insert(at, u32::try_from(choices.len()).expect("no more than before"));
+            choices.push(self.choices[at as usize]);
+        }
+        self.choices = choices;
+        for member in domains.iter_mut().flatten() {
+            *member = renumbered[member];
+        }
+        self.domains = domains;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Count {
+    More,
+    Less,
+}
+
+fn count(counts: &mut BTreeMap<ReasonCode, u32>, code: ReasonCode, how: Count) {
+    let entry = counts.entry(code).or_default();
+    match how {
+        Count::More => *entry += 1,
+        Count::Less => *entry -= 1,
+    }
+    if *entry == 0 {
+        counts.remove(&code);
+    }
+}
+
+/// Closed for every bay that is a choice: nothing is known to have room.
+pub(crate) fn all_closed(choices: &[Choice]) -> BitSet {
+    let mut closed = BitSet::default();
+    for choice in choices {
+        closed.insert(choice.bay);
+    }
+    closed
+}
