@@ -8,9 +8,19 @@
 //! of the network.
 
 mod clock;
+mod command;
+mod confine;
+mod energy;
 mod engine;
+mod journal;
+pub mod keeper;
 mod launch;
+mod logs;
 mod observation;
+mod proc;
+mod process;
+mod protocol;
+mod sys;
 mod waker;
 
 pub use clock::{BootClock, wall_now};
@@ -21,4 +31,5 @@ pub use launch::{
     BootId, BootTime, Isolation, Launch, LeaseEnd, Limits, Network, Program, Signal, Workdir,
 };
 pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
+pub use process::{ProcessConfig, ProcessEngine};
 pub use waker::Waker;

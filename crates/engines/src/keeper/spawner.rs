@@ -1,0 +1,227 @@
+//! The threads that make processes.
+//!
+//! Invariant: they live as long as the keeper, because a task dies with the thread that made it
+//! (`PR_SET_PDEATHSIG`). While a process is made its thread is stopped until the program
+//! executes, so there is one thread per processor; one alone would reach half of what two cores
+//! can do.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::command;
+use crate::sys::{self, Child, ChildStack, Step};
+use crate::{Isolation, Launch, StartFailure, Waker, Workdir};
+
+/// Threads at most: beyond eight, starting processes is bound by the kernel's own locks.
+const THREADS_MAX: usize = 8;
+
+/// One process to be made.
+pub(crate) struct Job {
+    /// The caller's key.
+    pub task: u32,
+    pub launch: Box<Launch>,
+    pub work: PathBuf,
+    pub fence: String,
+    pub join: Option<Arc<Vec<OwnedFd>>>,
+    /// Private memory of each process, where no cgroup limits all of them.
+    pub data_limit: Option<u64>,
+    pub bubblewrap: Option<PathBuf>,
+}
+
+/// A process that runs.
+pub(crate) struct Running {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// What became of a job.
+pub(crate) struct Made {
+    pub task: u32,
+    pub outcome: Result<Running, StartFailure>,
+}
+
+#[derive(Default)]
+struct Queues {
+    jobs: Mutex<VecDeque<Job>>,
+    more: Condvar,
+    made: Mutex<Vec<Made>>,
+}
+
+/// The threads and what goes to and fro.
+pub(crate) struct Spawner {
+    queues: Arc<Queues>,
+    /// Rung when something was made.
+    pub bell: Waker,
+    threads: usize,
+}
+
+impl Spawner {
+    pub(crate) fn start() -> io::Result<Self> {
+        let threads =
+            std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(THREADS_MAX);
+        let queues = Arc::new(Queues::default());
+        let bell = Waker::new()?;
+        let null = Arc::new(OwnedFd::from(fs::File::open("/dev/null")?));
+        for n in 0..threads {
+            let (queues, bell, null) = (Arc::clone(&queues), bell.clone(), Arc::clone(&null));
+            std::thread::Builder::new()
+                .name(format!("spawn-{n}"))
+                .stack_size(256 << 10)
+                .spawn(move || work(&queues, &bell, &null))?;
+        }
+        Ok(Self { queues, bell, threads })
+    }
+
+    /// How many jobs to hand over at once: enough that no thread waits for the next, few enough
+    /// that what is stopped while it queues need never start.
+    pub(crate) const fn depth(&self) -> usize {
+        self.threads * 4
+    }
+
+    pub(crate) fn submit(&self, job: Job) {
+        self.queues.jobs.lock().expect("no thread panics holding it").push_back(job);
+        self.queues.more.notify_one();
+    }
+
+    pub(crate) fn made(&self) -> Vec<Made> {
+        self.bell.quiet();
+        std::mem::take(&mut *self.queues.made.lock().expect("no thread panics holding it"))
+    }
+}
+
+fn work(queues: &Queues, bell: &Waker, null: &OwnedFd) {
+    let mut stack = ChildStack::new();
+    loop {
+        let mut jobs = queues.jobs.lock().expect("no thread panics holding it");
+        let job = loop {
+            match jobs.pop_front() {
+                Some(job) => break job,
+                None => jobs = queues.more.wait(jobs).expect("no thread panics holding it"),
+            }
+        };
+        drop(jobs);
+        let outcome = make(&job, null, &mut stack);
+        let mut made = queues.made.lock().expect("no thread panics holding it");
+        made.push(Made { task: job.task, outcome });
+        if made.len() == 1 {
+            bell.wake();
+        }
+    }
+}
+
+fn other(error: impl std::fmt::Display) -> StartFailure {
+    StartFailure::Other(error.to_string())
+}
+
+fn make(job: &Job, null: &OwnedFd, stack: &mut ChildStack) -> Result<Running, StartFailure> {
+    let launch = &*job.launch;
+    let workdir = match &launch.workdir {
+        Workdir::Fresh => {
+            make_folder(&job.work)
+                .map_err(|e| StartFailure::Workdir(format!("{}: {e}", job.work.display())))?;
+            &job.work
+        }
+        Workdir::At(path) => path,
+    };
+    let argv = command::arguments(&launch.program).map_err(other)?;
+    let program = argv[0].clone();
+    let argv = match (&launch.isolation, &job.bubblewrap) {
+        (Isolation::None, _) => argv,
+        (isolation, Some(wrapper)) => command::isolated(*isolation, wrapper, workdir, argv),
+        (_, None) => return Err(other("bubblewrap is not installed")),
+    };
+    let path = launch.env.get("PATH").map_or(command::DEFAULT_PATH, String::as_str);
+    let candidates = command::candidates(&argv[0], path).map_err(other)?;
+    let envp = command::environment(&launch.env, workdir, &job.fence).map_err(other)?;
+    let strings = |argv: Vec<String>| {
+        argv.into_iter().map(std::ffi::CString::new).collect::<Result<Vec<_>, _>>().map_err(other)
+    };
+    let workdir_c = std::ffi::CString::new(workdir.as_os_str().as_bytes()).map_err(other)?;
+    let argv = strings(argv)?;
+    let mut rlimits = vec![(sys::RLIMIT_NOFILE, launch.limits.open_files), (sys::RLIMIT_CORE, 0)];
+    rlimits.extend(job.data_limit.map(|bytes| (sys::RLIMIT_DATA, bytes)));
+
+    let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC).map_err(no_room)?;
+    let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC).map_err(no_room)?;
+    // Only our ends: a task expects its output to block, not to fail.
+    for ours in [&stdout, &stderr] {
+        rustix::io::ioctl_fionbio(ours, true).map_err(no_room)?;
+    }
+    let mut child = Child {
+        candidates: &candidates,
+        argv: &argv,
+        envp: &envp,
+        workdir: &workdir_c,
+        join: job.join.as_ref().map_or(&[], |join| join.as_slice()),
+        stdio: [null.as_fd(), stdout_end.as_fd(), stderr_end.as_fd()],
+        rlimits: &rlimits,
+        cpu_set: &launch.limits.cpu_set,
+    };
+    let mut started = sys::spawn(&child, stack);
+    let script: Vec<_>;
+    if let Err((Step::Exec, error)) = &started
+        && error.raw_os_error() == Some(libc::ENOEXEC)
+    {
+        // A script that does not say for whom: POSIX has the shell read it.
+        script = [c"/bin/sh".to_owned()].into_iter().chain(argv.iter().cloned()).collect();
+        let shell = [c"/bin/sh".to_owned()];
+        child.candidates = &shell;
+        child.argv = &script;
+        started = sys::spawn(&child, stack);
+    }
+    match started {
+        Ok(process) => Ok(Running { pid: process.pid, pidfd: process.pidfd, stdout, stderr }),
+        Err((step, error)) => Err(failure(step, &error, program, workdir)),
+    }
+}
+
+fn no_room(error: rustix::io::Errno) -> StartFailure {
+    StartFailure::NoRoom(error.to_string())
+}
+
+fn failure(step: Step, error: &io::Error, program: String, workdir: &Path) -> StartFailure {
+    match (step, error.raw_os_error()) {
+        (Step::Exec, Some(libc::ENOENT | libc::ENOTDIR)) => StartFailure::NoSuchProgram(program),
+        (Step::Exec, Some(libc::E2BIG)) => {
+            StartFailure::Other("the arguments and environment are too long".to_owned())
+        }
+        (Step::Exec, Some(libc::ENOMEM | libc::EAGAIN)) | (Step::Clone, _) => {
+            StartFailure::NoRoom(error.to_string())
+        }
+        (Step::Exec, _) => StartFailure::NotExecutable(program),
+        (Step::Workdir, _) => StartFailure::Workdir(format!("{}: {error}", workdir.display())),
+        (Step::Join | Step::Limits, _) => StartFailure::Limits(error.to_string()),
+        (Step::Session | Step::Streams, _) => StartFailure::Other(error.to_string()),
+    }
+}
+
+/// Makes the folder, and those above it only if they are missing: most tasks of a job find them.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    builder.recursive(true);
+    // The sweeper may remove the job's folder, empty for a moment, between its making and ours.
+    let mut outcome = builder.create(path);
+    for _ in 0..8 {
+        match &outcome {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => outcome = builder.create(path),
+            Ok(()) | Err(_) => break,
+        }
+    }
+    outcome
+}
