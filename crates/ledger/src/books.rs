@@ -215,3 +215,148 @@ impl Ledger {
         report
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dayan_units::Time;
+
+    use super::*;
+    use crate::account::AccountKind;
+    use crate::amount::Amount;
+    use crate::transfer::TransferKind;
+
+    fn account(id: u128) -> AccountId {
+        AccountId::from_bits(id)
+    }
+
+    fn transfer(id: u128, kind: TransferKind) -> Transfer {
+        let id = TransferId::from_bits(id);
+        Transfer { id, kind, code: 0, user_data: 0, at: Time::EPOCH }
+    }
+
+    /// Two accounts, 100 posted from the first to the second and 40 held back.
+    fn books() -> (Ledger, Vec<Transfer>) {
+        let amount = |micro| Amount::new(Micro(micro)).expect("positive");
+        let (one, two) = (account(1), account(2));
+        let post = TransferKind::Post { debit: one, credit: two, amount: amount(100) };
+        let hold = TransferKind::Hold { debit: two, credit: one, amount: amount(40), until: None };
+        let transfers = vec![transfer(1, post), transfer(2, hold)];
+        let mut ledger = Ledger::new();
+        for (id, floor) in [(one, None), (two, Some(Micro(50)))] {
+            let kind = AccountKind::default();
+            ledger.open(&NewAccount { id, kind, floor: None });
+            ledger.accounts.get_mut(&id).expect("opened").floor = floor;
+        }
+        ledger.apply_linked(&transfers);
+        (ledger, transfers)
+    }
+
+    /// Corrupts sound books and says what the check alone and the derivation beside it find.
+    fn check(corrupt: impl Fn(&mut Ledger), in_itself: &[&str], beside: &[&str]) {
+        let (mut ledger, transfers) = books();
+        let derived = Ledger::rederive(ledger.accounts(), &transfers).expect("they were accepted");
+        assert_eq!(ledger.audit(&transfers).differences, []);
+        corrupt(&mut ledger);
+        let found = |differences: Vec<Difference>| {
+            differences.into_iter().map(|difference| difference.what).collect::<Vec<_>>()
+        };
+        let report = ledger.books_check();
+        assert_eq!(report.balanced, in_itself.is_empty());
+        assert_eq!(found(report.differences), in_itself);
+        assert_eq!(found(ledger.compare(&derived)), beside);
+    }
+
+    fn two(ledger: &mut Ledger) -> &mut Account {
+        ledger.accounts.get_mut(&account(2)).expect("opened")
+    }
+
+    #[test]
+    fn each_number_that_is_off_is_found() {
+        check(
+            |books| two(books).debits_pending.0 += 1,
+            &["debits pending", "sum of credits pending"],
+            &["debits pending"],
+        );
+        check(
+            |books| two(books).credits_pending.0 += 1,
+            &["credits pending", "sum of credits pending"],
+            &["credits pending"],
+        );
+        check(
+            |books| two(books).debits_posted.0 += 1,
+            &["sum of credits posted"],
+            &["debits posted"],
+        );
+        check(
+            |books| two(books).debits_posted.0 += 11,
+            &["balance at or above its floor", "sum of credits posted"],
+            &["debits posted"],
+        );
+        check(
+            |books| two(books).credits_posted.0 += 1,
+            &["sum of credits posted"],
+            &["credits posted"],
+        );
+        check(|books| books.accepted += 1, &[], &["transfers"]);
+        check(
+            |books| {
+                let copy = Account { id: account(3), ..*two(books) };
+                books.accounts.insert(copy.id, copy);
+            },
+            &["debits pending", "sum of credits posted", "sum of credits pending"],
+            &["accounts"],
+        );
+    }
+
+    #[test]
+    fn what_is_off_on_both_sides_is_found_by_the_transfers() {
+        check(
+            |books| {
+                two(books).debits_posted.0 += 1;
+                books.accounts.get_mut(&account(1)).expect("opened").credits_posted.0 += 1;
+            },
+            &[],
+            &["credits posted", "debits posted"],
+        );
+    }
+
+    #[test]
+    fn a_hold_that_is_off_is_found() {
+        let id = TransferId::from_bits(2);
+        let left = format!("left of hold {id}");
+        check(
+            |books| books.holds.get_mut(&id).expect("open").held.0 += 1,
+            &["credits pending", "debits pending"],
+            &[&left],
+        );
+        check(
+            |books| {
+                let hold = books.holds.get_mut(&id).expect("open");
+                hold.captured.0 = hold.held.0 + 1;
+            },
+            &[
+                &format!("hold {id} captured within its amount"),
+                "credits pending",
+                "debits pending",
+            ],
+            &[&left],
+        );
+        check(
+            |books| books.holds.clear(),
+            &["credits pending", "debits pending"],
+            &["open holds", &left],
+        );
+    }
+
+    #[test]
+    fn transfers_that_cannot_have_been_accepted_are_named() {
+        let (ledger, mut transfers) = books();
+        transfers.push(transfer(3, TransferKind::Release { hold: TransferId::from_bits(1) }));
+        let unfit = Unfit { transfer: TransferId::from_bits(3), status: Status::NotAHold };
+        assert_eq!(Ledger::rederive(ledger.accounts(), &transfers), Err(unfit));
+        assert_eq!(ledger.audit(&transfers).differences.len(), 1);
+        transfers[2].id = TransferId::from_bits(1);
+        let again = Ledger::rederive(ledger.accounts(), &[transfers[0], transfers[0]]);
+        assert_eq!(again.map_err(|unfit| unfit.status), Err(Status::Exists));
+    }
+}
