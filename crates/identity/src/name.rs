@@ -1,6 +1,6 @@
 //! Names: `crn:1:<adm6>:<owner>:<site>:<pool>:<class>:<serial>-<check>`.
 //!
-//! For example `crn:1:520100:91440300192181490g:guian-a:gpu-1:ai:36e85k000000-28`: in Guiyang, of
+//! For example `crn:1:520100:91520100ma6dayan02:guian-a:gpu-1:ai:36e85k000000-60`: in Guiyang, of
 //! the owner with that credit code, pool `gpu-1` of site `guian-a`, for AI, made at the time the
 //! serial says. Lower-case; capitals are accepted and folded.
 //!
@@ -359,9 +359,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_name_reads_and_prints() {
-        let name = name("91440300192181490G", "guian-a", "gpu-1", 0);
+        let name = name("91520100MA6DAYAN02", "guian-a", "gpu-1", 0);
         let text = name.to_string();
-        assert_eq!(text, "crn:1:520100:91440300192181490g:guian-a:gpu-1:ai:36e85k000000-28");
+        assert_eq!(text, "crn:1:520100:91520100ma6dayan02:guian-a:gpu-1:ai:36e85k000000-60");
         assert_eq!(text.parse(), Ok(name.clone()));
         assert_eq!(text.to_uppercase().parse(), Ok(name.clone()));
         let json = serde_json::to_string(&name).expect("text");
