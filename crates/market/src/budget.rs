@@ -265,6 +265,7 @@ impl BudgetState {
 
     /// Counts what [`BudgetState::admit`] admitted and was then held.
     pub fn held(&mut self, now: &Periods, job: JobId, job_limit: Option<Micro>, amount: Micro) {
+        assert!(amount >= Micro::ZERO, "bug: {amount} cannot be held");
         self.roll(now);
         let [of_job, of_day, of_month] = self.scopes(now, job, job_limit).map(|scope| {
             let held = scope.tally.held.checked_add(amount).expect("admitted within the range");
@@ -293,11 +294,14 @@ impl BudgetState {
         self.each(job, |tally| tally.held = less(tally.held, amount));
     }
 
-    /// No longer counts what was paid back. Money that was spent in an earlier period does not
-    /// make room in this one beyond what this one has spent.
+    /// No longer counts what was paid back, also for a job that was forgotten. Money that was spent
+    /// in an earlier period makes no room in this one beyond what this one has spent.
     pub fn refunded(&mut self, now: &Periods, job: JobId, amount: Micro) {
         self.roll(now);
-        self.each(job, |tally| tally.spent = Micro((tally.spent.0 - amount.0).max(0)));
+        let of_job = self.jobs.get_mut(&job);
+        for tally in of_job.into_iter().chain([&mut self.day, &mut self.month]) {
+            tally.spent = Micro((tally.spent.0 - amount.0).max(0));
+        }
     }
 
     /// Forgets a job that has ended. A job for which money is held is kept.
@@ -384,6 +388,7 @@ fn lower(one: Option<Micro>, other: Option<Micro>) -> Option<Micro> {
 }
 
 fn less(held: Micro, amount: Micro) -> Micro {
-    assert!(amount <= held, "bug: {amount} captured or released where {held} was held");
+    let within = amount >= Micro::ZERO && amount <= held;
+    assert!(within, "bug: {amount} captured or released where {held} was held");
     Micro(held.0 - amount.0)
 }

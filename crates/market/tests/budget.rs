@@ -252,9 +252,20 @@ fn what_is_held_carries_over_and_what_is_spent_does_not() {
     state.captured(&tomorrow, job, Micro(30));
     assert_eq!(state.day(&tomorrow).spent, Micro(30));
     assert_eq!(state.month(&tomorrow).spent, Micro(90));
+    state.forget(job);
+    assert_eq!(state.job(job).spent, Micro::ZERO);
     state.refunded(&tomorrow, job, Micro(40));
     assert_eq!(state.day(&tomorrow).spent, Micro::ZERO);
     assert_eq!(state.month(&tomorrow).spent, Micro(50));
+}
+
+#[test]
+#[should_panic(expected = "captured or released where")]
+fn more_than_is_held_cannot_be_captured() {
+    let now = ZoneOffset::CHINA.periods(Time::EPOCH);
+    let mut state = BudgetState::new(BudgetLimits::default());
+    state.held(&now, JobId::from_bits(1), None, Micro(5));
+    state.captured(&now, JobId::from_bits(1), Micro(6));
 }
 
 #[test]
