@@ -154,6 +154,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case searches the whole map three times.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn never_longer_than_direct_and_never_longer_by_a_stop(
             links in prop::collection::vec((0usize..61, 0usize..61, 20i64..60), 0..80),
