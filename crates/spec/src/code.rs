@@ -51,6 +51,17 @@ codes! {
     /// Not well-formed YAML.
     YamlSyntax = "spec.yaml_syntax", "this is not well-formed YAML: {detail}",
         ["check the indentation, and put values with `: ` or ` #` in them into quotes"];
+    /// A tab where spaces indent.
+    YamlTab = "spec.yaml_tab", "the line is indented with a tab", ["indent with spaces"];
+    /// A colon where no key is.
+    YamlColon = "spec.yaml_colon", "a colon with a space after it makes a key, and no key can stand here",
+        ["put the whole value into quotes, or check the indentation"];
+    /// A quote without its end.
+    YamlQuote = "spec.yaml_quote", "the quote that begins here is never closed",
+        ["close it, or write the quote twice where it belongs to the text"];
+    /// The file is not keys with values.
+    NotAMap = "spec.not_a_map", "a job file is keys with values, one to a line",
+        ["it begins with `version: 1`"];
     /// Not well-formed JSON.
     JsonSyntax = "spec.json_syntax", "this is not well-formed JSON: {detail}", [];
     /// Nested too deeply.
@@ -78,7 +89,8 @@ codes! {
         ["put it into quotes: `\"{quotable}\"`", "no key of a job file has that name"];
     /// A key that is not in the table.
     UnknownKey = "spec.unknown_key", "unknown key `{key}`",
-        ["`{key}` belongs under `{home}`", "did you mean `{suggestion}`?", "the keys here are {keys}"];
+        ["write `{nested}`", "`{key}` belongs under `{home}`", "`{top}` belongs at the top of the file, not under another key",
+         "did you mean `{suggestion}`?", "the keys here are {keys}"];
     /// A key that must be there.
     MissingKey = "spec.missing_key", "`{key}` is missing", ["add `{key}: {example}`", "add `{key}`"];
     /// A key with nothing behind it.
@@ -92,10 +104,10 @@ codes! {
     ExpectedMap = "spec.expected_map", "`{key}` takes keys and values",
         ["its keys are {keys}", "write it like `{key}: {{name: value}}`"];
     /// Not true or false.
-    ExpectedTrueFalse = "spec.expected_true_false", "`{value}` is neither `true` nor `false`",
-        ["write `{suggestion}`", "write `true` or `false`, without quotes"];
+    ExpectedTrueFalse = "spec.expected_true_false", "`{key}` takes true or false, not `{value}`",
+        ["write `{suggestion}`, without quotes", "write `true` or `false`, without quotes"];
     /// Not a whole number.
-    ExpectedWhole = "spec.expected_whole", "`{value}` is not a whole number",
+    ExpectedWhole = "spec.expected_whole", "`{key}` takes a whole number",
         ["write a number from {min} to {max}, without quotes"];
     /// A number out of its bounds.
     OutOfBounds = "spec.out_of_bounds", "`{value}` is out of bounds: `{key}` is from {min} to {max}", [];
@@ -111,10 +123,9 @@ codes! {
     /// Finer than the smallest step.
     TooFine = "spec.too_fine", "`{value}` is finer than can be kept", [];
     /// Larger than the limit.
-    TooLarge = "spec.too_large", "`{value}` is more than any machine has; at most {max}",
-        [];
+    TooLarge = "spec.too_large", "`{value}` is too large", ["at most {max} can be asked for"];
     /// Nothing asked for.
-    Zero = "spec.zero", "`{key}` must be more than zero", ["remove the key to get its default"];
+    Zero = "spec.zero", "`{key}` must be more than zero", ["left out, it is {default}"];
     /// Less than nothing.
     Negative = "spec.negative", "`{value}` is negative", [];
     /// A range whose end is before its start.

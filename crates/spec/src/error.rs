@@ -5,6 +5,7 @@
 //! know how files are read.
 
 use std::fmt;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
@@ -73,17 +74,19 @@ impl SpecError {
     }
     /// As a compiler shows it: code and message, place, line, caret, help.
     pub fn render(&self, file: &str) -> String {
-        let mut out = format!("error[{}]: {}\n", self.code, self.message());
         let gutter = self.line.to_string().len();
         let place = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
-        out.push_str(&format!("{:gutter$}--> {file}:{}:{}{place}\n", "", self.line, self.column));
+        let mut out = String::new();
+        // Writing to a text cannot fail.
+        let _ = writeln!(out, "error[{}]: {}", self.code, self.message());
+        let _ = writeln!(out, "{:gutter$}--> {file}:{}:{}{place}", "", self.line, self.column);
         if !self.excerpt.text.is_empty() {
             let Excerpt { text, indent, width } = &self.excerpt;
-            out.push_str(&format!("{:gutter$} |\n{} | {text}\n", "", self.line));
-            out.push_str(&format!("{:gutter$} | {:indent$}{:^<width$}\n", "", "", ""));
+            let _ = writeln!(out, "{:gutter$} |\n{} | {text}", "", self.line);
+            let _ = writeln!(out, "{:gutter$} | {:indent$}{:^<width$}", "", "", "");
         }
         if let Some(help) = self.help() {
-            out.push_str(&format!("{:gutter$} = help: {help}\n", ""));
+            let _ = writeln!(out, "{:gutter$} = help: {help}", "");
         }
         out
     }

@@ -17,8 +17,10 @@ mod keys;
 pub mod limits;
 mod model;
 mod parse;
+mod reference;
 
 mod report;
+mod schema;
 
 mod tree;
 
@@ -29,3 +31,5 @@ pub use feature::{
 };
 pub use model::*;
 pub use parse::{parse, parse_json, parse_yaml};
+pub use reference::reference_page;
+pub use schema::json_schema;

@@ -29,7 +29,7 @@ impl<'s> Report<'s> {
 
     pub(crate) fn add(&self, code: Code, at: At, path: &str, args: &[(&'static str, String)]) {
         let mut found = self.found.borrow_mut();
-        if found.errors.len() == ERRORS_MAX {
+        if found.errors.len() >= ERRORS_MAX {
             found.omitted += 1;
             return;
         }
@@ -65,6 +65,10 @@ impl<'s> Report<'s> {
         (0..=byte).rev().find(|at| self.source.is_char_boundary(*at)).unwrap_or(0)
     }
 
+    /// Will further errors only be counted?
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.borrow().errors.len() == ERRORS_MAX
+    }
     pub(crate) fn is_clean(&self) -> bool {
         self.found.borrow().errors.is_empty()
     }

@@ -16,8 +16,9 @@ use crate::tree::{At, Entry, KeyStyle, Node, Value};
 
 pub(super) use crate::model::quote;
 
-/// Words that YAML 1.1 reads as true or false.
-const BOOLEAN_WORDS: &[&str] = &["y", "n", "yes", "no", "on", "off", "true", "false"];
+/// Words that YAML 1.1 reads as true or false. `y` and `n`, which its text names as well, are left
+/// out: the readers in use never took them so, and `N` is a common variable.
+const BOOLEAN_WORDS: &[&str] = &["yes", "no", "on", "off", "true", "false"];
 
 fn is_boolean_word(text: &str) -> bool {
     text.len() <= 5 && BOOLEAN_WORDS.contains(&text.to_ascii_lowercase().as_str())
@@ -64,8 +65,7 @@ impl<'a> Fields<'a> {
     ) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
             let at = At { start: node.at.start, end: node.at.start };
-            let keys = key_names(section).join(", ");
-            report.add(Code::ExpectedMap, at, "", &[("key", "job file".into()), ("keys", keys)]);
+            report.add(Code::NotAMap, at, "", &[]);
             return None;
         };
         let start = At { start: node.at.start, end: node.at.start };
@@ -90,14 +90,22 @@ impl<'a> Fields<'a> {
 
     fn check_keys(&self, at: At) {
         check_twice(self.entries, &self.path, self.report);
+        let names = key_names(self.section);
+        let mut misspelt = Vec::new();
         for entry in self.entries {
             if self.section.key(&entry.key.text).is_none() {
-                self.unknown(entry);
+                // To look for what was meant takes long; not for errors that are only counted.
+                let full = self.report.is_full();
+                let near = if full { None } else { suggestion(&entry.key.text, &names) };
+                misspelt.extend(near);
+                self.unknown(entry, near, &names);
             }
         }
         for key in self.section.keys {
             let given = self.entries.iter().any(|entry| entry.key.text == key.name);
-            if matches!(key.need, Need::Required) && !given {
+            // A misspelt key has been named already; it is not missing as well.
+            let named = given || misspelt.contains(&key.name);
+            if matches!(key.need, Need::Required) && !named {
                 let mut args = vec![("key", key.name.to_owned())];
                 args.extend(key.shape.example().map(|example| ("example", example)));
                 self.report.add(Code::MissingKey, at, &self.below(key.name), &args);
@@ -105,7 +113,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn unknown(&self, entry: &Entry) {
+    fn unknown(&self, entry: &Entry, near: Option<&'static str>, names: &[&'static str]) {
         let key = &entry.key;
         let path = self.below(&quote(&key.text));
         let mut args = vec![("key", quote(&key.text))];
@@ -113,13 +121,15 @@ impl<'a> Fields<'a> {
             self.report.add(Code::BooleanKey, key.at, &path, &args);
             return;
         }
-        let names = key_names(self.section);
-        let homes = sections();
-        let home = homes.iter().find(|home| home.key(&key.text).is_some());
-        if let Some(near) = suggestion(&key.text, &names) {
+        if let Some(nested) = nested(&key.text) {
+            args.push(("nested", nested));
+        } else if let Some(near) = near {
             args.push(("suggestion", near.to_owned()));
-        } else if let Some(home) = home.filter(|home| home.name != self.section.name) {
-            args.push(("home", if home.name.is_empty() { "/" } else { home.name }.to_owned()));
+        } else if let Some(home) = sections().iter().find(|home| home.key(&key.text).is_some()) {
+            match home.name {
+                "" => args.push(("top", key.text.clone())),
+                name => args.push(("home", name.to_owned())),
+            }
         }
         args.push(("keys", names.join(", ")));
         self.report.add(Code::UnknownKey, key.at, &path, &args);
@@ -150,11 +160,24 @@ fn key_names(section: &'static Section) -> Vec<&'static str> {
     section.keys.iter().map(|key| key.name).collect()
 }
 
+/// How a path that was written as one key is written, if it is a path of the table.
+fn nested(text: &str) -> Option<String> {
+    let (home, key) = text.rsplit_once('.')?;
+    let home = sections().into_iter().find(|section| section.name == home)?;
+    home.key(key)?;
+    Some(
+        format!("{}: {{{key}: ...}}", home.name.replace('.', ": {"))
+            + &"}".repeat(home.name.matches('.').count()),
+    )
+}
+
 fn check_twice(entries: &[Entry], path: &str, report: &Report<'_>) {
     let mut first: BTreeMap<&str, At> = BTreeMap::new();
     for Entry { key, .. } in entries {
         if let Some(before) = first.get(key.text.as_str()) {
-            let line = report.line_number(before.start).to_string();
+            // Counting lines takes a walk over the file; not for errors that are only counted.
+            let line = if report.is_full() { 0 } else { report.line_number(before.start) };
+            let line = line.to_string();
             let args = [("key", quote(&key.text)), ("first_line", line)];
             report.add(Code::DuplicateKey, key.at, path, &args);
         } else {
@@ -274,7 +297,11 @@ impl<'a> Item<'a> {
         None
     }
     fn zero(&self) {
-        self.fail(Code::Zero, &[("key", self.def.name.to_owned())]);
+        let mut args = vec![("key", self.def.name.to_owned())];
+        if let Need::Default(default) = self.def.need {
+            args.push(("default", default.to_owned()));
+        }
+        self.fail(Code::Zero, &args);
     }
 
     /// A range whose least is more than zero and whose ends are at most `max`.
@@ -388,7 +415,7 @@ impl<'a> Item<'a> {
             (Value::Bare(_), "false") => return Some(false),
             _ => {}
         }
-        let mut args = vec![("value", quote(text))];
+        let mut args = vec![("key", self.def.name.to_owned()), ("value", quote(text))];
         match text.to_ascii_lowercase().as_str() {
             "yes" | "on" | "y" | "true" => args.push(("suggestion", "true".to_owned())),
             "no" | "off" | "n" | "false" => args.push(("suggestion", "false".to_owned())),

@@ -41,7 +41,7 @@ section! { JOB = "", "The whole job file.";
     "outputs", Optional, List { of: &Under(&OUTPUT), max: LIST_MAX }, "Data that is published after the command.";
     "run", Required, Scalar(&COMMAND), "The command, run by `sh -c` in the task's working folder.";
     "launch", Default("each"), Choice(Launch::WORDS), "On which nodes of a gang the command starts: on `each`, or once on the `head`.";
-    "env", Optional, TextMap { names: "^[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables. Names that begin with `DAYAN_` are the exchange's.";
+    "env", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables. Names that begin with `DAYAN_` are the exchange's.";
     "workdir", Optional, Scalar(&PATH), "Where the command starts, inside the task's folder.";
     "retry", Default("three times after `node_failure`, `preempted`, `site_lost`"), Under(&RETRY), "When a task is tried again.";
     "checkpoint", Optional, Under(&CHECKPOINT), "How a task saves its state.";
@@ -167,5 +167,5 @@ section! { NOTIFY = "notify[]", "Who is told of what.";
     "when", Default("[succeeded, failed]"), List { of: &Choice(NotifyWhen::WORDS), max: NotifyWhen::WORDS.len() }, "Of what.";
 }
 section! { BACKEND = "backend", "Options that one kind of engine understands and the others do not see.";
-    "slurm", Optional, TextMap { names: "^[a-z][a-z0-9-]*$", max: LIST_MAX }, "Options of `sbatch` without the dashes, such as `partition` and `qos`.";
+    "slurm", Optional, TextMap { names: r"\S", max: LIST_MAX }, "Options of `sbatch` without the dashes, such as `partition` and `qos`.";
 }

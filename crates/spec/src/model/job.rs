@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +140,9 @@ impl Array {
     pub fn from_range(text: &str) -> Result<Self, NameError> {
         let refused = || NameError::ArrayRange(quote(text));
         // `parse` alone would take `+5`.
-        let number = |part: &str| match part.bytes().all(|b| b.is_ascii_digit()) {
-            true => u32::from_str(part).map_err(|_| refused()),
-            false => Err(refused()),
+        let number = |part: &str| {
+            let digits = part.bytes().all(|b| b.is_ascii_digit());
+            part.parse::<u32>().ok().filter(|_| digits).ok_or_else(refused)
         };
         let (ends, step) = match text.split_once(':') {
             Some((ends, step)) => (ends, number(step)?),

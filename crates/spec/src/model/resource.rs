@@ -123,7 +123,7 @@ impl FromStr for AcceleratorAsk {
         let (kind, count) = text.split_once(':').unwrap_or((text, "1"));
         let kind = kind.parse().map_err(|_| refused())?;
         let count: MilliAccel = count.parse().map_err(|_| refused())?;
-        if count.0 == 0 || (count.0 > 1_000 && count.0 % 1_000 != 0) {
+        if count.0 == 0 || (count.0 > 1_000 && !count.0.is_multiple_of(1_000)) {
             return Err(refused());
         }
         Ok(Self { kind, count })

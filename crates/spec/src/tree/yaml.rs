@@ -37,8 +37,8 @@ pub(crate) fn read_yaml(report: &Report<'_>) -> Option<Node> {
             Ok(event) => event,
             Err(error) => {
                 let at = builder.byte(error.marker().index());
-                let at = At { start: at, end: at };
-                report.add(Code::YamlSyntax, at, "", &[("detail", error.info().to_owned())]);
+                let (code, args) = explain(error.info());
+                report.add(code, At { start: at, end: at }, "", &args);
                 return None;
             }
         };
@@ -57,6 +57,20 @@ pub(crate) fn read_yaml(report: &Report<'_>) -> Option<Node> {
             None
         }
         root => root,
+    }
+}
+
+/// The commonest slips in words of our own; what else the reader says is passed on.
+fn explain(info: &str) -> (Code, Vec<(&'static str, String)>) {
+    let known = [
+        ("unknown anchor", Code::Anchor),
+        ("tabs disallowed", Code::YamlTab),
+        ("mapping values are not allowed", Code::YamlColon),
+        ("quoted scalar, found unexpected end", Code::YamlQuote),
+    ];
+    match known.iter().find(|(part, _)| info.contains(part)) {
+        Some((_, code)) => (*code, Vec::new()),
+        None => (Code::YamlSyntax, vec![("detail", info.to_owned())]),
     }
 }
 
@@ -79,7 +93,8 @@ impl Builder<'_> {
             Event::Alias(_) => self.refuse(Code::Anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
                 self.plain(span, anchor, tag.is_some())?;
-                self.scalar(text.into_owned(), style, span)
+                self.scalar(text.into_owned(), style, span);
+                Ok(())
             }
             Event::SequenceStart(anchor, tag) => {
                 self.plain(span, anchor, tag.is_some())?;
@@ -117,13 +132,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, span: Span) -> Result<(), Stop> {
+    fn scalar(&mut self, text: String, style: ScalarStyle, span: Span) {
         let at = self.at(span);
         let bare = style == ScalarStyle::Plain;
         if let Some(Open::Map { key: key @ None, .. }) = self.open.last_mut() {
             let style = if bare { KeyStyle::Bare } else { KeyStyle::Quoted };
             *key = Some(Key { at, text, style });
-            return Ok(());
+            return;
         }
         let value = match (bare, text.as_str()) {
             (true, "" | "~" | "null") => Value::Nothing,
@@ -131,7 +146,6 @@ impl Builder<'_> {
             (false, _) => Value::Quoted(text),
         };
         self.put(Node { at, value });
-        Ok(())
     }
 
     fn begin(&mut self, open: Open, span: Span) -> Result<(), Stop> {

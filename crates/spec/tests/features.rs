@@ -1,0 +1,100 @@
+//! What a job needs of a pool, and what its tasks find in their environment.
+
+use std::collections::BTreeSet;
+
+use dayan_spec::{
+    Feature, JobSpec, TaskContext, not_offered, offered_by_process_pool, parse_yaml, requirements,
+    task_env,
+};
+use dayan_units::{Bytes, JobId, MilliCpu, Time};
+
+fn job(more: &str) -> JobSpec {
+    let text = format!("version: 1\nname: x\ntype: batch\nproject: a/b\nrun: ./x\n{more}");
+    parse_yaml(&text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn each_part_asks_for_its_feature() {
+    let check = |more: &str, expect: &[Feature]| {
+        assert_eq!(requirements(&job(more)), expect.iter().copied().collect(), "{more}");
+    };
+    check("", &[]);
+    check("image: blender:4", &[Feature::Containers]);
+    check("inputs: [{from: scene/, to: scene/}]", &[Feature::Staging]);
+    check("inputs: [{from: data://scene/, to: scene/}]", &[Feature::Staging]);
+    check("inputs: [{from: file:///srv/scene/, to: scene/}]", &[Feature::Staging]);
+    check("inputs: [{from: s3://b/k, to: k}]", &[Feature::ObjectStore]);
+    check("inputs: [{from: https://h/k, to: k}]", &[Feature::Http]);
+    check("outputs: [{from: out/, to: s3://b/k}]", &[Feature::ObjectStore]);
+    check(
+        "outputs: [{from: out/, to: data://o/, when: file_closed}]",
+        &[Feature::Staging, Feature::StreamedOutputs],
+    );
+    check("checkpoint: {path: c}", &[Feature::Checkpoint]);
+    check("schedule: {cron: '0 0 * * *'}", &[Feature::Schedule]);
+    check("depends_on: [y]", &[Feature::Dependencies]);
+    check("notify: [{to: 'https://h/x'}]", &[Feature::Notify]);
+    check("gang: {nodes: 2, same: [site]}", &[]);
+    check("gang: {nodes: 2, same: [fabric]}", &[Feature::Fabric]);
+    check("market: {mode: spot, fallback: on_demand}", &[Feature::Spot]);
+    check(
+        "market: {mode: reserved, contract: C, fallback: spot}",
+        &[Feature::Spot, Feature::Reserved],
+    );
+    check("network: {delay: {class: T1, from: city:Guiyang}}", &[]);
+    check("network: {delay: {class: T1, from: city:Guiyang, on_breach: move}}", &[Feature::Move]);
+    check("backend: {slurm: {partition: gpu}}", &[Feature::SlurmOptions]);
+}
+
+#[test]
+fn the_product_files_are_refused_for_what_is_not_there() {
+    let check = |text: &str, expect: &[&str]| {
+        let job = parse_yaml(text).expect("valid");
+        let refused = offered_by_process_pool(&job);
+        assert_eq!(refused.iter().map(|r| r.code.as_str()).collect::<Vec<_>>(), expect);
+        let all: BTreeSet<Feature> = Feature::ALL.iter().copied().collect();
+        assert_eq!(not_offered(&job, &all), []);
+    };
+    check(
+        include_str!("files/film.yaml"),
+        &["not_offered.containers", "not_offered.object_store", "not_offered.spot"],
+    );
+    check(
+        include_str!("files/llm.yaml"),
+        &["not_offered.fabric", "not_offered.checkpoint", "not_offered.reserved"],
+    );
+    check(include_str!("files/tyre.yaml"), &["not_offered.services", "not_offered.move"]);
+    check(include_str!("files/forecast.yaml"), &["not_offered.schedule"]);
+}
+
+#[test]
+fn a_task_finds_its_place_in_its_environment() {
+    let context = TaskContext {
+        job: JobId::from_bits(7),
+        task: 1,
+        attempt: 2,
+        node_rank: 0,
+        nodelist: vec!["n1".to_owned()],
+        head: "n1".to_owned(),
+        tasks: 1,
+        cpus: MilliCpu(2_500),
+        memory: Bytes(1_000),
+        deadline: Some(Time::EPOCH),
+        hostfile: None,
+    };
+    let array = job("array: {range: '1-20:2', chunk: 4}\nenv: {SCENE: a b, N: 3}");
+    let lines = |job: &JobSpec| {
+        let env = task_env(job, &context);
+        let lines: Vec<String> =
+            env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        lines.join("\n") + "\n"
+    };
+    insta::assert_snapshot!(lines(&array));
+    let gang = job("gang: {nodes: 4}");
+    let gang_env = lines(&gang);
+    assert!(gang_env.contains("DAYAN_NODES=4\n") && !gang_env.contains("ARRAY"), "{gang_env}");
+    let fraction = TaskContext { cpus: MilliCpu(250), hostfile: Some("/h".into()), ..context };
+    let env = task_env(&gang, &fraction);
+    assert!(env.contains(&("DAYAN_CPUS".to_owned(), "1".to_owned())));
+    assert!(env.contains(&("DAYAN_HOSTFILE".to_owned(), "/h".to_owned())));
+}
