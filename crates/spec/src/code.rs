@@ -50,12 +50,15 @@ codes! {
         ["a job needs at least `version`, `name`, `type`, `project` and `run`"];
     /// Not well-formed YAML.
     YamlSyntax = "spec.yaml_syntax", "this is not well-formed YAML: {detail}",
-        ["check the indentation, and put values with `: ` or ` #` in them into quotes"];
+        ["check the indentation, and put a value with special characters into quotes"];
     /// A tab where spaces indent.
     YamlTab = "spec.yaml_tab", "the line is indented with a tab", ["indent with spaces"];
     /// A colon where no key is.
     YamlColon = "spec.yaml_colon", "a colon with a space after it makes a key, and no key can stand here",
         ["put the whole value into quotes, or check the indentation"];
+    /// A bracket without its end.
+    YamlBracket = "spec.yaml_bracket", "a bracket is not closed, or a comma is missing before this",
+        ["lists are `[a, b]`, keys with values are `{{a: 1, b: 2}}`"];
     /// A quote without its end.
     YamlQuote = "spec.yaml_quote", "the quote that begins here is never closed",
         ["close it, or write the quote twice where it belongs to the text"];
@@ -139,6 +142,8 @@ codes! {
     EmptyValue = "spec.empty_value", "`{key}` is empty", ["remove the key, or give it a value"];
     /// A control character inside a text.
     ControlCharacter = "spec.control_character", "`{key}` contains the control character {character}", [];
+    /// Spaces around a name, which nobody would see.
+    FramedBySpace = "spec.framed_by_space", "`{key}` begins or ends with a space", ["remove it"];
     /// The same entry again.
     Repeated = "spec.repeated", "`{value}` is listed twice", ["keep one of the two"];
 
@@ -148,6 +153,9 @@ codes! {
     /// Not a job name.
     BadName = "spec.bad_name", "`{value}` cannot be a job's name",
         ["letters, digits, `.`, `_` and `-`, at most {max}, beginning with a letter or a digit"];
+    /// Not the name of a container image.
+    BadImage = "spec.bad_image", "`{value}` is not the name of an image",
+        ["write it like `registry.local/blender:4`"];
     /// Not a project.
     BadProject = "spec.bad_project", "`{value}` is not a project",
         ["write organisation and project in lower case, like `studio-a/film-3`"];

@@ -33,6 +33,9 @@ impl<'s> Report<'s> {
             found.omitted += 1;
             return;
         }
+        // What is missing at the end is shown behind the last thing that is there.
+        let start = at.start.min(self.source.trim_end().len());
+        let at = At { start, end: at.end.max(start) };
         let (line_start, line) = self.line_of(at.start);
         let text = self.line_text(line_start);
         let chars = |bytes: &str| bytes.chars().count();

@@ -71,7 +71,8 @@ fn forecast_has_a_schedule_and_a_hard_deadline() {
 /// The canonical form is what the journal keeps: it must read back to the same job.
 #[test]
 fn the_canonical_form_reads_back() {
-    for name in ["film", "llm", "tyre", "forecast"] {
+    let every = ["every_key", "every_array_key", "every_service_key"];
+    for name in ["film", "llm", "tyre", "forecast"].into_iter().chain(every) {
         let job = read(name);
         let canonical = serde_json::to_string(&job).expect("it can be written");
         let back: JobSpec = serde_json::from_str(&canonical).expect("it can be read");
@@ -86,4 +87,45 @@ fn the_least_job_is_small_in_both_forms() {
     let job = parse_yaml(yaml).expect("valid");
     assert_eq!(parse_json(json).expect("valid"), job);
     insta::assert_snapshot!(serde_json::to_string(&job).expect("it can be written"));
+}
+
+/// One look at the whole canonical form: a change of it is a change of the journal.
+#[test]
+fn the_canonical_form_is_stable() {
+    insta::assert_json_snapshot!(read("every_key"));
+}
+
+/// What other YAML readers turn into numbers, times or booleans stays as it is written.
+#[test]
+fn texts_stay_texts() {
+    let check = |written: &str, expect: &str| {
+        let text = format!(
+            "version: 1\nname: x\ntype: batch\nproject: a/b\nrun: ./x\nenv:\n  A: {written}\n"
+        );
+        let job = parse_yaml(&text).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(job.env["A"], expect);
+    };
+    check("0.10", "0.10");
+    check("010", "010");
+    check("1e3", "1e3");
+    check("0x10", "0x10");
+    check("12:30:00", "12:30:00");
+    check("2026-11-30", "2026-11-30");
+    check("no", "no");
+    check("true", "true");
+    check("'null'", "null");
+    check(".inf", ".inf");
+    check("\"\"", "");
+    check("|\n    two\n    lines", "two\nlines\n");
+    check("渲染 # a comment", "渲染");
+}
+
+#[test]
+fn line_ends_and_marks_of_other_systems_do_not_matter() {
+    let plain = include_str!("files/film.yaml");
+    let other = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
+    assert_eq!(parse_yaml(&other), parse_yaml(plain));
+    let broken = other.replace("retry:", "rtery:");
+    let errors = parse_yaml(&broken).expect_err("an unknown key");
+    assert_eq!((errors.errors[0].line, errors.errors[0].column), (11, 1));
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use dayan_units::{Range, Span};
 
-use super::fields::{Fields, Item, check_text, quote};
+use super::fields::{Fields, check_text};
+use super::item::Item;
 use super::parts;
 use crate::code::Code;
 use crate::keys::JOB;
@@ -14,7 +15,7 @@ use crate::limits::{
 };
 use crate::model::{
     AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, OnLostLink, Precision,
-    Priority, ResourceAsk,
+    Priority, ResourceAsk, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -39,7 +40,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
 
     let array = section("array").and_then(|f| array(&f));
     let gang = section("gang").and_then(|f| gang(&f));
-    let image = f.get("image").and_then(|item| item.text().map(str::to_owned));
+    let image = f.get("image").and_then(|item| image(&item));
     let priority = f.get("priority").and_then(|item| item.choice()).unwrap_or(Priority::Normal);
     let inputs = list("inputs").iter().filter_map(|item| parts::input(&item.section()?)).collect();
     let outputs =
@@ -103,6 +104,15 @@ fn version(item: &Item<'_>) -> Option<u32> {
     }
     item.fail(Code::UnknownVersion, &[("value", quote(text))]);
     None
+}
+
+fn image(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if text.contains(char::is_whitespace) {
+        item.fail(Code::BadImage, &[("value", quote(text))]);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn job_name(item: &Item<'_>) -> Option<String> {

@@ -4,6 +4,7 @@
 //! Invariant: when the report is clean, a job was made; when no job was made, the report says why.
 
 mod fields;
+mod item;
 mod job;
 mod parts;
 

@@ -1,17 +1,14 @@
 //! The sections under their keys.
 
-use super::fields::{Fields, Item, quote};
+use super::fields::Fields;
+use super::item::Item;
 use crate::code::Code;
 use crate::model::{
     After, Budget, BudgetPeriod, CatchUp, Checkpoint, Deadline, DeadlineKind, DelayAsk, Dependency,
     Finish, Input, Market, MarketMode, Network, Notify, NotifyWhen, OnBreach, OnLimit, Output,
     OutputWhen, Overlap, Placement, Providers, Replicas, Resume, Retry, RetryCause, Schedule,
-    Service, Signal, Target, Trust, UnitPrice,
+    Service, Signal, Target, Trust, UnitPrice, quote,
 };
-
-fn owned(item: &Item<'_>) -> Option<String> {
-    item.text().map(str::to_owned)
-}
 
 pub(super) fn input(f: &Fields<'_>) -> Option<Input> {
     let from = f.get("from").and_then(|item| item.name(Code::BadLocation));
@@ -100,7 +97,7 @@ pub(super) fn network(f: &Fields<'_>) -> Option<Network> {
 }
 
 pub(super) fn placement(f: &Fields<'_>) -> Placement {
-    let words = |key| f.get(key).and_then(|item| item.list(owned)).unwrap_or_default();
+    let words = |key| f.get(key).and_then(|item| item.list(Item::word)).unwrap_or_default();
     let providers = f.get("providers").and_then(|item| item.section());
     Placement {
         regions: words("regions"),
@@ -140,7 +137,7 @@ pub(super) fn market(f: &Fields<'_>) -> Market {
             item.positive(price.per_hour).then_some(price)
         }),
         budget,
-        contract: f.get("contract").and_then(|item| owned(&item)),
+        contract: f.get("contract").and_then(|item| item.word()),
         fallback: f.get("fallback").and_then(|item| item.choice()),
     }
 }

@@ -42,7 +42,10 @@ const QUANTITY_CHARS_MAX: usize = 64;
 scalars! {
     NAME: "name", r"^[\p{L}\p{N}][\p{L}\p{N}._-]*$", "shot-120", None, NAME_CHARS_MAX, Label;
     PROJECT: "project", r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,5}$", "studio-a/film-3", None, PROJECT_CHARS_MAX, No;
-    TEXT: "text", r"^\S(.*\S)?$", "Guizhou", None, TEXT_CHARS_MAX, Label;
+    IMAGE: "image", r"^\S+$", "registry.local/blender:4", None, PATH_CHARS_MAX, No;
+    CONTRACT: "contract", r"^\S(.*\S)?$", "C-2026-118", None, TEXT_CHARS_MAX, Label;
+    REGION: "region", r"^\S(.*\S)?$", "Guizhou", None, TEXT_CHARS_MAX, Label;
+    SITE: "site", r"^\S(.*\S)?$", "guian-1", None, TEXT_CHARS_MAX, Label;
     PATH: "path inside the folder", r"^(?!(.*/)?\.\.(/|$))[^/]", "out/", None, PATH_CHARS_MAX, Label;
     COMMAND: "command", r"\S", "./program --input data", None, RUN_CHARS_MAX, Label;
     LOCATION: "address of data", r"^(data://|file:///|s3://[^/]+/|https?://[^/]|(?!.*://)[^/])", "s3://bucket/folder/", None, PATH_CHARS_MAX, Label;

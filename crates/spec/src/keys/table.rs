@@ -1,9 +1,9 @@
 //! The keys, section by section. This is the only place where they are listed.
 
 use super::{
-    ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CPUS, CRON, DEPENDENCY, FLOPS,
-    HTTP_PATH, KeyDef, LOCATION, MONEY, NAME, Need, PATH, PROJECT, PROVIDER, RETRY_CAUSE, SPAN,
-    Section, Shape, TEXT, TIME, TIMEZONE, UNIT_PRICE,
+    ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CONTRACT, CPUS, CRON, DEPENDENCY,
+    FLOPS, HTTP_PATH, IMAGE, KeyDef, LOCATION, MONEY, NAME, Need, PATH, PROJECT, PROVIDER, REGION,
+    RETRY_CAUSE, SITE, SPAN, Section, Shape, TIME, TIMEZONE, UNIT_PRICE,
 };
 use crate::limits::{
     ALTERNATIVES_MAX, ENV_VARS_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX, TASKS_MAX,
@@ -35,7 +35,7 @@ section! { JOB = "", "The whole job file.";
     "priority", Default("normal"), Choice(Priority::WORDS), "The order among the jobs of one project.";
     "array", Optional, Under(&ARRAY), "Many tasks that differ by a number.";
     "gang", Optional, Under(&GANG), "Many nodes that start together or not at all.";
-    "image", Optional, Scalar(&TEXT), "The container image. Left out: the host's own programs.";
+    "image", Optional, Scalar(&IMAGE), "The container image. Left out: the host's own programs.";
     "resources", Default("one core, 1GB, 1h"), Under(&RESOURCES), "What one task, or each member of the gang, needs.";
     "inputs", Optional, List { of: &Under(&INPUT), max: LIST_MAX }, "Data that is there before the command starts.";
     "outputs", Optional, List { of: &Under(&OUTPUT), max: LIST_MAX }, "Data that is published after the command.";
@@ -128,11 +128,11 @@ section! { DELAY = "network.delay", "A bound on one-way delay.";
     "on_breach", Default("warn"), Choice(OnBreach::WORDS), "When a running task leaves the class: `warn`, or `move` it.";
 }
 section! { PLACEMENT = "placement", "Where the job may run. A list that is left out does not restrict.";
-    "regions", Optional, List { of: &Scalar(&TEXT), max: LIST_MAX }, "Provinces, of which the site must be in one.";
+    "regions", Optional, List { of: &Scalar(&REGION), max: LIST_MAX }, "Provinces, of which the site must be in one.";
     "domestic", Default("false"), TrueFalse, "Only hardware of domestic makers.";
     "providers", Optional, Under(&PROVIDERS), "Which providers may run it.";
     "trust", Default("listed"), Choice(Trust::WORDS), "How much must be known of the hardware: `listed` by its provider, `verified` by a challenge, `measured`.";
-    "sites", Optional, List { of: &Scalar(&TEXT), max: LIST_MAX }, "Sites by id or name, of which it must be one.";
+    "sites", Optional, List { of: &Scalar(&SITE), max: LIST_MAX }, "Sites by id or name, of which it must be one.";
 }
 section! { PROVIDERS = "placement.providers", "Which providers may run the job, by name or id.";
     "allow", Optional, List { of: &Scalar(&PROVIDER), max: LIST_MAX }, "Only these.";
@@ -143,7 +143,7 @@ section! { MARKET = "market", "How capacity is bought, and for how much.";
     "max_price", Optional, Scalar(&MONEY), "The most the whole job may cost.";
     "max_unit_price", Optional, Scalar(&UNIT_PRICE), "The most one task may cost in an hour.";
     "budget", Optional, Under(&BUDGET), "A limit on what the job spends in a period.";
-    "contract", Optional, Scalar(&TEXT), "The contract, with mode `reserved`.";
+    "contract", Optional, Scalar(&CONTRACT), "The contract, with mode `reserved`.";
     "fallback", Optional, Choice(MarketMode::WORDS), "The mode to use when the first has nothing.";
 }
 section! { BUDGET = "market.budget", "A limit on what the job spends in a period.";

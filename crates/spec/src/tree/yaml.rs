@@ -66,6 +66,7 @@ fn explain(info: &str) -> (Code, Vec<(&'static str, String)>) {
         ("unknown anchor", Code::Anchor),
         ("tabs disallowed", Code::YamlTab),
         ("mapping values are not allowed", Code::YamlColon),
+        ("did not find expected ','", Code::YamlBracket),
         ("quoted scalar, found unexpected end", Code::YamlQuote),
     ];
     match known.iter().find(|(part, _)| info.contains(part)) {
