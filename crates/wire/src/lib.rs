@@ -1,1 +1,49 @@
-//! wire
+//! What goes over the wire: request and response types of the public API and of the agents' sync.
+//!
+//! Money is a decimal string with its currency beside it, times are RFC 3339 texts, durations are
+//! seconds unless the name carries a unit, ids carry a prefix. Fields may be added, not changed.
+//! This room knows no state and no rules; servers and clients of other versions read it.
+
+mod access;
+mod jobs;
+mod market;
+mod money;
+mod paths;
+mod problem;
+mod supply;
+mod sync;
+
+pub use access::{
+    BudgetLimits, NewOrg, NewProject, NewToken, NewUser, Org, Project, Token, TokenIssued, User,
+    WhoAmI,
+};
+pub use jobs::{
+    Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobSummary, LogQuery, Reason,
+    Relaxation, Submitted, TaskCounts, Waiting,
+};
+pub use market::{Candidate, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool};
+pub use money::{
+    Account, Deposit, Finding, Invoice, InvoiceJob, InvoiceSummary, JournalCheck, LedgerCheck,
+    Line, UsageRow,
+};
+pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI};
+pub use problem::{Problem, ProblemDetail};
+pub use supply::{
+    Attribute, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation, NewProvider, Node, Pool,
+    Provider, Record, SetStatus,
+};
+pub use sync::{
+    AttemptReport, ChallengeAnswer, Counters, Gang, JoinAnswer, JoinRequest, LeaseOrder, LogAsk,
+    Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage, SyncAnswer, SyncRequest,
+    UsageRecord,
+};
+
+/// A page of a list.
+#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where to go on, if there is more: pass it as `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}

@@ -1,0 +1,178 @@
+//! Organisations, users, tokens, projects.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A new organisation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrg {
+    /// Its slug.
+    pub name: String,
+    /// `internal`, `partner` or `external`; which prices it is offered.
+    #[serde(default = "external")]
+    pub class: String,
+    /// How far below zero its balance may go, as a decimal.
+    #[serde(default = "zero")]
+    pub credit: String,
+}
+fn external() -> String {
+    "external".to_owned()
+}
+fn zero() -> String {
+    "0".to_owned()
+}
+
+/// An organisation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Org {
+    /// Its id.
+    pub id: String,
+    /// Its slug.
+    pub name: String,
+    /// Which prices it is offered.
+    pub class: String,
+    /// What it can spend now.
+    pub balance: String,
+    /// What is held of its money.
+    pub held: String,
+    /// The currency of both.
+    pub currency: String,
+    /// When it was created.
+    pub created_at: String,
+}
+
+/// A new user; without a role it is a viewer, who changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Of which organisation.
+    pub org: String,
+    /// Its name.
+    pub name: String,
+    /// `viewer`, `member`, `owner`, `auditor` or `operator`.
+    #[serde(default = "viewer")]
+    pub role: String,
+}
+fn viewer() -> String {
+    "viewer".to_owned()
+}
+
+/// A user.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    /// Its id.
+    pub id: String,
+    /// Of which organisation.
+    pub org: String,
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: String,
+}
+
+/// A new token.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// For whom: a user's id.
+    pub user: String,
+    /// What for.
+    #[serde(default)]
+    pub label: String,
+    /// In how many seconds it ends; none: when it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u32>,
+}
+
+/// A token without its secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    /// Its id.
+    pub id: String,
+    /// For whom.
+    pub user: String,
+    /// What for.
+    pub label: String,
+    /// When it was issued.
+    pub issued_at: String,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// A new token with its secret, which is shown this once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TokenIssued {
+    /// Its id.
+    pub id: String,
+    /// The secret.
+    pub secret: String,
+}
+
+/// Limits of a project's spending, as decimals; none: no limit.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetLimits {
+    /// Of one job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_job: Option<String>,
+    /// Of a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<String>,
+    /// Of a month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_month: Option<String>,
+    /// Shares of a limit, in permille, at which to warn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warn_permille: Vec<u32>,
+}
+
+/// A new project.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProject {
+    /// `organisation/project`.
+    pub path: String,
+    /// Its limits.
+    #[serde(default)]
+    pub budget: BudgetLimits,
+}
+
+/// A project, its limits and what has gone against them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Project {
+    /// Its id.
+    pub id: String,
+    /// Its path.
+    pub path: String,
+    /// Its limits.
+    pub budget: BudgetLimits,
+    /// Spent today.
+    pub spent_today: String,
+    /// Spent this month.
+    pub spent_month: String,
+    /// Held now.
+    pub held: String,
+    /// The currency of all of them.
+    pub currency: String,
+}
+
+/// Whom a token speaks for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WhoAmI {
+    /// The exchange's name.
+    pub exchange: String,
+    /// The user.
+    pub user: String,
+    /// The user's name.
+    pub name: String,
+    /// The organisation's slug.
+    pub org: String,
+    /// The role.
+    pub role: String,
+    /// What the role may do: actions by resource, `own` or `all`.
+    pub rights: BTreeMap<String, BTreeMap<String, String>>,
+}

@@ -1,0 +1,200 @@
+//! Jobs as scripts and people see them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// The answer to a submission.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Submitted {
+    /// The job's id.
+    pub job: String,
+}
+
+/// How many tasks are how far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct TaskCounts {
+    /// All of them.
+    pub total: u64,
+    /// Queued in a paused job.
+    pub paused: u64,
+    /// Queued.
+    pub queued: u64,
+    /// Under a lease.
+    pub running: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Ended badly.
+    pub failed: u64,
+    /// Taken back.
+    pub cancelled: u64,
+}
+
+/// A job's money.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct JobMoney {
+    /// Of both.
+    pub currency: String,
+    /// Held for its leases now.
+    pub held: String,
+    /// Captured so far.
+    pub spent: String,
+}
+
+/// Why a job waits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Waiting {
+    /// Stable dotted code.
+    pub code: String,
+    /// What it means here.
+    pub message: String,
+}
+
+/// A job in a list.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobSummary {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What pays.
+    pub project: String,
+    /// `paused`, `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+    pub state: String,
+    /// When it was accepted.
+    pub submitted_at: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Its tasks.
+    pub tasks: TaskCounts,
+    /// Its money.
+    pub money: JobMoney,
+}
+
+/// A job with everything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    /// What a list shows of it.
+    #[serde(flatten)]
+    pub summary: JobSummary,
+    /// Its attempts, the newest first, at most as many as a page holds.
+    pub attempts: Vec<Attempt>,
+    /// Why it waits, when it does.
+    pub waiting: Vec<Waiting>,
+    /// The firm quote it runs under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+    /// When it must have finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// Whether it did, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_met: Option<bool>,
+    /// Its job file, in canonical form.
+    #[schema(value_type = Object)]
+    pub spec: serde_json::Value,
+}
+
+/// One attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// Of which task.
+    pub task: u32,
+    /// Counts the task's attempts from 1.
+    pub attempt: u32,
+    /// In which pool.
+    pub pool: String,
+    /// On which machine.
+    pub node: String,
+    /// `leased`, `staging`, `running`, `publishing`, `succeeded`, `failed`, `cancelled`, `lost` or
+    /// `preempted`.
+    pub state: String,
+    /// What the program said, when it said something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When its process began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// How it ended, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A page of attempts.
+pub type Attempts = crate::Page<Attempt>;
+
+/// Which task to take back, retry or look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// Its number; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
+}
+
+/// A reason and how many pools gave it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    /// Stable dotted code.
+    pub code: String,
+    /// What it means here.
+    pub message: String,
+    /// How many pools gave it.
+    pub pools: u32,
+}
+
+/// What would fit if one rule were left out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Relaxation {
+    /// The rule.
+    pub code: String,
+    /// How many pools would then take it.
+    pub pools: u32,
+    /// For example.
+    pub example: String,
+}
+
+/// Why a job waits, and until when.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The job.
+    pub job: String,
+    /// `not_waiting`, `blocked`, `at_max_parallel`, `infeasible` or `waiting`.
+    pub standing: String,
+    /// How many jobs are before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// How many of its tasks wait.
+    pub tasks_waiting: u64,
+    /// What refused it, by code.
+    pub reasons: Vec<Reason>,
+    /// What would help.
+    pub relaxations: Vec<Relaxation>,
+    /// When it is expected to start, as likely before as after, in seconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_p50_s: Option<f64>,
+    /// The same with nine chances in ten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_p90_s: Option<f64>,
+}
+
+/// Which part of which log.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct LogQuery {
+    /// The task; 0 unless told.
+    #[serde(default)]
+    pub task: u32,
+    /// The attempt; the newest unless told.
+    #[serde(default)]
+    pub attempt: Option<u32>,
+    /// `stdout` or `stderr`; `stdout` unless told.
+    #[serde(default)]
+    pub stream: Option<String>,
+    /// Where to begin, in bytes.
+    #[serde(default)]
+    pub offset: u64,
+}

@@ -1,0 +1,145 @@
+//! Offers, plans and quotes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Capacity to be listed at a price. Prices are decimals in the exchange's currency.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOffer {
+    /// Which pool's: its id.
+    pub pool: String,
+    /// For one core for an hour.
+    pub core_hour: String,
+    /// For one GB of memory for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gb_hour: Option<String>,
+    /// For one accelerator card for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_hour: Option<String>,
+    /// The accelerator's model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// Least billed time of an attempt, in seconds.
+    #[serde(default)]
+    pub minimum: u32,
+    /// Share of the list price each buyer class pays, in permille; none: 600, 800 and 1000 for
+    /// internal, partner and external.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<String, u32>,
+    /// In how many seconds it stops being listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u32>,
+}
+
+/// A listed offer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Offer {
+    /// Its id.
+    pub id: String,
+    /// Which pool's.
+    pub pool: String,
+    /// The pool's name.
+    pub pool_name: String,
+    /// Whose: the provider's slug.
+    pub provider: String,
+    /// The city.
+    pub site: String,
+    /// For one core for an hour, at the asker's price.
+    pub core_hour: String,
+    /// For one GB of memory for an hour.
+    pub gb_hour: String,
+    /// For one accelerator card for an hour.
+    pub card_hour: String,
+    /// The currency of all of them.
+    pub currency: String,
+    /// The accelerator's model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// Least billed time of an attempt, in seconds.
+    pub minimum: i64,
+}
+
+/// Where a job could go.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Candidate {
+    /// The pool.
+    pub pool: String,
+    /// The pool's name.
+    pub pool_name: String,
+    /// Whose: the provider's slug.
+    pub provider: String,
+    /// The city.
+    pub site: String,
+    /// How many of its tasks could start there now.
+    pub tasks: u64,
+    /// What the whole job would cost there at most, if each task took its whole time limit.
+    pub price: String,
+    /// What one task would cost for an hour.
+    pub price_per_task_hour: String,
+    /// The currency of both.
+    pub currency: String,
+    /// When it would start, as likely before as after, in seconds from now.
+    pub start_p50_s: f64,
+    /// The same with nine chances in ten.
+    pub start_p90_s: f64,
+    /// How long its data takes to get there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_s: Option<f64>,
+    /// One-way delay from the places it names, the worst of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<f64>,
+    /// What it would emit, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carbon_g: Option<f64>,
+}
+
+/// A pool that does not take it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusedPool {
+    /// The pool.
+    pub pool: String,
+    /// The pool's name.
+    pub pool_name: String,
+    /// Why.
+    pub reasons: Vec<crate::Waiting>,
+}
+
+/// The answer to `dayan plan`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlanAnswer {
+    /// Pools that take it, the best first.
+    pub candidates: Vec<Candidate>,
+    /// Pools that do not.
+    pub refused: Vec<RefusedPool>,
+}
+
+/// A firm price.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Quote {
+    /// Its id: pass it with the submission.
+    pub quote: String,
+    /// What it is made of.
+    pub lines: Vec<QuoteLine>,
+    /// The most the job can cost under it.
+    pub total: String,
+    /// Of all amounts.
+    pub currency: String,
+    /// Until when it can be taken.
+    pub expires_at: String,
+    /// The exchange's Ed25519 signature over the quote's canonical bytes, in hex.
+    pub signature: String,
+}
+
+/// One line of a quote.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct QuoteLine {
+    /// The pool.
+    pub pool: String,
+    /// How many tasks.
+    pub tasks: u32,
+    /// Of all those tasks.
+    pub price: String,
+}

@@ -1,0 +1,16 @@
+//! Paths that both sides must agree on.
+
+/// What every path of the public API begins with.
+pub const API: &str = "/v1";
+/// An agent takes its invitation here.
+pub const AGENT_JOIN: &str = "/v1/agent/join";
+/// An agent's one call.
+pub const AGENT_SYNC: &str = "/v1/agent/sync";
+/// An agent answers for logs here, with the ask's number behind it.
+pub const AGENT_LOGS: &str = "/v1/agent/logs";
+/// Does the server serve?
+pub const HEALTH: &str = "/v1/health";
+/// Prometheus metrics.
+pub const METRICS: &str = "/metrics";
+/// The description of the API.
+pub const OPENAPI: &str = "/v1/openapi.json";

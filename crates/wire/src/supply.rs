@@ -1,0 +1,230 @@
+//! Providers, pools, names, delays.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An organisation applies as a provider.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProvider {
+    /// The organisation's slug.
+    pub org: String,
+    /// Its slug as a provider.
+    pub name: String,
+    /// Its unified social credit code, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_code: Option<String>,
+}
+
+/// A provider.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Provider {
+    /// Its id.
+    pub id: String,
+    /// Its slug.
+    pub name: String,
+    /// The organisation's slug.
+    pub org: String,
+    /// `applied`, `verified`, `active`, `suspended` or `retired`.
+    pub status: String,
+    /// What it is owed.
+    pub earned: String,
+    /// In which currency.
+    pub currency: String,
+    /// How many pools it has.
+    pub pools: u32,
+}
+
+/// Where something is moved to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetStatus {
+    /// `verified`, `active`, `suspended` or `retired`.
+    pub status: String,
+}
+
+/// An invitation is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvitation {
+    /// In how many seconds it ends; an hour unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u32>,
+}
+
+/// A one-time join token, shown this once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Invitation {
+    /// For `dayan agent --join`.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: String,
+}
+
+/// What a join token is made of: `dyj1.SECRET.FINGERPRINT`, the fingerprint being the SHA-256 of
+/// the server's certificate in hex, or `-` where the server speaks plain HTTP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinToken {
+    /// The secret, shown to the exchange once.
+    pub secret: String,
+    /// The certificate the agent must see.
+    pub fingerprint: Option<String>,
+}
+
+impl JoinToken {
+    const VERSION: &'static str = "dyj1";
+
+    /// From its text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().split('.');
+        let (version, secret, fingerprint) = (parts.next()?, parts.next()?, parts.next()?);
+        if version != Self::VERSION || secret.is_empty() || parts.next().is_some() {
+            return None;
+        }
+        let is_hash =
+            fingerprint.len() == 64 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match fingerprint {
+            "-" => Some(Self { secret: secret.to_owned(), fingerprint: None }),
+            _ if is_hash => {
+                let fingerprint = Some(fingerprint.to_ascii_lowercase());
+                Some(Self { secret: secret.to_owned(), fingerprint })
+            }
+            _ => None,
+        }
+    }
+    /// As text.
+    pub fn text(&self) -> String {
+        let fingerprint = self.fingerprint.as_deref().unwrap_or("-");
+        format!("{}.{}.{fingerprint}", Self::VERSION, self.secret)
+    }
+}
+
+/// One machine of a pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its cores, as a decimal.
+    pub cpus: String,
+    /// Its memory in bytes.
+    pub memory: u64,
+    /// Its accelerator cards, as a decimal.
+    pub accelerators: String,
+    /// Their model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// Can it take work?
+    pub up: bool,
+    /// Cores under leases now.
+    pub cpus_used: String,
+}
+
+/// A pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Pool {
+    /// Its id.
+    pub id: String,
+    /// Its compute-resource name.
+    pub crn: String,
+    /// Its name at the site.
+    pub name: String,
+    /// The provider's slug.
+    pub provider: String,
+    /// The city.
+    pub site: String,
+    /// `applied`, `verified`, `active`, `suspended` or `retired`.
+    pub status: String,
+    /// Which engine runs its tasks.
+    pub engine: String,
+    /// Who ends a task whose lease has run out: `keeper`, `wrapper` or `none`.
+    pub fence: String,
+    /// Its machines.
+    pub nodes: Vec<Node>,
+    /// When its agent was last heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<String>,
+    /// When it last proved its inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+}
+
+/// One attribute, nominal beside measured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// What the maker says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nominal: Option<u64>,
+    /// What was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<u64>,
+    /// By which method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// `exclusive` or `shared`: whether the machine had other work meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<String>,
+    /// `valid`, `expired` or `voided`.
+    pub standing: String,
+}
+
+/// What a name resolves to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Record {
+    /// The name.
+    pub crn: String,
+    /// Other names of it.
+    pub aliases: Vec<String>,
+    /// The provider's slug.
+    pub owner: String,
+    /// The exchange that issued it.
+    pub issuer: String,
+    /// Its status.
+    pub status: String,
+    /// Since when.
+    pub valid_from: String,
+    /// For how long the answer may be kept, in seconds.
+    pub ttl: i64,
+    /// The inventory it shows.
+    pub attributes: BTreeMap<String, String>,
+    /// What was measured of it.
+    pub measured: Vec<Attribute>,
+    /// When it last proved its inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+}
+
+/// The delay between two places.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NetCell {
+    /// From.
+    pub from: String,
+    /// To.
+    pub to: String,
+    /// One way, in milliseconds.
+    pub one_way_ms: f64,
+    /// What it is based on: measured, published or modelled.
+    pub basis: String,
+    /// Over which layer.
+    pub layer: String,
+    /// The strictest delay class it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+}
+
+/// Delays between places.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NetMatrix {
+    /// The places, in order.
+    pub places: Vec<String>,
+    /// The cells, row by row, without the diagonal.
+    pub cells: Vec<NetCell>,
+}

@@ -1,0 +1,332 @@
+//! Between agent and exchange: joining, and the one idempotent call.
+//!
+//! The agent says what it observes; the answer says what it should hold. A lost, repeated or
+//! reordered message loses nothing: what is not acknowledged is said again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayan_units::{AttemptId, Resources};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One machine as an agent shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ShownNode {
+    /// Its name in the pool.
+    pub name: String,
+    /// What it offers to the exchange.
+    #[schema(value_type = Object)]
+    pub total: Resources,
+    /// Its accelerators' model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// Can it take work now?
+    pub up: bool,
+}
+
+/// A pool as its agent shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PoolShown {
+    /// `process`, `podman`, `slurm`, `kubernetes` or `simulated`.
+    pub engine: String,
+    /// `keeper`, `wrapper` or `none`.
+    pub fence: String,
+    /// `by_node` or `by_pool`.
+    pub placing: String,
+    /// What the engine can do, by the names of the job file's features.
+    pub features: BTreeSet<String>,
+    /// Its machines.
+    pub nodes: Vec<ShownNode>,
+    /// Its inventory, canonical text per attribute.
+    pub inventory: BTreeMap<String, String>,
+}
+
+/// An agent takes an invitation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The secret of the join token.
+    pub secret: String,
+    /// Its Ed25519 public key, in hex.
+    pub public_key: String,
+    /// The signature of its key over `dayan join 1\n` and the secret, in hex: it holds the key.
+    pub proof: String,
+    /// The city its site is in.
+    pub site: String,
+    /// The pool's name at the site.
+    pub pool: String,
+    /// The pool.
+    pub shown: PoolShown,
+}
+
+/// The agent is in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JoinAnswer {
+    /// Its id.
+    pub agent: String,
+    /// Its pool's id.
+    pub pool: String,
+    /// The pool's compute-resource name.
+    pub crn: String,
+    /// The token it syncs with, shown this once.
+    pub token: String,
+    /// The exchange's name.
+    pub exchange: String,
+}
+
+/// How an attempt ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// By itself, with this code.
+    Exited {
+        /// The code.
+        code: i32,
+    },
+    /// By a signal that was not ours.
+    Signalled {
+        /// The signal.
+        signal: i32,
+    },
+    /// It used more memory than it asked for.
+    OutOfMemory,
+    /// It ran longer than it asked for.
+    TimeLimit,
+    /// Its lease ran out.
+    LeaseEnded,
+    /// It was asked to stop.
+    Stopped,
+    /// The machine or its keeper went away under it.
+    NodeFailure,
+    /// It could not be started.
+    StartFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Its outputs could not be published.
+    PublishFailed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How far an attempt is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "seen")]
+pub enum Seen {
+    /// Its inputs are on the way.
+    Staging,
+    /// It runs.
+    Running,
+    /// It ended well and asks to publish its outputs.
+    Publishing,
+    /// Nothing of it runs any more.
+    Ended {
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+}
+
+/// News of one attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AttemptReport {
+    /// Which.
+    #[schema(value_type = String)]
+    pub attempt: AttemptId,
+    /// How far it is.
+    #[serde(flatten)]
+    pub seen: Seen,
+}
+
+/// Cumulative use since the attempt began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Counters {
+    /// Time since the process began, µs.
+    pub wall_us: i64,
+    /// Processor time, µs.
+    pub cpu_us: i64,
+    /// Largest memory, bytes.
+    pub memory_peak: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Energy, µJ, where it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_uj: Option<u64>,
+}
+
+/// One usage record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct UsageRecord {
+    /// Whose use.
+    #[schema(value_type = String)]
+    pub attempt: AttemptId,
+    /// Counts the records of this attempt from 1.
+    pub seq: u64,
+    /// The counters.
+    pub counters: Counters,
+}
+
+/// Usage records with the agent's signature over their text.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignedUsage {
+    /// A JSON list of usage records, as text: exactly what was signed.
+    pub records: String,
+    /// Ed25519 over `dayan usage 1\n` and the text, in hex.
+    pub signature: String,
+}
+
+impl SignedUsage {
+    /// What is signed for a text of records.
+    pub fn material(records: &str) -> Vec<u8> {
+        [b"dayan usage 1\n", records.as_bytes()].concat()
+    }
+}
+
+/// The answer to a challenge.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ChallengeAnswer {
+    /// The challenge's nonce.
+    pub nonce: String,
+    /// SHA-256 over the challenge's material for the inventory as it is now, in hex.
+    pub digest: String,
+}
+
+/// The agent's one call.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncRequest {
+    /// The newest revision it knows; 0 after a restart.
+    pub known: u64,
+    /// For how long the answer may be held back while there is nothing new, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u32,
+    /// SHA-256 of the canonical JSON of its pool's picture, in hex.
+    #[serde(default)]
+    pub shown_digest: String,
+    /// The picture, when the last answer asked for it or it has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<PoolShown>,
+    /// News of attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<AttemptReport>,
+    /// Usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<SignedUsage>,
+    /// The answer to a challenge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ChallengeAnswer>,
+    /// Measured values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub measured: Vec<dayan_measure::Measurement>,
+}
+
+/// Where an output goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OutputOrder {
+    /// A path in the working folder.
+    pub from: String,
+    /// An address.
+    pub to: String,
+}
+
+/// A member's place in its gang.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Gang {
+    /// Its rank, from 0.
+    pub rank: u32,
+    /// Node names by rank.
+    pub nodes: Vec<String>,
+    /// A number that all members of this launch share and no other open launch in the pool has.
+    pub slot: u32,
+    /// Does it run the command? (`launch: head` runs it on rank 0 only.)
+    pub runs: bool,
+}
+
+/// What the exchange wants done with one attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LeaseOrder {
+    /// Which.
+    #[schema(value_type = String)]
+    pub attempt: AttemptId,
+    /// On which machine.
+    pub node: String,
+    /// What it takes there.
+    #[schema(value_type = Object)]
+    pub resources: Resources,
+    /// The cards it takes there, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<u8>,
+    /// How long it may outlive its link, in µs.
+    pub keep_us: i64,
+    /// How long it may run, in µs.
+    pub time_limit_us: i64,
+    /// Should it stop?
+    #[serde(default)]
+    pub stop: bool,
+    /// May it publish its outputs?
+    #[serde(default)]
+    pub publish: bool,
+    /// The job's name, for people.
+    pub name: String,
+    /// The command.
+    pub run: String,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// Its working folder, inside its own; none: its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// What to bring before it starts: from an address, to a path in the working folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<OutputOrder>,
+    /// What to publish after it has ended well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputOrder>,
+    /// Its place in its gang.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gang: Option<Gang>,
+}
+
+/// The exchange asks for a part of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LogAsk {
+    /// The ask's number: the answer goes to it.
+    pub id: u64,
+    /// Whose log.
+    #[schema(value_type = String)]
+    pub attempt: AttemptId,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// Where to begin, in bytes.
+    pub offset: u64,
+    /// At most so many bytes.
+    pub max: u32,
+}
+
+/// What the agent should hold.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SyncAnswer {
+    /// The revision this answer brings the agent to.
+    pub revision: u64,
+    /// Leases that are new or changed since the revision the agent named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<LeaseOrder>,
+    /// Attempts the agent named and holds no lease for: stop them if they run, and forget them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub forget: Vec<AttemptId>,
+    /// A challenge to answer: its nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<String>,
+    /// Parts of logs that somebody waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogAsk>,
+    /// The exchange does not have the pool's picture: send it.
+    #[serde(default)]
+    pub want_shown: bool,
+    /// How often running attempts tell their use, in milliseconds.
+    pub usage_every_ms: u32,
+}
