@@ -19,9 +19,11 @@ pub mod args;
 pub mod canvas;
 pub mod font;
 pub mod json;
+pub mod noise;
 pub mod place;
 pub mod rng;
 
+pub mod forecast;
 pub mod nbody;
 pub mod render;
 pub mod tyre;

@@ -4,7 +4,7 @@
 //! them, so that a ray crosses empty air a block at a time and steps finely only near ground.
 //! Must not know of light or colour.
 
-use super::noise::{fbm2, hash2};
+use crate::noise::{fbm2, hash2};
 use super::vec3::{Vec3, smooth, v3};
 
 /// Metres per grid cell.

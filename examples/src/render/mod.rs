@@ -8,7 +8,6 @@ mod denoise;
 mod figure;
 mod film;
 mod land;
-mod noise;
 mod scene;
 mod shape;
 mod sky;

@@ -5,7 +5,7 @@
 
 use super::figure;
 use super::land::{Land, PAD, PAD_HEIGHT};
-use super::noise::hash2;
+use crate::noise::hash2;
 use super::shape::{Body, Group, Surface, Thing};
 use super::vec3::{Vec3, smooth, v3};
 

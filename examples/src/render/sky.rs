@@ -2,7 +2,7 @@
 //!
 //! All of it is closed form, so it adds no noise. Must not know of objects.
 
-use super::noise::{fbm2, hash2, noise2};
+use crate::noise::{fbm2, hash2, noise2};
 use super::vec3::{Vec3, smooth, v3};
 
 /// Where the sun went down: a little right of the picture's middle, 2° under the horizon.

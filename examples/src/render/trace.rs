@@ -4,7 +4,7 @@
 //! Beside the light it returns what the denoiser needs: an estimate of the light without noise,
 //! a normal and a distance. Must not know of pixels.
 
-use super::noise::{fbm2, hash2, noise2};
+use crate::noise::{fbm2, hash2, noise2};
 use super::scene::{Hit, Scene, What, facade};
 use super::shape::Surface;
 use super::sky;
