@@ -47,7 +47,7 @@ pub enum Cause {
     /// PostgreSQL's own error, or that of the connection to it.
     #[cfg(feature = "postgres")]
     #[error("{}", crate::postgres::describe(.0))]
-    Postgres(#[from] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
     /// A file could not be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -60,6 +60,14 @@ pub enum Cause {
     /// The server did not answer.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+}
+
+/// Not as a source: the message above has said everything that the error would say again.
+#[cfg(feature = "postgres")]
+impl From<tokio_postgres::Error> for Cause {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
 }
 
 impl Cause {

@@ -233,16 +233,22 @@ pub(crate) fn page<R: Record, const N: usize>(
 
 pub(crate) fn head(session: &mut Session) -> Result<Head, Cause> {
     let sql = "SELECT seq, hash, term, holder, taken_at FROM head WHERE one = 1";
-    let heads = session.all(sql, &[], |cells| {
-        Ok(Head {
-            seq: u64::read(cells, 0)?,
-            hash: ChainHash(Column::read(cells, 1)?),
-            term: u64::read(cells, 2)?,
-            holder: String::read(cells, 3)?,
-            taken_at: Time::read(cells, 4)?,
-        })
-    })?;
-    heads.into_iter().next().ok_or_else(|| Cause::Content("the head of the journal is gone".into()))
+    let heads = session.all(sql, &[], |cells| head_row(cells, 0))?;
+    heads.into_iter().next().ok_or_else(no_head)
+}
+
+fn head_row(cells: &dyn Cells, first: usize) -> Result<Head, Cause> {
+    Ok(Head {
+        seq: u64::read(cells, first)?,
+        hash: ChainHash(Column::read(cells, first + 1)?),
+        term: u64::read(cells, first + 2)?,
+        holder: String::read(cells, first + 3)?,
+        taken_at: Time::read(cells, first + 4)?,
+    })
+}
+
+fn no_head() -> Cause {
+    Cause::Content("the head of the journal is gone".to_owned())
 }
 
 const JOURNAL_COLUMNS: &str = "SELECT seq, term, at, payload, prev, hash FROM journal";
@@ -281,12 +287,44 @@ pub(crate) fn journal_from(
     Ok(page)
 }
 
-/// The newest rows, oldest of them first.
-pub(crate) fn journal_tail(session: &mut Session) -> Result<Vec<JournalRow>, Cause> {
-    let sql = format!("{JOURNAL_COLUMNS} ORDER BY seq DESC LIMIT {TAIL_ROWS}");
-    let mut rows = session.all(&sql, &[], journal_row)?;
-    rows.reverse();
-    Ok(rows)
+/// The head and the newest rows, oldest of them first, in one statement: beside a running
+/// exchange two statements would see two moments.
+pub(crate) fn head_and_tail(session: &mut Session) -> Result<(Head, Vec<JournalRow>), Cause> {
+    let sql = format!(
+        "SELECT j.seq, j.term, j.at, j.payload, j.prev, j.hash, \
+         h.seq, h.hash, h.term, h.holder, h.taken_at FROM head h \
+         LEFT JOIN ({JOURNAL_COLUMNS} ORDER BY seq DESC LIMIT {TAIL_ROWS}) j ON h.one = 1 \
+         WHERE h.one = 1 ORDER BY j.seq"
+    );
+    let mut head = None;
+    let mut tail = Vec::new();
+    session.each(&sql, &[], &mut |cells| {
+        if cells.int(0)?.is_some() {
+            tail.push(journal_row(cells)?);
+        }
+        head = Some(head_row(cells, 6)?);
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok((head.ok_or_else(no_head)?, tail))
+}
+
+/// The rows that have a snapshot in the database, oldest first.
+#[cfg(feature = "postgres")]
+pub(crate) fn snapshot_seqs(session: &mut Session) -> Result<Vec<u64>, Cause> {
+    let sql = "SELECT DISTINCT seq FROM snapshots ORDER BY seq";
+    session.all(sql, &[], |cells| u64::read(cells, 0))
+}
+
+/// A snapshot in the database, its parts put together.
+#[cfg(feature = "postgres")]
+pub(crate) fn snapshot_bytes(session: &mut Session, seq: u64) -> Result<Vec<u8>, Cause> {
+    let mut bytes = Vec::new();
+    let sql = "SELECT bytes FROM snapshots WHERE seq = $1 ORDER BY part";
+    session.each(sql, &[seq.value()], &mut |cells| {
+        bytes.extend_from_slice(cells.blob(0)?.unwrap_or_default());
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(bytes)
 }
 
 /// The hash of one row; that of row 0 is what the first row follows.

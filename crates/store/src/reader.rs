@@ -58,6 +58,11 @@ impl Reader {
         &self.inner.source
     }
 
+    #[cfg(feature = "postgres")]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
     pub(crate) fn read<T>(
         &self,
         what: &'static str,

@@ -3,6 +3,11 @@
 //!
 //! A released migration is never edited: the next change is a new one with the next number.
 
+#[cfg(feature = "postgres")]
+use crate::column::Kind;
+#[cfg(feature = "postgres")]
+use crate::table::{ColumnSpec, OnRepeat, OnUpdate, Table};
+
 /// The version this program writes and reads.
 pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
@@ -191,6 +196,43 @@ CREATE TABLE findings (
 CREATE INDEX findings_by_time ON findings (at, id);
 CREATE INDEX findings_by_agent ON findings (agent, at, id);
 ";
+
+/// The tables beside the read models, for a dump.
+#[cfg(feature = "postgres")]
+pub(crate) const JOURNAL_TABLES: &[Table] = &[
+    table(
+        "journal",
+        &["seq"],
+        &[int("seq"), int("term"), int("at"), blob("payload"), blob("prev"), blob("hash")],
+    ),
+    table(
+        "head",
+        &["one"],
+        &[int("one"), int("seq"), blob("hash"), int("term"), text("holder"), int("taken_at")],
+    ),
+    table("snapshots", &["seq", "part"], &[int("seq"), int("part"), blob("bytes")]),
+];
+
+#[cfg(feature = "postgres")]
+const fn table(
+    name: &'static str,
+    key: &'static [&'static str],
+    columns: &'static [ColumnSpec],
+) -> Table {
+    Table { name, columns, key, on_repeat: OnRepeat::Refuse }
+}
+#[cfg(feature = "postgres")]
+const fn int(name: &'static str) -> ColumnSpec {
+    ColumnSpec { name, kind: Kind::Int, on_update: OnUpdate::Fixed }
+}
+#[cfg(feature = "postgres")]
+const fn text(name: &'static str) -> ColumnSpec {
+    ColumnSpec { name, kind: Kind::Text, on_update: OnUpdate::Fixed }
+}
+#[cfg(feature = "postgres")]
+const fn blob(name: &'static str) -> ColumnSpec {
+    ColumnSpec { name, kind: Kind::Blob, on_update: OnUpdate::Fixed }
+}
 
 #[cfg(test)]
 mod tests {

@@ -46,8 +46,8 @@ impl fmt::Display for Location {
 /// Everything between the last `@` before the path and the scheme may be secret.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "postgres".to_owned() };
-    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = host.split(['?', '#']).next().unwrap_or(host);
     format!("{scheme}://{host}")
 }
 
@@ -150,7 +150,7 @@ impl Store {
                 let fault = |source| Fault::Open { place: location.to_string(), source };
                 let session = sqlite::Session::offline(dir).map_err(fault)?;
                 sqlite::readable(session.schema_version().map_err(fault)?)?;
-                let head = sound_head(&mut Session::Sqlite(session), location)?;
+                let head = sound_head(&mut Session::Sqlite(session), &location.to_string(), fault)?;
                 Ok(Self::over(Engine::ReadOnly(head), Source::SqliteOffline(dir.clone())))
             }
             #[cfg(feature = "postgres")]
@@ -165,7 +165,10 @@ impl Store {
                 let target = crate::postgres::Target::parse(url, location)?;
                 let mut session = crate::postgres::Session::open(&target).map_err(fault)?;
                 sqlite::readable(session.schema_version().map_err(fault)?)?;
-                let head = sound_head(&mut Session::Postgres(Box::new(session)), location)?;
+                let head = {
+                    let mut session = Session::Postgres(Box::new(session));
+                    sound_head(&mut session, &location.to_string(), fault)?
+                };
                 Ok(Self::over(Engine::ReadOnly(head), Source::Postgres(target)))
             }
             #[cfg(not(feature = "postgres"))]
@@ -285,11 +288,13 @@ impl Store {
 }
 
 /// The head of a store, after a check that the newest rows really lead to it.
-fn sound_head(session: &mut Session, location: &Location) -> Result<Head, Fault> {
-    let fault = |source| Fault::Open { place: location.to_string(), source };
-    let head = query::head(session).map_err(fault)?;
-    let tail = query::journal_tail(session).map_err(fault)?;
+pub(crate) fn sound_head(
+    session: &mut Session,
+    place: &str,
+    fault: impl Fn(Cause) -> Fault,
+) -> Result<Head, Fault> {
+    let (head, tail) = query::head_and_tail(session).map_err(fault)?;
     check_tail(&head, &tail)
-        .map_err(|broken| Fault::Damaged { place: location.to_string(), broken })?;
+        .map_err(|broken| Fault::Damaged { place: place.to_owned(), broken })?;
     Ok(head)
 }

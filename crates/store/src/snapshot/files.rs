@@ -91,3 +91,21 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<u64>, Cause> {
 pub(crate) fn read(dir: &Path, seq: u64) -> Result<Vec<u8>, Cause> {
     Ok(fs::read(path(dir, seq, ENDING))?)
 }
+
+/// Copies the snapshots of one data directory to another. One that is removed meanwhile is left
+/// out: there is a newer one, or the journal alone.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
+    for seq in list(from)? {
+        fs::create_dir_all(folder(to))?;
+        let (partial, target) = (path(to, seq, PARTIAL_ENDING), path(to, seq, ENDING));
+        match fs::copy(path(from, seq, ENDING), &partial) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        }
+        File::open(&partial)?.sync_all()?;
+        fs::rename(&partial, &target)?;
+        sync_dir(&folder(to))?;
+    }
+    Ok(())
+}

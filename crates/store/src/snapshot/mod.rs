@@ -21,6 +21,7 @@ use crate::reader::Reader;
 use crate::store::{OpenMode, Source};
 
 pub(crate) use encoding::{Header, decode, encode};
+pub(crate) use files::copy as copy_files;
 
 /// How many are kept: the newest, and one for when the newest cannot be read.
 pub const SNAPSHOTS_KEPT: usize = 2;
@@ -100,7 +101,7 @@ impl Snapshots {
         let seqs = match self.reader.source() {
             Source::Sqlite(dir) | Source::SqliteOffline(dir) => files::list(dir),
             #[cfg(feature = "postgres")]
-            Source::Postgres(_) => self.reader.inner_snapshot_seqs(),
+            Source::Postgres(_) => self.reader.pool().with(query::snapshot_seqs),
         }
         .map_err(fault)?;
         for seq in seqs.into_iter().rev() {
@@ -122,7 +123,9 @@ impl Snapshots {
         let stored = match self.reader.source() {
             Source::Sqlite(dir) | Source::SqliteOffline(dir) => files::read(dir, seq)?,
             #[cfg(feature = "postgres")]
-            Source::Postgres(_) => self.reader.inner_snapshot_bytes(seq)?,
+            Source::Postgres(_) => {
+                self.reader.pool().with(|session| query::snapshot_bytes(session, seq))?
+            }
         };
         decode(&stored)
     }

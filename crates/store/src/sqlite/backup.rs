@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use crate::fault::Cause;
+use crate::snapshot::copy_files;
 
 use super::{DATABASE_FILE, Session, database, sync_dir};
 
@@ -21,6 +22,8 @@ const ALL_PAGES: i32 = -1;
 /// Copies the database of `dir` into the folder `to`, which must be empty or absent.
 pub(crate) fn back_up(dir: &Path, to: &Path) -> Result<(), Cause> {
     empty_dir(to)?;
+    // Before the database, so that every snapshot in the copy is of a row in the copy.
+    copy_files(dir, to)?;
     let source = Session::offline(dir)?;
     let partial = to.join("dayan.db.partial");
     {
@@ -43,6 +46,7 @@ pub(crate) fn back_up(dir: &Path, to: &Path) -> Result<(), Cause> {
 /// Copies a backup's files into the empty data directory `dir`.
 pub(crate) fn restore(from: &Path, dir: &Path) -> Result<(), Cause> {
     empty_dir(dir)?;
+    copy_files(from, dir)?;
     let partial = dir.join("dayan.db.partial");
     fs::copy(from.join(DATABASE_FILE), &partial)?;
     fs::File::open(&partial)?.sync_all()?;

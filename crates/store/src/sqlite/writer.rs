@@ -9,10 +9,10 @@ use rusqlite::{Connection, OpenFlags, Statement, params};
 
 use crate::column::Column;
 use crate::fault::{Cause, Fault};
-use crate::journal::{Batch, Committed, Head, check_tail, row_hash};
-use crate::query;
+use crate::journal::{Batch, Committed, Head, row_hash};
 use crate::rows::{self, READ_MODELS};
 use crate::schema::{Dialect, MIGRATIONS, VERSIONS_TABLE};
+use crate::store::sound_head;
 use crate::table::Group;
 
 use super::lock::DirLock;
@@ -51,7 +51,7 @@ impl Writer {
         let mut db = connect(dir).map_err(fault)?;
         migrate(&mut db, dir)?;
         sync_dir(dir).map_err(|error| fault(error.into()))?;
-        let head = sound_head(dir, fault)?;
+        let head = read_head(dir, fault)?;
         let inserts = READ_MODELS
             .iter()
             .map(|table| Inserts {
@@ -69,7 +69,7 @@ impl Writer {
     /// A new connection, so that nothing the failed one believed survives, and the head as it is.
     pub(crate) fn recover(&mut self) -> Result<(), Fault> {
         self.db = connect(&self.dir).map_err(Fault::Recover)?;
-        self.head = sound_head(&self.dir, Fault::Recover)?;
+        self.head = read_head(&self.dir, Fault::Recover)?;
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl Writer {
             params![holder, now.micros()],
         );
         taken.map_err(|error| Fault::Term(error.into()))?;
-        self.head = sound_head(&self.dir, Fault::Term)?;
+        self.head = read_head(&self.dir, Fault::Term)?;
         Ok(self.head.term)
     }
 
@@ -149,7 +149,7 @@ impl Writer {
     }
 
     fn why_fenced(&self, mine: u64) -> Fault {
-        match sound_head(&self.dir, |source| Fault::Commit { seq: self.head.seq + 1, source }) {
+        match read_head(&self.dir, |source| Fault::Commit { seq: self.head.seq + 1, source }) {
             Ok(head) => head.refuses(mine, self.head.seq),
             Err(fault) => fault,
         }
@@ -245,14 +245,8 @@ fn migrate(db: &mut Connection, dir: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The head, after a check that the newest rows really lead to it.
-fn sound_head(dir: &Path, fault: impl Fn(Cause) -> Fault) -> Result<Head, Fault> {
-    let read = || {
-        let mut session = crate::session::Session::Sqlite(Session::beside_writer(dir)?);
-        Ok((query::head(&mut session)?, query::journal_tail(&mut session)?))
-    };
-    let (head, tail) = read().map_err(&fault)?;
-    check_tail(&head, &tail)
-        .map_err(|broken| Fault::Damaged { place: dir.display().to_string(), broken })?;
-    Ok(head)
+fn read_head(dir: &Path, fault: impl Fn(Cause) -> Fault) -> Result<Head, Fault> {
+    let session = Session::beside_writer(dir).map_err(&fault)?;
+    let mut session = crate::session::Session::Sqlite(session);
+    sound_head(&mut session, &dir.display().to_string(), fault)
 }
