@@ -87,7 +87,7 @@ impl Planner {
         let view = pool.view.as_ref()?;
         let need = &verdict.needs[usize::from(best.need)];
         let offer = &pool.offers[usize::from(best.offer)];
-        let price = judge.price(offer, &need.resources)?;
+        let per_task = judge.task_price(offer, &need.resources)?;
         let fit = match judge.wish.gang {
             None => places.iter().map(|&at| self.tasks_now(verdict, at)).sum::<u64>().min(tasks),
             Some(gang) => {
@@ -102,7 +102,7 @@ impl Planner {
         let staged = transfer.unwrap_or(Span::ZERO);
         let p90 = wait(EndBy::Latest).unwrap_or(WAIT_UNKNOWN).plus(staged);
         let p50 = wait(EndBy::Expected).unwrap_or(WAIT_UNKNOWN).plus(staged).min(p90);
-        let total = i64::try_from(tasks).ok().and_then(|n| price.task.0.checked_mul(n));
+        let total = i64::try_from(tasks).ok().and_then(|n| per_task.0.checked_mul(n));
         Some(Candidate {
             pool: view.pool,
             provider: view.provider,
@@ -110,8 +110,8 @@ impl Planner {
             offer: offer.offer,
             resources: need.resources,
             tasks: fit,
-            unit_price: price.unit,
-            price_per_task: price.task,
+            unit_price: judge.unit_price(offer, &need.resources)?,
+            price_per_task: per_task,
             price: Micro(total?),
             start: StartEstimate { p50, p90 },
             delay: judge.delay(view),

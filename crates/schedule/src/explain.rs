@@ -12,7 +12,7 @@ use crate::judge::{Judge, Relax};
 use crate::planner::Planner;
 use crate::queue::{Job, JobKey};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
-use crate::reserve::EndBy;
+use crate::reserve::{EndBy, earliest_of};
 use crate::score::Order;
 use crate::verdict::{Verdict, window_of};
 
@@ -135,16 +135,11 @@ impl Planner {
     }
 
     fn start(&self, judge: &Judge<'_>, verdict: &Verdict, now: Time) -> Option<StartEstimate> {
-        let singles: Vec<Vec<u32>>;
-        let (domains, seats) = match judge.wish.gang {
-            Some(gang) => (&verdict.domains, u64::from(gang.size.max(1))),
-            None => {
-                singles = (0u32..).take(verdict.choices.len()).map(|at| vec![at]).collect();
-                (&singles, 1)
-            }
-        };
+        let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.size.max(1))));
+        let places = (&*verdict.choices, &*verdict.needs);
         let earliest = |by| {
-            domains.iter().filter_map(|m| self.earliest(verdict, m, seats, now, by)).min()
+            let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;
+            Some(found.from.since(now))
         };
         let p90 = earliest(EndBy::Latest)?;
         let p50 = earliest(EndBy::Expected)?.min(p90);

@@ -166,9 +166,11 @@ mod tests {
             let mut rooms: Vec<Room> =
                 rooms.iter().map(|&(c, m)| Room::summed(&resources(c, m))).collect();
             let mut tree = FitTree::new(&rooms);
-            for (at, c, m) in changes.into_iter().filter(|change| change.0 < rooms.len()) {
-                rooms[at] = Room::summed(&resources(c, m));
-                tree.set(at, rooms[at]);
+            for (at, c, m) in changes {
+                if let Some(room) = rooms.get_mut(at) {
+                    *room = Room::summed(&resources(c, m));
+                    tree.set(at, *room);
+                }
             }
             // A need of nothing also fits the padding; real needs are not of nothing.
             let need = Need::of(resources(need.0 + 1, need.1));

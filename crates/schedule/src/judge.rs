@@ -48,11 +48,16 @@ pub(crate) enum Relax {
     One(ReasonCode),
 }
 
-/// What an offer comes to for one task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Price {
-    pub unit: Micro,
-    pub task: Micro,
+/// What is the same for all bays of a pool.
+struct Local {
+    transfer_micros: i64,
+    delay_micros: i64,
+    carbon: i64,
+}
+
+/// What is not known is worst.
+fn or_worst(span: Option<Span>) -> i64 {
+    span.map_or(i64::MAX, Span::micros)
 }
 
 pub(crate) const ALTERNATIVES_MAX: usize = 64;
@@ -74,7 +79,7 @@ impl Judge<'_> {
         &self,
         ix: PoolIx,
         needs: &mut SmallVec<[Need; 1]>,
-        found: &mut Vec<Choice>,
+        found: &mut Vec<(Score, Choice)>,
     ) -> Result<(), ReasonCode> {
         let pool = &self.estate.pools[ix as usize];
         let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
@@ -84,13 +89,22 @@ impl Judge<'_> {
         if pool.bays.is_empty() {
             furthest = ReasonCode::PoolNoNodeFits;
         }
+        let local = self.local(view);
         for &bay_ix in &pool.bays {
-            match self.bay(ix, pool, bay_ix, needs) {
-                Ok(choice) => found.push(choice),
+            match self.bay(ix, pool, bay_ix, &local, needs) {
+                Ok(scored) => found.push(scored),
                 Err(code) => furthest = furthest.max(code),
             }
         }
         if found.len() > before { Ok(()) } else { Err(furthest) }
+    }
+
+    fn local(&self, view: &PoolView) -> Local {
+        Local {
+            transfer_micros: or_worst(self.transfer(view)),
+            delay_micros: or_worst(self.worst_delay(view)),
+            carbon: view.carbon.map_or(i64::MAX, grams_thousandths),
+        }
     }
 
     fn fails(&self, code: ReasonCode, fails: bool) -> Result<(), ReasonCode> {
@@ -174,8 +188,9 @@ impl Judge<'_> {
         pool_ix: PoolIx,
         pool: &Pool,
         bay_ix: BayIx,
+        local: &Local,
         needs: &mut SmallVec<[Need; 1]>,
-    ) -> Result<Choice, ReasonCode> {
+    ) -> Result<(Score, Choice), ReasonCode> {
         let bay = &self.estate.bays[bay_ix];
         let ask = self.wish.ask;
         let lacking = !ask.node_features.is_subset(&bay.make.features);
@@ -186,11 +201,12 @@ impl Judge<'_> {
                 let need = Need::of(resources);
                 let too_large = bay.seats_empty(&need) == 0;
                 self.fails(ReasonCode::PoolNoNodeFits, too_large)?;
-                Ok((need, self.best_offer(pool, bay, &need)?))
+                let nth = u8::try_from(alternative).expect("at most 64");
+                Ok((need, self.best_offer(pool, bay, &need, local, nth)?))
             });
             match tried {
                 Err(code) => furthest = furthest.max(code),
-                Ok((need, offer)) => {
+                Ok((need, (score, offer))) => {
                     let at = needs.iter().position(|known| *known == need).unwrap_or_else(|| {
                         needs.push(need);
                         needs.len() - 1
@@ -199,7 +215,8 @@ impl Judge<'_> {
                     // capability levels; the rest of them is not offered.
                     let Ok(need) = u8::try_from(at) else { continue };
                     let alternative = u8::try_from(alternative).expect("at most 64");
-                    return Ok(Choice { pool: pool_ix, bay: bay_ix, offer, need, alternative });
+                    let choice = Choice { pool: pool_ix, bay: bay_ix, offer, need, alternative };
+                    return Ok((score, choice));
                 }
             }
         }
@@ -238,7 +255,14 @@ impl Judge<'_> {
         Ok(resources)
     }
 
-    fn best_offer(&self, pool: &Pool, bay: &Bay, need: &Need) -> Result<u16, ReasonCode> {
+    fn best_offer(
+        &self,
+        pool: &Pool,
+        bay: &Bay,
+        need: &Need,
+        local: &Local,
+        alternative: u8,
+    ) -> Result<(Score, u16), ReasonCode> {
         let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
         let mut furthest = ReasonCode::PoolOffer;
         let mut best: Option<(Score, u16)> = None;
@@ -246,26 +270,29 @@ impl Judge<'_> {
             if !self.offer_covers(offer, bay, need) {
                 continue;
             }
-            let price = self.price(offer, &need.resources);
+            let price = self.task_price(offer, &need.resources);
             let dear = match price {
                 None => true,
                 // What was quoted is firm; caps were judged when it was accepted.
                 Some(_) if self.wish.pin.is_some() => false,
                 Some(price) => {
-                    self.wish.max_unit_price.is_some_and(|cap| price.unit > cap)
-                        || self.wish.max_task_price.is_some_and(|cap| price.task > cap)
+                    self.wish.max_task_price.is_some_and(|cap| price > cap)
+                        || self.wish.max_unit_price.is_some_and(|cap| {
+                            self.unit_price(offer, &need.resources).is_none_or(|unit| unit > cap)
+                        })
                 }
             };
             if self.fails(ReasonCode::PoolPrice, dear).is_err() {
                 furthest = ReasonCode::PoolPrice;
                 continue;
             }
-            let score = self.score_of(view, bay, offer, need, 0);
+            let price = price.map_or(i64::MAX, |price| price.0);
+            let score = self.score_of(view, bay, offer, (need, alternative), price, local);
             if best.as_ref().is_none_or(|(least, _)| score < *least) {
                 best = Some((score, at));
             }
         }
-        best.map(|(_, at)| at).ok_or(furthest)
+        best.ok_or(furthest)
     }
 
     fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
@@ -279,18 +306,18 @@ impl Judge<'_> {
             && offer.time_max.is_none_or(|most| self.wish.ask.time <= most)
     }
 
-    /// What this buyer pays; none where it is over the range of money.
-    pub fn price(&self, offer: &OfferView, resources: &Resources) -> Option<Price> {
-        let permille = offer
-            .classes
-            .get(self.wish.buyer_class)
-            .copied()
-            .unwrap_or(dayan_units::PERMILLE_ONE);
+    fn permille(&self, offer: &OfferView) -> u32 {
+        let factor = offer.classes.get(self.wish.buyer_class).copied();
+        factor.unwrap_or(dayan_units::PERMILLE_ONE)
+    }
+    /// What this buyer pays for an hour of a task; none where it is over the range of money.
+    pub fn unit_price(&self, offer: &OfferView, resources: &Resources) -> Option<Micro> {
+        offer.rate.cost(resources, Span::from_secs(3_600), self.permille(offer))
+    }
+    /// What this buyer pays for a task at its time limit; none where it is over the range of money.
+    pub fn task_price(&self, offer: &OfferView, resources: &Resources) -> Option<Micro> {
         let time = self.wish.ask.time.max(offer.minimum);
-        Some(Price {
-            unit: offer.rate.cost(resources, Span::from_secs(3_600), permille)?,
-            task: offer.rate.cost(resources, time, permille)?,
-        })
+        offer.rate.cost(resources, time, self.permille(offer))
     }
 
     fn score_of(
@@ -298,15 +325,15 @@ impl Judge<'_> {
         view: &PoolView,
         bay: &Bay,
         offer: &OfferView,
-        need: &Need,
-        alternative: u8,
+        (need, alternative): (&Need, u8),
+        price_micro: i64,
+        local: &Local,
     ) -> Score {
-        let micros = |span: Option<Span>| span.map_or(i64::MAX, Span::micros);
         let measures = Measures {
-            price_micro: self.price(offer, &need.resources).map_or(i64::MAX, |price| price.task.0),
-            transfer_micros: micros(self.transfer(view)),
-            delay_micros: micros(self.worst_delay(view)),
-            carbon: view.carbon.map_or(i64::MAX, |carbon| grams_thousandths(carbon)),
+            price_micro,
+            transfer_micros: local.transfer_micros,
+            delay_micros: local.delay_micros,
+            carbon: local.carbon,
             unreliability_permille: 1_000 - i64::from(offer.reliability_permille),
         };
         let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
@@ -321,7 +348,9 @@ impl Judge<'_> {
         let bay = &self.estate.bays[choice.bay];
         let offer = &pool.offers[usize::from(choice.offer)];
         let need = &needs[usize::from(choice.need)];
-        self.score_of(view, bay, offer, need, choice.alternative)
+        let price = self.task_price(offer, &need.resources).map_or(i64::MAX, |price| price.0);
+        let local = self.local(view);
+        self.score_of(view, bay, offer, (need, choice.alternative), price, &local)
     }
 
     /// The sentence for a code, with the values of that pool.

@@ -376,8 +376,9 @@ impl Demand {
         if before.is_none() {
             // While it did not wait, nobody told it about room that came free.
             class.reopen();
-            class.standing = Standing::Active;
-            standing_now = Standing::Active;
+            let none_would_do = !class.stale && class.choices.is_empty();
+            standing_now = if none_would_do { Standing::Infeasible } else { Standing::Active };
+            class.standing = standing_now;
         }
         if let Some(before) = before {
             self.set_of(standing).remove(&(before, ix));

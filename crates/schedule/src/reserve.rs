@@ -51,6 +51,32 @@ pub(crate) struct Domain<'a> {
     pub seats: u64,
 }
 
+/// The earliest of several domains, and where; of equal moments the better choice wins.
+pub(crate) fn earliest_of(
+    estate: &Estate,
+    (choices, needs): (&[Choice], &[Need]),
+    gang: Option<(&[Vec<u32>], u64)>,
+    (now, by): (Time, EndBy),
+    work: &mut u64,
+) -> Option<Reservation> {
+    let mut best: Option<Reservation> = None;
+    let mut look = |members: &[u32], seats: u64| {
+        let before = best.as_ref().map_or(Time::NEVER, |best| {
+            best.from.minus(dayan_units::Span::from_micros(1))
+        });
+        *work += 1;
+        let domain = Domain { choices, members, needs, seats };
+        if let Some(found) = domain.earliest(estate, now, before, by, work) {
+            best = Some(found);
+        }
+    };
+    match gang {
+        Some((domains, seats)) => domains.iter().for_each(|members| look(members, seats)),
+        None => (0u32..).take(choices.len()).for_each(|at| look(&[at], 1)),
+    }
+    best
+}
+
 struct Site {
     booked: Booked,
     seats: u64,
@@ -72,6 +98,18 @@ impl Domain<'_> {
     ) -> Option<Reservation> {
         if now > before {
             return None;
+        }
+        // Most places cannot beat what was found already: nothing there ends early enough.
+        if let [only] = self.members
+            && by == EndBy::Latest
+            && self.seats == 1
+        {
+            let choice = &self.choices[*only as usize];
+            let first_end = estate.pools[choice.pool as usize].ends.first();
+            let has_room = estate.bays[choice.bay].first_fit(self.need(choice), 0, work).is_some();
+            if !has_room && first_end.is_none_or(|end| end.0.max(now) > before) {
+                return None;
+            }
         }
         // Rank in the order of choices, then the node: what is taken first where several fit.
         let rank_of: BTreeMap<u32, (u32, &Need)> = (0u32..)

@@ -19,7 +19,7 @@ use crate::planner::Planner;
 use crate::policy::Work;
 use crate::queue::{ClassIx, JobIx, JobKey, Standing};
 use crate::reason::{ReasonCode, ReasonCount};
-use crate::reserve::{Domain, EndBy, Held, Reservation};
+use crate::reserve::{EndBy, Held, Reservation, earliest_of};
 use crate::verdict::all_closed;
 
 pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
@@ -326,27 +326,10 @@ impl Round<'_> {
 
     fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
         let class = &self.planner.demand.classes[class];
-        let mut best: Option<Reservation> = None;
-        let single: Vec<Vec<u32>>;
-        let (domains, seats) = match class.key.gang {
-            Some(gang) => (&class.domains, u64::from(gang.size.max(1))),
-            None => {
-                single = (0u32..).take(class.choices.len()).map(|at| vec![at]).collect();
-                (&single, 1)
-            }
-        };
-        for members in domains {
-            let domain =
-                Domain { choices: &class.choices, members, needs: &class.needs, seats };
-            // Of equal moments the better choice wins: it came first.
-            let before = best.as_ref().map_or(Time::NEVER, |best| {
-                best.from.minus(dayan_units::Span::from_micros(1))
-            });
-            let estate = &self.planner.estate;
-            let found = domain.earliest(estate, self.now, before, EndBy::Latest, &mut self.work);
-            best = found.or(best);
-        }
-        best
+        let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.size.max(1))));
+        let places = (&*class.choices, &*class.needs);
+        let when = (self.now, EndBy::Latest);
+        earliest_of(&self.planner.estate, places, gang, when, &mut self.work)
     }
 
     fn unmask(&mut self) {

@@ -96,8 +96,7 @@ impl Planner {
             }
         }
         let found_more = !found.is_empty();
-        for choice in found {
-            let score = judge.score(&choice, &needs);
+        for (score, choice) in found {
             let at = choices.partition_point(|other| judge.score(other, &needs) < score);
             choices.insert(at, choice);
         }
@@ -154,13 +153,14 @@ impl Planner {
     /// The verdict of all pools on one wish.
     pub(crate) fn verdict(&self, judge: &Judge<'_>) -> Verdict {
         let mut verdict = Verdict::default();
+        let mut found = Vec::new();
         for &pool in self.estate.pool_ids.values().filter(|pool| self.is_shown(**pool)) {
-            if let Err(code) = judge.pool(pool, &mut verdict.needs, &mut verdict.choices) {
+            if let Err(code) = judge.pool(pool, &mut verdict.needs, &mut found) {
                 verdict.refused.push((pool, code));
             }
         }
-        let needs = &verdict.needs;
-        verdict.choices.sort_by_cached_key(|choice| judge.score(choice, needs));
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        verdict.choices = found.into_iter().map(|(_, choice)| choice).collect();
         if let Some(gang) = judge.wish.gang {
             verdict.split(self, gang.size, gang.same);
         }

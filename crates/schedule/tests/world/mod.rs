@@ -1,0 +1,534 @@
+//! A small world beside the planner: the state as an exchange keeps it, changed by random steps,
+//! told to the planner as changes; and checks that share no code with the planner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_schedule::{
+    AcceleratorChoice, Ask, Atomicity, Avoid, Cards, Change, GangAsk, JobAsk, LeaseEnd, Models,
+    NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, Plan, Planner, Policy, PoolView,
+    Preference, Residence, Same, Seat, Tasks, Trust, Work,
+};
+use dayan_units::{
+    AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
+    ProviderId, Rate, Resources, SiteId, Span, TaskId, Time,
+};
+use proptest::prelude::*;
+
+pub const MINUTE: Span = Span::from_secs(60);
+
+pub fn pool_id(n: u8) -> PoolId {
+    PoolId::from_bits(u128::from(n) + 1)
+}
+pub fn job_id(n: u32) -> JobId {
+    JobId::from_bits(u128::from(n) + 1)
+}
+pub fn project_id(n: u8) -> ProjectId {
+    ProjectId::from_bits(u128::from(n) + 1)
+}
+pub fn resources(cores: u64, gb: u64, milli_cards: u64) -> Resources {
+    Resources {
+        cpu: MilliCpu(cores * 1_000),
+        memory: Bytes(gb * 1_000_000_000),
+        disk: Bytes::ZERO,
+        accel: MilliAccel(milli_cards),
+    }
+}
+
+/// A pool with nodes of (cores, GB, cards, model), all up.
+pub fn pool(n: u8, nodes: &[(u64, u64, u64, Option<&str>)]) -> PoolView {
+    let node = |(at, &(cores, gb, cards, model)): (usize, &(u64, u64, u64, Option<&str>))| NodeView {
+        name: NodeName::new(&format!("n{at}")),
+        total: resources(cores, gb, cards * 1_000),
+        count: 1,
+        accelerator: model.map(str::to_owned),
+        capability: BTreeMap::new(),
+        features: BTreeSet::new(),
+        up: NodeUp::Up,
+    };
+    PoolView {
+        pool: pool_id(n),
+        provider: ProviderId::from_bits(u128::from(n) + 1),
+        site: SiteId::from_bits(u128::from(n / 2)),
+        place: "Guiyang".to_owned(),
+        region: if n.is_multiple_of(2) { "Guizhou" } else { "Sichuan" }.to_owned(),
+        residence: if n.is_multiple_of(3) { Residence::Domestic } else { Residence::Any },
+        trust: if n.is_multiple_of(2) { Trust::Measured } else { Trust::Listed },
+        features: BTreeSet::from(["process".to_owned()]),
+        placing: Placing::ByNode,
+        fabric: n.is_multiple_of(2).then(|| "ib".to_owned()),
+        nodes: nodes.iter().enumerate().map(node).collect(),
+        rules: OrgRule::default(),
+        carbon: None,
+    }
+}
+
+pub fn offer(n: u8, price: i64) -> OfferView {
+    OfferView {
+        offer: OfferId::from_bits(u128::from(n) + 1),
+        accelerator: None,
+        rate: Rate {
+            core_hour: Micro(price),
+            gb_hour: Micro(price / 10),
+            card_hour: Micro(price * 20),
+        },
+        minimum: Span::ZERO,
+        least: Resources::ZERO,
+        most: None,
+        time_max: None,
+        classes: BTreeMap::new(),
+        reliability_permille: 990,
+    }
+}
+
+pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
+    JobAsk {
+        job: job_id(n),
+        project: project_id(0),
+        org: OrgId::from_bits(1),
+        buyer_class: "external".to_owned(),
+        submitted_at: Time::from_micros(i64::from(n)),
+        priority: 0,
+        ask: Arc::new(ask),
+        tasks: Tasks::range(0..tasks),
+        tasks_total: u64::from(tasks),
+        max_parallel: None,
+        gang: None,
+        deadline: None,
+        prefer: Vec::new(),
+        quote: None,
+        max_unit_price: None,
+        max_price: None,
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub seat: Seat,
+    pub end: LeaseEnd,
+}
+
+/// One step of the world.
+#[derive(Clone, Debug)]
+pub enum Step {
+    ShowPool { n: u8, nodes: Vec<(u8, u8)>, price: u8 },
+    HidePool { n: u8 },
+    Price { n: u8, price: u8 },
+    Node { n: u8, node: u8, up: NodeUp },
+    Queue { shape: u8, tasks: u8, priority: u8, kind: u8 },
+    End { nth: u8, requeue: bool },
+    Drop { nth: u8 },
+    Take { nth: u8, task: u8 },
+    Block { project: u8 },
+    Unblock { project: u8 },
+    Wait { minutes: u8 },
+    Plan { refuse: u8, budget: Option<u16> },
+}
+
+pub fn any_step() -> impl Strategy<Value = Step> {
+    let nodes = proptest::collection::vec((0u8..6, 1u8..3), 1..5);
+    prop_oneof![
+        2 => (0u8..4, nodes, 1u8..9).prop_map(|(n, nodes, price)| Step::ShowPool { n, nodes, price }),
+        1 => (0u8..4).prop_map(|n| Step::HidePool { n }),
+        1 => (0u8..4, 1u8..9).prop_map(|(n, price)| Step::Price { n, price }),
+        1 => (0u8..4, 0u8..5, prop_oneof![Just(NodeUp::Up), Just(NodeUp::Down)])
+            .prop_map(|(n, node, up)| Step::Node { n, node, up }),
+        8 => (0u8..12, 1u8..7, 0u8..3, 0u8..12)
+            .prop_map(|(shape, tasks, priority, kind)| Step::Queue { shape, tasks, priority, kind }),
+        6 => (any::<u8>(), any::<bool>()).prop_map(|(nth, requeue)| Step::End { nth, requeue }),
+        1 => any::<u8>().prop_map(|nth| Step::Drop { nth }),
+        1 => (any::<u8>(), 0u8..6).prop_map(|(nth, task)| Step::Take { nth, task }),
+        1 => (0u8..2).prop_map(|project| Step::Block { project }),
+        1 => (0u8..2).prop_map(|project| Step::Unblock { project }),
+        2 => (0u8..60).prop_map(|minutes| Step::Wait { minutes }),
+        8 => (any::<u8>(), proptest::option::weighted(0.2, 0u16..60))
+            .prop_map(|(refuse, budget)| Step::Plan { refuse, budget }),
+    ]
+}
+
+pub struct World {
+    pub planner: Planner,
+    pub policy: Policy,
+    pub now: Time,
+    pub pools: BTreeMap<PoolId, PoolView>,
+    pub offers: BTreeMap<PoolId, Vec<OfferView>>,
+    pub jobs: BTreeMap<JobId, JobAsk>,
+    pub avoid: BTreeMap<JobId, Vec<Avoid>>,
+    pub leases: BTreeMap<AttemptId, Lease>,
+    pub attempts: BTreeMap<TaskId, u32>,
+    pub blocked: BTreeSet<ProjectId>,
+    pub jobs_made: u32,
+}
+
+impl World {
+    pub fn new(policy: Policy) -> Self {
+        let mut planner = Planner::new();
+        planner.observe(&Change::PolicySet(policy.clone()));
+        Self {
+            planner,
+            policy,
+            now: Time::from_micros(1_000_000_000),
+            pools: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            avoid: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            jobs_made: 0,
+        }
+    }
+
+    pub fn show(&mut self, view: PoolView, offers: Vec<OfferView>) {
+        let pool = view.pool;
+        self.planner.observe(&Change::PoolShown(Box::new(view.clone())));
+        self.planner.observe(&Change::OffersShown { pool, offers: offers.clone() });
+        self.pools.insert(pool, view);
+        self.offers.insert(pool, offers);
+    }
+
+    pub fn queue(&mut self, ask: JobAsk) {
+        self.planner.observe(&Change::JobQueued(Box::new(ask.clone())));
+        self.jobs.insert(ask.job, ask);
+    }
+
+    /// A planner that was told the present state and nothing else, in another order.
+    pub fn fresh(&self) -> Planner {
+        let mut planner = Planner::new();
+        planner.observe(&Change::PolicySet(self.policy.clone()));
+        for (attempt, lease) in self.leases.iter().rev() {
+            planner.observe(&lease_placed(*attempt, lease));
+        }
+        for ask in self.jobs.values().rev() {
+            planner.observe(&Change::JobQueued(Box::new(ask.clone())));
+            if let Some(avoid) = self.avoid.get(&ask.job) {
+                let (job, avoid) = (ask.job, avoid.clone());
+                planner.observe(&Change::TasksQueued { job, tasks: Tasks::none(), avoid });
+            }
+        }
+        for project in &self.blocked {
+            let (project, reason) = (*project, "no money".to_owned());
+            planner.observe(&Change::ProjectBlocked { project, reason });
+        }
+        for (pool, offers) in self.offers.iter().rev() {
+            let (pool, offers) = (*pool, offers.clone());
+            planner.observe(&Change::OffersShown { pool, offers });
+        }
+        for view in self.pools.values().rev() {
+            planner.observe(&Change::PoolShown(Box::new(view.clone())));
+        }
+        planner
+    }
+
+    pub fn end(&mut self, attempt: AttemptId) -> Lease {
+        self.planner.observe(&Change::LeaseEnded { attempt });
+        self.leases.remove(&attempt).expect("the caller picked it")
+    }
+
+    /// Commits a plan but for the placements that `refuse` picks.
+    pub fn commit(&mut self, plan: &Plan, refuse: impl Fn(usize) -> bool) {
+        for (nth, placement) in plan.placements.iter().enumerate() {
+            let job = placement.job;
+            if refuse(nth) {
+                let tasks: Tasks = placement.seats.iter().map(|seat| seat.task).collect();
+                let pool = placement.seats[0].pool;
+                let avoid = vec![Avoid { pool, until: plan.now.plus(MINUTE) }];
+                self.remember(job, &avoid);
+                self.planner.observe(&Change::PlacementRefused { job, tasks, avoid });
+                continue;
+            }
+            for seat in &placement.seats {
+                let task = TaskId { job, task: seat.task };
+                let epoch = self.attempts.entry(task).or_insert(0);
+                *epoch += 1;
+                let latest = plan.now.plus(self.jobs[&job].ask.time);
+                let lease =
+                    Lease { seat: seat.clone(), end: LeaseEnd { expected: latest, latest } };
+                let attempt = task.attempt(*epoch);
+                self.planner.observe(&lease_placed(attempt, &lease));
+                self.leases.insert(attempt, lease);
+                self.jobs.get_mut(&job).expect("planned").tasks.remove(seat.task);
+            }
+        }
+    }
+
+    fn remember(&mut self, job: JobId, avoid: &[Avoid]) {
+        let known = self.avoid.entry(job).or_default();
+        for new in avoid {
+            known.retain(|old| old.pool != new.pool);
+            known.push(*new);
+        }
+    }
+
+    pub fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::ShowPool { n, nodes, price } => {
+                let shape = |&(kind, size): &(u8, u8)| {
+                    let size = u64::from(size);
+                    match kind {
+                        0..3 => (4 * size, 16 * size, 0, None),
+                        3 | 4 => (8, 32, size, Some("H100")),
+                        _ => (8, 32, 2 * size, Some("Ascend910B")),
+                    }
+                };
+                let nodes: Vec<_> = nodes.iter().map(shape).collect();
+                self.show(pool(*n, &nodes), vec![offer(*n, i64::from(*price) * 10_000)]);
+            }
+            Step::HidePool { n } => {
+                self.planner.observe(&Change::PoolGone(pool_id(*n)));
+                self.pools.remove(&pool_id(*n));
+                self.offers.remove(&pool_id(*n));
+            }
+            Step::Price { n, price } => {
+                let (pool, offers) = (pool_id(*n), vec![offer(*n, i64::from(*price) * 10_000)]);
+                if self.pools.contains_key(&pool) {
+                    let change = Change::OffersShown { pool, offers: offers.clone() };
+                    self.planner.observe(&change);
+                    self.offers.insert(pool, offers);
+                }
+            }
+            Step::Node { n, node, up } => {
+                let (pool, name) = (pool_id(*n), NodeName::new(&format!("n{node}")));
+                let change = Change::NodeState { pool, node: name.clone(), up: *up };
+                self.planner.observe(&change);
+                if let Some(view) = self.pools.get_mut(&pool)
+                    && let Some(node) = view.nodes.iter_mut().find(|node| node.name == name)
+                {
+                    node.up = *up;
+                }
+            }
+            Step::Queue { shape, tasks, priority, kind } => {
+                let ask = some_job(self.jobs_made, *shape, *tasks, *priority, *kind);
+                self.jobs_made += 1;
+                self.queue(ask);
+            }
+            Step::End { nth, requeue } => {
+                let nth = usize::from(*nth) % self.leases.len().max(1);
+                let Some(attempt) = self.leases.keys().nth(nth).copied() else { return Ok(()) };
+                let lease = self.end(attempt);
+                let job = attempt.job;
+                if *requeue && let Some(ask) = self.jobs.get_mut(&job) {
+                    ask.tasks.insert(attempt.task);
+                    let until = self.now.plus(MINUTE);
+                    let avoid = vec![Avoid { pool: lease.seat.pool, until }];
+                    let tasks = Tasks::one(attempt.task);
+                    self.remember(job, &avoid);
+                    self.planner.observe(&Change::TasksQueued { job, tasks, avoid });
+                }
+            }
+            Step::Drop { nth } => {
+                let nth = usize::from(*nth) % self.jobs.len().max(1);
+                let Some(job) = self.jobs.keys().nth(nth).copied() else { return Ok(()) };
+                self.planner.observe(&Change::JobGone(job));
+                self.jobs.remove(&job);
+                self.avoid.remove(&job);
+            }
+            Step::Take { nth, task } => {
+                let nth = usize::from(*nth) % self.jobs.len().max(1);
+                let Some(job) = self.jobs.keys().nth(nth).copied() else { return Ok(()) };
+                let tasks = Tasks::one(u32::from(*task));
+                self.jobs.get_mut(&job).expect("picked").tasks.subtract(&tasks);
+                self.planner.observe(&Change::TasksTaken { job, tasks });
+            }
+            Step::Block { project } => {
+                let (project, reason) = (project_id(*project), "no money".to_owned());
+                self.blocked.insert(project);
+                self.planner.observe(&Change::ProjectBlocked { project, reason });
+            }
+            Step::Unblock { project } => {
+                self.blocked.remove(&project_id(*project));
+                self.planner.observe(&Change::ProjectUnblocked(project_id(*project)));
+            }
+            Step::Wait { minutes } => {
+                self.now = self.now.plus(MINUTE.times(i64::from(*minutes)));
+                for avoid in self.avoid.values_mut() {
+                    avoid.retain(|avoid| avoid.until > self.now);
+                }
+            }
+            Step::Plan { refuse, budget } => self.plan(*refuse, *budget)?,
+        }
+        self.planner.consistency_check().map_err(TestCaseError::fail)
+    }
+
+    fn plan(&mut self, refuse: u8, budget: Option<u16>) -> Result<(), TestCaseError> {
+        let whole = self.fresh().plan(self.now, Work::UNBOUNDED);
+        prop_assert!(!whole.exhausted);
+        let budget = budget.map_or(Work::UNBOUNDED, |budget| Work(u64::from(budget)));
+        let plan = self.planner.plan(self.now, budget);
+        self.planner.consistency_check().map_err(TestCaseError::fail)?;
+        if plan.exhausted {
+            let part: Vec<_> = plan.seats().collect();
+            let all: Vec<_> = whole.seats().take(part.len()).collect();
+            prop_assert_eq!(part, all, "a bounded plan is the first part of the whole one");
+        } else {
+            prop_assert_eq!(&plan.placements, &whole.placements, "incremental equals fresh");
+            prop_assert_eq!(&plan.refusals, &whole.refusals, "incremental equals fresh");
+            let again = self.planner.plan(self.now, Work::UNBOUNDED);
+            prop_assert_eq!(&again.placements, &plan.placements, "nothing changed between");
+        }
+        self.check_plan(&plan)?;
+        self.commit(&plan, |nth| refuse >> (nth % 8) & 1 == 1 && refuse.is_multiple_of(3));
+        Ok(())
+    }
+
+    /// Everything a plan promises, checked from the state alone.
+    pub fn check_plan(&self, plan: &Plan) -> Result<(), TestCaseError> {
+        let mut used: BTreeMap<(PoolId, NodeName), Resources> = BTreeMap::new();
+        let mut cards: BTreeMap<(PoolId, NodeName, u8), u32> = BTreeMap::new();
+        let mut running: BTreeMap<JobId, u32> = BTreeMap::new();
+        let mut planned: BTreeMap<(PoolId, NodeName), Resources> = BTreeMap::new();
+        let mut take = |seat: &Seat| {
+            let at = (seat.pool, seat.node.clone());
+            let sum = used.entry(at.clone()).or_default();
+            *sum = sum.checked_add(&seat.resources).expect("small");
+            for (card, milli) in card_shares(&seat.cards) {
+                *cards.entry((at.0, at.1.clone(), card)).or_default() += milli;
+            }
+        };
+        for (attempt, lease) in &self.leases {
+            take(&lease.seat);
+            *running.entry(attempt.job).or_default() += 1;
+        }
+        for placement in &plan.placements {
+            let ask = &self.jobs[&placement.job];
+            prop_assert!(!self.blocked.contains(&ask.project));
+            for seat in &placement.seats {
+                take(seat);
+                let new = planned.entry((seat.pool, seat.node.clone())).or_default();
+                *new = new.checked_add(&seat.resources).expect("small");
+                prop_assert!(ask.tasks.contains(seat.task), "it waits");
+                self.check_seat(ask, seat)?;
+                *running.entry(placement.job).or_default() += 1;
+            }
+            if let Some(most) = ask.max_parallel {
+                prop_assert!(running[&placement.job] <= most);
+            }
+            if let Some(gang) = ask.gang {
+                prop_assert_eq!(placement.atomicity, Atomicity::AllOrNothing);
+                prop_assert_eq!(placement.seats.len(), gang.size as usize);
+                let nodes: BTreeSet<_> =
+                    placement.seats.iter().map(|seat| (seat.pool, seat.node.clone())).collect();
+                prop_assert_eq!(nodes.len(), placement.seats.len(), "a node each");
+                let sites: BTreeSet<SiteId> =
+                    placement.seats.iter().map(|seat| self.pools[&seat.pool].site).collect();
+                prop_assert_eq!(sites.len(), 1);
+                for seat in &placement.seats {
+                    let fabric = self.pools[&seat.pool].fabric.is_some();
+                    prop_assert!(gang.same != Same::Fabric || fabric);
+                }
+            }
+        }
+        let distinct: BTreeSet<TaskId> = plan.seats().map(|(task, _)| task).collect();
+        prop_assert_eq!(distinct.len(), plan.placed_len(), "no task twice");
+        // What shrank may be over-booked by old leases, but no more of it is promised.
+        for ((pool, name), new) in planned {
+            let view = &self.pools[&pool];
+            let node = view.nodes.iter().find(|node| node.name == name).expect("shown");
+            prop_assert_eq!(node.up, NodeUp::Up);
+            let sum = used[&(pool, name.clone())];
+            let within = |new: u64, sum: u64, has: u64| new == 0 || sum <= has;
+            prop_assert!(within(new.cpu.0, sum.cpu.0, node.total.cpu.0), "{sum:?}");
+            prop_assert!(within(new.memory.0, sum.memory.0, node.total.memory.0), "{sum:?}");
+            prop_assert!(within(new.accel.0, sum.accel.0, node.total.accel.0), "{sum:?}");
+        }
+        for ((pool, node, card), milli) in cards {
+            let fresh = plan.seats().any(|(_, seat)| {
+                seat.pool == pool
+                    && seat.node == node
+                    && card_shares(&seat.cards).iter().any(|share| share.0 == card)
+            });
+            prop_assert!(!fresh || milli <= 1_000, "card {card} of {node}: {milli}");
+        }
+        Ok(())
+    }
+
+    fn check_seat(&self, ask: &JobAsk, seat: &Seat) -> Result<(), TestCaseError> {
+        let view = &self.pools[&seat.pool];
+        let node = view.nodes.iter().find(|node| node.name == seat.node).expect("shown");
+        let wish = &ask.ask;
+        prop_assert!(wish.regions.is_empty() || wish.regions.contains(&view.region));
+        prop_assert!(view.trust >= wish.trust);
+        prop_assert!(wish.residence == Residence::Any || view.residence == Residence::Domestic);
+        prop_assert!(!wish.providers_denied.contains(&view.provider));
+        prop_assert!(ask.quote.is_none_or(|pin| pin.pool == seat.pool && pin.offer == seat.offer));
+        let avoid = self.avoid.get(&ask.job).into_iter().flatten();
+        for avoid in avoid.filter(|avoid| avoid.pool == seat.pool) {
+            prop_assert!(avoid.until <= self.now);
+        }
+        if let Some(choice) = wish.accelerators.iter().find(|choice| {
+            node.accelerator.as_ref().is_some_and(|model| choice.models.accept(model))
+        }) {
+            prop_assert_eq!(seat.resources.accel, choice.cards);
+        } else {
+            prop_assert!(wish.accelerators.is_empty());
+        }
+        let shares: u32 = card_shares(&seat.cards).iter().map(|share| share.1).sum();
+        prop_assert_eq!(u64::from(shares), seat.resources.accel.0, "the cards add up");
+        let offer = self.offers[&seat.pool].iter().find(|offer| offer.offer == seat.offer);
+        let offer = offer.expect("an open offer");
+        if let Some(cap) = ask.max_unit_price {
+            let hour = offer.rate.per_hour(&seat.resources).expect("small");
+            prop_assert!(hour <= cap);
+        }
+        Ok(())
+    }
+}
+
+pub fn card_shares(cards: &Cards) -> Vec<(u8, u32)> {
+    let whole = (0..64u8).filter(|card| cards.whole >> card & 1 == 1).map(|card| (card, 1_000));
+    whole.chain(cards.part.map(|part| (part.card, u32::from(part.milli)))).collect()
+}
+
+pub fn lease_placed(attempt: AttemptId, lease: &Lease) -> Change {
+    let seat = &lease.seat;
+    Change::LeasePlaced {
+        attempt,
+        pool: seat.pool,
+        node: seat.node.clone(),
+        resources: seat.resources,
+        cards: seat.cards,
+        end: lease.end,
+    }
+}
+
+fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
+    let one_of = |models: &[&str]| {
+        Models::OneOf(Arc::new(models.iter().map(|&model| model.to_owned()).collect()))
+    };
+    let minutes = i64::from(shape % 4) * 20 + 10;
+    let mut ask = Ask::plain(resources(u64::from(shape % 3) * 2 + 1, 4, 0), MINUTE.times(minutes));
+    match shape {
+        6 => ask.resources.accel = MilliAccel(250),
+        7 => ask.resources.accel = MilliAccel(1_500),
+        8 => {
+            let choice = |label: &str, cards| AcceleratorChoice {
+                label: label.to_owned(),
+                models: one_of(&[label]),
+                cards: MilliAccel(cards),
+            };
+            ask.accelerators = vec![choice("H100", 1_000), choice("Ascend910B", 2_000)];
+        }
+        9 => ask.resources = resources(8, 32, 0),
+        10 => ask.regions = BTreeSet::from(["Sichuan".to_owned()]),
+        11 => ask.trust = Trust::Measured,
+        _ => {}
+    }
+    let mut job = job(n, ask, u32::from(tasks));
+    job.project = project_id(u8::try_from(n % 2).expect("0 or 1"));
+    job.priority = i32::from(priority / 2);
+    match kind {
+        0 | 1 => {
+            let same = [Same::Site, Same::Fabric, Same::Pool][usize::from(tasks % 3)];
+            job.gang = Some(GangAsk { size: u32::from(tasks), same });
+        }
+        2 => job.max_parallel = Some(2),
+        3 => job.max_unit_price = Some(Micro(60_000)),
+        4 => job.quote = Some(dayan_schedule::Pin {
+            pool: pool_id(1),
+            offer: OfferId::from_bits(2),
+        }),
+        5 => job.prefer = vec![Preference::Reliability, Preference::Carbon],
+        _ => {}
+    }
+    job
+}
