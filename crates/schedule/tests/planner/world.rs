@@ -353,6 +353,11 @@ impl World {
     fn plan(&mut self, refuse: u8, budget: Option<u16>) -> Result<(), TestCaseError> {
         let whole = self.fresh().plan(self.now, Work::UNBOUNDED);
         prop_assert!(!whole.exhausted);
+        if self.policy.reservations_max == 0 {
+            let seat = |(task, seat): (TaskId, &Seat)| (task.job, task.task, seat.pool, seat.node.clone());
+            let seats: Vec<_> = whole.seats().map(seat).collect();
+            prop_assert_eq!(seats, crate::naive::seats(self), "the naive planner agrees");
+        }
         let budget = budget.map_or(Work::UNBOUNDED, |budget| Work(u64::from(budget)));
         let plan = self.planner.plan(self.now, budget);
         self.planner.consistency_check().map_err(TestCaseError::fail)?;

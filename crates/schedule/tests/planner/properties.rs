@@ -1,10 +1,8 @@
 //! The promised properties of docs/concepts/scheduling.md, over random sequences of changes.
 
-mod world;
-
 use dayan_schedule::Policy;
 use proptest::prelude::*;
-use world::{World, any_step};
+use crate::world::{World, any_step};
 
 /// `DAYAN_SEQUENCES` runs as many sequences as one has time for.
 fn cases() -> u32 {

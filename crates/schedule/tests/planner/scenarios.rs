@@ -1,0 +1,424 @@
+//! Small stories, each with one answer: order, backfilling, starvation, gangs, reasons, estimates.
+
+use std::collections::BTreeMap;
+
+use dayan_schedule::{
+    Ask, Change, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp, OrgRule, Pin, Placing,
+    Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate, Tasks, Trust, Work,
+};
+use dayan_units::{
+    AttemptId, Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span,
+    Time,
+};
+use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, resources};
+
+fn minutes(n: i64) -> Span {
+    MINUTE.times(n)
+}
+
+/// A job of one task with so many cores for so long.
+fn cores(n: u32, cores: u64, time: i64) -> JobAsk {
+    job(n, Ask::plain(resources(cores, 1, 0), minutes(time)), 1)
+}
+
+fn one_node(cores: u64) -> World {
+    let mut world = World::new(Policy::default());
+    world.show(pool(0, &[(cores, 100, 0, None)]), vec![offer(0, 10_000)]);
+    world
+}
+
+/// Plans and commits; the jobs that started, in order.
+fn round(world: &mut World) -> Vec<JobId> {
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    world.check_plan(&plan).expect("every promise");
+    world.commit(&plan, |_| false);
+    world.planner.consistency_check().expect("consistent");
+    plan.placements.iter().map(|placement| placement.job).collect()
+}
+
+/// Ends all leases that are over, then plans.
+fn at(world: &mut World, minute: i64) -> Vec<JobId> {
+    world.now = Time::from_micros(1_000_000_000).plus(minutes(minute));
+    let over = world.leases.iter().filter(|(_, lease)| lease.end.latest <= world.now);
+    let over: Vec<AttemptId> = over.map(|(attempt, _)| *attempt).collect();
+    for attempt in over {
+        world.end(attempt);
+    }
+    round(world)
+}
+
+fn pools_of(plan: &Plan) -> Vec<PoolId> {
+    plan.seats().map(|(_, seat)| seat.pool).collect()
+}
+
+#[test]
+fn order_is_priority_then_age_then_id() {
+    let mut world = one_node(2);
+    for (n, priority, submitted) in [(1, 0, 5), (2, 0, 3), (3, 7, 9), (4, 0, 3)] {
+        let mut ask = cores(n, 1, 10);
+        ask.priority = priority;
+        ask.submitted_at = Time::from_micros(submitted);
+        world.queue(ask);
+    }
+    assert_eq!(at(&mut world, 0), [job_id(3), job_id(2)]);
+    assert_eq!(at(&mut world, 10), [job_id(4), job_id(1)]);
+}
+
+#[test]
+fn backfilling_never_delays_a_reserved_head() {
+    let mut world = one_node(8);
+    world.queue(cores(1, 4, 10));
+    world.queue(cores(2, 2, 100));
+    assert_eq!(at(&mut world, 0), [job_id(1), job_id(2)]);
+    // The head needs 6 of 8 cores: free at minute 10, when job 1 ends.
+    world.queue(cores(3, 6, 50));
+    world.queue(cores(4, 1, 30)); // would hold a core beyond minute 10: none is left over then
+    world.queue(cores(5, 2, 9)); // ends in time
+    assert_eq!(at(&mut world, 1), [job_id(5)]);
+    let why = world.planner.explain(job_id(3), world.now).expect("known");
+    assert_eq!(why.standing, JobStanding::Waiting);
+    assert_eq!(why.start, Some(StartEstimate { p50: minutes(9), p90: minutes(9) }));
+    let held = world.planner.explain(job_id(4), world.now).expect("known");
+    assert!(held.counts.iter().any(|count| count.code == ReasonCode::PoolBusy));
+    assert_eq!(at(&mut world, 10), [job_id(3)]);
+    assert_eq!(at(&mut world, 60), [job_id(4)]);
+}
+
+#[test]
+fn what_the_head_leaves_over_may_be_used_for_long() {
+    let mut world = one_node(8);
+    world.queue(cores(1, 7, 10));
+    assert_eq!(at(&mut world, 0), [job_id(1)]);
+    world.queue(cores(2, 6, 50));
+    world.queue(cores(3, 1, 1_000)); // 8 − 6 leaves two cores over
+    world.queue(cores(4, 1, 1_000)); // but only one is free now
+    assert_eq!(at(&mut world, 1), [job_id(3)]);
+    assert_eq!(at(&mut world, 10), [job_id(2), job_id(4)]);
+}
+
+#[test]
+fn a_big_head_starts_although_small_work_keeps_coming() {
+    let mut world = one_node(8);
+    for n in 0..8 {
+        world.queue(cores(n, 1, 10 + i64::from(n)));
+    }
+    at(&mut world, 0);
+    world.queue(cores(100, 8, 10));
+    let mut started = None;
+    for minute in 1..60 {
+        world.queue(cores(1_000 + u32::try_from(minute).expect("small"), 1, 15));
+        if at(&mut world, minute).contains(&job_id(100)) {
+            started = Some(minute);
+            break;
+        }
+    }
+    // The last of the first eight ends at minute 17; nothing later may hold a core beyond it.
+    assert_eq!(started, Some(17));
+}
+
+#[test]
+fn without_reservations_the_same_head_starves() {
+    let policy = Policy { reservations_max: 0, ..Policy::default() };
+    let mut world = World::new(policy);
+    world.show(pool(0, &[(8, 100, 0, None)]), vec![offer(0, 10_000)]);
+    for n in 0..8 {
+        world.queue(cores(n, 1, 10 + i64::from(n)));
+    }
+    at(&mut world, 0);
+    world.queue(cores(100, 8, 10));
+    for minute in 1..60 {
+        world.queue(cores(1_000 + u32::try_from(minute).expect("small"), 1, 15));
+        assert!(!at(&mut world, minute).contains(&job_id(100)));
+    }
+}
+
+#[test]
+fn the_cheapest_pool_first_or_what_the_job_prefers() {
+    let mut world = World::new(Policy::default());
+    for (n, price, reliability) in [(0u8, 30_000, 999), (2, 10_000, 900), (4, 20_000, 950)] {
+        let mut offer = offer(n, price);
+        offer.reliability_permille = reliability;
+        world.show(pool(n, &[(1, 10, 0, None)]), vec![offer]);
+    }
+    for n in 0..3 {
+        world.queue(cores(n, 1, 10));
+    }
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(pools_of(&plan), [pool_id(2), pool_id(4), pool_id(0)]);
+    let mut ask = cores(9, 1, 10);
+    ask.prefer = vec![Preference::Reliability];
+    let answer = world.planner.candidates(&ask, world.now);
+    assert_eq!(world.planner.stats().tentative, 3);
+    let mut fresh = world.fresh();
+    let order = |answer: dayan_schedule::Candidates| {
+        answer.candidates.into_iter().map(|candidate| candidate.pool).collect::<Vec<_>>()
+    };
+    assert_eq!(order(answer), [pool_id(0), pool_id(4), pool_id(2)]);
+    ask.prefer = Vec::new();
+    assert_eq!(
+        order(fresh.candidates(&ask, world.now)),
+        [pool_id(2), pool_id(4), pool_id(0)]
+    );
+    assert_eq!(fresh.plan(world.now, Work::UNBOUNDED).placements, plan.placements);
+}
+
+#[test]
+fn buyer_classes_minimum_times_and_caps_decide_the_price() {
+    let mut world = World::new(Policy::default());
+    let mut dear = offer(0, 100_000);
+    dear.classes = BTreeMap::from([("internal".to_owned(), 600)]);
+    dear.minimum = minutes(60);
+    world.show(pool(0, &[(4, 100, 0, None)]), vec![dear]);
+    let mut ask = job(1, Ask::plain(resources(1, 0, 0), minutes(30)), 4);
+    let price = |world: &World, ask: &JobAsk| {
+        let answer = world.planner.candidates(ask, world.now);
+        answer.candidates.first().map(|found| (found.unit_price, found.price_per_task, found.price))
+    };
+    let list = Micro(100_000);
+    assert_eq!(price(&world, &ask), Some((list, list, Micro(400_000))));
+    ask.buyer_class = "internal".to_owned();
+    assert_eq!(price(&world, &ask), Some((Micro(60_000), Micro(60_000), Micro(240_000))));
+    ask.max_price = Some(Micro(240_000));
+    assert!(price(&world, &ask).is_some());
+    ask.max_price = Some(Micro(239_999));
+    assert_eq!(price(&world, &ask), None);
+    let refused = world.planner.candidates(&ask, world.now).refused;
+    assert_eq!(refused[0].reasons[0].code, ReasonCode::PoolPrice);
+    // A quote is firm: caps were judged when it was accepted.
+    ask.quote = Some(Pin { pool: pool_id(0), offer: OfferId::from_bits(1) });
+    assert!(price(&world, &ask).is_some());
+    ask.quote = Some(Pin { pool: pool_id(0), offer: OfferId::from_bits(9) });
+    let refused = world.planner.candidates(&ask, world.now).refused;
+    assert_eq!(refused[0].reasons[0].code, ReasonCode::PoolOffer);
+}
+
+#[derive(Debug)]
+struct Ruler;
+impl Network for Ruler {
+    fn one_way(&self, from: &str, to: &str, _: u8, _: Time) -> Option<Span> {
+        match (from, to) {
+            ("Chengdu", _) => Some(Span::from_millis(6)),
+            ("Guiyang", "Guiyang") => Some(Span::from_millis(1)),
+            _ => None,
+        }
+    }
+    fn transfer_time(&self, _: &str, _: &str, bytes: Bytes, _: Time) -> Option<Span> {
+        Some(Span::from_secs(i64::try_from(bytes.0 / 1_000_000_000).ok()?))
+    }
+}
+
+#[test]
+fn every_rule_refuses_under_its_own_code() {
+    let mut world = World::new(Policy::default());
+    world.planner.observe(&Change::Network(std::sync::Arc::new(Ruler)));
+    let mut view = pool(1, &[(4, 16, 1, Some("H100"))]);
+    view.nodes[0].capability = BTreeMap::from([("fp16".to_owned(), FlopRate(900))]);
+    view.placing = Placing::ByPool;
+    view.rules = OrgRule { deny: [OrgId::from_bits(66)].into(), ..OrgRule::default() };
+    world.show(view, vec![offer(1, 10_000)]);
+    let check = |change: &dyn Fn(&mut JobAsk, &mut Ask), expect: Option<ReasonCode>| {
+        let mut ask = Ask::plain(resources(1, 1, 0), minutes(10));
+        let mut wish = job(1, ask.clone(), 2);
+        change(&mut wish, &mut ask);
+        wish.ask = std::sync::Arc::new(ask);
+        let answer = world.planner.candidates(&wish, world.now);
+        let first = answer.refused.first().map(|refused| refused.reasons[0].code);
+        assert_eq!(first, expect, "{wish:?}");
+        assert_eq!(answer.candidates.len(), usize::from(expect.is_none()));
+        // The same verdict where it is queued, with its one relaxation.
+        let mut planner = world.fresh();
+        planner.observe(&Change::Network(std::sync::Arc::new(Ruler)));
+        planner.observe(&Change::JobQueued(Box::new(wish.clone())));
+        let plan = planner.plan(world.now, Work::UNBOUNDED);
+        assert_eq!(plan.is_empty(), expect.is_some());
+        let why = planner.explain(wish.job, world.now).expect("known");
+        if let Some(code) = expect {
+            assert_eq!(why.standing, JobStanding::Infeasible);
+            assert_eq!(why.counts[0].code, code);
+            assert_eq!(plan.refusals[0].reasons, why.counts);
+            let opens = why.relaxations.iter().any(|relaxed| relaxed.code == code);
+            assert_eq!(opens, code != ReasonCode::PoolNoNodeFits);
+        }
+    };
+    check(&|_, _| {}, None);
+    check(&|job, _| job.org = OrgId::from_bits(66), Some(ReasonCode::PoolDenied));
+    check(
+        &|_, ask| ask.providers_denied = [dayan_units::ProviderId::from_bits(2)].into(),
+        Some(ReasonCode::PoolDenied),
+    );
+    check(&|_, ask| ask.trust = Trust::Verified, Some(ReasonCode::PoolTrust));
+    check(&|_, ask| ask.regions = ["Guizhou".to_owned()].into(), Some(ReasonCode::PoolRegion));
+    check(&|_, ask| ask.regions = ["Sichuan".to_owned()].into(), None);
+    check(&|_, ask| ask.residence = Residence::Domestic, Some(ReasonCode::PoolResidence));
+    check(&|_, ask| ask.pool_features = ["containers".to_owned()].into(), Some(ReasonCode::PoolFeature));
+    check(&|_, ask| ask.node_features = ["numa".to_owned()].into(), Some(ReasonCode::PoolFeature));
+    check(
+        &|job, _| job.gang = Some(GangAsk { size: 2, same: Same::Fabric }),
+        Some(ReasonCode::PoolFeature),
+    );
+    let delay = |from: &str, millis| DelayAsk {
+        class: "T2".to_owned(),
+        bound: Span::from_millis(millis),
+        from: vec!["Guiyang".to_owned(), from.to_owned()],
+        percentile: 99,
+    };
+    check(&|_, ask| ask.delay = Some(delay("Chengdu", 6)), None);
+    check(&|_, ask| ask.delay = Some(delay("Chengdu", 5)), Some(ReasonCode::PoolDelay));
+    check(&|_, ask| ask.delay = Some(delay("Nowhere", 5)), Some(ReasonCode::PoolDelay));
+    check(&|_, ask| ask.resources.accel = MilliAccel(1_000), None);
+    check(&|_, ask| ask.resources.accel = MilliAccel(1_001), Some(ReasonCode::PoolNoNodeFits));
+    let fp16 = |floor| BTreeMap::from([("fp16".to_owned(), FlopRate(floor))]);
+    check(&|_, ask| ask.capability = fp16(900), None);
+    check(&|_, ask| ask.capability = fp16(901), Some(ReasonCode::PoolNoNodeFits));
+    check(
+        &|_, ask| ask.capability = BTreeMap::from([("fp64".to_owned(), FlopRate(1))]),
+        Some(ReasonCode::PoolCapability),
+    );
+    check(
+        &|_, ask| {
+            ask.resources.accel = MilliAccel(500);
+            ask.capability = fp16(451);
+        },
+        Some(ReasonCode::PoolCapability),
+    );
+    check(&|_, ask| ask.resources = resources(5, 1, 0), Some(ReasonCode::PoolNoNodeFits));
+    check(
+        &|job, _| job.gang = Some(GangAsk { size: 2, same: Same::Pool }),
+        Some(ReasonCode::PoolNoNodeFits),
+    );
+    check(&|job, _| job.max_unit_price = Some(Micro(10_999)), Some(ReasonCode::PoolPrice));
+    check(&|job, _| job.max_unit_price = Some(Micro(11_000)), None);
+    check(
+        &|job, _| job.quote = Some(Pin { pool: pool_id(7), offer: OfferId::from_bits(2) }),
+        Some(ReasonCode::PoolNotQuoted),
+    );
+}
+
+#[test]
+fn a_gang_takes_all_its_nodes_at_once_and_others_fill_in_before_it() {
+    let mut world = World::new(Policy::default());
+    let nodes = [(4, 16, 0, None); 4];
+    world.show(pool(0, &nodes), vec![offer(0, 10_000)]);
+    world.queue(cores(1, 4, 30));
+    assert_eq!(at(&mut world, 0), [job_id(1)]);
+    let mut gang = job(2, Ask::plain(resources(3, 1, 0), minutes(60)), 4);
+    gang.gang = Some(GangAsk { size: 4, same: Same::Site });
+    world.queue(gang);
+    world.queue(cores(3, 1, 500)); // beside the gang's three cores
+    world.queue(cores(4, 4, 29)); // before it
+    world.queue(cores(5, 4, 31)); // would delay it
+    assert_eq!(at(&mut world, 1), [job_id(3), job_id(4)]);
+    assert_eq!(at(&mut world, 30), [job_id(2)]);
+    assert_eq!(world.leases.len(), 5);
+}
+
+#[test]
+fn a_group_of_nodes_is_booked_in_sum_but_a_task_must_fit_in_one() {
+    let mut world = World::new(Policy::default());
+    let mut view = pool(0, &[(8, 32, 0, None)]);
+    view.placing = Placing::ByPool;
+    view.nodes[0].count = 3;
+    let node = view.nodes[0].name.clone();
+    world.show(view, vec![offer(0, 10_000)]);
+    let ask = cores(1, 9, 10);
+    assert!(world.planner.candidates(&ask, world.now).candidates.is_empty());
+    let ask = job(2, Ask::plain(resources(8, 1, 0), minutes(10)), 5);
+    assert_eq!(world.planner.candidates(&ask, world.now).candidates[0].tasks, 3);
+    world.planner.observe(&Change::JobQueued(Box::new(ask)));
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(plan.placed_len(), 3);
+    let change = Change::NodeState { pool: pool_id(0), node, up: NodeUp::Down };
+    world.planner.observe(&change);
+    assert!(world.planner.plan(world.now, Work::UNBOUNDED).is_empty());
+    let why = world.planner.explain(job_id(2), world.now).expect("known");
+    assert_eq!(why.counts[0].code, ReasonCode::PoolDown);
+}
+
+#[test]
+fn an_array_of_a_million_is_one_entry_and_goes_chunk_by_chunk() {
+    let mut world = one_node(1_000);
+    let mut array = job(1, Ask::plain(resources(1, 0, 0), minutes(10)), 1_000_000);
+    array.max_parallel = Some(30);
+    world.queue(array);
+    world.queue(cores(2, 900, 10));
+    assert_eq!(at(&mut world, 0), [job_id(1), job_id(2)]);
+    assert_eq!(world.leases.len(), 31);
+    assert_eq!(world.jobs[&job_id(1)].tasks, Tasks::range(30..1_000_000));
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!(why.standing, JobStanding::AtMaxParallel);
+    assert_eq!(at(&mut world, 10).len(), 1);
+    assert_eq!(world.leases.len(), 30);
+}
+
+#[test]
+fn a_lease_that_outlives_its_node_is_booked_when_the_node_is_shown_again() {
+    let mut world = one_node(4);
+    world.queue(cores(1, 3, 10));
+    at(&mut world, 0);
+    let view = world.pools[&pool_id(0)].clone();
+    world.planner.observe(&Change::PoolGone(pool_id(0)));
+    world.planner.observe(&Change::PoolShown(Box::new(view)));
+    let offers = world.offers[&pool_id(0)].clone();
+    world.planner.observe(&Change::OffersShown { pool: pool_id(0), offers });
+    world.queue(cores(2, 2, 10));
+    world.queue(cores(3, 1, 5));
+    assert_eq!(at(&mut world, 1), [job_id(3)]);
+}
+
+#[test]
+fn a_plan_is_data() {
+    let mut world = one_node(2);
+    world.queue(cores(1, 1, 10));
+    let first = world.planner.plan(world.now, Work::UNBOUNDED);
+    world.queue(cores(2, 4, 10));
+    let mut urgent = cores(3, 2, 10);
+    urgent.priority = 5;
+    world.queue(urgent);
+    let second = world.planner.plan(world.now, Work::UNBOUNDED);
+    let text = serde_json::to_string(&second).expect("serialises");
+    assert_eq!(serde_json::from_str::<Plan>(&text).expect("reads back"), second);
+    let diff = first.diff(&second);
+    assert_eq!((diff.added.len(), diff.removed.len(), diff.moved.len()), (1, 1, 0));
+    assert_eq!(diff.refused.len(), 2, "the first job and the infeasible one");
+    assert_eq!(diff.refused[1].reasons[0].code, ReasonCode::PoolNoNodeFits);
+    assert!(second.diff(&second).added.is_empty());
+}
+
+#[test]
+fn nothing_of_a_blocked_project_starts() {
+    let mut world = one_node(4);
+    world.queue(cores(1, 1, 10));
+    let project = world.jobs[&job_id(1)].project;
+    let reason = "the budget of studio-a is spent".to_owned();
+    world.planner.observe(&Change::ProjectBlocked { project, reason: reason.clone() });
+    assert!(world.planner.plan(world.now, Work::UNBOUNDED).is_empty());
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!((why.standing, &why.reasons[0].message), (JobStanding::Blocked, &reason));
+    world.planner.observe(&Change::ProjectUnblocked(project));
+    assert_eq!(at(&mut world, 0), [job_id(1)]);
+}
+
+#[test]
+fn a_refused_placement_goes_elsewhere_and_comes_back_when_the_back_off_is_over() {
+    let mut world = World::new(Policy::default());
+    world.show(pool(0, &[(1, 10, 0, None)]), vec![offer(0, 10_000)]);
+    world.show(pool(2, &[(1, 10, 0, None)]), vec![offer(2, 20_000)]);
+    world.queue(cores(1, 1, 10));
+    for expect in [vec![pool_id(0)], vec![pool_id(2)], vec![]] {
+        let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+        assert_eq!(pools_of(&plan), expect);
+        world.commit(&plan, |_| true);
+    }
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!(why.counts[0].code, ReasonCode::PoolAvoided);
+    assert_eq!(at(&mut world, 2), [job_id(1)]);
+    assert_eq!(world.leases.values().next().map(|lease| lease.seat.pool), Some(pool_id(0)));
+}
+
+#[test]
+fn free_resources_of_nothing_are_no_place() {
+    let world = World::new(Policy::default());
+    let ask = job(1, Ask::plain(Resources::ZERO, minutes(1)), 1);
+    assert!(world.planner.candidates(&ask, world.now).candidates.is_empty());
+    assert!(world.planner.explain(job_id(1), world.now).is_none());
+}
