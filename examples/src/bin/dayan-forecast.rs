@@ -9,9 +9,12 @@ use dayan_examples::forecast::{
 };
 use dayan_examples::place::{Place, check_rank};
 
-/// Where rank 0 listens when nobody set a port aside: the port that launchers of gangs
-/// commonly use for their meeting.
+/// Where rank 0 listens when nobody set a port aside and no gang has a name: the port that
+/// launchers of gangs commonly use for their meeting.
 const PORT: u16 = 29_500;
+/// With a name and no port, the name picks one of these, so that gangs on one machine hardly
+/// ever meet at the same door; they lie below the ports that systems give to outgoing calls.
+const NAMED_PORTS: std::ops::Range<u16> = 20_000..29_000;
 
 const USAGE: Usage = Usage {
     program: "dayan-forecast",
@@ -29,7 +32,7 @@ const USAGE: Usage = Usage {
         Opt { name: "ranks", value: "N", help: "ranks in the gang (default DAYAN_NODES, or 1)" },
         Opt { name: "rank", value: "I", help: "this rank (default DAYAN_NODE_RANK, or 0)" },
         Opt { name: "head", value: "HOST", help: "host of rank 0 (default DAYAN_HEAD, or 127.0.0.1)" },
-        Opt { name: "port", value: "PORT", help: "port of rank 0 (default DAYAN_PORT, or 29500)" },
+        Opt { name: "port", value: "PORT", help: "port of rank 0 (default DAYAN_PORT, or by the job's id, or 29500)" },
         Opt { name: "rendezvous", value: "FILE", help: "meet by this file instead of a port (one machine)" },
         Opt { name: "out", value: "DIR", help: "folder for rank 0's files (default out)" },
     ],
@@ -78,7 +81,7 @@ fn run(given: &Given) -> anyhow::Result<()> {
         Some(file) => Meeting::File(file.into()),
         None => Meeting::Port {
             head: given.text("head").unwrap_or(&place.head).to_owned(),
-            port: given.value("port")?.or(place.port).unwrap_or(PORT),
+            port: given.value("port")?.or(place.port).unwrap_or_else(|| port_of(&place.gang)),
         },
     };
     let print = fingerprint(&[&place.gang, &format!("{plan:?}")]);
@@ -97,6 +100,16 @@ fn run(given: &Given) -> anyhow::Result<()> {
     }
     println!("{} steps of {:.2} s by {ranks} ranks", outcome.steps, region.grid.step);
     Ok(())
+}
+
+/// The port at which a gang of this name meets when none was set aside.
+fn port_of(gang: &str) -> u16 {
+    if gang.is_empty() {
+        return PORT;
+    }
+    let ports = u64::from(NAMED_PORTS.end - NAMED_PORTS.start);
+    let pick = fingerprint(&[gang]) % ports;
+    NAMED_PORTS.start + u16::try_from(pick).expect("a remainder of a number below 65,536")
 }
 
 /// Prints a data file's header and the range of every variable at every time.

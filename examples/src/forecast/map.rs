@@ -28,15 +28,15 @@ struct Scale {
 const VORTICITY: Scale = Scale {
     title: "1E-5/S",
     stops: &[
-        (-9.0, [30, 42, 110]),
-        (-5.0, [52, 110, 184]),
-        (-2.0, [158, 202, 226]),
+        (-16.0, [30, 42, 110]),
+        (-8.0, [52, 110, 184]),
+        (-3.0, [158, 202, 226]),
         (0.0, [244, 242, 236]),
-        (2.0, [246, 196, 152]),
-        (5.0, [214, 86, 62]),
-        (9.0, [112, 12, 38]),
+        (3.0, [246, 196, 152]),
+        (8.0, [214, 86, 62]),
+        (16.0, [112, 12, 38]),
     ],
-    labels: &[-8.0, -4.0, 0.0, 4.0, 8.0],
+    labels: &[-16.0, -12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0, 16.0],
 };
 
 /// Wind speed in m/s.
@@ -96,15 +96,42 @@ fn vorticity(region: &Region, output: &Output) -> Vec<f64> {
         .collect()
 }
 
-/// Vorticity in colour.
-pub fn vorticity_map(region: &Region, output: &Output) -> Canvas {
-    draw(region, output, &vorticity(region, output), &VORTICITY, "Vorticity, height and wind")
+/// What all maps of a region share: where it lies on the canvas and the ground under it.
+pub struct Atlas<'a> {
+    region: &'a Region,
+    frame: Frame,
+    /// Heights at the map's pixels, with one row and one column more in the north and west, so
+    /// that every pixel has a neighbour to the north-west.
+    ground: Vec<f64>,
 }
 
-/// Wind speed in colour.
-pub fn wind_map(region: &Region, output: &Output) -> Canvas {
-    let speed: Vec<f64> = wind(region, output).into_iter().map(|(u, v)| u.hypot(v)).collect();
-    draw(region, output, &speed, &WIND, "Wind speed, height and wind")
+impl<'a> Atlas<'a> {
+    /// Surveys a region once for all of its maps.
+    pub fn new(region: &'a Region) -> Atlas<'a> {
+        let frame = Frame::new(region);
+        let ground = (-1..frame.height)
+            .flat_map(|y| (-1..frame.width).map(move |x| (x + MARGIN.0, y + MARGIN.1)))
+            .map(|(x, y)| {
+                let (column, row) = frame.cell(x, y);
+                let (east, north) = region.degrees(column, row);
+                height(east, north)
+            })
+            .collect();
+        Atlas { region, frame, ground }
+    }
+
+    /// Vorticity in colour.
+    pub fn vorticity(&self, output: &Output) -> Canvas {
+        let field = vorticity(self.region, output);
+        draw(self, output, &field, &VORTICITY, "Vorticity, height and wind")
+    }
+
+    /// Wind speed in colour.
+    pub fn wind(&self, output: &Output) -> Canvas {
+        let wind = wind(self.region, output);
+        let speed: Vec<f64> = wind.into_iter().map(|(u, v)| u.hypot(v)).collect();
+        draw(self, output, &speed, &WIND, "Wind speed, height and wind")
+    }
 }
 
 /// Where the map lies on the canvas, and which cells it shows.
@@ -160,18 +187,18 @@ fn sample(region: &Region, field: &[f64], column: f64, row: f64) -> f64 {
     along(low) * (1.0 - fy) + along(high) * fy
 }
 
-fn draw(region: &Region, output: &Output, field: &[f64], scale: &Scale, title: &str) -> Canvas {
-    let frame = Frame::new(region);
+fn draw(atlas: &Atlas<'_>, output: &Output, field: &[f64], scale: &Scale, title: &str) -> Canvas {
+    let (region, frame) = (atlas.region, &atlas.frame);
     let mut canvas = Canvas::new(
         (MARGIN.0 + frame.width + MARGIN.2) as usize,
         (MARGIN.1 + frame.height + MARGIN.3) as usize,
         PAPER,
     );
-    paint(&mut canvas, &frame, region, field, scale);
-    contours(&mut canvas, &frame, region, &surface(region, output));
-    graticule(&mut canvas, &frame, region);
-    arrows(&mut canvas, &frame, region, &wind(region, output));
-    cities(&mut canvas, &frame, region);
+    paint(&mut canvas, atlas, field, scale);
+    contours(&mut canvas, frame, region, &surface(region, output));
+    graticule(&mut canvas, frame, region);
+    arrows(&mut canvas, frame, region, &wind(region, output));
+    cities(&mut canvas, frame, region);
     let (w, h) = (frame.width, frame.height);
     canvas.frame(MARGIN.0 - 1, MARGIN.1 - 1, w + 2, h + 2, INK);
     canvas.text(MARGIN.0, 10, 2, title, INK);
@@ -184,23 +211,14 @@ fn draw(region: &Region, output: &Output, field: &[f64], scale: &Scale, title: &
         "Dayan example: shallow water, idealised terrain. Contours: height every 20 m",
         FAINT,
     );
-    legend(&mut canvas, &frame, scale);
+    legend(&mut canvas, frame, scale);
     canvas
 }
 
 /// Colour of the field over a shaded relief, and the coast.
-fn paint(canvas: &mut Canvas, frame: &Frame, region: &Region, field: &[f64], scale: &Scale) {
-    let relief = |x: i32, y: i32| {
-        let (column, row) = frame.cell(x, y);
-        let (east, north) = region.degrees(column, row);
-        height(east, north)
-    };
+fn paint(canvas: &mut Canvas, atlas: &Atlas<'_>, field: &[f64], scale: &Scale) {
+    let Atlas { region, frame, ground } = atlas;
     let (w, h) = (frame.width, frame.height);
-    // One row of heights more than the map, so that every pixel has a neighbour to the north-west.
-    let ground: Vec<f64> = (-1..h)
-        .flat_map(|y| (-1..w).map(move |x| (x + MARGIN.0, y + MARGIN.1)))
-        .map(|(x, y)| relief(x, y))
-        .collect();
     let stride = (w + 1) as usize;
     for y in 0..h {
         for x in 0..w {

@@ -106,17 +106,17 @@ impl Region {
         // A vortex in the basin of Sichuan, a trough upstream, a ridge in the south-east, and
         // what the seed adds.
         let mut systems = vec![
-            (-290.0, 440.0, -62.0, 190.0),
-            (-820.0, 240.0, -44.0, 230.0),
-            (430.0, -330.0, 42.0, 300.0),
-            (610.0, 360.0, -36.0, 170.0),
+            (-300.0, 380.0, -34.0, 200.0),
+            (-800.0, 200.0, -26.0, 230.0),
+            (430.0, -360.0, 26.0, 300.0),
+            (620.0, 330.0, -20.0, 180.0),
         ];
         let reach = (columns as f64 * spacing_km / 2.0, rows as f64 * spacing_km / 2.0);
         for _ in 0..5 {
             systems.push((
                 rng.between(-0.9, 0.9) * reach.0,
                 rng.between(-0.6, 0.6) * reach.1,
-                rng.between(-26.0, 20.0),
+                rng.between(-13.0, 11.0),
                 rng.between(110.0, 190.0),
             ));
         }
@@ -171,7 +171,7 @@ impl Region {
         let (x, y) = self.kilometres(column, row);
         // The jet winds through the region once from end to end.
         let winding = 90.0 * (std::f64::consts::TAU * (x / length + 0.15)).cos();
-        let mut surface = SURFACE - 78.0 * ((y - 130.0 - winding) / 360.0).tanh();
+        let mut surface = SURFACE - 52.0 * ((y - 110.0 - winding) / 400.0).tanh();
         // Walls in the south and north: systems fade towards them.
         let half = self.grid.rows as f64 * km / 2.0;
         let calm = (1.0 - (y / half).powi(4)).max(0.0);
@@ -195,7 +195,10 @@ impl Region {
 
 /// Height above the sea at a point in degrees, metres.
 pub fn height(east: f64, north: f64) -> f64 {
-    let inland = (north - coast(east)).max(hainan(east, north));
+    // Bays and headlands finer than the listed points, a tenth of a degree deep.
+    let (x, y) = (east as f32 * 2.2, north as f32 * 2.2);
+    let bays = 0.45 * (f64::from(fbm2(x, y, 4, 77)) - 0.5);
+    let inland = (north - coast(east)).max(hainan(east, north)) + bays;
     if inland <= 0.0 {
         return 0.0;
     }

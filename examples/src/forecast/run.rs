@@ -130,11 +130,10 @@ pub fn save(
     folder: &Path,
 ) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
+    let atlas = map::Atlas::new(region);
     for output in outputs {
-        for (kind, canvas) in [
-            ("vorticity", map::vorticity_map(region, output)),
-            ("wind", map::wind_map(region, output)),
-        ] {
+        let maps = [("vorticity", atlas.vorticity(output)), ("wind", atlas.wind(output))];
+        for (kind, canvas) in maps {
             let name = format!("{kind}_{:03}h.png", output.hour);
             canvas.save(&folder.join(&name))?;
             names.push(name);
