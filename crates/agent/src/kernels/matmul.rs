@@ -360,7 +360,9 @@ mod tests {
                 let tile = tile.into_inner().expect("no thread held it");
                 assert!(tile.left < n && tile.top < n, "an empty tile");
                 for column in tile.columns {
-                    column.iter_mut().for_each(|value| *value += 1.0);
+                    for value in column.iter_mut() {
+                        *value += 1.0;
+                    }
                 }
             }
             assert!(c.iter().all(|value| value.to_bits() == 1.0f64.to_bits()), "{n} {threads}");

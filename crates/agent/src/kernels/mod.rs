@@ -8,6 +8,7 @@
 
 pub mod cpu;
 pub mod disk;
+pub mod gpu;
 mod matmul;
 pub mod memory;
 mod microkernel;
