@@ -3,6 +3,8 @@
 #![expect(clippy::allow_attributes, reason = "each test program uses its own part of this")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+#[cfg(feature = "postgres")]
+pub mod server;
 #[macro_use]
 pub mod suite;
 
