@@ -80,7 +80,8 @@ impl Planner {
             let (mut from, mut work) = (0, 0);
             while let Some(node) = bay.first_fit(need, from, &mut work) {
                 let at = crate::estate::NodeAt { bay: choice.bay, node };
-                if class.key.gang.is_none() && !self.estate.touched.contains(&at) {
+                let told = self.estate.touched.contains(&at) || self.owed.contains_key(&at);
+                if class.key.gang.is_none() && !told {
                     return Err(format!("class {ix} overlooks room on {}", self.estate.node(at).name));
                 }
                 from = node as usize + 1;

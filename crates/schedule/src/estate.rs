@@ -238,6 +238,8 @@ pub(crate) struct Estate {
     pub touched: Vec<NodeAt>,
     /// Pools whose picture or offers changed.
     pub dirty: BTreeSet<PoolIx>,
+    /// Bays that are gone; their numbers may have been given out again.
+    pub dropped: BTreeSet<BayIx>,
 }
 
 impl Estate {
@@ -272,7 +274,7 @@ impl Estate {
             self.touched.push(at);
         }
     }
-    /// The nodes that got more room since the last call, in a stable order.
+    /// The nodes that got more room since the last call.
     pub fn take_touched(&mut self) -> Vec<NodeAt> {
         let touched = std::mem::take(&mut self.touched);
         for &at in &touched {
@@ -342,6 +344,7 @@ impl Estate {
         }
         for bay in &bays {
             self.bays.take(*bay);
+            self.dropped.insert(*bay);
         }
         self.touched.retain(|at| !bays.contains(&at.bay));
     }
@@ -434,11 +437,10 @@ impl Estate {
         self.node_mut(at).masked = true;
         self.refresh(at);
     }
-    /// Lets it back in. Who found no room meanwhile has to look again.
+    /// Lets it back in. The round sees to those who would have had room there.
     pub fn unmask(&mut self, at: NodeAt) {
         self.node_mut(at).masked = false;
         self.refresh(at);
-        self.touch(at);
     }
 
     /// Recomputes all that is kept; the message names the first difference.

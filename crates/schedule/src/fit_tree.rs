@@ -59,7 +59,8 @@ impl Room {
             cards: CardRoom { whole, part },
         }
     }
-    fn max(&self, other: &Self) -> Self {
+    /// The component-wise most.
+    pub fn max(&self, other: &Self) -> Self {
         Self {
             cpu: self.cpu.max(other.cpu),
             memory: self.memory.max(other.memory),
@@ -89,10 +90,6 @@ impl FitTree {
             cells[at] = cells[2 * at].max(&cells[2 * at + 1]);
         }
         Self { cells, leaves }
-    }
-
-    pub fn room(&self, node: usize) -> &Room {
-        &self.cells[self.leaves + node]
     }
 
     /// Sets what a node has free.

@@ -1,6 +1,7 @@
 //! The planner's face: observe, plan, answer. It ties supply and demand together; the round itself
 //! is in `round`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_units::{AttemptId, JobId, TaskId, Time};
@@ -8,10 +9,10 @@ use rustc_hash::FxHashMap;
 
 use crate::answer::Stats;
 use crate::change::{Avoid, Change, Network};
-use crate::estate::{Estate, Holder, Lease, LeaseIx};
+use crate::estate::{Estate, Holder, Lease, LeaseIx, NodeAt};
 use crate::plan::Plan;
 use crate::policy::{Policy, Work};
-use crate::queue::Demand;
+use crate::queue::{Demand, JobKey};
 use crate::tasks::Tasks;
 
 /// One queue over the pools of all owners.
@@ -31,6 +32,8 @@ pub struct Planner {
     pub(crate) network: Option<Arc<dyn Network>>,
     /// Seats of the last plan, neither confirmed nor refused.
     pub(crate) seats: FxHashMap<TaskId, LeaseIx>,
+    /// Nodes that got room, with the head up to which classes without room were told of it.
+    pub(crate) owed: BTreeMap<NodeAt, Option<JobKey>>,
     pub(crate) revision: u64,
     /// The moment that timed verdicts were made for.
     pub(crate) judged_at: Option<Time>,

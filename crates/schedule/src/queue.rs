@@ -380,6 +380,12 @@ impl Demand {
             standing_now = if none_would_do { Standing::Infeasible } else { Standing::Active };
             class.standing = standing_now;
         }
+        // A head that moved forward may have passed the point up to which classes have been told of
+        // room: it asks for itself.
+        if standing == Standing::NoRoom && before.is_some() && head < before && head.is_some() {
+            class.standing = Standing::Active;
+            standing_now = Standing::Active;
+        }
         if let Some(before) = before {
             self.set_of(standing).remove(&(before, ix));
         }
@@ -430,11 +436,6 @@ impl Demand {
         self.project_classes
             .get(&project)
             .map_or_else(Vec::new, |classes| classes.iter().copied().collect())
-    }
-
-    /// All classes that wait for room or are to be tried.
-    pub fn waiting_classes(&self) -> impl Iterator<Item = ClassIx> + '_ {
-        self.active.iter().chain(&self.no_room).map(|&(_, ix)| ix)
     }
 
     /// One lease or seat more.

@@ -6,13 +6,16 @@
 //! round cannot promise it twice; decisions are made one after the other in queue order, so a
 //! smaller budget gives the first part of the same plan.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
 use dayan_units::{OfferId, TaskId, Time};
 use smallvec::SmallVec;
 
 use crate::change::LeaseEnd;
 use crate::cards::Cards;
-use crate::estate::{Holder, Lease, NodeAt};
-use crate::fit_tree::Need;
+use crate::estate::{BayIx, Holder, Lease, NodeAt};
+use crate::fit_tree::{Need, Room};
 use crate::judge::Choice;
 use crate::plan::{Atomicity, Placement, Plan, Refusal, Seat};
 use crate::planner::Planner;
@@ -32,11 +35,16 @@ pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
         placements: Vec::new(),
         reservations: Vec::new(),
         reserved_upto: None,
+        news: News::default(),
+        reserved_bays: BTreeSet::new(),
+        shut_out: Vec::new(),
         exhausted: false,
     };
+    round.hear_news();
     round.place_all();
-    round.unmask();
     let refusals = round.refusals();
+    round.unmask();
+    round.pass_on_news();
     let Round { work, placements, exhausted, .. } = round;
     planner.work_total += work;
     let revision = planner.revision;
@@ -52,7 +60,33 @@ struct Round<'a> {
     reservations: Vec<Reservation>,
     /// Heads up to here have been given their reservations.
     reserved_upto: Option<JobKey>,
+    news: News,
+    /// Bays with a reserved node.
+    reserved_bays: BTreeSet<BayIx>,
+    /// Which classes found no room in which of those bays.
+    shut_out: Vec<(ClassIx, BayIx)>,
     exhausted: bool,
+}
+
+/// Room that came free, told to the classes that had found none, each at its turn: by then those
+/// before it have taken theirs.
+#[derive(Default)]
+struct News {
+    /// What each node has free now, and up to which head classes were told of it in rounds before.
+    rooms: BTreeMap<NodeAt, (Option<JobKey>, Room)>,
+    /// The most that any such node of a bay had free when the round began.
+    bays: Vec<(BayIx, Room)>,
+    /// Classes with heads up to here have been told in this round.
+    told_upto: Option<JobKey>,
+}
+
+/// To whom news are told.
+#[derive(Clone, Copy)]
+enum Tell {
+    /// All of them: the class is to be tried anyway.
+    All,
+    /// Those that this head has not been told in a round before.
+    NewTo(JobKey),
 }
 
 /// How the head job of a class fared.
@@ -75,11 +109,7 @@ struct Spot {
 
 impl Round<'_> {
     fn place_all(&mut self) {
-        while let Some(&(key, class)) = self.planner.demand.active.first() {
-            if self.work >= self.budget {
-                self.exhausted = true;
-                return;
-            }
+        while let Some((key, class)) = self.next() {
             self.work += 1;
             if self.planner.demand.classes[class].stale {
                 self.planner.rebuild(class, &mut self.work);
@@ -100,6 +130,89 @@ impl Round<'_> {
                 }
             }
         }
+    }
+
+    /// The first class in queue order that may find room.
+    fn next(&mut self) -> Option<(JobKey, ClassIx)> {
+        loop {
+            let demand = &self.planner.demand;
+            let active = demand.active.first().copied();
+            let after = match self.news.told_upto {
+                Some(upto) => Bound::Excluded((upto, ClassIx::MAX)),
+                None => Bound::Unbounded,
+            };
+            let mut told = demand.no_room.range((after, Bound::Unbounded)).copied();
+            let untold = if self.news.rooms.is_empty() { None } else { told.next() };
+            let untold = untold.filter(|untold| active.is_none_or(|active| untold.0 < active.0));
+            let (key, class) = untold.or(active)?;
+            if self.work >= self.budget {
+                self.exhausted = true;
+                return None;
+            }
+            if untold.is_none() {
+                self.tell(class, Tell::All);
+                return Some((key, class));
+            }
+            self.work += 1;
+            self.news.told_upto = Some(key);
+            if self.tell(class, Tell::NewTo(key)) {
+                self.planner.demand.stand(class, Standing::Active);
+                return Some((key, class));
+            }
+        }
+    }
+
+    /// Collects what came free since each class last looked.
+    fn hear_news(&mut self) {
+        for (&at, &told) in &self.planner.owed {
+            let node = self.planner.estate.node(at);
+            if !node.is_up() {
+                continue;
+            }
+            let room = node.room_with(&node.booked);
+            self.news.rooms.insert(at, (told, room));
+            match self.news.bays.last_mut().filter(|bay| bay.0 == at.bay) {
+                Some((_, most)) => *most = most.max(&room),
+                None => self.news.bays.push((at.bay, room)),
+            }
+        }
+    }
+
+    /// What was not told to all is kept for the next round.
+    fn pass_on_news(&mut self) {
+        self.planner.owed.clear();
+        if self.exhausted {
+            let upto = self.news.told_upto;
+            let kept = self.news.rooms.iter().map(|(at, (told, _))| (*at, (*told).max(upto)));
+            self.planner.owed.extend(kept);
+        }
+    }
+
+    /// Opens the bays where the class found no room before and may find some now; was there one?
+    fn tell(&mut self, class: ClassIx, tell: Tell) -> bool {
+        let class = &mut self.planner.demand.classes[class];
+        if class.stale || class.closed.is_empty() {
+            return false;
+        }
+        let mut opened = false;
+        for (bay, most) in &self.news.bays {
+            let fits = |room: &Room| class.needs.iter().any(|need| need.may_fit(room));
+            if !class.closed.contains(*bay) || !fits(most) {
+                continue;
+            }
+            let nodes = NodeAt { bay: *bay, node: 0 }..=NodeAt { bay: *bay, node: u32::MAX };
+            let is_news = |told: &Option<JobKey>| match tell {
+                Tell::All => true,
+                Tell::NewTo(key) => told.is_none_or(|told| told < key),
+            };
+            let mut rooms = self.news.rooms.range(nodes).map(|(_, room)| room);
+            if rooms.any(|(told, room)| is_news(told) && fits(room)) {
+                class.closed.remove(*bay);
+                class.cursor = 0;
+                opened = true;
+            }
+        }
+        opened
     }
 
     fn place_tasks(&mut self, class: ClassIx, job: JobIx) -> Outcome {
@@ -166,6 +279,9 @@ impl Round<'_> {
                     return Some(Spot { at, choice, reserved: None });
                 }
                 class_mut.closed.insert(choice.bay);
+                if self.reserved_bays.contains(&choice.bay) {
+                    self.shut_out.push((class, choice.bay));
+                }
             }
             class_mut.cursor += 1;
         }
@@ -243,6 +359,10 @@ impl Round<'_> {
             end: LeaseEnd { expected, latest },
         });
         self.planner.seats.insert(task, lease);
+        if let Some((_, room)) = self.news.rooms.get_mut(&spot.at) {
+            let node = self.planner.estate.node(spot.at);
+            *room = node.room_with(&node.booked);
+        }
         self.planner.demand.started(task.job);
         seat
     }
@@ -252,6 +372,8 @@ impl Round<'_> {
         let Some(spots) = self.find_gang(class_ix, u64::from(size)) else {
             let class = &mut self.planner.demand.classes[class_ix];
             class.closed = all_closed(&class.choices);
+            let shut = self.reserved_bays.iter().filter(|bay| class.closed.contains(**bay));
+            self.shut_out.extend(shut.map(|bay| (class_ix, *bay)));
             return Outcome::NoRoom;
         };
         let (id, project) = {
@@ -308,8 +430,8 @@ impl Round<'_> {
             let next = match self.reserved_upto {
                 None => self.planner.demand.no_room.first(),
                 Some(upto) => {
-                    let after = std::ops::Bound::Excluded((upto, ClassIx::MAX));
-                    let range = (after, std::ops::Bound::Unbounded);
+                    let after = Bound::Excluded((upto, ClassIx::MAX));
+                    let range = (after, Bound::Unbounded);
                     self.planner.demand.no_room.range(range).next()
                 }
             };
@@ -318,6 +440,7 @@ impl Round<'_> {
             if let Some(reservation) = self.reservation_for(class) {
                 for held in &reservation.held {
                     self.planner.estate.mask(held.at);
+                    self.reserved_bays.insert(held.at.bay);
                 }
                 self.reservations.push(reservation);
             }
@@ -332,10 +455,23 @@ impl Round<'_> {
         earliest_of(&self.planner.estate, places, gang, when, &mut self.work)
     }
 
+    /// Lets the reserved nodes back in. Classes that they alone would have had room for look again
+    /// next time.
     fn unmask(&mut self) {
-        for reservation in &self.reservations {
-            for held in &reservation.held {
-                self.planner.estate.unmask(held.at);
+        let mut rooms: BTreeMap<BayIx, Vec<Room>> = BTreeMap::new();
+        let reserved = self.reservations.iter().flat_map(|reservation| &reservation.held);
+        for held in reserved {
+            self.planner.estate.unmask(held.at);
+            let node = self.planner.estate.node(held.at);
+            rooms.entry(held.at.bay).or_default().push(node.room_with(&node.booked));
+        }
+        for &(ix, bay) in &self.shut_out {
+            let class = &mut self.planner.demand.classes[ix];
+            let fits = |room: &Room| class.needs.iter().any(|need| need.may_fit(room));
+            if rooms[&bay].iter().any(fits) {
+                class.closed.remove(bay);
+                class.cursor = 0;
+                self.planner.demand.stand(ix, Standing::Active);
             }
         }
     }

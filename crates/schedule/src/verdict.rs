@@ -43,7 +43,11 @@ impl Planner {
             self.judge_timed_again();
         }
         self.mend_dirty();
-        self.wake();
+        let dropped = std::mem::take(&mut self.estate.dropped);
+        self.owed.retain(|at, _| !dropped.contains(&at.bay));
+        for at in self.estate.take_touched() {
+            self.owed.insert(at, None);
+        }
     }
 
     /// Judges the pools that changed again, for every class that waits.
@@ -169,44 +173,6 @@ impl Planner {
             count(&mut verdict.counts, code, Count::More);
         }
         verdict
-    }
-
-    /// Nodes got room: classes that found none there look again.
-    fn wake(&mut self) {
-        let touched = self.estate.take_touched();
-        if touched.is_empty() {
-            return;
-        }
-        let mut by_bay: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for at in touched {
-            by_bay.entry(at.bay).or_default().push(at.node);
-        }
-        let waiting: Vec<ClassIx> = self.demand.waiting_classes().collect();
-        for ix in waiting {
-            let class = &mut self.demand.classes[ix];
-            if class.stale || class.closed.is_empty() {
-                continue;
-            }
-            let mut woken = false;
-            for (&bay_ix, nodes) in &by_bay {
-                if !class.closed.contains(bay_ix) {
-                    continue;
-                }
-                let bay = &self.estate.bays[bay_ix];
-                let fits = |node: &u32| {
-                    let room = bay.tree.room(*node as usize);
-                    class.needs.iter().any(|need| need.may_fit(room))
-                };
-                if nodes.iter().any(fits) {
-                    class.closed.remove(bay_ix);
-                    woken = true;
-                }
-            }
-            if woken {
-                class.cursor = 0;
-                self.demand.stand(ix, Standing::Active);
-            }
-        }
     }
 }
 
