@@ -53,9 +53,12 @@ impl Session {
     /// A connection to a store that this process does not write: one that another process has
     /// open, a stopped one, or a backup, perhaps on a medium that cannot be written.
     pub(crate) fn offline(dir: &Path) -> Result<Self, Cause> {
-        let session = Self::beside_writer(dir)?;
-        match session.schema_version() {
-            Ok(_) => return Ok(session),
+        let shared = Self::beside_writer(dir).and_then(|session| {
+            session.schema_version()?;
+            Ok(session)
+        });
+        match shared {
+            Ok(session) => return Ok(session),
             Err(Cause::Sqlite(error)) if cannot_share_memory(&error) => {}
             Err(error) => return Err(error),
         }

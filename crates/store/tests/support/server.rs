@@ -95,7 +95,7 @@ impl Own {
     /// `pg_ctl`, which waits until it is done.
     fn control(&self, args: &[&str]) {
         let folder = self.folder.path();
-        let options = format!("-c listen_addresses='' -k {}", folder.display());
+        let options = format!("-c listen_addresses='' -c fsync=off -k {}", folder.display());
         let done = run_as_owner(&self.programs.join("pg_ctl"))
             .current_dir(folder)
             .arg("-D")
