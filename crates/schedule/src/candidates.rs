@@ -38,7 +38,7 @@ impl Planner {
         let tasks = ask.tasks.len();
         let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
         for (at, choice) in verdict.choices.iter().enumerate() {
-            by_pool.entry(choice.pool).or_default().push(at);
+            by_pool.entry(self.estate.pool_of(choice.bay)).or_default().push(at);
         }
         let mut candidates: Vec<(bool, usize, Candidate)> = by_pool
             .into_values()
@@ -83,7 +83,7 @@ impl Planner {
         now: Time,
     ) -> Option<Candidate> {
         let best = &verdict.choices[places[0]];
-        let pool = &self.estate.pools[best.pool as usize];
+        let pool = &self.estate.pools[self.estate.pool_of(best.bay) as usize];
         let view = pool.view.as_ref()?;
         let need = &verdict.needs[usize::from(best.need)];
         let offer = &pool.offers[usize::from(best.offer)];

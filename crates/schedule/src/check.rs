@@ -49,7 +49,7 @@ impl Planner {
             let fresh = self.verdict(&judge);
             let place = |choice: &crate::judge::Choice, needs: &[crate::fit_tree::Need]| {
                 let need = needs[usize::from(choice.need)];
-                (choice.pool, choice.bay, choice.offer, choice.alternative, need)
+                (choice.bay, choice.offer, choice.alternative, need)
             };
             let kept: Vec<_> = class.choices.iter().map(|c| place(c, &class.needs)).collect();
             let made: Vec<_> = fresh.choices.iter().map(|c| place(c, &fresh.needs)).collect();

@@ -169,9 +169,16 @@ pub(crate) struct Bay {
     pub tree: FitTree,
     /// Distinct sizes: a node of that size, and how many.
     pub sizes: Vec<(Resources, u64)>,
+    /// The component-wise most of the sizes: refuses most asks that are too large at one look.
+    pub largest: Room,
 }
 
 impl Bay {
+    /// Could any node hold the need when empty?
+    pub fn fits_empty(&self, need: &Need) -> bool {
+        need.may_fit(&self.largest)
+            && (self.sizes.len() == 1 || self.seats_empty(need) > 0)
+    }
     /// How many nodes could hold the need when empty.
     pub fn seats_empty(&self, need: &Need) -> u64 {
         let fitting = self.sizes.iter().filter(|(unit, _)| need.may_fit(&Room::summed(unit)));
@@ -254,6 +261,11 @@ impl Estate {
         ix
     }
 
+    /// Which pool a bay is of.
+    pub fn pool_of(&self, bay: BayIx) -> PoolIx {
+        self.bays[bay].pool
+    }
+
     pub fn node(&self, at: NodeAt) -> &Node {
         &self.bays[at.bay].nodes[at.node as usize]
     }
@@ -309,7 +321,11 @@ impl Estate {
             }
             let rooms: Vec<Room> = nodes.iter().map(Node::shown_room).collect();
             let tree = FitTree::new(&rooms);
-            let bay = self.bays.add(Bay { pool: ix, number, make, nodes, tree, sizes });
+            let largest = sizes
+                .iter()
+                .fold(Room::default(), |most, (unit, _)| most.max(&Room::summed(unit)));
+            let bay =
+                self.bays.add(Bay { pool: ix, number, make, nodes, tree, sizes, largest });
             let pool = &mut self.pools[ix as usize];
             pool.bays.push(bay);
             for (node, shown) in (0u32..).zip(&self.bays[bay].nodes) {

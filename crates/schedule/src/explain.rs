@@ -96,7 +96,7 @@ impl Planner {
                 // gang.
                 (true, Some(_)) => ReasonCode::PoolReserved,
             };
-            let entry = found.entry(choice.pool).or_insert(code);
+            let entry = found.entry(bay.pool).or_insert(code);
             *entry = code.max(*entry);
         }
         found

@@ -28,10 +28,10 @@ pub(crate) struct Wish<'a> {
     pub avoid: &'a [Avoid],
 }
 
-/// A place that would do: a bay, an offer, and which need it comes to there.
+/// A place that would do: a bay, an offer, and which need it comes to there. Eight bytes: a country
+/// holds tens of millions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Choice {
-    pub pool: PoolIx,
     pub bay: BayIx,
     /// Index into the pool's offers.
     pub offer: u16,
@@ -91,7 +91,7 @@ impl Judge<'_> {
         }
         let local = self.local(view);
         for &bay_ix in &pool.bays {
-            match self.bay(ix, pool, bay_ix, &local, needs) {
+            match self.bay(pool, bay_ix, &local, needs) {
                 Ok(scored) => found.push(scored),
                 Err(code) => furthest = furthest.max(code),
             }
@@ -185,7 +185,6 @@ impl Judge<'_> {
 
     fn bay(
         &self,
-        pool_ix: PoolIx,
         pool: &Pool,
         bay_ix: BayIx,
         local: &Local,
@@ -199,7 +198,7 @@ impl Judge<'_> {
         for alternative in 0..ask.accelerators.len().clamp(1, ALTERNATIVES_MAX) {
             let tried = self.resources(bay, alternative).and_then(|resources| {
                 let need = Need::of(resources);
-                let too_large = bay.seats_empty(&need) == 0;
+                let too_large = !bay.fits_empty(&need);
                 self.fails(ReasonCode::PoolNoNodeFits, too_large)?;
                 let nth = u8::try_from(alternative).expect("at most 64");
                 Ok((need, self.best_offer(pool, bay, &need, local, nth)?))
@@ -215,7 +214,7 @@ impl Judge<'_> {
                     // capability levels; the rest of them is not offered.
                     let Ok(need) = u8::try_from(at) else { continue };
                     let alternative = u8::try_from(alternative).expect("at most 64");
-                    let choice = Choice { pool: pool_ix, bay: bay_ix, offer, need, alternative };
+                    let choice = Choice { bay: bay_ix, offer, need, alternative };
                     return Ok((score, choice));
                 }
             }
@@ -343,9 +342,9 @@ impl Judge<'_> {
 
     /// The score of a choice that was found in the present picture.
     pub fn score(&self, choice: &Choice, needs: &[Need]) -> Score {
-        let pool = &self.estate.pools[choice.pool as usize];
-        let view = pool.view.as_ref().expect("choices are only of pools that are shown");
         let bay = &self.estate.bays[choice.bay];
+        let pool = &self.estate.pools[bay.pool as usize];
+        let view = pool.view.as_ref().expect("choices are only of pools that are shown");
         let offer = &pool.offers[usize::from(choice.offer)];
         let need = &needs[usize::from(choice.need)];
         let price = self.task_price(offer, &need.resources).map_or(i64::MAX, |price| price.0);

@@ -105,7 +105,7 @@ impl Domain<'_> {
             && self.seats == 1
         {
             let choice = &self.choices[*only as usize];
-            let first_end = estate.pools[choice.pool as usize].ends.first();
+            let first_end = estate.pools[estate.pool_of(choice.bay) as usize].ends.first();
             let has_room = estate.bays[choice.bay].first_fit(self.need(choice), 0, work).is_some();
             if !has_room && first_end.is_none_or(|end| end.0.max(now) > before) {
                 return None;
@@ -137,7 +137,10 @@ impl Domain<'_> {
             }
         }
         let mut pools: Vec<PoolIx> =
-            self.members.iter().map(|&member| self.choices[member as usize].pool).collect();
+            self.members
+                .iter()
+                .map(|&member| estate.pool_of(self.choices[member as usize].bay))
+                .collect();
         pools.sort_unstable();
         pools.dedup();
         let mut ends = Ends::new(estate, &pools, by);

@@ -334,13 +334,14 @@ impl Round<'_> {
             let held = &mut self.reservations[nth].held[index];
             held.spare = held.spare.checked_sub(&need.resources).expect("it fits beside");
         }
+        let pool_ix = self.planner.estate.pool_of(spot.at.bay);
         let node = self.planner.estate.node(spot.at);
         let cards = if node.booked.bank.is_empty() {
             Cards::NONE
         } else {
             node.booked.bank.choose(need.cards).expect("the node was found to fit")
         };
-        let pool = &self.planner.estate.pools[spot.choice.pool as usize];
+        let pool = &self.planner.estate.pools[pool_ix as usize];
         let seat = Seat {
             task: task.task,
             pool: pool.view.as_ref().expect("it is a choice").pool,
@@ -351,7 +352,7 @@ impl Round<'_> {
         };
         let lease = self.planner.estate.book(Lease {
             holder: Holder::Seat(task),
-            pool: spot.choice.pool,
+            pool: pool_ix,
             node: seat.node.clone(),
             at: Some(spot.at),
             resources: need.resources,
@@ -486,7 +487,10 @@ impl Round<'_> {
         waiting.truncate(most);
         let refusal = |(key, ix): (JobKey, ClassIx)| {
             let class = &demand.classes[ix];
-            let mut pools: Vec<u32> = class.choices.iter().map(|choice| choice.pool).collect();
+            let mut pools: Vec<u32> = {
+                let pool_of = |choice: &Choice| self.planner.estate.pool_of(choice.bay);
+                class.choices.iter().map(pool_of).collect()
+            };
             pools.sort_unstable();
             pools.dedup();
             let mut reasons: Vec<ReasonCount> = class

@@ -58,6 +58,10 @@ pub(crate) struct Score {
 }
 
 impl Score {
+    /// The part that is compared first.
+    pub fn head(&self) -> (u8, i64) {
+        (self.alternative, self.measures[0])
+    }
     pub fn new(
         order: &Order,
         measures: &Measures,

@@ -74,8 +74,11 @@ impl Planner {
         let mut closed = std::mem::take(&mut class.closed);
         let mut choices = std::mem::take(&mut class.choices);
         let mut needs = std::mem::take(&mut class.needs);
+        let estate = &self.estate;
         choices.retain(|choice| {
-            let keep = !dirty.contains(&choice.pool);
+            // A number may have been given out again, but then only to another dirty pool's bay.
+            let keep = !estate.dropped.contains(&choice.bay)
+                && !dirty.contains(&estate.pool_of(choice.bay));
             if !keep {
                 closed.remove(choice.bay);
             }
@@ -163,8 +166,13 @@ impl Planner {
                 verdict.refused.push((pool, code));
             }
         }
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        verdict.choices = found.into_iter().map(|(_, choice)| choice).collect();
+        // Nearly always the first measures tell; sorting small keys moves less memory.
+        let mut ranked: Vec<((u8, i64), u32)> =
+            found.iter().zip(0u32..).map(|((score, _), at)| (score.head(), at)).collect();
+        ranked.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| found[a.1 as usize].0.cmp(&found[b.1 as usize].0))
+        });
+        verdict.choices = ranked.into_iter().map(|(_, at)| found[at as usize].1).collect();
         if let Some(gang) = judge.wish.gang {
             verdict.split(self, gang.size, gang.same);
         }
@@ -201,14 +209,15 @@ impl Verdict {
         let estate = &planner.estate;
         let mut groups: BTreeMap<Together, Vec<u32>> = BTreeMap::new();
         for (at, choice) in (0u32..).zip(&self.choices) {
-            let view = estate.pools[choice.pool as usize].view.as_ref().expect("it was judged");
+            let pool = &estate.pools[estate.pool_of(choice.bay) as usize];
+            let view = pool.view.as_ref().expect("it was judged");
             let together = match same {
                 Same::Site => Together::Site(view.site),
                 Same::Fabric => {
                     let fabric = view.fabric.clone().expect("pools without one have refused");
                     Together::Fabric(view.site, fabric)
                 }
-                Same::Pool => Together::Pool(choice.pool),
+                Same::Pool => Together::Pool(estate.pool_of(choice.bay)),
             };
             groups.entry(together).or_default().push(at);
         }
@@ -224,8 +233,9 @@ impl Verdict {
         domains.sort();
         let kept: BTreeSet<u32> = domains.iter().flatten().copied().collect();
         let pools: BTreeSet<PoolIx> =
-            kept.iter().map(|&at| self.choices[at as usize].pool).collect();
-        let judged: BTreeSet<PoolIx> = self.choices.iter().map(|choice| choice.pool).collect();
+            kept.iter().map(|&at| estate.pool_of(self.choices[at as usize].bay)).collect();
+        let judged: BTreeSet<PoolIx> =
+            self.choices.iter().map(|choice| estate.pool_of(choice.bay)).collect();
         let too_small = judged.difference(&pools);
         self.refused.extend(too_small.map(|&pool| (pool, ReasonCode::PoolNoNodeFits)));
         // Choices are named by index from the domains: dropped ones leave, indices follow.
