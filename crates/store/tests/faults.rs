@@ -1,5 +1,6 @@
 //! What a data directory must stand: a second process, a full disk, a disk that cannot be
 //! written, a torn file, a killed writer.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 #[macro_use]
 mod support;

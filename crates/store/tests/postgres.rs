@@ -1,5 +1,6 @@
 //! The conformance suite on PostgreSQL, and what only a shared server can do to us.
 #![cfg(feature = "postgres")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 #[macro_use]
 mod support;

@@ -36,14 +36,14 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// largest batch takes about a second; a server that is silent for this long is taken for gone.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// For how long the server works on one read, streams of whole tables included.
-const READ_MAX: Duration = Duration::from_secs(600);
+const READ_MAX: Duration = Duration::from_mins(10);
 /// How long a commit waits for another's lock on the head: only another leader's commit holds it.
 const LOCK_MAX: Duration = Duration::from_secs(10);
 
 /// Where to connect to.
 #[derive(Clone)]
 pub(crate) struct Target {
-    config: Config,
+    config: Box<Config>,
     trust: tls::Trust,
     place: String,
 }
@@ -60,7 +60,7 @@ impl Target {
             .connect_timeout(CONNECT_MAX)
             .keepalives_idle(ANSWER_MAX)
             .tcp_user_timeout(ANSWER_MAX);
-        Ok(Self { config, trust, place })
+        Ok(Self { config: Box::new(config), trust, place })
     }
 
     /// For messages: never with a password.
@@ -156,13 +156,11 @@ impl Session {
         let runtime = runtime.expect("the runtime is there until the session is dropped");
         // The timer is made inside: it belongs to this runtime.
         let outcome = runtime.block_on(async { tokio::time::timeout(ANSWER_MAX, answer).await });
-        match outcome {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
-                *state = State::Confused;
-                Err(Cause::Timeout(ANSWER_MAX))
-            }
-        }
+        let Ok(answer) = outcome else {
+            *state = State::Confused;
+            return Err(Cause::Timeout(ANSWER_MAX));
+        };
+        Ok(answer?)
     }
 
     /// Statements without parameters and answers.
@@ -287,7 +285,7 @@ pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
             .contains(&code);
     }
     let caused_by_io =
-        std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     error.is_closed() || caused_by_io
 }
 

@@ -7,6 +7,7 @@ mod backup;
 mod lock;
 mod writer;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
@@ -147,7 +148,9 @@ fn immutable_uri(path: &Path) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
                 uri.push(char::from(byte));
             }
-            other => uri.push_str(&format!("%{other:02X}")),
+            other => {
+                let _ = write!(uri, "%{other:02X}");
+            }
         }
     }
     uri.push_str("?immutable=1");

@@ -1,6 +1,5 @@
 //! What the test programs share: rows made from numbers, and the two kinds of place a store can
 //! live in.
-#![expect(clippy::allow_attributes, reason = "each test program uses its own part of this")]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 #[cfg(feature = "postgres")]
