@@ -53,7 +53,10 @@ impl Planner {
         let mut refused: Vec<RefusedPool> = verdict
             .refused
             .iter()
-            .map(|&(ix, code)| RefusedPool { pool: ids[&ix], reasons: self.reasons(&judge, ix, code) })
+            .map(|&(ix, code)| RefusedPool {
+                pool: ids[&ix],
+                reasons: Self::reasons(&judge, ix, code),
+            })
             .collect();
         refused.sort_by_key(|refused| refused.pool);
         let candidates = candidates.into_iter().map(|(_, _, candidate)| candidate).collect();
@@ -62,7 +65,7 @@ impl Planner {
 
     /// Every rule that refuses, found by leaving out the first, then the next; a rule that cannot
     /// be left out (sizes) is the last.
-    fn reasons(&self, judge: &Judge<'_>, ix: PoolIx, first: ReasonCode) -> Vec<Reason> {
+    fn reasons(judge: &Judge<'_>, ix: PoolIx, first: ReasonCode) -> Vec<Reason> {
         let mut reasons = vec![judge.reason(ix, first)];
         let (mut needs, mut found) = (smallvec::SmallVec::new(), Vec::new());
         let relaxed = Judge { relax: Relax::One(first), ..*judge };
@@ -133,7 +136,11 @@ impl Planner {
                 // Cards are taken one by one; without them the sum tells.
                 if booked.bank.is_empty() || need.resources.accel.0 == 0 {
                     let fits = node.fits_with(&booked, need);
-                    return if fits { need.resources.times_in(&node.free_with(&booked)) } else { 0 };
+                    return if fits {
+                        need.resources.times_in(&node.free_with(&booked))
+                    } else {
+                        0
+                    };
                 }
                 let mut times = 0;
                 while node.fits_with(&booked, need) {

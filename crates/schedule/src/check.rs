@@ -82,7 +82,10 @@ impl Planner {
                 let at = crate::estate::NodeAt { bay: choice.bay, node };
                 let told = self.estate.touched.contains(&at) || self.owed.contains_key(&at);
                 if class.key.gang.is_none() && !told {
-                    return Err(format!("class {ix} overlooks room on {}", self.estate.node(at).name));
+                    return Err(format!(
+                        "class {ix} overlooks room on {}",
+                        self.estate.node(at).name
+                    ));
                 }
                 from = node as usize + 1;
             }

@@ -176,8 +176,7 @@ pub(crate) struct Bay {
 impl Bay {
     /// Could any node hold the need when empty?
     pub fn fits_empty(&self, need: &Need) -> bool {
-        need.may_fit(&self.largest)
-            && (self.sizes.len() == 1 || self.seats_empty(need) > 0)
+        need.may_fit(&self.largest) && (self.sizes.len() == 1 || self.seats_empty(need) > 0)
     }
     /// How many nodes could hold the need when empty.
     pub fn seats_empty(&self, need: &Need) -> u64 {
@@ -321,11 +320,9 @@ impl Estate {
             }
             let rooms: Vec<Room> = nodes.iter().map(Node::shown_room).collect();
             let tree = FitTree::new(&rooms);
-            let largest = sizes
-                .iter()
-                .fold(Room::default(), |most, (unit, _)| most.max(&Room::summed(unit)));
-            let bay =
-                self.bays.add(Bay { pool: ix, number, make, nodes, tree, sizes, largest });
+            let largest =
+                sizes.iter().fold(Room::default(), |most, (unit, _)| most.max(&Room::summed(unit)));
+            let bay = self.bays.add(Bay { pool: ix, number, make, nodes, tree, sizes, largest });
             let pool = &mut self.pools[ix as usize];
             pool.bays.push(bay);
             for (node, shown) in (0u32..).zip(&self.bays[bay].nodes) {
@@ -466,8 +463,7 @@ impl Estate {
             for (node, shown) in (0u32..).zip(&bay.nodes) {
                 let bank =
                     CardBank::of(if shown.count == 1 { shown.unit.accel } else { MilliAccel(0) });
-                booked
-                    .insert(NodeAt { bay: ix, node }, Booked { used: Resources::ZERO, bank });
+                booked.insert(NodeAt { bay: ix, node }, Booked { used: Resources::ZERO, bank });
             }
         }
         for (ix, lease) in self.leases.iter() {

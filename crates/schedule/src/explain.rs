@@ -61,7 +61,7 @@ impl Planner {
                 })
                 .collect(),
             reasons,
-            relaxations: self.relaxations(&judge, &verdict),
+            relaxations: Self::relaxations(&judge, &verdict),
             start: self.start(&judge, &verdict, now),
         })
     }
@@ -114,7 +114,7 @@ impl Planner {
         Some(ahead.sum::<usize>() as u64)
     }
 
-    fn relaxations(&self, judge: &Judge<'_>, verdict: &Verdict) -> Vec<Relaxation> {
+    fn relaxations(judge: &Judge<'_>, verdict: &Verdict) -> Vec<Relaxation> {
         let mut opened: BTreeMap<ReasonCode, (u32, PoolIx)> = BTreeMap::new();
         for &(pool, code) in &verdict.refused {
             let relaxed = Judge { relax: Relax::One(code), ..*judge };

@@ -4,10 +4,10 @@
 //!
 //! The fast path deals in codes only; messages are made by [`Judge::reason`] for people.
 
-use dayan_units::{MilliAccel, Micro, OrgId, Resources, Span, Time};
+use dayan_units::{Micro, MilliAccel, OrgId, Resources, Span, Time};
 use smallvec::SmallVec;
 
-use crate::ask::{Ask, GangAsk, Pin, Same};
+use crate::ask::{Ask, DataAt, GangAsk, Pin, Same};
 use crate::change::{Avoid, Network};
 use crate::estate::{Bay, BayIx, Estate, Pool, PoolIx};
 use crate::fit_tree::Need;
@@ -147,20 +147,13 @@ impl Judge<'_> {
     fn worst_delay(&self, view: &PoolView) -> Option<Span> {
         let network = self.network?;
         let ask = self.wish.ask;
-        match &ask.delay {
-            Some(delay) => {
-                let one_way = |from: &String| {
-                    network.one_way(from, &view.place, delay.percentile, self.at)
-                };
-                delay.from.iter().map(one_way).try_fold(Span::ZERO, |worst, d| Some(worst.max(d?)))
-            }
-            None => {
-                let one_way = |data: &crate::ask::DataAt| {
-                    network.one_way(&data.place, &view.place, 50, self.at)
-                };
-                ask.data.iter().map(one_way).try_fold(Span::ZERO, |worst, d| Some(worst.max(d?)))
-            }
+        let worst = |worst: Span, delay: Option<Span>| Some(worst.max(delay?));
+        if let Some(delay) = &ask.delay {
+            let of = |from| network.one_way(from, &view.place, delay.percentile, self.at);
+            return delay.from.iter().map(|from| of(from)).try_fold(Span::ZERO, worst);
         }
+        let of = |data: &DataAt| network.one_way(&data.place, &view.place, 50, self.at);
+        ask.data.iter().map(of).try_fold(Span::ZERO, worst)
     }
     /// As shown to people: only where a place was asked about.
     pub fn delay(&self, view: &PoolView) -> Option<Span> {

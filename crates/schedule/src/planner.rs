@@ -54,7 +54,10 @@ impl Planner {
             Change::PoolGone(pool) => self.estate.forget_pool(*pool),
             Change::NodeState { pool, node, up } => self.estate.set_node_state(*pool, node, *up),
             Change::OffersShown { pool, offers } => self.estate.show_offers(*pool, offers),
-            Change::JobQueued(ask) => self.demand.queue(ask),
+            Change::JobQueued(ask) => {
+                self.drop_seats(ask.job, &ask.tasks);
+                self.demand.queue(ask);
+            }
             Change::TasksQueued { job, tasks, avoid } => {
                 // Who says that they wait says that a seat of theirs is not wanted.
                 self.drop_seats(*job, tasks);
@@ -67,7 +70,12 @@ impl Planner {
                     self.demand.relink(ix);
                 }
             }
-            Change::JobGone(job) => self.demand.remove(*job),
+            Change::JobGone(job) => {
+                if self.demand.running.contains_key(job) {
+                    self.drop_seats(*job, &Tasks::range(0..u32::MAX));
+                }
+                self.demand.remove(*job);
+            }
             Change::LeasePlaced { attempt, pool, node, resources, cards, end } => {
                 let pool = self.estate.pool_ix(*pool);
                 let holder = Holder::Attempt(*attempt);

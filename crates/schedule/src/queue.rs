@@ -296,9 +296,7 @@ impl Demand {
         let running = self.running.get(&job.key.job).copied().unwrap_or(0);
         let ready = match job.gang {
             Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
-            None => {
-                !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most)
-            }
+            None => !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most),
         };
         match (ready, job.in_line) {
             (true, false) => self.enter_line(ix),

@@ -61,9 +61,9 @@ pub(crate) fn earliest_of(
 ) -> Option<Reservation> {
     let mut best: Option<Reservation> = None;
     let mut look = |members: &[u32], seats: u64| {
-        let before = best.as_ref().map_or(Time::NEVER, |best| {
-            best.from.minus(dayan_units::Span::from_micros(1))
-        });
+        let before = best
+            .as_ref()
+            .map_or(Time::NEVER, |best| best.from.minus(dayan_units::Span::from_micros(1)));
         *work += 1;
         let domain = Domain { choices, members, needs, seats };
         if let Some(found) = domain.earliest(estate, now, before, by, work) {
@@ -136,11 +136,11 @@ impl Domain<'_> {
                 from = node as usize + 1;
             }
         }
-        let mut pools: Vec<PoolIx> =
-            self.members
-                .iter()
-                .map(|&member| estate.pool_of(self.choices[member as usize].bay))
-                .collect();
+        let mut pools: Vec<PoolIx> = self
+            .members
+            .iter()
+            .map(|&member| estate.pool_of(self.choices[member as usize].bay))
+            .collect();
         pools.sort_unstable();
         pools.dedup();
         let mut ends = Ends::new(estate, &pools, by);
@@ -199,21 +199,22 @@ impl Domain<'_> {
     }
 }
 
+type InOrder<'a> = dyn Iterator<Item = (Time, LeaseIx)> + 'a;
+
 /// The leases of some pools in the order of their ends.
 struct Ends<'a> {
-    pools: Vec<Peekable<Box<dyn Iterator<Item = (Time, LeaseIx)> + 'a>>>,
+    pools: Vec<Peekable<Box<InOrder<'a>>>>,
 }
 
 impl<'a> Ends<'a> {
     fn new(estate: &'a Estate, pools: &[PoolIx], by: EndBy) -> Self {
         let of_pool = |&pool: &PoolIx| {
             let ends = &estate.pools[pool as usize].ends;
-            let iter: Box<dyn Iterator<Item = (Time, LeaseIx)> + 'a> = match by {
+            let iter: Box<InOrder<'a>> = match by {
                 EndBy::Latest => Box::new(ends.iter().copied()),
                 EndBy::Expected => {
-                    let expected = |&(_, ix): &(Time, LeaseIx)| {
-                        (estate.leases[ix].end.expected, ix)
-                    };
+                    let expected =
+                        |&(_, ix): &(Time, LeaseIx)| (estate.leases[ix].end.expected, ix);
                     let mut ends: Vec<_> = ends.iter().map(expected).collect();
                     ends.sort_unstable();
                     Box::new(ends.into_iter())

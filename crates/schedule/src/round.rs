@@ -12,8 +12,8 @@ use std::ops::Bound;
 use dayan_units::{OfferId, TaskId, Time};
 use smallvec::SmallVec;
 
-use crate::change::LeaseEnd;
 use crate::cards::Cards;
+use crate::change::LeaseEnd;
 use crate::estate::{BayIx, Holder, Lease, NodeAt};
 use crate::fit_tree::{Need, Room};
 use crate::judge::Choice;
@@ -481,7 +481,8 @@ impl Round<'_> {
     fn refusals(&self) -> Vec<Refusal> {
         let demand = &self.planner.demand;
         let most = self.planner.policy.refusals_listed_max as usize;
-        let mut waiting: Vec<(JobKey, ClassIx)> = demand.no_room.iter().take(most).copied().collect();
+        let mut waiting: Vec<(JobKey, ClassIx)> =
+            demand.no_room.iter().take(most).copied().collect();
         waiting.extend(demand.infeasible.iter().take(most));
         waiting.sort_unstable();
         waiting.truncate(most);
@@ -493,11 +494,8 @@ impl Round<'_> {
             };
             pools.sort_unstable();
             pools.dedup();
-            let mut reasons: Vec<ReasonCount> = class
-                .counts
-                .iter()
-                .map(|(&code, &pools)| ReasonCount { code, pools })
-                .collect();
+            let mut reasons: Vec<ReasonCount> =
+                class.counts.iter().map(|(&code, &pools)| ReasonCount { code, pools }).collect();
             if !pools.is_empty() {
                 let pools = u32::try_from(pools.len()).expect("pools are numbered in 32 bits");
                 reasons.push(ReasonCount { code: ReasonCode::PoolBusy, pools });

@@ -75,14 +75,7 @@ impl Score {
             Preference::Carbon => measures.carbon,
             Preference::Reliability => measures.unreliability_permille,
         };
-        Self {
-            alternative,
-            measures: order.0.map(measure),
-            idles_cards,
-            pool,
-            bay_number,
-            offer,
-        }
+        Self { alternative, measures: order.0.map(measure), idles_cards, pool, bay_number, offer }
     }
 }
 

@@ -106,8 +106,15 @@ fn places<'a>(world: &'a World, ask: &JobAsk) -> Vec<Place<'a>> {
                 // In this world all pools are as reliable and as clean: only price tells.
                 let idles = need.accel == MilliAccel::ZERO && node.accelerator.is_some();
                 let size = (node.total.accel, node.total.cpu, node.total.memory);
-                let key =
-                    (alternative, price, idles, view.pool, node.accelerator.clone(), size, node.name.clone());
+                let key = (
+                    alternative,
+                    price,
+                    idles,
+                    view.pool,
+                    node.accelerator.clone(),
+                    size,
+                    node.name.clone(),
+                );
                 places.push((key, (view, node, offer, need)));
             }
         }
@@ -174,8 +181,7 @@ fn place_gang(
         if tried.contains(&group) {
             continue;
         }
-        let members: Vec<_> =
-            order.iter().filter(|(view, ..)| together(view) == group).collect();
+        let members: Vec<_> = order.iter().filter(|(view, ..)| together(view) == group).collect();
         tried.push(group);
         let free: Vec<_> = members
             .iter()

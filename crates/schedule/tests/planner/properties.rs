@@ -1,8 +1,8 @@
 //! The promised properties of docs/concepts/scheduling.md, over random sequences of changes.
 
+use crate::world::{World, any_step};
 use dayan_schedule::Policy;
 use proptest::prelude::*;
-use crate::world::{World, any_step};
 
 /// `DAYAN_SEQUENCES` runs as many sequences as one has time for.
 fn cases() -> u32 {

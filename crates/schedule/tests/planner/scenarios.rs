@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, resources};
 use dayan_schedule::{
     Ask, Change, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp, OrgRule, Pin, Placing,
     Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate, Tasks, Trust, Work,
@@ -10,7 +11,6 @@ use dayan_units::{
     AttemptId, Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span,
     Time,
 };
-use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, resources};
 
 fn minutes(n: i64) -> Span {
     MINUTE.times(n)
@@ -155,10 +155,7 @@ fn the_cheapest_pool_first_or_what_the_job_prefers() {
     };
     assert_eq!(order(answer), [pool_id(0), pool_id(4), pool_id(2)]);
     ask.prefer = Vec::new();
-    assert_eq!(
-        order(fresh.candidates(&ask, world.now)),
-        [pool_id(2), pool_id(4), pool_id(0)]
-    );
+    assert_eq!(order(fresh.candidates(&ask, world.now)), [pool_id(2), pool_id(4), pool_id(0)]);
     assert_eq!(fresh.plan(world.now, Work::UNBOUNDED).placements, plan.placements);
 }
 
@@ -250,7 +247,10 @@ fn every_rule_refuses_under_its_own_code() {
     check(&|_, ask| ask.regions = ["Guizhou".to_owned()].into(), Some(ReasonCode::PoolRegion));
     check(&|_, ask| ask.regions = ["Sichuan".to_owned()].into(), None);
     check(&|_, ask| ask.residence = Residence::Domestic, Some(ReasonCode::PoolResidence));
-    check(&|_, ask| ask.pool_features = ["containers".to_owned()].into(), Some(ReasonCode::PoolFeature));
+    check(
+        &|_, ask| ask.pool_features = ["containers".to_owned()].into(),
+        Some(ReasonCode::PoolFeature),
+    );
     check(&|_, ask| ask.node_features = ["numa".to_owned()].into(), Some(ReasonCode::PoolFeature));
     check(
         &|job, _| job.gang = Some(GangAsk { size: 2, same: Same::Fabric }),
@@ -421,4 +421,20 @@ fn free_resources_of_nothing_are_no_place() {
     let ask = job(1, Ask::plain(Resources::ZERO, minutes(1)), 1);
     assert!(world.planner.candidates(&ask, world.now).candidates.is_empty());
     assert!(world.planner.explain(job_id(1), world.now).is_none());
+}
+
+#[test]
+fn a_job_told_again_before_its_lease_is_confirmed_is_not_placed_twice() {
+    let mut world = one_node(4);
+    world.queue(cores(1, 1, 10));
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    world.queue(cores(1, 1, 10));
+    world.commit(&plan, |_| false);
+    assert!(world.planner.plan(world.now, Work::UNBOUNDED).is_empty());
+    let plan = {
+        world.queue(cores(2, 1, 10));
+        world.planner.plan(world.now, Work::UNBOUNDED)
+    };
+    world.planner.observe(&Change::JobGone(job_id(2)));
+    assert_eq!((plan.placed_len(), world.planner.stats().tentative), (1, 0));
 }

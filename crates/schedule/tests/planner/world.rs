@@ -37,15 +37,16 @@ pub fn resources(cores: u64, gb: u64, milli_cards: u64) -> Resources {
 
 /// A pool with nodes of (cores, GB, cards, model), all up.
 pub fn pool(n: u8, nodes: &[(u64, u64, u64, Option<&str>)]) -> PoolView {
-    let node = |(at, &(cores, gb, cards, model)): (usize, &(u64, u64, u64, Option<&str>))| NodeView {
-        name: NodeName::new(&format!("n{at}")),
-        total: resources(cores, gb, cards * 1_000),
-        count: 1,
-        accelerator: model.map(str::to_owned),
-        capability: BTreeMap::new(),
-        features: BTreeSet::new(),
-        up: NodeUp::Up,
-    };
+    let node =
+        |(at, &(cores, gb, cards, model)): (usize, &(u64, u64, u64, Option<&str>))| NodeView {
+            name: NodeName::new(&format!("n{at}")),
+            total: resources(cores, gb, cards * 1_000),
+            count: 1,
+            accelerator: model.map(str::to_owned),
+            capability: BTreeMap::new(),
+            features: BTreeSet::new(),
+            up: NodeUp::Up,
+        };
     PoolView {
         pool: pool_id(n),
         provider: ProviderId::from_bits(u128::from(n) + 1),
@@ -118,6 +119,7 @@ pub enum Step {
     Queue { shape: u8, tasks: u8, priority: u8, kind: u8 },
     End { nth: u8, requeue: bool },
     Drop { nth: u8 },
+    Again { nth: u8 },
     Take { nth: u8, task: u8 },
     Block { project: u8 },
     Unblock { project: u8 },
@@ -137,6 +139,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(shape, tasks, priority, kind)| Step::Queue { shape, tasks, priority, kind }),
         6 => (any::<u8>(), any::<bool>()).prop_map(|(nth, requeue)| Step::End { nth, requeue }),
         1 => any::<u8>().prop_map(|nth| Step::Drop { nth }),
+        1 => any::<u8>().prop_map(|nth| Step::Again { nth }),
         1 => (any::<u8>(), 0u8..6).prop_map(|(nth, task)| Step::Take { nth, task }),
         1 => (0u8..2).prop_map(|project| Step::Block { project }),
         1 => (0u8..2).prop_map(|project| Step::Unblock { project }),
@@ -316,6 +319,12 @@ impl World {
                     self.planner.observe(&Change::TasksQueued { job, tasks, avoid });
                 }
             }
+            Step::Again { nth } => {
+                let nth = usize::from(*nth) % self.jobs.len().max(1);
+                let Some(ask) = self.jobs.values().nth(nth).cloned() else { return Ok(()) };
+                self.avoid.remove(&ask.job);
+                self.planner.observe(&Change::JobQueued(Box::new(ask)));
+            }
             Step::Drop { nth } => {
                 let nth = usize::from(*nth) % self.jobs.len().max(1);
                 let Some(job) = self.jobs.keys().nth(nth).copied() else { return Ok(()) };
@@ -354,7 +363,8 @@ impl World {
         let whole = self.fresh().plan(self.now, Work::UNBOUNDED);
         prop_assert!(!whole.exhausted);
         if self.policy.reservations_max == 0 {
-            let seat = |(task, seat): (TaskId, &Seat)| (task.job, task.task, seat.pool, seat.node.clone());
+            let seat =
+                |(task, seat): (TaskId, &Seat)| (task.job, task.task, seat.pool, seat.node.clone());
             let seats: Vec<_> = whole.seats().map(seat).collect();
             prop_assert_eq!(seats, crate::naive::seats(self), "the naive planner agrees");
         }
@@ -528,10 +538,10 @@ fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
         }
         2 => job.max_parallel = Some(2),
         3 => job.max_unit_price = Some(Micro(60_000)),
-        4 => job.quote = Some(dayan_schedule::Pin {
-            pool: pool_id(1),
-            offer: OfferId::from_bits(2),
-        }),
+        4 => {
+            job.quote =
+                Some(dayan_schedule::Pin { pool: pool_id(1), offer: OfferId::from_bits(2) });
+        }
         5 => job.prefer = vec![Preference::Reliability, Preference::Carbon],
         _ => {}
     }
