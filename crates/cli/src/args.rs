@@ -1,0 +1,30 @@
+//! The command line as a whole.
+
+use clap::Parser;
+
+use crate::cmd::{Command, EXIT_CODES};
+use crate::output::Format;
+use crate::words::Lang;
+
+/// An open exchange for computing power: job files in, firm prices, checked bills
+#[derive(Debug, Parser)]
+#[command(
+    name = "dayan",
+    version,
+    max_term_width = 100,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// The form of what goes to standard output
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+    /// The language of messages; that of the system unless told
+    #[arg(long, global = true, value_name = "LANG")]
+    pub lang: Option<Lang>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}

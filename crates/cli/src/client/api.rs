@@ -1,0 +1,303 @@
+//! The public API, one method for each thing that can be asked.
+//!
+//! Invariant: paths and query names stand here and nowhere else. Must not know what a person typed
+//! or sees.
+
+use dayan_wire as wire;
+use serde::Deserialize;
+
+use super::{Answer, Ask, Body, Client, LIST_ROWS_MAX};
+use crate::exit::Failure;
+
+/// What making something answers with.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, serde::Serialize)]
+pub struct Made {
+    /// The new thing's id.
+    pub id: String,
+}
+
+/// What a job is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Take its tasks back.
+    Cancel,
+    /// Run ended tasks again.
+    Retry,
+    /// Start nothing more of it.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+impl Order {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// A part of a log.
+#[derive(Clone, Debug)]
+pub struct LogPart {
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// Where to go on.
+    pub next: u64,
+    /// Nothing will come any more.
+    pub ended: bool,
+}
+
+/// Which jobs.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Of this project.
+    pub project: Option<String>,
+    /// In this state.
+    pub state: Option<String>,
+    /// With this name.
+    pub name: Option<String>,
+}
+
+type Outcome<T> = Result<T, Failure>;
+
+impl Client {
+    /// Whom our token speaks for.
+    pub async fn whoami(&self) -> Outcome<wire::WhoAmI> {
+        self.json(Ask::get(&["whoami"])).await
+    }
+    /// Does it serve? The answer's headers carry its clock.
+    pub async fn health(&self) -> Outcome<Answer> {
+        self.send(Ask::get(&["health"])).await
+    }
+
+    /// Submits a job. The key makes a repeated submission the same submission.
+    pub async fn submit(
+        &self,
+        file: String,
+        quote: Option<&str>,
+        key: &str,
+    ) -> Outcome<wire::Submitted> {
+        let ask = Ask::post(&["jobs"]).with_some("quote", quote).with("key", key).repeatable();
+        self.json(ask.body(Body::JobFile(file))).await
+    }
+    /// Where a job could go.
+    pub async fn plan(&self, file: String) -> Outcome<wire::PlanAnswer> {
+        self.json(Ask::post(&["plan"]).repeatable().body(Body::JobFile(file))).await
+    }
+    /// A firm price.
+    pub async fn quote(&self, file: String) -> Outcome<wire::Quote> {
+        self.json(Ask::post(&["quotes"]).body(Body::JobFile(file))).await
+    }
+    /// Jobs.
+    pub async fn jobs(&self, filter: &JobFilter, rows: usize) -> Outcome<Vec<wire::JobSummary>> {
+        let query = [
+            ("project", filter.project.clone()),
+            ("state", filter.state.clone()),
+            ("name", filter.name.clone()),
+        ];
+        self.list(&["jobs"], &query, rows).await
+    }
+    /// One job.
+    pub async fn job(&self, id: &str) -> Outcome<wire::Job> {
+        self.json(Ask::get(&["jobs", id])).await
+    }
+    /// All attempts of a job, up to so many.
+    pub async fn attempts(&self, id: &str, rows: usize) -> Outcome<Vec<wire::Attempt>> {
+        self.list(&["jobs", id, "attempts"], &[], rows).await
+    }
+    /// Why it waits.
+    pub async fn explain(&self, id: &str) -> Outcome<wire::Explanation> {
+        self.json(Ask::get(&["jobs", id, "explain"])).await
+    }
+    /// Tells a job what to do; cancelling twice and pausing twice are once, a retry is not.
+    pub async fn order(&self, id: &str, order: Order, task: Option<u32>) -> Outcome<()> {
+        let path = ["jobs", id, order.path()];
+        let ask = match order {
+            Order::Cancel => Ask::post(&path).repeatable().body(task_body(task)),
+            Order::Retry => Ask::post(&path).body(task_body(task)),
+            Order::Pause | Order::Resume => Ask::post(&path).repeatable(),
+        };
+        self.done(ask).await
+    }
+    /// A part of a log.
+    pub async fn log(
+        &self,
+        id: &str,
+        task: u32,
+        attempt: Option<u32>,
+        stream: &str,
+        offset: u64,
+    ) -> Outcome<LogPart> {
+        let ask = Ask::get(&["jobs", id, "logs"])
+            .with("task", task.to_string())
+            .with_some("attempt", attempt.map(|number| number.to_string()))
+            .with("stream", stream)
+            .with("offset", offset.to_string());
+        let Answer { headers, bytes } = self.send(ask).await?;
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let read = offset.saturating_add(bytes.len() as u64);
+        let next = header("dayan-log-next").and_then(|text| text.parse().ok()).unwrap_or(read);
+        Ok(LogPart { next, ended: header("dayan-log-end") == Some("true"), bytes })
+    }
+
+    /// What is listed at a price.
+    pub async fn offers(&self) -> Outcome<Vec<wire::Offer>> {
+        self.list(&["offers"], &[], LIST_ROWS_MAX).await
+    }
+    /// Lists capacity at a price.
+    pub async fn create_offer(&self, offer: &wire::NewOffer) -> Outcome<Made> {
+        self.json(Ask::post(&["offers"]).body(Body::json(offer))).await
+    }
+    /// Takes an offer from the list.
+    pub async fn retire_offer(&self, id: &str) -> Outcome<()> {
+        self.done(Ask::delete(&["offers", id])).await
+    }
+    /// Pools.
+    pub async fn pools(&self) -> Outcome<Vec<wire::Pool>> {
+        self.list(&["pools"], &[], LIST_ROWS_MAX).await
+    }
+    /// One pool.
+    pub async fn pool(&self, id: &str) -> Outcome<wire::Pool> {
+        self.json(Ask::get(&["pools", id])).await
+    }
+    /// What was measured of a pool.
+    pub async fn measured(&self, id: &str) -> Outcome<Vec<wire::Attribute>> {
+        self.json(Ask::get(&["pools", id, "measured"])).await
+    }
+    /// Moves a pool to another status.
+    pub async fn set_pool_status(&self, id: &str, status: &str) -> Outcome<()> {
+        self.set_status(&["pools", id, "status"], status).await
+    }
+    /// Asks a pool's agent to prove its inventory now.
+    pub async fn challenge(&self, id: &str) -> Outcome<()> {
+        self.done(Ask::post(&["pools", id, "challenge"]).repeatable()).await
+    }
+    /// What a name stands for.
+    pub async fn resolve(&self, name: &str) -> Outcome<wire::Record> {
+        self.json(Ask::get(&["resolve", name])).await
+    }
+    /// Delays between places.
+    pub async fn net_matrix(&self, places: &[String]) -> Outcome<wire::NetMatrix> {
+        let places = (!places.is_empty()).then(|| places.join(","));
+        self.json(Ask::get(&["net", "matrix"]).with_some("places", places)).await
+    }
+
+    /// Organisations.
+    pub async fn orgs(&self) -> Outcome<Vec<wire::Org>> {
+        self.list(&["orgs"], &[], LIST_ROWS_MAX).await
+    }
+    /// A new organisation.
+    pub async fn create_org(&self, org: &wire::NewOrg) -> Outcome<Made> {
+        self.json(Ask::post(&["orgs"]).body(Body::json(org))).await
+    }
+    /// Books a payment; its reference makes a repeated one the same payment.
+    pub async fn deposit(&self, slug: &str, deposit: &wire::Deposit) -> Outcome<()> {
+        let ask = Ask::post(&["orgs", slug, "deposits"]).repeatable();
+        self.done(ask.body(Body::json(deposit))).await
+    }
+    /// Users, of one organisation or all we may see.
+    pub async fn users(&self, org: Option<&str>) -> Outcome<Vec<wire::User>> {
+        self.list(&["users"], &[("org", org.map(str::to_owned))], LIST_ROWS_MAX).await
+    }
+    /// A new user.
+    pub async fn create_user(&self, user: &wire::NewUser) -> Outcome<Made> {
+        self.json(Ask::post(&["users"]).body(Body::json(user))).await
+    }
+    /// Tokens, without their secrets.
+    pub async fn tokens(&self) -> Outcome<Vec<wire::Token>> {
+        self.list(&["tokens"], &[], LIST_ROWS_MAX).await
+    }
+    /// A new token.
+    pub async fn issue_token(&self, token: &wire::NewToken) -> Outcome<wire::TokenIssued> {
+        self.json(Ask::post(&["tokens"]).body(Body::json(token))).await
+    }
+    /// Ends a token.
+    pub async fn revoke_token(&self, id: &str) -> Outcome<()> {
+        self.done(Ask::delete(&["tokens", id])).await
+    }
+    /// Projects.
+    pub async fn projects(&self) -> Outcome<Vec<wire::Project>> {
+        self.list(&["projects"], &[], LIST_ROWS_MAX).await
+    }
+    /// A new project.
+    pub async fn create_project(&self, project: &wire::NewProject) -> Outcome<Made> {
+        self.json(Ask::post(&["projects"]).body(Body::json(project))).await
+    }
+    /// Sets a project's limits.
+    pub async fn set_budget(&self, id: &str, limits: &wire::BudgetLimits) -> Outcome<()> {
+        self.done(Ask::put(&["projects", id, "budget"]).body(Body::json(limits))).await
+    }
+    /// Providers.
+    pub async fn providers(&self) -> Outcome<Vec<wire::Provider>> {
+        self.list(&["providers"], &[], LIST_ROWS_MAX).await
+    }
+    /// An organisation applies as a provider.
+    pub async fn apply_provider(&self, provider: &wire::NewProvider) -> Outcome<Made> {
+        self.json(Ask::post(&["providers"]).body(Body::json(provider))).await
+    }
+    /// Moves a provider to another status.
+    pub async fn set_provider_status(&self, id: &str, status: &str) -> Outcome<()> {
+        self.set_status(&["providers", id, "status"], status).await
+    }
+    /// A join token for an agent.
+    pub async fn invite(
+        &self,
+        id: &str,
+        invitation: &wire::NewInvitation,
+    ) -> Outcome<wire::Invitation> {
+        let ask = Ask::post(&["providers", id, "invitations"]);
+        self.json(ask.body(Body::json(invitation))).await
+    }
+
+    /// Usage in a period.
+    pub async fn usage(&self, by: &str, period: Option<&str>) -> Outcome<Vec<wire::UsageRow>> {
+        self.json(Ask::get(&["usage"]).with("by", by).with_some("period", period)).await
+    }
+    /// Invoices.
+    pub async fn invoices(&self) -> Outcome<Vec<wire::InvoiceSummary>> {
+        self.list(&["invoices"], &[], LIST_ROWS_MAX).await
+    }
+    /// One invoice.
+    pub async fn invoice(&self, id: &str) -> Outcome<wire::Invoice> {
+        self.json(Ask::get(&["invoices", id]).with("format", "json")).await
+    }
+    /// One invoice in a format of its own, as it comes.
+    pub async fn invoice_file(&self, id: &str, format: &str) -> Outcome<Vec<u8>> {
+        let ask = Ask::get(&["invoices", id]).with("format", format).patiently();
+        Ok(self.send(ask).await?.bytes)
+    }
+    /// The accounts of the books.
+    pub async fn accounts(&self) -> Outcome<Vec<wire::Account>> {
+        self.list(&["ledger", "accounts"], &[], LIST_ROWS_MAX).await
+    }
+    /// Are the books right?
+    pub async fn ledger_check(&self) -> Outcome<wire::LedgerCheck> {
+        self.json(Ask::get(&["ledger", "check"]).patiently()).await
+    }
+    /// Is the journal whole?
+    pub async fn audit_verify(&self) -> Outcome<wire::JournalCheck> {
+        self.json(Ask::get(&["audit", "verify"]).patiently()).await
+    }
+    /// What agents said that cannot be so.
+    pub async fn findings(&self, rows: usize) -> Outcome<Vec<wire::Finding>> {
+        self.list(&["findings"], &[], rows).await
+    }
+    /// Has the server write a copy of its data to a folder of its machine.
+    pub async fn backup(&self, path: &str) -> Outcome<serde_json::Value> {
+        let body = Body::json(&serde_json::json!({ "path": path }));
+        self.json(Ask::post(&["backup"]).body(body).patiently()).await
+    }
+
+    async fn set_status(&self, path: &[&str], status: &str) -> Outcome<()> {
+        let body = Body::json(&wire::SetStatus { status: status.to_owned() });
+        self.done(Ask::post(path).repeatable().body(body)).await
+    }
+}
+
+fn task_body(task: Option<u32>) -> Body {
+    Body::json(&wire::Cancel { task })
+}

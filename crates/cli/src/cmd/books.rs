@@ -1,0 +1,332 @@
+//! `dayan usage`, `invoice`, `ledger`, `audit` and `backup`: what was used, what it came to, and
+//! whether the books are right.
+
+use std::path::PathBuf;
+
+use dayan_wire::{Account, Finding, Invoice, InvoiceSummary, JournalCheck, LedgerCheck, UsageRow};
+use serde_json::Value;
+
+use super::session::Session;
+use crate::exit::{Exit, Failure, Said, one_line};
+use crate::output::{Cell, Format, Grid, Show, View, money, or_dash};
+use crate::words::Word;
+
+/// Lines of an invoice a person reads at once.
+const LINES_SHOWN: usize = 50;
+/// Findings a person reads at once.
+const FINDINGS_SHOWN: usize = 200;
+
+/// What was used in a month, and what it came to
+#[derive(Debug, clap::Args)]
+pub struct Usage {
+    /// By what it is added up
+    #[arg(long, default_value = "project", value_parser = ["project", "provider"])]
+    by: String,
+    /// The month, such as 2026-11; the running one unless told
+    #[arg(long, value_name = "YYYY-MM", value_parser = period_arg)]
+    period: Option<String>,
+}
+
+fn period_arg(text: &str) -> Result<String, String> {
+    let form = || "a month is written like `2026-11`".to_owned();
+    let (year, month) = text.split_once('-').ok_or_else(form)?;
+    let digits =
+        |part: &str, count| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
+    let real = matches!(month.parse::<u8>(), Ok(1..=12));
+    if digits(year, 4) && digits(month, 2) && real { Ok(text.to_owned()) } else { Err(form()) }
+}
+
+/// Bills
+#[derive(Debug, clap::Subcommand)]
+pub enum InvoiceCommand {
+    /// Lists invoices
+    Ls,
+    /// Shows an invoice
+    Get {
+        /// The invoice's id
+        id: String,
+        /// As a file in this format: FOCUS (CSV), JSON, or HTML for a browser
+        #[arg(long, value_parser = ["focus", "json", "html"])]
+        format: Option<String>,
+    },
+}
+
+/// The books
+#[derive(Debug, clap::Subcommand)]
+pub enum LedgerCommand {
+    /// Derives the books again from all transfers and compares
+    Check,
+    /// Lists accounts
+    Accounts,
+}
+
+/// The journal
+#[derive(Debug, clap::Subcommand)]
+pub enum AuditCommand {
+    /// Checks the journal's chain of hashes
+    Verify,
+    /// Lists what agents said that cannot be so
+    Findings,
+}
+
+/// Has the exchange write a copy of its data
+#[derive(Debug, clap::Args)]
+pub struct Backup {
+    /// A folder on the server's machine that does not exist yet
+    dir: PathBuf,
+}
+
+/// Shows usage.
+pub async fn usage(args: &Usage, session: &Session) -> Result<Exit, Failure> {
+    let rows = session.client()?.usage(&args.by, args.period.as_deref()).await?;
+    session.out.show(&rows)?;
+    Ok(Exit::Ok)
+}
+
+/// Runs `dayan invoice`.
+pub async fn invoice(command: &InvoiceCommand, session: &Session) -> Result<Exit, Failure> {
+    let client = session.client()?;
+    match command {
+        InvoiceCommand::Ls => session.out.show(&client.invoices().await?)?,
+        InvoiceCommand::Get { id, format: Some(format) } => {
+            session.out.raw(&client.invoice_file(id, format).await?)?;
+        }
+        InvoiceCommand::Get { id, format: None } => {
+            session.out.show(&client.invoice(id).await?)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs `dayan ledger`.
+pub async fn ledger(command: &LedgerCommand, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        LedgerCommand::Accounts => {
+            session.out.show(&session.client()?.accounts().await?)?;
+            Ok(Exit::Ok)
+        }
+        LedgerCommand::Check => {
+            let check = session.client()?.ledger_check().await?;
+            session.out.show(&check)?;
+            Ok(if check.balanced { Exit::Ok } else { Exit::Failed })
+        }
+    }
+}
+
+/// Runs `dayan audit`.
+pub async fn audit(command: &AuditCommand, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        AuditCommand::Findings => {
+            session.out.show(&session.client()?.findings(FINDINGS_SHOWN).await?)?;
+            Ok(Exit::Ok)
+        }
+        AuditCommand::Verify => {
+            let check = session.client()?.audit_verify().await?;
+            session.out.show(&check)?;
+            Ok(sound(&check))
+        }
+    }
+}
+
+fn sound(check: &JournalCheck) -> Exit {
+    match (check.intact, check.replay_equal) {
+        (true, None | Some(true)) => Exit::Ok,
+        (false, _) | (true, Some(false)) => Exit::Failed,
+    }
+}
+
+/// Runs `dayan backup`.
+pub async fn backup(args: &Backup, session: &Session) -> Result<Exit, Failure> {
+    let path = args.dir.display().to_string();
+    let report = session.client()?.backup(&path).await?;
+    match session.out.format {
+        Format::Table => session.out.say(&Said::with(Word::BackedUp, "dir", &path)),
+        Format::Json | Format::Yaml => {}
+    }
+    session.out.show(&Report(report))?;
+    Ok(Exit::Ok)
+}
+
+/// A flat report of a server, as names and values.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub struct Report(pub Value);
+
+impl Show for Report {
+    fn table(&self, view: &View) -> String {
+        let mut grid = Grid::plain(view);
+        for (name, value) in self.0.as_object().into_iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            grid.row([Cell::text(name), Cell::text(text)]);
+        }
+        grid.finish()
+    }
+}
+
+impl Show for Vec<UsageRow> {
+    fn table(&self, view: &View) -> String {
+        let heads = [
+            Word::Subject,
+            Word::Period,
+            Word::Lines,
+            Word::CoreHours,
+            Word::CardHours,
+            Word::Amount,
+        ];
+        let mut grid = Grid::new(view, &heads);
+        for row in self {
+            grid.row([
+                Cell::text(&row.subject),
+                Cell::text(&row.period),
+                Cell::number(row.lines),
+                Cell::number(&row.core_hours),
+                Cell::number(&row.card_hours),
+                Cell::number(money(&row.amount, &row.currency)),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
+impl Show for Vec<InvoiceSummary> {
+    fn table(&self, view: &View) -> String {
+        let heads = [Word::Invoice, Word::Org, Word::Period, Word::State, Word::Total];
+        let mut grid = Grid::new(view, &heads);
+        for row in self {
+            grid.row([
+                Cell::text(&row.id),
+                Cell::text(&row.org),
+                Cell::text(&row.period),
+                Cell::state(&row.state),
+                Cell::number(money(&row.total, &row.currency)),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
+impl Show for Invoice {
+    fn table(&self, view: &View) -> String {
+        let of = &self.summary;
+        let mut head = Grid::plain(view);
+        head.pair(Word::Invoice, Cell::text(&of.id));
+        head.pair(Word::Issuer, Cell::text(&self.issuer));
+        head.pair(Word::Org, Cell::text(&of.org));
+        head.pair(Word::Period, Cell::text(&of.period));
+        head.pair(Word::State, Cell::state(&of.state));
+        head.pair(Word::Total, Cell::text(money(&of.total, &of.currency)));
+        let heads = [Word::Job, Word::Name, Word::Project, Word::Deadline, Word::Amount];
+        let mut jobs = Grid::new(view, &heads);
+        for job in &self.jobs {
+            let kept = match job.deadline_met {
+                Some(true) => view.word(Word::DeadlineMet),
+                Some(false) => view.word(Word::DeadlineMissed),
+                None => "-",
+            };
+            jobs.row([
+                Cell::text(&job.job),
+                Cell::text(&job.name),
+                Cell::text(&job.project),
+                Cell::text(kept),
+                Cell::number(money(&job.amount, &of.currency)),
+            ]);
+        }
+        let heads =
+            [Word::Attempt, Word::Pool, Word::From, Word::Seconds, Word::CoreSeconds, Word::Amount];
+        let mut lines = Grid::new(view, &heads);
+        for line in self.lines.iter().take(LINES_SHOWN) {
+            lines.row([
+                Cell::text(&line.attempt),
+                Cell::text(&line.pool),
+                Cell::text(view.time(&line.from)),
+                Cell::number(&line.billed_s),
+                Cell::number(&line.core_s),
+                Cell::number(money(&line.amount, &line.currency)),
+            ]);
+        }
+        let mut out = head.finish();
+        for part in [jobs.finish(), lines.finish()] {
+            if !part.is_empty() {
+                out.push('\n');
+                out.push_str(&part);
+            }
+        }
+        if self.lines.len() > LINES_SHOWN {
+            let (shown, all) = (LINES_SHOWN.to_string(), self.lines.len().to_string());
+            let args = [("shown", shown.as_str()), ("all", &all), ("id", &of.id)];
+            out.push_str(&format!("{}\n", view.lang.fill(Word::MoreLines, &args)));
+        }
+        out
+    }
+}
+
+impl Show for Vec<Account> {
+    fn table(&self, view: &View) -> String {
+        let heads = [Word::Kind, Word::Owner, Word::Balance, Word::Held, Word::Id];
+        let mut grid = Grid::new(view, &heads);
+        for account in self {
+            grid.row([
+                Cell::text(&account.kind),
+                Cell::text(&account.owner),
+                Cell::number(money(&account.balance, &account.currency)),
+                Cell::number(money(&account.held, &account.currency)),
+                Cell::text(&account.id),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
+fn yes(holds: bool) -> Cell {
+    Cell::state(if holds { "yes" } else { "no" })
+}
+
+impl Show for LedgerCheck {
+    fn table(&self, view: &View) -> String {
+        let mut grid = Grid::plain(view);
+        grid.pair(Word::Balanced, yes(self.balanced));
+        grid.pair(Word::Accounts, Cell::text(self.accounts.to_string()));
+        grid.pair(Word::Transfers, Cell::text(self.transfers.to_string()));
+        grid.pair(Word::Debits, Cell::text(money(&self.debits, &self.currency)));
+        grid.pair(Word::Credits, Cell::text(money(&self.credits, &self.currency)));
+        let mut out = grid.finish();
+        for difference in &self.differences {
+            out.push_str(&format!("  {}\n", one_line(difference)));
+        }
+        out
+    }
+}
+
+impl Show for JournalCheck {
+    fn table(&self, view: &View) -> String {
+        let mut grid = Grid::plain(view);
+        grid.pair(Word::Intact, yes(self.intact));
+        grid.pair(Word::Rows, Cell::text(self.rows.to_string()));
+        grid.pair(Word::NewestHash, Cell::text(&self.head));
+        let replay = or_dash(self.replay_equal, |same| if same { "yes" } else { "no" }.to_owned());
+        grid.pair(Word::ReplayEqual, Cell::state(replay));
+        if let Some(broken) = &self.broken {
+            grid.pair(Word::BrokenAt, Cell::text(broken));
+        }
+        grid.finish()
+    }
+}
+
+impl Show for Vec<Finding> {
+    fn table(&self, view: &View) -> String {
+        let mut grid = Grid::new(view, &[Word::At, Word::Agent, Word::Reason, Word::Message]);
+        for finding in self {
+            grid.row([
+                Cell::text(view.time(&finding.at)),
+                Cell::text(&finding.agent),
+                Cell::text(&finding.code),
+                Cell::text(&finding.message),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "books_tests.rs"]
+mod tests;

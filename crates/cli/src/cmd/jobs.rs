@@ -1,0 +1,367 @@
+//! `dayan ps`, `show`, `explain`, and what a job is told: `cancel`, `retry`, `pause`, `resume`.
+
+use std::collections::BTreeMap;
+
+use dayan_wire::{Attempt, Explanation, Job, JobSummary, TaskCounts, Waiting};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::session::{JobPath, Session};
+use crate::client::{JobFilter, Order};
+use crate::exit::{Exit, Failure, Said, one_line};
+use crate::output::{Cell, Format, Grid, Show, View, money, or_dash, seconds};
+use crate::words::Word;
+
+/// Attempts a person reads at once.
+const ATTEMPTS_SHOWN: usize = 20;
+/// An answer with fewer attempts than this holds all of them; one with more may be cut to a page.
+const ATTEMPTS_PAGE_LEAST: usize = 50;
+/// Attempts fetched at most for scripts.
+const ATTEMPTS_MAX: usize = 200_000;
+
+/// Lists jobs, the newest first
+#[derive(Debug, clap::Args)]
+pub struct Ps {
+    /// Only of this project
+    #[arg(long, value_name = "ORG/PROJECT")]
+    project: Option<String>,
+    /// Only in this state
+    #[arg(long, value_parser = ["paused", "queued", "running", "succeeded", "failed", "cancelled"])]
+    state: Option<String>,
+    /// Only with this name
+    #[arg(long)]
+    name: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    limit: u32,
+}
+
+/// A job and where it is in it
+#[derive(Debug, clap::Args)]
+pub struct OfJob {
+    /// The job's id, or its name while only one job has it
+    job: String,
+}
+
+/// A job, or one of its tasks
+#[derive(Debug, clap::Args)]
+pub struct OfTask {
+    /// JOB or JOB/TASK; the job's id, or its name while only one job has it
+    #[arg(value_name = "JOB[/TASK]")]
+    job: String,
+}
+
+/// Lists jobs.
+pub async fn ps(args: &Ps, session: &Session) -> Result<Exit, Failure> {
+    let filter = JobFilter {
+        project: args.project.clone(),
+        state: args.state.clone(),
+        name: args.name.clone(),
+    };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let rows = session.client()?.jobs(&filter, limit).await?;
+    session.out.show(&rows)?;
+    Ok(Exit::Ok)
+}
+
+/// Shows one job.
+pub async fn show(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
+    let path = whole_job(&args.job)?;
+    let client = session.client()?;
+    let id = path.job_id(&client).await?;
+    let mut job = client.job(&id).await?;
+    let mut pools = BTreeMap::new();
+    match session.out.format {
+        Format::Json | Format::Yaml if job.attempts.len() >= ATTEMPTS_PAGE_LEAST => {
+            job.attempts = client.attempts(&id, ATTEMPTS_MAX).await?;
+        }
+        Format::Json | Format::Yaml => {}
+        Format::Table if !job.attempts.is_empty() => {
+            // Names are a courtesy: who may not list pools sees their ids.
+            if let Ok(rows) = client.pools().await {
+                pools = rows.into_iter().map(|pool| (pool.id, pool.name)).collect();
+            }
+        }
+        Format::Table => {}
+    }
+    session.out.show(&ShownJob { job, pools })?;
+    Ok(Exit::Ok)
+}
+
+/// Says why a job waits.
+pub async fn explain(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
+    let path = whole_job(&args.job)?;
+    let client = session.client()?;
+    let id = path.job_id(&client).await?;
+    session.out.show(&client.explain(&id).await?)?;
+    Ok(Exit::Ok)
+}
+
+/// Tells a job or a task what to do.
+pub async fn tell(args: &OfTask, order: Order, session: &Session) -> Result<Exit, Failure> {
+    let path = JobPath::parse(&args.job)?;
+    if path.attempt.is_some() {
+        return Err(Failure::usage(Said::with(Word::NoAttemptHere, "text", &args.job)));
+    }
+    give(&path, order, session).await
+}
+
+/// Tells a whole job what to do.
+pub async fn tell_job(args: &OfJob, order: Order, session: &Session) -> Result<Exit, Failure> {
+    give(&whole_job(&args.job)?, order, session).await
+}
+
+async fn give(path: &JobPath, order: Order, session: &Session) -> Result<Exit, Failure> {
+    let client = session.client()?;
+    let id = path.job_id(&client).await?;
+    client.order(&id, order, path.task).await?;
+    let word = match order {
+        Order::Cancel => Word::Cancelled,
+        Order::Retry => Word::Retried,
+        Order::Pause => Word::Paused,
+        Order::Resume => Word::Resumed,
+    };
+    let (shown, data) = match path.task {
+        Some(task) => (format!("{id}/{task}"), json!({ "job": id, "task": task })),
+        None => (id.clone(), json!({ "job": id })),
+    };
+    session.out.done(&data, &Said::with(word, "job", shown))?;
+    Ok(Exit::Ok)
+}
+
+fn whole_job(text: &str) -> Result<JobPath, Failure> {
+    let path = JobPath::parse(text)?;
+    match path.task {
+        None => Ok(path),
+        Some(_) => Err(Failure::usage(Said::with(Word::NoTaskHere, "text", text))),
+    }
+}
+
+/// How many tasks are how far, without what is none.
+pub fn counts(tasks: &TaskCounts, view: &View) -> String {
+    let parts = [
+        ("running", tasks.running),
+        ("queued", tasks.queued),
+        ("paused", tasks.paused),
+        ("succeeded", tasks.succeeded),
+        ("failed", tasks.failed),
+        ("cancelled", tasks.cancelled),
+    ];
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {}", view.state(state)))
+        .collect();
+    said.join(", ")
+}
+
+impl Show for Vec<JobSummary> {
+    fn table(&self, view: &View) -> String {
+        let heads = [
+            Word::Job,
+            Word::Name,
+            Word::Project,
+            Word::State,
+            Word::Tasks,
+            Word::Spent,
+            Word::Submitted,
+        ];
+        let mut grid = Grid::new(view, &heads);
+        for job in self {
+            let ended = job.tasks.succeeded + job.tasks.failed + job.tasks.cancelled;
+            grid.row([
+                Cell::text(&job.id),
+                Cell::text(&job.name),
+                Cell::text(&job.project),
+                Cell::state(&job.state),
+                Cell::number(format!("{ended}/{}", job.tasks.total)),
+                Cell::number(money(&job.money.spent, &job.money.currency)),
+                Cell::text(view.time(&job.submitted_at)),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
+/// A job with the names of the pools it ran in.
+#[derive(Debug)]
+pub struct ShownJob {
+    /// The job.
+    pub job: Job,
+    /// Pools' names by id, as far as known.
+    pub pools: BTreeMap<String, String>,
+}
+
+impl Serialize for ShownJob {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.job.serialize(serializer)
+    }
+}
+
+impl Show for ShownJob {
+    fn table(&self, view: &View) -> String {
+        let summary = &self.job.summary;
+        let mut out = head(&self.job, view);
+        if !self.job.waiting.is_empty() {
+            out.push_str(&format!("\n{}\n", view.word(Word::WhyItWaits)));
+            out.push_str(&waiting(&self.job.waiting, view));
+        }
+        if !self.job.attempts.is_empty() {
+            out.push('\n');
+            out.push_str(&self.attempts(view));
+        }
+        let ran = self.job.attempts.len();
+        if ran > ATTEMPTS_SHOWN {
+            let (shown, id) = (ATTEMPTS_SHOWN.to_string(), summary.id.as_str());
+            let args = [("shown", shown.as_str()), ("job", id)];
+            out.push_str(&format!("{}\n", view.lang.fill(Word::MoreAttempts, &args)));
+        }
+        out
+    }
+
+    fn data(&self) -> Value {
+        let mut data = serde_json::to_value(&self.job).expect("wire types have text keys");
+        if let Some(Value::Array(attempts)) = data.get_mut("attempts") {
+            for attempt in attempts {
+                with_keys(attempt, &["exit_code", "started_at", "ended_at"]);
+            }
+        }
+        data
+    }
+}
+
+/// Keys that scripts may rely on are there when they have no value: as null.
+pub fn with_keys(value: &mut Value, keys: &[&str]) {
+    if let Value::Object(map) = value {
+        for key in keys {
+            map.entry(*key).or_insert(Value::Null);
+        }
+    }
+}
+
+fn head(job: &Job, view: &View) -> String {
+    let summary = &job.summary;
+    let mut grid = Grid::plain(view);
+    grid.pair(Word::Job, Cell::text(&summary.id));
+    grid.pair(Word::Name, Cell::text(&summary.name));
+    grid.pair(Word::Project, Cell::text(&summary.project));
+    grid.pair(Word::State, Cell::state(&summary.state));
+    grid.pair(Word::Submitted, Cell::text(view.time(&summary.submitted_at)));
+    if let Some(ended) = &summary.ended_at {
+        grid.pair(Word::Ended, Cell::text(view.time(ended)));
+    }
+    if let Some(deadline) = &job.deadline {
+        let kept = match job.deadline_met {
+            Some(true) => format!(" ({})", view.word(Word::DeadlineMet)),
+            Some(false) => format!(" ({})", view.word(Word::DeadlineMissed)),
+            None => String::new(),
+        };
+        grid.pair(Word::Deadline, Cell::text(view.time(deadline) + &kept));
+    }
+    if let Some(quote) = &job.quote {
+        grid.pair(Word::Quote, Cell::text(quote));
+    }
+    let total = summary.tasks.total;
+    grid.pair(Word::Tasks, Cell::text(format!("{total}: {}", counts(&summary.tasks, view))));
+    let of = &summary.money;
+    grid.pair(Word::Spent, Cell::text(money(&of.spent, &of.currency)));
+    grid.pair(Word::Held, Cell::text(money(&of.held, &of.currency)));
+    grid.finish()
+}
+
+fn waiting(reasons: &[Waiting], view: &View) -> String {
+    let mut grid = Grid::plain(view);
+    for reason in reasons {
+        grid.row([Cell::text(&reason.code), Cell::text(&reason.message)]);
+    }
+    grid.finish()
+}
+
+impl ShownJob {
+    fn attempts(&self, view: &View) -> String {
+        let heads = [
+            Word::Task,
+            Word::Attempt,
+            Word::Pool,
+            Word::Node,
+            Word::State,
+            Word::ExitCode,
+            Word::Started,
+            Word::Ended,
+            Word::Reason,
+        ];
+        let mut grid = Grid::new(view, &heads);
+        for attempt in self.job.attempts.iter().take(ATTEMPTS_SHOWN) {
+            grid.row(self.attempt(attempt, view));
+        }
+        grid.finish()
+    }
+
+    fn attempt(&self, attempt: &Attempt, view: &View) -> [Cell; 9] {
+        let pool = self.pools.get(&attempt.pool).unwrap_or(&attempt.pool);
+        [
+            Cell::number(attempt.task),
+            Cell::number(attempt.attempt),
+            Cell::text(pool),
+            Cell::text(&attempt.node),
+            Cell::state(&attempt.state),
+            Cell::number(or_dash(attempt.exit_code, |code| code.to_string())),
+            Cell::text(view.time_or_dash(attempt.started_at.as_deref())),
+            Cell::text(view.time_or_dash(attempt.ended_at.as_deref())),
+            Cell::text(attempt.reason.as_deref().unwrap_or("")),
+        ]
+    }
+}
+
+impl Show for Explanation {
+    fn table(&self, view: &View) -> String {
+        let mut grid = Grid::plain(view);
+        grid.pair(Word::Job, Cell::text(&self.job));
+        grid.pair(Word::Standing, Cell::state(&self.standing));
+        if let Some(position) = self.position {
+            grid.pair(Word::JobsBefore, Cell::text(position.to_string()));
+        }
+        grid.pair(Word::TasksWaiting, Cell::text(self.tasks_waiting.to_string()));
+        if let (Some(p50), Some(p90)) = (self.start_p50_s, self.start_p90_s) {
+            let expected = format!("P50 {}, P90 {}", seconds(p50), seconds(p90));
+            grid.pair(Word::ExpectedStart, Cell::text(expected));
+        }
+        let mut out = grid.finish();
+        if !self.reasons.is_empty() {
+            let mut grid = Grid::new(view, &[Word::Pools, Word::Reason, Word::Message]);
+            for reason in &self.reasons {
+                grid.row([
+                    Cell::number(reason.pools),
+                    Cell::text(&reason.code),
+                    Cell::text(&reason.message),
+                ]);
+            }
+            out.push('\n');
+            out.push_str(&grid.finish());
+        }
+        if !self.relaxations.is_empty() {
+            out.push_str(&format!("\n{}\n", view.word(Word::WouldHelp)));
+            for relaxation in &self.relaxations {
+                let pools = relaxation.pools.to_string();
+                let args = [
+                    ("code", relaxation.code.as_str()),
+                    ("pools", &pools),
+                    ("example", &relaxation.example),
+                ];
+                let line = view.lang.fill(Word::Relaxation, &args);
+                out.push_str(&format!("  {}\n", one_line(&line)));
+            }
+        }
+        out
+    }
+
+    fn data(&self) -> Value {
+        let mut data = serde_json::to_value(self).expect("wire types have text keys");
+        with_keys(&mut data, &["position", "start_p50_s", "start_p90_s"]);
+        data
+    }
+}
+
+#[cfg(test)]
+#[path = "jobs_tests.rs"]
+mod tests;

@@ -1,0 +1,50 @@
+//! `dayan logs`: what a task wrote, as bytes, once or as it comes.
+
+use std::time::Duration;
+
+use super::session::{JobPath, Session};
+use crate::exit::{Exit, Failure};
+
+/// How soon a follower looks again after something came.
+const BUSY_LOOK: Duration = Duration::from_millis(250);
+/// How rarely a follower looks at a silent task.
+const IDLE_LOOK: Duration = Duration::from_secs(3);
+
+/// Prints what a task wrote
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    /// JOB, JOB/TASK or JOB/TASK.ATTEMPT; the first task and the newest attempt unless told
+    #[arg(value_name = "JOB[/TASK]")]
+    job: String,
+    /// Go on until the task has ended
+    #[arg(short, long)]
+    follow: bool,
+    /// The task's standard error instead of its standard output
+    #[arg(long)]
+    stderr: bool,
+}
+
+/// Runs it.
+pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
+    let path = JobPath::parse(&args.job)?;
+    let client = session.client()?;
+    let id = path.job_id(&client).await?;
+    let stream = if args.stderr { "stderr" } else { "stdout" };
+    let (mut offset, mut pause) = (0, BUSY_LOOK);
+    loop {
+        let part = client.log(&id, path.task.unwrap_or(0), path.attempt, stream, offset).await?;
+        session.out.raw(&part.bytes)?;
+        let came = part.next > offset;
+        offset = part.next.max(offset);
+        if part.ended || (!args.follow && !came) {
+            return Ok(Exit::Ok);
+        }
+        if came {
+            // There may be more of what is written already: no reason to wait for it.
+            pause = BUSY_LOOK;
+            continue;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(IDLE_LOOK);
+    }
+}

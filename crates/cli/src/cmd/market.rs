@@ -1,0 +1,199 @@
+//! `dayan offers` and `dayan offer`: what is listed at which price.
+
+use std::collections::BTreeMap;
+
+use dayan_wire::{NewOffer, Offer};
+use serde_json::json;
+
+use super::session::{Session, amount_arg, pool_id, seconds_arg, seconds_or_none_arg};
+use crate::exit::{Exit, Failure, Said};
+use crate::output::{Cell, Grid, Show, View};
+use crate::words::Word;
+
+/// Lists offers at the prices you would pay
+#[derive(Debug, clap::Args)]
+pub struct Offers {
+    /// Only those whose pool, provider, site or accelerator contains this
+    filter: Option<String>,
+}
+
+/// Lists capacity of a pool at a price
+#[derive(Debug, clap::Subcommand)]
+pub enum OfferCommand {
+    /// Lists capacity of a pool at a price
+    Create(CreateOffer),
+    /// Lists offers
+    Ls(Offers),
+    /// Takes an offer from the list; what runs under it goes on
+    Retire {
+        /// The offer's id
+        id: String,
+    },
+}
+
+/// A new offer
+#[derive(Debug, clap::Args)]
+pub struct CreateOffer {
+    /// The pool: its id, its name or PROVIDER/NAME
+    pool: String,
+    /// For one core for an hour
+    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
+    core_hour: String,
+    /// For one GB of memory for an hour
+    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
+    gb_hour: Option<String>,
+    /// For one accelerator card for an hour
+    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
+    card_hour: Option<String>,
+    /// The accelerator's model
+    #[arg(long, value_name = "MODEL")]
+    accelerator: Option<String>,
+    /// Least billed time of an attempt
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = seconds_or_none_arg)]
+    minimum: u32,
+    /// What a class of buyers pays, in thousandths of the price: internal=600
+    #[arg(long = "class", value_name = "CLASS=PERMILLE", value_parser = class_arg)]
+    classes: Vec<(String, u32)>,
+    /// After how long it stops being listed
+    #[arg(long, value_name = "TIME", value_parser = seconds_arg)]
+    expires: Option<u32>,
+}
+
+/// A thousand times the price is a mistake, not a price.
+const PERMILLE_MAX: u32 = 1_000_000;
+
+fn class_arg(text: &str) -> Result<(String, u32), String> {
+    let form = || "write it like `internal=600`".to_owned();
+    let (class, permille) = text.split_once('=').ok_or_else(form)?;
+    let permille: u32 = permille.parse().map_err(|_| form())?;
+    if class.is_empty() || permille > PERMILLE_MAX {
+        Err(form())
+    } else {
+        Ok((class.into(), permille))
+    }
+}
+
+/// Lists offers.
+pub async fn offers(args: &Offers, session: &Session) -> Result<Exit, Failure> {
+    let mut rows = session.client()?.offers().await?;
+    if let Some(filter) = &args.filter {
+        rows.retain(|offer| matches(offer, filter));
+    }
+    session.out.show(&rows)?;
+    Ok(Exit::Ok)
+}
+
+fn matches(offer: &Offer, filter: &str) -> bool {
+    let filter = filter.to_lowercase();
+    let accelerator = offer.accelerator.as_deref().unwrap_or_default();
+    [&offer.id, &offer.pool, &offer.pool_name, &offer.provider, &offer.site, accelerator]
+        .iter()
+        .any(|text| text.to_lowercase().contains(&filter))
+}
+
+/// Runs `dayan offer`.
+pub async fn offer(command: &OfferCommand, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        OfferCommand::Ls(args) => offers(args, session).await,
+        OfferCommand::Create(args) => create(args, session).await,
+        OfferCommand::Retire { id } => {
+            session.client()?.retire_offer(id).await?;
+            session.out.done(&json!({ "id": id }), &Said::with(Word::Retired, "what", id))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn create(args: &CreateOffer, session: &Session) -> Result<Exit, Failure> {
+    let client = session.client()?;
+    let offer = NewOffer {
+        pool: pool_id(&client, &args.pool).await?,
+        core_hour: args.core_hour.clone(),
+        gb_hour: args.gb_hour.clone(),
+        card_hour: args.card_hour.clone(),
+        accelerator: args.accelerator.clone(),
+        minimum: args.minimum,
+        classes: args.classes.iter().cloned().collect::<BTreeMap<_, _>>(),
+        expires_in: args.expires,
+    };
+    let made = client.create_offer(&offer).await?;
+    session.out.value("id", &json!({ "id": made.id }), None)?;
+    Ok(Exit::Ok)
+}
+
+impl Show for Vec<Offer> {
+    fn table(&self, view: &View) -> String {
+        let heads = [
+            Word::Offer,
+            Word::Pool,
+            Word::Provider,
+            Word::Site,
+            Word::CoreHour,
+            Word::GbHour,
+            Word::CardHour,
+            Word::Accelerator,
+            Word::Minimum,
+        ];
+        let mut grid = Grid::new(view, &heads);
+        for offer in self {
+            grid.row([
+                Cell::text(&offer.id),
+                Cell::text(&offer.pool_name),
+                Cell::text(&offer.provider),
+                Cell::text(&offer.site),
+                Cell::number(format!("{} {}", offer.core_hour, offer.currency)),
+                Cell::number(&offer.gb_hour),
+                Cell::number(&offer.card_hour),
+                Cell::text(offer.accelerator.as_deref().unwrap_or("-")),
+                Cell::number(format!("{}s", offer.minimum)),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{both, sample};
+
+    fn offer() -> Offer {
+        Offer {
+            id: "off_01h455vb4pex5vsknk084sn02q".to_owned(),
+            pool: "pool_01h455vb4pex5vsknk084sn02q".to_owned(),
+            pool_name: "guian-1".to_owned(),
+            provider: "guian-dc".to_owned(),
+            site: "Gui'an".to_owned(),
+            core_hour: "0.12".to_owned(),
+            gb_hour: "0.01".to_owned(),
+            card_hour: "0.00".to_owned(),
+            currency: "CNY".to_owned(),
+            accelerator: None,
+            minimum: 10,
+        }
+    }
+
+    #[test]
+    fn offers_as_people_see_them() {
+        insta::assert_snapshot!(both(&vec![offer(), offer()]));
+        insta::assert_snapshot!("offers_json", sample(&vec![offer()]));
+    }
+
+    #[test]
+    fn a_filter_looks_at_what_people_know() {
+        let check =
+            |filter: &str, expect| assert_eq!(matches(&offer(), filter), expect, "{filter}");
+        check("GUIAN", true);
+        check("gui'an", true);
+        check("H100", false);
+        check("off_01h", true);
+    }
+
+    #[test]
+    fn classes_are_thousandths() {
+        assert_eq!(class_arg("internal=600"), Ok(("internal".to_owned(), 600)));
+        for bad in ["internal", "=600", "internal=", "internal=-1", "internal=99999999"] {
+            assert!(class_arg(bad).is_err(), "{bad}");
+        }
+    }
+}

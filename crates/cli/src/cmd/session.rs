@@ -1,0 +1,305 @@
+//! What every command is handed: where to write, whom to ask, and how names become ids.
+
+use std::path::Path;
+
+use dayan_units::{AttemptId, JobId, Money, Span, TaskId, parse_span};
+
+use crate::client::{Client, JobFilter};
+use crate::config::{Environment, Target};
+use crate::exit::{Failure, Said};
+use crate::output::Out;
+use crate::words::Word;
+
+/// The largest job file that is read; the parser's own limit is lower and its message better.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// How many jobs of one name are told apart in a message.
+const SAME_NAME_SHOWN: usize = 5;
+
+/// May progress be drawn?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Standard error is a terminal.
+    Drawn,
+    /// It is not.
+    Hidden,
+}
+
+/// What a command is handed.
+#[derive(Debug)]
+pub struct Session {
+    /// Where to write.
+    pub out: Out,
+    /// What the environment says.
+    pub environment: Environment,
+    /// May progress be drawn?
+    pub progress: Progress,
+}
+
+impl Session {
+    /// Whom to ask.
+    pub fn target(&self) -> Result<Target, Failure> {
+        Target::resolve(&self.environment)
+    }
+    /// A connection to it.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Client::new(self.target()?, self.out.view.lang)
+    }
+}
+
+/// A job file, as text, checked before anybody is asked. `-` is standard input.
+pub fn job_file(path: &Path) -> Result<String, Failure> {
+    let file = path.display().to_string();
+    let text = read_text(path)?;
+    if text.starts_with("#!") {
+        return Err(Failure::usage(Said::with(Word::ScriptNotRead, "file", file)));
+    }
+    match dayan_spec::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(errors) => Err(Failure::JobFile { file, errors }),
+    }
+}
+
+/// A file as text. `-` is standard input.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    use std::io::Read as _;
+    let shown = path.display().to_string();
+    let mut bytes = Vec::new();
+    let outcome = if path == Path::new("-") {
+        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+    };
+    let unreadable = |why: String| {
+        Failure::usage(Said::with(Word::CannotRead, "file", shown.clone()).and("why", why))
+    };
+    outcome.map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(unreadable(format!("> {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))
+}
+
+/// `JOB`, `JOB/TASK` or `JOB/TASK.ATTEMPT`; JOB is an id or a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobPath {
+    /// The job, as given.
+    pub job: String,
+    /// The task's number.
+    pub task: Option<u32>,
+    /// The attempt's number.
+    pub attempt: Option<u32>,
+}
+
+impl JobPath {
+    /// From what a person typed.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if let Ok(AttemptId { job, task, attempt }) = text.parse() {
+            return Ok(Self { job: job.to_string(), task: Some(task), attempt: Some(attempt) });
+        }
+        if let Ok(TaskId { job, task }) = text.parse() {
+            return Ok(Self { job: job.to_string(), task: Some(task), attempt: None });
+        }
+        let bad = || Failure::usage(Said::with(Word::BadJob, "text", text));
+        let (job, rest) = match text.split_once('/') {
+            Some((job, rest)) => (job, Some(rest)),
+            None => (text, None),
+        };
+        if job.is_empty() {
+            return Err(bad());
+        }
+        let number = |part: &str| part.parse::<u32>().map_err(|_| bad());
+        let (task, attempt) = match rest.map(|rest| rest.split_once('.').unwrap_or((rest, ""))) {
+            None => (None, None),
+            Some((task, "")) => (Some(number(task)?), None),
+            Some((task, attempt)) => (Some(number(task)?), Some(number(attempt)?)),
+        };
+        Ok(Self { job: job.to_owned(), task, attempt })
+    }
+
+    /// The job's id. A name stands for the one job that has it.
+    pub async fn job_id(&self, client: &Client) -> Result<String, Failure> {
+        if self.job.parse::<JobId>().is_ok() {
+            return Ok(self.job.clone());
+        }
+        if self.job.starts_with("job_") {
+            return Err(Failure::usage(Said::with(Word::BadJob, "text", &self.job)));
+        }
+        let filter = JobFilter { name: Some(self.job.clone()), ..JobFilter::default() };
+        let found = client.jobs(&filter, SAME_NAME_SHOWN + 1).await?;
+        let ids: Vec<&str> = found.iter().map(|job| job.id.as_str()).collect();
+        match ids[..] {
+            [only] => Ok(only.to_owned()),
+            [] => Err(unknown(Word::KindJob, &self.job, client.lang())),
+            [..] => {
+                let shown = ids[..ids.len().min(SAME_NAME_SHOWN)].join(", ");
+                let said = Said::with(Word::AmbiguousJob, "name", &self.job).and("ids", shown);
+                Err(Failure::usage(said))
+            }
+        }
+    }
+}
+
+fn unknown(kind: Word, name: &str, lang: crate::words::Lang) -> Failure {
+    Failure::usage(Said::with(Word::Unknown, "kind", lang.word(kind)).and("name", name))
+}
+
+/// The one row that a person means by an id, a slug or another name of it.
+pub fn pick<'r, T>(
+    rows: &'r [T],
+    kind: Word,
+    name: &str,
+    lang: crate::words::Lang,
+    names: impl Fn(&T) -> Vec<&str>,
+) -> Result<&'r T, Failure> {
+    let mut meant = rows.iter().filter(|row| names(row).contains(&name));
+    match (meant.next(), meant.next()) {
+        (Some(row), None) => Ok(row),
+        (None, _) => Err(unknown(kind, name, lang)),
+        (Some(first), Some(second)) => {
+            let id = |row| names(row).first().copied().unwrap_or_default().to_owned();
+            let shown = format!("{}, {}", id(first), id(second));
+            let said = Said::with(Word::Ambiguous, "kind", lang.word(kind));
+            Err(Failure::usage(said.and("name", name).and("ids", shown)))
+        }
+    }
+}
+
+/// A provider's id, from its id or slug.
+pub async fn provider_id(client: &Client, name: &str) -> Result<String, Failure> {
+    let rows = client.providers().await?;
+    let row = pick(&rows, Word::KindProvider, name, client.lang(), |p| vec![&p.id, &p.name])?;
+    Ok(row.id.clone())
+}
+
+/// A pool's id, from its id, its compute-resource name, its name, or `provider/name`.
+pub async fn pool_id(client: &Client, name: &str) -> Result<String, Failure> {
+    let rows = client.pools().await?;
+    if let Some((provider, pool)) = name.split_once('/') {
+        let own: Vec<_> = rows.into_iter().filter(|p| p.provider == provider).collect();
+        let row = pick(&own, Word::KindPool, pool, client.lang(), |p| vec![&p.id, &p.name])?;
+        return Ok(row.id.clone());
+    }
+    let row = pick(&rows, Word::KindPool, name, client.lang(), |p| vec![&p.id, &p.name, &p.crn])?;
+    Ok(row.id.clone())
+}
+
+/// A user's id, from its id, its name, or `organisation/name`.
+pub async fn user_id(client: &Client, name: &str) -> Result<String, Failure> {
+    let (org, name) = name.split_once('/').map_or((None, name), |(org, name)| (Some(org), name));
+    let rows = client.users(org).await?;
+    let row = pick(&rows, Word::KindUser, name, client.lang(), |u| vec![&u.id, &u.name])?;
+    Ok(row.id.clone())
+}
+
+/// An organisation's slug, from its slug or id.
+pub async fn org_slug(client: &Client, name: &str) -> Result<String, Failure> {
+    if !name.starts_with("org_") {
+        return Ok(name.to_owned());
+    }
+    let rows = client.orgs().await?;
+    let row = pick(&rows, Word::KindOrg, name, client.lang(), |org| vec![&org.id, &org.name])?;
+    Ok(row.name.clone())
+}
+
+/// A positive span such as `30d` in whole seconds, for clap.
+pub fn seconds_arg(text: &str) -> Result<u32, String> {
+    let span: Span = parse_span(text).map_err(|error| error.to_string())?;
+    match u32::try_from(span.secs_ceil()) {
+        Ok(seconds) if seconds > 0 => Ok(seconds),
+        Ok(_) | Err(_) => Err("write a time between 1s and 49000d, such as `1h`".to_owned()),
+    }
+}
+
+/// A span such as `60s` in whole seconds, none allowed, for clap.
+pub fn seconds_or_none_arg(text: &str) -> Result<u32, String> {
+    if matches!(text, "0" | "0s") { Ok(0) } else { seconds_arg(text) }
+}
+
+/// An amount that is not negative, `60`, `60.00` or `60.00 CNY`, as the decimal the API takes.
+pub fn amount_arg(text: &str) -> Result<String, String> {
+    let micro = match text.parse::<Money>() {
+        Ok(money) => money.micro,
+        Err(_) => {
+            dayan_units::Micro::parse_decimal(text.trim()).map_err(|error| error.to_string())?
+        }
+    };
+    if micro.0 < 0 {
+        return Err("an amount here cannot be negative".to_owned());
+    }
+    Ok(micro.decimal())
+}
+
+/// An amount with its currency, for clap; without one it is in CNY.
+pub fn money_arg(text: &str) -> Result<String, String> {
+    let with_currency =
+        if text.trim().contains(' ') { text.trim().to_owned() } else { format!("{text} CNY") };
+    with_currency.parse::<Money>().map(String::from).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = "job_01h455vb4pex5vsknk084sn02q";
+
+    #[test]
+    fn jobs_tasks_and_attempts_are_read() {
+        let check = |text: &str, job: &str, task, attempt| {
+            let expect = JobPath { job: job.to_owned(), task, attempt };
+            assert_eq!(JobPath::parse(text).expect(text), expect);
+        };
+        check(JOB, JOB, None, None);
+        check(&format!("{JOB}/7"), JOB, Some(7), None);
+        check(&format!("{JOB}/7.2"), JOB, Some(7), Some(2));
+        check("shot-120", "shot-120", None, None);
+        check("shot-1.20/3", "shot-1.20", Some(3), None);
+        check("shot-120/3.1", "shot-120", Some(3), Some(1));
+        for bad in ["", "/1", "a/b", "a/1.b", "a/1/2", "a/-1", "a/99999999999"] {
+            assert!(JobPath::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_stands_for_one_row_or_is_asked_back() {
+        let rows = [("id_1", "a"), ("id_2", "b"), ("id_3", "b")];
+        let lang = crate::words::Lang::En;
+        let check = |name: &str| {
+            pick(&rows, Word::KindPool, name, lang, |row| vec![row.0, row.1])
+                .map(|row| row.0)
+                .map_err(|failure| failure.render(lang))
+        };
+        assert_eq!(check("a"), Ok("id_1"));
+        assert_eq!(check("id_3"), Ok("id_3"));
+        assert!(check("b").expect_err("two").contains("id_2, id_3"));
+        assert!(check("c").expect_err("none").contains("`c`"));
+    }
+
+    #[test]
+    fn spans_and_amounts_of_the_command_line() {
+        assert_eq!(seconds_arg("1h"), Ok(3_600));
+        assert_eq!(seconds_arg("30d"), Ok(2_592_000));
+        assert!(seconds_arg("0s").is_err());
+        assert!(seconds_arg("soon").is_err());
+        assert_eq!(seconds_or_none_arg("0"), Ok(0));
+        assert_eq!(amount_arg("60"), Ok("60.00".to_owned()));
+        assert_eq!(amount_arg("0.12 CNY"), Ok("0.12".to_owned()));
+        assert!(amount_arg("-1").is_err());
+        assert_eq!(money_arg("500"), Ok("500.00 CNY".to_owned()));
+        assert_eq!(money_arg("5 USD"), Ok("5.00 USD".to_owned()));
+        assert!(money_arg("lots").is_err());
+    }
+
+    #[test]
+    fn a_broken_job_file_is_a_wrong_call() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("job.yaml");
+        assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::CannotRead, _)))));
+        std::fs::write(&path, "version: 1\nname: x\n").expect("written");
+        assert!(matches!(job_file(&path), Err(Failure::JobFile { .. })));
+        std::fs::write(&path, "#!/bin/sh\n#SBATCH -n 1\n").expect("written");
+        assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::ScriptNotRead, _)))));
+        std::fs::write(&path, [0xff, 0xfe]).expect("written");
+        assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::CannotRead, _)))));
+    }
+}

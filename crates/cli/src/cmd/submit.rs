@@ -1,0 +1,154 @@
+//! `dayan submit`: a job file in, a job id out; and waiting for its end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dayan_wire::JobSummary;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::session::{Progress, Session, job_file};
+use crate::client::Client;
+use crate::exit::{Exit, Failure, Said};
+use crate::output::View;
+use crate::words::Word;
+
+/// A key is a name for one submission; this is as long as the exchange keeps.
+const KEY_CHARS_MAX: usize = 128;
+/// How soon after a submission a wait looks again; the shortest jobs take about this long.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+/// How rarely a wait looks at a long job.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+/// How long a wait goes on asking while nobody answers: longer than a server's restart.
+const OUTAGE_MAX: Duration = Duration::from_secs(600);
+
+/// Submits a job
+#[derive(Debug, clap::Args)]
+pub struct Submit {
+    /// The job file; `-` reads standard input
+    file: PathBuf,
+    /// A firm quote to run under, from `dayan quote`
+    #[arg(long, value_name = "ID")]
+    quote: Option<String>,
+    /// A name for this submission: the same key submits once, however often it is sent
+    #[arg(long, value_parser = key_arg)]
+    key: Option<String>,
+    /// Wait until the job has ended; the exit code says how
+    #[arg(long)]
+    wait: bool,
+}
+
+fn key_arg(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.chars().count() <= KEY_CHARS_MAX;
+    if fits && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a key is 1 to {KEY_CHARS_MAX} characters"))
+    }
+}
+
+/// Runs it.
+pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
+    let file = job_file(&args.file)?;
+    let client = session.client()?;
+    // Without a key of the caller's, one of our own makes it safe to send again after a lost
+    // answer.
+    let key = args.key.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
+    let submitted =
+        client.submit(file, args.quote.as_deref(), &key).await.inspect_err(|failure| {
+            if matches!(failure, Failure::Unreachable { .. }) {
+                session.out.say(&Said::with(Word::SubmitAgain, "key", &key));
+            }
+        })?;
+    session.out.value("job", &json!({ "job": submitted.job }), None)?;
+    if args.wait { wait(&client, session, &submitted.job).await } else { Ok(Exit::Ok) }
+}
+
+/// Waits for a job's end.
+async fn wait(client: &Client, session: &Session, job: &str) -> Result<Exit, Failure> {
+    let bar = match session.progress {
+        Progress::Drawn => drawn_bar(),
+        Progress::Hidden => ProgressBar::hidden(),
+    };
+    let mut pause = FIRST_LOOK;
+    let mut without_answer = Duration::ZERO;
+    loop {
+        match client.job(job).await {
+            Ok(found) => {
+                without_answer = Duration::ZERO;
+                let summary = &found.summary;
+                bar.set_length(summary.tasks.total);
+                bar.set_position(ended(summary));
+                bar.set_message(line(summary, &session.out.view));
+                if let Some(exit) = outcome(&summary.state) {
+                    bar.finish_and_clear();
+                    session.out.say(
+                        &Said::with(Word::JobEnded, "job", job)
+                            .and("state", session.out.view.state(&summary.state))
+                            .and("spent", &summary.money.spent)
+                            .and("currency", &summary.money.currency),
+                    );
+                    return Ok(exit);
+                }
+            }
+            // A server that restarts is waited for: the job goes on meanwhile.
+            Err(failure) if failure.exit() == Exit::Unreachable && without_answer < OUTAGE_MAX => {
+                without_answer += pause;
+            }
+            Err(failure) => {
+                bar.finish_and_clear();
+                return Err(failure);
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LAST_LOOK);
+    }
+}
+
+fn drawn_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed}")
+        .expect("the template is fixed");
+    ProgressBar::new(0).with_style(style)
+}
+
+fn ended(job: &JobSummary) -> u64 {
+    job.tasks.succeeded + job.tasks.failed + job.tasks.cancelled
+}
+
+fn line(job: &JobSummary, view: &View) -> String {
+    let counts = super::jobs::counts(&job.tasks, view);
+    format!("{counts} · {} {}", job.money.spent, job.money.currency)
+}
+
+/// What a state means for who waits; none: not ended. A state of a newer server is waited on.
+fn outcome(state: &str) -> Option<Exit> {
+    match state {
+        "succeeded" => Some(Exit::Ok),
+        "failed" | "cancelled" => Some(Exit::Failed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ended_jobs_end_a_wait() {
+        let check = |state: &str, expect| assert_eq!(outcome(state), expect, "{state}");
+        check("succeeded", Some(Exit::Ok));
+        check("failed", Some(Exit::Failed));
+        check("cancelled", Some(Exit::Failed));
+        check("running", None);
+        check("paused", None);
+        check("queued", None);
+    }
+
+    #[test]
+    fn keys_have_a_size() {
+        assert!(key_arg("nightly-2026-11-23").is_ok());
+        assert!(key_arg("").is_err());
+        assert!(key_arg(&"k".repeat(KEY_CHARS_MAX + 1)).is_err());
+        assert!(key_arg("a\nb").is_err());
+    }
+}

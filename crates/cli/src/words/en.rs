@@ -1,0 +1,230 @@
+//! Messages in English.
+
+use super::Word;
+
+/// A message, with its values' names in braces.
+pub const fn text(word: Word) -> &'static str {
+    match word {
+        // Heads of tables and names of values.
+        Word::Accelerator => "accelerator",
+        Word::Accounts => "accounts",
+        Word::Agent => "agent",
+        Word::Aliases => "aliases",
+        Word::Amount => "amount",
+        Word::At => "at",
+        Word::Attempt => "attempt",
+        Word::Attribute => "attribute",
+        Word::Balance => "balance",
+        Word::Balanced => "balanced",
+        Word::Basis => "basis",
+        Word::BrokenAt => "broken",
+        Word::BuyerClass => "class",
+        Word::CardHour => "card·h",
+        Word::CardHours => "card-hours",
+        Word::Cards => "cards",
+        Word::ChangeMark => "change",
+        Word::Check => "check",
+        Word::CoreHour => "core·h",
+        Word::CoreHours => "core-hours",
+        Word::CoreSeconds => "core-seconds",
+        Word::Cores => "cores",
+        Word::Created => "created",
+        Word::Credits => "credits",
+        Word::Currency => "currency",
+        Word::Deadline => "deadline",
+        Word::Debits => "debits",
+        Word::Delay => "delay",
+        Word::DelayClass => "class",
+        Word::Earned => "earned",
+        Word::Ended => "ended",
+        Word::Engine => "engine",
+        Word::Exchange => "exchange",
+        Word::ExitCode => "exit",
+        Word::ExpectedStart => "expected start",
+        Word::Expires => "expires",
+        Word::Fence => "fence",
+        Word::From => "from",
+        Word::GbHour => "GB·h",
+        Word::Heard => "heard",
+        Word::Held => "held",
+        Word::Id => "id",
+        Word::Intact => "intact",
+        Word::Invoice => "invoice",
+        Word::Issued => "issued",
+        Word::Issuer => "issuer",
+        Word::Job => "job",
+        Word::JobsBefore => "jobs before it",
+        Word::Kind => "kind",
+        Word::Label => "label",
+        Word::Layer => "layer",
+        Word::Lines => "lines",
+        Word::Measured => "measured",
+        Word::Memory => "memory",
+        Word::Message => "message",
+        Word::Method => "method",
+        Word::Minimum => "minimum",
+        Word::Name => "name",
+        Word::NewestHash => "newest hash",
+        Word::Node => "node",
+        Word::Nodes => "nodes",
+        Word::Nominal => "nominal",
+        Word::Offer => "offer",
+        Word::OneWay => "one way",
+        Word::Org => "organisation",
+        Word::Owner => "owner",
+        Word::PerDay => "per day",
+        Word::PerJob => "per job",
+        Word::PerMonth => "per month",
+        Word::Period => "period",
+        Word::Pool => "pool",
+        Word::Pools => "pools",
+        Word::Price => "price",
+        Word::Project => "project",
+        Word::Proven => "proven",
+        Word::Provider => "provider",
+        Word::Quote => "quote",
+        Word::Reason => "reason",
+        Word::Refused => "refused",
+        Word::ReplayEqual => "replay equals state",
+        Word::ResourceName => "name in full",
+        Word::Role => "role",
+        Word::Rows => "rows",
+        Word::Seconds => "seconds",
+        Word::Seen => "seen",
+        Word::Since => "since",
+        Word::Site => "site",
+        Word::Spent => "spent",
+        Word::Standing => "standing",
+        Word::StartP50 => "start P50",
+        Word::StartP90 => "start P90",
+        Word::Started => "started",
+        Word::State => "state",
+        Word::Status => "status",
+        Word::Subject => "subject",
+        Word::Submitted => "submitted",
+        Word::Task => "task",
+        Word::Tasks => "tasks",
+        Word::TasksNow => "tasks now",
+        Word::TasksWaiting => "tasks waiting",
+        Word::ThisMonth => "this month",
+        Word::To => "to",
+        Word::Today => "today",
+        Word::Total => "total",
+        Word::Transfer => "transfer",
+        Word::Transfers => "transfers",
+        Word::Unit => "unit",
+        Word::Up => "up",
+        Word::User => "user",
+        Word::WhatToDo => "what to do",
+        // Parts of messages.
+        Word::Error => "error",
+        Word::Help => "help",
+        Word::Request => "request",
+        Word::KindJob => "job",
+        Word::KindOrg => "organisation",
+        Word::KindPool => "pool",
+        Word::KindProject => "project",
+        Word::KindProvider => "provider",
+        Word::KindUser => "user",
+        Word::DeadlineMet => "met",
+        Word::DeadlineMissed => "missed",
+        Word::Pinned => "pinned by its fingerprint",
+        Word::ByAuthority => "vouched for by an authority",
+        Word::ThisMachine => "this machine, no TLS needed",
+        // What was done.
+        Word::NothingHere => "There is nothing to show.",
+        Word::LoggedIn => "Logged in to {exchange} as {org}/{name} ({role}).",
+        Word::JobEnded => "{job}: {state}, {spent} {currency}",
+        Word::Cancelled => "Taken back: {job}",
+        Word::Retried => "Will run again: {job}",
+        Word::Paused => "Paused: {job}",
+        Word::Resumed => "Goes on: {job}",
+        Word::Retired => "No longer listed: {what}",
+        Word::NowIs => "{name} is now {state}.",
+        Word::Challenged => {
+            "{name} has been asked to prove its inventory; `dayan pool show` will say when it has."
+        }
+        Word::Invited => {
+            "This token is good for one agent until {until}. On the provider's machine: dayan agent --url {url} --engine process --join TOKEN"
+        }
+        Word::Deposited => "{amount} booked for {org}.",
+        Word::TokenIssued => "The secret of {id}, shown this once:",
+        Word::Revoked => "Ended: {id}",
+        Word::BudgetSet => "Limits of {project} are set.",
+        Word::BackedUp => "Written on the server's machine to {dir}.",
+        // What tables cannot say.
+        Word::WhyItWaits => "It waits because:",
+        Word::WouldHelp => "What would help:",
+        Word::Relaxation => "without {code}, {pools} pools would take it, such as {example}",
+        Word::MoreAttempts => {
+            "The newest {shown} attempts are shown; `dayan show {job} -o json` has all of them."
+        }
+        Word::MoreLines => {
+            "{shown} of {all} lines are shown; `dayan invoice get {id} --format json` has all of them."
+        }
+        Word::NoCandidate => "No pool takes this job.",
+        // Wrong calls.
+        Word::NoAddress => {
+            "no exchange is known; run `dayan login URL --token T` or set DAYAN_URL and DAYAN_TOKEN"
+        }
+        Word::NoToken => {
+            "a token is needed: `--token T`, `--token -` to read it from standard input, or DAYAN_TOKEN"
+        }
+        Word::NoHome => "there is no place for the configuration; set HOME or XDG_CONFIG_HOME",
+        Word::BadUrl => {
+            "`{url}` is not the address of an exchange; it is like https://exchange.example:8443"
+        }
+        Word::BadFingerprint => {
+            "a fingerprint is 64 hexadecimal digits, the SHA-256 of the server's certificate"
+        }
+        Word::BadConfig => {
+            "{file} cannot be understood ({why}); correct it or run `dayan login` again"
+        }
+        Word::BadJob => "`{text}` names no job; write JOB, JOB/TASK or JOB/TASK.ATTEMPT",
+        Word::NoAttemptHere => "`{text}` names an attempt; name the job or the task",
+        Word::NoTaskHere => "`{text}` names a task; this is done with whole jobs",
+        Word::AmbiguousJob => "several jobs are called `{name}`; use an id: {ids}",
+        Word::Ambiguous => "more than one {kind} is called `{name}`; use an id: {ids}",
+        Word::Unknown => "there is no {kind} `{name}` that you can see",
+        Word::CannotRead => "{file} cannot be read: {why}",
+        Word::ScriptNotRead => {
+            "{file} is a script; this version reads job files only (`dayan submit` with a YAML or JSON file)"
+        }
+        Word::NoSavedPlan => "{file} is no plan saved with `dayan plan FILE -o json`: {why}",
+        // What the world did.
+        Word::Unreachable => "no answer from {url}: {why}",
+        Word::UnreachableHelp => "check the address and the network; `dayan doctor` looks at both",
+        Word::NoAnswerInTime => "it did not answer in time",
+        Word::NotAnExchange => "{url} does not answer like an exchange: {why}",
+        Word::SubmitAgain => {
+            "It is not known whether the job has arrived. This sends it again without submitting it twice: --key {key}"
+        }
+        Word::UnexpectedCertificate => {
+            "the server shows the certificate {seen}; if that is right, log in again with `--fingerprint {seen}`"
+        }
+        Word::UnknownAuthority => {
+            "no authority vouches for this server; ask its operator for the fingerprint and run `dayan login URL --fingerprint HEX`"
+        }
+        Word::PreparingTls => "preparing TLS",
+        Word::ReadingFile => "reading {file}",
+        Word::WritingFile => "writing {file}",
+        Word::WritingOutput => "writing to standard output",
+        Word::StartingUp => "starting up",
+        // Doctor.
+        Word::DoctorLogin => "run `dayan login URL --token T`",
+        Word::DoctorReach => {
+            "check the address, the network between, and that `dayan serve` runs there"
+        }
+        Word::DoctorToken => "ask your operator for a new token, then run `dayan login`",
+        Word::DoctorTls => "the token goes over the network in the clear; use https",
+        Word::DoctorNoDate => "the server's answer has no date; a proxy between may have taken it",
+        Word::DoctorClock => "set the clocks of both machines with NTP",
+        Word::DoctorDisk => "make room, or use a folder on another disk",
+        Word::DoctorFiles => {
+            "raise the limit for an exchange or agent with many tasks: `ulimit -n 65536`"
+        }
+        Word::DoctorCgroups => {
+            "without control groups an agent watches memory by itself; let it use cgroup v2 with cpu, memory and pids"
+        }
+    }
+}
