@@ -72,7 +72,7 @@ impl Decision {
     fn making(event: Event, made: Made) -> Self {
         Self { events: vec![event], effects: Vec::new(), made }
     }
-    fn wake(&self, agent: AgentId) {
+    fn wake(&mut self, agent: AgentId) {
         if !self.effects.contains(&Effect::WakeAgent(agent)) {
             self.effects.push(Effect::WakeAgent(agent));
         }

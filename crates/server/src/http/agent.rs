@@ -1,0 +1,397 @@
+//! Agents: joining, and the one idempotent call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use dayan_exchange::{
+    Actor, AttemptNews, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
+    Outcome, Placing, PoolNews, Seen, Shown, UsageRecord, orders,
+};
+use dayan_spec::{JobSpec, Launch, TaskContext, task_env};
+use dayan_units::{AgentId, AttemptId, Time};
+use dayan_wire as wire;
+use ed25519_dalek::{Signature, VerifyingKey};
+use sha2::{Digest as _, Sha256};
+
+use super::Problems;
+use super::access::unexpected;
+use super::extract::{Body, CallingAgent};
+use crate::app::{Shared, digest};
+use crate::problem::Failure;
+use crate::random::secret;
+use crate::writer::Live;
+
+/// The longest an answer is held back: below the idle limit of common proxies.
+const WAIT_MAX: Duration = Duration::from_secs(25);
+
+fn hex32(what: &str, text: &str) -> Result<[u8; 32], Failure> {
+    let mut bytes = [0u8; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| {
+        Failure::invalid(
+            "agent.hex",
+            format!("{what} is not 64 hexadecimal digits"),
+            "send what the protocol says",
+        )
+    })?;
+    Ok(bytes)
+}
+
+fn signature_holds(key: &[u8; 32], material: &[u8], signature: &str) -> bool {
+    let mut bytes = [0u8; 64];
+    if hex::decode_to_slice(signature, &mut bytes).is_err() {
+        return false;
+    }
+    VerifyingKey::from_bytes(key)
+        .is_ok_and(|key| key.verify_strict(material, &Signature::from_bytes(&bytes)).is_ok())
+}
+
+fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
+    let unknown = |what: &str, got: &str| {
+        let got: String = got.chars().take(40).collect();
+        Failure::invalid("pool.shown", format!("`{got}` is no {what}"), "update the agent")
+    };
+    Ok(Shown {
+        engine: pool.engine.clone(),
+        fence: match pool.fence.as_str() {
+            "keeper" => Fence::Keeper,
+            "wrapper" => Fence::Wrapper,
+            "none" => Fence::None,
+            other => return Err(unknown("fence", other)),
+        },
+        placing: match pool.placing.as_str() {
+            "by_node" => Placing::ByNode,
+            "by_pool" => Placing::ByPool,
+            other => return Err(unknown("placing", other)),
+        },
+        features: pool.features.clone(),
+        nodes: pool
+            .nodes
+            .iter()
+            .map(|node| Node {
+                name: node.name.clone(),
+                total: node.total,
+                accelerator: node
+                    .accelerator
+                    .as_deref()
+                    .map(|m| dayan_measure::canonical(m).to_owned()),
+                up: node.up,
+            })
+            .collect(),
+        inventory: pool.inventory.clone(),
+    })
+}
+
+/// An agent takes its invitation and becomes a pool of its provider.
+#[utoipa::path(post, path = "/v1/agent/join", request_body = wire::JoinRequest, security(()),
+    responses((status = 201, body = wire::JoinAnswer), Problems))]
+pub async fn join(
+    State(app): State<Shared>,
+    Body(request): Body<wire::JoinRequest>,
+) -> Result<(StatusCode, Json<wire::JoinAnswer>), Failure> {
+    let key = hex32("the public key", &request.public_key)?;
+    let material = [b"dayan join 1\n", request.secret.as_bytes()].concat();
+    if !signature_holds(&key, &material, &request.proof) {
+        return Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "join.proof",
+            "the proof was not signed with the key that was sent",
+            "let the agent make its own key",
+        ));
+    }
+    let token = secret("dya");
+    let command = Command::Join(Box::new(Join {
+        invitation: digest(&request.secret),
+        public_key: Digest(key),
+        token: digest(&token),
+        place: request.site,
+        pool: request.pool,
+        shown: shown(&request.shown)?,
+    }));
+    let answer = app.writer.commands_then(Actor::System, vec![command], |live, mut done| {
+        let made = done.pop().expect("one command, one outcome")?;
+        let Made::Agent(agent, pool) = made else { return Ok(None) };
+        let crn = live.state.supply.pools[&pool].crn.to_string();
+        Ok(Some((agent, pool, crn, live.state.name.clone())))
+    });
+    let joined: Result<_, dayan_exchange::Refusal> = answer.await?;
+    let (agent, pool, crn, exchange) = joined?.ok_or_else(unexpected)?;
+    let answer =
+        wire::JoinAnswer { agent: agent.to_string(), pool: pool.to_string(), crn, token, exchange };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+fn outcome(outcome: wire::Outcome) -> Outcome {
+    match outcome {
+        wire::Outcome::Exited { code } => Outcome::Exited { code },
+        wire::Outcome::Signalled { signal } => Outcome::Signalled { signal },
+        wire::Outcome::OutOfMemory => Outcome::OutOfMemory,
+        wire::Outcome::TimeLimit => Outcome::TimeLimit,
+        wire::Outcome::LeaseEnded => Outcome::LeaseEnded,
+        wire::Outcome::Stopped => Outcome::Stopped,
+        wire::Outcome::NodeFailure => Outcome::NodeFailure,
+        wire::Outcome::StartFailed { reason } => Outcome::StartFailed { reason: clip(reason) },
+        wire::Outcome::PublishFailed { reason } => Outcome::PublishFailed { reason: clip(reason) },
+    }
+}
+
+/// What a machine says of a failure goes into the journal: a line, not a book.
+fn clip(reason: String) -> String {
+    const CHARS_MAX: usize = 300;
+    if reason.chars().count() <= CHARS_MAX {
+        reason
+    } else {
+        reason.chars().take(CHARS_MAX).collect()
+    }
+}
+
+/// The records a signed text holds, if the agent's signature is on it.
+fn verify_usage(
+    key: &Digest,
+    signed: &wire::SignedUsage,
+) -> Result<(Vec<wire::UsageRecord>, Evidence), &'static str> {
+    let material = wire::SignedUsage::material(&signed.records);
+    if !signature_holds(&key.0, &material, &signed.signature) {
+        return Err("usage.signature");
+    }
+    let records = serde_json::from_str(&signed.records).map_err(|_| "usage.malformed")?;
+    let digest = Digest(Sha256::digest(&material).into());
+    Ok((records, Evidence { digest }))
+}
+
+/// The commands one sync comes to, each decided after the one before.
+fn commands(
+    agent: AgentId,
+    key: &Digest,
+    request: wire::SyncRequest,
+) -> Result<Vec<Command>, Failure> {
+    let mut commands = Vec::new();
+    let answer = match &request.answer {
+        None => None,
+        Some(answer) => {
+            let nonce = dayan_identity::Nonce(hex32("the nonce", &answer.nonce)?);
+            Some((nonce, Digest(hex32("the digest", &answer.digest)?)))
+        }
+    };
+    if request.shown.is_some() || answer.is_some() || !request.measured.is_empty() {
+        let shown = request.shown.as_ref().map(shown).transpose()?;
+        let measured = request.measured;
+        commands.push(Command::PoolNews(Box::new(PoolNews { agent, shown, measured, answer })));
+    }
+    let mut news: BTreeMap<AttemptId, AttemptNews> = BTreeMap::new();
+    let fresh = |attempt| AttemptNews { agent, attempt, seen: None, usage: None, evidence: None };
+    if let Some(signed) = &request.usage {
+        match verify_usage(key, signed) {
+            Ok((records, evidence)) => {
+                for record in records {
+                    let entry = news.entry(record.attempt).or_insert_with(|| fresh(record.attempt));
+                    entry.evidence = Some(evidence);
+                    entry.usage = Some(usage(record));
+                }
+            }
+            Err(code) => commands.push(Command::Report {
+                agent,
+                code: code.to_owned(),
+                message: "its usage was not signed with its key".to_owned(),
+            }),
+        }
+    }
+    for report in request.reports {
+        let entry = news.entry(report.attempt).or_insert_with(|| fresh(report.attempt));
+        entry.seen = Some(match report.seen {
+            wire::Seen::Staging => Seen::Staging,
+            wire::Seen::Running => Seen::Running,
+            wire::Seen::Publishing => Seen::Publishing,
+            wire::Seen::Ended { outcome: ended } => Seen::Ended { outcome: outcome(ended) },
+        });
+    }
+    commands.extend(news.into_values().map(|news| Command::AttemptNews(Box::new(news))));
+    Ok(commands)
+}
+
+fn usage(record: wire::UsageRecord) -> UsageRecord {
+    let c = record.counters;
+    UsageRecord {
+        attempt: record.attempt,
+        seq: record.seq,
+        counters: Counters {
+            wall_us: c.wall_us,
+            cpu_us: c.cpu_us,
+            memory_peak: c.memory_peak,
+            read_bytes: c.read_bytes,
+            write_bytes: c.write_bytes,
+            energy_uj: c.energy_uj,
+        },
+    }
+}
+
+/// What the writer's thread hands out for one order; the rest is made outside of it.
+struct Raw {
+    lease: Lease,
+    spec: Arc<JobSpec>,
+    deadline: Option<Time>,
+    tasks: u32,
+}
+
+struct Gathered {
+    revision: u64,
+    orders: Vec<Raw>,
+    forget: Vec<AttemptId>,
+    challenge: Option<String>,
+    want_shown: bool,
+}
+
+fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown: &str) -> Gathered {
+    let state = &live.state;
+    let (revision, found) = orders::since(state, agent, known);
+    let orders = found
+        .into_iter()
+        .map(|order| Raw {
+            lease: order.lease.clone(),
+            spec: order.stored.spec.clone(),
+            deadline: order.job.deadline,
+            tasks: u32::try_from(order.job.task_count()).unwrap_or(u32::MAX),
+        })
+        .collect();
+    let record = state.supply.agents.get(&agent);
+    let pool = record.and_then(|agent| state.supply.pools.get(&agent.pool));
+    let challenge =
+        pool.and_then(|pool| pool.challenge.as_ref()).map(|open| open.nonce.to_string());
+    // The digest is compared by the agent's own words: an empty one means it does not know.
+    let want_shown = shown.is_empty();
+    Gathered {
+        revision,
+        orders,
+        forget: orders::unknown(state, agent, named),
+        challenge,
+        want_shown,
+    }
+}
+
+fn order(raw: Raw) -> wire::LeaseOrder {
+    let Raw { lease, spec, deadline, tasks } = raw;
+    let rank = |gang: &dayan_exchange::GangLaunch| {
+        // A gang's tasks are its ranks.
+        lease.attempt.task.min(u32::try_from(gang.nodes.len()).unwrap_or(1).saturating_sub(1))
+    };
+    let gang = lease.gang.as_ref().map(|gang| {
+        let rank = rank(gang);
+        wire::Gang {
+            rank,
+            nodes: gang.nodes.as_ref().clone(),
+            slot: gang.slot,
+            runs: spec.launch == Launch::Each || rank == 0,
+        }
+    });
+    let nodelist =
+        gang.as_ref().map_or_else(|| vec![lease.node.clone()], |gang| gang.nodes.clone());
+    let context = TaskContext {
+        job: lease.attempt.job,
+        task: lease.attempt.task,
+        attempt: lease.attempt.attempt,
+        node_rank: gang.as_ref().map_or(0, |gang| gang.rank),
+        head: nodelist.first().cloned().unwrap_or_default(),
+        nodelist,
+        tasks,
+        cpus: lease.resources.cpu,
+        memory: lease.resources.memory,
+        deadline,
+        hostfile: None,
+    };
+    wire::LeaseOrder {
+        attempt: lease.attempt,
+        env: task_env(&spec, &context).into_iter().collect(),
+        node: lease.node,
+        resources: lease.resources,
+        cards: lease.cards.numbers().collect(),
+        keep_us: lease.keep.micros(),
+        time_limit_us: lease.time_limit.micros(),
+        stop: lease.stop.is_some(),
+        publish: matches!(lease.phase, dayan_exchange::Phase::Publishing { .. }),
+        name: spec.name.clone(),
+        run: spec.run.clone(),
+        workdir: spec.workdir.clone(),
+        inputs: spec
+            .inputs
+            .iter()
+            .map(|input| wire::OutputOrder { from: input.from.to_string(), to: input.to.clone() })
+            .collect(),
+        outputs: spec
+            .outputs
+            .iter()
+            .map(|output| wire::OutputOrder {
+                from: output.from.clone(),
+                to: output.to.to_string(),
+            })
+            .collect(),
+        gang,
+    }
+}
+
+/// The agent says what it observes; the answer says what it should hold. Repeating it changes
+/// nothing.
+#[utoipa::path(post, path = "/v1/agent/sync", request_body = wire::SyncRequest,
+    responses((status = 200, body = wire::SyncAnswer), Problems))]
+pub async fn sync(
+    State(app): State<Shared>,
+    CallingAgent(known): CallingAgent,
+    Body(request): Body<wire::SyncRequest>,
+) -> Result<Json<wire::SyncAnswer>, Failure> {
+    let agent = known.agent;
+    let actor = Actor::Agent { agent };
+    let wait = Duration::from_millis(request.wait_ms.into()).min(WAIT_MAX);
+    let revision = request.known;
+    let shown_digest = request.shown_digest.clone();
+    let named: Vec<AttemptId> = request.reports.iter().map(|report| report.attempt).collect();
+    app.metrics.syncs.inc();
+    let commands = commands(agent, &known.public_key, request)?;
+    let brought_news = !commands.is_empty();
+    let mut wakes = app.hub.watch(agent);
+    wakes.borrow_and_update();
+    if brought_news {
+        // A newer call supersedes one that is still held back.
+        app.hub.wake(agent);
+        wakes.borrow_and_update();
+    }
+    let (names, digest) = (named.clone(), shown_digest.clone());
+    let mut gathered = app
+        .writer
+        .commands_then(actor, commands, move |live, done| {
+            for refusal in done.iter().filter_map(|done| done.as_ref().err()) {
+                tracing::warn!(%agent, code = %refusal.code, "{refusal}");
+            }
+            gather(live, agent, revision, names, &digest)
+        })
+        .await?;
+    let mut logs = app.hub.take_asks(agent);
+    let nothing = |gathered: &Gathered, logs: &[wire::LogAsk]| {
+        gathered.revision == revision
+            && gathered.forget.is_empty()
+            && gathered.challenge.is_none()
+            && logs.is_empty()
+            && !gathered.want_shown
+    };
+    if !wait.is_zero() && nothing(&gathered, &logs) {
+        // Whether it was woken or the time is over, it looks once more.
+        drop(tokio::time::timeout(wait, wakes.changed()).await);
+        gathered = app
+            .writer
+            .commands_then(actor, Vec::new(), move |live, _| {
+                gather(live, agent, revision, named, &shown_digest)
+            })
+            .await?;
+        logs = app.hub.take_asks(agent);
+    }
+    Ok(Json(wire::SyncAnswer {
+        revision: gathered.revision,
+        orders: gathered.orders.into_iter().map(order).collect(),
+        forget: gathered.forget,
+        challenge: gathered.challenge,
+        logs,
+        want_shown: gathered.want_shown,
+        usage_every_ms: app.usage_every_ms,
+    }))
+}

@@ -1,0 +1,450 @@
+//! Jobs: in, out, and everything between.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use dayan_exchange::{Action, Command, Made, Resource, Submit};
+use dayan_spec::JobSpec;
+use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
+use dayan_units::{Currency, JobId, QuoteId};
+use dayan_wire as wire;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::Problems;
+use super::access::unexpected;
+use super::extract::{Body, Caller, PageQuery, Params, Text, id, page};
+use crate::app::Shared;
+use crate::problem::Failure;
+
+/// Jobs in one batch: more would make one commit, and everybody behind it, wait.
+const BATCH_MAX: usize = 1_000;
+/// Attempts that `show` brings along; the rest is paged.
+const SHOWN_ATTEMPTS_MAX: u32 = 1_000;
+
+/// How a job comes in.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct SubmitQuery {
+    /// The firm quote to run under.
+    #[serde(default)]
+    quote: Option<String>,
+    /// The idempotency key: the same key with the same file is the same job.
+    #[serde(default)]
+    key: Option<String>,
+}
+
+/// A command from a job file, with its digest: done here, where there are many threads.
+fn submit_command(spec: JobSpec, quote: Option<QuoteId>, idempotency: Option<String>) -> Command {
+    let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
+    let digest = dayan_exchange::Digest(Sha256::digest(&canonical).into());
+    Command::Submit(Box::new(Submit { spec: Arc::new(spec), digest, quote, idempotency }))
+}
+
+/// Submits a job. The body is a job file: YAML, or the same object as JSON.
+#[utoipa::path(post, path = "/v1/jobs", params(SubmitQuery),
+    request_body(content = String, description = "A job file.", content_type = "application/yaml"),
+    responses((status = 201, body = wire::Submitted), Problems))]
+pub async fn submit(
+    State(app): State<Shared>,
+    caller: Caller,
+    Params(query): Params<SubmitQuery>,
+    headers: HeaderMap,
+    Text(text): Text,
+) -> Result<(StatusCode, Json<wire::Submitted>), Failure> {
+    let spec = dayan_spec::parse(&text)?;
+    let quote = query.quote.as_deref().map(|quote| id("quote", quote)).transpose()?;
+    let header = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = query.key.or_else(|| header.map(str::to_owned));
+    if let Some(known) = archived(&app, &caller, key.as_deref(), &spec).await? {
+        return Ok((StatusCode::CREATED, Json(known)));
+    }
+    match app.command(caller.actor(), submit_command(spec, quote, key)).await? {
+        Made::Job(job) => {
+            app.metrics.submissions.inc();
+            Ok((StatusCode::CREATED, Json(wire::Submitted { job: job.to_string() })))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// A key whose job has left memory is looked up in the archive: a repeat is still a repeat.
+async fn archived(
+    app: &Shared,
+    caller: &Caller,
+    key: Option<&str>,
+    spec: &JobSpec,
+) -> Result<Option<wire::Submitted>, Failure> {
+    let Some(key) = key else { return Ok(None) };
+    let archive_key = format!("{}/{key}", caller.0.org);
+    let Some(row) = app.read(move |reader| reader.request(&archive_key)).await? else {
+        return Ok(None);
+    };
+    let canonical = serde_json::to_vec(spec).expect("a job file is plain data");
+    let digest: [u8; 32] = Sha256::digest(&canonical).into();
+    if row.digest == digest[..16] {
+        return Ok(Some(wire::Submitted { job: row.outcome }));
+    }
+    Err(Failure::new(
+        StatusCode::CONFLICT,
+        "submit.key_used",
+        format!("the key `{key}` was used for {} with another job file", row.outcome),
+        "use a new key for a new job",
+    ))
+}
+
+/// One outcome of a batch.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct BatchOutcome {
+    /// The job, if it was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
+    /// Why not, if it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<wire::Problem>,
+}
+
+/// Submits up to 1,000 jobs in one request, each accepted or refused for itself.
+#[utoipa::path(post, path = "/v1/jobs/batch", request_body = Vec<Object>,
+    responses((status = 200, body = Vec<BatchOutcome>), Problems))]
+pub async fn submit_batch(
+    State(app): State<Shared>,
+    caller: Caller,
+    Body(jobs): Body<Vec<Box<serde_json::value::RawValue>>>,
+) -> Result<Json<Vec<BatchOutcome>>, Failure> {
+    if jobs.len() > BATCH_MAX {
+        return Err(Failure::invalid(
+            "submit.batch",
+            format!("{} jobs in one batch; at most {BATCH_MAX}", jobs.len()),
+            "send several batches, or one array job",
+        ));
+    }
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    let mut commands = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        match dayan_spec::parse_json(job.get()) {
+            Ok(spec) => {
+                commands.push(submit_command(spec, None, None));
+                outcomes.push(None);
+            }
+            Err(errors) => outcomes.push(Some(Failure::from(errors))),
+        }
+    }
+    let done = app.writer.commands_then(caller.actor(), commands, |_, done| done).await?;
+    let mut done = done.into_iter();
+    let outcomes = outcomes.into_iter().map(|early| {
+        let outcome = match early {
+            Some(failure) => Err(failure),
+            None => {
+                done.next().map_or_else(|| Err(unexpected()), |done| done.map_err(Failure::from))
+            }
+        };
+        match outcome {
+            Ok(Made::Job(job)) => {
+                app.metrics.submissions.inc();
+                BatchOutcome { job: Some(job.to_string()), problem: None }
+            }
+            Ok(_) => BatchOutcome { job: None, problem: Some(*unexpected().0) },
+            Err(failure) => BatchOutcome { job: None, problem: Some(*failure.0) },
+        }
+    });
+    Ok(Json(outcomes.collect()))
+}
+
+/// Which jobs.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct ListQuery {
+    /// Of this project: its path.
+    #[serde(default)]
+    project: Option<String>,
+    /// In these states, separated by commas.
+    #[serde(default)]
+    state: Option<String>,
+    /// With this name.
+    #[serde(default)]
+    name: Option<String>,
+    /// How many rows, at most 1,000.
+    #[serde(default)]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    #[serde(default)]
+    after: Option<String>,
+}
+
+/// Jobs you may see, the newest first.
+#[utoipa::path(get, path = "/v1/jobs", params(ListQuery),
+    responses((status = 200, body = wire::Page<wire::JobSummary>), Problems))]
+pub async fn list(
+    State(app): State<Shared>,
+    caller: Caller,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<wire::Page<wire::JobSummary>>, Failure> {
+    let org = caller.scope(Resource::Job, Action::Read)?;
+    let paging = PageQuery { limit: query.limit, after: query.after }.paging()?;
+    let names = app
+        .writer
+        .ask(move |live| {
+            let access = &live.state.access;
+            let wanted =
+                query.project.as_deref().map(|path| access.project_by_path(path).map(|p| p.id));
+            let paths: std::collections::BTreeMap<_, _> =
+                access.projects.values().map(|p| (p.id, p.path.clone())).collect();
+            (wanted, paths, live.state.settings.currency)
+        })
+        .await?;
+    let (wanted, paths, currency) = names;
+    let project = match wanted {
+        None => None,
+        Some(Some(project)) => Some(project),
+        Some(None) => return Ok(Json(super::extract::whole(Vec::new()))),
+    };
+    let states =
+        query.state.map_or_else(Vec::new, |text| text.split(',').map(str::to_owned).collect());
+    let filter = JobFilter { project, org, states, name: query.name, page: paging };
+    let rows = app.read(move |reader| reader.jobs(&filter)).await?;
+    Ok(Json(page(rows, |row| summary(&row, paths.get(&row.project), currency))))
+}
+
+fn summary(row: &JobRow, path: Option<&String>, currency: Currency) -> wire::JobSummary {
+    wire::JobSummary {
+        id: row.id.to_string(),
+        name: row.name.clone(),
+        project: path.cloned().unwrap_or_else(|| row.project.to_string()),
+        state: row.state.clone(),
+        submitted_at: row.submitted_at.to_string(),
+        ended_at: row.ended_at.map(|at| at.to_string()),
+        tasks: wire::TaskCounts {
+            total: row.tasks_total.into(),
+            paused: row.tasks_paused.into(),
+            queued: row.tasks_queued.into(),
+            running: row.tasks_running.into(),
+            succeeded: row.tasks_succeeded.into(),
+            failed: row.tasks_failed.into(),
+            cancelled: row.tasks_cancelled.into(),
+        },
+        money: wire::JobMoney {
+            currency: currency.to_string(),
+            held: row.held.decimal(),
+            spent: row.spent.decimal(),
+        },
+    }
+}
+
+/// The job's row, if the caller may see it.
+async fn job_row(app: &Shared, caller: &Caller, job: &str) -> Result<JobRow, Failure> {
+    let wanted: JobId = id("job", job)?;
+    let row = app.read(move |reader| reader.job(wanted)).await?;
+    let row = row.ok_or_else(|| Failure::not_found("job", job))?;
+    caller.may(Resource::Job, Action::Read, row.org, "job", job)?;
+    Ok(row)
+}
+
+fn attempt(row: &AttemptRow) -> wire::Attempt {
+    let doc: serde_json::Value =
+        row.doc.as_deref().and_then(|doc| serde_json::from_str(doc).ok()).unwrap_or_default();
+    let reason = doc["reason"].as_str().filter(|reason| !reason.is_empty()).map(str::to_owned);
+    wire::Attempt {
+        task: row.task,
+        attempt: row.attempt,
+        pool: row.pool.to_string(),
+        node: row.node.clone().unwrap_or_default(),
+        state: row.state.clone(),
+        exit_code: row.exit_code,
+        started_at: row.started_at.map(|at| at.to_string()),
+        ended_at: row.ended_at.map(|at| at.to_string()),
+        reason,
+    }
+}
+
+/// A job with its tasks, attempts, money, and why it waits.
+#[utoipa::path(get, path = "/v1/jobs/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = wire::Job), Problems))]
+pub async fn show(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+) -> Result<Json<wire::Job>, Failure> {
+    let row = job_row(&app, &caller, &job).await?;
+    let (id, project) = (row.id, row.project);
+    let paging = dayan_store::Paging { limit: SHOWN_ATTEMPTS_MAX, after: None };
+    let attempts = app.read(move |reader| reader.attempts(id, &paging)).await?;
+    let (path, currency) = app
+        .writer
+        .ask(move |live| {
+            let path = live.state.access.projects.get(&project).map(|project| project.path.clone());
+            (path, live.state.settings.currency)
+        })
+        .await?;
+    let doc: serde_json::Value =
+        row.doc.as_deref().and_then(|doc| serde_json::from_str(doc).ok()).unwrap_or_default();
+    let waiting = if row.tasks_queued > 0 { waiting(&app, id).await? } else { Vec::new() };
+    let time = |value: &serde_json::Value| {
+        value.as_i64().map(|micros| dayan_units::Time::from_micros(micros).to_string())
+    };
+    Ok(Json(wire::Job {
+        summary: summary(&row, path.as_ref(), currency),
+        attempts: attempts.rows.iter().map(attempt).collect(),
+        waiting,
+        quote: doc["quote"].as_str().map(str::to_owned),
+        deadline: time(&doc["deadline"]),
+        deadline_met: doc["deadline_met"].as_bool(),
+        spec: doc["spec"].clone(),
+    }))
+}
+
+async fn waiting(app: &Shared, job: JobId) -> Result<Vec<wire::Waiting>, Failure> {
+    let explanation = app.planner.ask(move |planner, now| planner.explain(job, now)).await?;
+    Ok(explanation.map_or_else(Vec::new, |explanation| {
+        let reasons = explanation.reasons.into_iter();
+        reasons
+            .map(|reason| wire::Waiting {
+                code: reason.code.as_str().to_owned(),
+                message: reason.message,
+            })
+            .collect()
+    }))
+}
+
+/// A job's attempts by task, page by page.
+#[utoipa::path(get, path = "/v1/jobs/{id}/attempts", params(("id" = String, Path), PageQuery),
+    responses((status = 200, body = wire::Page<wire::Attempt>), Problems))]
+pub async fn attempts(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<wire::Page<wire::Attempt>>, Failure> {
+    let row = job_row(&app, &caller, &job).await?;
+    let paging = query.paging()?;
+    let rows = app.read(move |reader| reader.attempts(row.id, &paging)).await?;
+    Ok(Json(page(rows, |row| attempt(&row))))
+}
+
+/// Why a job waits, what would help, and when it is expected to start.
+#[utoipa::path(get, path = "/v1/jobs/{id}/explain", params(("id" = String, Path)),
+    responses((status = 200, body = wire::Explanation), Problems))]
+pub async fn explain(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+) -> Result<Json<wire::Explanation>, Failure> {
+    let row = job_row(&app, &caller, &job).await?;
+    let id = row.id;
+    let explanation = app.planner.ask(move |planner, now| planner.explain(id, now)).await?;
+    let Some(explanation) = explanation else {
+        return Ok(Json(wire::Explanation {
+            job: row.id.to_string(),
+            standing: "not_waiting".to_owned(),
+            position: None,
+            tasks_waiting: 0,
+            reasons: Vec::new(),
+            relaxations: Vec::new(),
+            start_p50_s: None,
+            start_p90_s: None,
+        }));
+    };
+    let standing = serde_json::to_value(explanation.standing).ok();
+    let pools = |code| {
+        explanation.counts.iter().find(|count| count.code == code).map_or(1, |count| count.pools)
+    };
+    Ok(Json(wire::Explanation {
+        job: row.id.to_string(),
+        standing: standing.and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default(),
+        position: explanation.position,
+        tasks_waiting: explanation.tasks_waiting,
+        reasons: explanation
+            .reasons
+            .iter()
+            .map(|reason| wire::Reason {
+                code: reason.code.as_str().to_owned(),
+                message: reason.message.clone(),
+                pools: pools(reason.code),
+            })
+            .collect(),
+        relaxations: explanation
+            .relaxations
+            .iter()
+            .map(|relaxation| wire::Relaxation {
+                code: relaxation.code.as_str().to_owned(),
+                pools: relaxation.pools,
+                example: relaxation.example.clone(),
+            })
+            .collect(),
+        start_p50_s: explanation.start.map(|start| start.p50.secs_f64()),
+        start_p90_s: explanation.start.map(|start| start.p90.secs_f64()),
+    }))
+}
+
+/// The rated lines of a job.
+#[utoipa::path(get, path = "/v1/jobs/{id}/lines", params(("id" = String, Path), PageQuery),
+    responses((status = 200, body = wire::Page<wire::Line>), Problems))]
+pub async fn lines(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<wire::Page<wire::Line>>, Failure> {
+    let row = job_row(&app, &caller, &job).await?;
+    let filter = LineFilter { job: Some(row.id), page: query.paging()?, ..LineFilter::default() };
+    let rows = app.read(move |reader| reader.lines(&filter)).await?;
+    let names = app.writer.ask(super::money::Names::of).await?;
+    Ok(Json(page(rows, |row: LineRow| names.line(&row))))
+}
+
+async fn control(
+    app: &Shared,
+    caller: &Caller,
+    job: &str,
+    command: impl FnOnce(JobId) -> Command,
+) -> Result<StatusCode, Failure> {
+    let job = id("job", job)?;
+    app.command(caller.actor(), command(job)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a job back, or one of its tasks.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", params(("id" = String, Path)),
+    request_body = wire::Cancel, responses((status = 204), Problems))]
+pub async fn cancel(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+    Body(body): Body<wire::Cancel>,
+) -> Result<StatusCode, Failure> {
+    control(&app, &caller, &job, |job| Command::Cancel { job, task: body.task }).await
+}
+
+/// Queues failed or cancelled tasks again.
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", params(("id" = String, Path)),
+    request_body = wire::Cancel, responses((status = 204), Problems))]
+pub async fn retry(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+    Body(body): Body<wire::Cancel>,
+) -> Result<StatusCode, Failure> {
+    control(&app, &caller, &job, |job| Command::Retry { job, task: body.task }).await
+}
+
+/// Places no more of a job's tasks.
+#[utoipa::path(post, path = "/v1/jobs/{id}/pause", params(("id" = String, Path)),
+    responses((status = 204), Problems))]
+pub async fn pause(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+) -> Result<StatusCode, Failure> {
+    control(&app, &caller, &job, |job| Command::Pause { job }).await
+}
+
+/// Places a job's tasks again.
+#[utoipa::path(post, path = "/v1/jobs/{id}/resume", params(("id" = String, Path)),
+    responses((status = 204), Problems))]
+pub async fn resume(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+) -> Result<StatusCode, Failure> {
+    control(&app, &caller, &job, |job| Command::Resume { job }).await
+}

@@ -1,0 +1,167 @@
+//! Parts of logs, fetched from the agent that has them, through the call it holds open.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use dayan_exchange::{Action, Resource};
+use dayan_units::{AttemptId, JobId};
+use dayan_wire as wire;
+use serde::Deserialize;
+
+use super::Problems;
+use super::extract::{Caller, CallingAgent, Params, id};
+use crate::app::Shared;
+use crate::hub::LogPart;
+use crate::problem::Failure;
+
+/// Bytes of one part: a screenful of any program, small enough to be held in memory for many.
+const PART_MAX: u32 = 256 << 10;
+/// How long an agent may take; its own call is woken at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A part of a task's log. `Dayan-Log-Next` says where to go on, `Dayan-Log-End` whether there will
+/// be no more.
+#[utoipa::path(get, path = "/v1/jobs/{id}/logs", params(("id" = String, Path), wire::LogQuery),
+    responses((status = 200, content_type = "application/octet-stream"), Problems))]
+pub async fn read(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(job): Path<String>,
+    Params(query): Params<wire::LogQuery>,
+) -> Result<Response, Failure> {
+    let wanted: JobId = id("job", &job)?;
+    let row = app.read(move |reader| reader.job(wanted)).await?;
+    let row = row.ok_or_else(|| Failure::not_found("job", &job))?;
+    caller.may(Resource::Job, Action::Read, row.org, "job", &job)?;
+    let stream = query.stream.as_deref().unwrap_or("stdout");
+    if !matches!(stream, "stdout" | "stderr") {
+        return Err(Failure::invalid(
+            "logs.stream",
+            "there are two streams, stdout and stderr",
+            "ask for one of them",
+        ));
+    }
+    let attempt = newest(&app, wanted, query.task, query.attempt).await?;
+    let Some((attempt, pool)) = attempt else {
+        return Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "logs.not_started",
+            format!("task {} of {job} has not been started", query.task),
+            "wait until it runs; `dayan explain` says why it waits",
+        ));
+    };
+    let agent = app
+        .writer
+        .ask(move |live| live.state.supply.pools.get(&pool).map(|pool| pool.agent))
+        .await?
+        .ok_or_else(|| Failure::not_found("pool", &pool.to_string()))?;
+    let asked = app.hub.ask_log(agent, attempt, stream, query.offset, PART_MAX);
+    let (ask, part) = asked.ok_or_else(|| {
+        Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "logs.busy",
+            "too many are reading logs from that site",
+            "try again in a moment",
+        )
+    })?;
+    let answered = tokio::time::timeout(ANSWER_WITHIN, part).await;
+    let Ok(Ok(part)) = answered else {
+        app.hub.drop_ask(ask);
+        return Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "logs.site_silent",
+            "the site that ran it does not answer",
+            "try again when its agent is back",
+        ));
+    };
+    if let Some(error) = part.error {
+        return Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "logs.gone",
+            error,
+            "logs are kept for a while after the end; keep what you need as outputs",
+        ));
+    }
+    let mut headers = HeaderMap::new();
+    let number = HeaderValue::from_str(&part.next.to_string()).expect("digits");
+    headers.insert("dayan-log-next", number);
+    headers
+        .insert("dayan-log-end", HeaderValue::from_static(if part.end { "true" } else { "false" }));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    Ok((headers, part.bytes).into_response())
+}
+
+async fn newest(
+    app: &Shared,
+    job: JobId,
+    task: u32,
+    attempt: Option<u32>,
+) -> Result<Option<(AttemptId, dayan_units::PoolId)>, Failure> {
+    let live = app
+        .writer
+        .ask(move |live| {
+            let active = live.state.work.jobs.get(&job)?.active.get(&task).copied()?;
+            Some(active)
+        })
+        .await?;
+    let number = attempt.or(live);
+    let row = match number {
+        Some(attempt) => {
+            let wanted = AttemptId { job, task, attempt };
+            app.read(move |reader| reader.attempt(wanted)).await?
+        }
+        None => app.read(move |reader| newest_row(reader, job, task)).await?,
+    };
+    Ok(row.map(|row| (row.id, row.pool)))
+}
+
+/// Attempts of one task are few: tries are bounded by `retry.max`.
+fn newest_row(
+    reader: &dayan_store::Reader,
+    job: JobId,
+    task: u32,
+) -> Result<Option<dayan_store::AttemptRow>, dayan_store::Fault> {
+    let mut found = None;
+    for attempt in 1.. {
+        match reader.attempt(AttemptId { job, task, attempt })? {
+            Some(row) => found = Some(row),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+/// What an agent says about an ask for a log.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct AnswerQuery {
+    /// Where to go on.
+    #[serde(default)]
+    next: u64,
+    /// Will there be no more?
+    #[serde(default)]
+    end: bool,
+    /// Why there is nothing.
+    #[serde(default)]
+    error: Option<String>,
+}
+
+/// An agent's answer to an ask for a part of a log.
+#[utoipa::path(post, path = "/v1/agent/logs/{ask}", params(("ask" = u64, Path), AnswerQuery),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses((status = 200, body = bool, description = "Whether somebody still waited for it."), Problems))]
+pub async fn answer(
+    State(app): State<Shared>,
+    CallingAgent(known): CallingAgent,
+    Path(ask): Path<String>,
+    Params(query): Params<AnswerQuery>,
+    bytes: Bytes,
+) -> Result<Json<bool>, Failure> {
+    let ask = id("ask", &ask)?;
+    let part =
+        LogPart { bytes: bytes.to_vec(), next: query.next, end: query.end, error: query.error };
+    Ok(Json(app.hub.answer_log(known.agent, ask, part)))
+}

@@ -1,0 +1,291 @@
+//! Offers, plans and quotes.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use dayan_exchange::{Action, Command, Made, NewOffer, Refusal, Resource, changes};
+use dayan_market::{BuyerClass, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
+use dayan_schedule::{Candidates, JobAsk};
+use dayan_spec::JobSpec;
+use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, Span};
+use dayan_wire as wire;
+use ed25519_dalek::Signer as _;
+use sha2::{Digest as _, Sha256};
+
+use super::Problems;
+use super::access::{Created, amount, buyer_class, created, unexpected};
+use super::extract::{Body, Caller, Text, id, whole};
+use crate::app::Shared;
+use crate::problem::Failure;
+use crate::random::random_bytes;
+use crate::writer::Live;
+
+/// Offers at the prices you would pay.
+#[utoipa::path(get, path = "/v1/offers", responses((status = 200, body = wire::Page<wire::Offer>), Problems))]
+pub async fn list_offers(
+    State(app): State<Shared>,
+    caller: Caller,
+) -> Result<Json<wire::Page<wire::Offer>>, Failure> {
+    caller.scope(Resource::Offer, Action::Read)?;
+    let org = caller.0.org;
+    let list = app.writer.ask(move |live| {
+        let class = live.state.access.orgs.get(&org).map_or(BuyerClass::External, |org| org.class);
+        live.state.supply.offers.values().filter_map(|offer| offer_of(live, offer, class)).collect()
+    });
+    Ok(Json(whole(list.await?)))
+}
+
+fn offer_of(live: &Live, offer: &dayan_market::Offer, class: BuyerClass) -> Option<wire::Offer> {
+    let supply = &live.state.supply;
+    let pool = supply.pools.get(&offer.pool)?;
+    let permille = u64::from(*offer.classes.get(&class)?);
+    let price = |list: Micro| {
+        list.mul_div_half_even(permille, u64::from(PERMILLE_ONE)).unwrap_or(list).decimal()
+    };
+    Some(wire::Offer {
+        id: offer.id.to_string(),
+        pool: offer.pool.to_string(),
+        pool_name: pool.name.clone(),
+        provider: supply.providers.get(&offer.provider)?.name.clone(),
+        site: supply.place_of(pool).to_owned(),
+        core_hour: price(offer.rate.core_hour),
+        gb_hour: price(offer.rate.gb_hour),
+        card_hour: price(offer.rate.card_hour),
+        currency: live.state.settings.currency.to_string(),
+        accelerator: offer.accelerator.clone(),
+        minimum: offer.minimum.secs_ceil(),
+    })
+}
+
+/// Lists capacity at a price.
+#[utoipa::path(post, path = "/v1/offers", request_body = wire::NewOffer,
+    responses((status = 201, body = Created), Problems))]
+pub async fn create_offer(
+    State(app): State<Shared>,
+    caller: Caller,
+    Body(new): Body<wire::NewOffer>,
+) -> Result<(StatusCode, Json<Created>), Failure> {
+    let price = |text: &Option<String>| text.as_deref().map_or(Ok(Micro::ZERO), amount);
+    let mut classes = std::collections::BTreeMap::new();
+    for (name, permille) in &new.classes {
+        classes.insert(buyer_class(name)?, *permille);
+    }
+    if classes.is_empty() {
+        classes = BuyerClass::ALL.into_iter().map(|c| (c, c.usual_permille())).collect();
+    }
+    let offer = NewOffer {
+        pool: id("pool", &new.pool)?,
+        rate: Rate {
+            core_hour: amount(&new.core_hour)?,
+            gb_hour: price(&new.gb_hour)?,
+            card_hour: price(&new.card_hour)?,
+        },
+        minimum: Span::from_secs(new.minimum.into()),
+        accelerator: new.accelerator.as_deref().map(|m| dayan_measure::canonical(m).to_owned()),
+        min: None,
+        max: None,
+        classes,
+        valid_until: new.expires_in.map(|secs| app.now().plus(Span::from_secs(secs.into()))),
+    };
+    match app.command(caller.actor(), Command::ListOffer(Box::new(offer))).await? {
+        Made::Offer(id) => Ok(created(id)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Takes an offer back; what is leased keeps its price.
+#[utoipa::path(delete, path = "/v1/offers/{id}", params(("id" = String, Path)),
+    responses((status = 204), Problems))]
+pub async fn retire_offer(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(offer): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let offer = id("offer", &offer)?;
+    app.command(caller.actor(), Command::RetireOffer { offer }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a job could go, for whom it would be.
+struct Question {
+    ask: JobAsk,
+    project: ProjectId,
+    class: BuyerClass,
+}
+
+async fn candidates(
+    app: &Shared,
+    caller: &Caller,
+    spec: &JobSpec,
+) -> Result<(Question, Candidates), Failure> {
+    let owned = spec.clone();
+    let asked = app.writer.ask(move |live| {
+        let access = &live.state.access;
+        let mut paths = owned.project.and_ancestors();
+        let project = paths.find_map(|path| access.project_by_path(path))?;
+        let class = access.orgs.get(&project.org)?.class;
+        let mut ask = changes::ask_for(&live.state, &owned, class);
+        ask.project = project.id;
+        ask.org = project.org;
+        ask.submitted_at = live.now;
+        Some((Question { ask, project: project.id, class }, project.org))
+    });
+    let unknown = || Failure::not_found("project", spec.project.as_str());
+    let (question, org) = asked.await?.ok_or_else(unknown)?;
+    caller.may(Resource::Quote, Action::Read, org, "project", spec.project.as_str())?;
+    let ask = question.ask.clone();
+    let found = app.planner.ask(move |planner, now| planner.candidates(&ask, now)).await?;
+    Ok((question, found))
+}
+
+/// Where a job could go, at what price and when; and why other pools do not take it.
+#[utoipa::path(post, path = "/v1/plan",
+    request_body(content = String, description = "A job file.", content_type = "application/yaml"),
+    responses((status = 200, body = wire::PlanAnswer), Problems))]
+pub async fn plan(
+    State(app): State<Shared>,
+    caller: Caller,
+    Text(text): Text,
+) -> Result<Json<wire::PlanAnswer>, Failure> {
+    let spec = dayan_spec::parse(&text)?;
+    let (_, found) = candidates(&app, &caller, &spec).await?;
+    let answer = app.writer.ask(move |live| {
+        let supply = &live.state.supply;
+        let pool_name =
+            |pool| supply.pools.get(&pool).map_or_else(String::new, |pool| pool.name.clone());
+        let ms = |span: Span| span.secs_f64() * 1e3;
+        let candidates = found.candidates.iter().map(|candidate| {
+            let pool = supply.pools.get(&candidate.pool);
+            let provider = supply.providers.get(&candidate.provider);
+            wire::Candidate {
+                pool: candidate.pool.to_string(),
+                pool_name: pool_name(candidate.pool),
+                provider: provider.map_or_else(String::new, |provider| provider.name.clone()),
+                site: pool.map_or("", |pool| supply.place_of(pool)).to_owned(),
+                tasks: candidate.tasks,
+                price: candidate.price.decimal(),
+                price_per_task_hour: candidate.unit_price.decimal(),
+                currency: live.state.settings.currency.to_string(),
+                start_p50_s: candidate.start.p50.secs_f64(),
+                start_p90_s: candidate.start.p90.secs_f64(),
+                transfer_s: candidate.transfer.map(Span::secs_f64),
+                delay_ms: candidate.delay.map(ms),
+                carbon_g: None,
+            }
+        });
+        let refused = found.refused.iter().map(|refused| wire::RefusedPool {
+            pool: refused.pool.to_string(),
+            pool_name: pool_name(refused.pool),
+            reasons: refused
+                .reasons
+                .iter()
+                .map(|reason| wire::Waiting {
+                    code: reason.code.as_str().to_owned(),
+                    message: reason.message.clone(),
+                })
+                .collect(),
+        });
+        wire::PlanAnswer { candidates: candidates.collect(), refused: refused.collect() }
+    });
+    Ok(Json(answer.await?))
+}
+
+/// A firm, signed price with an expiry: submit the same file with its id.
+#[utoipa::path(post, path = "/v1/quotes",
+    request_body(content = String, description = "A job file.", content_type = "application/yaml"),
+    responses((status = 201, body = wire::Quote), Problems))]
+pub async fn quote(
+    State(app): State<Shared>,
+    caller: Caller,
+    Text(text): Text,
+) -> Result<(StatusCode, Json<wire::Quote>), Failure> {
+    let spec = dayan_spec::parse(&text)?;
+    let (question, found) = candidates(&app, &caller, &spec).await?;
+    let Some(best) = found.candidates.first() else {
+        let mut failure = Failure::invalid(
+            "quote.no_pool",
+            "no pool takes this job",
+            "see why with `dayan plan`",
+        );
+        failure.0.details = found
+            .refused
+            .iter()
+            .flat_map(|refused| refused.reasons.iter().map(move |reason| (refused.pool, reason)))
+            .map(|(pool, reason)| wire::ProblemDetail {
+                subject: pool.to_string(),
+                code: reason.code.as_str().to_owned(),
+                message: reason.message.clone(),
+                line: None,
+                column: None,
+                help: String::new(),
+            })
+            .collect();
+        return Err(failure);
+    };
+    let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
+    let spec_digest = SpecDigest(Sha256::digest(&canonical).into());
+    let (offer, pool, resources) = (best.offer, best.pool, best.resources);
+    let (limit, tasks) = (spec.time_limit(), spec.task_count());
+    let quote_id = QuoteId::from_bits(u128::from_be_bytes(random_bytes::<16>()));
+    let class = question.class;
+    let drafted = app.writer.ask(move |live| {
+        let listed = live.state.supply.offers.get(&offer)?;
+        let terms = Terms::listed(listed, class).ok()?;
+        let head = QuoteTerms {
+            id: quote_id,
+            project: question.project,
+            spec_digest,
+            currency: live.state.settings.currency,
+            issued_at: live.now,
+            expires_at: live.now.plus(live.state.settings.quote_valid),
+        };
+        let item = QuoteItem { pool, offer, terms, resources, time_limit: limit, tasks };
+        Quote::issue(head, &[item]).ok()
+    });
+    let quote = drafted.await?.ok_or_else(|| {
+        Failure::from(Refusal::conflict("quote.moved", "the offer changed meanwhile", "ask again"))
+    })?;
+    let signature = hex::encode(app.signing.sign(&quote.canonical_bytes()).to_bytes());
+    let command =
+        Command::IssueQuote { quote: Box::new(quote.clone()), signature: signature.clone() };
+    app.command(caller.actor(), command).await?;
+    Ok((StatusCode::CREATED, Json(quote_of(&quote, &signature))))
+}
+
+fn quote_of(quote: &Quote, signature: &str) -> wire::Quote {
+    wire::Quote {
+        quote: quote.id.to_string(),
+        lines: quote
+            .lines
+            .iter()
+            .map(|line| wire::QuoteLine {
+                pool: line.pool.to_string(),
+                tasks: line.tasks,
+                price: line.price.decimal(),
+            })
+            .collect(),
+        total: quote.total.decimal(),
+        currency: quote.currency.to_string(),
+        expires_at: quote.expires_at.to_string(),
+        signature: signature.to_owned(),
+    }
+}
+
+/// A quote that is in force or in use.
+#[utoipa::path(get, path = "/v1/quotes/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = wire::Quote), Problems))]
+pub async fn show_quote(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(quote): Path<String>,
+) -> Result<Json<wire::Quote>, Failure> {
+    let wanted: QuoteId = id("quote", &quote)?;
+    let found = app.writer.ask(move |live| {
+        let given = live.state.work.quotes.get(&wanted)?;
+        let org = live.state.access.projects.get(&given.quote.project)?.org;
+        Some((quote_of(&given.quote, &given.signature), org))
+    });
+    let (found, org) = found.await?.ok_or_else(|| Failure::not_found("quote", &quote))?;
+    caller.may(Resource::Quote, Action::Read, org, "quote", &quote)?;
+    Ok(Json(found))
+}

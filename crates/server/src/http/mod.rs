@@ -1,0 +1,191 @@
+//! The public API over HTTP. Handlers translate: a request into a command or a question, the
+//! outcome into wire types. They decide nothing.
+
+mod access;
+mod agent;
+mod events;
+mod extract;
+mod jobs;
+mod logs;
+mod market;
+mod money;
+mod ops;
+mod supply;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use utoipa::openapi::{RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::Shared;
+use crate::problem::Failure;
+
+pub use money::Names;
+
+/// The problems any call may answer with.
+struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let known = [
+            ("400", "The request is malformed."),
+            ("401", "There is no live token."),
+            ("402", "There is not enough money for it."),
+            ("403", "The token's role may not do it."),
+            ("404", "What it names is not there."),
+            ("409", "It does not go with how things stand."),
+            ("413", "The body is too large."),
+            ("422", "What it asks for makes no sense."),
+            ("503", "The exchange cannot answer now; send it again."),
+        ];
+        let response = |text: &str| {
+            let content = utoipa::openapi::ContentBuilder::new()
+                .schema(Some(utoipa::openapi::Ref::from_schema_name("Problem")))
+                .build();
+            RefOr::T(
+                ResponseBuilder::new()
+                    .description(text)
+                    .content("application/problem+json", content)
+                    .build(),
+            )
+        };
+        known.into_iter().map(|(status, text)| (status.to_owned(), response(text))).collect()
+    }
+}
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = utoipa::openapi::security::HttpBuilder::new()
+            .scheme(utoipa::openapi::security::HttpAuthScheme::Bearer)
+            .build();
+        let components = openapi.components.get_or_insert_with(Default::default);
+        components
+            .add_security_scheme("token", utoipa::openapi::security::SecurityScheme::Http(bearer));
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Dayan",
+        description = "The public API of a Dayan exchange. Money is a decimal string with its \
+                       currency beside it, times are RFC 3339, durations are seconds unless the \
+                       name carries a unit, ids carry a prefix.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(dayan_wire::Problem, dayan_wire::ProblemDetail)),
+    modifiers(&Security),
+    security(("token" = []))
+)]
+struct ApiDoc;
+
+fn api() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(ops::health))
+        .routes(routes!(ops::whoami))
+        .routes(routes!(ops::backup))
+        .routes(routes!(ops::findings))
+        .routes(routes!(events::events))
+        .routes(routes!(access::list_orgs, access::create_org))
+        .routes(routes!(access::deposit))
+        .routes(routes!(access::list_users, access::create_user))
+        .routes(routes!(access::list_tokens, access::issue_token))
+        .routes(routes!(access::revoke_token))
+        .routes(routes!(access::list_projects, access::create_project))
+        .routes(routes!(access::set_budget))
+        .routes(routes!(supply::list_providers, supply::apply))
+        .routes(routes!(supply::set_provider_status))
+        .routes(routes!(supply::invite))
+        .routes(routes!(supply::list_pools))
+        .routes(routes!(supply::show_pool))
+        .routes(routes!(supply::measured))
+        .routes(routes!(supply::set_pool_status))
+        .routes(routes!(supply::challenge))
+        .routes(routes!(supply::resolve))
+        .routes(routes!(supply::net_matrix))
+        .routes(routes!(market::list_offers, market::create_offer))
+        .routes(routes!(market::retire_offer))
+        .routes(routes!(market::plan))
+        .routes(routes!(market::quote))
+        .routes(routes!(market::show_quote))
+        .routes(routes!(jobs::list, jobs::submit))
+        .routes(routes!(jobs::submit_batch))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::attempts))
+        .routes(routes!(jobs::explain))
+        .routes(routes!(jobs::lines))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::pause))
+        .routes(routes!(jobs::resume))
+        .routes(routes!(logs::read))
+        .routes(routes!(money::usage))
+        .routes(routes!(money::invoices))
+        .routes(routes!(money::invoice))
+        .routes(routes!(money::accounts))
+        .routes(routes!(money::ledger_check))
+        .routes(routes!(money::audit_verify))
+        .routes(routes!(agent::join))
+        .routes(routes!(agent::sync))
+        .routes(routes!(logs::answer))
+}
+
+/// The description of the API, as it is served and committed.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api().split_for_parts().1
+}
+
+async fn not_found() -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        "request.path",
+        "there is nothing at this path",
+        "see /v1/docs for what there is",
+    )
+}
+
+async fn not_allowed() -> Failure {
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "request.method",
+        "this path does not know the method",
+        "see /v1/docs for what there is",
+    )
+}
+
+/// Everything the server answers.
+pub fn router(app: Shared) -> Router {
+    let (router, document) = api().split_for_parts();
+    let document = document.to_pretty_json().expect("the description is plain data");
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    router
+        .route(
+            dayan_wire::OPENAPI,
+            axum::routing::get(move || async move { (json, document).into_response() }),
+        )
+        .route("/v1/docs", axum::routing::get(ops::reference))
+        .route(dayan_wire::METRICS, axum::routing::get(ops::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(extract::BODY_MAX))
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| {
+                Failure::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "server.bug",
+                    "the server met a bug in itself",
+                    "report it with what you sent",
+                )
+                .into_response()
+            },
+        ))
+        .with_state(app)
+}

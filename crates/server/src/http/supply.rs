@@ -1,0 +1,358 @@
+//! Providers, pools, names, delays.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use dayan_exchange::{Action, Command, Made, Resource};
+use dayan_identity::{Nonce, Status};
+use dayan_topology::PlaceId;
+use dayan_units::{Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span};
+use dayan_wire as wire;
+use serde::Deserialize;
+
+use super::Problems;
+use super::access::{Created, created, unexpected};
+use super::extract::{Body, Caller, Params, id, whole};
+use crate::app::{Shared, digest};
+use crate::problem::Failure;
+use crate::random::{random_bytes, secret};
+use crate::writer::Live;
+
+/// How long an invitation stands unless told.
+const INVITATION_SECS: u32 = 3_600;
+/// How long a resolved name may be kept.
+const RECORD_TTL: Span = Span::from_secs(300);
+/// Places in one matrix: the table has 61.
+const MATRIX_PLACES_MAX: usize = 64;
+
+pub(super) fn status(name: &str) -> Result<Status, Failure> {
+    Status::ALL.into_iter().find(|status| status.to_string() == name).ok_or_else(|| {
+        Failure::invalid(
+            "status.unknown",
+            format!("`{}` is no status", name.chars().take(40).collect::<String>()),
+            "use verified, active, suspended or retired",
+        )
+    })
+}
+
+/// Providers.
+#[utoipa::path(get, path = "/v1/providers", responses((status = 200, body = wire::Page<wire::Provider>), Problems))]
+pub async fn list_providers(
+    State(app): State<Shared>,
+    caller: Caller,
+) -> Result<Json<wire::Page<wire::Provider>>, Failure> {
+    caller.scope(Resource::Provider, Action::Read)?;
+    // What others earn is theirs to know.
+    let money = caller.scope(Resource::Deposit, Action::Read)?;
+    let list = app.writer.ask(move |live| {
+        let state = &live.state;
+        let row = |provider: &dayan_exchange::Provider| {
+            let account = state.ledger.account(provider.account);
+            let visible = money.is_none_or(|own| own == provider.org);
+            let earned = account.map_or(Micro::ZERO, dayan_ledger::Account::posted);
+            let pools = state.supply.pools.values();
+            wire::Provider {
+                id: provider.id.to_string(),
+                name: provider.name.clone(),
+                org: state
+                    .access
+                    .orgs
+                    .get(&provider.org)
+                    .map_or_else(String::new, |o| o.name.clone()),
+                status: provider.status.to_string(),
+                earned: if visible { earned.decimal() } else { String::new() },
+                currency: state.settings.currency.to_string(),
+                pools: u32::try_from(pools.filter(|pool| pool.provider == provider.id).count())
+                    .unwrap_or(u32::MAX),
+            }
+        };
+        state.supply.providers.values().map(row).collect()
+    });
+    Ok(Json(whole(list.await?)))
+}
+
+/// An organisation applies as a provider.
+#[utoipa::path(post, path = "/v1/providers", request_body = wire::NewProvider,
+    responses((status = 201, body = Created), Problems))]
+pub async fn apply(
+    State(app): State<Shared>,
+    caller: Caller,
+    Body(new): Body<wire::NewProvider>,
+) -> Result<(StatusCode, Json<Created>), Failure> {
+    let command =
+        Command::ApplyProvider { org: new.org, name: new.name, credit_code: new.credit_code };
+    match app.command(caller.actor(), command).await? {
+        Made::Provider(id) => Ok(created(id)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Moves a provider along: verified, active, suspended, retired.
+#[utoipa::path(post, path = "/v1/providers/{id}/status", request_body = wire::SetStatus,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_provider_status(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(provider): Path<String>,
+    Body(body): Body<wire::SetStatus>,
+) -> Result<StatusCode, Failure> {
+    let provider: ProviderId = id("provider", &provider)?;
+    let command = Command::SetProviderStatus { provider, status: status(&body.status)? };
+    app.command(caller.actor(), command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A one-time join token for one agent of the provider. It is shown this once.
+#[utoipa::path(post, path = "/v1/providers/{id}/invitations", request_body = wire::NewInvitation,
+    params(("id" = String, Path)), responses((status = 201, body = wire::Invitation), Problems))]
+pub async fn invite(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(provider): Path<String>,
+    Body(new): Body<wire::NewInvitation>,
+) -> Result<(StatusCode, Json<wire::Invitation>), Failure> {
+    let provider: ProviderId = id("provider", &provider)?;
+    let secret = secret("dyi");
+    let secs = new.expires_in.unwrap_or(INVITATION_SECS);
+    let expires_at = app.now().plus(Span::from_secs(secs.into()));
+    let command = Command::Invite { provider, digest: digest(&secret), expires_at };
+    app.command(caller.actor(), command).await?;
+    let token = wire::JoinToken { secret, fingerprint: app.fingerprint.clone() }.text();
+    let invitation = wire::Invitation { token, expires_at: expires_at.to_string() };
+    Ok((StatusCode::CREATED, Json(invitation)))
+}
+
+fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
+    let supply = &live.state.supply;
+    let load = live.state.work.load.get(&pool.id);
+    let node = |node: &dayan_exchange::Node| {
+        let used = load.and_then(|nodes| nodes.get(&node.name)).map_or(MilliCpu::ZERO, |r| r.cpu);
+        let MilliAccel(_) = node.total.accel;
+        wire::Node {
+            name: node.name.clone(),
+            cpus: node.total.cpu.to_string(),
+            memory: node.total.memory.0,
+            accelerators: node.total.accel.to_string(),
+            accelerator: node.accelerator.clone(),
+            up: node.up,
+            cpus_used: used.to_string(),
+        }
+    };
+    wire::Pool {
+        id: pool.id.to_string(),
+        crn: pool.crn.to_string(),
+        name: pool.name.clone(),
+        provider: supply.providers.get(&pool.provider).map_or_else(String::new, |p| p.name.clone()),
+        site: supply.place_of(pool).to_owned(),
+        status: pool.status.to_string(),
+        engine: pool.shown.engine.clone(),
+        fence: match pool.shown.fence {
+            dayan_exchange::Fence::Keeper => "keeper",
+            dayan_exchange::Fence::Wrapper => "wrapper",
+            dayan_exchange::Fence::None => "none",
+        }
+        .to_owned(),
+        nodes: pool.shown.nodes.iter().map(node).collect(),
+        heard_at: live.liveness.last(pool.agent).map(|at| at.to_string()),
+        verified_at: pool.verified_at.map(|at| at.to_string()),
+    }
+}
+
+/// Pools.
+#[utoipa::path(get, path = "/v1/pools", responses((status = 200, body = wire::Page<wire::Pool>), Problems))]
+pub async fn list_pools(
+    State(app): State<Shared>,
+    caller: Caller,
+) -> Result<Json<wire::Page<wire::Pool>>, Failure> {
+    caller.scope(Resource::Pool, Action::Read)?;
+    let list = app
+        .writer
+        .ask(|live| live.state.supply.pools.values().map(|pool| pool_of(live, pool)).collect());
+    Ok(Json(whole(list.await?)))
+}
+
+/// One pool.
+#[utoipa::path(get, path = "/v1/pools/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = wire::Pool), Problems))]
+pub async fn show_pool(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(pool): Path<String>,
+) -> Result<Json<wire::Pool>, Failure> {
+    caller.scope(Resource::Pool, Action::Read)?;
+    let wanted: PoolId = id("pool", &pool)?;
+    let found = app
+        .writer
+        .ask(move |live| live.state.supply.pools.get(&wanted).map(|pool| pool_of(live, pool)));
+    found.await?.map(Json).ok_or_else(|| Failure::not_found("pool", &pool))
+}
+
+fn attributes(live: &Live, pool: &dayan_exchange::Pool) -> Vec<wire::Attribute> {
+    let row = |measurement: &dayan_measure::Measurement| wire::Attribute {
+        name: measurement.attribute.name().to_owned(),
+        unit: measurement.attribute.unit().symbol().to_owned(),
+        nominal: measurement.nominal,
+        measured: Some(measurement.measured),
+        method: Some(format!("{} {}", measurement.method.name, measurement.method.version)),
+        at: Some(measurement.at.to_string()),
+        sharing: Some(word(measurement.sharing)),
+        standing: if live.now < measurement.expires() { "valid" } else { "expired" }.to_owned(),
+    };
+    pool.measured.values().map(row).collect()
+}
+
+/// What was measured of a pool, nominal beside measured.
+#[utoipa::path(get, path = "/v1/pools/{id}/measured", params(("id" = String, Path)),
+    responses((status = 200, body = Vec<wire::Attribute>), Problems))]
+pub async fn measured(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(pool): Path<String>,
+) -> Result<Json<Vec<wire::Attribute>>, Failure> {
+    caller.scope(Resource::Pool, Action::Read)?;
+    let wanted: PoolId = id("pool", &pool)?;
+    let found = app
+        .writer
+        .ask(move |live| live.state.supply.pools.get(&wanted).map(|pool| attributes(live, pool)));
+    found.await?.map(Json).ok_or_else(|| Failure::not_found("pool", &pool))
+}
+
+/// Suspends a pool, makes it active again, or retires it.
+#[utoipa::path(post, path = "/v1/pools/{id}/status", request_body = wire::SetStatus,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_pool_status(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(pool): Path<String>,
+    Body(body): Body<wire::SetStatus>,
+) -> Result<StatusCode, Failure> {
+    let pool: PoolId = id("pool", &pool)?;
+    let command = Command::SetPoolStatus { pool, status: status(&body.status)? };
+    app.command(caller.actor(), command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks a pool to prove its inventory now.
+#[utoipa::path(post, path = "/v1/pools/{id}/challenge", params(("id" = String, Path)),
+    responses((status = 204), Problems))]
+pub async fn challenge(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(pool): Path<String>,
+) -> Result<StatusCode, Failure> {
+    caller.scope(Resource::Exchange, Action::Update)?;
+    let pool: PoolId = id("pool", &pool)?;
+    let command = Command::Challenge { pool, nonce: Nonce(random_bytes()) };
+    app.command(caller.actor(), command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a compute-resource name stands for.
+#[utoipa::path(get, path = "/v1/resolve/{name}", params(("name" = String, Path)),
+    responses((status = 200, body = wire::Record), Problems))]
+pub async fn resolve(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<wire::Record>, Failure> {
+    caller.scope(Resource::Pool, Action::Read)?;
+    let wanted: dayan_identity::Name =
+        name.parse().map_err(|error: dayan_identity::NameError| {
+            Failure::invalid(
+                error.code(),
+                error.to_string(),
+                "check the name; its last two digits prove it",
+            )
+        })?;
+    let found = app.writer.ask(move |live| {
+        let supply = &live.state.supply;
+        let pool = supply.pools.values().find(|pool| pool.crn == wanted)?;
+        Some(wire::Record {
+            crn: pool.crn.to_string(),
+            aliases: vec![pool.id.to_string()],
+            owner: supply.providers.get(&pool.provider)?.name.clone(),
+            issuer: live.state.name.clone(),
+            status: pool.status.to_string(),
+            valid_from: pool.joined_at.to_string(),
+            ttl: RECORD_TTL.secs_floor(),
+            attributes: pool.shown.inventory.clone(),
+            measured: attributes(live, pool),
+            verified_at: pool.verified_at.map(|at| at.to_string()),
+        })
+    });
+    found.await?.map(Json).ok_or_else(|| Failure::not_found("name", &name))
+}
+
+/// An enum as the API writes it.
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Which places.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct MatrixQuery {
+    /// Their names, separated by commas; the places of all pools unless told.
+    #[serde(default)]
+    places: Option<String>,
+}
+
+/// One-way delays between places, each with what it is based on.
+#[utoipa::path(get, path = "/v1/net/matrix", params(MatrixQuery),
+    responses((status = 200, body = wire::NetMatrix), Problems))]
+pub async fn net_matrix(
+    State(app): State<Shared>,
+    caller: Caller,
+    Params(query): Params<MatrixQuery>,
+) -> Result<Json<wire::NetMatrix>, Failure> {
+    caller.scope(Resource::Pool, Action::Read)?;
+    let names: Vec<String> = match query.places {
+        Some(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
+        None => {
+            let sites = app.writer.ask(|live| {
+                let sites = live.state.supply.sites.values().map(|site| site.place.clone());
+                sites.collect::<std::collections::BTreeSet<_>>()
+            });
+            sites.await?.into_iter().collect()
+        }
+    };
+    if names.len() > MATRIX_PLACES_MAX {
+        return Err(Failure::invalid(
+            "net.places",
+            format!("{} places; at most {MATRIX_PLACES_MAX}", names.len()),
+            "ask for fewer",
+        ));
+    }
+    let mut places = Vec::with_capacity(names.len());
+    for name in &names {
+        places.push(PlaceId::find(name).map_err(|unknown| {
+            Failure::invalid("net.place", unknown.to_string(), "use a city of the table")
+        })?);
+    }
+    let now = app.now();
+    let classes = dayan_topology::DelayClasses::default();
+    let mut cells = Vec::new();
+    for from in &places {
+        for to in places.iter().filter(|to| *to != from) {
+            let estimate = app.network.one_way(
+                *from,
+                *to,
+                dayan_topology::Layer::DEFAULT_ORDER,
+                dayan_topology::Percentile::try_from(99).expect("99 is a percentile"),
+                now,
+            );
+            cells.push(wire::NetCell {
+                from: from.place().name.to_owned(),
+                to: to.place().name.to_owned(),
+                one_way_ms: estimate.span.secs_f64() * 1e3,
+                basis: word(estimate.basis),
+                layer: estimate.layer.to_string(),
+                class: classes.strictest(estimate.span).map(|class| class.to_string()),
+            });
+        }
+    }
+    let places = places.iter().map(|place| place.place().name.to_owned()).collect();
+    Ok(Json(wire::NetMatrix { places, cells }))
+}

@@ -1,0 +1,161 @@
+//! Who waits for what: agents for a change of what they should hold, people for a part of a log,
+//! browsers for events.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use dayan_units::{AgentId, AttemptId};
+use dayan_wire::LogAsk;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::writer::Batch;
+
+/// Batches a slow reader of events may fall behind before it must resume from the journal.
+const EVENTS_BEHIND_MAX: usize = 1_024;
+/// Parts of logs that may be waited for at one agent; each holds a connection open.
+const LOG_ASKS_MAX: usize = 256;
+
+/// A part of a log, as the agent sent it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogPart {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Where to go on.
+    pub next: u64,
+    /// Has the attempt ended, with nothing left to read?
+    pub end: bool,
+    /// Why there is nothing.
+    pub error: Option<String>,
+}
+
+#[derive(Default)]
+struct AgentDesk {
+    /// Counts wake-ups; whoever waits sees it change.
+    wakes: Option<watch::Sender<u64>>,
+    asks: Vec<LogAsk>,
+}
+
+#[derive(Default)]
+struct Desks {
+    agents: HashMap<AgentId, AgentDesk>,
+    answers: HashMap<u64, (AgentId, oneshot::Sender<LogPart>)>,
+    next_ask: u64,
+}
+
+/// The hub.
+pub struct Hub {
+    desks: Mutex<Desks>,
+    events: broadcast::Sender<Arc<Batch>>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hub")
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
+        Self { desks: Mutex::default(), events }
+    }
+}
+
+impl Hub {
+    fn desks(&self) -> std::sync::MutexGuard<'_, Desks> {
+        self.desks.lock().expect("nobody panics while holding it")
+    }
+
+    /// Lets a waiting sync of the agent look again.
+    pub fn wake(&self, agent: AgentId) {
+        let mut desks = self.desks();
+        let desk = desks.agents.entry(agent).or_default();
+        if let Some(wakes) = &desk.wakes {
+            wakes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// What a sync of the agent waits on.
+    pub fn watch(&self, agent: AgentId) -> watch::Receiver<u64> {
+        let mut desks = self.desks();
+        let desk = desks.agents.entry(agent).or_default();
+        desk.wakes.get_or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// Wakes everyone, for a stop or a reload.
+    pub fn wake_all(&self) {
+        for desk in self.desks().agents.values() {
+            if let Some(wakes) = &desk.wakes {
+                wakes.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// Asks an agent for a part of a log; none when too many wait.
+    pub fn ask_log(
+        &self,
+        agent: AgentId,
+        attempt: AttemptId,
+        stream: &str,
+        offset: u64,
+        max: u32,
+    ) -> Option<(u64, oneshot::Receiver<LogPart>)> {
+        let (send, receive) = oneshot::channel();
+        let mut desks = self.desks();
+        desks.next_ask += 1;
+        let id = desks.next_ask;
+        let desk = desks.agents.entry(agent).or_default();
+        if desk.asks.len() >= LOG_ASKS_MAX {
+            return None;
+        }
+        desk.asks.push(LogAsk { id, attempt, stream: stream.to_owned(), offset, max });
+        if let Some(wakes) = &desk.wakes {
+            wakes.send_modify(|count| *count += 1);
+        }
+        desks.answers.insert(id, (agent, send));
+        Some((id, receive))
+    }
+
+    /// Nobody waits for it any more.
+    pub fn drop_ask(&self, id: u64) {
+        let mut desks = self.desks();
+        if let Some((agent, _)) = desks.answers.remove(&id)
+            && let Some(desk) = desks.agents.get_mut(&agent)
+        {
+            desk.asks.retain(|ask| ask.id != id);
+        }
+    }
+
+    /// What the agent should answer next; each ask is handed out once.
+    pub fn take_asks(&self, agent: AgentId) -> Vec<LogAsk> {
+        self.desks()
+            .agents
+            .get_mut(&agent)
+            .map(|desk| std::mem::take(&mut desk.asks))
+            .unwrap_or_default()
+    }
+
+    /// The agent's answer; false when nobody waits for it.
+    pub fn answer_log(&self, agent: AgentId, id: u64, part: LogPart) -> bool {
+        let mut desks = self.desks();
+        match desks.answers.remove(&id) {
+            Some((of, send)) if of == agent => send.send(part).is_ok(),
+            Some(other) => {
+                desks.answers.insert(id, other);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Tells those who read events.
+    pub fn publish(&self, batch: &Arc<Batch>) {
+        // Nobody listening is the usual case.
+        drop(self.events.send(batch.clone()));
+    }
+
+    /// Reads events from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Batch>> {
+        self.events.subscribe()
+    }
+}

@@ -1,0 +1,208 @@
+//! Checks that need nothing but the store: for auditors, beside a running exchange or without one.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use dayan_exchange::State;
+use dayan_ledger::{AccountId, Amount, Ledger, Rest, Transfer, TransferKind};
+use dayan_store::{Fault, Location, OpenMode, Reader, Store, TransferRow};
+use dayan_units::{Currency, Micro, Time};
+use dayan_wire::{JournalCheck, LedgerCheck};
+
+use crate::encoding;
+
+/// A stored booking as the ledger reads it; none where the row makes no sense.
+fn transfer(row: &TransferRow) -> Option<Transfer> {
+    let account = |text: &str| text.parse::<AccountId>().ok();
+    let amount = || Amount::new(row.amount);
+    let kind = match row.kind.as_str() {
+        "post" => TransferKind::Post {
+            debit: account(&row.debit)?,
+            credit: account(&row.credit)?,
+            amount: amount()?,
+        },
+        "hold" => TransferKind::Hold {
+            debit: account(&row.debit)?,
+            credit: account(&row.credit)?,
+            amount: amount()?,
+            until: None,
+        },
+        "capture" => TransferKind::Capture { hold: row.hold?, amount: amount()?, rest: Rest::Keep },
+        "capture_last" => {
+            TransferKind::Capture { hold: row.hold?, amount: amount()?, rest: Rest::Release }
+        }
+        "release" => TransferKind::Release { hold: row.hold? },
+        "extend" => TransferKind::Extend { hold: row.hold?, amount: amount()?, until: None },
+        _ => return None,
+    };
+    Some(Transfer {
+        id: row.id,
+        kind,
+        code: row.code.parse().ok()?,
+        user_data: u128::from_str_radix(&row.reference, 16).ok()?,
+        at: row.at,
+    })
+}
+
+/// Re-derives the books from every stored booking and compares them, account by account.
+///
+/// The bookings are replayed by time. Bookings of one moment may depend on each other in any
+/// order, so what does not apply yet is tried again after the others of its moment.
+pub fn check_books(
+    reader: &Reader,
+    live: &Ledger,
+    currency: Currency,
+    _seq: u64,
+) -> Result<LedgerCheck, Fault> {
+    let mut differences = Vec::new();
+    let mut transfers = Vec::new();
+    reader.each_transfer(|row| {
+        match transfer(&row) {
+            Some(transfer) => transfers.push(transfer),
+            None => differences.push(format!("transfer {} cannot be read", row.id)),
+        }
+        ControlFlow::Continue(())
+    })?;
+    transfers.sort_by_key(|transfer| (transfer.at, order(&transfer.kind), transfer.id));
+    let report = live.books_check();
+    let mut derived = Ledger::new();
+    for account in live.accounts() {
+        derived.open(&dayan_ledger::NewAccount {
+            id: account.id,
+            kind: account.kind,
+            floor: account.floor,
+        });
+    }
+    let count = transfers.len() as u64;
+    let mut waiting: Vec<Transfer> = Vec::new();
+    let mut moment = Time::EPOCH;
+    for transfer in transfers {
+        if transfer.at != moment {
+            settle(&mut derived, &mut waiting);
+            moment = transfer.at;
+        }
+        if derived.check(&transfer).is_ok() {
+            derived.apply(&transfer);
+        } else {
+            waiting.push(transfer);
+        }
+    }
+    settle(&mut derived, &mut waiting);
+    differences.extend(
+        waiting
+            .iter()
+            .map(|transfer| format!("transfer {} does not follow from the others", transfer.id)),
+    );
+    differences
+        .extend(live.compare(&derived).into_iter().map(|difference| format!("{difference:?}")));
+    differences.extend(report.differences.iter().map(|difference| format!("{difference:?}")));
+    let (debits, credits) =
+        live.accounts().iter().fold((Micro::ZERO, Micro::ZERO), |sum, account| {
+            (
+                sum.0.saturating_add(account.debits_posted),
+                sum.1.saturating_add(account.credits_posted),
+            )
+        });
+    Ok(LedgerCheck {
+        balanced: report.balanced && differences.is_empty() && debits == credits,
+        accounts: live.accounts().len() as u64,
+        transfers: count,
+        debits: debits.decimal(),
+        credits: credits.decimal(),
+        currency: currency.to_string(),
+        differences,
+    })
+}
+
+/// Of one moment: money comes in before it is held, is held before it is captured, is captured
+/// before it is split.
+const fn order(kind: &TransferKind) -> u8 {
+    match kind {
+        TransferKind::Hold { .. } => 1,
+        TransferKind::Extend { .. } => 2,
+        TransferKind::Capture { .. } => 3,
+        TransferKind::Release { .. } => 4,
+        TransferKind::Post { .. } => 5,
+    }
+}
+
+/// Applies what has become applicable, until nothing more does.
+fn settle(derived: &mut Ledger, waiting: &mut Vec<Transfer>) {
+    loop {
+        let before = waiting.len();
+        waiting.retain(|transfer| {
+            let fits = derived.check(transfer).is_ok();
+            if fits {
+                derived.apply(transfer);
+            }
+            !fits
+        });
+        if waiting.is_empty() || waiting.len() == before {
+            return;
+        }
+    }
+}
+
+/// Reads the whole journal; with a state, also replays it and compares.
+pub fn check_journal(reader: &Reader, live: Option<(&[u8], u64)>) -> JournalCheck {
+    let broken = |broken: String| JournalCheck {
+        intact: false,
+        rows: 0,
+        head: String::new(),
+        replay_equal: None,
+        broken: Some(broken),
+    };
+    let report = match reader.verify(1) {
+        Ok(report) => report,
+        Err(fault) => return broken(crate::writer::chain(&fault)),
+    };
+    let replay_equal = live.map(|(bytes, seq)| {
+        let mut state = State::default();
+        let replayed = reader.replay(1, |row| {
+            if row.seq <= seq
+                && let Ok(entries) = encoding::entries(&row.payload)
+            {
+                entries.iter().for_each(|entry| state.evolve(entry));
+            }
+            Ok::<(), Fault>(())
+        });
+        replayed.is_ok() && encoding::snapshot(&state) == bytes
+    });
+    JournalCheck {
+        intact: true,
+        rows: report.rows,
+        head: report.head.hash.to_string(),
+        replay_equal,
+        broken: None,
+    }
+}
+
+/// `dayan ledger check --data DIR`.
+pub fn ledger_check(data: &Path) -> Result<LedgerCheck, String> {
+    let store = open(data)?;
+    let (state, seq) = crate::writer::load(&store.snapshots(), &store.reader())?;
+    check_books(&store.reader(), &state.ledger, state.settings.currency, seq)
+        .map_err(|fault| crate::writer::chain(&fault))
+}
+
+/// `dayan audit verify --data DIR`: the chain, and whether the newest snapshot with the rows after
+/// it is what the whole journal gives.
+pub fn audit_verify(data: &Path) -> Result<JournalCheck, String> {
+    let store = open(data)?;
+    match crate::writer::load(&store.snapshots(), &store.reader()) {
+        Ok((state, seq)) => {
+            let bytes = encoding::snapshot(&state);
+            Ok(check_journal(&store.reader(), Some((&bytes, seq))))
+        }
+        Err(error) => Ok(JournalCheck {
+            broken: Some(error),
+            intact: false,
+            ..check_journal(&store.reader(), None)
+        }),
+    }
+}
+
+fn open(data: &Path) -> Result<Store, String> {
+    let location = Location::Sqlite(data.to_owned());
+    Store::open(&location, OpenMode::ReadOnly).map_err(|fault| crate::writer::chain(&fault))
+}

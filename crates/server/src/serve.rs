@@ -1,0 +1,327 @@
+//! Starting and stopping the whole: store, writer, planner, shadow, timers, HTTP.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dayan_exchange::{Actor, Command, Settings};
+use dayan_store::{Location, OpenMode, Store};
+use dayan_topology::Topology;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, ReaderHandle, digest};
+use crate::clock::SharedClock;
+use crate::files;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::planner::{self, PlannerHandle};
+use crate::random::{RequestIds, secret};
+use crate::shadow::Shadow;
+use crate::tls::{self, Tls, TlsMode};
+use crate::views::Secrets;
+use crate::writer::{self, Published, Writer, WriterConfig};
+
+/// How long a stop waits for answers under way.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A client that does not finish its TLS handshake by then is dropped.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// Keys, certificate, and the embedded database unless another is named.
+    pub data: PathBuf,
+    /// `postgres://…`; none: SQLite in the data folder.
+    pub database_url: Option<String>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// How to speak.
+    pub tls: TlsMode,
+    /// The name of a new exchange.
+    pub name: String,
+    /// The settings of a new exchange.
+    pub settings: Settings,
+    /// How often running attempts tell their use.
+    pub usage_every: Duration,
+}
+
+/// A server that answers.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Where, with the port that was taken.
+    pub url: String,
+    /// SHA-256 of its certificate, in hex; none on plain HTTP.
+    pub fingerprint: Option<String>,
+    /// Where the operator's first token is, if this start made it.
+    pub operator_token: PathBuf,
+}
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeFault(String);
+
+impl From<String> for ServeFault {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+struct Threads {
+    writer: Writer,
+    planner: PlannerHandle,
+    shadow: Shadow,
+    handles: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// Serves until `shutdown` resolves. `ready` is called once, when requests are answered.
+pub async fn serve(
+    config: ServeConfig,
+    ready: impl FnOnce(&Serving) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeFault> {
+    std::fs::create_dir_all(&config.data)
+        .map_err(|error| format!("{}: {error}", config.data.display()))?;
+    let tls = tls(&config)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let owned = config.clone();
+    let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
+    let print = fingerprint.clone();
+    let started = tokio::task::spawn_blocking(move || start(&owned, print));
+    let (app, threads) = started.await.map_err(|error| error.to_string())??;
+    let operator_token = found(&app, &config).await?;
+    let timers = tokio::spawn(crate::timers::run(app.writer.clone()));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let serving = Serving { url: format!("{scheme}://{address}"), fingerprint, operator_token };
+    ready(&serving);
+    accept(&app, listener, tls, shutdown).await;
+    timers.abort();
+    stop(threads).await;
+    Ok(())
+}
+
+fn tls(config: &ServeConfig) -> Result<Option<Tls>, String> {
+    let host = config.listen.ip().to_string();
+    match &config.tls {
+        TlsMode::Off => Ok(None),
+        TlsMode::Auto if config.listen.ip().is_loopback() => Ok(None),
+        TlsMode::Auto | TlsMode::SelfSigned => tls::self_signed(&config.data, &host).map(Some),
+        TlsMode::Files(chain, key) => tls::from_files(chain, key).map(Some),
+    }
+}
+
+fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>, Threads), String> {
+    let location = match &config.database_url {
+        Some(url) => Location::Postgres(url.clone()),
+        None => Location::Sqlite(config.data.clone()),
+    };
+    let chain = |fault: dayan_store::Fault| writer::chain(&fault);
+    let mut store = Store::open(&location, OpenMode::Write).map_err(chain)?;
+    let holder = format!("{}@{}", std::process::id(), config.listen);
+    let term = store.take_term(&holder, crate::clock::wall()).map_err(chain)?;
+    let reader = ReaderHandle(store.reader());
+    let (shadow, shadow_thread) =
+        Shadow::start(store.snapshots()).map_err(|error| error.to_string())?;
+    let secrets = Arc::new(Secrets::default());
+    let hub = Arc::new(Hub::default());
+    let metrics = Arc::new(Metrics::default());
+    let clock = SharedClock::unset();
+    let (planner, planner_start) = planner::prepare();
+    let publish = publisher(&planner, &shadow, &secrets, &hub, &metrics);
+    let mut ids = RequestIds::new();
+    let id_clock = clock.clone();
+    let (writer, writer_thread) = writer::start(WriterConfig {
+        store,
+        term,
+        clock: clock.clone(),
+        request_ids: Box::new(move || ids.next(id_clock.now())),
+        publish,
+    })?;
+    let network = Arc::new(Topology::default());
+    let planner_thread = planner_start
+        .run(writer.clone(), clock.clone(), network.clone())
+        .map_err(|error| error.to_string())?;
+    let app = Arc::new(App {
+        writer: writer.clone(),
+        planner: planner.clone(),
+        reader,
+        secrets,
+        hub,
+        clock,
+        signing: files::signing_key(&config.data)?,
+        network,
+        metrics,
+        fingerprint,
+        usage_every_ms: u32::try_from(config.usage_every.as_millis()).unwrap_or(u32::MAX),
+    });
+    let handles = vec![writer_thread, planner_thread, shadow_thread];
+    Ok((app, Threads { writer, planner, shadow, handles }))
+}
+
+/// Tells everyone who follows the journal, in the order in which they must know: who may act
+/// before anyone acts on it.
+fn publisher(
+    planner: &PlannerHandle,
+    shadow: &Shadow,
+    secrets: &Arc<Secrets>,
+    hub: &Arc<Hub>,
+    metrics: &Arc<Metrics>,
+) -> Box<dyn FnMut(Published) + Send> {
+    let (planner, shadow) = (planner.clone(), shadow.clone());
+    let (secrets, hub, metrics) = (secrets.clone(), hub.clone(), metrics.clone());
+    Box::new(move |published| match published {
+        Published::Batch { batch, changes, effects } => {
+            if !batch.entries.is_empty() {
+                secrets.take(&batch.entries);
+                shadow.batch(batch.clone());
+                hub.publish(&batch);
+                count(&metrics, &planner, &batch);
+            }
+            planner.changes(changes);
+            for effect in effects {
+                let dayan_exchange::Effect::WakeAgent(agent) = effect;
+                hub.wake(agent);
+            }
+        }
+        Published::Reloaded { changes, state, seq } => {
+            secrets.reset(&state);
+            planner.reset(changes);
+            shadow.reset(state, seq);
+            hub.wake_all();
+        }
+    })
+}
+
+fn count(metrics: &Metrics, planner: &PlannerHandle, batch: &writer::Batch) {
+    use dayan_exchange::Event;
+    metrics.batches.inc();
+    let mut money_moved = false;
+    for event in batch.entries.iter().flat_map(|entry| &entry.events) {
+        metrics.events.inc();
+        match event {
+            Event::AttemptEnded { released, .. } => {
+                metrics.attempts_ended.inc();
+                money_moved |= released.0 > 0;
+            }
+            Event::Deposited { .. } | Event::BudgetSet { .. } => money_moved = true,
+            _ => {}
+        }
+    }
+    if money_moved {
+        planner.money_moved();
+    }
+}
+
+/// Founds a new exchange: its first operator token is left in the data folder.
+async fn found(app: &Arc<App>, config: &ServeConfig) -> Result<PathBuf, String> {
+    let path = config.data.join("operator.token");
+    let unavailable = |unavailable: writer::Unavailable| unavailable.to_string();
+    let founded =
+        app.writer.ask(|live| live.state.exchange.is_some()).await.map_err(unavailable)?;
+    if founded {
+        return Ok(path);
+    }
+    let token = secret("dyt");
+    files::write_private(&path, token.as_bytes())?;
+    let command = Command::Found {
+        name: config.name.clone(),
+        operator_token: digest(&token),
+        settings: config.settings,
+    };
+    app.writer
+        .command(Actor::System, command)
+        .await
+        .map_err(unavailable)?
+        .map_err(|refusal| refusal.to_string())?;
+    Ok(path)
+}
+
+async fn accept(
+    app: &Arc<App>,
+    listener: TcpListener,
+    tls: Option<Tls>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let router = crate::http::router(app.clone());
+    let acceptor = tls.map(|tls| tokio_rustls::TlsAcceptor::from(tls.config));
+    let tracker = TaskTracker::new();
+    let closing = tokio_util::sync::CancellationToken::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: serve those who are here first.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        drop(stream.set_nodelay(true));
+        let (router, acceptor, closing) = (router.clone(), acceptor.clone(), closing.clone());
+        tracker.spawn(async move {
+            let service = TowerToHyperService::new(router);
+            match acceptor {
+                None => connection(TokioIo::new(stream), service, closing).await,
+                Some(acceptor) => {
+                    let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream));
+                    if let Ok(Ok(stream)) = handshake.await {
+                        connection(TokioIo::new(stream), service, closing).await;
+                    }
+                }
+            }
+        });
+    }
+    tracker.close();
+    closing.cancel();
+    app.hub.wake_all();
+    drop(tokio::time::timeout(STOP_WITHIN, tracker.wait()).await);
+}
+
+async fn connection<I>(
+    io: I,
+    service: TowerToHyperService<axum::Router>,
+    closing: tokio_util::sync::CancellationToken,
+) where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let builder = Builder::new(TokioExecutor::new());
+    let connection = builder.serve_connection_with_upgrades(io, service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // A client that went away is no news.
+        result = connection.as_mut() => drop(result),
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            drop(connection.await);
+        }
+    }
+}
+
+/// Stops the threads in the order in which they feed each other.
+async fn stop(threads: Threads) {
+    threads.planner.stop();
+    threads.writer.stop().await;
+    threads.shadow.stop();
+    drop(
+        tokio::task::spawn_blocking(move || {
+            for handle in threads.handles {
+                drop(handle.join());
+            }
+        })
+        .await,
+    );
+}
