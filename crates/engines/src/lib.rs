@@ -1,6 +1,6 @@
 //! What runs tasks: one trait, [`Engine`], and those who implement it. A process engine whose
 //! keeper owns the task processes, and a simulated one, plainly labelled. Slurm, podman and
-//! Kubernetes join behind the same trait and the same conformance suite.
+//! Kubernetes join behind the same trait and the same [`conformance`] suite.
 //!
 //! Invariants: an attempt is launched at most once, whoever asks and however often; a task whose
 //! lease has run out is ended although nobody is left to ask for it; an attempt is reported ended
@@ -10,6 +10,7 @@
 mod clock;
 mod command;
 mod confine;
+pub mod conformance;
 mod energy;
 mod engine;
 mod journal;
@@ -20,6 +21,7 @@ mod observation;
 mod proc;
 mod process;
 mod protocol;
+mod simulated;
 mod sys;
 mod waker;
 
@@ -32,4 +34,5 @@ pub use launch::{
 };
 pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
 pub use process::{ProcessConfig, ProcessEngine};
+pub use simulated::SimulatedEngine;
 pub use waker::Waker;

@@ -17,6 +17,8 @@ use crate::sys::page_bytes;
 pub(crate) struct Process {
     pub pid: i32,
     pub session: i32,
+    /// Has it ended, and only waits for its parent to notice? It runs nothing any more.
+    pub is_zombie: bool,
     /// Start time in clock ticks since the machine started: with the pid, who it is.
     pub birth: u64,
     pub user: Span,
@@ -38,6 +40,7 @@ fn parse_stat(text: &str) -> Option<Process> {
     Some(Process {
         pid,
         session: i32::try_from(number(6)?).ok()?,
+        is_zombie: matches!(fields.first(), Some(&"Z" | &"X")),
         birth: u64::try_from(number(22)?).ok()?,
         user: ticks(14)?,
         system: ticks(15)?,
@@ -53,12 +56,13 @@ pub(crate) fn process(pid: i32) -> Option<Process> {
     parse_stat(&String::from_utf8_lossy(&text[..length]))
 }
 
-/// Every process there is.
+/// Every process that can still run.
 pub(crate) fn processes() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
         .filter_map(|entry| process(entry.file_name().to_str()?.parse().ok()?))
+        .filter(|process| !process.is_zombie)
         .collect()
 }
 
@@ -89,6 +93,7 @@ mod tests {
     fn reads_a_stat_line_with_an_awkward_name() {
         let line = "42 (a) b (c) S 1 42 41 0 -1 4194560 1 2 3 4 7 9 0 0 20 0 1 0 12345 1000 3 0";
         let process = parse_stat(line).expect("well-formed");
+        assert!(!process.is_zombie);
         assert_eq!((process.pid, process.session, process.birth), (42, 41, 12_345));
         assert_eq!((process.user, process.system), (Span::from_millis(70), Span::from_millis(90)));
         assert_eq!(process.resident.0, 3 * page_bytes());

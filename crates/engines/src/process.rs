@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use dayan_units::{AttemptId, Span};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::keeper::{AGENT_LOCK, Folder, READY};
+use crate::keeper::{AGENT_LOCK, Folder, KEEPER_LOCK, READY};
 use crate::protocol::{
     FRAME_BYTES_MAX, Incoming, LAUNCHES_PER_FRAME_MAX, Message, PROTOCOL, Request, frame,
 };
@@ -324,26 +324,43 @@ impl Link {
     }
 }
 
-/// Reaches the keeper of the folder, starting one if there is none.
+/// Reaches the keeper of the folder, starting one if there is none. One that was just killed may
+/// still answer a connection, and holds its lock until it is quite dead; both are waited out.
 fn connect(
     config: &ProcessConfig,
     folder: &Folder,
-    old: Option<Child>,
+    mut child: Option<Child>,
 ) -> Result<(Link, Features, Option<Child>), Fault> {
-    match reach(folder) {
-        Ok(stream) => {
-            let (link, features) = greet(stream)?;
-            Ok((link, features, old))
+    let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
+    let pause = Waker::new().map_err(Fault::io("making a waker"))?;
+    let until = clock.now().plus(READY_WITHIN);
+    loop {
+        let fault =
+            match reach(folder).map_err(Fault::io("connecting to the keeper")).and_then(greet) {
+                Ok((link, features)) => return Ok((link, features, child)),
+                Err(fault @ (Fault::Io { .. } | Fault::Unreachable(_))) => fault,
+                Err(fault @ (Fault::Version { .. } | Fault::Busy(_) | Fault::Protocol(_))) => {
+                    return Err(fault);
+                }
+            };
+        if clock.now() > until {
+            return Err(fault);
         }
-        Err(_) => {
-            if let Some(mut old) = old {
-                // Its socket refused, so it is dead or about to be; the lock decides.
-                let _ = old.try_wait();
+        if let Some(old) = &mut child {
+            // Reaps it if it was ours and is dead.
+            let _ = old.try_wait();
+        }
+        let is_free =
+            || folder.lock(KEEPER_LOCK).map_err(Fault::io("locking")).map(|l| l.is_some());
+        if is_free()? {
+            match launch(config, folder) {
+                Ok(started) => child = Some(started),
+                // Unless another agent's keeper was faster.
+                Err(fault) if is_free()? => return Err(fault),
+                Err(_) => {}
             }
-            let child = launch(config, folder)?;
-            let stream = reach(folder).map_err(Fault::io("connecting to the keeper"))?;
-            let (link, features) = greet(stream)?;
-            Ok((link, features, Some(child)))
+        } else {
+            pause.wait(Span::from_millis(5));
         }
     }
 }

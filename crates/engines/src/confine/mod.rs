@@ -68,13 +68,34 @@ pub(crate) struct Slot {
     pub join: Arc<Vec<OwnedFd>>,
     limits: SlotLimits,
     folders: Vec<PathBuf>,
-    members: File,
+    members: Members,
     kill: Option<File>,
     meters: Meters,
     /// Counters when the present task got it.
     base: Reading,
     /// Can its memory peak be reset for the next task?
     reusable: bool,
+}
+
+/// How a slot's processes are listed.
+enum Members {
+    /// By a file kept open, which v2 makes anew at every reading.
+    Open(File),
+    /// By a file opened each time: v1 keeps a list for each open file, and as long as it is read
+    /// more often than once a second the list never changes. The count of the pids controller has
+    /// no such memory, and says first whether there is anything to list.
+    Path { procs: PathBuf, count: Option<File> },
+}
+
+impl Members {
+    fn list(&self) -> Vec<i32> {
+        let text = match self {
+            Self::Open(procs) => text(procs),
+            Self::Path { count: Some(count), .. } if number(count) == Some(0) => String::new(),
+            Self::Path { procs, .. } => fs::read_to_string(procs).unwrap_or_default(),
+        };
+        text.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    }
 }
 
 enum Meters {
@@ -105,7 +126,7 @@ impl Slot {
 
     /// Processes in it.
     pub(crate) fn members(&self) -> Vec<i32> {
-        text(&self.members).lines().filter_map(|line| line.trim().parse().ok()).collect()
+        self.members.list()
     }
 
     /// Kills everything in it, once; what forks meanwhile is seen by the next look.

@@ -147,7 +147,14 @@ impl Hierarchies {
         Ok(Slot {
             join: Arc::new(join?),
             limits,
-            members: open_read(&memory.join("cgroup.procs"))?,
+            members: super::Members::Path {
+                procs: memory.join("cgroup.procs"),
+                count: self
+                    .pids
+                    .as_ref()
+                    .map(|pids| open_read(&pids.join(&name).join("pids.current")))
+                    .transpose()?,
+            },
             kill: None,
             meters: super::Meters::V1(Meters {
                 cpu: open("cpuacct.usage")?,

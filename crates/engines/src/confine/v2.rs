@@ -157,7 +157,7 @@ impl Subtree {
             name,
             join: Arc::new(vec![OwnedFd::from(open_write(&procs)?)]),
             limits,
-            members: open_read(&procs)?,
+            members: super::Members::Open(open_read(&procs)?),
             kill: open_write(&folder.join("cgroup.kill")).ok(),
             meters: super::Meters::V2(Meters {
                 cpu: open_read(&folder.join("cpu.stat"))?,

@@ -31,8 +31,8 @@ use crate::logs::LogWriter;
 use crate::protocol::{Message, PROTOCOL, Request};
 use crate::waker::timespec;
 use crate::{
-    BootClock, BootId, BootTime, Counters, End, Features, Isolation, Launch, LeaseEnd, Limits,
-    Outcome, Signal, StartFailure, StartFault, Stream, command, proc, sys, wall_now,
+    BootClock, BootId, BootTime, Counters, End, Enforcement, Features, Isolation, Launch, LeaseEnd,
+    Limits, Outcome, Signal, StartFailure, StartFault, Stream, command, proc, sys, wall_now,
 };
 
 /// How often running tasks are looked at where cgroups hold them: for the agent's usage records,
@@ -498,7 +498,8 @@ impl Keeper {
                     continue;
                 }
             };
-            let data_limit = slot.is_none().then_some(task.limits.memory.0);
+            let unheld = self.features.memory_limit != Enforcement::Enforced;
+            let data_limit = unheld.then_some(task.limits.memory.0);
             let join = slot.as_ref().map(|slot| slot.join.clone());
             let stage = std::mem::replace(&mut task.stage, Stage::Starting { slot });
             let Stage::Queued(launch) = stage else { unreachable!("checked above") };
@@ -687,10 +688,10 @@ impl Keeper {
         let (Stage::Running(live) | Stage::Clearing { live, .. }) = &mut task.stage else { return };
         let Some(pipe) = &live.streams[stream] else { return };
         match read(pipe, &mut self.scratch) {
-            Ok(0) => live.streams[stream] = None,
+            Ok(0) => close(&self.epoll, &mut live.streams[stream]),
             Ok(n) => task.logs[stream].write(&self.scratch[..n]),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => live.streams[stream] = None,
+            Err(_) => close(&self.epoll, &mut live.streams[stream]),
         }
     }
 
@@ -703,7 +704,7 @@ impl Keeper {
                 match read(open, &mut self.scratch) {
                     Ok(n @ 1..) => log.write(&self.scratch[..n]),
                     Err(Errno::INTR) => {}
-                    Ok(_) | Err(_) => *pipe = None,
+                    Ok(_) | Err(_) => close(&self.epoll, pipe),
                 }
             }
         }
@@ -773,10 +774,16 @@ impl Keeper {
         }
     }
 
+    /// Sends what is to be said: answers first, then news for as long as the agent takes it.
     fn tell(&mut self) {
-        if let Some(agent) = self.agent.and_then(|id| self.connections.get_mut(&id))
+        let ids: Vec<u64> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.flush(id);
+        }
+        while !self.dirty.is_empty()
+            && let Some(id) = self.agent
+            && let Some(agent) = self.connections.get_mut(&id)
             && agent.is_idle()
-            && !self.dirty.is_empty()
         {
             // Cut so that a frame stays far below its limit whatever an error message holds.
             let count = self.dirty.len().min(4_096);
@@ -788,9 +795,6 @@ impl Keeper {
                 }
             }
             agent.send(&Message::Changed { observations });
-        }
-        let ids: Vec<u64> = self.connections.keys().copied().collect();
-        for id in ids {
             self.flush(id);
         }
     }
@@ -1030,6 +1034,14 @@ impl Keeper {
                 self.tombstones.remove(&oldest);
             }
         }
+    }
+}
+
+/// Closes a task's pipe. It leaves epoll first: a process that is just being made holds copies of
+/// all our descriptors until it executes, and while it does epoll would go on reporting this one.
+fn close(epoll: &OwnedFd, pipe: &mut Option<OwnedFd>) {
+    if let Some(pipe) = pipe.take() {
+        let _ = epoll::delete(epoll, &pipe);
     }
 }
 

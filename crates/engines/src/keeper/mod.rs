@@ -28,7 +28,7 @@ pub(crate) use folder::Folder;
 use crate::confine::{Allowed, Confinement};
 use crate::energy::Energy;
 use crate::journal::Journal;
-use crate::{BootClock, Features, command, sys};
+use crate::{BootClock, Enforcement, Features, command, sys};
 
 /// How long a keeper without tasks and without an agent stays: an agent that is restarted or
 /// upgraded finds it again, a machine that has left the exchange is rid of it within a minute.
@@ -127,7 +127,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         cpu_limit,
         memory_limit,
         pids_limit,
-        oom_told_apart: confinement.has_slots(),
+        oom_told_apart: memory_limit == Enforcement::Enforced,
         bubblewrap: bubblewrap.is_some(),
         energy: energy.is_some(),
         survives_agent: true,

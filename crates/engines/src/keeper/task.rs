@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn notice_is_given_before_the_lease_ends() {
-        let check = |lease, notice_millis| {
+        let check = |lease, notice_millis: i64| {
             let due = task(lease).due();
             let expect = at(lease).plus(Span::from_millis(-notice_millis));
             assert_eq!(due, Some((expect, Due::LeaseNotice)), "lease of {lease} s");

@@ -1,0 +1,279 @@
+//! Limits, usage, and telling why a task ended.
+
+use dayan_units::{Bytes, MilliCpu, Span};
+
+use super::bench::{holds, process_lives, same};
+use super::{Bench, Case, Need};
+use crate::{Outcome, Signal, Stream};
+
+const PROGRAMS: &[Need] = &[Need::Programs];
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "a wall time limit ends a task", needs: &[], run: time_limit },
+    Case {
+        name: "out of memory is told apart",
+        needs: &[Need::Programs, Need::OomToldApart],
+        run: oom,
+    },
+    Case {
+        name: "a child out of memory ends the task",
+        needs: &[Need::Programs, Need::OomToldApart],
+        run: oom_child,
+    },
+    Case { name: "a failure is not called out of memory", needs: PROGRAMS, run: not_oom },
+    Case { name: "open files are limited", needs: PROGRAMS, run: open_files },
+    Case {
+        name: "a fork bomb is contained",
+        needs: &[Need::Programs, Need::PidsLimit],
+        run: fork_bomb,
+    },
+    Case {
+        name: "a processor limit holds",
+        needs: &[Need::Programs, Need::CpuLimit],
+        run: cpu_limit,
+    },
+    Case { name: "a busy loop's usage is sane", needs: PROGRAMS, run: busy },
+    Case { name: "memory's peak is sane", needs: PROGRAMS, run: memory_peak },
+    Case { name: "usage grows while it runs", needs: PROGRAMS, run: usage_grows },
+    Case { name: "stopping asks first", needs: PROGRAMS, run: stop_asks },
+    Case { name: "stopping kills after the grace", needs: PROGRAMS, run: stop_kills },
+    Case { name: "stopping uses the signal asked for", needs: PROGRAMS, run: stop_signal },
+    Case { name: "a stopped process is stopped for good", needs: PROGRAMS, run: stop_stopped },
+    Case { name: "stopped before it runs", needs: &[], run: stop_before },
+    Case { name: "stopping what has ended changes nothing", needs: &[], run: stop_after },
+    Case { name: "orphans end with their task", needs: PROGRAMS, run: orphans },
+    Case { name: "an end is reported within moments", needs: &[], run: latency },
+];
+
+fn time_limit(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.work(Span::from_secs(60));
+    launch.limits.wall = Span::from_millis(300);
+    let attempt = bench.start(launch)?;
+    let usage = bench.expect_end(attempt, &Outcome::TimeLimit)?;
+    holds(
+        || format!("it ran for {}", usage.wall),
+        (usage.wall >= Span::from_millis(300) && usage.wall < Span::from_secs(20)).into(),
+    )
+}
+
+fn oom(bench: &mut Bench<'_>) -> Result<(), String> {
+    // `tail` keeps all of a line, and /dev/zero never ends one.
+    let mut launch = bench.argv(&["tail", "/dev/zero"]);
+    launch.limits.memory = Bytes(48 << 20);
+    let attempt = bench.start(launch)?;
+    bench.expect_end(attempt, &Outcome::OutOfMemory)?;
+    Ok(())
+}
+
+fn oom_child(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("tail /dev/zero; sleep 60");
+    launch.limits.memory = Bytes(48 << 20);
+    let attempt = bench.start(launch)?;
+    bench.expect_end(attempt, &Outcome::OutOfMemory)?;
+    Ok(())
+}
+
+fn not_oom(bench: &mut Bench<'_>) -> Result<(), String> {
+    let attempt = bench.start_line("kill -9 $$")?;
+    bench.expect_end(attempt, &Outcome::Signalled(9))?;
+    let attempt = bench.start_line("exit 137")?;
+    bench.expect_end(attempt, &Outcome::Exited(137))?;
+    Ok(())
+}
+
+fn open_files(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("ulimit -n; ulimit -Hn; ulimit -c");
+    launch.limits.open_files = 100;
+    same("limits", &bench.output_of(launch)?.as_str(), &"100\n100\n0\n")
+}
+
+fn fork_bomb(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("f() { sleep 60 & f; }; f");
+    launch.limits.pids = 30;
+    launch.limits.wall = Span::from_secs(2);
+    let attempt = bench.start(launch)?;
+    // It fails to fork, is killed for it, or is stopped by the clock: it ends, that is the point.
+    let (outcome, _) = bench.end(attempt)?;
+    holds(|| "it succeeded".to_owned(), (outcome != Outcome::Exited(0)).into())?;
+    let attempt = bench.start_line("exit 6")?;
+    bench.expect_end(attempt, &Outcome::Exited(6))?;
+    Ok(())
+}
+
+fn cpu_limit(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("(while :; do :; done) & while :; do :; done");
+    launch.limits.cpu = MilliCpu(400);
+    launch.limits.wall = Span::from_secs(1);
+    let attempt = bench.start(launch)?;
+    let usage = bench.expect_end(attempt, &Outcome::TimeLimit)?;
+    // 0.4 of a core, and at most one period of 100 ms on each of two cores over it.
+    let most = usage.wall.secs_f64() * 0.4 + 0.2;
+    holds(
+        || format!("{} of processor in {}", usage.cpu(), usage.wall),
+        (usage.cpu().secs_f64() <= most).into(),
+    )
+}
+
+/// Burns a known amount of processor time, whatever the machine's speed and load: the shell's own
+/// `times` says how much it was.
+const BUSY: &str = "while :; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; \
+    case $(cut -d' ' -f14 /proc/$$/stat) in [0-9]|[12][0-9]) ;; *) break;; esac; done";
+
+fn busy(bench: &mut Bench<'_>) -> Result<(), String> {
+    // Until its own user time is 0.3 s.
+    let attempt = bench.start_line(BUSY)?;
+    let usage = bench.expect_end(attempt, &Outcome::Exited(0))?;
+    let cpu = usage.cpu();
+    holds(
+        || format!("0.3 s of work were {cpu}"),
+        (cpu >= Span::from_millis(250) && cpu <= Span::from_millis(600)).into(),
+    )?;
+    holds(
+        || format!("{cpu} of processor in {} of time", usage.wall),
+        (usage.wall.times(2) >= cpu).into(),
+    )
+}
+
+fn memory_peak(bench: &mut Bench<'_>) -> Result<(), String> {
+    // `dd` holds one block of 40 MiB.
+    let launch = bench.shell("dd if=/dev/zero of=/dev/null bs=41943040 count=3 2>/dev/null");
+    let attempt = bench.start(launch)?;
+    let usage = bench.expect_end(attempt, &Outcome::Exited(0))?;
+    let peak = usage.memory_peak.0 >> 20;
+    holds(|| format!("40 MiB were {peak} MiB"), (36..120).contains(&peak).into())?;
+    let attempt = bench.start_line("/bin/true")?;
+    let usage = bench.expect_end(attempt, &Outcome::Exited(0))?;
+    let peak = usage.memory_peak.0 >> 20;
+    holds(|| format!("the next one's nothing was {peak} MiB"), (peak < 20).into())
+}
+
+fn usage_grows(bench: &mut Bench<'_>) -> Result<(), String> {
+    let attempt = bench.start_line("while :; do :; done")?;
+    bench.running(attempt)?;
+    let mut before = bench.listed(attempt)?.ok_or("not listed")?.usage;
+    for _ in 0..3 {
+        let until = bench.now().plus(Span::from_secs(30));
+        loop {
+            let usage = bench.listed(attempt)?.ok_or("not listed")?.usage;
+            let shrank = usage.cpu_user < before.cpu_user
+                || usage.cpu_system < before.cpu_system
+                || usage.wall < before.wall;
+            holds(|| format!("{usage:?} after {before:?}"), (!shrank).into())?;
+            if usage.cpu() > before.cpu() && usage.wall > before.wall {
+                before = usage;
+                break;
+            }
+            if bench.now() > until {
+                return Err(format!("usage stands still at {usage:?}"));
+            }
+            bench.observe(Span::from_millis(20))?;
+        }
+    }
+    bench.engine().stop(attempt, Span::ZERO, Signal::TERM).map_err(|f| f.to_string())?;
+    let usage = bench.expect_end(attempt, &Outcome::Stopped)?;
+    holds(
+        || format!("at the end {usage:?} after {before:?}"),
+        (usage.cpu() >= before.cpu()
+            && usage.cpu_user >= before.cpu_user
+            && usage.cpu_system >= before.cpu_system)
+            .into(),
+    )
+}
+
+fn stop_asks(bench: &mut Bench<'_>) -> Result<(), String> {
+    let attempt = bench
+        .start_line("trap 'echo asked; exit 0' TERM; echo ready; while :; do sleep 0.02; done")?;
+    bench.until_written(attempt, "ready")?;
+    bench.engine().stop(attempt, Span::from_secs(60), Signal::TERM).map_err(|f| f.to_string())?;
+    bench.expect_end(attempt, &Outcome::Stopped)?;
+    same("stdout", &bench.text(attempt, Stream::Stdout)?.as_str(), &"ready\nasked\n")
+}
+
+fn stop_kills(bench: &mut Bench<'_>) -> Result<(), String> {
+    let attempt = bench.start_line("trap '' TERM; echo ready; while :; do sleep 0.02; done")?;
+    bench.until_written(attempt, "ready")?;
+    let before = bench.now();
+    let grace = Span::from_millis(200);
+    bench.engine().stop(attempt, grace, Signal::TERM).map_err(|f| f.to_string())?;
+    bench.expect_end(attempt, &Outcome::Stopped)?;
+    let took = bench.now().since(before);
+    holds(|| format!("it took {took}"), (took >= grace && took < Span::from_secs(20)).into())
+}
+
+fn stop_signal(bench: &mut Bench<'_>) -> Result<(), String> {
+    let attempt = bench.start_line(
+        "trap 'echo checkpoint; exit 0' USR1; echo ready; while :; do sleep 0.02; done",
+    )?;
+    bench.until_written(attempt, "ready")?;
+    bench.engine().stop(attempt, Span::from_secs(60), Signal::USR1).map_err(|f| f.to_string())?;
+    bench.expect_end(attempt, &Outcome::Stopped)?;
+    same("stdout", &bench.text(attempt, Stream::Stdout)?.as_str(), &"ready\ncheckpoint\n")
+}
+
+fn stop_stopped(bench: &mut Bench<'_>) -> Result<(), String> {
+    let attempt = bench.start_line("echo ready; kill -STOP $$")?;
+    bench.until_written(attempt, "ready")?;
+    bench.engine().stop(attempt, Span::from_secs(60), Signal::TERM).map_err(|f| f.to_string())?;
+    // If the stop came before the STOP, the process stops itself with TERM already taken; both
+    // ways it ends long before the grace.
+    bench.expect_end(attempt, &Outcome::Stopped)?;
+    Ok(())
+}
+
+fn stop_before(bench: &mut Bench<'_>) -> Result<(), String> {
+    // So many that the last ones still queue when they are stopped.
+    let launches: Vec<_> = (0..60).map(|_| bench.work(Span::from_secs(60))).collect();
+    let attempts: Vec<_> = launches.iter().map(|launch| launch.attempt).collect();
+    for answer in bench.engine().start(launches) {
+        answer.map_err(|f| f.to_string())?;
+    }
+    for attempt in attempts.iter().rev() {
+        bench.engine().stop(*attempt, Span::ZERO, Signal::TERM).map_err(|f| f.to_string())?;
+    }
+    for attempt in attempts {
+        bench.expect_end(attempt, &Outcome::Stopped)?;
+    }
+    Ok(())
+}
+
+fn stop_after(bench: &mut Bench<'_>) -> Result<(), String> {
+    let launch = bench.work(Span::from_millis(10));
+    let attempt = bench.start(launch)?;
+    bench.expect_end(attempt, &Outcome::Exited(0))?;
+    bench.engine().stop(attempt, Span::ZERO, Signal::TERM).map_err(|f| f.to_string())?;
+    let never = bench.shell("true").attempt;
+    bench.engine().stop(never, Span::ZERO, Signal::TERM).map_err(|f| f.to_string())?;
+    let listed = bench.listed(attempt)?.ok_or("not listed")?;
+    same("outcome", &listed.end().map(|end| end.outcome.clone()), &Some(Outcome::Exited(0)))?;
+    same("never launched", &bench.listed(never)?, &None)
+}
+
+fn orphans(bench: &mut Bench<'_>) -> Result<(), String> {
+    // One in the task's own session, one in another, one that is a daemon twice removed.
+    let line = "sleep 300 & echo $!; setsid sleep 300 & \
+                (setsid sh -c 'sleep 300 & echo $! >> pids' &) ; \
+                while [ ! -s pids ]; do sleep 0.01; done; exit 8";
+    let attempt = bench.start_line(line)?;
+    bench.expect_end(attempt, &Outcome::Exited(8))?;
+    let folder = bench.workdir(attempt)?;
+    let mut pids = bench.text(attempt, Stream::Stdout)?;
+    pids.push_str(&std::fs::read_to_string(folder.join("pids")).map_err(|e| e.to_string())?);
+    let pids: Vec<u32> = pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    same("how many", &pids.len(), &2)?;
+    let alive: Vec<u32> = pids.into_iter().filter(|pid| process_lives(*pid)).collect();
+    same("alive after the end", &alive, &vec![])
+}
+
+fn latency(bench: &mut Bench<'_>) -> Result<(), String> {
+    let launch = bench.work(Span::from_millis(200));
+    let attempt = bench.start(launch)?;
+    let usage = bench.expect_end(attempt, &Outcome::Exited(0))?;
+    let seen = bench.listed(attempt)?.ok_or("not listed")?;
+    let at = seen.end().ok_or("no end")?.at;
+    // Far above the milliseconds it takes, far below any polling.
+    let lag = crate::wall_now().since(at);
+    holds(
+        || format!("seen {lag} after the end ({} of wall)", usage.wall),
+        (lag < Span::from_secs(2)).into(),
+    )
+}

@@ -1,0 +1,156 @@
+//! One suite for every engine: what the trait promises, tried on the real thing.
+//!
+//! An engine is given as a [`Bed`], which opens it, opens it again after it was dropped, and kills
+//! what keeps its tasks where there is such a thing. A case that an engine does not offer by its
+//! own [`describe`](crate::Engine::describe), or that the bed cannot set up, is reported as
+//! skipped with the reason, never as passed. Nothing here sleeps: every wait is for a condition
+//! and has a limit.
+
+mod basics;
+mod bench;
+mod leases;
+mod limits;
+mod output;
+mod survival;
+
+use std::fmt;
+
+use crate::{Enforcement, Engine, EngineInfo};
+
+pub use bench::Bench;
+
+/// How the suite gets at an engine.
+pub trait Bed {
+    /// Opens the engine; called again after the one before was dropped, for adoption.
+    fn open(&mut self) -> Box<dyn Engine>;
+
+    /// Kills, as by `kill -9`, who keeps the tasks. False if this engine has nobody like that.
+    fn kill_keeper(&mut self) -> bool {
+        false
+    }
+}
+
+/// What a case needs of an engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// It executes programs, on this machine.
+    Programs,
+    /// Tasks go on while the engine is away.
+    SurvivesAgent,
+    /// Its keeper can be killed.
+    KillableKeeper,
+    /// Out of memory is told apart from other failures.
+    OomToldApart,
+    /// The processor limit is enforced.
+    CpuLimit,
+    /// The number of processes is limited, at once or by watching.
+    PidsLimit,
+    /// Bubblewrap is there.
+    Bubblewrap,
+}
+
+/// One case.
+pub struct Case {
+    /// Its name, for people and for picking it.
+    pub name: &'static str,
+    /// What it needs.
+    pub needs: &'static [Need],
+    /// Does it, and says what went wrong.
+    pub run: fn(&mut Bench<'_>) -> Result<(), String>,
+}
+
+/// What became of a case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The promise was kept.
+    Passed,
+    /// The engine does not make this promise.
+    Skipped(String),
+    /// It was broken.
+    Failed(String),
+}
+
+/// All verdicts, in the order of the cases.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// By case.
+    pub verdicts: Vec<(&'static str, Verdict)>,
+}
+
+impl Report {
+    /// How many were kept.
+    pub fn passed(&self) -> usize {
+        self.verdicts.iter().filter(|(_, verdict)| *verdict == Verdict::Passed).count()
+    }
+    /// Was none broken?
+    pub fn is_clean(&self) -> bool {
+        !self.verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, verdict) in &self.verdicts {
+            match verdict {
+                Verdict::Passed => writeln!(f, "passed   {name}")?,
+                Verdict::Skipped(reason) => writeln!(f, "skipped  {name}: {reason}")?,
+                Verdict::Failed(reason) => writeln!(f, "FAILED   {name}: {reason}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every case.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    [basics::CASES, output::CASES, limits::CASES, leases::CASES, survival::CASES]
+        .into_iter()
+        .flatten()
+}
+
+/// Runs the whole suite.
+pub fn run(bed: &mut dyn Bed) -> Report {
+    run_some(bed, |_| true)
+}
+
+/// Runs the cases whose names are picked.
+pub fn run_some(bed: &mut dyn Bed, pick: impl Fn(&str) -> bool) -> Report {
+    let mut verdicts = Vec::new();
+    for (number, case) in cases().enumerate().filter(|(_, case)| pick(case.name)) {
+        let mut bench = Bench::new(bed, number);
+        let verdict = match lacks(&bench.info(), case.needs) {
+            Some(reason) => Verdict::Skipped(reason.to_owned()),
+            None => match (case.run)(&mut bench) {
+                Ok(()) => Verdict::Passed,
+                Err(reason) => Verdict::Failed(reason),
+            },
+        };
+        bench.clean_up();
+        verdicts.push((case.name, verdict));
+    }
+    Report { verdicts }
+}
+
+fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
+    let features = &info.features;
+    needs.iter().find_map(|need| {
+        let (there, reason) = match need {
+            Need::Programs => {
+                (info.kind != crate::EngineKind::Simulated, "it executes no programs")
+            }
+            Need::SurvivesAgent => (features.survives_agent, "tasks end with the agent"),
+            Need::KillableKeeper => {
+                (info.fence == crate::Fence::Keeper && features.survives_agent, "it has no keeper")
+            }
+            Need::OomToldApart => (features.oom_told_apart, "out of memory is not told apart"),
+            Need::CpuLimit => {
+                (features.cpu_limit == Enforcement::Enforced, "the processor limit is not enforced")
+            }
+            Need::PidsLimit => {
+                (features.pids_limit != Enforcement::Absent, "processes are not limited")
+            }
+            Need::Bubblewrap => (features.bubblewrap, "bubblewrap is not there"),
+        };
+        (!there).then_some(reason)
+    })
+}
