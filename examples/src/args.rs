@@ -154,7 +154,7 @@ impl Given {
     /// The value of a numeric option within bounds, or its default.
     pub fn number<T>(&self, name: &str, default: T, least: T, most: T) -> Result<T, UsageError>
     where
-        T: FromStr + PartialOrd + fmt::Display,
+        T: FromStr + PartialOrd + fmt::Display + Copy,
     {
         let value = self.value(name)?.unwrap_or(default);
         // Written so that a NaN, which compares with nothing, is refused too.
@@ -174,9 +174,8 @@ impl Given {
         most: usize,
     ) -> Result<(usize, usize), UsageError> {
         let Some(text) = self.text(name) else { return Ok(default) };
-        let wrong = || {
-            UsageError(format!("--{name}: {text:?} is not WxH with sides in {least}..{most}"))
-        };
+        let wrong =
+            || UsageError(format!("--{name}: {text:?} is not WxH with sides in {least}..{most}"));
         let (w, h) = text.split_once(['x', 'X']).ok_or_else(wrong)?;
         let w: usize = w.parse().map_err(|_| wrong())?;
         let h: usize = h.parse().map_err(|_| wrong())?;

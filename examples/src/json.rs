@@ -76,10 +76,9 @@ impl Json {
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Json::Null => f.write_str("null"),
             Json::Bool(value) => write!(f, "{value}"),
             Json::Number(number) if number.is_finite() => write!(f, "{number}"),
-            Json::Number(_) => f.write_str("null"),
+            Json::Null | Json::Number(_) => f.write_str("null"),
             Json::Text(text) => quote(text, f),
             Json::List(list) => {
                 f.write_str("[")?;

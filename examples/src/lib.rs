@@ -14,6 +14,7 @@
     clippy::many_single_char_names,
     reason = "x, y, z, h, u, v, t and n are the names the formulas have in the literature"
 )]
+#![cfg_attr(test, expect(clippy::float_cmp, reason = "tests that say equal mean the same bits"))]
 
 pub mod args;
 pub mod canvas;

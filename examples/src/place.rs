@@ -43,9 +43,9 @@ impl Place {
         let whole = |name: &str| -> Result<Option<u64>, UsageError> {
             var(name)
                 .map(|text| {
-                    text.trim().parse().map_err(|_| {
-                        UsageError(format!("{name}: {text:?} is not a whole number"))
-                    })
+                    text.trim()
+                        .parse()
+                        .map_err(|_| UsageError(format!("{name}: {text:?} is not a whole number")))
                 })
                 .transpose()
         };
@@ -54,7 +54,8 @@ impl Place {
         check_rank(rank, nodes)?;
         let port = whole("DAYAN_PORT")?
             .map(|port| {
-                u16::try_from(port).map_err(|_| UsageError(format!("DAYAN_PORT: {port} is no port")))
+                u16::try_from(port)
+                    .map_err(|_| UsageError(format!("DAYAN_PORT: {port} is no port")))
             })
             .transpose()?;
         // Cores may come as a fraction ("1.5"); a program can only start whole threads.
@@ -108,8 +109,9 @@ impl Place {
         default: (u64, u64),
     ) -> Result<Vec<u64>, UsageError> {
         let (first, last, step) = match given.text(option) {
-            Some(text) => range(text)
-                .ok_or_else(|| UsageError(format!("--{option}: {text:?} is not A-B or A-B:STEP")))?,
+            Some(text) => range(text).ok_or_else(|| {
+                UsageError(format!("--{option}: {text:?} is not A-B or A-B:STEP"))
+            })?,
             None => match (self.first, self.last) {
                 (Some(first), last) => (first, last.unwrap_or(first), self.step),
                 (None, Some(_)) => {
@@ -169,9 +171,12 @@ mod tests {
 
     #[test]
     fn array_variables_give_the_elements() {
-        let place =
-            place(&[("DAYAN_ARRAY_FIRST", "5"), ("DAYAN_ARRAY_LAST", "9"), ("DAYAN_ARRAY_STEP", "2")])
-                .unwrap();
+        let place = place(&[
+            ("DAYAN_ARRAY_FIRST", "5"),
+            ("DAYAN_ARRAY_LAST", "9"),
+            ("DAYAN_ARRAY_STEP", "2"),
+        ])
+        .unwrap();
         assert_eq!(place.elements(&Given::default(), "frames", (1, 3)).unwrap(), [5, 7, 9]);
     }
 

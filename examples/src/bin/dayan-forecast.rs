@@ -31,9 +31,21 @@ const USAGE: Usage = Usage {
         Opt { name: "seed", value: "N", help: "seed of the weather at hour 0 (default 1)" },
         Opt { name: "ranks", value: "N", help: "ranks in the gang (default DAYAN_NODES, or 1)" },
         Opt { name: "rank", value: "I", help: "this rank (default DAYAN_NODE_RANK, or 0)" },
-        Opt { name: "head", value: "HOST", help: "host of rank 0 (default DAYAN_HEAD, or 127.0.0.1)" },
-        Opt { name: "port", value: "PORT", help: "port of rank 0 (default DAYAN_PORT, or by the job's id, or 29500)" },
-        Opt { name: "rendezvous", value: "FILE", help: "meet by this file instead of a port (one machine)" },
+        Opt {
+            name: "head",
+            value: "HOST",
+            help: "host of rank 0 (default DAYAN_HEAD, or 127.0.0.1)",
+        },
+        Opt {
+            name: "port",
+            value: "PORT",
+            help: "port of rank 0 (default DAYAN_PORT, or by the job's id, or 29500)",
+        },
+        Opt {
+            name: "rendezvous",
+            value: "FILE",
+            help: "meet by this file instead of a port (one machine)",
+        },
         Opt { name: "out", value: "DIR", help: "folder for rank 0's files (default out)" },
     ],
     environment: &[
@@ -124,13 +136,20 @@ fn tell(path: &Path) -> anyhow::Result<()> {
         println!("dimension {name}: {} from {first} to {last} {units}", values.len());
     }
     for field in &file.fields {
-        println!("{} [{}] {} ({})", field.name, field.units, field.long_name, field.dims.join(", "));
+        println!(
+            "{} [{}] {} ({})",
+            field.name,
+            field.units,
+            field.long_name,
+            field.dims.join(", ")
+        );
         let times = match (field.dims.first(), file.dims.first()) {
             (Some(dim), Some((name, _, values))) if dim == name => values.clone(),
             _ => vec![],
         };
         let parts = times.len().max(1);
-        for (i, part) in field.values.chunks(field.values.len().div_ceil(parts).max(1)).enumerate() {
+        for (i, part) in field.values.chunks(field.values.len().div_ceil(parts).max(1)).enumerate()
+        {
             let low = part.iter().copied().fold(f32::INFINITY, f32::min);
             let high = part.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mean = part.iter().map(|v| f64::from(*v)).sum::<f64>() / part.len() as f64;

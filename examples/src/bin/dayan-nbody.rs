@@ -15,9 +15,21 @@ const USAGE: Usage = Usage {
             task,atoms,T_set,rho,T,pressure,energy,diffusion,drift,steps,seed (reduced units).",
     words: "",
     options: &[
-        Opt { name: "tasks", value: "A-B", help: "grid points to run (default: the array's, or 0)" },
-        Opt { name: "temperature", value: "T", help: "with --density: one point off the grid, 0.1..10" },
-        Opt { name: "density", value: "RHO", help: "with --temperature: one point off the grid, 0.001..1.1" },
+        Opt {
+            name: "tasks",
+            value: "A-B",
+            help: "grid points to run (default: the array's, or 0)",
+        },
+        Opt {
+            name: "temperature",
+            value: "T",
+            help: "with --density: one point off the grid, 0.1..10",
+        },
+        Opt {
+            name: "density",
+            value: "RHO",
+            help: "with --temperature: one point off the grid, 0.001..1.1",
+        },
         Opt { name: "cells", value: "N", help: "4 N^3 atoms, 2..6 (default 3: 108 atoms)" },
         Opt { name: "settle", value: "STEPS", help: "steps to melt and settle (default 1200)" },
         Opt { name: "steps", value: "STEPS", help: "steps to average over (default 2400)" },

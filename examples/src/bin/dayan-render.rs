@@ -14,13 +14,21 @@ const USAGE: Usage = Usage {
             seed only, so any division of the range among tasks gives the same film.",
     words: "",
     options: &[
-        Opt { name: "frames", value: "A-B[:STEP]", help: "frames to render (default: the array's, or 1)" },
+        Opt {
+            name: "frames",
+            value: "A-B[:STEP]",
+            help: "frames to render (default: the array's, or 1)",
+        },
         Opt { name: "shot-frames", value: "N", help: "frames in the whole shot (default 48)" },
         Opt { name: "size", value: "WxH", help: "picture size, sides 16..4096 (default 384x160)" },
         Opt { name: "samples", value: "N", help: "rays per pixel, 1..4096 (default 8)" },
         Opt { name: "raw", value: "", help: "no denoising" },
         Opt { name: "seed", value: "N", help: "seed (default 1)" },
-        Opt { name: "threads", value: "N", help: "threads (default: DAYAN_CPUS rounded down, or 1)" },
+        Opt {
+            name: "threads",
+            value: "N",
+            help: "threads (default: DAYAN_CPUS rounded down, or 1)",
+        },
         Opt { name: "out", value: "DIR", help: "folder for the frames (default out)" },
     ],
     environment: &[
@@ -48,7 +56,7 @@ fn work(given: &Given) -> anyhow::Result<()> {
     };
     let frames = place.elements(given, "frames", (1, 1))?;
     let folder = Path::new(given.text("out").unwrap_or("out"));
-    let land = Land::new(shot.seed as u32);
+    let land = Land::new(shot.seed);
     for frame in frames {
         let path = folder.join(format!("frame_{frame:04}.png"));
         render(&land, &shot, frame).save(&path)?;

@@ -17,7 +17,11 @@ const USAGE: Usage = Usage {
             and writes the picture with its findings marked.",
     words: "",
     options: &[
-        Opt { name: "seeds", value: "A-B", help: "pictures to inspect (default: the array's, or 1)" },
+        Opt {
+            name: "seeds",
+            value: "A-B",
+            help: "pictures to inspect (default: the array's, or 1)",
+        },
         Opt { name: "out", value: "DIR", help: "folder for tyre_NNNN.png (default out)" },
         Opt { name: "score", value: "N", help: "no pictures: precision and recall over N seeds" },
         Opt { name: "truth", value: "", help: "add what was really drawn to the answer" },

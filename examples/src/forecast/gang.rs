@@ -6,6 +6,7 @@
 //! of the same gang with other arguments, is refused by its fingerprint; every wait has a limit.
 //! Must not know what the numbers mean.
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ use crate::rng::mix;
 
 /// How long ranks wait for one another to start: tasks of a gang are placed together, but a
 /// busy machine may take a while to start the last one.
-const GATHER_LIMIT: Duration = Duration::from_secs(60);
+const GATHER_LIMIT: Duration = Duration::from_mins(1);
 /// How long a rank may be silent in the middle of the work before its neighbours give up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+const SILENCE_LIMIT: Duration = Duration::from_mins(2);
 /// A hello that takes longer than this is not one of ours.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
 /// First and longest pause between attempts to connect.
@@ -58,9 +59,10 @@ pub struct Gang {
 
 /// A number that ranks of one gang share: a hash of its name and of what they work on.
 pub fn fingerprint(parts: &[&str]) -> u64 {
-    parts.iter().flat_map(|part| part.bytes().chain([0])).fold(7, |hash, byte| {
-        mix(hash ^ u64::from(byte))
-    })
+    parts
+        .iter()
+        .flat_map(|part| part.bytes().chain([0]))
+        .fold(7, |hash, byte| mix(hash ^ u64::from(byte)))
 }
 
 impl Gang {
@@ -158,9 +160,9 @@ impl Gang {
     pub fn gather(&mut self, mine: Vec<f64>) -> anyhow::Result<Option<Vec<Vec<f64>>>> {
         if self.rank > 0 {
             let head = self.star.first().context("rank 0 is not connected")?;
-            send(head, &[mine.len() as f64]).and_then(|()| send(head, &mine)).with_context(
-                || format!("rank {}: rank 0 is gone", self.rank),
-            )?;
+            send(head, &[mine.len() as f64])
+                .and_then(|()| send(head, &mine))
+                .with_context(|| format!("rank {}: rank 0 is gone", self.rank))?;
             return Ok(None);
         }
         let mut all = vec![mine];
@@ -253,8 +255,8 @@ fn where_is(meeting: &Meeting) -> anyhow::Result<SocketAddr> {
 }
 
 fn read_address(path: &Path) -> anyhow::Result<SocketAddr> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     text.trim().parse().with_context(|| format!("{} holds no address", path.display()))
 }
 
@@ -265,8 +267,7 @@ fn call(
 ) -> anyhow::Result<TcpStream> {
     let mut wait = PAUSE.0;
     loop {
-        let tried = address()
-            .and_then(|at| Ok(TcpStream::connect_timeout(&at, HELLO_LIMIT)?));
+        let tried = address().and_then(|at| Ok(TcpStream::connect_timeout(&at, HELLO_LIMIT)?));
         match tried {
             Ok(stream) => return Ok(stream),
             Err(error) if until.passed() => return Err(error),
@@ -303,21 +304,21 @@ fn receive(
 ) -> anyhow::Result<(Vec<TcpStream>, Vec<SocketAddr>)> {
     let mut seats: Vec<Option<(TcpStream, SocketAddr)>> = (1..size).map(|_| None).collect();
     while let Some(missing) = seats.iter().position(Option::is_none) {
-        let stream = accept(door, until)
-            .with_context(|| format!("rank {} did not come", missing + 1))?;
+        let stream =
+            accept(door, until).with_context(|| format!("rank {} did not come", missing + 1))?;
         // Whoever is not of this gang is sent away; the ranks that are keep their time.
-        if let Ok((rank @ 1.., port)) = read_hello(&stream, size, print) {
-            if seats[rank - 1].is_none() {
-                let address = SocketAddr::new(stream.peer_addr()?.ip(), port);
-                seats[rank - 1] = Some((stream, address));
-            }
+        if let Ok((rank @ 1.., port)) = read_hello(&stream, size, print)
+            && seats[rank - 1].is_none()
+        {
+            let address = SocketAddr::new(stream.peer_addr()?.ip(), port);
+            seats[rank - 1] = Some((stream, address));
         }
     }
     let (star, others): (Vec<_>, Vec<_>) = seats.into_iter().flatten().unzip();
     // Rank 0's own address differs by who looks: each rank puts in the one it reached.
     let mut list = format!("{own_port}");
     for address in &others {
-        list.push_str(&format!(" {address}"));
+        let _ = write!(list, " {address}");
     }
     for mut stream in &star {
         let sent = stream

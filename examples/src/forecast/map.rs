@@ -181,9 +181,8 @@ fn sample(region: &Region, field: &[f64], column: f64, row: f64) -> f64 {
     let left = (left as i64).rem_euclid(columns as i64) as usize;
     let right = (left + 1) % columns;
     let (low, high) = (low as usize, (low as usize + 1).min(rows - 1));
-    let along = |row: usize| {
-        field[row * columns + left] * (1.0 - fx) + field[row * columns + right] * fx
-    };
+    let along =
+        |row: usize| field[row * columns + left] * (1.0 - fx) + field[row * columns + right] * fx;
     along(low) * (1.0 - fy) + along(high) * fy
 }
 
@@ -232,9 +231,8 @@ fn paint(canvas: &mut Canvas, atlas: &Atlas<'_>, field: &[f64], scale: &Scale) {
             if here > 0.0 {
                 colour = colour.map(|c| (f64::from(c) * shade).clamp(0.0, 255.0) as u8);
             } else {
-                colour = [0, 1, 2].map(|i| {
-                    ((u16::from(colour[i]) * 4 + u16::from(SEA[i])) / 5) as u8
-                });
+                colour =
+                    [0, 1, 2].map(|i| ((u16::from(colour[i]) * 4 + u16::from(SEA[i])) / 5) as u8);
             }
             let (px, py) = (x + MARGIN.0, y + MARGIN.1);
             canvas.set(px, py, colour);

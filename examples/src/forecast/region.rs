@@ -186,10 +186,7 @@ impl Region {
 
     fn kilometres(&self, column: f64, row: f64) -> (f64, f64) {
         let km = self.grid.spacing / 1_000.0;
-        (
-            (column - self.grid.columns as f64 / 2.0) * km,
-            (row - self.grid.rows as f64 / 2.0) * km,
-        )
+        ((column - self.grid.columns as f64 / 2.0) * km, (row - self.grid.rows as f64 / 2.0) * km)
     }
 }
 

@@ -192,9 +192,7 @@ impl Band {
             above.copy_from_slice(&north);
             above[2 * columns..].fill(0.0);
         }
-        for (field, i) in
-            [(&mut self.stage.h, 0), (&mut self.stage.u, 1), (&mut self.stage.v, 2)]
-        {
+        for (field, i) in [(&mut self.stage.h, 0), (&mut self.stage.u, 1), (&mut self.stage.v, 2)] {
             let part = i * columns..(i + 1) * columns;
             field[starts[0]..starts[0] + columns].copy_from_slice(&below[part.clone()]);
             field[starts[3]..starts[3] + columns].copy_from_slice(&above[part]);
@@ -222,8 +220,8 @@ impl Band {
         for local in 1..=count + 1 {
             let here = local * width..(local + 1) * width;
             let south = (local - 1) * width..local * width;
-            let coriolis =
-                self.grid.coriolis + self.grid.beta * (self.first + local - 1) as f64 * self.grid.spacing;
+            let coriolis = self.grid.coriolis
+                + self.grid.beta * (self.first + local - 1) as f64 * self.grid.spacing;
             let (hh, hs) = (&h[here.clone()], &h[south.clone()]);
             let (uh, us) = (&u[here.clone()], &u[south]);
             let vh = &v[here.clone()];
@@ -282,8 +280,7 @@ impl Band {
                 next_h[c] = keep * now_h[c] + take * (hh[c] + dt * change);
             }
             for c in 1..=columns {
-                let turn = 0.25
-                    * (qh[c] * (fyh[c] + fyh[c - 1]) + qn[c] * (fyn[c] + fyn[c - 1]));
+                let turn = 0.25 * (qh[c] * (fyh[c] + fyh[c - 1]) + qn[c] * (fyn[c] + fyn[c - 1]));
                 let slope = (eh[c] - eh[c - 1]) * inverse;
                 let smooth = (uh[c + 1] + uh[c - 1]) + (un[c] + us[c]) - 4.0 * uh[c];
                 let change = turn - slope + viscous * smooth;
@@ -295,8 +292,8 @@ impl Band {
                 continue;
             }
             for c in 1..=columns {
-                let turn = 0.25
-                    * (qh[c] * (fxh[c] + fxs[c]) + qh[c + 1] * (fxh[c + 1] + fxs[c + 1]));
+                let turn =
+                    0.25 * (qh[c] * (fxh[c] + fxs[c]) + qh[c + 1] * (fxh[c + 1] + fxs[c + 1]));
                 let slope = (eh[c] - es[c]) * inverse;
                 let smooth = (vh[c + 1] + vh[c - 1]) + (vn[c] + vs[c]) - 4.0 * vh[c];
                 let change = -turn - slope + viscous * smooth;
@@ -360,6 +357,7 @@ mod tests {
         [5_500.0 + low - hill(column, row), 8.0, 1.0 - 0.1 * y]
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for an exchange that can fail")]
     fn alone(_: Border<'_>) -> Result<(), Infallible> {
         Ok(())
     }

@@ -59,7 +59,9 @@ impl Fluid {
         let mut velocity = [(); 3].map(|()| (0..count).map(|_| rng.normal()).collect::<Vec<f64>>());
         for axis in &mut velocity {
             let mean = axis.iter().sum::<f64>() / count as f64;
-            axis.iter_mut().for_each(|v| *v -= mean);
+            for v in axis {
+                *v -= mean;
+            }
         }
         let zero = || [(); 3].map(|()| vec![0.0; count]);
         let mut fluid = Fluid {

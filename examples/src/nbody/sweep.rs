@@ -11,8 +11,7 @@ const STEP: f64 = 0.004;
 const SNAPSHOT_EVERY: usize = 20;
 
 /// The columns of [`Result`]'s line.
-pub const CSV_HEADER: &str =
-    "task,atoms,T_set,rho,T,pressure,energy,diffusion,drift,steps,seed";
+pub const CSV_HEADER: &str = "task,atoms,T_set,rho,T,pressure,energy,diffusion,drift,steps,seed";
 
 /// A rectangular grid of state points.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,12 +28,8 @@ pub struct Grid {
 
 /// The demo's grid: 25 densities × 20 temperatures = 500 points, all above the critical
 /// temperature of 1.31, so that no point falls apart into two phases.
-pub const GRID: Grid = Grid {
-    density: (0.02, 0.035),
-    densities: 25,
-    temperature: (1.40, 0.10),
-    temperatures: 20,
-};
+pub const GRID: Grid =
+    Grid { density: (0.02, 0.035), densities: 25, temperature: (1.40, 0.10), temperatures: 20 };
 
 /// A state point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -193,9 +188,9 @@ fn diffusion(snapshots: &[[Vec<f64>; 3]], spacing: f64) -> f64 {
         .map(|lag| {
             let (mut sum, mut terms) = (0.0, 0.0);
             for origin in 0..count - lag {
-                for axis in 0..3 {
-                    for (a, b) in snapshots[origin][axis].iter().zip(&snapshots[origin + lag][axis])
-                    {
+                let later = &snapshots[origin + lag];
+                for (from, to) in snapshots[origin].iter().zip(later) {
+                    for (a, b) in from.iter().zip(to) {
                         sum += (a - b) * (a - b);
                     }
                 }

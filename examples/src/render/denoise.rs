@@ -134,9 +134,7 @@ mod tests {
             .collect();
         let clean = denoise(&pixels, width, 1);
         let error = |picture: &dyn Fn(usize) -> f32| {
-            (0..width * height)
-                .map(|i| (picture(i) - truth(i % width)).powi(2))
-                .sum::<f32>()
+            (0..width * height).map(|i| (picture(i) - truth(i % width)).powi(2)).sum::<f32>()
         };
         let before = error(&|i| pixels[i].light.x);
         let after = error(&|i| clean[i].x);

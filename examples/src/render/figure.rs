@@ -3,12 +3,16 @@
 //! Origin on the water in the middle of the raft, x along it, y up, z across; metres. Distances
 //! are never too large, so that sphere tracing (Hart, "Sphere tracing", 1996) misses nothing.
 
-use super::shape::{Surface, crosses};
+use super::shape::{Surface, passes};
 use super::vec3::{Vec3, smooth, v3};
 
-/// A box that holds raft, man and pole.
-const LOW: Vec3 = v3(-3.1, -0.15, -1.3);
-const HIGH: Vec3 = v3(3.1, 3.3, 1.3);
+/// Boxes that hold the raft with what lies on it, the man with his pole, and the mast: most rays
+/// near the raft pass between them.
+const BOXES: [(Vec3, Vec3); 3] = [
+    (v3(-3.1, -0.15, -0.62), v3(3.1, 0.85, 0.62)),
+    (v3(-0.85, 0.0, -0.40), v3(0.45, 3.25, 0.40)),
+    (v3(1.70, 0.8, -0.05), v3(2.16, 1.46, 0.05)),
+];
 
 /// The part that a point is nearest to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +49,13 @@ fn distance(p: Vec3) -> (f32, Part) {
     // The man stands a little aft of the middle, weight on the right leg, leaning to the pole.
     let hip = v3(-0.52, 0.98, 0.0);
     let neck = v3(-0.40, 1.47, 0.01);
-    let legs = capsule(p, v3(-0.68, 0.16, 0.10), hip, 0.075, 0.12)
-        .min(capsule(p, v3(-0.36, 0.16, -0.09), hip, 0.075, 0.12));
+    let legs = capsule(p, v3(-0.68, 0.16, 0.10), hip, 0.075, 0.12).min(capsule(
+        p,
+        v3(-0.36, 0.16, -0.09),
+        hip,
+        0.075,
+        0.12,
+    ));
     let coat = capsule(p, hip, neck, 0.19, 0.13);
     let arms = capsule(p, v3(-0.38, 1.40, 0.16), v3(-0.10, 1.22, 0.20), 0.06, 0.05)
         .min(capsule(p, v3(-0.10, 1.22, 0.20), v3(0.12, 1.38, 0.13), 0.05, 0.04))
@@ -82,14 +91,13 @@ fn distance(p: Vec3) -> (f32, Part) {
 
 /// Where a ray in the raft's space meets the figure: distance, normal, surface.
 pub fn hit(o: Vec3, d: Vec3, near: f32, far: f32) -> Option<(f32, Vec3, Surface)> {
-    if !crosses(o, Vec3::ONE / d, LOW, HIGH, far) {
-        return None;
-    }
     let inverse = Vec3::ONE / d;
-    let (a, b) = ((LOW - o) * inverse, (HIGH - o) * inverse);
-    let (enter, leave) = (a.min(b), a.max(b));
-    let mut t = enter.x.max(enter.y).max(enter.z).max(near);
-    let end = leave.x.min(leave.y).min(leave.z).min(far);
+    let (mut t, mut end) = (f32::MAX, f32::MIN);
+    for (low, high) in BOXES {
+        if let Some((enter, leave)) = passes(o, inverse, low, high, near, far) {
+            (t, end) = (t.min(enter), end.max(leave));
+        }
+    }
     // 72 steps: rays that graze the raft along its length need the most, about 50.
     for _ in 0..72 {
         if t >= end {

@@ -21,14 +21,15 @@ pub fn develop(light: &[Vec3], width: usize, frame: u64, seed: u64) -> Canvas {
                 (y as f32 + 0.5) / height as f32 * 2.0 - 1.0,
             );
             let edge = 1.0 - 0.30 * smooth(0.45, 1.5, (u * u + 0.7 * w * w).sqrt());
-            let exposed = (light[at] + glow[at]) * (1.55 * edge);
+            let exposed = (light[at] + glow[at]) * (1.22 * edge);
             let graded = grade(tone(exposed));
             // Grain is strongest in the lower mid-tones, as in print stock.
             let level = graded.luminance();
-            let amount = 0.017 * (0.35 + 1.9 * level.sqrt() * (1.0 - level));
+            let amount = 0.012 * (0.35 + 1.9 * level.sqrt() * (1.0 - level));
             let speck = (grain.normal() * f64::from(amount)) as f32;
             let colour = v3(grain.unit_f32(), grain.unit_f32(), grain.unit_f32());
-            let print = graded.map(encode) + Vec3::splat(speck) + (colour - Vec3::splat(0.5)) * 0.008;
+            let print =
+                graded.map(encode) + Vec3::splat(speck) + (colour - Vec3::splat(0.5)) * 0.008;
             let byte = |c: f32| (c.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
             canvas.set(x as i32, y as i32, [byte(print.x), byte(print.y), byte(print.z)]);
         }
@@ -95,7 +96,7 @@ fn tone(c: Vec3) -> Vec3 {
     c.map(|x| {
         let x = x.max(0.0);
         // A rational curve: slope 1 near the middle, toe by x², shoulder by the denominator.
-        let y = x * (x * 1.9 + 0.12) / (x * (x * 1.72 + 1.05) + 0.14);
+        let y = x * (x * 2.05 + 0.09) / (x * (x * 1.86 + 1.06) + 0.15);
         y.min(1.0)
     })
 }
@@ -103,7 +104,7 @@ fn tone(c: Vec3) -> Vec3 {
 /// Cool shadows, warm lights, a little more colour than life.
 fn grade(c: Vec3) -> Vec3 {
     let level = c.luminance();
-    let cool = v3(0.90, 1.00, 1.14);
+    let cool = v3(0.84, 1.00, 1.18);
     let warm = v3(1.05, 1.00, 0.93);
     let tint = cool.mix(warm, smooth(0.03, 0.5, level));
     let tinted = c * tint;

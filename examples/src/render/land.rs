@@ -4,13 +4,13 @@
 //! them, so that a ray crosses empty air a block at a time and steps finely only near ground.
 //! Must not know of light or colour.
 
-use crate::noise::{fbm2, hash2};
 use super::vec3::{Vec3, smooth, v3};
+use crate::noise::{fbm2, hash2, split};
 
 /// Metres per grid cell.
 const CELL: f32 = 1.5;
-/// Cells per coarse block and side.
-const BLOCK: usize = 12;
+/// Cells per block and side, on the coarse and on the fine level.
+const BLOCKS: [usize; 2] = [48, 12];
 /// The field's west and near edges, and its size in cells.
 const WEST: f32 = -430.0;
 const NEAR: f32 = 168.0;
@@ -32,36 +32,47 @@ struct Hill {
 /// Hills that make the picture: a gap right of the middle lets the afterglow through, the
 /// tallest stand left of it, lower ones close the right.
 const PLACED: [Hill; 14] = [
-    Hill { x: -118.0, z: 318.0, radius: 58.0, height: 64.0 },
-    Hill { x: -66.0, z: 372.0, radius: 54.0, height: 82.0 },
-    Hill { x: -28.0, z: 470.0, radius: 62.0, height: 86.0 },
-    Hill { x: -172.0, z: 420.0, radius: 74.0, height: 96.0 },
-    Hill { x: -92.0, z: 545.0, radius: 72.0, height: 118.0 },
-    Hill { x: 8.0, z: 640.0, radius: 70.0, height: 72.0 },
-    Hill { x: 136.0, z: 372.0, radius: 50.0, height: 66.0 },
-    Hill { x: 178.0, z: 440.0, radius: 62.0, height: 96.0 },
-    Hill { x: 118.0, z: 520.0, radius: 46.0, height: 64.0 },
-    Hill { x: 222.0, z: 560.0, radius: 74.0, height: 112.0 },
-    Hill { x: 160.0, z: 690.0, radius: 66.0, height: 92.0 },
-    Hill { x: 66.0, z: 760.0, radius: 60.0, height: 58.0 },
-    Hill { x: -220.0, z: 640.0, radius: 90.0, height: 120.0 },
-    Hill { x: -20.0, z: 288.0, radius: 26.0, height: 22.0 },
+    Hill { x: -118.0, z: 318.0, radius: 58.0, height: 53.8 },
+    Hill { x: -66.0, z: 372.0, radius: 54.0, height: 68.9 },
+    Hill { x: -28.0, z: 470.0, radius: 62.0, height: 72.2 },
+    Hill { x: -172.0, z: 420.0, radius: 74.0, height: 80.6 },
+    Hill { x: -92.0, z: 545.0, radius: 72.0, height: 99.1 },
+    Hill { x: 8.0, z: 640.0, radius: 70.0, height: 60.5 },
+    Hill { x: 136.0, z: 372.0, radius: 50.0, height: 55.4 },
+    Hill { x: 178.0, z: 440.0, radius: 62.0, height: 80.6 },
+    Hill { x: 118.0, z: 520.0, radius: 46.0, height: 53.8 },
+    Hill { x: 222.0, z: 560.0, radius: 74.0, height: 94.1 },
+    Hill { x: 160.0, z: 690.0, radius: 66.0, height: 77.3 },
+    Hill { x: 66.0, z: 760.0, radius: 60.0, height: 48.7 },
+    Hill { x: -220.0, z: 640.0, radius: 90.0, height: 100.8 },
+    Hill { x: -20.0, z: 288.0, radius: 26.0, height: 18.5 },
 ];
 
 /// The height field.
 #[derive(Debug)]
 pub struct Land {
     heights: Vec<f32>,
+    /// Coarse and fine blocks.
+    levels: [Level; 2],
+    highest: f32,
+}
+
+/// Blocks of one size.
+#[derive(Debug)]
+struct Level {
+    /// Side of a block in metres.
+    side: f32,
+    columns: usize,
+    rows: usize,
     /// Highest point of each block, with one cell of margin.
     tops: Vec<f32>,
-    block_columns: usize,
-    block_rows: usize,
-    highest: f32,
 }
 
 impl Land {
     /// Raises the hills; `seed` moves the small ones and the roughness, not the composition.
-    pub fn new(seed: u32) -> Land {
+    pub fn new(seed: u64) -> Land {
+        // 32 bits of the seed are enough to tell hills apart.
+        let seed = seed as u32;
         let mut hills: Vec<Hill> = PLACED.into_iter().collect();
         for i in 0..46 {
             let a = |k| hash2(i, k, seed.wrapping_add(77));
@@ -79,18 +90,9 @@ impl Land {
                 *height = raise(&hills, WEST + column as f32 * CELL, z, seed);
             }
         }
-        let (block_columns, block_rows) = (COLUMNS.div_ceil(BLOCK), ROWS.div_ceil(BLOCK));
-        let mut tops = vec![f32::MIN; block_columns * block_rows];
-        for (block, top) in tops.iter_mut().enumerate() {
-            let (bc, br) = (block % block_columns * BLOCK, block / block_columns * BLOCK);
-            for row in br..(br + BLOCK + 1).min(ROWS) {
-                for column in bc..(bc + BLOCK + 1).min(COLUMNS) {
-                    *top = top.max(heights[row * COLUMNS + column]);
-                }
-            }
-        }
+        let levels = BLOCKS.map(|cells| Level::new(&heights, cells));
         let highest = heights.iter().copied().fold(f32::MIN, f32::max);
-        Land { heights, tops, block_columns, block_rows, highest }
+        Land { heights, levels, highest }
     }
 
     /// Height of the ground above the lake in metres; far below outside the field.
@@ -119,40 +121,23 @@ impl Land {
     /// Where a ray first meets the ground between `t_min` and `t_max`.
     pub fn hit(&self, origin: Vec3, direction: Vec3, t_min: f32, t_max: f32) -> Option<f32> {
         let (mut t, t_end) = self.span(origin, direction, t_min, t_max)?;
-        let size = CELL * BLOCK as f32;
-        // At most every block of a row and a column is crossed, and a bounded number of fine
-        // steps taken; the limit only guards against a ray that creeps along a block's edge.
+        let [coarse, fine] = &self.levels;
+        // At most every block of a row and a column is crossed; the limit only guards against a
+        // ray that creeps along a block's edge.
         for _ in 0..400 {
             if t >= t_end {
                 return None;
             }
-            let here = origin + direction * t;
-            let column = ((here.x - WEST) / size).floor();
-            let row = ((here.z - NEAR) / size).floor();
-            let edge = |at: f32, from: f32, d: f32| {
-                if d > 0.0 {
-                    ((at + 1.0) * size + from - 1e-3, d)
-                } else {
-                    (at * size + from + 1e-3, d)
-                }
-            };
-            let leave = |(border, d): (f32, f32), o: f32| {
-                if d.abs() < 1e-9 { f32::MAX } else { (border - o) / d }
-            };
-            let exit = leave(edge(column, WEST, direction.x), origin.x)
-                .min(leave(edge(row, NEAR, direction.z), origin.z))
-                .max(t)
-                .min(t_end)
-                + 4e-3;
-            let inside = column >= 0.0
-                && row >= 0.0
-                && (column as usize) < self.block_columns
-                && (row as usize) < self.block_rows;
-            let low = here.y.min(origin.y + direction.y * exit);
-            if inside && low <= self.tops[row as usize * self.block_columns + column as usize] {
-                if let Some(hit) = self.creep(origin, direction, t, exit) {
-                    return Some(hit);
-                }
+            let (low, top, exit) = coarse.cross(origin, direction, t, t_end);
+            if low > top {
+                t = exit;
+                continue;
+            }
+            let (low, top, exit) = fine.cross(origin, direction, t, t_end);
+            if low <= top
+                && let Some(hit) = self.creep(origin, direction, t, exit)
+            {
+                return Some(hit);
             }
             t = exit;
         }
@@ -162,7 +147,7 @@ impl Land {
     /// Fine steps inside one block.
     fn creep(&self, origin: Vec3, direction: Vec3, from: f32, to: f32) -> Option<f32> {
         let (mut t, mut before) = (from, from);
-        while t < to {
+        loop {
             let at = origin + direction * t;
             let above = at.y - self.height(at.x, at.z);
             if above < 0.0 {
@@ -175,12 +160,17 @@ impl Land {
                 }
                 return Some(high);
             }
+            if t >= to {
+                return None;
+            }
             before = t;
-            // The steepest karst walls here rise about 2.5 m per metre, hence 0.4 of the
-            // clearance; half a cell is the finest thing there is to hit.
-            t += (above * 0.4).max(CELL * 0.5);
+            // The steepest karst walls here rise about 2 m per metre, hence half of the clearance;
+            // half a cell is the finest thing there is to hit, and further away a pixel (about
+            // 0.002 of the distance) is the finest that can be seen.
+            let step = (above * 0.5).max(CELL * 0.5).max(0.0022 * t);
+            // The border is looked at too, so that no ray enters the next block under ground.
+            t = (t + step).min(to);
         }
-        None
     }
 
     /// The part of a ray inside the field's box.
@@ -202,6 +192,51 @@ impl Land {
             }
         }
         (low < high).then_some((low, high))
+    }
+}
+
+impl Level {
+    fn new(heights: &[f32], cells: usize) -> Level {
+        let (columns, rows) = (COLUMNS.div_ceil(cells), ROWS.div_ceil(cells));
+        let mut tops = vec![f32::MIN; columns * rows];
+        for (block, top) in tops.iter_mut().enumerate() {
+            let (left, near) = (block % columns * cells, block / columns * cells);
+            for row in near..(near + cells + 1).min(ROWS) {
+                for column in left..(left + cells + 1).min(COLUMNS) {
+                    *top = top.max(heights[row * COLUMNS + column]);
+                }
+            }
+        }
+        Level { side: CELL * cells as f32, columns, rows, tops }
+    }
+
+    /// For the block a ray is in at distance `t`: the ray's lowest height inside it, the block's
+    /// highest point, and the distance at which the ray leaves it.
+    #[inline]
+    fn cross(&self, o: Vec3, d: Vec3, t: f32, t_end: f32) -> (f32, f32, f32) {
+        let here = o + d * t;
+        let (column, _) = split((here.x - WEST) / self.side);
+        let (row, _) = split((here.z - NEAR) / self.side);
+        let leave = |at: i32, from: f32, o: f32, d: f32| {
+            if d.abs() < 1e-9 {
+                return f32::MAX;
+            }
+            let border = at as f32 + if d > 0.0 { 1.0 } else { 0.0 };
+            (border * self.side + from - o) / d
+        };
+        // A few millimetres beyond the border, so that the next block is the next one.
+        let exit =
+            leave(column, WEST, o.x, d.x).min(leave(row, NEAR, o.z, d.z)).max(t).min(t_end) + 4e-3;
+        let inside = column >= 0
+            && row >= 0
+            && (column as usize) < self.columns
+            && (row as usize) < self.rows;
+        let top = if inside {
+            self.tops[row as usize * self.columns + column as usize]
+        } else {
+            f32::MIN
+        };
+        (here.y.min(o.y + d.y * exit), top, exit)
     }
 }
 
@@ -239,13 +274,17 @@ fn raise(hills: &[Hill], x: f32, z: f32, seed: u32) -> f32 {
     ground + (PAD_HEIGHT - ground) * flat
 }
 
+/// The hills of seed 1, raised once for all tests.
+#[cfg(test)]
+pub(super) static LAND: std::sync::LazyLock<Land> = std::sync::LazyLock::new(|| Land::new(1));
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rays_meet_the_ground_where_it_is() {
-        let land = Land::new(1);
+        let land = &*LAND;
         let mut met = 0;
         for i in 0..200 {
             let x = -200.0 + 2.0 * i as f32;

@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn a_frame_depends_on_its_number_and_not_on_threads() {
-        let land = Land::new(1);
+        let land = &*land::LAND;
         let shot = Shot { width: 24, height: 10, samples: 1, ..Shot::default() };
-        let one = render(&land, &shot, 7);
-        assert_eq!(one, render(&land, &Shot { threads: 3, ..shot }, 7));
-        assert_ne!(one, render(&land, &shot, 8));
+        let one = render(land, &shot, 7);
+        assert_eq!(one, render(land, &Shot { threads: 3, ..shot }, 7));
+        assert_ne!(one, render(land, &shot, 8));
         let m = mean(&one);
         assert!(m.x > 5.0 && m.x < 200.0, "neither black nor burnt: {m:?}");
     }

@@ -5,9 +5,9 @@
 
 use super::figure;
 use super::land::{Land, PAD, PAD_HEIGHT};
-use crate::noise::hash2;
 use super::shape::{Body, Group, Surface, Thing};
 use super::vec3::{Vec3, smooth, v3};
+use crate::noise::hash2;
 
 /// A lamp that lights its surroundings: a sphere for sampling, whatever is drawn there.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +162,7 @@ impl<'a> Scene<'a> {
     pub fn camera(time: f32, length: f32) -> Camera {
         let s = smooth(-0.15, 1.15, time / length.max(0.1));
         let eye = v3(0.55 - 0.75 * s, 1.42 + 0.42 * s, -1.1 + 2.4 * s);
-        let target = v3(5.2 + 2.0 * s, 8.8, 100.0);
+        let target = v3(4.6 + 2.0 * s, 6.1, 100.0);
         let forward = (target - eye).unit();
         let right = Vec3::UP.cross(forward).unit();
         let up = forward.cross(right);
@@ -219,7 +219,11 @@ fn pier() -> Group {
         dark,
     ));
     let top = deck + 0.17;
-    things.push(ball(v3(right - 0.30, top, 6.75), Vec3::splat(0.17), Surface::Glass(v3(0.80, 0.97, 0.90))));
+    things.push(ball(
+        v3(right - 0.30, top, 6.75),
+        Vec3::splat(0.17),
+        Surface::Glass(v3(0.80, 0.97, 0.90)),
+    ));
     things.push(ball(
         v3(right - 0.62, top - 0.05, 6.55),
         Vec3::splat(0.12),
@@ -331,11 +335,7 @@ fn data_centre() -> Group {
     ];
     for i in 0..7 {
         let x = west + 11.0 + 7.2 * i as f32;
-        things.push(block(
-            v3(x, y + 10.5, near + 13.0),
-            v3(x + 4.6, y + 12.4, near + 24.0),
-            steel,
-        ));
+        things.push(block(v3(x, y + 10.5, near + 13.0), v3(x + 4.6, y + 12.4, near + 24.0), steel));
     }
     Group::new(things)
 }
@@ -373,6 +373,7 @@ pub fn facade(id: u32, at: Vec3, normal: Vec3) -> Vec3 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::land::LAND;
 
     #[test]
     fn the_camera_is_right_angled_and_moves() {
@@ -393,15 +394,14 @@ mod tests {
 
     #[test]
     fn rays_find_water_lamps_and_hills() {
-        let land = Land::new(1);
-        let scene = Scene::at(&land, 0.5);
+        let scene = Scene::at(&LAND, 0.5);
         let eye = v3(0.0, 1.6, 0.0);
         let down = scene.hit(eye, v3(0.3, -1.0, 0.3).unit(), 1e4).unwrap();
         assert!(matches!(down.what, What::Water));
         let lamp = scene.lamps[0];
         let seen = scene.hit(eye, (lamp.centre - eye).unit(), 1e4).unwrap();
         assert!(matches!(seen.what, What::Surface(Surface::Paper(_))), "{seen:?}");
-        let hill = scene.hit(eye, v3(-0.2, 0.06, 1.0).unit(), 1e4).unwrap();
+        let hill = scene.hit(eye, v3(-0.02, 0.06, 1.0).unit(), 1e4).unwrap();
         assert!(matches!(hill.what, What::Land), "{hill:?}");
         assert!(!scene.shadowed(eye, lamp.centre, 0.3));
         assert!(scene.shadowed(v3(-2.0, 0.2, 6.0), lamp.centre, 0.3), "the deck is in the way");

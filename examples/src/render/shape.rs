@@ -163,13 +163,22 @@ fn slab(o: Vec3, d: Vec3, low: Vec3, high: Vec3, near: f32) -> Option<(f32, usiz
     }
 }
 
-/// Whether a ray passes through a box before a distance.
+/// The part of a ray, given by the inverse of its direction, that lies inside a box and between
+/// two distances.
 #[inline]
-pub fn crosses(o: Vec3, inverse: Vec3, low: Vec3, high: Vec3, far: f32) -> bool {
+pub fn passes(
+    o: Vec3,
+    inverse: Vec3,
+    low: Vec3,
+    high: Vec3,
+    near: f32,
+    far: f32,
+) -> Option<(f32, f32)> {
     let (a, b) = ((low - o) * inverse, (high - o) * inverse);
     let (enter, leave) = (a.min(b), a.max(b));
-    let first = enter.x.max(enter.y).max(enter.z).max(0.0);
-    first <= leave.x.min(leave.y).min(leave.z).min(far)
+    let first = enter.x.max(enter.y).max(enter.z).max(near);
+    let last = leave.x.min(leave.y).min(leave.z).min(far);
+    (first <= last).then_some((first, last))
 }
 
 /// Things near one another behind one box, so that most rays miss them all at once.
@@ -194,9 +203,7 @@ impl Group {
     /// The nearest meeting: distance, normal, surface.
     #[inline]
     pub fn hit(&self, o: Vec3, d: Vec3, near: f32, far: f32) -> Option<(f32, Vec3, Surface)> {
-        if self.things.is_empty() || !crosses(o, Vec3::ONE / d, self.low, self.high, far) {
-            return None;
-        }
+        passes(o, Vec3::ONE / d, self.low, self.high, 0.0, far)?;
         let mut best = None;
         let mut limit = far;
         for thing in &self.things {

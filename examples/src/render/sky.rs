@@ -2,8 +2,8 @@
 //!
 //! All of it is closed form, so it adds no noise. Must not know of objects.
 
-use crate::noise::{fbm2, hash2, noise2};
 use super::vec3::{Vec3, smooth, v3};
+use crate::noise::{fbm2, hash2, noise2};
 
 /// Where the sun went down: a little right of the picture's middle, 2° under the horizon.
 fn sun() -> Vec3 {
@@ -13,19 +13,19 @@ fn sun() -> Vec3 {
 /// Light of the open sky without clouds and ridges; what lights surfaces.
 pub fn light(direction: Vec3) -> Vec3 {
     let up = direction.y.max(0.0);
-    let level = (1.0 - up).powi(7);
+    let level = (1.0 - up).powi(11);
     // How much a direction faces the afterglow, as a compass bearing and as an angle.
     let flat = v3(direction.x, 0.0, direction.z).unit();
     let bearing = (0.5 + 0.5 * flat.dot(v3(0.135, 0.0, 1.0).unit())).powi(3);
     let near = direction.dot(sun()).max(0.0);
-    let zenith = v3(0.052, 0.088, 0.205);
-    let dusk = v3(0.30, 0.20, 0.31).mix(v3(0.92, 0.43, 0.24), bearing);
-    let band = v3(0.16, 0.20, 0.34) * (1.0 - (up - 0.22).abs() * 2.4).max(0.0);
+    let zenith = v3(0.034, 0.066, 0.165);
+    let dusk = v3(0.20, 0.15, 0.27).mix(v3(1.00, 0.40, 0.17), bearing);
+    let band = v3(0.13, 0.20, 0.38) * (1.0 - (up - 0.24).abs() * 2.4).max(0.0);
     zenith
         + band * 0.55
-        + dusk * (0.82 * level)
-        + v3(1.25, 0.52, 0.16) * (0.55 * near.powi(60))
-        + v3(1.5, 0.80, 0.34) * (0.75 * near.powi(420))
+        + dusk * (0.92 * level)
+        + v3(1.30, 0.48, 0.13) * (0.80 * near.powi(60))
+        + v3(1.6, 0.80, 0.30) * (1.15 * near.powi(420))
 }
 
 /// What the camera sees where it sees no object: sky, streaks of cloud, first stars, ridges.
@@ -76,27 +76,31 @@ pub fn view(direction: Vec3) -> Vec3 {
 /// Density falls off exponentially with height; the integral along a straight way is closed
 /// (e.g. Quílez, "Better fog", 2010). Banks drift in front of the hills as thin sheets.
 pub fn mist(from: Vec3, direction: Vec3, way: f32, time: f32) -> (f32, Vec3) {
-    let thin = 0.00055;
+    let thin = 0.00038;
     let low = |height: f32, density: f32| {
         let start = (-from.y.max(0.0) / height).exp();
         let fall = direction.y * way / height;
         let mean = if fall.abs() < 1e-3 { 1.0 } else { (1.0 - (-fall).exp()) / fall };
         density * start * mean * way
     };
-    let mut depth = thin * way + low(9.0, 0.0021) + low(38.0, 0.00085);
+    let mut depth = thin * way + low(8.0, 0.0017) + low(34.0, 0.00042);
     for (i, z) in [202.0, 262.0, 338.0, 430.0, 560.0].into_iter().enumerate() {
         let t = (z - from.z) / direction.z;
         if t > 0.0 && t < way {
             let (x, y) = (from.x + direction.x * t, from.y + direction.y * t);
+            let top = 7.0 + 7.0 * i as f32;
+            if y > 2.2 * top {
+                // Less than a hundredth of the bank reaches so high.
+                continue;
+            }
             let drift = time * (1.2 + 0.3 * i as f32);
             let cloud = fbm2((x + drift) * 0.011, y * 0.045 + 7.0 * i as f32, 3, 500 + i as u32);
-            let top = 7.0 + 7.0 * i as f32;
-            depth += 1.5 * smooth(0.36, 0.75, cloud) * (-(y.max(0.0) / top).powi(2)).exp();
+            depth += 1.25 * smooth(0.36, 0.75, cloud) * (-(y.max(0.0) / top).powi(2)).exp();
         }
     }
     let pass = (-depth).exp();
     let level = v3(direction.x, 0.035, direction.z).unit();
-    let air = light(level) * 0.74 + v3(0.030, 0.040, 0.075);
+    let air = light(level) * 0.47 + v3(0.022, 0.036, 0.072);
     (pass, air * (1.0 - pass))
 }
 

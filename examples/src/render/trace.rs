@@ -4,11 +4,11 @@
 //! Beside the light it returns what the denoiser needs: an estimate of the light without noise,
 //! a normal and a distance. Must not know of pixels.
 
-use crate::noise::{fbm2, hash2, noise2};
 use super::scene::{Hit, Scene, What, facade};
 use super::shape::Surface;
 use super::sky;
 use super::vec3::{Vec3, smooth, v3};
+use crate::noise::{fbm2, hash2, noise2};
 use crate::rng::Rng;
 
 /// Mirrors in a row that are followed; a ray in the glass floats needs four.
@@ -57,7 +57,7 @@ pub fn follow(scene: &Scene<'_>, origin: Vec3, direction: Vec3, rng: &mut Rng) -
         }
         let (clear, air) = sky::mist(o, d, way, scene.time);
         sample.add(pass * air);
-        pass = pass * clear;
+        pass *= clear;
         sample.depth += hit.map_or(FAR, |hit| hit.t);
         let Some(Hit { t, normal, what }) = hit else {
             sample.add(pass * sky::view(d));
@@ -71,7 +71,7 @@ pub fn follow(scene: &Scene<'_>, origin: Vec3, direction: Vec3, rng: &mut Rng) -
                 let cosine = (-d.dot(wave)).max(0.02);
                 let reflect = 0.02 + 0.98 * (1.0 - cosine).powi(5);
                 sample.add(pass * v3(0.007, 0.017, 0.024) * (1.0 - reflect));
-                pass = pass * reflect;
+                pass *= reflect;
                 d = d.mirrored(wave);
                 d.y = d.y.abs().max(1e-3);
                 d = d.unit();
@@ -97,7 +97,7 @@ pub fn follow(scene: &Scene<'_>, origin: Vec3, direction: Vec3, rng: &mut Rng) -
                 }
                 Surface::Metal { tint, rough } => {
                     let facing = (-d.dot(normal)).max(0.0);
-                    pass = pass * tint.mix(Vec3::ONE, (1.0 - facing).powi(5));
+                    pass *= tint.mix(Vec3::ONE, (1.0 - facing).powi(5));
                     d = (d.mirrored(normal) + ball(rng) * rough).unit();
                     if d.dot(normal) <= 0.0 {
                         d = d.mirrored(normal);
@@ -118,7 +118,7 @@ pub fn follow(scene: &Scene<'_>, origin: Vec3, direction: Vec3, rng: &mut Rng) -
                         d = (d * eta + n * (eta * cosine - (1.0 - sine2).sqrt())).unit();
                         o = at - n * 1e-3;
                         if inside {
-                            pass = pass * tint;
+                            pass *= tint;
                         }
                     }
                 }
@@ -135,7 +135,7 @@ pub fn follow(scene: &Scene<'_>, origin: Vec3, direction: Vec3, rng: &mut Rng) -
     }
     let peak = sample.light.peak();
     if peak > SAMPLE_MAX {
-        sample.light = sample.light * (SAMPLE_MAX / peak);
+        sample.light *= SAMPLE_MAX / peak;
     }
     sample
 }
@@ -347,20 +347,15 @@ fn ball(rng: &mut Rng) -> Vec3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::land::Land;
+    use crate::render::land::LAND;
 
     #[test]
     fn every_ray_gives_finite_light() {
-        let land = Land::new(1);
-        let scene = Scene::at(&land, 0.3);
+        let scene = Scene::at(&LAND, 0.3);
         let mut rng = Rng::new(5);
         let eye = v3(0.0, 1.6, 0.0);
         for _ in 0..3_000 {
-            let d = v3(
-                rng.between(-0.5, 0.5) as f32,
-                rng.between(-0.4, 0.3) as f32,
-                1.0,
-            );
+            let d = v3(rng.between(-0.5, 0.5) as f32, rng.between(-0.4, 0.3) as f32, 1.0);
             let sample = follow(&scene, eye, d.unit(), &mut rng);
             for light in [sample.light, sample.guide] {
                 assert!(light.x.is_finite() && light.y.is_finite() && light.z.is_finite());
@@ -373,8 +368,7 @@ mod tests {
     /// A sphere lamp right above a point gives E/π = L · r²/d² there, whatever way it is sampled.
     #[test]
     fn a_lamp_overhead_gives_its_solid_angle() {
-        let land = Land::new(1);
-        let mut scene = Scene::at(&land, 0.0);
+        let mut scene = Scene::at(&LAND, 0.0);
         let mut lamp = scene.lamps[0];
         lamp.centre = v3(60.0, 3.0, 30.0);
         lamp.radius = 0.5;
@@ -382,9 +376,8 @@ mod tests {
         scene.lamps = vec![lamp];
         let mut rng = Rng::new(8);
         let n = 4_000;
-        let sum: f32 = (0..n)
-            .map(|_| lamp_light(&scene, v3(60.0, 1.0, 30.0), Vec3::UP, &mut rng).x)
-            .sum();
+        let sum: f32 =
+            (0..n).map(|_| lamp_light(&scene, v3(60.0, 1.0, 30.0), Vec3::UP, &mut rng).x).sum();
         let mean = sum / n as f32;
         let expect = 0.8 * 0.25 / 4.0;
         assert!((mean - expect).abs() < 0.03 * expect, "{mean} against {expect}");

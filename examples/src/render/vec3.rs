@@ -40,13 +40,10 @@ impl Vec3 {
     }
 
     /// Vector product.
+    #[must_use]
     #[inline]
     pub fn cross(self, o: Vec3) -> Vec3 {
-        v3(
-            self.y * o.z - self.z * o.y,
-            self.z * o.x - self.x * o.z,
-            self.x * o.y - self.y * o.x,
-        )
+        v3(self.y * o.z - self.z * o.y, self.z * o.x - self.x * o.z, self.x * o.y - self.y * o.x)
     }
 
     /// Length.
@@ -56,6 +53,7 @@ impl Vec3 {
     }
 
     /// The same direction with length 1; straight up for a vector too short to have one.
+    #[must_use]
     #[inline]
     pub fn unit(self) -> Vec3 {
         let length = self.length();
@@ -63,30 +61,35 @@ impl Vec3 {
     }
 
     /// Mirrored about a unit normal.
+    #[must_use]
     #[inline]
     pub fn mirrored(self, normal: Vec3) -> Vec3 {
         self - normal * (2.0 * self.dot(normal))
     }
 
     /// Between this and another: 0 gives this, 1 the other.
+    #[must_use]
     #[inline]
     pub fn mix(self, o: Vec3, share: f32) -> Vec3 {
         self * (1.0 - share) + o * share
     }
 
     /// Component-wise greatest.
+    #[must_use]
     #[inline]
     pub fn max(self, o: Vec3) -> Vec3 {
         v3(self.x.max(o.x), self.y.max(o.y), self.z.max(o.z))
     }
 
     /// Component-wise smallest.
+    #[must_use]
     #[inline]
     pub fn min(self, o: Vec3) -> Vec3 {
         v3(self.x.min(o.x), self.y.min(o.y), self.z.min(o.z))
     }
 
     /// Applies a function to each component.
+    #[must_use]
     #[inline]
     pub fn map(self, f: impl Fn(f32) -> f32) -> Vec3 {
         v3(f(self.x), f(self.y), f(self.z))
@@ -139,6 +142,13 @@ impl Mul for Vec3 {
     #[inline]
     fn mul(self, o: Vec3) -> Vec3 {
         v3(self.x * o.x, self.y * o.y, self.z * o.z)
+    }
+}
+
+impl MulAssign<f32> for Vec3 {
+    #[inline]
+    fn mul_assign(&mut self, s: f32) {
+        *self = *self * s;
     }
 }
 

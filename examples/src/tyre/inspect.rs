@@ -28,8 +28,8 @@ impl Default for Settings {
         Settings {
             sidewalls: [(32, 160), (352, 480)],
             period: (6, 14),
-            bubble_level: 0.032,
-            foreign_level: 0.075,
+            bubble_level: 0.029,
+            foreign_level: 0.069,
             run_least: 22,
         }
     }
@@ -173,11 +173,8 @@ fn gaps_in_strip(profile: &[f32], period: f32, mut found: impl FnMut(f32, Kind))
                 let close = p[1].0 - p[0].0 < 0.62 * period;
                 close && ((p[0].0 - b).abs() < 1.0 || (p[1].0 - a).abs() < 1.0)
             });
-            let kind = if heavy || near || distance < 1.72 {
-                Kind::CordOverlap
-            } else {
-                Kind::BrokenCord
-            };
+            let kind =
+                if heavy || near || distance < 1.72 { Kind::CordOverlap } else { Kind::BrokenCord };
             found(0.5 * (a + b), kind);
         }
     }
@@ -204,11 +201,15 @@ fn runs(gaps: Vec<Gap>, period: f32, least: f32) -> Vec<Defect> {
             let (first, last) = (run.first()?, run.last()?);
             let size = last.x - first.x + STRIP as f32 * 0.5;
             let overlaps = run.iter().filter(|gap| gap.kind == Kind::CordOverlap).count();
-            let kind =
-                if 2 * overlaps >= run.len() { Kind::CordOverlap } else { Kind::BrokenCord };
+            let kind = if 2 * overlaps >= run.len() { Kind::CordOverlap } else { Kind::BrokenCord };
             let y = run.iter().map(|gap| gap.y).sum::<f32>() / run.len() as f32;
             let dense = run.len() as f32 * STRIDE as f32 >= 0.6 * size;
-            (size >= least && dense).then(|| Defect { kind, x: 0.5 * (first.x + last.x), y, size })
+            (size >= least && dense).then_some(Defect {
+                kind,
+                x: 0.5 * (first.x + last.x),
+                y,
+                size,
+            })
         })
         .collect()
 }

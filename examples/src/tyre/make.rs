@@ -34,7 +34,7 @@ pub fn make(seed: u64) -> (Picture, Truth) {
     let period = rng.between(8.6, 9.8) as f32;
     let defect = choose(&mut rng, period);
     let cords = carcass(&mut rng, period, defect);
-    let wave = (rng.between(0.3, 1.0) as f32, rng.between(0.0, 6.28) as f32);
+    let wave = (rng.between(0.3, 1.0) as f32, TAU * rng.unit_f32());
     let light = (rng.between(0.52, 0.60) as f32, rng.between(-0.05, 0.05) as f32);
     let belt = (rng.between(5.6, 6.4) as f32, rng.between(0.38, 0.46) as f32);
     let belt_depth = rng.between(0.055, 0.075) as f32;
@@ -174,8 +174,8 @@ fn spot(defect: Option<Drawn>, u: f32, v: f32) -> f32 {
         }
         Kind::ForeignBody => {
             // An angular splinter: the larger of two skewed distances.
-            let q = (dx * 0.9 + dy * 0.4).abs().max((dy * 0.95 - dx * 0.3).abs())
-                / (defect.size / 2.0);
+            let q =
+                (dx * 0.9 + dy * 0.4).abs().max((dy * 0.95 - dx * 0.3).abs()) / (defect.size / 2.0);
             -amount * (1.0 - step(1.0, q, 0.12))
         }
         Kind::CordOverlap | Kind::BrokenCord => 0.0,

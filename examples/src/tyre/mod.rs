@@ -77,6 +77,7 @@ impl Picture {
     }
 
     /// Mean over boxes of (2·rx+1) × (2·ry+1) pixels, cut at the border; by a summed table.
+    #[must_use]
     pub fn blurred(&self, rx: usize, ry: usize) -> Picture {
         let (w, h) = (self.width, self.height);
         let mut table = vec![0.0f64; (w + 1) * (h + 1)];
