@@ -1,27 +1,27 @@
 //! The state machine: answers of the exchange, observations of the engine and the clock come in;
 //! actions for the shell and news for the exchange go out.
+//!
+//! Every sync that the exchange heard renews every lease it has given us, so one moment stands for
+//! all of them: when the newest answered sync was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dayan_units::{AttemptId, BootTime, Span, lease_end};
-use serde::{Deserialize, Serialize};
 
-use crate::usage::{Counters, Reading, UsageRecord};
+use crate::kept::{Kept, Order, Publishes, Said, Step};
+use crate::news::News;
+use crate::usage::{Counters, Reading};
 
-/// What the exchange wants done with one attempt. `T` is what the shell needs to run it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Order<T> {
-    /// Which attempt.
-    pub attempt: AttemptId,
-    /// How long it may outlive its link.
-    pub keep: Span,
-    /// Should it stop?
-    pub stop: bool,
-    /// May it publish its outputs?
-    pub publish: bool,
-    /// How to run it.
-    pub payload: T,
-}
+/// An answer that took longer than this is no answer. Twice what the shell lets a sync take, so
+/// that only a machine that slept throws one away.
+pub const ANSWER_AGE_MAX: Span = Span::from_secs(60);
+/// The fence beside a task is told of a later lease end when this part of the lease is gained by
+/// it: a lease may end by a sixteenth too early, and a thousand syncs a second do not move a
+/// thousand leases each.
+const FENCE_STEPS: i64 = 16;
+/// A sync is due when this part of the shortest lease has passed since the last answered one was
+/// sent; two may fail before any lease ends.
+const RENEWALS_PER_LEASE: i64 = 3;
 
 /// What an answer of the exchange holds for custody.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,94 +34,21 @@ pub struct Answer<T> {
     pub forget: Vec<AttemptId>,
 }
 
-/// How far an attempt is here. `E` is how it ended, in the shell's words.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "step")]
-pub enum Step<E> {
-    /// Handed to the shell to stage and start.
-    Starting,
-    /// Its process runs.
-    Running,
-    /// It ended well and has outputs: waits for the grant.
-    AwaitingGrant {
-        /// How it ended.
-        end: E,
-    },
-    /// Its outputs are being published.
-    Publishing {
-        /// How it ended.
-        end: E,
-    },
-    /// It is over here.
-    Ended {
-        /// How.
-        end: E,
-    },
-}
-
-/// What is kept of one attempt.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Kept<T, E> {
-    /// What the exchange wants.
-    pub order: Order<T>,
-    /// How far it is.
-    pub step: Step<E>,
-    /// When its lease ends by this machine's clock.
-    pub lease_end: BootTime,
-    /// Its use.
-    pub usage: Reading,
-    /// Was it asked to stop?
-    pub stopping: bool,
-    /// The step that the exchange has certainly heard of (its report was answered).
-    heard: bool,
-    /// When its usage was last told.
-    told_at: BootTime,
-}
-
 /// What the shell is asked to do.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action<T> {
-    /// Stage its inputs and start it. Never asked twice for one attempt.
+    /// Stage its inputs and start it, under a lease that ends then. Never asked twice for one
+    /// attempt.
     Start(Order<T>, BootTime),
     /// Its lease now ends then: tell the fence.
     Extend(AttemptId, BootTime),
-    /// End it.
+    /// End it. If nothing of it runs yet or any more, say so by [`Custody::ended`] or
+    /// [`Custody::withdrawn`].
     Stop(AttemptId),
     /// Publish its outputs.
     Publish(AttemptId),
     /// Remove what is left of it.
     Forget(AttemptId),
-}
-
-/// What is said of an attempt at a sync.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Seen<E> {
-    /// Being staged or started.
-    Staging,
-    /// Runs.
-    Running,
-    /// Ended well, asks to publish.
-    Publishing,
-    /// Over.
-    Ended(E),
-}
-
-/// What to say at the next sync.
-#[derive(Clone, PartialEq, Debug)]
-pub struct News<E> {
-    /// The newest revision known.
-    pub revision: u64,
-    /// News of attempts.
-    pub reports: Vec<(AttemptId, Seen<E>)>,
-    /// Usage records.
-    pub usage: Vec<UsageRecord>,
-}
-
-impl<E> News<E> {
-    /// Is there something that should be said at once?
-    pub fn is_urgent(&self) -> bool {
-        self.reports.iter().any(|(_, seen)| !matches!(seen, Seen::Staging))
-    }
 }
 
 /// The agent's pure state.
@@ -130,99 +57,184 @@ pub struct Custody<T, E> {
     revision: u64,
     kept: BTreeMap<AttemptId, Kept<T, E>>,
     usage_every: Span,
+    /// When the newest answered sync was sent.
+    renewed: Option<BootTime>,
+    /// When fences were last told, by the same measure.
+    fenced: BootTime,
+    /// How many attempts are kept per length of lease.
+    keeps: BTreeMap<Span, usize>,
+    /// Attempts whose present step was not said yet.
+    unsaid: BTreeSet<AttemptId>,
+    /// When to say again what was said.
+    again: BTreeSet<(BootTime, AttemptId)>,
+    /// Attempts that were forgotten, and when: an answer to a sync sent before may still hold
+    /// their order.
+    gone: BTreeMap<AttemptId, BootTime>,
+    gone_in_order: VecDeque<(BootTime, AttemptId)>,
 }
 
 impl<T: Clone, E: Clone> Custody<T, E> {
     /// Nothing held yet. Running attempts tell their use every `usage_every`.
     pub fn new(usage_every: Span) -> Self {
-        Self { revision: 0, kept: BTreeMap::new(), usage_every }
+        Self {
+            revision: 0,
+            kept: BTreeMap::new(),
+            usage_every,
+            renewed: None,
+            fenced: BootTime(i64::MIN),
+            keeps: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
+            again: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            gone_in_order: VecDeque::new(),
+        }
     }
 
     /// What is held.
-    pub fn kept(&self) -> &BTreeMap<AttemptId, Kept<T, E>> {
+    pub const fn kept(&self) -> &BTreeMap<AttemptId, Kept<T, E>> {
         &self.kept
     }
 
-    /// Takes in an answer to a sync sent at `sent_at`. Every lease that is held is renewed by it.
+    /// How often running attempts tell their use from now on.
+    pub const fn set_usage_every(&mut self, every: Span) {
+        self.usage_every = every;
+    }
+
+    /// The shortest of the leases held.
+    pub fn keep_min(&self) -> Option<Span> {
+        self.keeps.keys().next().copied()
+    }
+
+    /// When the lease of an attempt ends by this machine's clock; none while only the fence of an
+    /// earlier process knows.
+    pub fn lease_end(&self, attempt: AttemptId) -> Option<BootTime> {
+        let keep = self.kept.get(&attempt)?.order.keep;
+        self.renewed.map(|sent| lease_end(sent, keep))
+    }
+
+    /// Takes in the answer to a sync that was sent at `sent_at` and said `told`. Every lease that
+    /// is held and not over yet is renewed by it.
     pub fn answered(
         &mut self,
+        now: BootTime,
         sent_at: BootTime,
         told: &News<E>,
         answer: Answer<T>,
     ) -> Vec<Action<T>> {
-        let mut actions = Vec::new();
-        // Two syncs may be under way; an older answer must not take the revision back.
-        self.revision = self.revision.max(answer.revision);
-        for (attempt, _) in &told.reports {
-            if let Some(kept) = self.kept.get_mut(attempt)
-                && told.reports.iter().any(|(id, seen)| id == attempt && kept.step.is(seen))
-            {
-                kept.heard = true;
-            }
+        if now.since(sent_at) > ANSWER_AGE_MAX {
+            self.unanswered(told);
+            return self.tick(now);
         }
+        // What is over by now is not renewed by an answer that was on its way meanwhile.
+        let mut actions = self.tick(now);
+        self.revision = if answer.revision < told.revision {
+            // The exchange never was where it had brought us: it was restored from a backup. It
+            // tells everything again from where it is.
+            answer.revision
+        } else {
+            // Two syncs may be under way; an older answer must not take the revision back.
+            self.revision.max(answer.revision)
+        };
+        self.renewed = self.renewed.max(Some(sent_at));
         for order in answer.orders {
-            self.take_order(sent_at, order, &mut actions);
+            self.take_order(now, sent_at, order, &mut actions);
         }
         for attempt in answer.forget {
-            self.forget(attempt, &mut actions);
+            self.forget(now, attempt, &mut actions);
         }
-        for (attempt, kept) in &mut self.kept {
-            let end = lease_end(sent_at, kept.order.keep);
-            if end > kept.lease_end {
-                kept.lease_end = end;
-                if matches!(kept.step, Step::Starting | Step::Running) {
-                    actions.push(Action::Extend(*attempt, end));
-                }
-            }
+        self.move_fences(&mut actions);
+        while let Some((at, attempt)) = self.gone_in_order.front().copied()
+            && now.since(at) > ANSWER_AGE_MAX
+        {
+            self.gone_in_order.pop_front();
+            self.gone.remove(&attempt);
         }
         actions
     }
 
-    fn take_order(&mut self, sent_at: BootTime, order: Order<T>, actions: &mut Vec<Action<T>>) {
-        let attempt = order.attempt;
-        match self.kept.get_mut(&attempt) {
-            None => {
-                // Stopped before it was ever seen here: nothing to start, it ends unstarted, which
-                // the shell says by ending a `Start` that is followed by a `Stop`.
-                let end = lease_end(sent_at, order.keep);
-                let stop = order.stop;
-                actions.push(Action::Start(order.clone(), end));
-                if stop {
-                    actions.push(Action::Stop(attempt));
-                }
-                let kept = Kept {
-                    order,
-                    step: Step::Starting,
-                    lease_end: end,
-                    usage: Reading::default(),
-                    stopping: stop,
-                    heard: false,
-                    told_at: sent_at,
-                };
-                self.kept.insert(attempt, kept);
-            }
-            Some(kept) => {
-                if order.stop && !kept.stopping {
-                    kept.stopping = true;
-                    if matches!(kept.step, Step::Starting | Step::Running) {
-                        actions.push(Action::Stop(attempt));
-                    }
-                }
-                if order.publish
-                    && let Step::AwaitingGrant { end } = &kept.step
-                {
-                    kept.step = Step::Publishing { end: end.clone() };
-                    kept.heard = true;
-                    actions.push(Action::Publish(attempt));
-                }
-                kept.order = order;
+    /// A sync was given up: what it said may not have been heard.
+    pub fn unanswered(&mut self, told: &News<E>) {
+        for (attempt, seen) in &told.reports {
+            if self.kept.get(attempt).is_some_and(|kept| kept.step.is(seen)) {
+                self.unsay(*attempt);
             }
         }
     }
 
-    fn forget(&mut self, attempt: AttemptId, actions: &mut Vec<Action<T>>) {
+    fn take_order(
+        &mut self,
+        now: BootTime,
+        sent_at: BootTime,
+        order: Order<T>,
+        actions: &mut Vec<Action<T>>,
+    ) {
+        let attempt = order.attempt;
+        if let Some(kept) = self.kept.get_mut(&attempt) {
+            if order.keep != kept.order.keep {
+                let old = kept.order.keep;
+                kept.order.keep = order.keep;
+                self.count_keep(order.keep);
+                self.uncount_keep(old);
+                self.fenced = BootTime(i64::MIN);
+            }
+            self.heed(attempt, order, actions);
+        } else if self.gone.get(&attempt).is_none_or(|gone| *gone < sent_at) {
+            self.begin(now, order, actions);
+        }
+    }
+
+    fn begin(&mut self, now: BootTime, order: Order<T>, actions: &mut Vec<Action<T>>) {
+        let attempt = order.attempt;
+        let end = lease_end(self.renewed.unwrap_or(now), order.keep);
+        let stopping = order.stop || end <= now;
+        // What is to stop before it was ever seen here is not started: the shell ends it unstarted.
+        actions.push(if stopping {
+            Action::Stop(attempt)
+        } else {
+            Action::Start(order.clone(), end)
+        });
+        self.count_keep(order.keep);
+        let due = now.plus(self.usage_every);
+        let kept = Kept {
+            order,
+            step: Step::Starting,
+            usage: Reading::default(),
+            stopping,
+            fence: Some(end),
+            // That it is being started is not urgent; if it takes long, it is told.
+            said: Said::Until(due),
+        };
+        self.kept.insert(attempt, kept);
+        self.again.insert((due, attempt));
+    }
+
+    /// Does what an order asks of an attempt that is held.
+    fn heed(&mut self, attempt: AttemptId, order: Order<T>, actions: &mut Vec<Action<T>>) {
+        let Some(kept) = self.kept.get_mut(&attempt) else { return };
+        if order.stop && !kept.stopping {
+            kept.stopping = true;
+            match kept.step {
+                Step::Starting | Step::Running | Step::AwaitingGrant { .. } => {
+                    actions.push(Action::Stop(attempt));
+                }
+                Step::Publishing { .. } | Step::Ended { .. } => {}
+            }
+        }
+        // A grant is never taken back; an older order that comes late does not know of it.
+        let publish = order.publish || kept.order.publish;
+        if publish
+            && !kept.stopping
+            && let Step::AwaitingGrant { end } = &kept.step
+        {
+            kept.step = Step::Publishing { end: end.clone() };
+            actions.push(Action::Publish(attempt));
+        }
+        kept.order = Order { publish, ..order };
+    }
+
+    fn forget(&mut self, now: BootTime, attempt: AttemptId, actions: &mut Vec<Action<T>>) {
         match self.kept.get_mut(&attempt) {
-            Some(kept) if matches!(kept.step, Step::Starting | Step::Running) => {
+            Some(kept) if kept.step.may_run() => {
                 // The exchange does not know it any more: it must not run on. It is forgotten once
                 // it has ended and the exchange says so again.
                 if !kept.stopping {
@@ -230,34 +242,51 @@ impl<T: Clone, E: Clone> Custody<T, E> {
                     actions.push(Action::Stop(attempt));
                 }
             }
-            Some(_) => {
+            Some(kept) => {
+                let keep = kept.order.keep;
+                if let Said::Until(due) = kept.said {
+                    self.again.remove(&(due, attempt));
+                }
+                self.unsaid.remove(&attempt);
                 self.kept.remove(&attempt);
+                self.uncount_keep(keep);
+                self.gone.insert(attempt, now);
+                self.gone_in_order.push_back((now, attempt));
                 actions.push(Action::Forget(attempt));
             }
             None => actions.push(Action::Forget(attempt)),
         }
     }
 
-    /// Takes up an attempt that the engine knows from before this agent process: it was started,
-    /// and so is never started again. Its lease lasts as the fence has it.
-    pub fn adopt(&mut self, order: Order<T>, step: Step<E>, lease_end: BootTime) {
-        let kept = Kept {
-            order,
-            step,
-            lease_end,
-            usage: Reading::default(),
-            stopping: false,
-            heard: false,
-            told_at: BootTime(0),
-        };
-        self.kept.insert(kept.order.attempt, kept);
+    fn move_fences(&mut self, actions: &mut Vec<Action<T>>) {
+        let (Some(renewed), Some(keep)) = (self.renewed, self.keep_min()) else { return };
+        let step = keep.micros() / FENCE_STEPS;
+        if renewed.0.saturating_sub(self.fenced.0) < step {
+            return;
+        }
+        self.fenced = renewed;
+        for (attempt, kept) in &mut self.kept {
+            let step = kept.order.keep.micros() / FENCE_STEPS;
+            let end = lease_end(renewed, kept.order.keep);
+            let gained = kept.fence.is_none_or(|fence| end.since(fence).micros() >= step.max(1));
+            let fenced =
+                matches!(kept.step, Step::Starting | Step::Running | Step::Publishing { .. });
+            if gained && fenced && !kept.stopping {
+                kept.fence = Some(end);
+                actions.push(Action::Extend(*attempt, end));
+            }
+        }
     }
 
-    /// Usage numbers go on where the last process left them.
-    pub fn resume_usage(&mut self, attempt: AttemptId, reading: Reading) {
-        if let Some(kept) = self.kept.get_mut(&attempt) {
-            kept.usage = reading;
-        }
+    /// Takes up an attempt that an earlier process of this agent had: it was started, and so is
+    /// never started again. Its lease lasts as its fence has it until a sync renews it.
+    pub fn adopt(&mut self, order: Order<T>, step: Step<E>, usage: Reading) {
+        let attempt = order.attempt;
+        self.count_keep(order.keep);
+        let stopping = order.stop;
+        let kept = Kept { order, step, usage, stopping, fence: None, said: Said::Not };
+        self.kept.insert(attempt, kept);
+        self.unsaid.insert(attempt);
     }
 
     /// The engine says that it runs.
@@ -266,7 +295,7 @@ impl<T: Clone, E: Clone> Custody<T, E> {
             && matches!(kept.step, Step::Starting)
         {
             kept.step = Step::Running;
-            kept.heard = false;
+            self.unsay(attempt);
         }
     }
 
@@ -277,16 +306,36 @@ impl<T: Clone, E: Clone> Custody<T, E> {
         }
     }
 
-    /// The engine says that it ended; `publishes` when it ended well and has outputs.
-    pub fn ended(&mut self, attempt: AttemptId, end: E, publishes: Publishes) {
+    /// Nothing of it runs any more. What ended well and publishes asks for the grant first; that
+    /// may have been given already to an earlier process of this agent.
+    pub fn ended(
+        &mut self,
+        attempt: AttemptId,
+        end: E,
+        publishes: Publishes<E>,
+    ) -> Option<Action<T>> {
+        let kept = self.kept.get_mut(&attempt).filter(|kept| kept.step.may_run())?;
+        let mut action = None;
+        kept.step = match publishes {
+            Publishes::Outputs { refused } if kept.stopping => Step::Ended { end: refused },
+            Publishes::Outputs { .. } if kept.order.publish => {
+                action = Some(Action::Publish(attempt));
+                Step::Publishing { end }
+            }
+            Publishes::Outputs { .. } => Step::AwaitingGrant { end },
+            Publishes::Nothing => Step::Ended { end },
+        };
+        self.unsay(attempt);
+        action
+    }
+
+    /// It was asked to stop while it waited for the grant, and does without it.
+    pub fn withdrawn(&mut self, attempt: AttemptId, end: E) {
         if let Some(kept) = self.kept.get_mut(&attempt)
-            && matches!(kept.step, Step::Starting | Step::Running)
+            && matches!(kept.step, Step::AwaitingGrant { .. })
         {
-            kept.step = match publishes {
-                Publishes::Outputs if !kept.stopping => Step::AwaitingGrant { end },
-                Publishes::Outputs | Publishes::Nothing => Step::Ended { end },
-            };
-            kept.heard = false;
+            kept.step = Step::Ended { end };
+            self.unsay(attempt);
         }
     }
 
@@ -296,19 +345,21 @@ impl<T: Clone, E: Clone> Custody<T, E> {
             && matches!(kept.step, Step::Publishing { .. })
         {
             kept.step = Step::Ended { end };
-            kept.heard = false;
+            self.unsay(attempt);
         }
     }
 
     /// Ends what has outlived its lease. The fence beside the task does the same on its own; this
-    /// is for what waits for a grant, and for the record.
+    /// is for what has not reached its fence yet, and so that nothing that is over is renewed.
     pub fn tick(&mut self, now: BootTime) -> Vec<Action<T>> {
         let mut actions = Vec::new();
+        let (Some(renewed), Some(keep)) = (self.renewed, self.keep_min()) else { return actions };
+        if now < lease_end(renewed, keep) {
+            return actions;
+        }
         for (attempt, kept) in &mut self.kept {
-            if kept.lease_end <= now
-                && !kept.stopping
-                && matches!(kept.step, Step::Starting | Step::Running)
-            {
+            let over = lease_end(renewed, kept.order.keep) <= now;
+            if over && !kept.stopping && kept.step.may_run() {
                 kept.stopping = true;
                 actions.push(Action::Stop(*attempt));
             }
@@ -316,63 +367,90 @@ impl<T: Clone, E: Clone> Custody<T, E> {
         actions
     }
 
-    /// When [`Self::tick`] or [`Self::news`] has something to do next, if nothing else happens.
-    pub fn next_due(&self) -> Option<BootTime> {
-        self.kept
-            .values()
-            .filter_map(|kept| match kept.step {
-                Step::Starting | Step::Running => {
-                    Some(kept.lease_end.min(kept.told_at.plus(self.usage_every)))
-                }
-                Step::AwaitingGrant { .. } | Step::Publishing { .. } | Step::Ended { .. } => None,
-            })
-            .min()
+    /// Is there something that should be said at once?
+    pub fn is_urgent(&self) -> bool {
+        !self.unsaid.is_empty()
     }
 
-    /// What to say at a sync sent at `now`.
-    pub fn news(&mut self, now: BootTime) -> News<E> {
-        let mut reports = Vec::new();
-        let mut usage = Vec::new();
-        for (attempt, kept) in &mut self.kept {
-            // A lease that is over here must not publish: the task may be another's by now.
-            let outlived = kept.lease_end <= now;
-            let seen = match &kept.step {
-                Step::Starting => Seen::Staging,
-                Step::Running => Seen::Running,
-                Step::AwaitingGrant { end } if outlived => Seen::Ended(end.clone()),
-                Step::AwaitingGrant { .. } | Step::Publishing { .. } => Seen::Publishing,
-                Step::Ended { end } => Seen::Ended(end.clone()),
+    /// When [`Self::tick`] or a sync is due next after `now`, if nothing else happens.
+    pub fn next_due(&self, now: BootTime) -> Option<BootTime> {
+        let again = self.again.first().map(|(at, _)| *at);
+        let over = self.renewed.and_then(|sent| {
+            self.keeps.keys().map(|keep| lease_end(sent, *keep)).find(|end| *end > now)
+        });
+        [again, self.renewal_due(), over].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// Is a sync due: to renew the leases, or to say again what was said?
+    pub fn is_sync_due(&self, now: BootTime) -> bool {
+        let again = self.again.first().is_some_and(|(at, _)| *at <= now);
+        again || self.renewal_due().is_some_and(|at| at <= now)
+    }
+
+    /// When the leases should be renewed at the latest.
+    fn renewal_due(&self) -> Option<BootTime> {
+        let keep = self.keep_min()?;
+        let part = Span::from_micros(keep.micros() / RENEWALS_PER_LEASE);
+        self.renewed.map(|sent| sent.plus(part))
+    }
+
+    /// What to say at a sync sent at `now`: what was not said yet, then what is due to be said
+    /// again, of at most `reports_max` attempts.
+    pub fn news(&mut self, now: BootTime, reports_max: usize) -> News<E> {
+        let mut news = News { revision: self.revision, reports: Vec::new(), usage: Vec::new() };
+        while news.reports.len() < reports_max {
+            let attempt = match self.unsaid.pop_first() {
+                Some(attempt) => attempt,
+                None => match self.again.first().copied() {
+                    Some((at, attempt)) if at <= now => {
+                        self.again.pop_first();
+                        attempt
+                    }
+                    Some(_) | None => break,
+                },
             };
-            let ended = matches!(seen, Seen::Ended(_) | Seen::Publishing);
-            let due = now >= kept.told_at.plus(self.usage_every);
-            if ended || !kept.heard || due {
-                reports.push((*attempt, seen));
-            }
-            if ended || (due && matches!(kept.step, Step::Running)) {
-                usage.push(kept.usage.record(*attempt));
-                kept.told_at = now;
+            self.say(now, attempt, &mut news);
+        }
+        news
+    }
+
+    fn say(&mut self, now: BootTime, attempt: AttemptId, news: &mut News<E>) {
+        let Some(kept) = self.kept.get_mut(&attempt) else { return };
+        let told_before = kept.said != Said::Not;
+        match &kept.step {
+            Step::Running if told_before => news.usage.push(kept.usage.record(attempt)),
+            Step::Starting | Step::Running => {}
+            Step::AwaitingGrant { .. } | Step::Publishing { .. } | Step::Ended { .. } => {
+                news.usage.push(kept.usage.record(attempt));
             }
         }
-        News { revision: self.revision, reports, usage }
+        news.reports.push((attempt, kept.step.seen()));
+        let due = now.plus(self.usage_every);
+        kept.said = Said::Until(due);
+        self.again.insert((due, attempt));
     }
-}
 
-/// Has an attempt that ended well anything to publish?
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Publishes {
-    /// Yes.
-    Outputs,
-    /// No.
-    Nothing,
-}
+    /// Its present step is to be said at the next sync.
+    fn unsay(&mut self, attempt: AttemptId) {
+        if let Some(kept) = self.kept.get_mut(&attempt) {
+            if let Said::Until(due) = kept.said {
+                self.again.remove(&(due, attempt));
+            }
+            kept.said = Said::Not;
+            self.unsaid.insert(attempt);
+        }
+    }
 
-impl<E> Step<E> {
-    fn is<E2>(&self, seen: &Seen<E2>) -> bool {
-        matches!(
-            (self, seen),
-            (Self::Starting, Seen::Staging)
-                | (Self::Running, Seen::Running)
-                | (Self::AwaitingGrant { .. } | Self::Publishing { .. }, Seen::Publishing)
-        )
+    fn count_keep(&mut self, keep: Span) {
+        *self.keeps.entry(keep).or_default() += 1;
+    }
+
+    fn uncount_keep(&mut self, keep: Span) {
+        if let Some(count) = self.keeps.get_mut(&keep) {
+            *count -= 1;
+            if *count == 0 {
+                self.keeps.remove(&keep);
+            }
+        }
     }
 }

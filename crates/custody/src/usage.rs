@@ -59,15 +59,26 @@ pub struct Reading {
     pub told: Counters,
 }
 
+/// How many numbers one agent process has for itself. An agent that starts anew goes on at the
+/// next multiple, so that its numbers are larger than all that its predecessors used without
+/// their having been written down: no process makes 2³² records of one attempt.
+const NUMBERS_PER_PROCESS: u64 = 1 << 32;
+
 impl Reading {
+    /// The reading of an attempt that an earlier process of this agent held. `generation` counts
+    /// the agent's processes; `counters` are the largest that may have been told.
+    pub fn resumed(generation: u32, counters: Counters) -> Self {
+        let seq = u64::from(generation) * NUMBERS_PER_PROCESS;
+        Self { counters, seq, told: counters }
+    }
     /// Takes a new reading in.
     pub fn read(&mut self, counters: Counters) {
         self.counters = self.counters.grown_to(counters);
     }
     /// The record to send: a new number only when there is something new to say, so that the same
-    /// number never carries two contents.
+    /// number never carries two contents. A process's first record is always a new one.
     pub fn record(&mut self, attempt: AttemptId) -> UsageRecord {
-        if self.seq == 0 || self.told != self.counters {
+        if self.seq.is_multiple_of(NUMBERS_PER_PROCESS) || self.told != self.counters {
             self.seq += 1;
             self.told = self.counters;
         }
