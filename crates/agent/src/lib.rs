@@ -1,7 +1,32 @@
 //! The agent: the shell on a provider's machine.
 //!
-//! It finds out what the machine is ([`probe`]), measures what it can do ([`kernels`]) and tells
-//! the exchange. It must not know the exchange's rules or its storage.
+//! It finds out what the machine is ([`probe`]), measures what it can do ([`kernels`]), joins an
+//! exchange, and then does what the exchange's leases say: [`run`]. What is started, stopped and
+//! told is decided by `dayan_custody`; the tasks themselves are the engine's. It must not know
+//! the exchange's rules or its storage.
 
+mod archive;
+mod backoff;
+mod book;
+mod config;
+mod fault;
+mod gauge;
+mod home;
+mod identity;
+mod inventory;
+mod join;
 pub mod kernels;
+mod launch;
+mod link;
+mod pin;
 pub mod probe;
+mod run;
+mod runner;
+mod shell;
+mod staging;
+mod sync;
+mod words;
+
+pub use config::{AgentConfig, EngineChoice, Measuring, OpenEngine};
+pub use fault::AgentFault;
+pub use run::run;

@@ -1,0 +1,309 @@
+//! Logs of attempts that the engine has forgotten, so that they can be read after the end.
+//!
+//! Invariant: never more than [`SEGMENTS_MAX`] files of bounded size and content lie here, nothing
+//! older than a day is handed out, and what is there is found at the offset at which the task
+//! wrote it. A segment is a sequence of frames: a line of JSON that says whose bytes follow, the
+//! bytes, a line feed. A frame that a crash cut off is the last one of its segment and is left
+//! out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use dayan_engines::{Engine, LogChunk, Stream, wall_now};
+use dayan_units::{AttemptId, Span, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::runner::LogPart;
+
+/// Files at once; with the next two numbers: at most half a GiB on disk, and 320,000 entries of
+/// some hundred bytes in memory.
+const SEGMENTS_MAX: usize = 32;
+/// A segment that is larger gets no further frame. One frame may pass it by its own size.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// A segment with so many frames gets no further one.
+const SEGMENT_FRAMES_MAX: usize = 10_000;
+/// A task's logs are read on the day it ended, or were taken elsewhere.
+const AGE_MAX: Span = Span::from_secs(24 * 3_600);
+/// Bytes moved at a time.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    attempt: AttemptId,
+    stream: Stream,
+    offset: u64,
+    length: u64,
+}
+
+/// Where a frame's bytes lie.
+struct Frame {
+    segment: u64,
+    at: u64,
+    offset: u64,
+    length: u64,
+}
+
+struct Segment {
+    number: u64,
+    path: PathBuf,
+    begun: Time,
+    length: u64,
+    keys: Vec<(AttemptId, Stream)>,
+}
+
+/// The archive of one agent.
+pub(crate) struct Archive {
+    folder: PathBuf,
+    /// Oldest first; frames are added to the last.
+    segments: VecDeque<Segment>,
+    frames: BTreeMap<(AttemptId, Stream), Vec<Frame>>,
+    open: Option<File>,
+    next_number: u64,
+}
+
+impl Archive {
+    /// Finds what earlier processes left.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let mut numbers: Vec<u64> = fs::read_dir(folder)?
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        let mut archive = Self {
+            folder: folder.to_owned(),
+            segments: VecDeque::new(),
+            frames: BTreeMap::new(),
+            open: None,
+            next_number: numbers.last().map_or(0, |last| last + 1),
+        };
+        for number in numbers {
+            archive.scan(number)?;
+        }
+        archive.trim();
+        Ok(archive)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number:08}.log"))
+    }
+
+    fn scan(&mut self, number: u64) -> io::Result<()> {
+        let path = self.path(number);
+        let file = File::open(&path)?;
+        let found = file.metadata()?;
+        let begun = Time::from_micros(found.mtime().saturating_mul(1_000_000));
+        let mut segment = Segment { number, path, begun, length: found.len(), keys: Vec::new() };
+        let mut reader = BufReader::new(file);
+        let mut at = 0;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)? as u64;
+            let Ok(header) = serde_json::from_slice::<Header>(&line) else { break };
+            let Header { attempt, stream, offset, length } = header;
+            let begin = at + read;
+            at = begin.saturating_add(length).saturating_add(1);
+            if at > segment.length {
+                break;
+            }
+            reader.seek(SeekFrom::Start(at))?;
+            let frame = Frame { segment: number, at: begin, offset, length };
+            self.frames.entry((attempt, stream)).or_default().push(frame);
+            segment.keys.push((attempt, stream));
+        }
+        self.segments.push_back(segment);
+        Ok(())
+    }
+
+    /// Takes over what the engine has of an attempt's logs.
+    pub(crate) fn keep(&mut self, engine: &mut dyn Engine, attempt: AttemptId) -> io::Result<()> {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut offset = 0;
+            loop {
+                let chunk = engine
+                    .logs(attempt, stream, offset, FRAME_BYTES_MAX)
+                    .map_err(io::Error::other)?;
+                if chunk.data.is_empty() {
+                    break;
+                }
+                offset = chunk.next();
+                self.add((attempt, stream), chunk.offset, &chunk.data)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, key: (AttemptId, Stream), offset: u64, data: &[u8]) -> io::Result<()> {
+        let full = self.segments.back().is_none_or(|segment| {
+            segment.length >= SEGMENT_BYTES || segment.keys.len() >= SEGMENT_FRAMES_MAX
+        });
+        if full || self.open.is_none() {
+            self.begin()?;
+        }
+        let length = data.len() as u64;
+        let header = Header { attempt: key.0, stream: key.1, offset, length };
+        let mut bytes = serde_json::to_vec(&header).expect("texts and numbers become JSON");
+        bytes.push(b'\n');
+        let heading = bytes.len() as u64;
+        bytes.extend_from_slice(data);
+        bytes.push(b'\n');
+        let (Some(file), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
+            return Err(io::Error::other("no segment is open"));
+        };
+        if let Err(error) = file.write_all(&bytes) {
+            // What was half written is the last of its segment; the next begins another.
+            self.open = None;
+            return Err(error);
+        }
+        let frame = Frame { segment: segment.number, at: segment.length + heading, offset, length };
+        segment.length += bytes.len() as u64;
+        segment.keys.push(key);
+        self.frames.entry(key).or_default().push(frame);
+        Ok(())
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let number = self.next_number;
+        let path = self.path(number);
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        self.next_number += 1;
+        self.open = Some(file);
+        let segment = Segment { number, path, begun: wall_now(), length: 0, keys: Vec::new() };
+        self.segments.push_back(segment);
+        self.trim();
+        Ok(())
+    }
+
+    fn trim(&mut self) {
+        let oldest = wall_now().minus(AGE_MAX);
+        while let Some(segment) = self.segments.front()
+            && (self.segments.len() > SEGMENTS_MAX || segment.begun < oldest)
+            && let Some(segment) = self.segments.pop_front()
+        {
+            for key in segment.keys {
+                if let Some(frames) = self.frames.get_mut(&key) {
+                    frames.retain(|frame| frame.segment != segment.number);
+                    if frames.is_empty() {
+                        self.frames.remove(&key);
+                    }
+                }
+            }
+            if let Err(error) = fs::remove_file(&segment.path) {
+                tracing::warn!(%error, path = %segment.path.display(), "old logs stay");
+            }
+        }
+        if self.segments.is_empty() {
+            self.open = None;
+        }
+    }
+
+    /// A part of a log: empty where nothing of it is kept.
+    pub(crate) fn read(&mut self, part: LogPart) -> LogChunk {
+        self.trim();
+        let nothing = LogChunk { offset: part.offset, ..LogChunk::default() };
+        let frames = self.frames.get(&(part.attempt, part.stream));
+        let frame =
+            frames.into_iter().flatten().find(|frame| frame.offset + frame.length > part.offset);
+        let Some(frame) = frame else { return nothing };
+        let from = part.offset.max(frame.offset);
+        let left = frame.offset + frame.length - from;
+        let mut data = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(part.max)];
+        let read = File::open(self.path(frame.segment))
+            .and_then(|file| file.read_exact_at(&mut data, frame.at + from - frame.offset));
+        match read {
+            Ok(()) => LogChunk { offset: from, data, skipped: from - part.offset },
+            Err(error) => {
+                tracing::warn!(%error, attempt = %part.attempt, "its log cannot be read");
+                nothing
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dayan_units::JobId;
+    use proptest::prelude::*;
+
+    fn attempt(task: u32) -> AttemptId {
+        AttemptId { job: JobId::from_bits(1), task, attempt: 1 }
+    }
+    fn part(task: u32, offset: u64, max: usize) -> LogPart {
+        LogPart { attempt: attempt(task), stream: Stream::Stdout, offset, max }
+    }
+
+    #[test]
+    fn logs_are_found_after_a_restart_and_a_crash() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut archive = Archive::open(dir.path()).expect("new");
+        let key = |task| (attempt(task), Stream::Stdout);
+        archive.add(key(1), 0, b"first\nlines\n").expect("written");
+        archive.add(key(2), 0, b"other").expect("written");
+        archive.add(key(1), 100, b"tail").expect("written");
+        let path = archive.path(0);
+        let mut file = OpenOptions::new().append(true).open(path).expect("there");
+        file.write_all(b"{\"attempt\":\"job_").expect("written");
+        let mut again = Archive::open(dir.path()).expect("read");
+        assert_eq!(again.read(part(1, 0, 5)).data, b"first");
+        assert_eq!(again.read(part(1, 6, 100)).data, b"lines\n");
+        let tail = again.read(part(1, 50, 100));
+        assert_eq!((tail.offset, tail.skipped, &tail.data[..]), (100, 50, &b"tail"[..]));
+        assert_eq!(again.read(part(1, 104, 100)).data, b"");
+        assert_eq!(again.read(part(2, 0, 100)).data, b"other");
+        assert_eq!(again.read(part(3, 7, 100)), LogChunk { offset: 7, ..LogChunk::default() });
+        again.add(key(3), 0, b"new").expect("written");
+        assert_eq!(again.read(part(3, 0, 100)).data, b"new");
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut archive = Archive::open(dir.path()).expect("new");
+        for task in 0..u32::try_from(SEGMENTS_MAX).expect("few") + 3 {
+            archive.begin().expect("begun");
+            archive.add((attempt(task), Stream::Stdout), 0, b"x").expect("written");
+        }
+        assert_eq!(archive.segments.len(), SEGMENTS_MAX);
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), SEGMENTS_MAX);
+        assert_eq!(archive.frames.len(), SEGMENTS_MAX);
+        assert_eq!(archive.read(part(0, 0, 9)).data, b"");
+        assert_eq!(archive.read(part(4, 0, 9)).data, b"x");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn every_byte_is_where_it_was(
+            pieces in prop::collection::vec((0u32..3, prop::collection::vec(any::<u8>(), 1..50)), 1..30),
+            max in 1usize..60,
+        ) {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut archive = Archive::open(dir.path()).expect("new");
+            let mut whole: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+            for (task, piece) in &pieces {
+                let sofar = whole.entry(*task).or_default();
+                let key = (attempt(*task), Stream::Stdout);
+                archive.add(key, sofar.len() as u64, piece).expect("written");
+                sofar.extend(piece);
+            }
+            let mut again = Archive::open(dir.path()).expect("read");
+            for (task, expect) in whole {
+                for archive in [&mut archive, &mut again] {
+                    let mut read = Vec::new();
+                    loop {
+                        let chunk = archive.read(part(task, read.len() as u64, max));
+                        if chunk.data.is_empty() { break; }
+                        read.extend(chunk.data);
+                    }
+                    prop_assert_eq!(&read, &expect);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What an operator says about an agent.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use dayan_engines::{Engine, Fault};
+use dayan_units::{Bytes, MilliCpu};
+use dayan_wire::ShownNode;
+
+/// Opens an engine, on the thread that will own it.
+pub type OpenEngine = Box<dyn FnOnce() -> Result<Box<dyn Engine>, Fault> + Send>;
+
+/// Which engine runs the tasks.
+pub enum EngineChoice {
+    /// Processes of this machine, kept by a keeper.
+    Process {
+        /// The program that runs [`dayan_engines::keeper::run`], with the words before its
+        /// options: `[dayan, "keeper"]`.
+        keeper: Vec<OsString>,
+        /// Further options for it.
+        options: Vec<OsString>,
+    },
+    /// An engine of the caller's, and the machines it stands for.
+    Given {
+        /// Opens it.
+        open: OpenEngine,
+        /// What it offers.
+        nodes: Vec<ShownNode>,
+    },
+}
+
+impl EngineChoice {
+    /// Processes of this machine, with the running program as keeper by its hidden subcommand.
+    pub fn process() -> std::io::Result<Self> {
+        let program = std::env::current_exe()?;
+        Ok(Self::Process { keeper: vec![program.into(), "keeper".into()], options: Vec::new() })
+    }
+}
+
+/// Does the agent measure the machine after it has joined?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Measuring {
+    /// Quickly, at low priority, and again when the values have grown old.
+    Quick,
+    /// Not at all.
+    Off,
+}
+
+/// What an operator says about an agent.
+pub struct AgentConfig {
+    /// The exchange's address: `https://host:port`.
+    pub url: String,
+    /// The join token; not needed once joined.
+    pub join: Option<String>,
+    /// What runs the tasks.
+    pub engine: EngineChoice,
+    /// The city of the data centre. Needed to join.
+    pub site: Option<String>,
+    /// The pool's name at the site; none: the node's name.
+    pub pool: Option<String>,
+    /// The machine's name in the pool; none: its host name.
+    pub node: Option<String>,
+    /// Offers at most this much of the processor.
+    pub cpus: Option<MilliCpu>,
+    /// Offers at most this much memory.
+    pub memory: Option<Bytes>,
+    /// Where it keeps its key, its token, its tasks and their logs.
+    pub data: PathBuf,
+    /// Where outputs are published, and where inputs may be taken from. Without it the pool does
+    /// not offer staging.
+    pub publish_root: Option<PathBuf>,
+    /// Further folders that inputs may be taken from.
+    pub input_roots: Vec<PathBuf>,
+    /// Does it measure?
+    pub measure: Measuring,
+}
+
+impl AgentConfig {
+    /// An agent that offers everything of this machine, and measures it.
+    pub fn new(url: impl Into<String>, data: impl Into<PathBuf>, engine: EngineChoice) -> Self {
+        Self {
+            url: url.into(),
+            join: None,
+            engine,
+            site: None,
+            pool: None,
+            node: None,
+            cpus: None,
+            memory: None,
+            data: data.into(),
+            publish_root: None,
+            input_roots: Vec::new(),
+            measure: Measuring::Quick,
+        }
+    }
+}

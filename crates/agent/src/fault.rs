@@ -1,0 +1,61 @@
+//! Why an agent cannot go on. What passes by itself (an exchange that is away, a keeper that died)
+//! is retried and never ends up here.
+
+use std::path::PathBuf;
+
+/// The agent ends with this.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentFault {
+    /// Its data folder cannot be read or written.
+    #[error("agent.data: {doing}")]
+    Data {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another agent works in this folder.
+    #[error("agent.busy: another agent uses {0}; give each agent a folder of its own with --data")]
+    Busy(PathBuf),
+    /// A file of the data folder makes no sense.
+    #[error(
+        "agent.state: {path}: {why}; put the file back from a copy, or join anew in an empty folder"
+    )]
+    State {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It never joined, and has no token to join with.
+    #[error(
+        "agent.not_joined: this folder has not joined an exchange; give --join TOKEN, made by `dayan provider invite`"
+    )]
+    NotJoined,
+    /// The join token is no join token.
+    #[error("agent.join_token: this is not a join token; it looks like dyj1.SECRET.FINGERPRINT")]
+    JoinToken,
+    /// The address does not go with the token.
+    #[error("agent.url: {0}")]
+    Url(String),
+    /// The exchange did not take it in.
+    #[error("agent.join_refused: {0}")]
+    JoinRefused(String),
+    /// The exchange could not be reached for joining.
+    #[error("agent.unreachable: {0}")]
+    Unreachable(String),
+    /// The engine cannot be used.
+    #[error("agent.engine: the engine cannot be used")]
+    Engine(#[from] dayan_engines::Fault),
+    /// A thread of the agent ended without being told to.
+    #[error("agent.broken: {0}")]
+    Broken(&'static str),
+}
+
+impl AgentFault {
+    /// A failed read or write of the data folder, with what was being done.
+    pub(crate) fn data(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Data { doing, source }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the agent shows of its pool, and how it proves it.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use dayan_engines::{EngineInfo, Fence, Placing};
+use dayan_identity::{Challenge, Nonce};
+use dayan_measure::Sharing;
+use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
+use dayan_wire::{ChallengeAnswer, PoolShown, ShownNode};
+use sha2::{Digest, Sha256};
+
+use crate::kernels::Host;
+use crate::probe::{self, Inventory};
+
+/// What the operator lets be offered.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered {
+    pub(crate) node: String,
+    pub(crate) cpus: Option<MilliCpu>,
+    pub(crate) memory: Option<Bytes>,
+    /// Machines that an engine of the caller's stands for, instead of this one.
+    pub(crate) nodes: Option<Vec<ShownNode>>,
+    pub(crate) staging: Staging,
+}
+
+/// Does the agent copy data in and out?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Staging {
+    /// It has a root to publish under.
+    Offered,
+    /// It has none.
+    Absent,
+}
+
+/// A picture of the pool, and by what it is known again.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    pub(crate) shown: PoolShown,
+    pub(crate) digest: String,
+    /// Is all of the machine offered, or is the rest somebody else's?
+    pub(crate) sharing: Sharing,
+    /// What the measuring kernels must know.
+    pub(crate) host: Host,
+    /// The kinds of the cards, as their drivers number them.
+    pub(crate) vendors: Vec<String>,
+}
+
+impl Offered {
+    /// Looks at the machine. Takes milliseconds, with a sick vendor tool seconds.
+    pub(crate) fn picture(&self, engine: &EngineInfo, data: &Path) -> Picture {
+        let inventory = probe::probe(data);
+        let node = self.this_machine(&inventory);
+        let sharing = if node.total.cpu < inventory.limits.cpu {
+            Sharing::Shared
+        } else {
+            Sharing::Exclusive
+        };
+        let cpus_max = usize::try_from(node.total.cpu.0 / 1_000).ok().and_then(NonZeroUsize::new);
+        let host = inventory.host(cpus_max);
+        let shown = PoolShown {
+            engine: engine.kind.name().to_owned(),
+            fence: match engine.fence {
+                Fence::Keeper => "keeper",
+                Fence::Wrapper => "wrapper",
+                Fence::None => "none",
+            }
+            .to_owned(),
+            placing: match engine.placing {
+                Placing::ByNode => "by_node",
+                Placing::ByPool => "by_pool",
+            }
+            .to_owned(),
+            features: match self.staging {
+                Staging::Offered => [dayan_spec::Feature::Staging.as_str().to_owned()].into(),
+                Staging::Absent => std::collections::BTreeSet::new(),
+            },
+            nodes: self.nodes.clone().unwrap_or_else(|| vec![node]),
+            inventory: inventory.stable().0,
+        };
+        let text = serde_json::to_vec(&shown).expect("texts and numbers become JSON");
+        let vendors = inventory.cards().map(|card| card.vendor.clone()).collect();
+        Picture { digest: hex::encode(Sha256::digest(text)), shown, sharing, host, vendors }
+    }
+
+    fn this_machine(&self, inventory: &Inventory) -> ShownNode {
+        let usable = &inventory.limits;
+        let memory = usable.memory.unwrap_or(Bytes::ZERO);
+        let cards = inventory.cards().count();
+        ShownNode {
+            name: self.node.clone(),
+            total: Resources {
+                cpu: self.cpus.map_or(usable.cpu, |cpus| cpus.min(usable.cpu)),
+                memory: self.memory.map_or(memory, |most| most.min(memory)),
+                disk: inventory.data_volume.value().map_or(Bytes::ZERO, |volume| volume.free),
+                accel: MilliAccel(u64::try_from(cards).unwrap_or(0) * 1_000),
+            },
+            accelerator: inventory.cards().next().map(|card| card.model.clone()),
+            up: true,
+        }
+    }
+}
+
+/// Answers a challenge for the inventory of a picture taken after it was asked; none where the
+/// nonce is none.
+pub(crate) fn answer(nonce: &str, shown: &PoolShown) -> Option<ChallengeAnswer> {
+    let parsed = Nonce::try_from(nonce.to_owned()).ok()?;
+    let challenge = Challenge { nonce: parsed, at: Time::EPOCH, answer_within: Span::ZERO };
+    let lines: Vec<String> =
+        shown.inventory.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let digest = Sha256::digest(challenge.material(&lines.join("\n")));
+    Some(ChallengeAnswer { nonce: nonce.to_owned(), digest: hex::encode(digest) })
+}
+
+/// This machine's name, without its domain.
+pub(crate) fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let short = name.split('.').next().unwrap_or_default();
+    if short.is_empty() { "node".to_owned() } else { short.to_owned() }
+}
+
+/// A host name as a pool's name: the exchange takes lower-case letters, digits and hyphens.
+pub(crate) fn slug(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(32)
+        .collect();
+    let plain = plain.trim_matches('-');
+    if plain.is_empty() { "pool".to_owned() } else { plain.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_slugs() {
+        let check = |name: &str, expect: &str| assert_eq!(slug(name), expect);
+        check("node1", "node1");
+        check("Rack-7_B", "rack-7-b");
+        check("--", "pool");
+        check("", "pool");
+    }
+
+    #[test]
+    fn a_challenge_is_answered_for_the_lines_of_the_inventory() {
+        let shown = PoolShown {
+            engine: String::new(),
+            fence: String::new(),
+            placing: String::new(),
+            features: std::collections::BTreeSet::new(),
+            nodes: Vec::new(),
+            inventory: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
+        };
+        let nonce = "ab".repeat(32);
+        let expect = Sha256::digest(format!("dayan-challenge 1\n{nonce}\na=1\nb=2").as_bytes());
+        let answered = answer(&nonce, &shown).expect("a nonce");
+        assert_eq!(answered.digest, hex::encode(expect));
+        assert_eq!(answer("zz", &shown), None);
+    }
+}

@@ -1,0 +1,169 @@
+//! From a configuration to a running agent.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dayan_engines::BootClock;
+use tokio::sync::mpsc;
+
+use crate::config::{AgentConfig, EngineChoice, Measuring};
+use crate::fault::AgentFault;
+use crate::gauge::{self, Gauge};
+use crate::home::{Home, Membership};
+use crate::identity::Key;
+use crate::inventory::{self, Offered, Picture, Staging};
+use crate::join::{Introduction, join};
+use crate::link::Link;
+use crate::runner::Runner;
+use crate::shell::{Parts, Shell};
+use crate::staging::Roots;
+use crate::sync::Syncs;
+
+/// Batches of news between the threads. A batch is everything that came at once, so a few are
+/// enough; a full queue makes the engine's thread wait, and the keeper gathers meanwhile.
+const QUEUE: usize = 64;
+
+/// Runs an agent until `shutdown`, or until it cannot go on. Its tasks go on without it while
+/// their leases last, under the keeper.
+pub async fn run(
+    config: AgentConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentFault> {
+    let mut shutdown = std::pin::pin!(shutdown);
+    let agent = start(config);
+    let shell = tokio::select! {
+        () = &mut shutdown => return Ok(()),
+        shell = agent => shell?,
+    };
+    let Started { shell, gauge, home } = shell;
+    let outcome = shell.run(shutdown).await;
+    // The lock goes last, when the engine is closed and the measuring told to end.
+    drop(gauge);
+    drop(home);
+    outcome
+}
+
+struct Started {
+    shell: Shell,
+    gauge: Option<Gauge>,
+    home: Arc<Home>,
+}
+
+async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
+    let AgentConfig {
+        url,
+        join: token,
+        engine,
+        site,
+        pool,
+        node,
+        cpus,
+        memory,
+        data,
+        publish_root,
+        input_roots,
+        measure,
+    } = config;
+    let home = Arc::new(Home::open(&data)?);
+    let key = Key::open(&home.key())?;
+    let clock = BootClock::of_this_machine().map_err(AgentFault::data("reading the boot id"))?;
+    let roots = Roots::open(publish_root.as_deref(), &input_roots)
+        .map_err(AgentFault::data("opening the folders of inputs and outputs"))?;
+    let node = node.unwrap_or_else(inventory::host_name);
+    let nodes = match &engine {
+        EngineChoice::Process { .. } => None,
+        EngineChoice::Given { nodes, .. } => Some(nodes.clone()),
+    };
+    let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
+    let offered = Offered { node: node.clone(), cpus, memory, nodes, staging };
+
+    let (heard_sender, heard) = mpsc::channel(QUEUE);
+    let (runner, found) = Runner::open(&home, engine, heard_sender).await?;
+    let picture = look(&offered, &found.info, home.root().to_owned()).await?;
+
+    let membership = match (home.membership()?, token) {
+        (Some(membership), token) => {
+            if token.is_some() {
+                tracing::info!(
+                    exchange = membership.exchange,
+                    "this folder has joined already; the join token is not used"
+                );
+            }
+            membership
+        }
+        (None, Some(token)) => {
+            let site = site.ok_or_else(|| {
+                AgentFault::JoinRefused("give the city of the data centre with --site".to_owned())
+            })?;
+            let pool = pool.unwrap_or_else(|| inventory::slug(&node));
+            let introduction = Introduction {
+                url: &url,
+                token: &token,
+                site: &site,
+                pool: &pool,
+                shown: &picture.shown,
+            };
+            join(&home, &key, introduction).await?
+        }
+        (None, None) => return Err(AgentFault::NotJoined),
+    };
+    tell(&membership, &picture);
+
+    let link = Arc::new(Link::new(&url, membership.fingerprint.as_deref())?);
+    let generation = home.next_generation()?;
+    let (done, synced) = mpsc::channel(QUEUE);
+    let (measured_sender, measured) = mpsc::channel(1);
+    let gauge = match measure {
+        Measuring::Quick if gauge::is_due(membership.measured_at) => {
+            let order = gauge::Order {
+                host: picture.host.clone(),
+                dir: home.root().to_owned(),
+                sharing: picture.sharing,
+                link: Arc::clone(&link),
+                home: Arc::downgrade(&home),
+                membership: membership.clone(),
+            };
+            Some(gauge::begin(order, measured_sender))
+        }
+        Measuring::Quick | Measuring::Off => None,
+    };
+    let syncs = Syncs::new(link, &membership.token, key, clock, done, picture);
+    let data: PathBuf = home.root().to_owned();
+    let shell = Shell::new(Parts {
+        runner,
+        found,
+        heard,
+        syncs,
+        synced,
+        measured,
+        clock,
+        generation,
+        offered,
+        roots,
+        data,
+    });
+    Ok(Started { shell, gauge, home })
+}
+
+async fn look(
+    offered: &Offered,
+    info: &dayan_engines::EngineInfo,
+    data: PathBuf,
+) -> Result<Picture, AgentFault> {
+    let (offered, info) = (offered.clone(), info.clone());
+    tokio::task::spawn_blocking(move || offered.picture(&info, &data))
+        .await
+        .map_err(|_| AgentFault::Broken("the look at the machine"))
+}
+
+fn tell(membership: &Membership, picture: &Picture) {
+    let total = picture.shown.nodes.first().map(|node| node.total.to_string());
+    tracing::info!(
+        agent = membership.agent,
+        pool = membership.crn,
+        exchange = membership.exchange,
+        offers = total.unwrap_or_default(),
+        nodes = picture.shown.nodes.len(),
+        "joined"
+    );
+}

@@ -1,0 +1,429 @@
+//! The engine's own thread: the engine is synchronous, the agent is not.
+//!
+//! Invariant: an attempt's order is in the book before its launch is at the engine, and its logs
+//! are in the archive before the engine forgets it. Commands of one batch are done in the order
+//! launches, lease ends, stops, forgetting. A launch that may or may not have reached the engine
+//! is asked for again until the engine says which.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+
+use dayan_custody::Counters;
+use dayan_engines::{
+    BootId, BootTime, Engine, EngineInfo, Fault, Launch, LeaseEnd, LogChunk, Observation,
+    ProcessConfig, ProcessEngine, Signal, StartFault, Stream, Waker,
+};
+use dayan_units::{AttemptId, Span};
+use dayan_wire::{LeaseOrder, Outcome};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::archive::Archive;
+use crate::book::{Book, Noted};
+use crate::config::EngineChoice;
+use crate::fault::AgentFault;
+use crate::home::Home;
+
+/// From asking a task to end to killing it: what the exchange reckons with beyond a lease's end.
+const STOP_GRACE: Span = Span::from_secs(5);
+/// The longest wait for news of the engine; a bell ends it when there is something to do.
+const OBSERVE_WAIT: Span = Span::from_secs(30);
+/// The pause before an engine that failed is asked again.
+const RETRY_PAUSE: Span = Span::from_millis(200);
+
+/// What is to be done.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// To be noted and launched.
+    pub(crate) launches: Vec<(Arc<LeaseOrder>, Launch)>,
+    /// To be noted only: nothing runs for them.
+    pub(crate) notes: Vec<Arc<LeaseOrder>>,
+    pub(crate) extends: Vec<(AttemptId, BootTime)>,
+    pub(crate) stops: Vec<AttemptId>,
+    pub(crate) forgets: Vec<AttemptId>,
+    /// What is about to be told of running attempts.
+    pub(crate) used: Vec<(AttemptId, Counters)>,
+    /// Ends after publishing.
+    pub(crate) over: Vec<(AttemptId, Outcome)>,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.launches.is_empty()
+            && self.notes.is_empty()
+            && self.extends.is_empty()
+            && self.stops.is_empty()
+            && self.forgets.is_empty()
+            && self.used.is_empty()
+            && self.over.is_empty()
+    }
+}
+
+enum Command {
+    Work(Box<Work>),
+    Log { part: LogPart, reply: oneshot::Sender<LogChunk> },
+    Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
+}
+
+/// A part of a log that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogPart {
+    pub(crate) attempt: AttemptId,
+    pub(crate) stream: Stream,
+    pub(crate) offset: u64,
+    pub(crate) max: usize,
+}
+
+/// What the engine's thread says.
+pub(crate) enum Heard {
+    /// What changed.
+    Observed(Vec<Observation>),
+    /// What will not be launched.
+    NotStarted(Vec<(AttemptId, StartFault)>),
+}
+
+/// What was found when the engine was opened.
+pub(crate) struct Found {
+    pub(crate) info: EngineInfo,
+    pub(crate) boot: BootId,
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) noted: BTreeMap<AttemptId, Noted>,
+}
+
+/// The handle on the engine's thread.
+pub(crate) struct Runner {
+    commands: Option<Sender<Command>>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runner {
+    /// Opens the engine on a thread of its own. News come over `heard`.
+    pub(crate) async fn open(
+        home: &Home,
+        choice: EngineChoice,
+        heard: mpsc::Sender<Heard>,
+    ) -> Result<(Self, Found), AgentFault> {
+        let (commands, inbox) = channel();
+        let (opened, opening) = oneshot::channel();
+        let paths = Paths { engine: home.engine(), orders: home.orders(), logs: home.logs() };
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || match Desk::open(choice, &paths, inbox, heard) {
+                Ok((mut desk, found)) => {
+                    if opened.send(Ok((desk.engine.waker(), found))).is_ok() {
+                        desk.run();
+                    }
+                }
+                // Whoever asked is gone: nobody to tell.
+                Err(fault) => drop(opened.send(Err(fault))),
+            })
+            .map_err(AgentFault::data("starting a thread"))?;
+        let opened = opening.await.map_err(|_| AgentFault::Broken("the engine's thread"))?;
+        let (waker, found) = opened?;
+        Ok((Self { commands: Some(commands), waker, thread: Some(thread) }, found))
+    }
+
+    /// Hands over what is to be done.
+    pub(crate) fn work(&self, work: &mut Work) {
+        if !work.is_empty() {
+            self.send(Command::Work(Box::new(std::mem::take(work))));
+        }
+    }
+
+    /// Asks for a part of a log.
+    pub(crate) fn log(&self, part: LogPart) -> oneshot::Receiver<LogChunk> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Log { part, reply });
+        answer
+    }
+
+    /// Asks where an attempt's fresh folder is.
+    pub(crate) fn workdir(&self, attempt: AttemptId) -> oneshot::Receiver<Option<PathBuf>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Workdir { attempt, reply });
+        answer
+    }
+
+    fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // The thread ends only after we hang up; if it broke, its news end, and that is seen.
+            let _ = commands.send(command);
+            self.waker.wake();
+        }
+    }
+}
+
+impl Drop for Runner {
+    /// The engine is closed when the agent is gone, so that the next one finds it free. Its tasks
+    /// go on.
+    fn drop(&mut self) {
+        self.commands = None;
+        self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            // It panicked: said on standard error already.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Paths {
+    engine: PathBuf,
+    orders: PathBuf,
+    logs: PathBuf,
+}
+
+/// The thread's own: the engine and what belongs to it.
+struct Desk {
+    engine: Box<dyn Engine>,
+    boot: BootId,
+    book: Book,
+    archive: Archive,
+    inbox: Receiver<Command>,
+    heard: mpsc::Sender<Heard>,
+    /// Launches that may or may not have reached the engine.
+    unsure: Vec<Launch>,
+    /// Everything else that the engine did not take.
+    again: Work,
+}
+
+fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Fault> {
+    match choice {
+        EngineChoice::Process { keeper, options } => {
+            let config = ProcessConfig { dir: dir.to_owned(), keeper, options };
+            Ok(Box::new(ProcessEngine::open(config)?))
+        }
+        EngineChoice::Given { open, nodes: _ } => open(),
+    }
+}
+
+impl Desk {
+    fn open(
+        choice: EngineChoice,
+        paths: &Paths,
+        inbox: Receiver<Command>,
+        heard: mpsc::Sender<Heard>,
+    ) -> Result<(Self, Found), AgentFault> {
+        let mut engine = open_engine(choice, &paths.engine)?;
+        let at = |path: &Path| AgentFault::data(format!("opening {}", path.display()));
+        let book = Book::open(&paths.orders).map_err(at(&paths.orders))?;
+        let archive = Archive::open(&paths.logs).map_err(at(&paths.logs))?;
+        let (boot, _) = engine.boot_now();
+        let found = Found {
+            info: engine.describe(),
+            boot,
+            observations: engine.list()?,
+            noted: book.noted().clone(),
+        };
+        let desk = Self {
+            engine,
+            boot,
+            book,
+            archive,
+            inbox,
+            heard,
+            unsure: Vec::new(),
+            again: Work::default(),
+        };
+        Ok((desk, found))
+    }
+
+    /// Until the handle is dropped.
+    fn run(&mut self) {
+        loop {
+            loop {
+                match self.inbox.try_recv() {
+                    Ok(command) => self.serve(command),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+            let behind = !self.unsure.is_empty() || !self.again.is_empty();
+            if behind {
+                self.catch_up();
+            }
+            let wait = if behind { RETRY_PAUSE } else { OBSERVE_WAIT };
+            match self.engine.observe(wait) {
+                Ok(observations) if observations.is_empty() => {}
+                Ok(observations) => {
+                    if self.heard.blocking_send(Heard::Observed(observations)).is_err() {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    tracing::error!(%fault, "the engine failed; it is asked again");
+                    // The next command ends the pause early, and does no harm.
+                    match self.inbox.recv_timeout(RETRY_PAUSE.to_std()) {
+                        Ok(command) => self.serve(command),
+                        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+                        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, command: Command) {
+        match command {
+            Command::Work(work) => self.work(*work),
+            Command::Log { part, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.log(part));
+            }
+            Command::Workdir { attempt, reply } => {
+                let _ = reply.send(self.engine.workdir(attempt));
+            }
+        }
+    }
+
+    fn work(&mut self, work: Work) {
+        let Work { launches, notes, extends, stops, forgets, used, over } = work;
+        for order in notes {
+            self.book.order(order);
+        }
+        for (attempt, counters) in used {
+            self.book.used(attempt, counters);
+        }
+        for (attempt, outcome) in over {
+            self.book.over(attempt, outcome);
+        }
+        let mut starts = Vec::with_capacity(launches.len());
+        for (order, launch) in launches {
+            self.book.order(order);
+            starts.push(launch);
+        }
+        if let Err(error) = self.book.write() {
+            // A full disk: launched all the same would be found without its order after a restart,
+            // and stopped; not launched at all would be a task refused for a small matter.
+            tracing::error!(%error, "cannot write the orders' journal");
+        }
+        if !starts.is_empty() {
+            self.start(starts);
+        }
+        if !extends.is_empty() {
+            self.extend(extends);
+        }
+        for attempt in stops {
+            self.stop(attempt);
+        }
+        if !forgets.is_empty() {
+            self.forget(forgets);
+        }
+    }
+
+    fn start(&mut self, launches: Vec<Launch>) {
+        let copies = launches.clone();
+        let results = self.engine.start(launches);
+        let mut not_started = Vec::new();
+        let mut launched_before = Vec::new();
+        for (launch, result) in copies.into_iter().zip(results) {
+            match result {
+                Ok(()) => {}
+                Err(StartFault::Unreachable(why)) => {
+                    tracing::warn!(attempt = %launch.attempt, why, "not sure that it was launched");
+                    self.unsure.push(launch);
+                }
+                Err(StartFault::AlreadyLaunched(attempt)) => launched_before.push(attempt),
+                Err(
+                    fault @ (StartFault::LeaseOver(_)
+                    | StartFault::Unsupported(_)
+                    | StartFault::Invalid(_)),
+                ) => not_started.push((launch.attempt, fault)),
+            }
+        }
+        if !launched_before.is_empty() {
+            self.look_up(launched_before, &mut not_started);
+        }
+        if !not_started.is_empty() {
+            // A receiver that is gone has no use for it.
+            let _ = self.heard.blocking_send(Heard::NotStarted(not_started));
+        }
+    }
+
+    /// What was launched before is seen in the list, or was forgotten and is never launched again.
+    fn look_up(
+        &mut self,
+        attempts: Vec<AttemptId>,
+        not_started: &mut Vec<(AttemptId, StartFault)>,
+    ) {
+        match self.engine.list() {
+            Ok(known) => {
+                let known: Vec<Observation> = known
+                    .into_iter()
+                    .filter(|observation| attempts.contains(&observation.attempt))
+                    .collect();
+                let missing = attempts
+                    .into_iter()
+                    .filter(|attempt| known.iter().all(|known| known.attempt != *attempt));
+                not_started
+                    .extend(missing.map(|attempt| (attempt, StartFault::AlreadyLaunched(attempt))));
+                let _ = self.heard.blocking_send(Heard::Observed(known));
+            }
+            // After a failure everything known counts as changed, so it will be observed.
+            Err(fault) => tracing::warn!(%fault, "cannot list what was launched before"),
+        }
+    }
+
+    fn extend(&mut self, extends: Vec<(AttemptId, BootTime)>) {
+        for launch in &mut self.unsure {
+            for (_, at) in extends.iter().filter(|(attempt, _)| *attempt == launch.attempt) {
+                launch.lease_end.at = launch.lease_end.at.max(*at);
+            }
+        }
+        let leases: Vec<(AttemptId, LeaseEnd)> = extends
+            .iter()
+            .map(|(attempt, at)| (*attempt, LeaseEnd { boot: self.boot, at: *at }))
+            .collect();
+        if let Err(fault) = self.engine.extend(&leases) {
+            tracing::warn!(%fault, "cannot extend leases; tried again");
+            self.again.extends.extend(extends);
+        }
+    }
+
+    fn stop(&mut self, attempt: AttemptId) {
+        if let Err(fault) = self.engine.stop(attempt, STOP_GRACE, Signal::TERM) {
+            tracing::warn!(%fault, %attempt, "cannot stop it; tried again");
+            self.again.stops.push(attempt);
+        }
+    }
+
+    fn forget(&mut self, attempts: Vec<AttemptId>) {
+        for attempt in &attempts {
+            if let Err(error) = self.archive.keep(&mut *self.engine, *attempt) {
+                tracing::warn!(%error, %attempt, "its logs are not kept");
+            }
+            self.book.forgotten(*attempt);
+        }
+        self.unsure.retain(|launch| !attempts.contains(&launch.attempt));
+        match self.engine.forget(&attempts) {
+            Ok(()) => {
+                if let Err(error) = self.book.write() {
+                    tracing::error!(%error, "cannot write the orders' journal");
+                }
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "cannot forget attempts; tried again");
+                self.again.forgets.extend(attempts);
+            }
+        }
+    }
+
+    fn catch_up(&mut self) {
+        let launches = std::mem::take(&mut self.unsure);
+        if !launches.is_empty() {
+            self.start(launches);
+        }
+        let again = std::mem::take(&mut self.again);
+        self.work(again);
+    }
+
+    fn log(&mut self, part: LogPart) -> LogChunk {
+        let LogPart { attempt, stream, offset, max } = part;
+        match self.engine.logs(attempt, stream, offset, max) {
+            Ok(chunk) if !chunk.data.is_empty() => chunk,
+            Ok(_) | Err(_) => self.archive.read(part),
+        }
+    }
+}

@@ -1,0 +1,621 @@
+//! The agent's main loop: answers of the exchange and news of the engine go into custody, what
+//! custody decides is done.
+//!
+//! Invariant: only custody decides what is started, stopped, published and forgotten; here it is
+//! only done. One task owns all state; what blocks (the engine, files) is done elsewhere and comes
+//! back as an event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dayan_custody::{Publishes, Reading, Step};
+use dayan_engines::{
+    BootClock, BootId, LeaseEnd, LogChunk, Observation, Phase, StartFault, Stream,
+};
+use dayan_measure::{Measurement, Sharing};
+use dayan_units::{AttemptId, BootTime, Span};
+use dayan_wire::{LeaseOrder, LogAsk, Outcome, SyncAnswer};
+use tokio::sync::mpsc;
+
+use crate::book::Noted;
+use crate::fault::AgentFault;
+use crate::inventory::{self, Offered, Picture};
+use crate::launch::{self, LaunchKey};
+use crate::runner::{Found, Heard, LogPart, Runner, Work};
+use crate::staging::{Guard, Roots};
+use crate::sync::{Synced, Syncs};
+use crate::words::{self, Action, Custody};
+
+/// The longest the loop sleeps. Its timers stand still while the machine does; after a suspend it
+/// looks at the boot clock within this time.
+const SLEEP_MAX: Span = Span::from_secs(5);
+/// How often use is told until the exchange says otherwise.
+const USAGE_EVERY: Span = Span::from_secs(10);
+/// The exchange may not ask for use more often than this.
+const USAGE_EVERY_MIN: Span = Span::from_millis(100);
+/// The lease of an attempt that is found without its order: it is stopped, whatever it is.
+const STRAY_KEEP: Span = Span::from_secs(30);
+/// The most of a log that is sent at once.
+const LOG_PART_MAX: u32 = 1 << 20;
+
+/// What an attempt is here, until it is forgotten.
+enum Here {
+    /// Its folder is being prepared.
+    Staging(Guard),
+    /// It is at the engine.
+    Launched,
+    /// It only holds its lease.
+    Held,
+    /// Its outputs are being gathered, or wait for the grant, or are being published.
+    Publishing(Guard),
+}
+
+/// Something that was done elsewhere.
+enum Done {
+    Staged { attempt: AttemptId, result: Result<PathBuf, String> },
+    Gathered { attempt: AttemptId, result: Result<(), String> },
+    Published { attempt: AttemptId, result: Result<(), String> },
+    Probed { nonce: String, picture: Box<Picture> },
+    LogSent { ask: u64 },
+}
+
+/// What the shell is made of.
+pub(crate) struct Parts {
+    pub(crate) runner: Runner,
+    pub(crate) found: Found,
+    pub(crate) heard: mpsc::Receiver<Heard>,
+    pub(crate) syncs: Syncs,
+    pub(crate) synced: mpsc::Receiver<Synced>,
+    pub(crate) measured: mpsc::Receiver<Vec<Measurement>>,
+    pub(crate) clock: BootClock,
+    pub(crate) generation: u32,
+    pub(crate) offered: Offered,
+    pub(crate) roots: Roots,
+    pub(crate) data: PathBuf,
+}
+
+/// The main loop's state.
+pub(crate) struct Shell {
+    custody: Custody,
+    runner: Runner,
+    heard: mpsc::Receiver<Heard>,
+    syncs: Syncs,
+    synced: mpsc::Receiver<Synced>,
+    measured: mpsc::Receiver<Vec<Measurement>>,
+    done: mpsc::Receiver<Done>,
+    tell_done: mpsc::Sender<Done>,
+    clock: BootClock,
+    boot: BootId,
+    info: dayan_engines::EngineInfo,
+    offered: Offered,
+    roots: Arc<Roots>,
+    data: PathBuf,
+    here: BTreeMap<AttemptId, Here>,
+    /// Members that hold their leases while their launch's head runs.
+    holding: BTreeMap<LaunchKey, BTreeSet<AttemptId>>,
+    /// Work for the engine, handed over at the end of each turn.
+    work: Work,
+    asks: BTreeSet<u64>,
+    probing: Option<()>,
+    idle: Idle,
+}
+
+/// Has nothing run here since this agent started?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Idle {
+    Yes,
+    No,
+}
+
+impl Shell {
+    /// Takes up what runs here already.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (tell_done, done) = mpsc::channel(256);
+        let Found { info, boot, observations, noted } = parts.found;
+        let mut shell = Self {
+            custody: Custody::new(USAGE_EVERY),
+            runner: parts.runner,
+            heard: parts.heard,
+            syncs: parts.syncs,
+            synced: parts.synced,
+            measured: parts.measured,
+            done,
+            tell_done,
+            clock: parts.clock,
+            boot,
+            info,
+            offered: parts.offered,
+            roots: Arc::new(parts.roots),
+            data: parts.data,
+            here: BTreeMap::new(),
+            holding: BTreeMap::new(),
+            work: Work::default(),
+            asks: BTreeSet::new(),
+            probing: None,
+            idle: if observations.is_empty() { Idle::Yes } else { Idle::No },
+        };
+        shell.adopt(&observations, noted, parts.generation);
+        shell
+    }
+
+    fn adopt(
+        &mut self,
+        observations: &[Observation],
+        mut noted: BTreeMap<AttemptId, Noted>,
+        generation: u32,
+    ) {
+        for observation in observations {
+            let attempt = observation.attempt;
+            let counted = words::counters(&observation.usage);
+            let known = noted.remove(&attempt);
+            let (order, used, over) = match known {
+                Some(Noted { order, used, over }) => (words::order((*order).clone()), used, over),
+                None => {
+                    tracing::warn!(%attempt, "found without its order; it is stopped");
+                    self.work.stops.push(attempt);
+                    (stray(attempt), dayan_custody::Counters::default(), None)
+                }
+            };
+            let usage = Reading::resumed(generation, used.grown_to(counted));
+            let step = match over {
+                Some(end) => Step::Ended { end },
+                None => Step::Running,
+            };
+            self.custody.adopt(order, step, usage);
+            self.here.insert(attempt, Here::Launched);
+        }
+        for (attempt, Noted { order, used, over }) in noted {
+            match (launch::launch_key(&order), launch::holds_only(&order), over) {
+                (Some(key), true, None) => {
+                    let usage = Reading::resumed(generation, used);
+                    self.custody.adopt(words::order((*order).clone()), Step::Running, usage);
+                    self.hold(attempt, key);
+                }
+                // Noted and never launched: the exchange orders it again if it wants it.
+                (Some(_) | None, _, _) => self.work.forgets.push(attempt),
+            }
+        }
+        let running = observations.len();
+        if running > 0 {
+            tracing::info!(running, "took up the attempts of the last run");
+        }
+        for observation in observations {
+            self.observed(observation);
+        }
+    }
+
+    /// Until `shutdown`. Tasks go on under their keeper while their leases last.
+    pub(crate) async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), AgentFault> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let now = self.now();
+            let overdue = self.custody.tick(now);
+            self.act(overdue);
+            let look = self.syncs.pump(&mut self.custody, now);
+            self.note_told();
+            self.runner.work(&mut self.work);
+            let due = [look, self.custody.next_due(now)].into_iter().flatten().min();
+            let sleep = due.map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX));
+            tokio::select! {
+                biased;
+                () = &mut shutdown => {
+                    let running = self.here.len();
+                    tracing::info!(running, "the agent ends; its tasks go on while their leases last");
+                    return Ok(());
+                }
+                heard = self.heard.recv() => match heard {
+                    Some(heard) => self.on_heard(heard),
+                    None => return Err(AgentFault::Broken("the engine's thread has ended")),
+                },
+                Some(synced) = self.synced.recv() => self.on_synced(synced),
+                Some(done) = self.done.recv() => self.on_done(done),
+                Some(measured) = self.measured.recv() => self.on_measured(measured),
+                () = tokio::time::sleep(sleep.to_std()) => {}
+            }
+            // What has come meanwhile is taken along: one sync and one batch for all of it.
+            while let Ok(heard) = self.heard.try_recv() {
+                self.on_heard(heard);
+            }
+        }
+    }
+
+    fn now(&self) -> BootTime {
+        words::from_engine(self.clock.now())
+    }
+
+    // ---- what custody wants ----
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start(order, _) => self.start(order.payload),
+                Action::Extend(attempt, end) => match self.here.get(&attempt) {
+                    Some(Here::Launched) => {
+                        self.work.extends.push((attempt, words::to_engine(end)));
+                    }
+                    Some(Here::Staging(guard) | Here::Publishing(guard)) => guard.extend(end),
+                    Some(Here::Held) | None => {}
+                },
+                Action::Stop(attempt) => self.stop(attempt),
+                Action::Publish(attempt) => self.publish(attempt),
+                Action::Forget(attempt) => self.forget(attempt),
+            }
+        }
+    }
+
+    fn start(&mut self, order: Arc<LeaseOrder>) {
+        let attempt = order.attempt;
+        if let (Some(key), true) = (launch::launch_key(&order), launch::holds_only(&order)) {
+            self.work.notes.push(order);
+            self.custody.running(attempt);
+            self.hold(attempt, key);
+        } else if launch::needs_staging(&order) {
+            let guard = Guard::until(self.custody.lease_end(attempt));
+            self.here.insert(attempt, Here::Staging(guard.clone()));
+            let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
+            let workdir = self.runner.workdir(attempt);
+            tokio::spawn(async move {
+                let folder = workdir.await.ok().flatten();
+                let staged = tokio::task::spawn_blocking(move || match folder {
+                    Some(folder) => roots.stage(&order, &folder, &guard).map(|()| folder),
+                    None => Err("this engine does not prepare folders".to_owned()),
+                });
+                let result = staged.await.unwrap_or_else(|error| Err(error.to_string()));
+                // The agent has ended meanwhile: it is staged again by the next.
+                let _ = tell.send(Done::Staged { attempt, result }).await;
+            });
+        } else {
+            self.launch(&order, None);
+        }
+    }
+
+    fn launch(&mut self, order: &Arc<LeaseOrder>, folder: Option<PathBuf>) {
+        let attempt = order.attempt;
+        let Some(end) = self.custody.lease_end(attempt) else { return };
+        let lease_end = LeaseEnd { boot: self.boot, at: words::to_engine(end) };
+        let vendors = &self.syncs.picture().vendors;
+        let launch = launch::launch(order, lease_end, folder.as_deref(), vendors);
+        self.idle = Idle::No;
+        self.here.insert(attempt, Here::Launched);
+        self.work.launches.push((Arc::clone(order), launch));
+    }
+
+    /// Why it was asked to stop.
+    fn stop_reason(&self, attempt: AttemptId) -> Outcome {
+        match self.custody.kept().get(&attempt) {
+            Some(kept) if !kept.order.stop => Outcome::LeaseEnded,
+            Some(_) | None => Outcome::Stopped,
+        }
+    }
+
+    fn stop(&mut self, attempt: AttemptId) {
+        let reason = self.stop_reason(attempt);
+        match self.here.get(&attempt) {
+            Some(Here::Launched) => self.work.stops.push(attempt),
+            Some(Here::Staging(guard)) => {
+                guard.cancel();
+                self.end(attempt, reason);
+            }
+            Some(Here::Publishing(guard)) => {
+                guard.cancel();
+                self.custody.withdrawn(attempt, reason.clone());
+                self.end(attempt, reason);
+            }
+            Some(Here::Held) | None => self.end(attempt, reason),
+        }
+    }
+
+    fn publish(&mut self, attempt: AttemptId) {
+        let Some(kept) = self.custody.kept().get(&attempt) else { return };
+        let order = Arc::clone(&kept.order.payload);
+        let guard = Guard::until(self.custody.lease_end(attempt));
+        self.here.insert(attempt, Here::Publishing(guard.clone()));
+        let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = roots.publish(&order, &guard);
+            // The agent has ended meanwhile: it is published again by the next.
+            let _ = tell.blocking_send(Done::Published { attempt, result });
+        });
+    }
+
+    fn forget(&mut self, attempt: AttemptId) {
+        if let Some(Here::Staging(guard) | Here::Publishing(guard)) = self.here.remove(&attempt) {
+            guard.cancel();
+            let roots = Arc::clone(&self.roots);
+            tokio::task::spawn_blocking(move || roots.clear(attempt));
+        }
+        for members in self.holding.values_mut() {
+            members.remove(&attempt);
+        }
+        self.holding.retain(|_, members| !members.is_empty());
+        self.work.forgets.push(attempt);
+    }
+
+    fn hold(&mut self, attempt: AttemptId, key: LaunchKey) {
+        self.here.insert(attempt, Here::Held);
+        self.holding.entry(key).or_default().insert(attempt);
+        let head_is_over = self.custody.kept().values().any(|kept| {
+            matches!(kept.step, Step::Ended { .. })
+                && launch::launch_key(&kept.order.payload) == Some(key)
+                && !launch::holds_only(&kept.order.payload)
+        });
+        if head_is_over {
+            self.release(key);
+        }
+    }
+
+    /// The head of a launch has ended: so have the members that waited for it.
+    fn release(&mut self, key: LaunchKey) {
+        for attempt in self.holding.remove(&key).unwrap_or_default() {
+            self.custody.ended(attempt, Outcome::Exited { code: 0 }, Publishes::Nothing);
+        }
+    }
+
+    // ---- what the engine says ----
+
+    fn on_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Observed(observations) => {
+                for observation in &observations {
+                    self.observed(observation);
+                }
+            }
+            Heard::NotStarted(faults) => {
+                for (attempt, fault) in faults {
+                    if let StartFault::AlreadyLaunched(_) = fault {
+                        tracing::error!(%attempt, "was launched before and is not known any more");
+                    }
+                    self.end(attempt, words::not_started(&fault));
+                }
+            }
+        }
+    }
+
+    fn observed(&mut self, observation: &Observation) {
+        let attempt = observation.attempt;
+        if !matches!(self.here.get(&attempt), Some(Here::Launched)) {
+            return;
+        }
+        match &observation.phase {
+            Phase::Starting => {}
+            Phase::Running { .. } => {
+                self.custody.running(attempt);
+                self.custody.counted(attempt, words::counters(&observation.usage));
+            }
+            Phase::Ended(end) => {
+                self.custody.counted(attempt, words::counters(&observation.usage));
+                let outcome = words::outcome(&end.outcome);
+                self.ended_at_engine(attempt, outcome);
+            }
+        }
+    }
+
+    fn ended_at_engine(&mut self, attempt: AttemptId, outcome: Outcome) {
+        let Some(kept) = self.custody.kept().get(&attempt) else { return };
+        if !kept.step.may_run() {
+            return;
+        }
+        let well = matches!(outcome, Outcome::Exited { code: 0 });
+        if well && !kept.stopping && !kept.order.payload.outputs.is_empty() {
+            let order = Arc::clone(&kept.order.payload);
+            let guard = Guard::until(self.custody.lease_end(attempt));
+            self.here.insert(attempt, Here::Publishing(guard.clone()));
+            let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
+            let workdir = self.runner.workdir(attempt);
+            tokio::spawn(async move {
+                let folder = workdir.await.ok().flatten();
+                let gathered = tokio::task::spawn_blocking(move || match folder {
+                    Some(folder) => roots.gather(&order, &folder, &guard),
+                    None => Err("this engine does not show its folders".to_owned()),
+                });
+                let result = gathered.await.unwrap_or_else(|error| Err(error.to_string()));
+                // The agent has ended meanwhile: the next gathers them again.
+                let _ = tell.send(Done::Gathered { attempt, result }).await;
+            });
+        } else {
+            self.end(attempt, outcome);
+        }
+    }
+
+    /// It is over here, without outputs.
+    fn end(&mut self, attempt: AttemptId, outcome: Outcome) {
+        self.custody.ended(attempt, outcome, Publishes::Nothing);
+        let Some(kept) = self.custody.kept().get(&attempt) else { return };
+        if let (Some(key), false) =
+            (launch::launch_key(&kept.order.payload), launch::holds_only(&kept.order.payload))
+        {
+            self.release_if_over(attempt, key);
+        }
+    }
+
+    fn release_if_over(&mut self, attempt: AttemptId, key: LaunchKey) {
+        let over = self
+            .custody
+            .kept()
+            .get(&attempt)
+            .is_some_and(|kept| matches!(kept.step, Step::Ended { .. }));
+        if over {
+            self.release(key);
+        }
+    }
+
+    // ---- what was done elsewhere ----
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Staged { attempt, result } => {
+                if !matches!(self.here.get(&attempt), Some(Here::Staging(_))) {
+                    return;
+                }
+                let kept = self.custody.kept().get(&attempt);
+                let Some(order) = kept
+                    .filter(|kept| kept.step.may_run() && !kept.stopping)
+                    .map(|kept| Arc::clone(&kept.order.payload))
+                else {
+                    return;
+                };
+                match result {
+                    Ok(folder) => self.launch(&order, Some(folder)),
+                    Err(reason) => self.end(attempt, Outcome::StartFailed { reason }),
+                }
+            }
+            Done::Gathered { attempt, result } => match result {
+                Ok(()) => {
+                    let end = Outcome::Exited { code: 0 };
+                    let refused = self.stop_reason(attempt);
+                    let outputs = Publishes::Outputs { refused };
+                    if let Some(action) = self.custody.ended(attempt, end, outputs) {
+                        self.act(vec![action]);
+                    }
+                }
+                Err(reason) => self.end(attempt, Outcome::PublishFailed { reason }),
+            },
+            Done::Published { attempt, result } => {
+                let outcome = match result {
+                    Ok(()) => Outcome::Exited { code: 0 },
+                    Err(reason) => Outcome::PublishFailed { reason },
+                };
+                self.work.over.push((attempt, outcome.clone()));
+                self.custody.published(attempt, outcome);
+                let key = self
+                    .custody
+                    .kept()
+                    .get(&attempt)
+                    .and_then(|kept| launch::launch_key(&kept.order.payload));
+                if let Some(key) = key {
+                    self.release_if_over(attempt, key);
+                }
+            }
+            Done::Probed { nonce, picture } => {
+                self.probing = None;
+                self.syncs.say_answer(inventory::answer(&nonce, &picture.shown));
+                if picture.digest != self.syncs.picture().digest {
+                    self.syncs.show(Some(*picture));
+                }
+            }
+            Done::LogSent { ask } => {
+                self.asks.remove(&ask);
+            }
+        }
+    }
+
+    // ---- what the exchange says ----
+
+    fn on_synced(&mut self, mut synced: Synced) {
+        let now = self.now();
+        self.syncs.ended(&synced, now);
+        match &mut synced.result {
+            Ok(answer) => {
+                let every = Span::from_millis(i64::from(answer.usage_every_ms));
+                self.custody.set_usage_every(every.max(USAGE_EVERY_MIN));
+                let decided = words::answer(answer);
+                let actions = self.custody.answered(now, synced.sent_at, &synced.told, decided);
+                self.act(actions);
+                self.heed(answer);
+            }
+            Err(_) => self.custody.unanswered(&synced.told),
+        }
+    }
+
+    /// What an answer asks besides leases.
+    fn heed(&mut self, answer: &mut SyncAnswer) {
+        if answer.want_shown {
+            self.syncs.show(None);
+        }
+        if let Some(nonce) = answer.challenge.take()
+            && self.probing.is_none()
+        {
+            self.probing = Some(());
+            let (offered, info) = (self.offered.clone(), self.info.clone());
+            let (data, tell) = (self.data.clone(), self.tell_done.clone());
+            tokio::task::spawn_blocking(move || {
+                let picture = Box::new(offered.picture(&info, &data));
+                let _ = tell.blocking_send(Done::Probed { nonce, picture });
+            });
+        }
+        for ask in std::mem::take(&mut answer.logs) {
+            self.send_log(&ask);
+        }
+    }
+
+    fn send_log(&mut self, ask: &LogAsk) {
+        if !self.asks.insert(ask.id) {
+            return;
+        }
+        let stream = match ask.stream.as_str() {
+            "stdout" => Some(Stream::Stdout),
+            "stderr" => Some(Stream::Stderr),
+            _ => None,
+        };
+        let (attempt, id, offset) = (ask.attempt, ask.id, ask.offset);
+        let max = usize::try_from(ask.max.min(LOG_PART_MAX)).unwrap_or(usize::MAX);
+        let reading =
+            stream.map(|stream| self.runner.log(LogPart { attempt, stream, offset, max }));
+        // What still runs writes on; everything else has written its last.
+        let kept = self.custody.kept().get(&attempt);
+        let writes_on = kept.is_some_and(|kept| kept.step.may_run());
+        let (link, token) = self.syncs.link();
+        let tell = self.tell_done.clone();
+        tokio::spawn(async move {
+            let mut query = Vec::new();
+            let chunk = match reading {
+                Some(reading) => reading.await.unwrap_or_default(),
+                None => {
+                    query.push(("error", "the streams are stdout and stderr".to_owned()));
+                    LogChunk { offset, ..LogChunk::default() }
+                }
+            };
+            let over = chunk.data.is_empty() && !writes_on;
+            query.push(("next", chunk.next().max(offset).to_string()));
+            query.push(("end", over.to_string()));
+            if let Err(fault) = link.log(&token, id, &query, chunk.data).await {
+                // Whoever waits asks again.
+                tracing::debug!(%fault, ask = id, "a part of a log was not taken");
+            }
+            let _ = tell.send(Done::LogSent { ask: id }).await;
+        });
+    }
+
+    /// What was measured while tasks ran is a lower bound.
+    fn on_measured(&mut self, mut measured: Vec<Measurement>) {
+        if let Idle::No = self.idle {
+            for value in &mut measured {
+                value.sharing = Sharing::Shared;
+            }
+        }
+        self.syncs.say_measured(measured);
+    }
+
+    /// What is being told of running attempts goes into the book, so that the next process of
+    /// this agent never says less.
+    fn note_told(&mut self) {
+        let told = self.syncs.take_told_running();
+        self.work.used.extend(told);
+    }
+}
+
+/// An order for what is found without one.
+fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
+    let order = LeaseOrder {
+        attempt,
+        node: String::new(),
+        resources: dayan_units::Resources::ZERO,
+        cards: Vec::new(),
+        keep_us: STRAY_KEEP.micros(),
+        time_limit_us: 0,
+        stop: true,
+        publish: false,
+        name: String::new(),
+        run: String::new(),
+        env: BTreeMap::new(),
+        workdir: None,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        gang: None,
+    };
+    words::order(order)
+}

@@ -1,0 +1,284 @@
+//! When to sync, and what to say besides the news of attempts.
+//!
+//! At most two syncs are under way: one that the exchange holds back until it has something to
+//! say (*waiting*), and one that carries what must be said at once (*telling*). The exchange
+//! answers the older when a newer comes. While there is always something to tell, one telling sync
+//! follows the other and nothing else is asked. A failure is followed by a pause; what was said in
+//! a sync that failed is said again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dayan_custody::Counters;
+use dayan_engines::BootClock;
+use dayan_measure::Measurement;
+use dayan_units::{AttemptId, BootTime, Span};
+use dayan_wire::{ChallengeAnswer, SignedUsage, SyncAnswer, SyncRequest};
+use tokio::sync::mpsc;
+
+use crate::backoff::Backoff;
+use crate::identity::Key;
+use crate::inventory::Picture;
+use crate::link::{Link, LinkFault};
+use crate::words::{self, Custody, News};
+
+/// For how long the exchange may hold an answer back. Shorter than the minute after which proxies
+/// and firewalls forget a silent connection.
+const WAIT_MAX: Span = Span::from_secs(20);
+/// A lease must not end while an answer is held back: at most this part of the shortest one.
+const WAITS_PER_LEASE: i64 = 4;
+/// News that come within this time travel together: a thousandth of a second is nothing to a task
+/// that was worth leasing, and many ends fall into it on a busy machine.
+const GATHER: Span = Span::from_millis(1);
+/// Reports in one sync: about 400 KB of text, a few milliseconds of work for both sides. The
+/// next sync carries the rest.
+const REPORTS_MAX: usize = 1_000;
+/// The pause after the exchange refused the agent: an operator has to do something about it.
+const REFUSED_PAUSE: Span = Span::from_secs(10);
+/// Measurements that wait to be sent. The kernels make a few dozen.
+const MEASURED_MAX: usize = 256;
+
+/// Which of the two syncs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Which {
+    Waiting,
+    Telling,
+}
+
+/// A sync that came to its end.
+pub(crate) struct Synced {
+    pub(crate) which: Which,
+    pub(crate) sent_at: BootTime,
+    pub(crate) told: News,
+    extras: Extras,
+    pub(crate) result: Result<SyncAnswer, LinkFault>,
+}
+
+/// What a sync said besides the news of attempts.
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    shown: Option<()>,
+    measured: usize,
+}
+
+/// How the exchange last took us.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Standing {
+    Unknown,
+    Good,
+    Bad(LinkFault),
+}
+
+/// Keeps the syncs under way.
+pub(crate) struct Syncs {
+    link: Arc<Link>,
+    token: Arc<str>,
+    key: Key,
+    clock: BootClock,
+    done: mpsc::Sender<Synced>,
+    waiting: Option<()>,
+    telling: Option<()>,
+    /// Since when there is something urgent.
+    urgent_since: Option<BootTime>,
+    not_before: BootTime,
+    backoff: Backoff,
+    standing: Standing,
+    picture: Picture,
+    /// Is the picture to be sent?
+    show: Option<()>,
+    answer: Option<ChallengeAnswer>,
+    measured: VecDeque<Measurement>,
+    /// What was told of the use of running attempts.
+    told_running: Vec<(AttemptId, Counters)>,
+}
+
+impl Syncs {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        token: &str,
+        key: Key,
+        clock: BootClock,
+        done: mpsc::Sender<Synced>,
+        picture: Picture,
+    ) -> Self {
+        Self {
+            link,
+            token: token.into(),
+            key,
+            clock,
+            done,
+            waiting: None,
+            telling: None,
+            urgent_since: None,
+            not_before: BootTime(i64::MIN),
+            backoff: Backoff::new(),
+            standing: Standing::Unknown,
+            picture,
+            show: Some(()),
+            answer: None,
+            measured: VecDeque::new(),
+            told_running: Vec::new(),
+        }
+    }
+
+    pub(crate) fn link(&self) -> (Arc<Link>, Arc<str>) {
+        (Arc::clone(&self.link), Arc::clone(&self.token))
+    }
+    /// What was told of the use of running attempts since this was asked last.
+    pub(crate) fn take_told_running(&mut self) -> Vec<(AttemptId, Counters)> {
+        std::mem::take(&mut self.told_running)
+    }
+    pub(crate) const fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// The exchange asks for the picture, or it has changed.
+    pub(crate) fn show(&mut self, picture: Option<Picture>) {
+        if let Some(picture) = picture {
+            self.picture = picture;
+        }
+        self.show = Some(());
+    }
+    /// Says the answer to a challenge.
+    pub(crate) fn say_answer(&mut self, answer: Option<ChallengeAnswer>) {
+        self.answer = answer.or(self.answer.take());
+    }
+    /// Says what was measured.
+    pub(crate) fn say_measured(&mut self, measured: Vec<Measurement>) {
+        self.measured.extend(measured);
+        self.measured.truncate(MEASURED_MAX);
+    }
+
+    /// Sends what is due; when to look again, if nothing else happens.
+    pub(crate) fn pump(&mut self, custody: &mut Custody, now: BootTime) -> Option<BootTime> {
+        if now < self.not_before {
+            return Some(self.not_before);
+        }
+        let has_extras = self.show.is_some() || self.answer.is_some() || !self.measured.is_empty();
+        let urgent = custody.is_urgent();
+        if !urgent {
+            self.urgent_since = None;
+        }
+        if self.telling.is_some() {
+            return None;
+        }
+        if urgent && !has_extras && !custody.is_sync_due(now) {
+            let since = *self.urgent_since.get_or_insert(now);
+            let ready = since.plus(GATHER);
+            if now < ready {
+                return Some(ready);
+            }
+        }
+        if urgent || has_extras || custody.is_sync_due(now) {
+            self.urgent_since = None;
+            self.telling = Some(());
+            self.send(Which::Telling, custody, now, Span::ZERO);
+        } else if self.waiting.is_none() {
+            let keep = custody.keep_min().unwrap_or(Span::MAX);
+            let wait = WAIT_MAX.min(Span::from_micros(keep.micros() / WAITS_PER_LEASE));
+            self.waiting = Some(());
+            self.send(Which::Waiting, custody, now, wait);
+        }
+        None
+    }
+
+    fn send(&mut self, which: Which, custody: &mut Custody, now: BootTime, wait: Span) {
+        let told = custody.news(now, REPORTS_MAX);
+        let measured: Vec<Measurement> = self.measured.iter().cloned().collect();
+        let extras = Extras { shown: self.show.take(), measured: measured.len() };
+        let running = told.usage.iter().filter(|record| {
+            custody.kept().get(&record.attempt).is_some_and(|kept| kept.step.may_run())
+        });
+        self.told_running.extend(running.map(|record| (record.attempt, record.counters)));
+        let request = SyncRequest {
+            known: told.revision,
+            wait_ms: u32::try_from(wait.millis_floor()).unwrap_or(0),
+            shown_digest: self.picture.digest.clone(),
+            shown: extras.shown.map(|()| self.picture.shown.clone()),
+            reports: words::reports(&told),
+            usage: self.signed(&told),
+            answer: self.answer.take(),
+            measured,
+        };
+        let (link, token) = self.link();
+        let (clock, done) = (self.clock, self.done.clone());
+        tokio::spawn(async move {
+            // Read right before it leaves: the lease is counted from here.
+            let sent_at = words::from_engine(clock.now());
+            let result = link.sync(&token, &request).await;
+            // The agent has ended meanwhile: nobody to tell.
+            let _ = done.send(Synced { which, sent_at, told, extras, result }).await;
+        });
+    }
+
+    fn signed(&self, told: &News) -> Option<SignedUsage> {
+        if told.usage.is_empty() {
+            return None;
+        }
+        let records: Vec<_> = told.usage.iter().map(words::usage).collect();
+        let records = serde_json::to_string(&records).expect("numbers become JSON");
+        let signature = self.key.sign(&SignedUsage::material(&records));
+        Some(SignedUsage { records, signature })
+    }
+
+    /// Takes note of a sync's end: what it said is settled or to be said again.
+    pub(crate) fn ended(&mut self, synced: &Synced, now: BootTime) {
+        match synced.which {
+            Which::Waiting => self.waiting = None,
+            Which::Telling => self.telling = None,
+        }
+        match &synced.result {
+            Ok(_) => {
+                self.measured.drain(..synced.extras.measured.min(self.measured.len()));
+                self.backoff.reset();
+                self.not_before = BootTime(i64::MIN);
+                self.stand(Standing::Good);
+            }
+            Err(fault) => {
+                self.show = self.show.or(synced.extras.shown);
+                let pause = match fault {
+                    LinkFault::Refused(_) => REFUSED_PAUSE,
+                    LinkFault::Rejected(_) => {
+                        // It may be what we said on the side; attempts are more important.
+                        self.measured.clear();
+                        self.backoff.next()
+                    }
+                    LinkFault::Away(_) | LinkFault::Garbage(_) => self.backoff.next(),
+                };
+                self.not_before = self.not_before.max(now.plus(pause));
+                self.stand(Standing::Bad(fault.clone()));
+            }
+        }
+    }
+
+    /// Tells people once when it changes, not at every try.
+    fn stand(&mut self, standing: Standing) {
+        let same = matches!(
+            (&self.standing, &standing),
+            (Standing::Good, Standing::Good)
+                | (Standing::Bad(LinkFault::Away(_)), Standing::Bad(LinkFault::Away(_)))
+        ) || self.standing == standing;
+        if same {
+            return;
+        }
+        match &standing {
+            Standing::Good => tracing::info!("in touch with the exchange"),
+            Standing::Bad(LinkFault::Away(why)) => tracing::warn!(
+                why,
+                "the exchange cannot be reached; tasks go on while their leases last"
+            ),
+            Standing::Bad(LinkFault::Refused(why)) => tracing::error!(
+                why,
+                "the exchange refuses this agent; ask its operator. Tasks end with their leases"
+            ),
+            Standing::Bad(LinkFault::Rejected(why)) => {
+                tracing::error!(why, "the exchange does not take what this agent says");
+            }
+            Standing::Bad(LinkFault::Garbage(why)) => {
+                tracing::error!(why, "the exchange's answer makes no sense");
+            }
+            Standing::Unknown => {}
+        }
+        self.standing = standing;
+    }
+}

@@ -1,0 +1,109 @@
+//! The same things in the words of the engine, of custody and of the wire.
+
+use std::sync::Arc;
+
+use dayan_custody as custody;
+use dayan_engines as engines;
+use dayan_units::{BootTime, Span};
+use dayan_wire as wire;
+
+/// Custody as this agent has it.
+pub(crate) type Custody = custody::Custody<Arc<wire::LeaseOrder>, wire::Outcome>;
+/// Its actions.
+pub(crate) type Action = custody::Action<Arc<wire::LeaseOrder>>;
+/// Its news.
+pub(crate) type News = custody::News<wire::Outcome>;
+
+pub(crate) const fn to_engine(time: BootTime) -> engines::BootTime {
+    engines::BootTime::from_micros(time.0)
+}
+pub(crate) const fn from_engine(time: engines::BootTime) -> BootTime {
+    BootTime(time.micros())
+}
+
+pub(crate) fn counters(usage: &engines::Counters) -> custody::Counters {
+    custody::Counters {
+        wall_us: usage.wall.micros(),
+        cpu_us: usage.cpu().micros(),
+        memory_peak: usage.memory_peak.0,
+        read_bytes: usage.read.0,
+        write_bytes: usage.written.0,
+        energy_uj: usage.energy_microjoule,
+    }
+}
+
+pub(crate) fn outcome(outcome: &engines::Outcome) -> wire::Outcome {
+    match outcome {
+        engines::Outcome::Exited(code) => wire::Outcome::Exited { code: *code },
+        engines::Outcome::Signalled(signal) => wire::Outcome::Signalled { signal: *signal },
+        engines::Outcome::OutOfMemory => wire::Outcome::OutOfMemory,
+        engines::Outcome::TimeLimit => wire::Outcome::TimeLimit,
+        engines::Outcome::LeaseEnded => wire::Outcome::LeaseEnded,
+        engines::Outcome::Stopped => wire::Outcome::Stopped,
+        engines::Outcome::KeeperDied => wire::Outcome::NodeFailure,
+        engines::Outcome::StartFailed(failure) => {
+            wire::Outcome::StartFailed { reason: failure.to_string() }
+        }
+    }
+}
+
+/// How an attempt ends that the engine did not take.
+pub(crate) fn not_started(fault: &engines::StartFault) -> wire::Outcome {
+    match fault {
+        engines::StartFault::AlreadyLaunched(_) => wire::Outcome::NodeFailure,
+        engines::StartFault::LeaseOver(_) => wire::Outcome::LeaseEnded,
+        engines::StartFault::Unsupported(_)
+        | engines::StartFault::Invalid(_)
+        | engines::StartFault::Unreachable(_) => {
+            wire::Outcome::StartFailed { reason: fault.to_string() }
+        }
+    }
+}
+
+pub(crate) fn order(order: wire::LeaseOrder) -> custody::Order<Arc<wire::LeaseOrder>> {
+    custody::Order {
+        attempt: order.attempt,
+        keep: Span::from_micros(order.keep_us),
+        stop: order.stop,
+        publish: order.publish,
+        payload: Arc::new(order),
+    }
+}
+
+pub(crate) fn answer(answer: &mut wire::SyncAnswer) -> custody::Answer<Arc<wire::LeaseOrder>> {
+    custody::Answer {
+        revision: answer.revision,
+        orders: std::mem::take(&mut answer.orders).into_iter().map(order).collect(),
+        forget: std::mem::take(&mut answer.forget),
+    }
+}
+
+pub(crate) fn reports(news: &News) -> Vec<wire::AttemptReport> {
+    let report = |(attempt, seen): &(_, custody::Seen<wire::Outcome>)| wire::AttemptReport {
+        attempt: *attempt,
+        seen: match seen {
+            custody::Seen::Staging => wire::Seen::Staging,
+            custody::Seen::Running => wire::Seen::Running,
+            custody::Seen::Publishing => wire::Seen::Publishing,
+            custody::Seen::Ended(outcome) => wire::Seen::Ended { outcome: outcome.clone() },
+        },
+    };
+    news.reports.iter().map(report).collect()
+}
+
+pub(crate) fn usage(record: &custody::UsageRecord) -> wire::UsageRecord {
+    let custody::Counters { wall_us, cpu_us, memory_peak, read_bytes, write_bytes, energy_uj } =
+        record.counters;
+    wire::UsageRecord {
+        attempt: record.attempt,
+        seq: record.seq,
+        counters: wire::Counters {
+            wall_us,
+            cpu_us,
+            memory_peak,
+            read_bytes,
+            write_bytes,
+            energy_uj,
+        },
+    }
+}
