@@ -29,7 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return postgres(url);
     }
     let root = named.map_or_else(|| folder.path().to_owned(), Into::into);
-    println!("events/batch  store commits/s     rows/s   raw commits/s     rows/s   of raw");
+    println!("                    store                       raw                      of raw");
+    println!(
+        "events/batch  commits/s    rows/s  us/row  commits/s    rows/s  us/row   rate    cpu"
+    );
     for size in SIZES {
         let dir = root.join(format!("rate-{size}"));
         let mut ours = Ours::open(&Location::Sqlite(dir.join("store")))?;
@@ -39,13 +42,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             store_rate.push(rate(|| ours.commit(size))?);
             raw_rate.push(rate(|| raw.commit(size))?);
         }
-        let (store_rate, raw_rate) = (median(store_rate), median(raw_rate));
+        let (store, raw) = (median(&store_rate), median(&raw_rate));
         let rows = f64::from(size + 1);
         println!(
-            "{size:>12}  {store_rate:>15.0} {:>10.0}  {raw_rate:>14.0} {:>10.0}   {:>5.1} %",
-            store_rate * rows,
-            raw_rate * rows,
-            100.0 * store_rate / raw_rate
+            "{size:>12}  {:>9.0} {:>9.0} {:>7.2}  {:>9.0} {:>9.0} {:>7.2}  {:>3.0} %  {:>3.0} %",
+            store.per_second,
+            store.per_second * rows,
+            store.cpu_us / rows,
+            raw.per_second,
+            raw.per_second * rows,
+            raw.cpu_us / rows,
+            100.0 * store.per_second / raw.per_second,
+            100.0 * store.cpu_us / raw.cpu_us
         );
     }
     Ok(())
@@ -56,27 +64,48 @@ fn postgres(url: &str) -> Result<(), Box<dyn std::error::Error>> {
     println!("events/batch        commits/s     rows/s");
     for size in SIZES {
         let rate = rate(|| ours.commit(size))?;
-        println!("{size:>12}  {rate:>15.0} {:>10.0}", rate * f64::from(size + 1));
+        let rows = rate.per_second * f64::from(size + 1);
+        println!("{size:>12}  {:>15.0} {rows:>10.0}", rate.per_second);
     }
     Ok(())
 }
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Commits a second.
-fn rate(mut commit: impl FnMut() -> Outcome) -> Result<f64, Box<dyn std::error::Error>> {
+#[derive(Clone, Copy)]
+struct Rate {
+    /// Commits a second.
+    per_second: f64,
+    /// Microseconds of processor a commit, of this thread: unlike the rate, hardly moved by what
+    /// else the machine does.
+    cpu_us: f64,
+}
+
+fn cpu_us() -> f64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    spent.tv_sec as f64 * 1e6 + spent.tv_nsec as f64 / 1e3
+}
+
+fn rate(mut commit: impl FnMut() -> Outcome) -> Result<Rate, Box<dyn std::error::Error>> {
     let started = Instant::now();
+    let cpu_before = cpu_us();
     let mut commits = 0u32;
     while started.elapsed() < ROUND {
         commit()?;
         commits += 1;
     }
-    Ok(f64::from(commits) / started.elapsed().as_secs_f64())
+    let per_second = f64::from(commits) / started.elapsed().as_secs_f64();
+    Ok(Rate { per_second, cpu_us: (cpu_us() - cpu_before) / f64::from(commits) })
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+/// The middle one of each.
+fn median(rates: &[Rate]) -> Rate {
+    let middle = |of: fn(&Rate) -> f64| {
+        let mut values: Vec<f64> = rates.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Rate { per_second: middle(|rate| rate.per_second), cpu_us: middle(|rate| rate.cpu_us) }
 }
 
 fn transfer(seq: u64, n: u32) -> TransferRow {

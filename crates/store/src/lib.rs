@@ -30,7 +30,7 @@ mod table;
 pub use fault::{Broken, Cause, Damage, Fault};
 pub use journal::{Batch, ChainHash, Committed, Head, JournalRow, VerifyReport};
 pub use page::{BadCursor, Cursor, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, Paging};
-pub use query::{FindingFilter, JobFilter, LineFilter, LineSum, SumBy, TransferFilter};
+pub use query::{FindingFilter, JobFilter, LineFilter, LineSum, SumBy};
 pub use reader::{JOURNAL_PAGE_BYTES_MAX, JOURNAL_PAGE_ROWS_MAX, Reader};
 pub use rows::{
     AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, Row, TransferRow,

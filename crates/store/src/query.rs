@@ -29,15 +29,6 @@ pub struct JobFilter {
     pub page: Paging,
 }
 
-/// Which transfers; nothing set means all. By id, which is by time where ids are UUID v7.
-#[derive(Debug, Clone, Default)]
-pub struct TransferFilter {
-    /// That debit or credit this account.
-    pub account: Option<String>,
-    /// Which page.
-    pub page: Paging,
-}
-
 /// Which rated lines; nothing set means all. By id.
 #[derive(Debug, Clone, Default)]
 pub struct LineFilter {
@@ -134,13 +125,6 @@ impl<'a> Select<'a> {
     pub(crate) fn equal_if(&mut self, column: &str, value: Option<&'a impl Column>) {
         if let Some(value) = value {
             self.equal(column, value);
-        }
-    }
-
-    pub(crate) fn either_if(&mut self, one: &str, other: &str, value: Option<&'a impl Column>) {
-        if let Some(value) = value {
-            let param = self.param(value.value());
-            self.conditions.push(format!("({one} = {param} OR {other} = {param})"));
         }
     }
 

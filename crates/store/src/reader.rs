@@ -14,7 +14,6 @@ use crate::page::{Page, Paging};
 use crate::pool::Pool;
 use crate::query::{
     self, Direction, FindingFilter, JobFilter, LineFilter, LineSum, Order, Select, SumBy,
-    TransferFilter,
 };
 use crate::rows::{
     AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, TransferRow,
@@ -211,14 +210,11 @@ impl Reader {
         self.one("an attempt", &query::select_attempt(&id))
     }
 
-    /// Transfers by id.
-    pub fn transfers(&self, filter: &TransferFilter) -> Result<Page<TransferRow>, Fault> {
+    /// Transfers by id, which is by time where ids are UUID v7.
+    pub fn transfers(&self, paging: &Paging) -> Result<Page<TransferRow>, Fault> {
         self.read("transfers", |session| {
-            let mut select = Select::from(TransferRow::TABLE);
-            select.either_if("debit", "credit", filter.account.as_ref());
-            query::page(session, select, &BY_ID, &filter.page, |row: &TransferRow| {
-                [row.id.to_string()]
-            })
+            let select = Select::from(TransferRow::TABLE);
+            query::page(session, select, &BY_ID, paging, |row: &TransferRow| [row.id.to_string()])
         })
     }
 

@@ -58,6 +58,9 @@ pub(crate) const MIGRATIONS: &[Migration] =
 
 /// `head` has exactly one row: the last batch and the term under which batches are accepted. It
 /// is what makes a journal that lost its last rows visible, and what fences an old leader.
+/// `transfers` has no index by account: two of them made each row cost three times as much (3.5
+/// against 11 µs on SQLite), and it is the table with the most rows. Who wants the movements of
+/// one account reads them all, offline.
 /// Text sorts by byte on both engines, so that pages come in the same order.
 const V1: &str = "
 CREATE TABLE journal (
@@ -128,8 +131,6 @@ CREATE TABLE transfers (
     reference TEXT   NOT NULL,
     at        BIGINT NOT NULL
 ) {clustered};
-CREATE INDEX transfers_by_debit ON transfers (debit, id);
-CREATE INDEX transfers_by_credit ON transfers (credit, id);
 CREATE TABLE accounts (
     id         TEXT NOT NULL PRIMARY KEY,
     owner_kind TEXT NOT NULL,
@@ -147,7 +148,7 @@ CREATE TABLE usage (
     at      BIGINT  NOT NULL,
     doc     TEXT    NOT NULL,
     PRIMARY KEY (source, id)
-);
+) {clustered};
 CREATE INDEX usage_by_attempt ON usage (attempt, seq);
 CREATE TABLE lines (
     id            TEXT   NOT NULL PRIMARY KEY,
@@ -256,7 +257,7 @@ mod tests {
             let sql = format!("SELECT {} FROM {}", table.column_list(), table.name);
             let statement = db.prepare(&sql).unwrap();
             assert_eq!(statement.column_count(), table.columns.len());
-            db.prepare(&table.insert_values(3)).unwrap();
+            db.prepare(&table.insert_values()).unwrap();
             let all = db.prepare(&format!("SELECT * FROM {}", table.name)).unwrap();
             assert_eq!(all.column_count(), table.columns.len(), "{}", table.name);
         }

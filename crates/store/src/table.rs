@@ -76,18 +76,11 @@ impl Table {
         }
     }
 
-    /// An insert of `rows` rows with `?` parameters, for SQLite.
-    pub(crate) fn insert_values(&self, rows: usize) -> String {
-        let group = format!("({})", vec!["?"; self.columns.len()].join(", "));
-        let mut sql = format!("INSERT INTO {} ({}) VALUES ", self.name, self.column_list());
-        for row in 0..rows {
-            if row > 0 {
-                sql.push_str(", ");
-            }
-            sql.push_str(&group);
-        }
-        sql.push_str(&self.conflict_clause());
-        sql
+    /// An insert of one row with `?` parameters, for SQLite.
+    pub(crate) fn insert_values(&self) -> String {
+        let values = vec!["?"; self.columns.len()].join(", ");
+        let (table, columns) = (self.name, self.column_list());
+        format!("INSERT INTO {table} ({columns}) VALUES ({values}){}", self.conflict_clause())
     }
 
     /// An insert from one array a column, for PostgreSQL: one statement for any number of rows.

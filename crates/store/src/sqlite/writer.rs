@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dayan_units::Time;
-use rusqlite::{Connection, OpenFlags, Statement, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use crate::column::Column;
 use crate::fault::{Cause, Fault};
@@ -22,8 +22,6 @@ use super::{BUSY_MAX, STATEMENTS_KEPT, Session, database, schema_version, sync_d
 /// enough that a page written by many batches is carried over once, small enough that one round
 /// of it takes some tens of milliseconds.
 const CHECKPOINT_PAGES: u32 = 4_000;
-/// Rows inserted by one statement; the rest of a group goes one by one.
-const ROWS_PER_STATEMENT: usize = 16;
 
 const INSERT_JOURNAL: &str =
     "INSERT INTO journal (seq, term, at, payload, prev, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -34,13 +32,9 @@ pub(crate) struct Writer {
     dir: PathBuf,
     db: Connection,
     head: Head,
-    inserts: Vec<Inserts>,
+    /// In the order of the read models.
+    inserts: Vec<String>,
     _lock: DirLock,
-}
-
-struct Inserts {
-    one: String,
-    many: String,
 }
 
 impl Writer {
@@ -52,13 +46,7 @@ impl Writer {
         migrate(&mut db, dir)?;
         sync_dir(dir).map_err(|error| fault(error.into()))?;
         let head = read_head(dir, fault)?;
-        let inserts = READ_MODELS
-            .iter()
-            .map(|table| Inserts {
-                one: table.insert_values(1),
-                many: table.insert_values(ROWS_PER_STATEMENT),
-            })
-            .collect();
+        let inserts = READ_MODELS.iter().map(|table| table.insert_values()).collect();
         Ok(Self { dir: dir.to_owned(), db, head, inserts, _lock: lock })
     }
 
@@ -132,8 +120,8 @@ impl Writer {
             self.head.hash.0.value(),
             hash.0.value(),
         ])?;
-        for (group, inserts) in groups.iter().zip(&self.inserts) {
-            write_group(db, group, inserts)?;
+        for (group, insert) in groups.iter().zip(&self.inserts) {
+            write_group(db, group, insert)?;
         }
         db.prepare_cached("COMMIT")?.execute([])?;
         Ok(true)
@@ -156,30 +144,18 @@ impl Writer {
     }
 }
 
-fn write_group(db: &Connection, group: &Group<'_>, inserts: &Inserts) -> rusqlite::Result<()> {
+fn write_group(db: &Connection, group: &Group<'_>, insert: &str) -> rusqlite::Result<()> {
     if group.rows() == 0 {
         return Ok(());
     }
-    let width = group.table.columns.len();
-    let chunks = group.values.chunks_exact(width * ROWS_PER_STATEMENT);
-    let rest = chunks.remainder();
-    let run = |statement: &mut Statement<'_>, values: &[crate::column::Value<'_>]| {
-        for (at, value) in values.iter().enumerate() {
+    // One row a run: statements of many rows were measured and are not faster here, for SQLite
+    // works in this process and there is no way to save.
+    let mut statement = db.prepare_cached(insert)?;
+    for row in group.values.chunks_exact(group.table.columns.len()) {
+        for (at, value) in row.iter().enumerate() {
             statement.raw_bind_parameter(at + 1, value)?;
         }
-        statement.raw_execute()
-    };
-    if group.rows() >= ROWS_PER_STATEMENT {
-        let mut statement = db.prepare_cached(&inserts.many)?;
-        for chunk in chunks {
-            run(&mut statement, chunk)?;
-        }
-    }
-    if !rest.is_empty() {
-        let mut statement = db.prepare_cached(&inserts.one)?;
-        for row in rest.chunks_exact(width) {
-            run(&mut statement, row)?;
-        }
+        statement.raw_execute()?;
     }
     Ok(())
 }
