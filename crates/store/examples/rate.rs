@@ -21,6 +21,7 @@ const PAYLOAD_BYTES_PER_EVENT: usize = 120;
 /// Rounds of both sides in turn, so that a slow moment of the machine meets both.
 const ROUNDS: u32 = 5;
 const ROUND: Duration = Duration::from_millis(600);
+const STATE_BYTES: usize = 200_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -56,6 +57,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             100.0 * store.cpu_us / raw.cpu_us
         );
     }
+    snapshot(&root)
+}
+
+/// What a start reads and the shadow writes: a state of 200 MB of the kind it is made of.
+fn snapshot(root: &Path) -> Outcome {
+    let mut state = Vec::with_capacity(STATE_BYTES);
+    for n in 0u64.. {
+        let job = TransferId::from_bits(u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let at = 1_700_000_000_000_000 + n * 137;
+        state
+            .extend(format!("{{\"id\":\"{job}\",\"state\":\"queued\",\"at\":{at}}},").into_bytes());
+        if state.len() >= STATE_BYTES {
+            break;
+        }
+    }
+    let store = Store::open(&Location::Sqlite(root.join("rate-snapshot")), OpenMode::Write)?;
+    let snapshots = store.snapshots();
+    let started = Instant::now();
+    let written = snapshots.put_bytes(0, 1, &state)?;
+    let put = started.elapsed();
+    let started = Instant::now();
+    let read = snapshots.latest()?.is_some_and(|snapshot| snapshot.bytes == state);
+    println!(
+        "snapshot of {} MB: written in {put:.1?} as {} MB, read in {:.1?}, equal: {read}",
+        written.bytes / 1_000_000,
+        written.stored / 1_000_000,
+        started.elapsed()
+    );
     Ok(())
 }
 

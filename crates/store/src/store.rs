@@ -272,6 +272,7 @@ impl Store {
     /// Fills an empty location from a backup, and opens it for reading to prove it.
     pub fn restore_from(from: &Path, location: &Location) -> Result<BackupReport, Fault> {
         let fault = |source: Cause| Fault::Restore { path: from.to_owned(), source };
+        refuse_other_kind(from, location).map_err(fault)?;
         match location {
             Location::Sqlite(dir) => sqlite::restore(from, dir).map_err(fault)?,
             #[cfg(feature = "postgres")]
@@ -285,6 +286,25 @@ impl Store {
         let restored = Self::open(location, OpenMode::ReadOnly)?;
         Ok(BackupReport { head: restored.head().clone() })
     }
+}
+
+/// Says so when the backup is of the other engine, instead of that a file is missing.
+fn refuse_other_kind(from: &Path, location: &Location) -> Result<(), Cause> {
+    let other = match location {
+        Location::Sqlite(_) => "dayan.dump",
+        Location::Postgres(_) => sqlite::DATABASE_FILE,
+    };
+    if !from.join(other).exists() {
+        return Ok(());
+    }
+    Err(Cause::Content(match location {
+        Location::Sqlite(_) => {
+            "it is the dump of a PostgreSQL database; restore it to one".to_owned()
+        }
+        Location::Postgres(_) => {
+            "it is the copy of a data directory; restore it to a folder".to_owned()
+        }
+    }))
 }
 
 /// The head of a store, after a check that the newest rows really lead to it.

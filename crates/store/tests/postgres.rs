@@ -25,6 +25,33 @@ fn the_suite_holds() {
     for_each_case!(on_postgres);
     one_leads_and_the_other_is_fenced(&server);
     servers_that_start_together_agree_on_the_schema(&server);
+    readers_work_inside_a_server_of_tasks(&server);
+    a_backup_goes_back_to_its_own_engine(&server);
+}
+
+fn a_backup_goes_back_to_its_own_engine(server: &Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let (dump, copy) = (folder.path().join("dump"), folder.path().join("copy"));
+    open(&server.fresh()).backup_to(&dump).unwrap();
+    open(&Location::Sqlite(folder.path().join("data"))).backup_to(&copy).unwrap();
+    let fresh = Location::Sqlite(folder.path().join("fresh"));
+    for (from, to) in [(&dump, &fresh), (&copy, &server.fresh())] {
+        let fault = Store::restore_from(from, to).expect_err("of the other engine");
+        assert!(told(&fault).contains("restore it to"), "{}", told(&fault));
+    }
+}
+
+/// As the HTTP server uses it: reads on threads that may block, everything dropped by a task.
+fn readers_work_inside_a_server_of_tasks(server: &Server) {
+    let (mut store, term) = lead(&server.fresh());
+    store.commit(&batch(term, "[]", vec![job(1).into()])).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async move {
+        let reader = store.reader();
+        let read = tokio::task::spawn_blocking(move || reader.job(job_id(1)).unwrap());
+        assert_eq!(read.await.unwrap(), Some(job(1)));
+        drop(store);
+    });
 }
 
 fn one_leads_and_the_other_is_fenced(server: &Server) {
