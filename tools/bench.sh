@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# How fast it is on this machine. `tools/bench.sh [PART…]`; without a part, all of them:
+# ledger schedule store engines kernels whole. What each measures: docs/performance.md.
+#
+# Everything printed is kept in bench-out/ under the commit and the moment.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target="${CARGO_TARGET_DIR:-target}"
+mkdir -p bench-out
+out="bench-out/$(git rev-parse --short HEAD)-$(date -u +%Y%m%dT%H%M%SZ).txt"
+
+machine() {
+  echo "commit    $(git rev-parse HEAD)$(git diff --quiet HEAD -- crates examples Cargo.lock || echo ' and changes')"
+  echo "at        $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  echo "kernel    $(uname -sr)"
+  echo "processor $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+  echo "cores     $(nproc)"
+  echo "memory    $(awk '/MemTotal/ { printf "%.1f GB", $2 / 1e6 }' /proc/meminfo)"
+  echo "disk      $(df --output=source,fstype . | tail -n 1)"
+  echo "load      $(cut -d ' ' -f 1-3 /proc/loadavg)"
+  echo "rust      $(rustc --version)"
+}
+
+example() { # PACKAGE EXAMPLE [ARGS…]
+  local package="$1" name="$2"
+  shift 2
+  echo
+  echo "== $package: $name $*"
+  cargo build --release --quiet -p "$package" --example "$name"
+  "$target/release/examples/$name" "$@"
+}
+
+part() {
+  case "$1" in
+    ledger) example dayan-ledger rate ;;
+    schedule) example dayan-schedule rate ;;
+    store)
+      local folder
+      folder="$(mktemp -d -p bench-out store.XXXXXX)"
+      example dayan-store rate "$folder"
+      rm -rf "$folder"
+      if [ -n "${DAYAN_TEST_POSTGRES_URL:-}" ]; then
+        example dayan-store rate "$DAYAN_TEST_POSTGRES_URL"
+      fi
+      ;;
+    engines) example dayan-engines spawn_rate ;;
+    kernels) example dayan-agent measure ;;
+    whole)
+      # The whole program from outside: submissions, tasks end to end, start with a full queue, rest.
+      if [ -f benches/whole.sh ]; then
+        echo
+        echo "== whole"
+        bash benches/whole.sh
+      fi
+      ;;
+    *)
+      echo "no part is called \`$1\`: ledger schedule store engines kernels whole" >&2
+      exit 2
+      ;;
+  esac
+}
+
+parts=("$@")
+[ "${#parts[@]}" -gt 0 ] || parts=(ledger schedule store engines kernels whole)
+{
+  machine
+  for name in "${parts[@]}"; do part "$name"; done
+} 2>&1 | tee "$out"
+echo
+echo "kept in $out"
