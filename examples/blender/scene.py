@@ -66,23 +66,33 @@ def build():
     world = bpy.data.worlds.new("dusk")
     scene.world = world
     world.use_nodes = True
-    background = world.node_tree.nodes["Background"]
-    background.inputs["Color"].default_value = (0.055, 0.075, 0.16, 1.0)
-    background.inputs["Strength"].default_value = 0.7
+    # A sky that goes from afterglow at the horizon to night blue overhead.
+    nodes, links = world.node_tree.nodes, world.node_tree.links
+    where = nodes.new("ShaderNodeTexCoord")
+    split = nodes.new("ShaderNodeSeparateXYZ")
+    ramp = nodes.new("ShaderNodeValToRGB")
+    ramp.color_ramp.elements[0].color = (1.0, 0.42, 0.20, 1.0)
+    ramp.color_ramp.elements[1].color = (0.035, 0.06, 0.17, 1.0)
+    ramp.color_ramp.elements[1].position = 0.42
+    ramp.color_ramp.elements.new(0.13).color = (0.36, 0.22, 0.34, 1.0)
+    links.new(where.outputs["Generated"], split.inputs[0])
+    links.new(split.outputs["Z"], ramp.inputs["Fac"])
+    links.new(ramp.outputs["Color"], nodes["Background"].inputs["Color"])
+    nodes["Background"].inputs["Strength"].default_value = 0.8
 
     water = material("water", (0.01, 0.02, 0.03), roughness=0.06)
-    hill = material("hill", (0.03, 0.045, 0.035), roughness=1.0)
+    hill = material("hill", (0.07, 0.085, 0.09), roughness=1.0)
     wood = material("wood", (0.12, 0.07, 0.04), roughness=0.7)
     brass = material("brass", (0.8, 0.55, 0.25), roughness=0.25, metallic=1.0)
-    lamp = material("lamp", (1.0, 0.36, 0.10), emission=7.0)
+    lamp = material("lamp", (1.0, 0.30, 0.07), emission=4.0)
 
-    bpy.ops.mesh.primitive_plane_add(size=400, location=(0, 150, 0))
+    bpy.ops.mesh.primitive_plane_add(size=700, location=(0, 250, 0))
     place(water)
-    for _ in range(16):
-        away = chance.uniform(70, 170)
-        wide, tall = chance.uniform(9, 17), chance.uniform(11, 26)
+    for _ in range(22):
+        away = chance.uniform(120, 290)
+        wide, tall = chance.uniform(11, 20), chance.uniform(12, 30)
         bpy.ops.mesh.primitive_uv_sphere_add(
-            segments=48, ring_count=24, location=(chance.uniform(-80, 80), away, 0)
+            segments=48, ring_count=24, location=(chance.uniform(-0.5, 0.5) * away, away, 0)
         )
         cone = place(hill)
         cone.scale = (wide, wide, tall)

@@ -30,7 +30,7 @@ pub struct Place {
     pub port: Option<u16>,
     /// File in which rank 0 says where it listens, if ranks share a folder instead of a port.
     pub rendezvous: Option<String>,
-    /// What tells this gang from every other one: job, attempt, or empty outside Dayan.
+    /// What tells this gang from every other one: the job's id, or empty outside Dayan.
     pub gang: String,
     /// Whole cores this task may use, at least 1.
     pub threads: usize,
@@ -72,10 +72,6 @@ impl Place {
                     .and_then(|list| list.split([',', ' ']).next().map(str::to_owned))
             })
             .unwrap_or_else(|| "127.0.0.1".to_owned());
-        let mut gang = var("DAYAN_JOB").unwrap_or_default();
-        if let Some(attempt) = var("DAYAN_GANG") {
-            gang = format!("{gang}/{attempt}");
-        }
         Ok(Place {
             first: whole("DAYAN_ARRAY_FIRST")?,
             last: whole("DAYAN_ARRAY_LAST")?,
@@ -85,7 +81,7 @@ impl Place {
             head,
             port,
             rendezvous: var("DAYAN_RENDEZVOUS"),
-            gang,
+            gang: var("DAYAN_JOB").unwrap_or_default(),
             threads,
         })
     }

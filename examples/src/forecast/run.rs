@@ -244,11 +244,11 @@ mod tests {
         assert!(((first - last) / first).abs() < 1e-12);
         let folder = std::env::temp_dir().join(format!("dayan-maps-{}", std::process::id()));
         let region = Region::new(PLAN.columns, PLAN.rows, PLAN.spacing_km, PLAN.seed);
-        let names = save(&PLAN, &region, &outcome.outputs, &folder).unwrap();
-        assert_eq!(names.len(), 7);
+        let names = save(&PLAN, &region, &outcome.outputs[2..], &folder).unwrap();
+        assert_eq!(names.len(), 3);
         let file = GridFile::load(&folder.join("forecast.grid")).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(file.fields[0].values.len(), 3 * 40 * 31);
+        assert_eq!(file.fields[0].values.len(), 40 * 31);
         let terrain = &file.fields[3].values;
         assert!(terrain.iter().any(|h| *h > 1_000.0) && terrain.contains(&0.0));
     }

