@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 
-use super::microkernel::{Element, Microkernel};
+use super::microkernel::{Element, Microkernel, Update};
 use super::stopwatch::Stopwatch;
 
 /// One square problem: C = A · B, column-major, side `n`.
@@ -155,7 +155,6 @@ fn cut<'a, T: Element>(
 struct Workspace<T> {
     a: Vec<T>,
     b: Vec<T>,
-    tile: Vec<T>,
 }
 
 impl<T: Element> Workspace<T> {
@@ -164,7 +163,6 @@ impl<T: Element> Workspace<T> {
         Self {
             a: vec![T::default(); blocks.height * blocks.depth],
             b: vec![T::default(); blocks.width * blocks.depth],
-            tile: vec![T::default(); kernel.rows * kernel.columns],
         }
     }
 }
@@ -185,8 +183,10 @@ impl<T: Element> Tile<'_, T> {
         let size = kernel.blocks;
         for left in (0..width).step_by(size.width) {
             let wide = size.width.min(width - left);
-            for from in (0..of.n).step_by(size.depth) {
-                let depth = size.depth.min(of.n - from);
+            // Blocks of equal depth: a short last one would pay for its result what a long one does.
+            let deep = of.n.div_ceil(of.n.div_ceil(size.depth));
+            for from in (0..of.n).step_by(deep) {
+                let depth = deep.min(of.n - from);
                 let block = Block { first: self.left + left, count: wide, from, depth };
                 pack_b(kernel.columns, of, block, &mut space.b);
                 for top in (0..height).step_by(size.height) {
@@ -210,19 +210,8 @@ impl<T: Element> Tile<'_, T> {
             let into = &mut self.columns[left + j..left + j + columns];
             let slivers_of_a = space.a.chunks_exact(kernel.rows * depth);
             for (i, a) in (0..high).step_by(kernel.rows).zip(slivers_of_a) {
-                kernel.product(depth, a, b, &mut space.tile);
                 let rows = top + i..top + i + kernel.rows.min(high - i);
-                for (column, sums) in into.iter_mut().zip(space.tile.chunks_exact(kernel.rows)) {
-                    let column = &mut column[rows.clone()];
-                    match update {
-                        Update::Set => column.copy_from_slice(&sums[..rows.len()]),
-                        Update::Add => {
-                            for (value, sum) in column.iter_mut().zip(sums) {
-                                *value += *sum;
-                            }
-                        }
-                    }
-                }
+                kernel.product(depth, (a, b), into, rows, update);
             }
         }
     }
@@ -237,13 +226,6 @@ struct Part {
     wide: usize,
     depth: usize,
     update: Update,
-}
-
-/// What becomes of the value that is there: the first block of the dot products replaces it.
-#[derive(Clone, Copy)]
-enum Update {
-    Set,
-    Add,
 }
 
 /// Which part of a factor is packed: `count` rows of A or columns of B from `first` on, at

@@ -6,11 +6,22 @@
 //! kernels. It must not know of blocking, threads or time.
 #![expect(unsafe_code, reason = "vector instructions are only reachable through std::arch")]
 
+use std::ops::Range;
+
 use super::cpu::Precision;
 
-/// One product of packed panels: `out = a · b`, where `a` holds `depth` columns of `rows` values,
-/// `b` holds `depth` rows of `columns` values and `out` is column-major, `rows` × `columns`.
-type Product<T> = fn(depth: usize, a: &[T], b: &[T], out: &mut [T]);
+/// Multiplies packed panels: `a` holds `depth` columns of as many values as the register tile has
+/// rows, `b` holds `depth` rows of as many as it has columns. The result goes to the columns `into`,
+/// which must be as many as the tile has, from row `top` on.
+type Product<T> =
+    fn(depth: usize, a: &[T], b: &[T], into: &mut [&mut [T]], top: usize, update: Update);
+
+/// What becomes of the values that are there: the first block of the dot products replaces them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Update {
+    Set,
+    Add,
+}
 
 /// A micro-kernel with the shape of its register tile and the block sizes that suit it.
 pub(super) struct Microkernel<T: 'static> {
@@ -38,12 +49,32 @@ pub(super) struct Blocks {
     pub(super) width: usize,
 }
 
-impl<T> Microkernel<T> {
-    /// `out = a · b` over `depth` steps.
-    pub(super) fn product(&self, depth: usize, a: &[T], b: &[T], out: &mut [T]) {
-        assert!(a.len() >= depth * self.rows && b.len() >= depth * self.columns);
-        assert!(out.len() >= self.rows * self.columns);
-        (self.product)(depth, a, b, out);
+impl<T: Element> Microkernel<T> {
+    /// `into[top..top + rows] (+)= a · b` over `depth` steps. Where the columns are fewer or the
+    /// rows less than the register tile's, only what is there is written.
+    pub(super) fn product(
+        &self,
+        depth: usize,
+        (a, b): (&[T], &[T]),
+        into: &mut [&mut [T]],
+        rows: Range<usize>,
+        update: Update,
+    ) {
+        if into.len() == self.columns && rows.len() == self.rows {
+            (self.product)(depth, a, b, into, rows.start, update);
+            return;
+        }
+        let mut whole = vec![T::default(); self.rows * self.columns];
+        let mut columns: Vec<&mut [T]> = whole.chunks_exact_mut(self.rows).collect();
+        (self.product)(depth, a, b, &mut columns, 0, Update::Set);
+        for (into, sums) in into.iter_mut().zip(columns) {
+            for (value, sum) in into[rows.clone()].iter_mut().zip(sums) {
+                match update {
+                    Update::Set => *value = *sum,
+                    Update::Add => *value += *sum,
+                }
+            }
+        }
     }
     /// The same kernel with other block sizes, so that small matrices have several blocks.
     #[cfg(test)]
@@ -73,7 +104,14 @@ pub(super) trait Element:
 /// the compiler vectorises them with whatever the target guarantees (NEON, SSE2).
 macro_rules! portable {
     ($name:ident, $t:ty, $rows:literal, $columns:literal) => {
-        fn $name(depth: usize, a: &[$t], b: &[$t], out: &mut [$t]) {
+        fn $name(
+            depth: usize,
+            a: &[$t],
+            b: &[$t],
+            into: &mut [&mut [$t]],
+            top: usize,
+            update: Update,
+        ) {
             let mut acc = [[0 as $t; $rows]; $columns];
             let a = a[..depth * $rows].chunks_exact($rows);
             let b = b[..depth * $columns].chunks_exact($columns);
@@ -89,8 +127,12 @@ macro_rules! portable {
                     }
                 }
             }
-            for (column, out) in acc.iter().zip(out.chunks_exact_mut($rows)) {
-                out.copy_from_slice(column);
+            for (sums, column) in acc.iter().zip(into) {
+                let column = &mut column[top..top + $rows];
+                match update {
+                    Update::Set => column.copy_from_slice(sums),
+                    Update::Add => column.iter_mut().zip(sums).for_each(|(v, sum)| *v += sum),
+                }
             }
         }
     };
@@ -115,11 +157,12 @@ static PORTABLE_F32: Microkernel<f32> = Microkernel {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Blocks, Microkernel};
+    use super::{Blocks, Microkernel, Update};
     use std::arch::x86_64::{
-        _mm256_broadcast_sd, _mm256_broadcast_ss, _mm256_fmadd_pd, _mm256_fmadd_ps,
-        _mm256_loadu_pd, _mm256_loadu_ps, _mm256_setzero_pd, _mm256_setzero_ps, _mm256_storeu_pd,
-        _mm256_storeu_ps, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps,
+        _MM_HINT_T0, _mm_prefetch, _mm256_add_pd, _mm256_add_ps, _mm256_broadcast_sd,
+        _mm256_broadcast_ss, _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps,
+        _mm256_setzero_pd, _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm512_add_pd,
+        _mm512_add_ps, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps,
         _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps, _mm512_storeu_pd,
         _mm512_storeu_ps,
     };
@@ -130,12 +173,30 @@ mod x86 {
     /// leaves one register for broadcasts, and a spilled sum halves the speed.
     macro_rules! kernel {
         ($name:ident, $checked:ident, $features:literal, $t:ty, $lanes:literal, $vectors:literal,
-         $columns:literal, $zero:ident, $load:ident, $store:ident, $fma:ident, $broadcast:expr) => {
+         $columns:literal, $zero:ident, $load:ident, $store:ident, $add:ident, $fma:ident,
+         $broadcast:expr) => {
             #[target_feature(enable = $features)]
-            fn $name(depth: usize, a: &[$t], b: &[$t], out: &mut [$t]) {
+            fn $name(
+                depth: usize,
+                a: &[$t],
+                b: &[$t],
+                into: &mut [&mut [$t]],
+                top: usize,
+                update: Update,
+            ) {
                 const ROWS: usize = $vectors * $lanes;
                 assert!(a.len() >= depth * ROWS && b.len() >= depth * $columns);
-                assert!(out.len() >= ROWS * $columns);
+                assert!(into.len() == $columns);
+                // The result is not in a near cache; asking for it now hides the way there behind
+                // the arithmetic. Its lines are those of the first value of each vector and,
+                // because columns need not begin at a line, of the last value.
+                for column in into.iter() {
+                    let column = &column[top..top + ROWS];
+                    for v in 0..$vectors {
+                        _mm_prefetch::<_MM_HINT_T0>((&raw const column[v * $lanes]).cast());
+                    }
+                    _mm_prefetch::<_MM_HINT_T0>((&raw const column[ROWS - 1]).cast());
+                }
                 let mut acc = [[$zero(); $vectors]; $columns];
                 let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
                 for _ in 0..depth {
@@ -157,19 +218,31 @@ mod x86 {
                         b = b.add($columns);
                     }
                 }
-                let out = out.as_mut_ptr();
-                for (j, sums) in acc.iter().enumerate() {
-                    for (v, sum) in sums.iter().enumerate() {
-                        // SAFETY: j < columns and v < vectors, so the vector ends within
-                        // ROWS × columns values, which `out` was asserted to have.
-                        unsafe { $store(out.add(j * ROWS + v * $lanes), *sum) };
+                for (sums, column) in acc.iter().zip(into) {
+                    let vectors = column[top..top + ROWS].chunks_exact_mut($lanes);
+                    for (sum, vector) in sums.iter().zip(vectors) {
+                        let vector = vector.as_mut_ptr();
+                        // SAFETY: the chunk has exactly as many values as a vector has lanes.
+                        unsafe {
+                            match update {
+                                Update::Set => $store(vector, *sum),
+                                Update::Add => $store(vector, $add($load(vector), *sum)),
+                            }
+                        }
                     }
                 }
             }
-            fn $checked(depth: usize, a: &[$t], b: &[$t], out: &mut [$t]) {
+            fn $checked(
+                depth: usize,
+                a: &[$t],
+                b: &[$t],
+                into: &mut [&mut [$t]],
+                top: usize,
+                update: Update,
+            ) {
                 // SAFETY: this function is reachable only through the statics below, which
                 // `runnable` hands out after the processor said it has these features.
-                unsafe { $name(depth, a, b, out) }
+                unsafe { $name(depth, a, b, into, top, update) }
             }
         };
     }
@@ -185,6 +258,7 @@ mod x86 {
         _mm512_setzero_pd,
         _mm512_loadu_pd,
         _mm512_storeu_pd,
+        _mm512_add_pd,
         _mm512_fmadd_pd,
         |b: &f64| _mm512_set1_pd(*b)
     );
@@ -199,6 +273,7 @@ mod x86 {
         _mm512_setzero_ps,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
+        _mm512_add_ps,
         _mm512_fmadd_ps,
         |b: &f32| _mm512_set1_ps(*b)
     );
@@ -213,6 +288,7 @@ mod x86 {
         _mm256_setzero_pd,
         _mm256_loadu_pd,
         _mm256_storeu_pd,
+        _mm256_add_pd,
         _mm256_fmadd_pd,
         _mm256_broadcast_sd
     );
@@ -227,6 +303,7 @@ mod x86 {
         _mm256_setzero_ps,
         _mm256_loadu_ps,
         _mm256_storeu_ps,
+        _mm256_add_ps,
         _mm256_fmadd_ps,
         _mm256_broadcast_ss
     );

@@ -348,13 +348,22 @@ pub(super) fn numa(sources: &Sources) -> Found<Vec<NumaNode>> {
             .map(|node| {
                 let cpus = list(&sources.text(&format!("{DIR}/node{node}/cpulist"))?);
                 let info = sources.text(&format!("{DIR}/node{node}/meminfo"))?;
-                let memory =
-                    node_memory(&info).ok_or_else(|| format!("node{node}: no MemTotal"))?;
+                let by_blocks = node_blocks(sources, &format!("{DIR}/node{node}"));
+                let memory = by_blocks.or_else(|| node_memory(&info));
+                let memory = memory.ok_or_else(|| format!("node{node}: no MemTotal"))?;
                 Ok(NumaNode { node, threads: count(cpus.len()), memory })
             })
             .collect()
     });
     Found::new(DIR, nodes)
+}
+
+/// Hardware blocks of the node times their size: unlike `MemTotal` the same after every boot.
+fn node_blocks(sources: &Sources, dir: &str) -> Option<Bytes> {
+    let size = sources.text("/sys/devices/system/memory/block_size_bytes").ok()?;
+    let size = u64::from_str_radix(&size, 16).ok()?;
+    let blocks = sources.numbered(dir, "memory").ok()?.len() as u64;
+    size.checked_mul(blocks).filter(|bytes| *bytes > 0).map(Bytes)
 }
 
 /// `Node 0 MemTotal:  263847424 kB`.
