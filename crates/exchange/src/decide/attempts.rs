@@ -18,6 +18,8 @@ const CLOCK_SLACK_PERMILLE: i64 = 10;
 /// A task's processes may burst over their share of the processor; over the whole node they can
 /// not. The slack covers coarse accounting.
 const CPU_SLACK: Span = Span::from_secs(1);
+/// Stored as a signed 64-bit number; a record a microsecond for ten thousand years stays below it.
+const SEQ_MAX: u64 = i64::MAX as u64;
 /// Windows close on what was last told, and never more often than this.
 const WINDOW_MIN: Span = Span::from_secs(1);
 
@@ -101,6 +103,12 @@ impl Ask<'_> {
                     format!("record {} of {} came with other content", record.seq, record.attempt),
                 )
             };
+        }
+        if record.seq > SEQ_MAX {
+            return lie(
+                "usage.number",
+                format!("record {} of {} is beyond any count", record.seq, record.attempt),
+            );
         }
         let (old, new) = (&known.counters, &record.counters);
         let shrinks = new.wall_us < old.wall_us

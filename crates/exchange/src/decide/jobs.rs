@@ -33,10 +33,11 @@ impl Ask<'_> {
         let org = &self.state.access.orgs[&project.org];
         let key = SpecKey::of(&submit.digest);
         if let Some(text) = &submit.idempotency {
-            if text.is_empty() || text.chars().count() > KEY_CHARS_MAX {
+            let printable = !text.chars().any(char::is_control);
+            if text.is_empty() || text.chars().count() > KEY_CHARS_MAX || !printable {
                 return Err(Refusal::invalid(
                     "submit.key",
-                    "the idempotency key is empty or longer than 128 characters",
+                    "the idempotency key is empty, longer than 128 characters or not printable",
                     "use a short text that is new for each job",
                 ));
             }

@@ -20,6 +20,8 @@ use crate::state::{Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
 const NODES_MAX: usize = 20_000;
 /// An inventory is a few dozen lines of text; more is a mistake or an attack.
 const INVENTORY_MAX: usize = 2_000;
+/// Names of machines stand in tables and lists of nodes.
+const NODE_NAME_MAX: usize = 128;
 /// A challenge is answered at the agent's next sync or two; a minute covers a slow probe of the
 /// hardware.
 const ANSWER_WITHIN: Span = Span::from_secs(60);
@@ -385,7 +387,9 @@ fn check_shown(shown: &Shown) -> Result<(), Refusal> {
     let names: std::collections::BTreeSet<&str> =
         shown.nodes.iter().map(|node| node.name.as_str()).collect();
     let too_large = shown.nodes.len() > NODES_MAX || shown.inventory.len() > INVENTORY_MAX;
-    if too_large || names.len() != shown.nodes.len() || names.contains("") {
+    let printable = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+    let readable = names.iter().all(|name| printable(name) && name.len() <= NODE_NAME_MAX);
+    if too_large || names.len() != shown.nodes.len() || !readable {
         return Err(Refusal::invalid(
             "pool.shown",
             format!(

@@ -174,7 +174,7 @@ impl Thread {
                 }
             }
             if let Some(done) = stop {
-                drop(done.send(()));
+                let _ = done.send(());
                 return;
             }
         }
@@ -257,7 +257,7 @@ impl Thread {
                 }
                 Ok(Request::Question(ask)) => ask(Err(Unavailable::Store(why.to_owned()))),
                 Ok(Request::Stop(done)) => {
-                    drop(done.send(()));
+                    let _ = done.send(());
                     return false;
                 }
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,

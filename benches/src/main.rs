@@ -1,0 +1,74 @@
+//! Measures the product as a whole process: the exchange as `dayan serve`, the provider as `dayan
+//! agent`, over HTTP on this machine, durable, metered and billed. Prints each figure with the
+//! machine and the commit.
+
+mod exchange;
+mod load;
+mod machine;
+mod noop;
+mod queue;
+mod submit;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Whole-process benches of Dayan.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// The program; the release build beside this one unless told
+    #[arg(long, global = true)]
+    program: Option<PathBuf>,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Durable submissions of single jobs over HTTP, then of arrays
+    Submit {
+        /// Connections
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// Submissions
+        #[arg(long, default_value_t = 50_000)]
+        jobs: usize,
+    },
+    /// No-op tasks on the process engine, end to end, beside the machine's spawn ceiling
+    Noop {
+        /// Tasks
+        #[arg(long, default_value_t = 5_000)]
+        tasks: usize,
+    },
+    /// A queue of many tasks: memory, and the time of a restart
+    Queue {
+        /// Tasks, half single jobs, half arrays of 1,000
+        #[arg(long, default_value_t = 1_000_000)]
+        tasks: usize,
+        /// Distinct job files
+        #[arg(long, default_value_t = 10_000)]
+        shapes: usize,
+    },
+    /// An idle server: memory and processor
+    Idle {
+        /// For so many seconds
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let program = match cli.program {
+        Some(program) => program,
+        None => std::env::current_exe()?.with_file_name("dayan"),
+    };
+    machine::print();
+    match cli.bench {
+        Bench::Submit { connections, jobs } => submit::run(&program, connections, jobs).await,
+        Bench::Noop { tasks } => noop::run(&program, tasks).await,
+        Bench::Queue { tasks, shapes } => queue::run(&program, tasks, shapes).await,
+        Bench::Idle { seconds } => queue::idle(&program, seconds).await,
+    }
+}

@@ -1,0 +1,261 @@
+//! An exchange in this process, a client, and an agent played by hand.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dayan_exchange::Settings;
+use dayan_server::{ServeConfig, TlsMode, serve};
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub struct Exchange {
+    pub url: String,
+    pub operator: String,
+    client: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+pub struct Setup {
+    pub member: String,
+    pub viewer: String,
+    pub join_token: String,
+    pub provider: String,
+}
+
+pub fn client() -> reqwest::Client {
+    // Plain HTTP is spoken here, but the client wants a provider all the same.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+}
+
+impl Exchange {
+    pub async fn start(data: &Path) -> Self {
+        Self::start_with(data, Settings::default()).await
+    }
+
+    pub async fn start_with(data: &Path, settings: Settings) -> Self {
+        let config = ServeConfig {
+            data: data.to_owned(),
+            database_url: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: TlsMode::Auto,
+            name: "test".to_owned(),
+            settings,
+            usage_every: Duration::from_secs(1),
+        };
+        let (ready_send, ready) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let ready = |serving: &dayan_server::Serving| {
+                ready_send.send(serving.clone()).expect("the test waits");
+            };
+            let stopped = async move { drop(stopped.await) };
+            serve(config, ready, stopped).await.expect("serves");
+        });
+        let serving = ready.await.expect("started");
+        let operator = std::fs::read_to_string(&serving.operator_token).expect("a token");
+        Self { url: serving.url, operator, client: client(), stop, task }
+    }
+
+    pub async fn stop(self) {
+        drop(self.stop.send(()));
+        self.task.await.expect("ended");
+    }
+
+    pub async fn call(
+        &self,
+        method: reqwest::Method,
+        token: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> (u16, Value) {
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.url)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("text");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Value {
+        let (status, value) = self.call(reqwest::Method::GET, token, path, None).await;
+        assert_eq!(status, 200, "GET {path}: {value}");
+        value
+    }
+
+    pub async fn post(&self, token: &str, path: &str, body: Value) -> Value {
+        let body = Some(body.to_string());
+        let (status, value) = self.call(reqwest::Method::POST, token, path, body).await;
+        assert!((200..300).contains(&status), "POST {path}: {status} {value}");
+        value
+    }
+
+    pub async fn submit(&self, token: &str, text: &str) -> String {
+        let body = Some(text.to_owned());
+        let (status, value) = self.call(reqwest::Method::POST, token, "/v1/jobs", body).await;
+        assert_eq!(status, 201, "{value}");
+        value["job"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn show(&self, token: &str, job: &str) -> Value {
+        self.get(token, &format!("/v1/jobs/{job}")).await
+    }
+
+    /// A consumer with money and a project, a provider that is active, and an invitation.
+    pub async fn set_up(&self, project: &str) -> Setup {
+        let op = &self.operator;
+        let (org, _) = project.split_once('/').expect("a path");
+        self.post(op, "/v1/orgs", json!({ "name": org })).await;
+        let money = json!({ "amount": "100.00 CNY", "reference": "wire 1" });
+        self.post(op, &format!("/v1/orgs/{org}/deposits"), money).await;
+        self.post(op, "/v1/projects", json!({ "path": project })).await;
+        let member = self.user(org, "m", "member").await;
+        let viewer = self.user(org, "v", "viewer").await;
+        self.post(op, "/v1/orgs", json!({ "name": "dc" })).await;
+        let provider = self.post(op, "/v1/providers", json!({ "org": "dc", "name": "dc" })).await;
+        let provider = provider["id"].as_str().expect("an id").to_owned();
+        for status in ["verified", "active"] {
+            let path = format!("/v1/providers/{provider}/status");
+            self.post(op, &path, json!({ "status": status })).await;
+        }
+        let path = format!("/v1/providers/{provider}/invitations");
+        let invitation = self.post(op, &path, json!({})).await;
+        let join_token = invitation["token"].as_str().expect("a token").to_owned();
+        Setup { member, viewer, join_token, provider }
+    }
+
+    pub async fn user(&self, org: &str, name: &str, role: &str) -> String {
+        let body = json!({ "org": org, "name": name, "role": role });
+        let user = self.post(&self.operator, "/v1/users", body).await;
+        let token = self.post(&self.operator, "/v1/tokens", json!({ "user": user["id"] })).await;
+        token["secret"].as_str().expect("a secret").to_owned()
+    }
+
+    pub async fn offer(&self, pool: &str, core_hour: &str) {
+        let offer = json!({ "pool": pool, "core_hour": core_hour, "minimum": 10 });
+        self.post(&self.operator, "/v1/offers", offer).await;
+    }
+}
+
+/// An agent played by hand.
+pub struct FakeAgent {
+    client: reqwest::Client,
+    url: String,
+    key: SigningKey,
+    token: String,
+    pub agent: String,
+    pub pool: String,
+    revision: AtomicU64,
+}
+
+/// The inventory it shows.
+fn shown() -> Value {
+    json!({
+        "engine": "process", "fence": "keeper", "placing": "by_node", "features": ["staging"],
+        "nodes": [{ "name": "n1", "up": true,
+                    "total": { "cpu": 4_000, "memory": 8_000_000_000u64, "disk": 0, "accel": 0 } }],
+        "inventory": { "cpu.model": "test", "memory": "8GB" },
+    })
+}
+
+impl FakeAgent {
+    pub async fn join(exchange: &Exchange, token: &str) -> Self {
+        let token = dayan_wire::JoinToken::parse(token).expect("a join token");
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let proof = key.sign(&[b"dayan join 1\n", token.secret.as_bytes()].concat());
+        let request = json!({
+            "secret": token.secret,
+            "public_key": hex::encode(key.verifying_key().to_bytes()),
+            "proof": hex::encode(proof.to_bytes()),
+            "site": "Guiyang",
+            "pool": "main",
+            "shown": shown(),
+        });
+        let joined = exchange.post("", "/v1/agent/join", request).await;
+        let text = |key: &str| joined[key].as_str().expect("text").to_owned();
+        Self {
+            client: client(),
+            url: exchange.url.clone(),
+            key,
+            token: text("token"),
+            agent: text("agent"),
+            pool: text("pool"),
+            revision: AtomicU64::new(0),
+        }
+    }
+
+    pub async fn sync(&self, mut request: Value) -> Value {
+        request["known"] = json!(self.revision.load(Ordering::SeqCst));
+        request["shown_digest"] = json!("known");
+        let response = self
+            .client
+            .post(format!("{}/v1/agent/sync", self.url))
+            .bearer_auth(&self.token)
+            .json(&request)
+            .send()
+            .await
+            .expect("an answer");
+        let status = response.status();
+        let answer: Value = response.json().await.expect("JSON");
+        assert!(status.is_success(), "{status} {answer}");
+        let revision = answer["revision"].as_u64().expect("a number");
+        self.revision.fetch_max(revision, Ordering::SeqCst);
+        answer
+    }
+
+    /// Waits for a challenge, and answers it rightly.
+    pub async fn prove(&self, exchange: &Exchange) {
+        let answer = loop {
+            let answer = self.sync(json!({ "wait_ms": 5_000 })).await;
+            if answer["challenge"].is_string() {
+                break answer;
+            }
+        };
+        let nonce = answer["challenge"].as_str().expect("a nonce").to_owned();
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(&nonce, &mut bytes).expect("hex");
+        let challenge = dayan_identity::Challenge {
+            nonce: dayan_identity::Nonce(bytes),
+            at: dayan_units::Time::EPOCH,
+            answer_within: dayan_units::Span::ZERO,
+        };
+        let digest = Sha256::digest(challenge.material("cpu.model=test\nmemory=8GB"));
+        let answer = json!({ "nonce": nonce, "digest": hex::encode(digest) });
+        self.sync(json!({ "answer": answer })).await;
+        let pool = exchange.get(&exchange.operator, &format!("/v1/pools/{}", self.pool)).await;
+        assert_eq!(pool["status"], "active", "{pool}");
+    }
+
+    pub async fn next_order(&self) -> Value {
+        for _ in 0..20 {
+            let answer = self.sync(json!({ "wait_ms": 2_000 })).await;
+            if let Some(order) = answer["orders"].as_array().and_then(|orders| orders.first()) {
+                return order.clone();
+            }
+        }
+        panic!("no lease came");
+    }
+
+    pub async fn report(&self, reports: Value, usage: Option<Value>) -> Value {
+        let mut request = json!({ "reports": reports });
+        if let Some(records) = usage {
+            request["usage"] = self.sign(&records.to_string());
+        }
+        self.sync(request).await
+    }
+
+    pub fn sign(&self, records: &str) -> Value {
+        let signature = self.key.sign(&dayan_wire::SignedUsage::material(records));
+        json!({ "records": records, "signature": hex::encode(signature.to_bytes()) })
+    }
+}

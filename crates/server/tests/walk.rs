@@ -1,0 +1,79 @@
+//! The main job over HTTP, on the embedded store, with an agent played by the test: a provider
+//! joins, a job is submitted, leased, run, metered, billed; the books balance; a restart loses
+//! nothing.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Exchange, FakeAgent};
+
+const JOB: &str = "version: 1
+name: hello
+type: batch
+project: lab/demo
+resources: {cpus: 1, memory: 100MB, time: 10m}
+run: echo hello
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchange = Exchange::start(folder.path()).await;
+    let setup = exchange.set_up("lab/demo").await;
+    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
+    agent.prove(&exchange).await;
+    exchange.offer(&agent.pool, "0.36").await;
+
+    let job = exchange.submit(&setup.member, JOB).await;
+    let order = agent.next_order().await;
+    assert_eq!(order["run"], "echo hello");
+    assert_eq!(order["env"]["DAYAN_JOB"], json!(job));
+    let attempt = order["attempt"].as_str().expect("an id").to_owned();
+
+    agent.report(json!([{ "attempt": attempt, "seen": "running" }]), None).await;
+    let shown = exchange.show(&setup.member, &job).await;
+    assert_eq!(shown["state"], "running");
+    assert_eq!(shown["tasks"]["running"], 1);
+    assert_ne!(shown["money"]["held"], "0.00");
+
+    let ended = json!([{ "attempt": attempt, "seen": "ended", "outcome": "exited", "code": 0 }]);
+    let usage = json!([{ "attempt": attempt, "seq": 1, "counters": {
+        "wall_us": 1_000, "cpu_us": 900, "memory_peak": 1_000_000, "read_bytes": 0,
+        "write_bytes": 0 } }]);
+    let answer = agent.report(ended.clone(), Some(usage.clone())).await;
+    assert_eq!(answer["forget"], json!([attempt]));
+    // Said again, it changes nothing.
+    let again = agent.report(ended, Some(usage)).await;
+    assert_eq!(again["forget"], json!([attempt]));
+
+    let shown = exchange.show(&setup.member, &job).await;
+    assert_eq!(shown["state"], "succeeded");
+    assert_eq!(shown["money"]["held"], "0.00");
+    // 0.36 CNY an hour, a minimum of 10 s: 0.001.
+    assert_eq!(shown["money"]["spent"], "0.001");
+    assert_eq!(shown["attempts"][0]["state"], "succeeded");
+    assert_eq!(shown["attempts"][0]["exit_code"], 0);
+
+    let lines = exchange.get(&setup.member, &format!("/v1/jobs/{job}/lines")).await;
+    assert_eq!(lines["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(lines["items"][0]["amount"], "0.001");
+    assert_balanced(&exchange).await;
+    let before = exchange.get(&exchange.operator, "/v1/ledger/accounts").await;
+
+    exchange.stop().await;
+    let exchange = Exchange::start(folder.path()).await;
+    let after = exchange.get(&exchange.operator, "/v1/ledger/accounts").await;
+    assert_eq!(before, after);
+    assert_eq!(exchange.show(&setup.member, &job).await["state"], "succeeded");
+    assert_balanced(&exchange).await;
+    exchange.stop().await;
+}
+
+async fn assert_balanced(exchange: &Exchange) {
+    let check: Value = exchange.get(&exchange.operator, "/v1/ledger/check").await;
+    assert_eq!(check["balanced"], true, "{check}");
+    assert_eq!(check["differences"], json!([]));
+    let audit = exchange.get(&exchange.operator, "/v1/audit/verify").await;
+    assert_eq!(audit["intact"], true, "{audit}");
+    assert_eq!(audit["replay_equal"], true, "{audit}");
+}
