@@ -37,10 +37,10 @@ bench-peers:
 lint:
 	@tools/lint.sh
 
-# `--document-private-items` because the rooms are read by those who work in them. The reference
-# pages are derived by tests of the rooms they describe, which fail when a page has fallen behind.
+# The reference pages are derived by tests of the rooms they describe, which fail when a page has
+# fallen behind.
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	cargo doc --workspace --no-deps
 	cargo test -p dayan-spec --tests
 	@echo "$(CARGO_TARGET_DIR)/doc/dayan_exchange/index.html"
 

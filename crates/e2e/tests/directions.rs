@@ -62,8 +62,19 @@ const PURE: &[&str] = &[
 
 /// Libraries that bring the world in; a pure room must not even name them in its manifest.
 const WORLDLY: &[&str] = &[
-    "tokio", "tokio-util", "futures-util", "axum", "hyper", "reqwest", "rusqlite", "tokio-postgres",
-    "deadpool-postgres", "rustix", "libc", "sysinfo", "tempfile",
+    "tokio",
+    "tokio-util",
+    "futures-util",
+    "axum",
+    "hyper",
+    "reqwest",
+    "rusqlite",
+    "tokio-postgres",
+    "deadpool-postgres",
+    "rustix",
+    "libc",
+    "sysinfo",
+    "tempfile",
 ];
 
 /// A review's worth of lines.
