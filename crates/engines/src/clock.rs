@@ -37,7 +37,6 @@ impl BootClock {
         self.boot
     }
     /// Time since the machine started, suspended time included.
-    #[expect(clippy::unused_self, reason = "a reading is only meaningful beside its boot id")]
     pub fn now(&self) -> BootTime {
         BootTime::from_micros(micros(clock_gettime(ClockId::Boottime)))
     }

@@ -127,7 +127,9 @@ impl Journal {
     pub(crate) fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut bytes = Vec::new();
-        records.iter().for_each(|record| encode(record, &mut bytes));
+        for record in records {
+            encode(record, &mut bytes);
+        }
         let mut file = options().truncate(true).append(false).open(&fresh)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
@@ -179,15 +181,15 @@ fn decode_line(line: &[u8]) -> Option<Record> {
 /// CRC-32 as in IEEE 802.3 (polynomial 0x04C11DB7, reflected).
 const CRC_TABLE: [u32; 256] = {
     let mut table = [0u32; 256];
-    let mut byte = 0;
+    let mut byte = 0u32;
     while byte < 256 {
-        let mut value = byte as u32;
+        let mut value = byte;
         let mut bit = 0;
         while bit < 8 {
             value = if value & 1 == 1 { (value >> 1) ^ 0xEDB8_8320 } else { value >> 1 };
             bit += 1;
         }
-        table[byte] = value;
+        table[byte as usize] = value;
         byte += 1;
     }
     table

@@ -43,6 +43,11 @@ impl LogWriter {
         Self { folder, stream, limit, written: 0, open: None, segments: Vec::new() }
     }
 
+    /// Is there anything of it on disk?
+    pub(crate) const fn has_written(&self) -> bool {
+        self.written > 0
+    }
+
     /// Takes what the task wrote.
     pub(crate) fn write(&mut self, mut data: &[u8]) {
         while !data.is_empty() {

@@ -9,7 +9,7 @@
 #![expect(unsafe_code, reason = "process creation and reaping have no safe interface")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::{io, ptr};
 
 use dayan_units::{Bytes, Span};
@@ -223,10 +223,10 @@ unsafe fn prepare(shared: &Shared<'_>) -> ChildResult {
             checked(Step::Limits, libc::sched_setaffinity(0, size, &raw const set).into())?;
         }
         libc::umask(0o022);
-        for (target, fd) in child.stdio.iter().enumerate() {
+        for (target, fd) in (0..).zip(&child.stdio) {
             // The sources are all above 2 (the keeper keeps 0, 1 and 2 occupied), so that none
             // is overwritten before it is used and dup2 always clears close-on-exec.
-            checked(Step::Streams, libc::dup2(fd.as_raw_fd(), target as RawFd).into())?;
+            checked(Step::Streams, libc::dup2(fd.as_raw_fd(), target).into())?;
         }
         checked(Step::Workdir, libc::chdir(child.workdir.as_ptr()).into())?;
         // Rust ignores SIGPIPE and the keeper blocks what it reads by signalfd; both would be

@@ -362,8 +362,11 @@ fn set(folder: &Path, file: &str, value: &str) -> io::Result<()> {
 /// Microseconds of processor time per period of 100 ms. The kernel refuses less than 1 ms; a
 /// limit of the whole machine or more is none.
 fn quota(cpu: MilliCpu) -> Option<u64> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-    (cpu.0 < cores * 1_000).then(|| (cpu.0 * PERIOD_MICROS / 1_000).max(1_000))
+    (cpu.0 < cores() * 1_000).then(|| (cpu.0 * PERIOD_MICROS / 1_000).max(1_000))
+}
+
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64
 }
 
 const PERIOD_MICROS: u64 = 100_000;

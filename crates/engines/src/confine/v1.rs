@@ -85,13 +85,22 @@ impl Hierarchies {
         });
         let mut taken = |index: usize| std::mem::replace(&mut roots[index], Err(String::new()));
         let memory = taken(0).map_err(|reason| format!("memory: {reason}"))?;
-        Ok(Self { memory, cpu: taken(1).ok(), cpuacct: taken(2).ok(), pids: taken(3).ok() })
+        let found =
+            Self { memory, cpu: taken(1).ok(), cpuacct: taken(2).ok(), pids: taken(3).ok() };
+        if let Some(cpu) = &found.cpu {
+            // All tasks together weigh as much as one process on every processor; without this,
+            // as one process alone.
+            let shares = (1_024 * super::cores()).min(262_144);
+            let _ = set(cpu, "cpu.shares", &shares.to_string());
+        }
+        Ok(found)
     }
 
     pub(super) fn words(&self) -> String {
         let names = [("cpu", &self.cpu), ("cpuacct", &self.cpuacct), ("pids", &self.pids)];
         let there = names.iter().filter(|(_, path)| path.is_some()).map(|(name, _)| *name);
-        format!("cgroup v1 (memory{})", there.map(|name| format!(", {name}")).collect::<String>())
+        let all: Vec<&str> = std::iter::once("memory").chain(there).collect();
+        format!("cgroup v1 ({})", all.join(", "))
     }
 
     /// Which of processor, memory and process limits it holds.
@@ -130,6 +139,9 @@ impl Hierarchies {
         let _ = set(&memory, "memory.memsw.limit_in_bytes", &bytes);
         if let Some(cpu) = &self.cpu {
             let cpu = cpu.join(&name);
+            // Its part when processors are short, 1,024 for a core as every other process has.
+            let shares = (limits.cpu.0.saturating_mul(1_024) / 1_000).clamp(2, 262_144);
+            let _ = set(&cpu, "cpu.shares", &shares.to_string());
             set(&cpu, "cpu.cfs_period_us", &PERIOD_MICROS.to_string())?;
             if let Some(quota) = quota(limits.cpu) {
                 set(&cpu, "cpu.cfs_quota_us", &quota.to_string())?;

@@ -84,7 +84,7 @@ impl Subtree {
         let home = mount.join(inside.trim_matches('/'));
         let offered = fs::read_to_string(home.join("cgroup.controllers")).unwrap_or_default();
         let there = |wanted: &&&str| offered.split_ascii_whitespace().any(|o| o == **wanted);
-        let mut controllers: Vec<String> =
+        let controllers: Vec<String> =
             WANTED.iter().filter(there).map(|c| (*c).to_owned()).collect();
         if !bare && !["memory", "pids"].iter().all(|need| controllers.iter().any(|c| c == need)) {
             return Err(format!("memory and pids are not offered in {}", home.display()));
@@ -96,12 +96,13 @@ impl Subtree {
             }
             Ok(()) | Err(_) => {}
         }
-        let prepared =
-            hand_down(&home, &mut controllers).and_then(|()| enable(&root, &controllers));
+        let prepared = hand_down(&home, &controllers).and_then(|()| enable(&root, &controllers));
         if let Err(reason) = prepared {
             let _ = fs::remove_dir(&root);
             return Err(reason);
         }
+        // All tasks together weigh as much as one cgroup on every processor.
+        let _ = set(&root, "cpu.weight", &(100 * super::cores()).min(10_000).to_string());
         Ok(Self { root, controllers })
     }
 
@@ -142,6 +143,11 @@ impl Subtree {
             // There only where swap is.
             let _ = set(folder, "memory.swap.max", "0");
         }
+        if self.has("cpu") {
+            // Its part when processors are short, 100 for a core as every other cgroup has.
+            let weight = (limits.cpu.0 / 10).clamp(1, 10_000);
+            set(folder, "cpu.weight", &weight.to_string())?;
+        }
         if self.has("cpu")
             && let Some(quota) = quota(limits.cpu)
         {
@@ -176,7 +182,7 @@ impl Subtree {
 }
 
 /// Lets `home` hand these controllers to its children.
-fn hand_down(home: &Path, controllers: &mut Vec<String>) -> Result<(), String> {
+fn hand_down(home: &Path, controllers: &[String]) -> Result<(), String> {
     let handed = fs::read_to_string(home.join("cgroup.subtree_control")).unwrap_or_default();
     if controllers.iter().all(|c| handed.split_ascii_whitespace().any(|h| h == c)) {
         return Ok(());

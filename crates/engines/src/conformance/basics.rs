@@ -122,7 +122,7 @@ fn arguments(bench: &mut Bench<'_>) -> Result<(), String> {
     let mut argv = vec!["printf", "<%s>"];
     argv.extend(words);
     let launch = bench.argv(&argv);
-    let expect: String = words.iter().map(|word| format!("<{word}>")).collect();
+    let expect = format!("<{}>", words.join("><"));
     same("stdout", &bench.output_of(launch)?, &expect)?;
     let mut nul = bench.argv(&["printf", "a\0b"]);
     nul.env.clear();

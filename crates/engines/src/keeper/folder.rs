@@ -49,6 +49,10 @@ impl Folder {
     pub(crate) fn keeper_log(&self) -> PathBuf {
         self.root.join("keeper.log")
     }
+    /// Working folders that wait to be used again.
+    pub(crate) fn spares(&self) -> PathBuf {
+        self.root.join("spares")
+    }
     /// The working folder of an attempt.
     pub(crate) fn work(&self, attempt: AttemptId) -> PathBuf {
         self.of("attempts", attempt)

@@ -11,10 +11,15 @@
 
 mod connection;
 mod core;
+mod ending;
 mod folder;
+mod looking;
 mod recover;
+mod serving;
 mod spawner;
+mod starting;
 mod task;
+mod workshop;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -24,6 +29,7 @@ use std::path::PathBuf;
 use dayan_units::{Span, parse_span};
 
 pub(crate) use folder::Folder;
+use workshop::Workshop;
 
 use crate::confine::{Allowed, Confinement};
 use crate::energy::Energy;
@@ -132,11 +138,13 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         energy: energy.is_some(),
         survives_agent: true,
     };
+    let workshop = Workshop::open(folder.spares()).map_err(failed("making room for folders"))?;
     recover::kill_left(&folder, &confinement, &records, clock);
 
     let mut keeper = core::Keeper::new(core::Parts {
         listener: listen(&folder).map_err(failed("listening"))?,
         folder,
+        workshop,
         clock,
         journal,
         confinement,

@@ -38,7 +38,9 @@ pub(super) fn kill_left(
             .into_iter()
             .filter(|process| is_left(process, &sessions, &fence))
             .collect();
-        left.iter().for_each(|process| proc::kill(*process));
+        for process in &left {
+            proc::kill(*process);
+        }
         crate::sys::reap_orphans();
         if clear && left.is_empty() {
             return;

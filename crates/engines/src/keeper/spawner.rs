@@ -2,26 +2,29 @@
 //!
 //! Invariant: they live as long as the keeper, because a task dies with the thread that made it
 //! (`PR_SET_PDEATHSIG`). While a process is made its thread is stopped until the program
-//! executes, so there is one thread per processor; one alone would reach half of what two cores
-//! can do.
+//! executes, so there are several; one alone would reach half of what two cores can do.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::workshop::Workshop;
 use crate::command;
 use crate::sys::{self, Child, ChildStack, Step};
 use crate::{Isolation, Launch, StartFailure, Waker, Workdir};
 
-/// Threads at most: beyond eight, starting processes is bound by the kernel's own locks.
-const THREADS_MAX: usize = 8;
+/// Threads per processor. One each would do on an idle machine; on a busy one a process that
+/// joins a cgroup waits for its turn among all others before it executes, several milliseconds,
+/// and its thread with it. Four keep the processors supplied meanwhile.
+const THREADS_PER_CORE: usize = 4;
+/// Threads at most: beyond, starting processes is bound by the kernel's own locks.
+const THREADS_MAX: usize = 32;
 
 /// One process to be made.
 pub(crate) struct Job {
@@ -66,18 +69,19 @@ pub(crate) struct Spawner {
 }
 
 impl Spawner {
-    pub(crate) fn start() -> io::Result<Self> {
-        let threads =
-            std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(THREADS_MAX);
+    pub(super) fn start(workshop: &Workshop) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let threads = (cores * THREADS_PER_CORE).min(THREADS_MAX);
         let queues = Arc::new(Queues::default());
         let bell = Waker::new()?;
         let null = Arc::new(OwnedFd::from(fs::File::open("/dev/null")?));
         for n in 0..threads {
             let (queues, bell, null) = (Arc::clone(&queues), bell.clone(), Arc::clone(&null));
+            let workshop = workshop.clone();
             std::thread::Builder::new()
                 .name(format!("spawn-{n}"))
                 .stack_size(256 << 10)
-                .spawn(move || work(&queues, &bell, &null))?;
+                .spawn(move || work(&queues, &bell, &workshop, &null))?;
         }
         Ok(Self { queues, bell, threads })
     }
@@ -85,7 +89,7 @@ impl Spawner {
     /// How many jobs to hand over at once: enough that no thread waits for the next, few enough
     /// that what is stopped while it queues need never start.
     pub(crate) const fn depth(&self) -> usize {
-        self.threads * 4
+        self.threads * 2
     }
 
     pub(crate) fn submit(&self, job: Job) {
@@ -99,7 +103,7 @@ impl Spawner {
     }
 }
 
-fn work(queues: &Queues, bell: &Waker, null: &OwnedFd) {
+fn work(queues: &Queues, bell: &Waker, workshop: &Workshop, null: &OwnedFd) {
     let mut stack = ChildStack::new();
     loop {
         let mut jobs = queues.jobs.lock().expect("no thread panics holding it");
@@ -110,7 +114,7 @@ fn work(queues: &Queues, bell: &Waker, null: &OwnedFd) {
             }
         };
         drop(jobs);
-        let outcome = make(&job, null, &mut stack);
+        let outcome = make(&job, workshop, null, &mut stack);
         let mut made = queues.made.lock().expect("no thread panics holding it");
         made.push(Made { task: job.task, outcome });
         if made.len() == 1 {
@@ -123,11 +127,17 @@ fn other(error: impl std::fmt::Display) -> StartFailure {
     StartFailure::Other(error.to_string())
 }
 
-fn make(job: &Job, null: &OwnedFd, stack: &mut ChildStack) -> Result<Running, StartFailure> {
+fn make(
+    job: &Job,
+    workshop: &Workshop,
+    null: &OwnedFd,
+    stack: &mut ChildStack,
+) -> Result<Running, StartFailure> {
     let launch = &*job.launch;
     let workdir = match &launch.workdir {
         Workdir::Fresh => {
-            make_folder(&job.work)
+            workshop
+                .hand_out(&job.work)
                 .map_err(|e| StartFailure::Workdir(format!("{}: {e}", job.work.display())))?;
             &job.work
         }
@@ -203,25 +213,4 @@ fn failure(step: Step, error: &io::Error, program: String, workdir: &Path) -> St
         (Step::Join | Step::Limits, _) => StartFailure::Limits(error.to_string()),
         (Step::Session | Step::Streams, _) => StartFailure::Other(error.to_string()),
     }
-}
-
-/// Makes the folder, and those above it only if they are missing: most tasks of a job find them.
-fn make_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.mode(0o700);
-    match builder.create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        other => return other,
-    }
-    builder.recursive(true);
-    // The sweeper may remove the job's folder, empty for a moment, between its making and ours.
-    let mut outcome = builder.create(path);
-    for _ in 0..8 {
-        match &outcome {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => outcome = builder.create(path),
-            Ok(()) | Err(_) => break,
-        }
-    }
-    outcome
 }

@@ -49,6 +49,19 @@ pub(crate) struct Live {
     pub within_limits: bool,
 }
 
+impl Live {
+    /// Closes one of its pipes. It leaves epoll first: a process that is just being made holds
+    /// copies of all our descriptors until it executes, and while it does epoll would go on
+    /// reporting this one.
+    pub(crate) fn close(&mut self, stream: usize, epoll: &OwnedFd) {
+        if let Some(pipe) = self.streams[stream].take()
+            && self.settled
+        {
+            let _ = rustix::event::epoll::delete(epoll, &pipe);
+        }
+    }
+}
+
 /// Where it stands.
 pub(crate) enum Stage {
     /// Recorded; not yet handed to a thread.
@@ -87,7 +100,8 @@ pub(crate) struct Task {
     lease_notice: BootTime,
     pub ending: Option<Ending>,
     pub usage: Counters,
-    pub logs: [LogWriter; 2],
+    /// Standard output and error; none of a task that an earlier keeper ran.
+    pub logs: Vec<LogWriter>,
     /// Is it in the list of what the agent must be told?
     pub dirty: bool,
     /// Under which time it is in the keeper's order of deadlines.
@@ -97,7 +111,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(launch: Box<Launch>, logs: [LogWriter; 2], now: BootTime, at: Time) -> Self {
+    pub(crate) fn new(launch: Box<Launch>, logs: Vec<LogWriter>, now: BootTime, at: Time) -> Self {
         let mut task = Self {
             attempt: launch.attempt,
             limits: launch.limits.clone(),
@@ -116,13 +130,7 @@ impl Task {
     }
 
     /// One that had ended when the keeper began.
-    pub(crate) fn ended(
-        attempt: AttemptId,
-        end: End,
-        usage: Counters,
-        logs: [LogWriter; 2],
-        launched_at: Time,
-    ) -> Self {
+    pub(crate) fn ended(attempt: AttemptId, end: End, usage: Counters, launched_at: Time) -> Self {
         Self {
             attempt,
             limits: Limits::default(),
@@ -131,7 +139,7 @@ impl Task {
             stage: Stage::Ended(end),
             ending: None,
             usage,
-            logs,
+            logs: Vec::new(),
             dirty: false,
             scheduled: None,
             launched_at,
@@ -150,6 +158,11 @@ impl Task {
         !matches!(self.stage, Stage::Ended(_))
     }
 
+    /// Has it written anything? An adopted one may have.
+    pub(crate) fn has_logs(&self) -> bool {
+        self.logs.is_empty() || self.logs.iter().any(LogWriter::has_written)
+    }
+
     /// What is due next, and when. An ended one has nothing due.
     pub(crate) fn due(&self) -> Option<(BootTime, Due)> {
         let lease = (self.lease_notice, Due::LeaseNotice);
@@ -157,14 +170,17 @@ impl Task {
             (Stage::Ended(_), _) | (Stage::Starting { .. } | Stage::Queued(_), Some(_)) => None,
             (Stage::Queued(_) | Stage::Starting { .. }, None) => Some(lease),
             (Stage::Clearing { look_at, .. }, _) => Some((*look_at, Due::Look)),
-            // A stop may have left a grace that is longer than the lease.
-            (Stage::Running(_), Some(ending)) => {
-                Some((ending.kill_at.min(self.lease_end), Due::Kill))
-            }
-            (Stage::Running(live), None) => {
+            (Stage::Running(live), ending) => {
                 let wall = (live.started.plus(self.limits.wall), Due::Wall);
+                let next = if let Some(ending) = ending {
+                    // A stop may have left a grace that is longer than the lease.
+                    (ending.kill_at.min(self.lease_end), Due::Kill)
+                } else if wall.0 < lease.0 {
+                    wall
+                } else {
+                    lease
+                };
                 let settle = (live.started.plus(SETTLE), Due::Settle);
-                let next = if wall.0 < lease.0 { wall } else { lease };
                 Some(if !live.settled && settle.0 < next.0 { settle } else { next })
             }
         }
@@ -278,7 +294,12 @@ mod tests {
             node: String::new(),
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
-        Task::new(Box::new(launch), [log(Stream::Stdout), log(Stream::Stderr)], at(0), Time::EPOCH)
+        Task::new(
+            Box::new(launch),
+            vec![log(Stream::Stdout), log(Stream::Stderr)],
+            at(0),
+            Time::EPOCH,
+        )
     }
 
     fn at(secs: i64) -> BootTime {
