@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # How fast it is on this machine. `tools/bench.sh [PART…]`; without a part, all of them:
-# ledger schedule store engines kernels whole. What each measures: docs/performance.md.
+# ledger schedule store engines kernels submit noop queue idle. What each measures:
+# docs/performance.md.
 #
 # Everything printed is kept in bench-out/ under the commit and the moment.
 set -euo pipefail
@@ -45,23 +46,22 @@ part() {
       ;;
     engines) example dayan-engines spawn_rate ;;
     kernels) example dayan-agent measure ;;
-    whole)
-      # The whole program from outside: submissions, tasks end to end, start with a full queue, rest.
-      if [ -f benches/whole.sh ]; then
-        echo
-        echo "== whole"
-        bash benches/whole.sh
-      fi
+    # The whole program from outside: `dayan serve` and `dayan agent` over HTTP.
+    submit | noop | queue | idle)
+      echo
+      echo "== dayan-bench $1"
+      cargo build --release --quiet -p dayan-cli -p dayan-benches
+      "$target/release/dayan-bench" "$1"
       ;;
     *)
-      echo "no part is called \`$1\`: ledger schedule store engines kernels whole" >&2
+      echo "no part is called \`$1\`: ledger schedule store engines kernels submit noop queue idle" >&2
       exit 2
       ;;
   esac
 }
 
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(ledger schedule store engines kernels whole)
+[ "${#parts[@]}" -gt 0 ] || parts=(ledger schedule store engines kernels submit noop queue idle)
 {
   machine
   for name in "${parts[@]}"; do part "$name"; done

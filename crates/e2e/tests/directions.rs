@@ -50,7 +50,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &["units", "spec", "measure", "wire", "store", "engines", "agent", "server", "simulate"],
     ),
+    // They use the program from outside, as anybody does.
     ("examples", &[]),
+    ("benches", &[]),
     ("e2e", &[]),
 ];
 
