@@ -37,8 +37,14 @@ pub enum Next {
     RequeuedFree,
     /// A member of a gang that ended well and waits for the others.
     MemberSucceeded,
-    /// A member of a gang that ended badly; the others are being stopped.
+    /// A member of a gang that ended badly, with no attempt left; the others are being stopped.
     MemberFailed,
+    /// A member of a gang that ended badly; the gang goes again, and that counts.
+    MemberRequeued,
+    /// A member of a gang that ended through no fault of the task; the gang goes again.
+    MemberRequeuedFree,
+    /// A member of a gang that was taken back.
+    MemberCancelled,
 }
 
 /// Why an attempt that ran is not billed.
@@ -72,6 +78,10 @@ pub struct Line {
     pub provider: Micro,
     /// Of it, the exchange's.
     pub fee: Micro,
+}
+
+fn is_nothing(amount: &Micro) -> bool {
+    *amount == Micro::ZERO
 }
 
 /// What happened.
@@ -408,6 +418,9 @@ pub enum Event {
         waived: Option<Waived>,
         /// How much of the hold went back.
         released: Micro,
+        /// How much was held in addition, because the run outlasted its hold.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        extended: Micro,
         /// The bookings.
         transfers: Vec<Transfer>,
     },

@@ -216,7 +216,8 @@ impl Ask<'_> {
         Ok(decision)
     }
 
-    fn prolong(
+    /// More for a lease's hold, within the balance and the budgets; `before` is booked first.
+    pub(super) fn prolong(
         &self,
         lease: &Lease,
         hold: dayan_units::TransferId,
@@ -238,11 +239,12 @@ impl Ask<'_> {
         Ok(transfer)
     }
 
-    /// The use that counts: what the agent told, but never more than the lease lasted.
+    /// The use that counts: what the agent told, but never more than the lease lasted or was
+    /// allowed to.
     pub(super) fn valid_use(&self, lease: &Lease, usage: &UsageMark) -> Span {
         let told = Span::from_micros(usage.counters.wall_us);
         let lasted = self.now.since(lease.placed_at).max(Span::ZERO);
-        told.min(lasted).min(lease.time_limit.plus(CLOCK_SLACK))
+        told.min(lasted).min(lease.time_limit)
     }
 
     pub(super) fn report(

@@ -16,6 +16,8 @@ pub(super) struct Settled {
     pub line: Option<Line>,
     /// How much of the hold went back.
     pub released: Micro,
+    /// How much was held in addition.
+    pub extended: Micro,
     pub transfers: Vec<Transfer>,
 }
 
@@ -97,9 +99,9 @@ impl Ask<'_> {
     pub(super) fn settle_last(&self, lease: &Lease, valid: Option<Span>) -> Settled {
         let left = self.left(lease);
         let mut transfers = Vec::new();
-        let mut left_now = left;
+        let mut extended = Micro::ZERO;
         // A run that outlasted its hold (its prolongation was late) is still paid for, if there is
-        // money for it.
+        // money for it and a budget.
         if let (Some(valid), Backing::Own(hold)) = (valid, lease.backing)
             && let Ok(rated) = rate_usage(&lease.terms, &lease.resources, valid)
         {
@@ -107,15 +109,14 @@ impl Ask<'_> {
             if let Some(amount) = Amount::new(due.saturating_sub(left))
                 && self.state.ledger.hold(hold).is_some()
             {
-                let kind = TransferKind::Extend { hold, amount, until: None };
-                let extend = self.step("extend", lease, lease.windows + 1, codes::LEASE_END, kind);
-                if self.state.ledger.check(&extend).is_ok() {
+                if let Ok(extend) = self.prolong(lease, hold, amount, &[]) {
                     transfers.push(extend);
-                    left_now = due;
+                    extended = amount.micro();
                 }
             }
         }
-        let line = valid.and_then(|valid| self.line(lease, valid, left_now));
+        let left = left.saturating_add(extended);
+        let line = valid.and_then(|valid| self.line(lease, valid, left));
         let amount = line.as_ref().map_or(Micro::ZERO, |line| line.amount);
         match lease.backing {
             Backing::Own(hold) => {
@@ -126,13 +127,13 @@ impl Ask<'_> {
                     transfers.push(self.step("release", lease, 0, codes::LEASE_END, kind));
                 }
                 let released = left.saturating_sub(amount).max(Micro::ZERO);
-                Settled { line, released, transfers }
+                Settled { line, released, extended, transfers }
             }
             Backing::Quote(_) => {
                 if let Some(line) = &line {
                     transfers.extend(self.bookings(lease, line, Rest::Keep));
                 }
-                Settled { line, released: Micro::ZERO, transfers }
+                Settled { line, released: Micro::ZERO, extended, transfers }
             }
         }
     }

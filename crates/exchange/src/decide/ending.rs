@@ -6,7 +6,7 @@ use dayan_units::AttemptId;
 use super::{Ask, Decision};
 use crate::command::Outcome;
 use crate::event::{Event, Next, Waived};
-use crate::state::{Job, Lease, Phase, StopReason, StoredSpec, UsageMark};
+use crate::state::{Job, JobEnd, Lease, MemberEnd, Phase, StopReason, StoredSpec, UsageMark};
 
 /// A shell reports a death by signal as this much more than the signal's number.
 const SIGNAL_EXIT_BASE: i32 = 128;
@@ -26,13 +26,15 @@ impl Ask<'_> {
         let verdict = verdict(job, stored, lease, outcome);
         let gang = stored.spec.gang.is_some();
         let last_member = gang && job.active.len() == 1;
-        let next = if gang { verdict.as_member() } else { verdict };
+        let next = if gang { as_member(verdict) } else { as_task(verdict) };
         let waived = waive(lease, outcome, usage);
         let valid = waived.is_none().then(|| self.valid_use(lease, usage));
         let settled = self.settle_last(lease, valid);
         let waived = waived.or_else(|| {
-            // Ran, is billed, and came to nothing: its windows were captured before, or it is free.
-            (settled.line.is_none() && lease.windows == 0).then_some(Waived::NoUsage)
+            // Ran, is billed, and came to nothing: windows were captured before, or there was no
+            // use, no money left in its hold, or no price.
+            (settled.line.is_none() && lease.captured == dayan_units::Micro::ZERO)
+                .then_some(Waived::NoUsage)
         });
         decision.events.push(Event::AttemptEnded {
             attempt,
@@ -42,13 +44,14 @@ impl Ask<'_> {
             line: settled.line,
             waived,
             released: settled.released,
+            extended: settled.extended,
             transfers: settled.transfers,
         });
         if !gang {
             decision.events.extend(self.end_after(job, next));
         } else if last_member {
-            self.settle_gang(job, stored, verdict, decision);
-        } else if next == Next::MemberFailed {
+            self.settle_gang(job, verdict, decision);
+        } else if verdict != MemberEnd::Succeeded {
             self.stop_others(job, attempt, decision);
         }
     }
@@ -66,71 +69,73 @@ impl Ask<'_> {
         }
     }
 
-    /// The last member has ended: the gang has succeeded, or goes again as a whole, or has failed.
-    fn settle_gang(&self, job: &Job, stored: &StoredSpec, last: Next, decision: &mut Decision) {
-        let failed_before = job.members_ended.values().any(|ended_well| !ended_well);
-        let next = match last {
-            Next::Succeeded | Next::MemberSucceeded if !failed_before => Next::Succeeded,
-            Next::Cancelled => Next::Cancelled,
-            Next::Failed if !failed_before => Next::Failed,
-            Next::Requeued | Next::RequeuedFree | Next::MemberFailed if !failed_before => {
-                Next::RequeuedFree
-            }
-            // An earlier member failed first and this one was stopped for it, or failed too. The
-            // first failure was judged against `retry` when it was counted.
-            Next::Succeeded
-            | Next::MemberSucceeded
-            | Next::Failed
-            | Next::Requeued
-            | Next::RequeuedFree
-            | Next::MemberFailed => {
-                let failures = job.tries.values().map(|tries| tries.failures).max().unwrap_or(0);
-                if failures <= stored.spec.retry.max { Next::RequeuedFree } else { Next::Failed }
-            }
-        };
+    /// The last member has ended: the gang has succeeded, or goes again as a whole, or is over.
+    fn settle_gang(&self, job: &Job, last: MemberEnd, decision: &mut Decision) {
+        let worst = job.members_ended.values().copied().fold(last, MemberEnd::max);
+        let next = as_task(worst);
         decision.events.push(Event::GangSettled { job: job.id, next });
-        decision.events.extend(match next {
-            Next::RequeuedFree => None,
-            Next::Succeeded | Next::MemberSucceeded => {
-                Some(self.job_ended(job, crate::state::JobEnd::Succeeded))
-            }
-            Next::Cancelled => Some(self.job_ended(job, crate::state::JobEnd::Cancelled)),
-            Next::Failed | Next::Requeued | Next::MemberFailed => {
-                Some(self.job_ended(job, crate::state::JobEnd::Failed))
-            }
-        });
+        let end = match worst {
+            MemberEnd::Requeued | MemberEnd::RequeuedFree => return,
+            MemberEnd::Succeeded => JobEnd::Succeeded,
+            MemberEnd::Failed => JobEnd::Failed,
+            MemberEnd::Cancelled => JobEnd::Cancelled,
+        };
+        decision.events.push(self.job_ended(job, end));
     }
 }
 
-impl Next {
-    /// The same verdict on a member of a gang, which waits for the others.
-    fn as_member(self) -> Self {
-        match self {
-            Self::Succeeded | Self::MemberSucceeded => Self::MemberSucceeded,
-            Self::Failed
-            | Self::Cancelled
-            | Self::Requeued
-            | Self::RequeuedFree
-            | Self::MemberFailed => Self::MemberFailed,
-        }
+/// What becomes of a task of its own.
+const fn as_task(verdict: MemberEnd) -> Next {
+    match verdict {
+        MemberEnd::Succeeded => Next::Succeeded,
+        MemberEnd::RequeuedFree => Next::RequeuedFree,
+        MemberEnd::Requeued => Next::Requeued,
+        MemberEnd::Failed => Next::Failed,
+        MemberEnd::Cancelled => Next::Cancelled,
+    }
+}
+
+/// The same verdict on a member of a gang, which waits for the others.
+const fn as_member(verdict: MemberEnd) -> Next {
+    match verdict {
+        MemberEnd::Succeeded => Next::MemberSucceeded,
+        MemberEnd::RequeuedFree => Next::MemberRequeuedFree,
+        MemberEnd::Requeued => Next::MemberRequeued,
+        MemberEnd::Failed => Next::MemberFailed,
+        MemberEnd::Cancelled => Next::MemberCancelled,
     }
 }
 
 /// What becomes of the task, were it alone.
-fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> Next {
+fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> MemberEnd {
     if outcome.is_success() {
-        return Next::Succeeded;
+        return MemberEnd::Succeeded;
     }
     match lease.stop {
-        Some(StopReason::Cancelled) => return Next::Cancelled,
-        Some(StopReason::Unfunded) => return Next::Failed,
-        Some(StopReason::PoolWithdrawn | StopReason::GangBroken) => return Next::RequeuedFree,
+        Some(StopReason::Cancelled) => return MemberEnd::Cancelled,
+        Some(StopReason::Unfunded) => return MemberEnd::Failed,
+        Some(StopReason::PoolWithdrawn | StopReason::GangBroken) => {
+            return MemberEnd::RequeuedFree;
+        }
         None => {}
     }
-    let Some(cause) = cause(outcome) else { return Next::Failed };
+    // Of a gang's launch the first failure counts; what fails after it may fail because of it.
+    let counted = |end: &MemberEnd| matches!(end, MemberEnd::Requeued | MemberEnd::Failed);
+    if job.members_ended.values().any(counted) {
+        return MemberEnd::RequeuedFree;
+    }
+    let Some(cause) = cause(outcome) else { return MemberEnd::Failed };
     let retry = &stored.spec.retry;
-    let failures = job.tries.get(&lease.attempt.task).map_or(0, |tries| tries.failures);
-    if retry.when.contains(&cause) && failures < retry.max { Next::Requeued } else { Next::Failed }
+    let failures: u32 = if stored.spec.gang.is_some() {
+        job.tries.values().map(|tries| tries.failures).sum()
+    } else {
+        job.tries.get(&lease.attempt.task).map_or(0, |tries| tries.failures)
+    };
+    if retry.when.contains(&cause) && failures < retry.max {
+        MemberEnd::Requeued
+    } else {
+        MemberEnd::Failed
+    }
 }
 
 /// The cause a job file knows an outcome by; none: it is never retried by itself.

@@ -256,7 +256,8 @@ impl Ask<'_> {
         for (number, attempt) in &active {
             let attempt = dayan_units::AttemptId { job, task: *number, attempt: *attempt };
             let lease = &self.state.work.leases[&attempt];
-            if lease.stop.is_none() {
+            // Also one that is being stopped for another reason: it must not go again.
+            if lease.stop != Some(StopReason::Cancelled) {
                 decision.events.push(Event::StopAsked { attempt, reason: StopReason::Cancelled });
                 decision.wake(lease.agent);
             }
@@ -285,7 +286,9 @@ impl Ask<'_> {
         }
         let mut tasks = record.failed.clone();
         tasks.add(&record.cancelled);
-        if let Some(task) = task {
+        // A gang is one thing: its members do not go again one by one.
+        let gang = self.state.work.spec_of(record).spec.gang.is_some();
+        if let Some(task) = task.filter(|_| !gang) {
             tasks = Tasks::from_iter(tasks.contains(task).then_some(task));
         }
         if tasks.is_empty() {
@@ -343,9 +346,13 @@ impl Ask<'_> {
     pub(super) fn end_after(&self, job: &Job, last: Next) -> Option<Event> {
         let left = job.queued.len() + job.active.len() as u64 + job.members_ended.len() as u64;
         let end = match last {
-            Next::Requeued | Next::RequeuedFree | Next::MemberSucceeded | Next::MemberFailed => {
-                return None;
-            }
+            Next::Requeued
+            | Next::RequeuedFree
+            | Next::MemberSucceeded
+            | Next::MemberFailed
+            | Next::MemberRequeued
+            | Next::MemberRequeuedFree
+            | Next::MemberCancelled => return None,
             _ if left > 1 => return None,
             Next::Cancelled => JobEnd::Cancelled,
             Next::Succeeded | Next::Failed if !job.cancelled.is_empty() => JobEnd::Cancelled,

@@ -20,6 +20,10 @@ use crate::state::{Backing, GangLaunch, Gate, Job, Lease, Phase, StoredSpec, Usa
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
 const GANG_SLOTS: u32 = 4_096;
 
+/// No lease is shorter, whatever a job asks for: an agent renews it every third of this, and one
+/// answer that is late by a few seconds must not end a task.
+const LEASE_MIN: Span = Span::from_secs(15);
+
 fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal::conflict(code, message, "nothing to do: the planner will plan it again")
 }
@@ -211,7 +215,7 @@ impl Ask<'_> {
             offer: seat.offer,
             terms,
             placed_at: self.now,
-            keep: spec.on_lost_link.keep,
+            keep: spec.on_lost_link.keep.max(LEASE_MIN),
             time_limit: limit,
             revision: 0,
             phase: Phase::Leased,

@@ -4,7 +4,9 @@ use dayan_schedule::Tasks;
 use dayan_units::{AttemptId, JobId, Micro, Resources};
 
 use crate::event::{Entry, Event, Line, Next};
-use crate::state::{Backing, Gate, Job, Lease, Phase, State, StoredSpec, Tries, UsageMark, Work};
+use crate::state::{
+    Backing, Gate, Job, Lease, MemberEnd, Phase, State, StoredSpec, Tries, UsageMark, Work,
+};
 
 impl Work {
     fn job_mut(&mut self, job: JobId) -> &mut Job {
@@ -98,8 +100,11 @@ impl State {
                 match next {
                     Next::Succeeded | Next::MemberSucceeded => job.succeeded.add(&members),
                     Next::Failed | Next::MemberFailed => job.failed.add(&members),
-                    Next::Cancelled => job.cancelled.add(&members),
-                    Next::Requeued | Next::RequeuedFree => job.queued.add(&members),
+                    Next::Cancelled | Next::MemberCancelled => job.cancelled.add(&members),
+                    Next::Requeued
+                    | Next::RequeuedFree
+                    | Next::MemberRequeued
+                    | Next::MemberRequeuedFree => job.queued.add(&members),
                 }
             }
             Event::JobEnded { job, end, release, .. } => {
@@ -236,7 +241,7 @@ impl State {
                 }
                 self.captured(entry, backing, line);
             }
-            Event::AttemptEnded { attempt, next, line, released, transfers, .. } => {
+            Event::AttemptEnded { attempt, next, line, released, extended, transfers, .. } => {
                 for transfer in transfers {
                     self.book(transfer);
                 }
@@ -247,6 +252,11 @@ impl State {
                     if held.is_empty() {
                         self.work.by_agent.remove(&lease.agent);
                     }
+                }
+                if *extended > Micro::ZERO {
+                    let job = self.work.job_mut(attempt.job);
+                    job.held = job.held.saturating_add(*extended);
+                    self.budget_held(entry, attempt.job, *extended);
                 }
                 if let Some(line) = line {
                     self.captured(entry, lease.backing, line);
@@ -314,11 +324,20 @@ impl State {
             }
             Next::RequeuedFree => job.queued.insert(task),
             Next::MemberSucceeded => {
-                job.members_ended.insert(task, true);
+                job.members_ended.insert(task, MemberEnd::Succeeded);
             }
             Next::MemberFailed => {
-                job.members_ended.insert(task, false);
+                job.members_ended.insert(task, MemberEnd::Failed);
+            }
+            Next::MemberRequeued => {
+                job.members_ended.insert(task, MemberEnd::Requeued);
                 job.tries.entry(task).or_insert_with(Tries::default).failures += 1;
+            }
+            Next::MemberRequeuedFree => {
+                job.members_ended.insert(task, MemberEnd::RequeuedFree);
+            }
+            Next::MemberCancelled => {
+                job.members_ended.insert(task, MemberEnd::Cancelled);
             }
         }
     }

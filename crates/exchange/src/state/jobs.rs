@@ -85,6 +85,23 @@ pub enum JobEnd {
     Cancelled,
 }
 
+/// How a member of a gang has ended while others still run: what would become of the gang, were it
+/// for this member alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberEnd {
+    /// Well.
+    Succeeded,
+    /// Through no fault of the task: the gang goes again.
+    RequeuedFree,
+    /// Badly: the gang goes again, and that counts.
+    Requeued,
+    /// Badly, with no attempt left.
+    Failed,
+    /// It was taken back.
+    Cancelled,
+}
+
 /// What is remembered of a task that has been tried and has not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Tries {
@@ -117,9 +134,9 @@ pub struct Job {
     pub active: BTreeMap<u32, u32>,
     /// Tried and not ended.
     pub tries: BTreeMap<u32, Tries>,
-    /// Members of a gang that have ended while others still run, and whether they ended well.
+    /// Members of a gang that have ended while others still run, and how.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub members_ended: BTreeMap<u32, bool>,
+    pub members_ended: BTreeMap<u32, MemberEnd>,
     /// Ended well.
     pub succeeded: Tasks,
     /// Ended badly, with no attempt left.

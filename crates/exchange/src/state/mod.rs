@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
 pub use jobs::{
-    Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, Phase, SpecKey,
+    Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
     StopReason, StoredSpec, Tries, UsageMark, Work,
 };
 pub use supply::{

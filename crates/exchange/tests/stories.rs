@@ -1,0 +1,343 @@
+//! Short stories through the public interface: an exchange with one pool and one buyer, what is
+//! asked of it, and what comes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_exchange::{
+    Actor, At, AttemptNews, Command, Counters, Digest, Entry, Event, Fence, Gate, JobEnd, Join,
+    Made, NewOffer, Node, Outcome, Place, Placing, Refusal, Seat, Seen, Settings, Shown, State,
+    Submit, UsageRecord, decide,
+};
+use dayan_identity::Status;
+use dayan_market::{BudgetLimits, BuyerClass, Settlement};
+use dayan_units::{
+    AgentId, AttemptId, Bytes, JobId, Micro, MilliCpu, OfferId, PoolId, Rate, RequestId, Resources,
+    Span, Time,
+};
+
+struct Story {
+    state: State,
+    now: Time,
+    requests: u128,
+    agent: AgentId,
+    pool: PoolId,
+    offer: OfferId,
+    events: Vec<Event>,
+}
+
+fn secret(number: u8) -> Digest {
+    Digest([number; 32])
+}
+
+fn seconds(secs: i64) -> Span {
+    Span::from_secs(secs)
+}
+
+impl Story {
+    /// One pool of one machine with eight cores at 1 CNY an hour each, a buyer with 100 CNY, and
+    /// windows of a minute.
+    fn new() -> Self {
+        let mut story = Self {
+            state: State::default(),
+            now: "2026-11-23T04:00:00Z".parse().expect("a time"),
+            requests: 1 << 64,
+            agent: AgentId::from_bits(0),
+            pool: PoolId::from_bits(0),
+            offer: OfferId::from_bits(0),
+            events: Vec::new(),
+        };
+        let settlement = Settlement::new(seconds(60), seconds(10)).expect("a rhythm");
+        let settings = Settings { settlement, ..Settings::default() };
+        let name = "story".to_owned();
+        story.does(Command::Found { name, operator_token: secret(1), settings });
+        for org in ["buyer", "seller"] {
+            let (name, class) = (org.to_owned(), BuyerClass::External);
+            story.does(Command::CreateOrg { name, class, credit: Micro::ZERO });
+        }
+        let budget = BudgetLimits::default();
+        story.does(Command::CreateProject { path: "buyer/a".to_owned(), budget });
+        story.pays(100, "first");
+        let (org, name) = ("seller".to_owned(), "seller".to_owned());
+        let applied = story.does(Command::ApplyProvider { org, name, credit_code: None });
+        let Made::Provider(provider) = applied else { panic!("{applied:?}") };
+        for status in [Status::Verified, Status::Active] {
+            story.does(Command::SetProviderStatus { provider, status });
+        }
+        let expires_at = Time::NEVER;
+        story.does(Command::Invite { provider, digest: secret(2), expires_at });
+        let joined = story.does(Command::Join(Box::new(join())));
+        let Made::Agent(agent, pool) = joined else { panic!("{joined:?}") };
+        (story.agent, story.pool) = (agent, pool);
+        for status in [Status::Verified, Status::Active] {
+            story.does(Command::SetPoolStatus { pool, status });
+        }
+        let offer = NewOffer {
+            pool,
+            rate: Rate { core_hour: Micro::from_units(1), ..Rate::default() },
+            minimum: Span::ZERO,
+            accelerator: None,
+            min: None,
+            max: None,
+            classes: BTreeMap::from([(BuyerClass::External, 1_000)]),
+            valid_until: None,
+        };
+        let listed = story.does(Command::ListOffer(Box::new(offer)));
+        let Made::Offer(offer) = listed else { panic!("{listed:?}") };
+        story.offer = offer;
+        story
+    }
+
+    fn asks(&mut self, command: Command) -> Result<Made, Refusal> {
+        self.requests += 1 << 64;
+        let request = RequestId::from_bits(self.requests);
+        let at = At { now: self.now, request, actor: Actor::System, command };
+        let decision = decide(&self.state, &at)?;
+        let entry = Entry { at: self.now, request, actor: Actor::System, events: decision.events };
+        self.state.evolve(&entry);
+        self.events.extend(entry.events);
+        Ok(decision.made)
+    }
+
+    fn does(&mut self, command: Command) -> Made {
+        self.asks(command).expect("nothing stands in the way")
+    }
+
+    fn pays(&mut self, amount: i32, reference: &str) {
+        let (org, reference) = ("buyer".to_owned(), reference.to_owned());
+        self.does(Command::Deposit { org, amount: Micro::from_units(amount), reference });
+    }
+
+    fn balance(&self) -> Micro {
+        let org = self.state.access.org_by_name("buyer").expect("it was created");
+        self.state.ledger.account(org.account).expect("it has one").available()
+    }
+
+    /// A job of one-core tasks with ten minutes each; `more` is added to its file.
+    fn submits(&mut self, more: &str) -> JobId {
+        let text = format!(
+            "version: 1\nname: j\ntype: batch\nproject: buyer/a\n\
+             resources: {{cpus: 1, memory: 1GB, time: 10m}}\nrun: ./work\n{more}"
+        );
+        let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
+        let digest = Digest(std::array::from_fn(|n| text.as_bytes()[n * 7 % text.len()]));
+        let submit = Submit { spec, digest, quote: None, idempotency: None };
+        match self.does(Command::Submit(Box::new(submit))) {
+            Made::Job(job) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn places(&mut self, job: JobId, tasks: &[u32]) {
+        let resources =
+            Resources { cpu: MilliCpu(1_000), memory: Bytes(1_000_000_000), ..Resources::ZERO };
+        let seat = |task: &u32| Seat {
+            task: *task,
+            pool: self.pool,
+            node: "n".to_owned(),
+            offer: self.offer,
+            resources,
+            cards: dayan_schedule::Cards::NONE,
+        };
+        let seats = tasks.iter().map(seat).collect();
+        self.does(Command::Place(Box::new(Place { job, seats })));
+    }
+
+    fn says(&mut self, attempt: AttemptId, seen: Seen, wall: Option<(u64, Span)>) {
+        let counters = |wall: Span| Counters { wall_us: wall.micros(), ..Counters::default() };
+        let usage = wall.map(|(seq, wall)| UsageRecord { attempt, seq, counters: counters(wall) });
+        let agent = self.agent;
+        let news = AttemptNews { agent, attempt, seen: Some(seen), usage, evidence: None };
+        self.does(Command::AttemptNews(Box::new(news)));
+    }
+
+    fn ends(&mut self, attempt: AttemptId, outcome: Outcome) {
+        self.says(attempt, Seen::Ended { outcome }, Some((9, seconds(1))));
+    }
+
+    fn passes(&mut self, span: Span) {
+        self.now = self.now.plus(span);
+    }
+
+    fn ended(&self, job: JobId) -> Option<JobEnd> {
+        self.state.work.jobs[&job].ended.map(|(_, end)| end)
+    }
+
+    fn waits(&self, job: JobId) -> Vec<u32> {
+        self.state.work.jobs[&job].queued.iter().collect()
+    }
+}
+
+fn join() -> Join {
+    let node = Node {
+        name: "n".to_owned(),
+        total: Resources { cpu: MilliCpu(8_000), memory: Bytes(32_000_000_000), ..Resources::ZERO },
+        accelerator: None,
+        up: true,
+    };
+    Join {
+        invitation: secret(2),
+        public_key: secret(3),
+        token: secret(4),
+        place: "Guiyang".to_owned(),
+        pool: "pool".to_owned(),
+        shown: Shown {
+            engine: "simulated".to_owned(),
+            fence: Fence::Keeper,
+            placing: Placing::ByNode,
+            features: BTreeSet::new(),
+            nodes: vec![node],
+            inventory: BTreeMap::new(),
+        },
+    }
+}
+
+fn first(job: JobId, task: u32) -> AttemptId {
+    AttemptId { job, task, attempt: 1 }
+}
+
+const fn exits(code: i32) -> Outcome {
+    Outcome::Exited { code }
+}
+
+#[test]
+fn a_payment_is_booked_once_however_late_it_is_said_again() {
+    let mut story = Story::new();
+    let before = story.balance();
+    story.passes(seconds(400));
+    story.does(Command::Retire { before: Time::EPOCH, jobs_max: 10 });
+    story.pays(100, "first");
+    assert_eq!(story.balance(), before);
+    story.pays(100, "second");
+    assert_eq!(story.balance(), before.saturating_add(Micro::from_units(100)));
+}
+
+#[test]
+fn what_outlasts_its_hold_is_paid_within_the_budget_and_counted() {
+    // The window's end was missed: a minute is held, two were used.
+    let run = |limit: Option<Micro>| {
+        let mut story = Story::new();
+        let project = story.state.access.project_by_path("buyer/a").expect("created").id;
+        let budget = BudgetLimits { per_day: limit, ..BudgetLimits::default() };
+        story.does(Command::SetBudget { project, budget });
+        let job = story.submits("");
+        story.places(job, &[0]);
+        story.says(first(job, 0), Seen::Running, None);
+        story.passes(seconds(120));
+        let outcome = exits(0);
+        story.says(first(job, 0), Seen::Ended { outcome }, Some((1, seconds(120))));
+        let record = &story.state.work.jobs[&job];
+        assert_eq!(record.held, Micro::ZERO);
+        let periods = story.state.settings.periods(story.now);
+        let day = story.state.access.projects[&project].budget.day(&periods);
+        assert_eq!((day.held, day.spent), (Micro::ZERO, record.spent));
+        record.spent
+    };
+    // 1 CNY ÷ 3,600 s × 120 s; a minute's worth where the budget ends there.
+    assert_eq!(run(None), Micro(33_333));
+    assert_eq!(run(Some(Micro(20_000))), Micro(16_667));
+}
+
+#[test]
+fn time_beyond_the_limit_is_not_billed() {
+    let mut story = Story::new();
+    let job = story.submits("");
+    story.places(job, &[0]);
+    story.says(first(job, 0), Seen::Running, None);
+    story.passes(seconds(602));
+    let outcome = Outcome::TimeLimit;
+    story.says(first(job, 0), Seen::Ended { outcome }, Some((1, seconds(602))));
+    assert_eq!(story.state.work.jobs[&job].spent, Micro(166_667));
+}
+
+#[test]
+fn a_run_of_empty_windows_and_no_use_is_waived() {
+    let mut story = Story::new();
+    let job = story.submits("");
+    story.places(job, &[0]);
+    story.says(first(job, 0), Seen::Running, None);
+    story.passes(seconds(61));
+    story.does(Command::CloseWindow { attempt: first(job, 0) });
+    story.says(first(job, 0), Seen::Ended { outcome: exits(0) }, Some((1, Span::ZERO)));
+    let Some(Event::AttemptEnded { line, waived, .. }) =
+        story.events.iter().rfind(|event| matches!(event, Event::AttemptEnded { .. }))
+    else {
+        panic!("it has ended");
+    };
+    assert!(line.is_none() && waived.is_some());
+}
+
+#[test]
+fn a_cancel_counts_though_the_attempt_is_being_stopped_for_another_reason() {
+    let mut story = Story::new();
+    let job = story.submits("");
+    story.places(job, &[0]);
+    let pool = story.pool;
+    story.does(Command::SetPoolStatus { pool, status: Status::Suspended });
+    story.does(Command::Cancel { job, task: None });
+    story.ends(first(job, 0), Outcome::Stopped);
+    assert_eq!(story.ended(job), Some(JobEnd::Cancelled));
+}
+
+#[test]
+fn a_gang_goes_again_only_for_what_its_file_says() {
+    let retry = "gang: {nodes: 2}\nretry: {max: 1, when: [exit:75]}\n";
+    let check = |code: i32, expect: Option<JobEnd>| {
+        let mut story = Story::new();
+        let job = story.submits(retry);
+        story.places(job, &[0, 1]);
+        story.ends(first(job, 0), exits(code));
+        story.ends(first(job, 1), Outcome::Stopped);
+        assert_eq!(story.ended(job), expect, "exit {code}");
+        story.waits(job)
+    };
+    assert_eq!(check(1, Some(JobEnd::Failed)), Vec::<u32>::new());
+    assert_eq!(check(75, None), vec![0, 1]);
+}
+
+#[test]
+fn a_gang_goes_again_as_often_as_its_file_says() {
+    let mut story = Story::new();
+    let job = story.submits("gang: {nodes: 2}\nretry: {max: 2, when: [exit:75]}\n");
+    for attempt in 1..=3 {
+        assert_eq!(story.ended(job), None, "{attempt}");
+        story.places(job, &[0, 1]);
+        // Now one member fails first, now the other; each launch counts once.
+        for task in [attempt % 2, 1 - attempt % 2] {
+            story.ends(AttemptId { job, task, attempt }, exits(75));
+        }
+    }
+    assert_eq!(story.ended(job), Some(JobEnd::Failed));
+}
+
+#[test]
+fn a_gang_that_was_taken_back_stays_so_whatever_its_last_member_does() {
+    let mut story = Story::new();
+    let job = story.submits("gang: {nodes: 2}\nretry: {max: 3, when: [node_failure]}\n");
+    story.places(job, &[0, 1]);
+    story.does(Command::Cancel { job, task: None });
+    story.ends(first(job, 0), Outcome::Stopped);
+    story.ends(first(job, 1), exits(0));
+    assert_eq!(story.ended(job), Some(JobEnd::Cancelled));
+}
+
+#[test]
+fn a_gang_is_retried_as_a_whole() {
+    let mut story = Story::new();
+    let job = story.submits("gang: {nodes: 2}\n");
+    story.places(job, &[0, 1]);
+    story.ends(first(job, 0), exits(1));
+    story.ends(first(job, 1), Outcome::Stopped);
+    assert_eq!(story.ended(job), Some(JobEnd::Failed));
+    story.does(Command::Retry { job, task: Some(1) });
+    assert_eq!(story.waits(job), vec![0, 1]);
+}
+
+#[test]
+fn no_lease_is_shorter_than_an_agent_can_renew() {
+    let mut story = Story::new();
+    let job = story.submits("on_lost_link: {keep: 0s}\n");
+    story.places(job, &[0]);
+    assert!(story.state.work.leases[&first(job, 0)].keep >= seconds(10));
+    assert_eq!(story.state.work.jobs[&job].gate, Gate::Open);
+}
