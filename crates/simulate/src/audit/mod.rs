@@ -1,0 +1,247 @@
+//! The checker: it hears of every event that was committed and of what really happened at the
+//! sites, keeps its own picture, and says what must not be. It shares no code with the exchange:
+//! what both get wrong in the same way would have to be written wrong twice.
+
+mod attempts;
+mod books;
+mod budgets;
+mod price;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayan_exchange::{Actor, Event, State};
+use dayan_ledger::AccountId;
+use dayan_units::{AgentId, AttemptId, JobId, Micro, OrgId, ProjectId, Time};
+
+use crate::host::{Asked, Asker, Decided};
+use attempts::Attempts;
+use books::{Books, Kind};
+use budgets::Budgets;
+
+/// Something that must not be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// When it was seen.
+    pub at: Time,
+    /// Which rule is broken.
+    pub rule: &'static str,
+    /// How.
+    pub text: String,
+}
+
+/// What the checker knows.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) findings: BTreeMap<String, u64>,
+    attempts: Attempts,
+    books: Books,
+    budgets: Budgets,
+    deposits: BTreeSet<(OrgId, String)>,
+    orgs: BTreeMap<OrgId, AccountId>,
+    /// Agents that never lie: nothing may be found about their use.
+    pub(crate) honest: BTreeSet<AgentId>,
+    /// Attempts that really ended well, by their keepers.
+    pub(crate) ended_well: BTreeSet<AttemptId>,
+    /// Projects without limits and jobs without limits or quotes: they are billed in full.
+    unlimited: BTreeSet<ProjectId>,
+}
+
+impl Audit {
+    pub(crate) fn must<T>(&mut self, at: Time, rule: &'static str, result: Result<T, String>) {
+        if let Err(text) = result {
+            self.violations.push(Violation { at, rule, text });
+        }
+    }
+
+    /// A request was decided.
+    pub(crate) fn decided(&mut self, state: &State, now: Time, asked: &Asked, all: &[Decided]) {
+        let mut expected = match (&asked.asker, asked.actor) {
+            // What was held back is looked at again without saying anything again.
+            (Asker::Agent(sync), Actor::Agent { agent }) if !all.is_empty() => {
+                self.attempts.lies_found(sync, agent, now)
+            }
+            (Asker::Nobody | Asker::Planner(_) | Asker::Agent(_), _) => Vec::new(),
+        };
+        for entry in all.iter().filter_map(|decided| decided.entry.as_ref()) {
+            for event in &entry.events {
+                if let Event::Found { agent, code, message, .. } = event {
+                    *self.findings.entry(code.clone()).or_default() += 1;
+                    expected.retain(|(_, lie)| lie != code);
+                    if self.honest.contains(agent) && code.starts_with("usage.") {
+                        let text = format!("{agent} never lies, but {code}: {message}");
+                        self.must::<()>(now, "findings", Err(text));
+                    }
+                }
+                self.event(now, event);
+            }
+            let gangs = self.attempts.gangs_whole(&entry.events);
+            self.must(now, "gangs", gangs);
+        }
+        for (attempt, code) in expected {
+            let text = format!("a lie about {attempt} was not found: {code}");
+            self.must::<()>(now, "lies", Err(text));
+        }
+        for job in touched(all) {
+            self.job_agrees(state, now, job);
+        }
+    }
+
+    fn event(&mut self, at: Time, event: &Event) {
+        let attempts = self.attempts.event(at, event, &self.honest, &self.ended_well);
+        self.must(at, "attempts", attempts);
+        match event {
+            Event::OrgCreated { org, credit } => {
+                self.books.open(org.account, Kind::Consumer, -i128::from(credit.0));
+                self.orgs.insert(org.id, org.account);
+            }
+            Event::ProviderApplied { provider } => {
+                self.books.open(provider.account, Kind::Provider, 0);
+            }
+            Event::ProjectCreated { project, budget, .. }
+            | Event::BudgetSet { project, budget } => {
+                self.budgets.limit(*project, budget);
+                let unlimited = budget.per_job.is_none()
+                    && budget.per_day.is_none()
+                    && budget.per_month.is_none();
+                if unlimited {
+                    self.unlimited.insert(*project);
+                } else {
+                    self.unlimited.remove(project);
+                }
+            }
+            Event::Deposited { org, reference, transfer } => {
+                let new = self.deposits.insert((*org, reference.clone()));
+                let once = new.then_some(()).ok_or_else(|| format!("{reference} came in twice"));
+                self.must(at, "deposits", once);
+                let booked = self.books.deposit(transfer);
+                self.must(at, "books", booked);
+            }
+            Event::JobSubmitted { job, project, quote, .. } => {
+                let limit = self.attempts.job_limit(*job);
+                self.budgets.job(*job, *project, limit);
+                if let Some((_, hold)) = quote {
+                    let amount = match hold.kind {
+                        dayan_ledger::TransferKind::Hold { amount, .. } => amount.micro(),
+                        _ => Micro::ZERO,
+                    };
+                    self.book(at, std::slice::from_ref(hold));
+                    let held = self.budgets.held(*job, at, amount);
+                    self.must(at, "budgets", held);
+                }
+            }
+            Event::JobEnded { job, release: Some(release), .. } => {
+                let (_, held) = self.budgets.of_job(*job);
+                self.budgets.released(*job, Micro(held));
+                self.book(at, std::slice::from_ref(release));
+            }
+            Event::Leased { lease, transfer } => {
+                if let Some(transfer) = transfer {
+                    self.book(at, std::slice::from_ref(transfer));
+                    let held = self.budgets.held(lease.attempt.job, at, lease.held);
+                    self.must(at, "budgets", held);
+                }
+            }
+            Event::WindowClosed { attempt, line, extended, transfers, .. } => {
+                self.book(at, transfers);
+                let held = self.budgets.held(attempt.job, at, *extended);
+                self.must(at, "budgets", held);
+                self.budgets.captured(attempt.job, at, line.amount);
+            }
+            Event::AttemptEnded { attempt, line, released, transfers, .. } => {
+                self.book(at, transfers);
+                let extended = transfers.iter().find_map(|transfer| match transfer.kind {
+                    dayan_ledger::TransferKind::Extend { amount, .. } => Some(amount.micro()),
+                    _ => None,
+                });
+                let held = self.budgets.held(attempt.job, at, extended.unwrap_or(Micro::ZERO));
+                self.must(at, "budgets", held);
+                let amount = line.as_ref().map_or(Micro::ZERO, |line| line.amount);
+                self.budgets.captured(attempt.job, at, amount);
+                self.budgets.released(attempt.job, *released);
+                self.billed_in_full(at, *attempt);
+            }
+            _ => {}
+        }
+    }
+
+    /// Where nothing limits it, an attempt that is billed is billed for all of its use.
+    fn billed_in_full(&mut self, at: Time, attempt: AttemptId) {
+        let Some(bill) = self.attempts.last_bill(attempt) else { return };
+        let missing = i128::from(bill.due.0) - i128::from(bill.billed.0);
+        let room = self.books.room(self.orgs[&bill.org]);
+        let unlimited = self.unlimited.contains(&bill.project) && bill.free_of_limits;
+        if unlimited && missing != 0 && room >= missing {
+            let text = format!("{attempt} is due {} and was billed {}", bill.due, bill.billed);
+            self.must::<()>(at, "bills", Err(text));
+        }
+    }
+
+    fn book(&mut self, at: Time, transfers: &[dayan_ledger::Transfer]) {
+        for transfer in transfers {
+            let booked = self.books.book(transfer);
+            self.must(at, "books", booked);
+        }
+    }
+
+    fn job_agrees(&mut self, state: &State, at: Time, job: JobId) {
+        let (spent, held) = self.budgets.of_job(job);
+        if let Some(record) = state.work.jobs.get(&job)
+            && (record.spent.0 != spent || record.held.0 != held)
+        {
+            let text = format!(
+                "{job} says {} spent and {} held, its lines say {spent} and {held}",
+                record.spent, record.held
+            );
+            self.must::<()>(at, "jobs", Err(text));
+        }
+    }
+
+    /// What must be so at any moment between batches; costs what the books cost.
+    pub(crate) fn check(&mut self, state: &State, at: Time) {
+        let sums = self.books.check();
+        self.must(at, "books", sums);
+        let same = self.books.compare(&state.ledger);
+        self.must(at, "books", same);
+        let leases = self.attempts.compare(state);
+        self.must(at, "leases", leases);
+    }
+
+    /// What must be so when every job has ended.
+    pub(crate) fn check_quiet(&mut self, state: &State, at: Time) {
+        self.check(state, at);
+        let books = self.books.check_quiet();
+        self.must(at, "books when quiet", books);
+        let budgets = self.budgets.check_quiet();
+        self.must(at, "budgets when quiet", budgets);
+        let attempts = self.attempts.check_quiet();
+        self.must(at, "attempts when quiet", attempts);
+    }
+
+    /// Attempts ended, and how many of them were billed and waived.
+    pub(crate) fn attempts_ended(&self) -> (u64, u64, u64) {
+        self.attempts.ended()
+    }
+
+    /// What providers earned and consumers spent.
+    pub(crate) fn turnover(&self) -> (Micro, Micro) {
+        let (earned, spent) = self.books.turnover();
+        let micro = |wide: i128| Micro(i64::try_from(wide).unwrap_or(i64::MAX));
+        (micro(earned), micro(spent))
+    }
+}
+
+/// Jobs whose money may have moved.
+fn touched(all: &[Decided]) -> BTreeSet<JobId> {
+    let events = all.iter().filter_map(|decided| decided.entry.as_ref()).flat_map(|e| &e.events);
+    events
+        .filter_map(|event| match event {
+            Event::Leased { lease, .. } => Some(lease.attempt.job),
+            Event::WindowClosed { attempt, .. } | Event::AttemptEnded { attempt, .. } => {
+                Some(attempt.job)
+            }
+            Event::JobEnded { job, .. } | Event::JobSubmitted { job, .. } => Some(*job),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,381 @@
+//! The exchange as a server runs it: one writer that decides a batch of commands, a journal that
+//! takes the batch whole or not at all, answers after the commit and never before, answers held
+//! back for agents that wait, timers, and a state that is read back from the journal after a crash.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dayan_custody::Answer;
+use dayan_exchange::liveness::Liveness;
+use dayan_exchange::{
+    Actor, At, AttemptNews, Command, Effect, Entry, JOB_RETENTION, Made, Phase, PoolNews, Refusal,
+    State, TRANSFER_RETENTION, changes, decide, orders,
+};
+use dayan_identity::{Nonce, Status};
+use dayan_schedule::{Change, Placement};
+use dayan_units::{AgentId, AttemptId, RequestId, Span, Time};
+
+use crate::messages::{Order, Payload, Reply, Sync, SyncId};
+use crate::planning::{self, Planning};
+use crate::random::Random;
+
+const PER_TICK: usize = 1_000;
+/// Shorter than the live one, so that short worlds see it.
+const CHALLENGE_EVERY: Span = Span::from_secs(600);
+
+/// What came of one command.
+pub(crate) type Done = Result<Made, Refusal>;
+
+/// Who hears what came of commands.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// Nobody.
+    Nobody,
+    /// An agent waits for its answer.
+    Agent(Box<Sync>),
+    /// The planner.
+    Planner(Vec<Placement>),
+}
+
+/// Commands that wait for the writer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) actor: Actor,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) asker: Asker,
+}
+
+/// One command that was decided, for the checker.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) entry: Option<Entry>,
+    pub(crate) outcome: Done,
+}
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    pub(crate) replies: Vec<Reply>,
+    /// Answers that are held back, and until when.
+    pub(crate) held: Vec<(SyncId, Time)>,
+    /// Is there something to plan?
+    pub(crate) plan: bool,
+    /// What came of the commands that nobody waits for.
+    pub(crate) done: Vec<Done>,
+}
+
+/// The exchange.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) state: State,
+    pub(crate) liveness: Liveness,
+    pub(crate) planning: Planning,
+    /// The journal: one entry a line, as bytes.
+    pub(crate) journal: Vec<u8>,
+    /// The state that follows from the journal up to `replayed`.
+    shadow: State,
+    replayed: usize,
+    queue: Vec<Asked>,
+    held: BTreeMap<SyncId, (AgentId, Box<Sync>)>,
+    random: Random,
+    pub(crate) commits: u64,
+    pub(crate) refusals: BTreeMap<String, u64>,
+}
+
+impl Host {
+    pub(crate) fn new(seed: u64, now: Time) -> Self {
+        Self {
+            state: State::default(),
+            liveness: Liveness::new(now),
+            planning: Planning::default(),
+            journal: Vec::new(),
+            shadow: State::default(),
+            replayed: 0,
+            queue: Vec::new(),
+            held: BTreeMap::new(),
+            random: Random::new(seed, 0x686f_7374),
+            commits: 0,
+            refusals: BTreeMap::new(),
+        }
+    }
+
+    fn request_id(&mut self, now: Time) -> RequestId {
+        let millis = u128::try_from(now.micros() / 1_000).unwrap_or(0);
+        let high = u128::from(self.random.bits() >> 48);
+        RequestId::from_bits(millis << 80 | high << 64 | u128::from(self.random.bits()))
+    }
+
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        self.queue.push(asked);
+    }
+
+    /// A sync has come in.
+    pub(crate) fn receive(&mut self, agent: AgentId, sync: Box<Sync>) {
+        let commands = commands_of(agent, &sync);
+        if !commands.is_empty() {
+            // A newer call supersedes one that is still held back.
+            self.release(agent);
+        }
+        self.queue.push(Asked {
+            actor: Actor::Agent { agent },
+            commands,
+            asker: Asker::Agent(sync),
+        });
+    }
+
+    /// Looks once more at what is held back for an agent.
+    fn release(&mut self, agent: AgentId) {
+        let waiting: Vec<SyncId> =
+            self.held.iter().filter(|(_, (of, _))| *of == agent).map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.look_again(id);
+        }
+    }
+
+    /// Whether it was woken or its time is over: it is answered now.
+    pub(crate) fn look_again(&mut self, id: SyncId) {
+        if let Some((agent, mut sync)) = self.held.remove(&id) {
+            sync.wait = Span::ZERO;
+            let actor = Actor::Agent { agent };
+            self.queue.push(Asked { actor, commands: Vec::new(), asker: Asker::Agent(sync) });
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Decides everything that waits, in order. The state runs ahead of the journal.
+    fn decide_all(
+        &mut self,
+        now: Time,
+        queue: Vec<Asked>,
+        seen: &mut dyn FnMut(&State, &Asked, &[Decided]),
+    ) -> (Vec<(Asked, Vec<Decided>)>, Vec<Change>, Vec<Effect>) {
+        let (mut all, mut changes, mut effects) = (Vec::new(), Vec::new(), Vec::new());
+        for mut asked in queue {
+            if let Actor::Agent { agent } = asked.actor {
+                self.liveness.heard(agent, now);
+            }
+            let mut decided = Vec::with_capacity(asked.commands.len());
+            for command in std::mem::take(&mut asked.commands) {
+                let request = self.request_id(now);
+                let actor = asked.actor;
+                let at = At { now, request, actor, command };
+                match decide(&self.state, &at) {
+                    Ok(decision) => {
+                        effects.extend(decision.effects);
+                        let mut entry = None;
+                        if !decision.events.is_empty() {
+                            let made = Entry { at: now, request, actor, events: decision.events };
+                            self.state.evolve(&made);
+                            changes::of_entry(&self.state, &made, &mut changes);
+                            entry = Some(made);
+                        }
+                        decided.push(Decided { entry, outcome: Ok(decision.made) });
+                    }
+                    Err(refusal) => {
+                        *self.refusals.entry(refusal.code.to_string()).or_default() += 1;
+                        decided.push(Decided { entry: None, outcome: Err(refusal) });
+                    }
+                }
+            }
+            seen(&self.state, &asked, &decided);
+            all.push((asked, decided));
+        }
+        (all, changes, effects)
+    }
+
+    /// Decides and commits a batch, then answers. `seen` is shown each request after it was
+    /// decided.
+    pub(crate) fn commit(
+        &mut self,
+        now: Time,
+        seen: &mut dyn FnMut(&State, &Asked, &[Decided]),
+    ) -> Committed {
+        let queue = std::mem::take(&mut self.queue);
+        let (all, changes, effects) = self.decide_all(now, queue, seen);
+        for decided in all.iter().flat_map(|(_, decided)| decided) {
+            if let Some(entry) = &decided.entry {
+                serde_json::to_writer(&mut self.journal, entry).expect("entries become JSON");
+                self.journal.push(b'\n');
+            }
+        }
+        self.commits += 1;
+        let mut committed = Committed::default();
+        // What was refused is heard before what has changed, as in the server.
+        for (asked, decided) in all {
+            match asked.asker {
+                Asker::Nobody => {
+                    committed.done.extend(decided.into_iter().map(|decided| decided.outcome));
+                }
+                Asker::Planner(placements) => {
+                    for (placement, decided) in placements.iter().zip(&decided) {
+                        let outcome = decided.outcome.as_ref().map(|_| ());
+                        self.planning.settled(placement, outcome, now);
+                    }
+                    committed.plan = true;
+                }
+                Asker::Agent(sync) => self.answer(sync, asked.actor, now, &mut committed),
+            }
+        }
+        committed.plan |= !changes.is_empty();
+        self.planning.observe(&changes);
+        for Effect::WakeAgent(agent) in effects {
+            self.release(agent);
+        }
+        committed
+    }
+
+    fn answer(&mut self, sync: Box<Sync>, actor: Actor, now: Time, committed: &mut Committed) {
+        let Actor::Agent { agent } = actor else { return };
+        let named = sync.reports.iter().map(|(attempt, _)| *attempt);
+        let (revision, found) = orders::since(&self.state, agent, sync.known);
+        let answer = Answer {
+            revision,
+            orders: found.iter().map(order).collect(),
+            forget: orders::unknown(&self.state, agent, named),
+        };
+        let record = self.state.supply.agents.get(&agent);
+        let pool = record.and_then(|agent| self.state.supply.pools.get(&agent.pool));
+        let challenge = pool.and_then(|pool| pool.challenge);
+        let nothing = revision == sync.known && answer.forget.is_empty() && challenge.is_none();
+        if sync.wait > Span::ZERO && nothing {
+            committed.held.push((sync.id, now.plus(sync.wait)));
+            self.held.insert(sync.id, (agent, sync));
+            return;
+        }
+        committed.replies.push(Reply { to: sync.id, answer, challenge, want_shown: None });
+    }
+
+    /// What time alone brings about.
+    pub(crate) fn timers(&mut self, now: Time) {
+        let state = &self.state;
+        let mut due = Vec::new();
+        let lost = self.liveness.lost(state, now, PER_TICK);
+        due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
+        let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
+        due.extend(
+            windows.take(PER_TICK).map(|lease| Command::CloseWindow { attempt: lease.attempt }),
+        );
+        for pool in state.supply.pools.values() {
+            let proven = pool.verified_at.is_some_and(|at| now.since(at) < CHALLENGE_EVERY);
+            let asked =
+                pool.challenge.as_ref().is_some_and(|open| now <= open.at.plus(open.answer_within));
+            if !proven && !asked && !matches!(pool.status, Status::Retired) {
+                let mut nonce = [0; 32];
+                nonce[..8].copy_from_slice(&self.random.bits().to_le_bytes());
+                due.push(Command::Challenge { pool: pool.id, nonce: Nonce(nonce) });
+            }
+        }
+        let before = now.minus(JOB_RETENTION);
+        let old = state.work.ended.first().is_some_and(|(at, _)| *at < before);
+        let horizon = TRANSFER_RETENTION.times(2);
+        let bookings = state.booked.front().is_some_and(|(at, _)| now.since(*at) > horizon);
+        let lapsed =
+            state.work.quotes.values().any(|g| g.job.is_none() && g.quote.expires_at <= now);
+        if old || bookings || lapsed {
+            due.push(Command::Retire { before, jobs_max: PER_TICK });
+        }
+        if !due.is_empty() {
+            // First of all: an agent that is heard in the same batch, after this, is too late.
+            let asked = Asked { actor: Actor::System, commands: due, asker: Asker::Nobody };
+            self.queue.insert(0, asked);
+        }
+    }
+
+    /// Plans once; true when something is to be placed.
+    pub(crate) fn plan(&mut self, now: Time) -> bool {
+        let placements = self.planning.round(now);
+        if placements.is_empty() {
+            return false;
+        }
+        let commands = placements.iter().map(planning::command).collect();
+        let asker = Asker::Planner(placements);
+        self.queue.push(Asked { actor: Actor::System, commands, asker });
+        true
+    }
+
+    /// The process ends: what was not committed is gone, and so is everybody who waited.
+    pub(crate) fn crash(&mut self) {
+        self.queue.clear();
+        self.held.clear();
+    }
+
+    /// The process starts: the state is what the journal says, and no lease is late.
+    pub(crate) fn start(&mut self, now: Time) {
+        self.catch_up();
+        self.state = self.shadow.clone();
+        self.liveness = Liveness::new(now);
+        self.planning = Planning::start(&changes::everything(&self.state, now));
+    }
+
+    fn catch_up(&mut self) {
+        let tail = &self.journal[self.replayed..];
+        for line in tail.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let entry: Entry = serde_json::from_slice(line).expect("what was written is read");
+            self.shadow.evolve(&entry);
+        }
+        self.replayed = self.journal.len();
+    }
+
+    /// Is the live state what the journal says, byte for byte?
+    pub(crate) fn replays(&mut self) -> bool {
+        self.catch_up();
+        bytes(&self.state) == bytes(&self.shadow)
+    }
+
+    /// The same for a replay from the very beginning, and for a state that was written and read.
+    pub(crate) fn replays_from_nothing(&self) -> bool {
+        let mut state = State::default();
+        for line in self.journal.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let entry: Entry = serde_json::from_slice(line).expect("what was written is read");
+            state.evolve(&entry);
+        }
+        let live = bytes(&self.state);
+        let read: State = serde_json::from_slice(&live).expect("a state is read back");
+        live == bytes(&state) && live == bytes(&read)
+    }
+}
+
+fn bytes(state: &State) -> Vec<u8> {
+    serde_json::to_vec(state).expect("a state becomes JSON")
+}
+
+fn order(order: &orders::Order<'_>) -> Order {
+    let lease = order.lease;
+    Order {
+        attempt: lease.attempt,
+        keep: lease.keep,
+        stop: lease.stop.is_some(),
+        publish: matches!(lease.phase, Phase::Publishing { .. }),
+        payload: Arc::new(Payload {
+            time_limit: lease.time_limit,
+            cores_milli: i64::try_from(lease.resources.cpu.0).expect("a node's cores"),
+            has_outputs: !order.stored.spec.outputs.is_empty(),
+        }),
+    }
+}
+
+/// The commands one sync comes to, as the server makes them.
+fn commands_of(agent: AgentId, sync: &Sync) -> Vec<Command> {
+    let mut commands = Vec::new();
+    if sync.shown.is_some() || sync.challenge.is_some() {
+        let shown = sync.shown.clone();
+        let answer = sync.challenge;
+        let news = PoolNews { agent, shown, measured: Vec::new(), answer };
+        commands.push(Command::PoolNews(Box::new(news)));
+    }
+    let mut news: BTreeMap<AttemptId, AttemptNews> = BTreeMap::new();
+    let fresh = |attempt| AttemptNews { agent, attempt, seen: None, usage: None, evidence: None };
+    for record in &sync.usage {
+        let entry = news.entry(record.attempt).or_insert_with(|| fresh(record.attempt));
+        entry.usage = Some(*record);
+    }
+    for (attempt, seen) in &sync.reports {
+        let entry = news.entry(*attempt).or_insert_with(|| fresh(*attempt));
+        entry.seen = Some(seen.clone());
+    }
+    commands.extend(news.into_values().map(|news| Command::AttemptNews(Box::new(news))));
+    commands
+}

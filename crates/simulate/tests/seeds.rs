@@ -1,0 +1,97 @@
+//! Worlds by the hundred, each from its seed. `DAYAN_SEEDS=5000` runs more of them, `DAYAN_SEED=17`
+//! only that one. A world that fails is run once more to show its last events.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dayan_simulate::{Report, Scenario, Trace, World};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    if let Some(one) = number("DAYAN_SEED") {
+        return one..one + 1;
+    }
+    0..number("DAYAN_SEEDS").map_or(usual, |most| most.max(1))
+}
+
+/// Runs a world to its end; a broken rule or a panic comes back as words.
+fn run(seed: u64, scenario: &Scenario, trace: &Trace) -> Result<Report, String> {
+    let whole = || World::traced(seed, scenario.clone(), trace.clone()).run();
+    let report = catch_unwind(AssertUnwindSafe(whole)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        format!("panic: {}", text.unwrap_or_default())
+    })?;
+    match report.violations.first() {
+        None => Ok(report),
+        Some(broken) => Err(format!("{} [{}] {}", broken.at, broken.rule, broken.text)),
+    }
+}
+
+fn check(name: &str, seed: u64, scenario: &Scenario) -> Report {
+    match run(seed, scenario, &Trace::off()) {
+        Ok(report) => report,
+        Err(broken) => {
+            let trace = Trace::on();
+            let again = run(seed, scenario, &trace);
+            for line in trace.lines() {
+                eprintln!("{line}");
+            }
+            assert_eq!(again.as_ref().err(), Some(&broken), "the same seed fails in the same way");
+            panic!("{name}, seed {seed}: {broken}");
+        }
+    }
+}
+
+fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
+    let reports: Vec<Report> = seeds(usual).map(|seed| check(name, seed, scenario)).collect();
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    eprintln!(
+        "{name}: {} worlds, {} jobs, {} attempts ({} billed, {} waived), {} faults, {} syncs",
+        reports.len(),
+        sum(|r| r.jobs),
+        sum(|r| r.attempts),
+        sum(|r| r.billed),
+        sum(|r| r.waived),
+        sum(|r| r.faults),
+        sum(|r| r.syncs),
+    );
+    reports
+}
+
+#[test]
+fn every_rule_holds_in_a_storm() {
+    let reports = check_all("storm", 110, &Scenario::storm());
+    let attempts: u64 = reports.iter().map(|report| report.attempts).sum();
+    assert!(attempts >= 10 * reports.len() as u64, "hardly anything ran");
+}
+
+#[test]
+fn every_rule_holds_without_faults() {
+    check_all("calm", 20, &Scenario::calm());
+}
+
+#[test]
+fn lies_about_use_are_found_and_never_billed() {
+    let reports = check_all("lies", 20, &Scenario::lies());
+    if number("DAYAN_SEED").is_none() {
+        for code in
+            ["usage.shrinks", "usage.faster_than_time", "usage.same_number", "usage.foreign_lease"]
+        {
+            assert!(reports.iter().any(|report| report.findings.contains_key(code)), "{code}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_journal() {
+    for seed in seeds(3) {
+        let one = check("storm", seed, &Scenario::storm());
+        let two = check("storm", seed, &Scenario::storm());
+        assert_eq!(one, two);
+    }
+    let other = check("storm", 1_000_003, &Scenario::storm());
+    assert_ne!(check("storm", 0, &Scenario::storm()).journal, other.journal);
+}
