@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-TURNS = 5
+TURNS = int(os.environ.get("TURNS", "5"))
 NUMPY = """
 import sys, time
 import numpy

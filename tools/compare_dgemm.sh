@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compares our matrix multiplication with NumPy's OpenBLAS on this machine, in turns, in one run.
 # Usage: tools/compare_dgemm.sh [SIDE...]     (default 1024 2048 4096)
-# Exit code 1 when a ratio is below MIN_RATIO (default 0.90).
+# Exit code 1 when a ratio is below MIN_RATIO (default 0.90). Wall-clock times mean little while
+# others use the machine: run it alone, or with more TURNS (default 5).
 set -eu
 cd "$(dirname "$0")/.."
 target="${CARGO_TARGET_DIR:-target}"
