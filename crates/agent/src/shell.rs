@@ -78,8 +78,9 @@ pub(crate) struct Parts {
 /// The main loop's state.
 pub(crate) struct Shell {
     custody: Custody,
-    runner: Runner,
+    /// Goes before the runner, whose thread may be waiting to be heard when it is told to end.
     heard: mpsc::Receiver<Heard>,
+    runner: Runner,
     syncs: Syncs,
     synced: mpsc::Receiver<Synced>,
     measured: mpsc::Receiver<Vec<Measurement>>,
@@ -106,6 +107,19 @@ pub(crate) struct Shell {
 enum Idle {
     Yes,
     No,
+}
+
+impl Drop for Shell {
+    /// What is being copied ends at the next file: nobody waits for it any more, and the next
+    /// agent of this folder begins it anew.
+    fn drop(&mut self) {
+        for here in self.here.values() {
+            match here {
+                Here::Staging(guard) | Here::Publishing(guard) => guard.cancel(),
+                Here::Launched | Here::Held => {}
+            }
+        }
+    }
 }
 
 impl Shell {

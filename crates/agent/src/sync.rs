@@ -33,6 +33,9 @@ const GATHER: Span = Span::from_millis(1);
 /// Reports in one sync: about 400 KB of text, a few milliseconds of work for both sides. The
 /// next sync carries the rest.
 const REPORTS_MAX: usize = 1_000;
+/// The pause before waiting again after an answer that came at once and said nothing new: a
+/// challenge that is being answered, or a sync that overtook it.
+const IDLE_PAUSE: Span = Span::from_millis(10);
 /// The pause after the exchange refused the agent: an operator has to do something about it.
 const REFUSED_PAUSE: Span = Span::from_secs(10);
 /// Measurements that wait to be sent. The kernels make a few dozen.
@@ -81,6 +84,8 @@ pub(crate) struct Syncs {
     /// Since when there is something urgent.
     urgent_since: Option<BootTime>,
     not_before: BootTime,
+    /// The same for waiting only.
+    wait_not_before: BootTime,
     backoff: Backoff,
     standing: Standing,
     picture: Picture,
@@ -111,6 +116,7 @@ impl Syncs {
             telling: None,
             urgent_since: None,
             not_before: BootTime(i64::MIN),
+            wait_not_before: BootTime(i64::MIN),
             backoff: Backoff::new(),
             standing: Standing::Unknown,
             picture,
@@ -173,6 +179,8 @@ impl Syncs {
             self.urgent_since = None;
             self.telling = Some(());
             self.send(Which::Telling, custody, now, Span::ZERO);
+        } else if self.waiting.is_none() && now < self.wait_not_before {
+            return Some(self.wait_not_before);
         } else if self.waiting.is_none() {
             let keep = custody.keep_min().unwrap_or(Span::MAX);
             let wait = WAIT_MAX.min(Span::from_micros(keep.micros() / WAITS_PER_LEASE));
@@ -228,7 +236,13 @@ impl Syncs {
             Which::Telling => self.telling = None,
         }
         match &synced.result {
-            Ok(_) => {
+            Ok(answer) => {
+                let nothing = answer.revision == synced.told.revision
+                    && answer.forget.is_empty()
+                    && answer.logs.is_empty();
+                if nothing && synced.which == Which::Waiting {
+                    self.wait_not_before = synced.sent_at.plus(IDLE_PAUSE);
+                }
                 self.measured.drain(..synced.extras.measured.min(self.measured.len()));
                 self.backoff.reset();
                 self.not_before = BootTime(i64::MIN);

@@ -1,0 +1,416 @@
+//! The agent against an exchange that loses, repeats and garbles, with the real keeper.
+
+mod fake;
+
+use axum::http::StatusCode;
+use dayan_agent::AgentFault;
+use dayan_wire::{Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
+use ed25519_dalek::{Signature, VerifyingKey};
+use fake::{Agent, Exchange, Trick, attempt, config, grant, order, within};
+use sha2::{Digest, Sha256};
+
+const WELL: Outcome = Outcome::Exited { code: 0 };
+
+fn lines(path: &std::path::Path) -> usize {
+    std::fs::read_to_string(path).unwrap_or_default().lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_runs_reports_and_forgets() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let one = attempt(1, 0);
+    exchange.lease(order(one, "echo hello; echo bad >&2; exit 3"));
+    assert_eq!(exchange.ended(one).await, Outcome::Exited { code: 3 });
+
+    // Who it is, proven by its key.
+    let join = exchange.books().joins[0].clone();
+    let mut key = [0; 32];
+    hex::decode_to_slice(&join.public_key, &mut key).unwrap();
+    let key = VerifyingKey::from_bytes(&key).unwrap();
+    let signature = |text: &str| {
+        let mut bytes = [0; 64];
+        hex::decode_to_slice(text, &mut bytes).unwrap();
+        Signature::from_bytes(&bytes)
+    };
+    key.verify_strict(b"dayan join 1\ns3cret", &signature(&join.proof)).unwrap();
+    assert_eq!((&join.site[..], &join.pool[..]), ("Guiyang", "node-a"));
+    assert_eq!((&join.shown.engine[..], &join.shown.fence[..]), ("process", "keeper"));
+    assert!(!join.shown.features.contains("staging"));
+    assert!(join.shown.nodes[0].total.cpu.0 > 0 && !join.shown.inventory.is_empty());
+
+    // Its use, signed.
+    let (records, signed) = exchange.until("use", |b| b.signed.last().cloned()).await;
+    key.verify_strict(&SignedUsage::material(&records), &signature(&signed)).unwrap();
+    assert!(exchange.books().usage[&one].iter().all(|record| record.seq >= 1));
+
+    // Its log is there after it was forgotten.
+    let work = dir.path().join(format!("agent/engine/attempts/{}", one.job));
+    within("forgotten", async || (!work.exists()).then_some(())).await;
+    let ask = |id, stream: &str, offset| LogAsk {
+        id,
+        attempt: one,
+        stream: stream.to_owned(),
+        offset,
+        max: 100,
+    };
+    let asks = [ask(1, "stdout", 0), ask(2, "stderr", 1), ask(3, "stdout", 6), ask(4, "tape", 0)];
+    exchange.books().asks.extend(asks);
+    exchange.ring();
+    let log = |id| exchange.until("a log", move |books| books.logs.get(&id).cloned());
+    let (query, bytes) = log(1).await;
+    assert_eq!(
+        (&bytes[..], &query["next"][..], &query["end"][..]),
+        (&b"hello\n"[..], "6", "false")
+    );
+    assert_eq!(log(2).await.1, b"ad\n");
+    let (query, bytes) = log(3).await;
+    assert_eq!((&bytes[..], &query["next"][..], &query["end"][..]), (&b""[..], "6", "true"));
+    assert!(log(4).await.0.contains_key("error"));
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_pinned_certificate_is_talked_to() {
+    let (exchange, dir) = (Exchange::with_tls().await, tempfile::tempdir().unwrap());
+    let other = Exchange::with_tls().await;
+    let mut wrong = config(&exchange, &dir.path().join("wrong"));
+    wrong.join = Some(other.join_token());
+    let fault = Agent::start(wrong).fault().await;
+    assert!(
+        matches!(&fault, AgentFault::Unreachable(why) if why.contains("certificate")),
+        "{fault}"
+    );
+    assert!(exchange.books().joins.is_empty());
+
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let one = attempt(1, 0);
+    exchange.lease(order(one, "true"));
+    assert_eq!(exchange.ended(one).await, WELL);
+    agent.stop().await.unwrap();
+
+    // The pin outlives the join: the server at the same name with another certificate.
+    let mut moved = config(&other, dir.path());
+    moved.join = None;
+    let agent = Agent::start(moved);
+    exchange.lease(order(attempt(1, 1), "true"));
+    other.lease(order(attempt(1, 1), "true"));
+    within("tried", async || other.books().syncs.eq(&0).then_some(())).await;
+    agent.stop().await.unwrap();
+    assert_eq!(other.books().syncs, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_work_is_said() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let mut config_without = config(&exchange, dir.path());
+    config_without.join = None;
+    let fault = Agent::start(config_without).fault().await;
+    assert!(matches!(fault, AgentFault::NotJoined), "{fault}");
+    let mut nonsense = config(&exchange, dir.path());
+    nonsense.join = Some("dyj1.x".to_owned());
+    assert!(matches!(Agent::start(nonsense).fault().await, AgentFault::JoinToken));
+    let mut insecure = config(&exchange, dir.path());
+    insecure.join = Some(format!("dyj1.secret.{}", "ab".repeat(32)));
+    assert!(matches!(Agent::start(insecure).fault().await, AgentFault::Url(_)));
+    exchange.books().refuse_joins = true;
+    let fault = Agent::start(config(&exchange, dir.path())).fault().await;
+    assert!(matches!(&fault, AgentFault::JoinRefused(why) if why.contains("was used")), "{fault}");
+    exchange.books().refuse_joins = false;
+
+    let agent = Agent::start(config(&exchange, dir.path()));
+    exchange.until("joined", |books| books.joins.first().cloned()).await;
+    let fault = Agent::start(config(&exchange, dir.path())).fault().await;
+    assert!(matches!(fault, AgentFault::Busy(_)), "{fault}");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_twice_and_nothing_is_lost_when_messages_are() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let ran = dir.path().join("ran");
+    let say = |status, text: &str| Trick::Say(status, text.to_owned());
+    // Each befalls the sync that would bring the lease, the one that would tell the end, or both.
+    let tricks = [
+        Trick::LoseAnswer,
+        Trick::LoseRequest,
+        say(StatusCode::OK, "{\"revision\":"),
+        say(StatusCode::OK, "[1,2,3]"),
+        say(StatusCode::SERVICE_UNAVAILABLE, "later"),
+        say(StatusCode::BAD_REQUEST, "{}"),
+    ];
+    for (task, trick) in (0..).zip(tricks) {
+        exchange.play([trick.clone()]);
+        exchange.lease(order(attempt(2, task), format!("echo {task} >> {}", ran.display())));
+        exchange.play([trick.clone(), trick]);
+        assert_eq!(exchange.ended(attempt(2, task)).await, WELL);
+    }
+    // What was answered before comes again: it is old news.
+    exchange.play([Trick::Repeat, Trick::Repeat, Trick::Repeat]);
+    let last = attempt(2, 6);
+    exchange.lease(order(last, format!("echo last >> {}", ran.display())));
+    assert_eq!(exchange.ended(last).await, WELL);
+    assert_eq!(lines(&ran), 7);
+    for records in exchange.books().usage.values() {
+        for pair in records.windows(2) {
+            assert!(pair[0].seq < pair[1].seq || pair[0] == pair[1], "{pair:?}");
+        }
+    }
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_outlives_the_exchanges_absence() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let (go, gone) = (dir.path().join("go"), dir.path().join("gone"));
+    let one = attempt(3, 0);
+    let wait =
+        format!("until test -e {}; do sleep 0.01; done; touch {}", go.display(), gone.display());
+    exchange.lease(order(one, wait));
+    exchange.seen(one, Seen::Running).await;
+    exchange.leave().await;
+    std::fs::write(&go, "").unwrap();
+    within("it ends without the exchange", async || gone.exists().then_some(())).await;
+    exchange.come_back().await;
+    assert_eq!(exchange.ended(one).await, WELL);
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_ends_with_its_lease_while_the_exchange_is_silent() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let ended = dir.path().join("ended");
+    let one = attempt(4, 0);
+    let run =
+        format!("trap 'echo x > {}; exit 0' TERM; while :; do sleep 0.05; done", ended.display());
+    let mut short = order(one, run);
+    short.keep_us = 2_000_000;
+    exchange.lease(short);
+    exchange.seen(one, Seen::Running).await;
+    // It lives as long as it is renewed: here for more than one lease.
+    let enough = within("it is renewed", async || {
+        let books = exchange.books();
+        let wall = books.usage.get(&one)?.last()?.counters.wall_us;
+        (wall > 3_000_000).then_some(())
+    });
+    enough.await;
+    exchange.leave().await;
+    within("its fence ends it", async || ended.exists().then_some(())).await;
+    exchange.come_back().await;
+    assert_eq!(exchange.ended(one).await, Outcome::LeaseEnded);
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_agent_takes_up_what_runs() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let (ran, go) = (dir.path().join("ran"), dir.path().join("go"));
+    let wait =
+        format!("echo x >> {}; until test -e {}; do sleep 0.01; done", ran.display(), go.display());
+    let (one, two) = (attempt(5, 0), attempt(5, 1));
+    exchange.lease(order(one, wait.clone()));
+    exchange.lease(order(two, format!("{wait}; exit 7")));
+    exchange.seen(one, Seen::Running).await;
+    exchange.seen(two, Seen::Running).await;
+    exchange
+        .until("use was told", |books| books.usage.get(&one).map(|records| records.len()))
+        .await;
+    agent.kill().await;
+    let told = exchange.books().usage[&one].last().copied().unwrap();
+
+    // While no agent is there, one ends.
+    exchange.books().seen.clear();
+    let mut again = config(&exchange, dir.path());
+    again.join = None;
+    let agent = Agent::start(again);
+    exchange.seen(one, Seen::Running).await;
+    let after = exchange
+        .until("use goes on", |books| {
+            books.usage[&one].last().copied().filter(|record| record.seq > told.seq)
+        })
+        .await;
+    assert!(after.counters.wall_us >= told.counters.wall_us);
+    agent.kill().await;
+    std::fs::write(&go, "").unwrap();
+    let agent = Agent::start(config(&exchange, dir.path()));
+    assert_eq!(exchange.ended(one).await, WELL);
+    assert_eq!(exchange.ended(two).await, Outcome::Exited { code: 7 });
+    assert_eq!(lines(&ran), 2, "each ran once");
+    assert_eq!(exchange.books().joins.len(), 1);
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stopped_ends() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let (one, unseen) = (attempt(6, 0), attempt(6, 1));
+    exchange.lease(order(one, "sleep 1000"));
+    exchange.seen(one, Seen::Running).await;
+    exchange.change(one, |order| order.stop = true);
+    assert_eq!(exchange.ended(one).await, Outcome::Stopped);
+    // Stopped before it was ever seen: it is not started.
+    let ran = dir.path().join("ran");
+    let mut order = order(unseen, format!("touch {}", ran.display()));
+    order.stop = true;
+    exchange.lease(order);
+    assert_eq!(exchange.ended(unseen).await, Outcome::Stopped);
+    assert!(!ran.exists());
+    // Without a lease any more: it does not run on.
+    let lost = attempt(6, 2);
+    exchange.lease(fake::order(lost, "sleep 1000"));
+    exchange.seen(lost, Seen::Running).await;
+    exchange.books().leases.clear();
+    let stopped = |books: &fake::Books| {
+        let seen = books.seen.get(&lost)?;
+        seen.contains(&Seen::Ended { outcome: Outcome::Stopped }).then_some(())
+    };
+    exchange.until("it is stopped", stopped).await;
+    agent.stop().await.unwrap();
+}
+
+fn output(from: &str, to: &std::path::Path) -> OutputOrder {
+    OutputOrder { from: from.to_owned(), to: format!("file://{}", to.display()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_appear_after_the_grant_and_not_before() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let root = dir.path().join("public");
+    std::fs::create_dir_all(root.join("in")).unwrap();
+    std::fs::write(root.join("in/scene"), "light").unwrap();
+    let mut config = config(&exchange, dir.path());
+    config.publish_root = Some(root.clone());
+    let agent = Agent::start(config);
+    exchange.books().grants = false;
+    let one = attempt(7, 0);
+    let mut first = order(one, "mkdir -p out/deep; cp scene out/deep/frame; echo log > report.txt");
+    first.inputs = vec![OutputOrder { from: "data://in/scene".to_owned(), to: "scene".to_owned() }];
+    first.outputs = vec![
+        output("out/", &root.join("film")),
+        OutputOrder { from: "report.txt".to_owned(), to: "data://film/reports/".to_owned() },
+    ];
+    exchange.lease(first);
+    exchange.until("it asks", |books| books.asked_to_publish.contains(&one).then_some(())).await;
+    assert!(!root.join("film").exists(), "nothing before the grant");
+    assert!(exchange.books().shown.iter().all(|shown| shown.features.contains("staging")));
+
+    // The agent dies between the question and the grant; the next one asks again.
+    agent.kill().await;
+    exchange.books().asked_to_publish.clear();
+    let mut config = fake::config(&exchange, dir.path());
+    config.publish_root = Some(root.clone());
+    let agent = Agent::start(config);
+    exchange.until("it asks", |books| books.asked_to_publish.contains(&one).then_some(())).await;
+    assert!(!root.join("film").exists(), "nothing before the grant");
+    grant(&mut exchange.books(), one);
+    exchange.ring();
+    assert_eq!(exchange.ended(one).await, WELL);
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    assert_eq!(read("film/deep/frame"), "light");
+    assert_eq!(read("film/reports/report.txt"), "log\n");
+
+    exchange.books().grants = true;
+    // What fails publishes nothing; what is missing or leads out is refused with the reason.
+    let refused = [
+        ("touch out; exit 4", output("out", &root.join("x")), "exited"),
+        ("true", output("out/", &root.join("x")), "it left no"),
+        ("ln -s /etc/hostname out", output("out", &root.join("x")), "leads out"),
+        (
+            "mkdir out; ln -s /etc/hostname out/h",
+            output("out/", &root.join("x")),
+            "may not be read",
+        ),
+        ("touch out", output("out", std::path::Path::new("/etc/dayan-test")), "outside"),
+        ("touch out", output("out", &root.join("../y")), "leads out"),
+        ("touch out", output("../out", &root.join("x")), "leads out"),
+        ("touch out", output("out", &root.join(".attempts/y")), "unpublished"),
+    ];
+    for (number, (run, to, expect)) in refused.into_iter().enumerate() {
+        let this = attempt(8, u32::try_from(number).unwrap());
+        let mut order = order(this, run);
+        order.outputs = vec![to];
+        exchange.lease(order);
+        match exchange.ended(this).await {
+            Outcome::PublishFailed { reason } => {
+                assert!(reason.contains(expect), "{run}: {reason}")
+            }
+            other => assert_eq!((other, expect), (Outcome::Exited { code: 4 }, "exited"), "{run}"),
+        }
+    }
+    assert!(!root.join("x").exists());
+    let unreadable = [
+        "file:///etc/hostname",
+        "data://../agent/agent.key",
+        "s3://bucket/key",
+        "file:///etc/../etc/hostname",
+        "data://none",
+    ];
+    for (number, from) in unreadable.into_iter().enumerate() {
+        let this = attempt(9, u32::try_from(number).unwrap());
+        let mut order = order(this, "true");
+        order.inputs = vec![OutputOrder { from: from.to_owned(), to: "in".to_owned() }];
+        exchange.lease(order);
+        let ended = exchange.ended(this).await;
+        assert!(
+            matches!(&ended, Outcome::StartFailed { reason } if reason.contains(from)),
+            "{ended:?}"
+        );
+    }
+    let left = std::fs::read_dir(root.join(".attempts")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "what was gathered is gone");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_members_of_a_launch_wait_for_its_head() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let seen = dir.path().join("seen");
+    let member = |rank: u32| {
+        let run = format!(
+            "echo $DAYAN_HEAD $DAYAN_PORT > {0}; cat $DAYAN_HOSTFILE >> {0}; pwd >> {0}",
+            seen.display()
+        );
+        let mut order = order(attempt(10, rank), run);
+        order.env.insert("DAYAN_TASKS".to_owned(), "6".to_owned());
+        order.workdir = Some("inner".to_owned());
+        let nodes = vec!["node-a".to_owned(); 3];
+        order.gang = Some(Gang { rank, nodes, slot: 2, runs: rank == 0 });
+        order
+    };
+    exchange.lease(member(1));
+    exchange.lease(member(2));
+    exchange.seen(attempt(10, 2), Seen::Running).await;
+    assert!(!seen.exists());
+    exchange.lease(member(0));
+    for rank in 0..3 {
+        assert_eq!(exchange.ended(attempt(10, rank)).await, WELL, "rank {rank}");
+    }
+    let text = std::fs::read_to_string(&seen).unwrap();
+    let mut said = text.lines();
+    assert_eq!(said.next(), Some("127.0.0.1 20032"));
+    assert_eq!(said.next(), Some("127.0.0.1 slots=6"));
+    assert!(said.next().is_some_and(|folder| folder.ends_with("/inner")), "{text}");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_is_answered_for_what_is_shown() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let shown = exchange.until("shown", |books| books.shown.first().cloned()).await;
+    let nonce = "5a".repeat(32);
+    exchange.books().challenge = Some(nonce.clone());
+    exchange.ring();
+    let (of, digest) =
+        exchange.until("answered", |books| books.challenge_answers.first().cloned()).await;
+    let lines: Vec<String> = shown.inventory.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let material = format!("dayan-challenge 1\n{nonce}\n{}", lines.join("\n"));
+    assert_eq!((of, digest), (nonce, hex::encode(Sha256::digest(material))));
+    agent.stop().await.unwrap();
+}
