@@ -45,20 +45,25 @@ pub struct Environment {
     pub fingerprint: Option<String>,
     /// Where configuration lives: `$XDG_CONFIG_HOME/dayan`, else `~/.config/dayan`.
     pub config_dir: Option<PathBuf>,
+    /// Where data lives: `$XDG_DATA_HOME/dayan`, else `~/.local/share/dayan`.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Environment {
     /// Of this process. A variable that is set to nothing is not set.
     pub fn of_process() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let home = || text("HOME").map(|home| PathBuf::from(home).join(".config"));
+        let home = |folder: &str| text("HOME").map(|home| PathBuf::from(home).join(folder));
         // The XDG rules: a relative path is to be ignored.
-        let xdg = text("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let xdg = |name: &str| text(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let config = xdg("XDG_CONFIG_HOME").or_else(|| home(".config"));
+        let data = xdg("XDG_DATA_HOME").or_else(|| home(".local/share"));
         Self {
             url: text(URL_VARIABLE),
             token: text(TOKEN_VARIABLE),
             fingerprint: text(FINGERPRINT_VARIABLE),
-            config_dir: xdg.or_else(home).map(|base| base.join("dayan")),
+            config_dir: config.map(|base| base.join("dayan")),
+            data_dir: data.map(|base| base.join("dayan")),
         }
     }
     /// The configuration file.

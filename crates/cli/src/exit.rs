@@ -71,6 +71,13 @@ pub enum Failure {
         /// Why it failed.
         why: String,
     },
+    /// Another room of ours said it in words that need nothing more.
+    Told {
+        /// What it said: a code and what to do.
+        text: String,
+        /// What the process ends with.
+        exit: Exit,
+    },
     /// Whoever read our output has gone (`dayan ps | head`); nothing to say, nobody to say it to.
     ReaderGone,
 }
@@ -118,6 +125,7 @@ impl Failure {
             Self::Refused(problem) if problem.status >= 500 => Exit::Unreachable,
             Self::Refused(_) => Exit::Refused,
             Self::Local { .. } => Exit::Failed,
+            Self::Told { exit, .. } => *exit,
             Self::ReaderGone => Exit::Ok,
         }
     }
@@ -140,6 +148,7 @@ impl Failure {
             }
             Self::Refused(problem) => refusal(problem, lang),
             Self::Local { doing, why } => format!("{error}: {}: {why}\n", doing.text(lang)),
+            Self::Told { text, .. } => format!("{error}: {text}\n"),
             Self::ReaderGone => String::new(),
         }
     }

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::Cli;
+use cmd::Threads;
 use cmd::session::{Progress, Session};
 use exit::{Exit, Failure};
 use output::{Colour, Format, Out, View};
@@ -108,7 +109,11 @@ fn session(format: Format, lang: Lang) -> Session {
 }
 
 fn run(cli: &Cli, session: &Session) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match cli.command.threads() {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| Failure::local(exit::Said::plain(words::Word::StartingUp), error))?;

@@ -1,10 +1,11 @@
 //! `dayan usage`, `invoice`, `ledger`, `audit` and `backup`: what was used, what it came to, and
 //! whether the books are right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use dayan_store::{Location, Store};
 use dayan_wire::{Account, Finding, Invoice, InvoiceSummary, JournalCheck, LedgerCheck, UsageRow};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::session::Session;
 use crate::exit::{Exit, Failure, Said, one_line};
@@ -16,13 +17,13 @@ const LINES_SHOWN: usize = 50;
 /// Findings a person reads at once.
 const FINDINGS_SHOWN: usize = 200;
 
-/// What was used in a month, and what it came to
+/// What was used, by month, and what it came to
 #[derive(Debug, clap::Args)]
 pub struct Usage {
     /// By what it is added up
     #[arg(long, default_value = "project", value_parser = ["project", "provider"])]
     by: String,
-    /// The month, such as 2026-11; the running one unless told
+    /// The month, such as 2026-11; all of them unless told
     #[arg(long, value_name = "YYYY-MM", value_parser = period_arg)]
     period: Option<String>,
 }
@@ -55,7 +56,7 @@ pub enum InvoiceCommand {
 #[derive(Debug, clap::Subcommand)]
 pub enum LedgerCommand {
     /// Derives the books again from all transfers and compares
-    Check,
+    Check(Offline),
     /// Lists accounts
     Accounts,
 }
@@ -63,10 +64,35 @@ pub enum LedgerCommand {
 /// The journal
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {
-    /// Checks the journal's chain of hashes
-    Verify,
+    /// Checks the journal's chain of hashes, and that replaying it gives the state
+    Verify(Offline),
     /// Lists what agents said that cannot be so
     Findings,
+}
+
+/// Where to look
+#[derive(Debug, clap::Args)]
+pub struct Offline {
+    /// Look into the data folder of an exchange on this machine instead of asking it
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Offline {
+    /// What `look` finds in the data folder, if one is named.
+    fn found<T>(&self, look: fn(&Path) -> Result<T, String>) -> Result<Option<T>, Failure> {
+        let Some(dir) = &self.data else { return Ok(None) };
+        let said = Said::with(Word::LookingInto, "dir", dir.display().to_string());
+        // A folder with a wrong name must not be made into an empty exchange by opening it.
+        if !dir.is_dir() {
+            return Err(Failure::usage(Said::with(
+                Word::NoDataFolder,
+                "dir",
+                dir.display().to_string(),
+            )));
+        }
+        look(dir).map(Some).map_err(|why| Failure::local(said, why))
+    }
 }
 
 /// Has the exchange write a copy of its data
@@ -74,6 +100,19 @@ pub enum AuditCommand {
 pub struct Backup {
     /// A folder on the server's machine that does not exist yet
     dir: PathBuf,
+}
+
+/// Fills an empty data folder or database from a backup
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The backup, as `dayan backup` made it
+    from: PathBuf,
+    /// The data folder to fill; keys and certificates are files of their own in it
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The PostgreSQL database to fill instead of an embedded one
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
 }
 
 /// Shows usage.
@@ -105,8 +144,11 @@ pub async fn ledger(command: &LedgerCommand, session: &Session) -> Result<Exit, 
             session.out.show(&session.client()?.accounts().await?)?;
             Ok(Exit::Ok)
         }
-        LedgerCommand::Check => {
-            let check = session.client()?.ledger_check().await?;
+        LedgerCommand::Check(offline) => {
+            let check = match offline.found(dayan_server::offline::ledger_check)? {
+                Some(check) => check,
+                None => session.client()?.ledger_check().await?,
+            };
             session.out.show(&check)?;
             Ok(if check.balanced { Exit::Ok } else { Exit::Failed })
         }
@@ -120,8 +162,11 @@ pub async fn audit(command: &AuditCommand, session: &Session) -> Result<Exit, Fa
             session.out.show(&session.client()?.findings(FINDINGS_SHOWN).await?)?;
             Ok(Exit::Ok)
         }
-        AuditCommand::Verify => {
-            let check = session.client()?.audit_verify().await?;
+        AuditCommand::Verify(offline) => {
+            let check = match offline.found(dayan_server::offline::audit_verify)? {
+                Some(check) => check,
+                None => session.client()?.audit_verify().await?,
+            };
             session.out.show(&check)?;
             Ok(sound(&check))
         }
@@ -137,13 +182,31 @@ fn sound(check: &JournalCheck) -> Exit {
 
 /// Runs `dayan backup`.
 pub async fn backup(args: &Backup, session: &Session) -> Result<Exit, Failure> {
-    let path = args.dir.display().to_string();
+    // The server takes absolute paths only; ours is right where both are one machine.
+    let absolute = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
+    let path = absolute.display().to_string();
     let report = session.client()?.backup(&path).await?;
     match session.out.format {
         Format::Table => session.out.say(&Said::with(Word::BackedUp, "dir", &path)),
         Format::Json | Format::Yaml => {}
     }
     session.out.show(&Report(report))?;
+    Ok(Exit::Ok)
+}
+
+/// Runs `dayan restore`.
+pub fn restore(args: &Restore, session: &Session) -> Result<Exit, Failure> {
+    let location = match &args.database_url {
+        Some(url) => Location::Postgres(url.clone()),
+        None => Location::Sqlite(args.data.clone()),
+    };
+    let (from, to) = (args.from.display().to_string(), args.data.display().to_string());
+    let doing = Said::with(Word::Restoring, "from", &from);
+    let report = Store::restore_from(&args.from, &location)
+        .map_err(|fault| Failure::local(doing, format!("{:#}", anyhow::Error::from(fault))))?;
+    let data = json!({ "seq": report.head.seq, "hash": report.head.hash.to_string() });
+    let said = Said::with(Word::Restored, "dir", to).and("seq", report.head.seq.to_string());
+    session.out.done(&data, &said)?;
     Ok(Exit::Ok)
 }
 

@@ -1,1 +1,190 @@
+use super::*;
+use crate::tests::{Fake, Says, both, dayan, sample};
 
+const JOB: &str = "job_01h455vb4pex5vsknk084sn02q";
+const POOL: &str = "pool_01h455vb4pex5vsknk084sn02q";
+
+fn summary(state: &str) -> JobSummary {
+    JobSummary {
+        id: JOB.to_owned(),
+        name: "shot-120".to_owned(),
+        project: "studio-a/film-3".to_owned(),
+        state: state.to_owned(),
+        submitted_at: "2026-11-23T12:00:00Z".to_owned(),
+        ended_at: (state == "succeeded").then(|| "2026-11-23T12:30:00.5Z".to_owned()),
+        tasks: TaskCounts {
+            total: 60,
+            queued: 50,
+            running: 8,
+            succeeded: 1,
+            failed: 1,
+            ..TaskCounts::default()
+        },
+        money: dayan_wire::JobMoney {
+            currency: "CNY".to_owned(),
+            held: "1.50".to_owned(),
+            spent: "12.34".to_owned(),
+        },
+    }
+}
+
+fn attempt(task: u32, state: &str, exit_code: Option<i32>) -> Attempt {
+    Attempt {
+        task,
+        attempt: 1,
+        pool: POOL.to_owned(),
+        node: "node-1".to_owned(),
+        state: state.to_owned(),
+        exit_code,
+        started_at: exit_code.map(|_| "2026-11-23T12:00:01Z".to_owned()),
+        ended_at: exit_code.map(|_| "2026-11-23T12:10:00Z".to_owned()),
+        reason: (state == "failed").then(|| "it ended with 1".to_owned()),
+    }
+}
+
+fn job(state: &str, attempts: Vec<Attempt>, waiting: Vec<Waiting>) -> Job {
+    Job {
+        summary: summary(state),
+        attempts,
+        waiting,
+        quote: Some("quo_01h455vb4pex5vsknk084sn02q".to_owned()),
+        deadline: Some("2026-11-23T13:00:00Z".to_owned()),
+        deadline_met: (state == "succeeded").then_some(true),
+        spec: json!({ "version": 1 }),
+    }
+}
+
+fn waits() -> Vec<Waiting> {
+    vec![Waiting {
+        code: "capacity.cpu".to_owned(),
+        message: "no node has 16 cores free".to_owned(),
+    }]
+}
+
+#[test]
+fn jobs_as_people_see_them() {
+    insta::assert_snapshot!(both(&vec![summary("running"), summary("succeeded")]));
+    let attempts = vec![attempt(1, "running", None), attempt(0, "failed", Some(1))];
+    let pools = BTreeMap::from([(POOL.to_owned(), "guian-1".to_owned())]);
+    insta::assert_snapshot!(
+        "one_job",
+        both(&ShownJob { job: job("running", attempts, waits()), pools })
+    );
+}
+
+#[test]
+fn many_attempts_are_cut_and_said_so() {
+    let attempts = (0..30).map(|task| attempt(task, "succeeded", Some(0))).collect();
+    let shown = ShownJob { job: job("succeeded", attempts, Vec::new()), pools: BTreeMap::new() };
+    let table = shown.table(&crate::tests::view(crate::words::Lang::En));
+    assert_eq!(table.matches("node-1").count(), ATTEMPTS_SHOWN);
+    assert!(table.contains("The newest 20 attempts are shown"), "{table}");
+}
+
+#[test]
+fn jobs_as_scripts_see_them() {
+    let attempts = vec![attempt(0, "running", None)];
+    let shown = ShownJob { job: job("running", attempts, waits()), pools: BTreeMap::new() };
+    insta::assert_snapshot!(sample(&shown));
+    insta::assert_snapshot!("ps_json", sample(&vec![summary("queued")]));
+}
+
+#[test]
+fn explanations() {
+    let explanation = Explanation {
+        job: JOB.to_owned(),
+        standing: "waiting".to_owned(),
+        position: Some(3),
+        tasks_waiting: 50,
+        reasons: vec![dayan_wire::Reason {
+            code: "capacity.cpu".to_owned(),
+            message: "no node has 16 cores free".to_owned(),
+            pools: 2,
+        }],
+        relaxations: vec![dayan_wire::Relaxation {
+            code: "placement.regions".to_owned(),
+            pools: 1,
+            example: "shenzhen-1".to_owned(),
+        }],
+        start_p50_s: Some(90.0),
+        start_p90_s: Some(3_600.0),
+    };
+    insta::assert_snapshot!(both(&explanation));
+    let ended = Explanation {
+        standing: "not_waiting".to_owned(),
+        position: None,
+        tasks_waiting: 0,
+        reasons: Vec::new(),
+        relaxations: Vec::new(),
+        start_p50_s: None,
+        start_p90_s: None,
+        ..explanation
+    };
+    insta::assert_snapshot!("not_waiting", both(&ended));
+    insta::assert_snapshot!("explain_json", sample(&ended));
+}
+
+#[tokio::test]
+async fn a_name_stands_for_its_job() {
+    let fake = Fake::start(|came, _| {
+        if came.line.starts_with("GET /v1/jobs?") {
+            Says::json(200, &json!({ "items": [summary("running")] }))
+        } else {
+            Says::bytes(204, b"")
+        }
+    })
+    .await;
+    let ran = dayan(fake.environment(), &["cancel", "shot-120/7"]).await;
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.stderr);
+    assert_eq!(
+        (ran.stdout.as_str(), ran.stderr.as_str()),
+        ("", &*format!("Taken back: {JOB}/7\n"))
+    );
+    assert_eq!(
+        fake.lines(),
+        ["GET /v1/jobs?limit=6&name=shot-120".to_owned(), format!("POST /v1/jobs/{JOB}/cancel")]
+    );
+    assert_eq!(fake.came()[1].body, r#"{"task":7}"#);
+}
+
+#[tokio::test]
+async fn orders_go_where_they_belong() {
+    let fake = Fake::start(|_, _| Says::bytes(204, b"")).await;
+    for command in ["cancel", "retry", "pause", "resume"] {
+        let ran = dayan(fake.environment(), &[command, JOB, "-o", "json"]).await;
+        assert_eq!(ran.exit, Exit::Ok);
+        let said: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        assert_eq!(said, json!({ "job": JOB }));
+    }
+    let expect = ["cancel", "retry", "pause", "resume"];
+    assert_eq!(fake.lines(), expect.map(|word| format!("POST /v1/jobs/{JOB}/{word}")));
+}
+
+#[tokio::test]
+async fn what_takes_whole_jobs_refuses_tasks_before_asking() {
+    let fake = Fake::start(|_, _| Says::bytes(204, b"")).await;
+    for line in [["pause", "j/1"], ["show", "j/1"], ["explain", "j/1"], ["cancel", "j/1.2"]] {
+        assert_eq!(dayan(fake.environment(), &line).await.exit, Exit::Usage, "{line:?}");
+    }
+    assert!(fake.lines().is_empty());
+}
+
+#[tokio::test]
+async fn show_gives_scripts_every_attempt() {
+    let all: Vec<Attempt> = (0..70).map(|task| attempt(task, "succeeded", Some(0))).collect();
+    let page = all[..60].to_vec();
+    let fake = Fake::start(move |came, _| match came.line.as_str() {
+        line if line.contains("after=") => Says::json(200, &json!({ "items": all[60..] })),
+        line if line.contains("/attempts") => {
+            Says::json(200, &json!({ "items": all[..60], "next": "60" }))
+        }
+        _ => Says::json(
+            200,
+            &serde_json::to_value(job("succeeded", page.clone(), Vec::new())).expect("JSON"),
+        ),
+    })
+    .await;
+    let ran = dayan(fake.environment(), &["show", JOB, "-o", "json"]).await;
+    let shown: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(70));
+}

@@ -1,7 +1,10 @@
 //! The commands: one module for each family, and the list of all of them.
 
 mod access;
+mod agent;
 mod books;
+mod daemon;
+mod demo;
 mod doctor;
 mod jobs;
 mod login;
@@ -9,6 +12,7 @@ mod logs;
 mod market;
 mod measure;
 mod plan;
+mod serve;
 pub mod session;
 mod submit;
 mod supply;
@@ -86,7 +90,13 @@ pub enum Command {
     #[command(subcommand)]
     Audit(books::AuditCommand),
     Backup(books::Backup),
-    // This program.
+    Restore(books::Restore),
+    // Staying.
+    Demo(demo::Demo),
+    Serve(serve::Serve),
+    Agent(agent::Agent),
+    // This machine and this program.
+    Measure(measure::Measure),
     Login(login::Login),
     /// Says whom the token speaks for
     Whoami,
@@ -101,6 +111,26 @@ pub enum Command {
     /// What the exit codes mean
     #[command(name = "exit-codes", long_about = EXIT_CODES)]
     ExitCodes,
+}
+
+impl Command {
+    /// How many threads it is worth.
+    pub const fn threads(&self) -> Threads {
+        if matches!(self, Self::Demo(_) | Self::Serve(_) | Self::Agent(_)) {
+            Threads::Many
+        } else {
+            Threads::One
+        }
+    }
+}
+
+/// Which runtime a command wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threads {
+    /// It asks and shows.
+    One,
+    /// It stays and serves.
+    Many,
 }
 
 /// Numbers that scripts may rely on.
@@ -144,6 +174,11 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Ledger(command) => books::ledger(command, session).await,
         Command::Audit(command) => books::audit(command, session).await,
         Command::Backup(args) => books::backup(args, session).await,
+        Command::Restore(args) => books::restore(args, session),
+        Command::Demo(args) => demo::run(args, session).await,
+        Command::Serve(args) => serve::run(args, session).await,
+        Command::Agent(args) => agent::run(args, session).await,
+        Command::Measure(args) => measure::run(args, session),
         Command::Login(args) => login::login(args, session).await,
         Command::Whoami => login::whoami(session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
@@ -169,3 +204,6 @@ fn version(session: &Session) -> Result<Exit, Failure> {
     session.out.value("version", &json!({ "version": version }), None)?;
     Ok(Exit::Ok)
 }
+
+#[cfg(test)]
+mod flow_tests;

@@ -303,3 +303,18 @@ mod tests {
         assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::CannotRead, _)))));
     }
 }
+
+/// What tests of other commands need of this one.
+#[cfg(test)]
+pub mod tests_support {
+    /// A job file without a fault.
+    pub const JOB_FILE: &str = "\
+version: 1
+name: hello
+type: batch
+project: studio-a/film-3
+resources: {cpus: 1, memory: 1GB, time: 10m}
+run: echo hello
+market: {mode: on_demand}
+";
+}

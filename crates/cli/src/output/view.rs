@@ -50,9 +50,9 @@ impl View {
     }
 }
 
-/// An amount with its currency.
+/// An amount with its currency; an amount we may not see is left empty by the exchange.
 pub fn money(amount: &str, currency: &str) -> String {
-    format!("{amount} {currency}")
+    if amount.is_empty() { "-".to_owned() } else { format!("{amount} {currency}") }
 }
 
 /// Seconds as people say them: `0s`, `1.5s`, `2h5m`.

@@ -68,6 +68,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Node => "node",
         Word::Nodes => "nodes",
         Word::Nominal => "nominal",
+        Word::Note => "note",
         Word::Offer => "offer",
         Word::OneWay => "one way",
         Word::Org => "organisation",
@@ -84,6 +85,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Provider => "provider",
         Word::Quote => "quote",
         Word::Reason => "reason",
+        Word::Results => "results",
         Word::Refused => "refused",
         Word::ReplayEqual => "replay equals state",
         Word::ResourceName => "name in full",
@@ -109,12 +111,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::ThisMonth => "this month",
         Word::To => "to",
         Word::Today => "today",
+        Word::Took => "took",
         Word::Total => "total",
         Word::Transfer => "transfer",
         Word::Transfers => "transfers",
         Word::Unit => "unit",
         Word::Up => "up",
         Word::User => "user",
+        Word::Waited => "waited",
         Word::WhatToDo => "what to do",
         // Parts of messages.
         Word::Error => "error",
@@ -152,6 +156,34 @@ pub const fn text(word: Word) -> &'static str {
         Word::Revoked => "Ended: {id}",
         Word::BudgetSet => "Limits of {project} are set.",
         Word::BackedUp => "Written on the server's machine to {dir}.",
+        Word::Restored => {
+            "{dir} now holds the exchange up to journal row {seq}. Put its keys there too, then run `dayan serve --data {dir}`."
+        }
+        Word::ServingAt => {
+            "The exchange answers at {url}; its data is in {data}. The operator's first token: dayan login {url}{fingerprint} --token - < {token}"
+        }
+        Word::Stopped => "Stopped.",
+        Word::AgentStarts => "The agent works for {url}; its data is in {data}.",
+        Word::AgentStopped => {
+            "The agent has stopped; its tasks go on under their keeper until their leases end."
+        }
+        Word::Measuring => {
+            "Measuring for about half a minute; other work on this machine would lower the values."
+        }
+        Word::MeasuringQuickly => "Measuring for a few seconds.",
+        Word::DemoStarts => "An exchange on this machine at {url}; everything is kept in {dir}.",
+        Word::DemoAgentsJoin => {
+            "Three providers and four consumers are in; the providers' agents join."
+        }
+        Word::DemoPool => "  {pool} in {site} offers {cpus} cores.",
+        Word::DemoWorkBegins => {
+            "Jobs are submitted: a forecast, a film shot, a sweep of 500 points, a tyre every few seconds."
+        }
+        Word::DemoProgress => "  ended: {line}",
+        Word::DemoStays => {
+            "The exchange stays until you interrupt it. Look around: dayan login {url} --token - < {token}"
+        }
+        Word::DemoAgain => "Open it again with: dayan serve --data {dir}",
         // What tables cannot say.
         Word::WhyItWaits => "It waits because:",
         Word::WouldHelp => "What would help:",
@@ -191,6 +223,14 @@ pub const fn text(word: Word) -> &'static str {
             "{file} is a script; this version reads job files only (`dayan submit` with a YAML or JSON file)"
         }
         Word::NoSavedPlan => "{file} is no plan saved with `dayan plan FILE -o json`: {why}",
+        Word::NoDataHome => "there is no place for data; name one with `--data DIR`",
+        Word::NoDataFolder => "{dir} is no folder",
+        Word::DemoFolderTaken => {
+            "{dir} is not empty; name a new folder, or open an exchange that is in it with `dayan serve`"
+        }
+        Word::DemoPrograms => {
+            "the jobs' programs are not in {dir} ({missing}); `make demo` builds them, or `cargo build --release -p dayan-examples`"
+        }
         // What the world did.
         Word::Unreachable => "no answer from {url}: {why}",
         Word::UnreachableHelp => "check the address and the network; `dayan doctor` looks at both",
@@ -210,6 +250,12 @@ pub const fn text(word: Word) -> &'static str {
         Word::WritingFile => "writing {file}",
         Word::WritingOutput => "writing to standard output",
         Word::StartingUp => "starting up",
+        Word::Serving => "the exchange has ended",
+        Word::LookingInto => "looking into {dir}",
+        Word::Restoring => "restoring from {from}",
+        Word::DemoTooSlow => "the demo has not ended within {s} s; what there is stays",
+        Word::DemoAgentFailed => "the agent of {pool} does not work; see {log}",
+        Word::DemoJobFile => "a job file of the demo",
         // Doctor.
         Word::DoctorLogin => "run `dayan login URL --token T`",
         Word::DoctorReach => {

@@ -1,13 +1,318 @@
-//! The help texts in Chinese.
+//! The help texts in Chinese, by command and argument: `submit` and `submit:file`.
+//!
+//! Invariant (by test): every command and argument that help shows has a text here, and no text is
+//! left over.
 
-use clap::Command;
+use clap::{Arg, Command};
 
 use super::Lang;
+
+/// What `--help` and `--version` are called, which clap adds to every command by itself.
+const HELP: &str = "显示帮助";
+const VERSION: &str = "显示版本";
+
+/// The frame of a help text, with the headings that clap would write in English.
+const TEMPLATE: &str = "{before-help}{about-with-newline}\n用法：{usage}\n\n{all-args}{after-help}";
 
 /// The command line with its help in a language.
 pub fn localised(command: Command, lang: Lang) -> Command {
     match lang {
         Lang::En => command,
-        Lang::Zh => command,
+        Lang::Zh => {
+            let about = text("dayan").unwrap_or_default();
+            walk(command, "").about(about).long_about(None::<&str>).after_help(EXIT_CODES)
+        }
+    }
+}
+
+fn walk(command: Command, path: &str) -> Command {
+    let root = path.is_empty();
+    let own = if root { "dayan" } else { path };
+    let mut command = command
+        .help_template(TEMPLATE)
+        .subcommand_help_heading("命令")
+        .mut_args(|arg| argument(arg, own))
+        .mut_subcommands(|sub| {
+            let name = sub.get_name().to_owned();
+            let path = if root { name } else { format!("{path} {name}") };
+            let about = text(&path);
+            let sub = walk(sub, &path);
+            match about {
+                Some(about) => sub.about(about).long_about(None::<&str>),
+                None => sub,
+            }
+        });
+    if path == "exit-codes" {
+        command = command.long_about(EXIT_CODES);
+    }
+    let flag = |name: &'static str, short, help| {
+        let arg = Arg::new(name).long(name).short(short).help(help).help_heading("选项");
+        if name == "help" {
+            arg.action(clap::ArgAction::Help)
+        } else {
+            arg.action(clap::ArgAction::Version)
+        }
+    };
+    command = command.disable_help_flag(true).arg(flag("help", 'h', HELP));
+    if root {
+        command = command.disable_version_flag(true).arg(flag("version", 'V', VERSION));
+    }
+    command
+}
+
+fn argument(arg: Arg, path: &str) -> Arg {
+    let key = format!("{path}:{}", arg.get_id());
+    let heading = if arg.is_positional() { "参数" } else { "选项" };
+    let arg = arg.help_heading(heading);
+    match text(&key) {
+        Some(help) => arg.help(help).long_help(None::<&str>),
+        None => arg,
+    }
+}
+
+fn text(key: &str) -> Option<&'static str> {
+    TEXTS.iter().find(|(known, _)| *known == key).map(|(_, text)| *text)
+}
+
+const EXIT_CODES: &str = "\
+退出码：
+  0  完成；用 --wait 时：作业成功
+  1  已完成但结果不好：用 --wait 时作业失败或被取消、账不平、检查不通过；或本机出了问题
+  2  命令行、配置或作业文件有误；未向交易所发出请求
+  3  没有应答，或交易所暂时无法应答；稍后再试可能有用
+  4  交易所拒绝；信息中有固定的代码，并说明怎么办";
+
+const TEXTS: &[(&str, &str)] = &[
+    ("dayan", "开放的算力交易所：提交作业文件，得到确定的价格与可核对的账单"),
+    ("dayan:output", "标准输出的形式"),
+    ("dayan:lang", "信息的语言；不指定则用系统语言"),
+    ("submit", "提交作业"),
+    ("submit:file", "作业文件；`-` 读取标准输入"),
+    ("submit:quote", "按此确定报价运行，来自 `dayan quote`"),
+    ("submit:key", "本次提交的名字：同一个键无论发送多少次都只提交一次"),
+    ("submit:wait", "等到作业结束；退出码说明结果"),
+    ("plan", "显示作业可以去哪里：价格、开始时间、数据传输、时延，以及其他资源池不承接的原因"),
+    ("plan:file", "作业文件；`-` 读取标准输入"),
+    ("plan:diff", "只显示与 `dayan plan FILE -o json` 所保存的方案相比的变化"),
+    ("quote", "索取有期限、已签名的确定报价"),
+    ("quote:file", "作业文件；`-` 读取标准输入"),
+    ("ps", "列出作业，最新的在前"),
+    ("ps:project", "只列此项目的"),
+    ("ps:state", "只列此状态的"),
+    ("ps:name", "只列此名称的"),
+    ("ps:limit", "最多列出多少个"),
+    ("show", "显示作业：任务、费用、每次尝试在哪里运行、为何等待"),
+    ("show:job", "作业编号；名称唯一时也可用名称"),
+    ("explain", "说明作业为何等待、预计何时开始、怎样会有帮助"),
+    ("explain:job", "作业编号；名称唯一时也可用名称"),
+    ("logs", "输出任务写下的内容"),
+    ("logs:job", "JOB、JOB/TASK 或 JOB/TASK.ATTEMPT；不指定则为第一个任务的最近一次尝试"),
+    ("logs:follow", "持续输出直到任务结束"),
+    ("logs:stderr", "输出任务的标准错误而非标准输出"),
+    ("cancel", "取消作业或其中一个任务"),
+    ("cancel:job", "JOB 或 JOB/TASK；作业编号，名称唯一时也可用名称"),
+    ("retry", "重新运行失败或被取消的部分"),
+    ("retry:job", "JOB 或 JOB/TASK；作业编号，名称唯一时也可用名称"),
+    ("pause", "不再启动作业的新任务；已在运行的继续"),
+    ("pause:job", "作业编号；名称唯一时也可用名称"),
+    ("resume", "继续已暂停的作业"),
+    ("resume:job", "作业编号；名称唯一时也可用名称"),
+    ("offers", "按您的价格列出挂牌"),
+    ("offers:filter", "只列资源池、供给方、站点或加速卡含此文字的"),
+    ("pools", "列出资源池"),
+    ("resolve", "解析算力标识"),
+    ("resolve:name", "标识"),
+    ("net", "地点之间的时延"),
+    ("net matrix", "地点之间的单程时延及其依据"),
+    ("net matrix:places", "城市；不指定则为所有有资源池的城市"),
+    ("usage", "按月显示用量与金额"),
+    ("usage:by", "按什么汇总"),
+    ("usage:period", "月份，如 2026-11；不指定则为全部月份"),
+    ("invoice", "账单"),
+    ("invoice ls", "列出账单"),
+    ("invoice get", "显示一份账单"),
+    ("invoice get:id", "账单编号"),
+    ("invoice get:format", "以此格式输出文件：FOCUS（CSV）、JSON，或供浏览器查看的 HTML"),
+    ("budget", "项目支出的限额"),
+    ("budget ls", "列出项目、限额与已用金额"),
+    ("budget set", "修改项目的限额；未指定的保持不变"),
+    ("budget set:project", "机构/项目"),
+    ("budget set:per_job", "每个作业的限额，或 `none`"),
+    ("budget set:per_day", "每日限额，或 `none`"),
+    ("budget set:per_month", "每月限额，或 `none`"),
+    ("budget set:warn", "达到限额的这些百分比时提醒：80,95"),
+    ("org", "机构"),
+    ("org create", "添加机构"),
+    ("org create:name", "简称"),
+    ("org create:class", "适用哪一类价格"),
+    ("org create:credit", "余额最多可以低于零多少"),
+    ("org ls", "列出机构"),
+    ("org deposit", "登记到账的款项"),
+    ("org deposit:org", "机构的简称或编号"),
+    ("org deposit:amount", "金额，如 `500.00 CNY`"),
+    ("org deposit:reference", "银行流水号；同一流水号只入账一次"),
+    ("user", "用户"),
+    ("user create", "为机构添加用户"),
+    ("user create:name", "用户名"),
+    ("user create:org", "机构的简称或编号"),
+    ("user create:role", "可以做什么；只读用户不能作任何更改"),
+    ("user ls", "列出用户"),
+    ("user ls:org", "只列此机构的"),
+    ("token", "访问令牌"),
+    ("token issue", "签发令牌，并显示其密钥（仅此一次）"),
+    ("token issue:user", "用户编号、用户名，或 机构/用户名"),
+    ("token issue:label", "用途"),
+    ("token issue:expires", "多久后失效"),
+    ("token ls", "列出令牌，不含密钥"),
+    ("token revoke", "撤销令牌"),
+    ("token revoke:id", "令牌编号"),
+    ("project", "项目"),
+    ("project create", "添加项目"),
+    ("project create:path", "机构/项目"),
+    ("project create:per_job", "每个作业的限额，或 `none`"),
+    ("project create:per_day", "每日限额，或 `none`"),
+    ("project create:per_month", "每月限额，或 `none`"),
+    ("project create:warn", "达到限额的这些百分比时提醒：80,95"),
+    ("project ls", "列出项目"),
+    ("provider", "算力供给方"),
+    ("provider apply", "为机构申请成为供给方"),
+    ("provider apply:name", "供给方的简称"),
+    ("provider apply:org", "机构的简称或编号"),
+    ("provider apply:credit_code", "统一社会信用代码"),
+    ("provider ls", "列出供给方"),
+    ("provider verify", "确认供给方的身份属实"),
+    ("provider verify:provider", "供给方的简称或编号"),
+    ("provider activate", "允许供给方出售算力"),
+    ("provider activate:provider", "供给方的简称或编号"),
+    ("provider suspend", "不再给供给方新的任务"),
+    ("provider suspend:provider", "供给方的简称或编号"),
+    ("provider invite", "为供给方的代理制作一次性加入令牌"),
+    ("provider invite:provider", "供给方的简称或编号"),
+    ("provider invite:expires", "令牌多久后失效"),
+    ("pool", "供给方的资源池"),
+    ("pool ls", "列出资源池"),
+    ("pool show", "显示资源池的机器与实测数据"),
+    ("pool show:pool", "资源池的编号、名称、供给方/名称，或算力标识"),
+    ("pool verify", "确认资源池属实"),
+    ("pool verify:pool", "资源池的编号、名称、供给方/名称，或算力标识"),
+    ("pool activate", "允许资源池承接任务"),
+    ("pool activate:pool", "资源池的编号、名称、供给方/名称，或算力标识"),
+    ("pool suspend", "不再给资源池新的任务"),
+    ("pool suspend:pool", "资源池的编号、名称、供给方/名称，或算力标识"),
+    ("pool retire", "使资源池永久退出"),
+    ("pool retire:pool", "资源池的编号、名称、供给方/名称，或算力标识"),
+    ("pool challenge", "要求资源池的代理立即证明其资源清单"),
+    ("pool challenge:pool", "资源池的编号、名称、供给方/名称，或算力标识"),
+    ("offer", "资源池的价格"),
+    ("offer create", "为资源池的算力挂牌"),
+    ("offer create:pool", "资源池的编号、名称，或 供给方/名称"),
+    ("offer create:core_hour", "每核每小时"),
+    ("offer create:gb_hour", "每 GB 内存每小时"),
+    ("offer create:card_hour", "每张加速卡每小时"),
+    ("offer create:accelerator", "加速卡型号"),
+    ("offer create:minimum", "每次尝试的最短计费时间"),
+    ("offer create:classes", "某类买方付价格的千分之几：internal=600"),
+    ("offer create:expires", "多久后不再挂牌"),
+    ("offer ls", "列出挂牌"),
+    ("offer ls:filter", "只列资源池、供给方、站点或加速卡含此文字的"),
+    ("offer retire", "下架；已在运行的继续"),
+    ("offer retire:id", "挂牌编号"),
+    ("ledger", "账簿"),
+    ("ledger check", "由全部转账重新推导账簿并比较"),
+    ("ledger check:data", "直接查看本机交易所的数据文件夹，而不向它询问"),
+    ("ledger accounts", "列出账户"),
+    ("audit", "日志"),
+    ("audit verify", "检查日志的哈希链，以及重放是否得到同样的状态"),
+    ("audit verify:data", "直接查看本机交易所的数据文件夹，而不向它询问"),
+    ("audit findings", "列出代理所报的不可能之事"),
+    ("backup", "让交易所写出一份数据副本"),
+    ("backup:dir", "服务器上尚不存在的文件夹"),
+    ("restore", "用备份填充空的数据文件夹或数据库"),
+    ("restore:from", "`dayan backup` 所写的备份"),
+    ("restore:data", "要填充的数据文件夹；密钥与证书是其中单独的文件"),
+    ("restore:database_url", "改为填充此 PostgreSQL 数据库"),
+    ("serve", "在本机运行交易所"),
+    ("serve:data", "密钥、证书，以及未指定其他数据库时的内嵌数据库"),
+    ("serve:database_url", "改用 PostgreSQL 保存状态：postgres://user@host/database"),
+    ("serve:listen", "监听地址；除本机外默认使用 TLS"),
+    ("serve:tls", "TLS：需要时、从不（在代理之后），或总是使用自制证书"),
+    ("serve:tls_cert", "PEM 格式的证书链"),
+    ("serve:tls_key", "PEM 格式的证书密钥"),
+    ("serve:name", "新交易所的名称"),
+    ("serve:usage_every", "运行中的尝试每隔多久上报用量"),
+    ("serve:filter", "记录哪些日志，如 `info` 或 `dayan_server=debug`"),
+    ("serve:log_json", "日志行用 JSON"),
+    ("agent", "把本机提供给交易所，并运行分来的任务"),
+    ("agent:url", "交易所的地址"),
+    ("agent:join", "来自 `dayan provider invite` 的加入令牌；加入后不再需要"),
+    ("agent:engine", "用什么运行任务；`simulated` 不执行任何程序，只用于试用交易所"),
+    ("agent:site", "数据中心所在城市，加入时需要"),
+    ("agent:pool", "资源池在站点的名称；不指定则用节点名"),
+    ("agent:node", "本机在资源池中的名称；不指定则用主机名"),
+    ("agent:cpus", "最多提供多少核"),
+    ("agent:memory", "最多提供多少内存，如 64GB"),
+    ("agent:nodes", "模拟引擎代表多少个节点；--cpus 与 --memory 为每个节点的数量"),
+    ("agent:data", "存放密钥、令牌、任务及其日志的地方"),
+    ("agent:publish_root", "发布结果与取得输入的地方；不指定则资源池不传输数据"),
+    ("agent:input_roots", "还可以从哪个文件夹取得输入"),
+    ("agent:measure", "加入后是否测量本机"),
+    ("agent:filter", "记录哪些日志，如 `info` 或 `dayan_server=debug`"),
+    ("agent:log_json", "日志行用 JSON"),
+    ("demo", "在本机演示全部：交易所、代理、机构、真实作业与账单"),
+    ("demo:exit_when_done", "最后一个作业结束即退出，不留下供查看"),
+    ("demo:data", "保存一切（包括图片）的地方；不指定则在此新建文件夹"),
+    ("demo:filter", "记录哪些日志，如 `info` 或 `dayan_server=debug`"),
+    ("demo:log_json", "日志行用 JSON"),
+    ("measure", "测量本机：处理器、内存、磁盘、加速卡"),
+    ("measure:quick", "只用几秒，足以看出名不副实的机器"),
+    ("measure:data", "要测量的磁盘上的文件夹"),
+    ("login", "试用交易所的地址与令牌，然后保存"),
+    ("login:url", "交易所的地址，如 https://exchange.example:8443"),
+    ("login:token", "令牌的密钥；`-` 从标准输入读取，不指定则用 DAYAN_TOKEN"),
+    ("login:fingerprint", "服务器证书的 SHA-256（十六进制），用于没有机构担保的证书"),
+    ("whoami", "显示令牌代表谁"),
+    ("doctor", "检查本机、到交易所的网络与令牌，并说明怎么办"),
+    ("doctor:data", "本机的交易所或代理存放数据的文件夹"),
+    ("completions", "输出某种 shell 的补全脚本"),
+    ("completions:shell", "哪种 shell"),
+    ("version", "显示版本"),
+    ("exit-codes", "退出码的含义"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn keys(command: &Command, path: &str, out: &mut BTreeSet<String>) {
+        let own = if path.is_empty() { "dayan" } else { path };
+        out.insert(own.to_owned());
+        for arg in command.get_arguments() {
+            out.insert(format!("{own}:{}", arg.get_id()));
+        }
+        for sub in command.get_subcommands() {
+            let name = sub.get_name();
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path} {name}") };
+            keys(sub, &path, out);
+        }
+    }
+
+    #[test]
+    fn every_help_text_has_its_chinese() {
+        let mut wanted = BTreeSet::new();
+        keys(&crate::args::Cli::command(), "", &mut wanted);
+        let known: BTreeSet<String> = TEXTS.iter().map(|(key, _)| (*key).to_owned()).collect();
+        let missing: Vec<_> = wanted.difference(&known).collect();
+        let left_over: Vec<_> = known.difference(&wanted).collect();
+        assert!(missing.is_empty() && left_over.is_empty(), "{missing:?} {left_over:?}");
+        assert_eq!(known.len(), TEXTS.len(), "a key stands twice");
+    }
+
+    #[test]
+    fn the_chinese_command_line_is_well_formed() {
+        localised(crate::args::Cli::command(), Lang::Zh).debug_assert();
     }
 }

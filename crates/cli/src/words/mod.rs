@@ -8,6 +8,7 @@ mod en;
 mod help_zh;
 mod keys;
 pub mod spec;
+mod spec_zh;
 mod state;
 mod zh;
 

@@ -68,6 +68,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Node => "节点",
         Word::Nodes => "节点数",
         Word::Nominal => "标称",
+        Word::Note => "备注",
         Word::Offer => "挂牌",
         Word::OneWay => "单程",
         Word::Org => "机构",
@@ -84,6 +85,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Provider => "供给方",
         Word::Quote => "报价",
         Word::Reason => "原因",
+        Word::Results => "结果",
         Word::Refused => "不承接",
         Word::ReplayEqual => "重放一致",
         Word::ResourceName => "算力标识",
@@ -109,12 +111,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::ThisMonth => "本月",
         Word::To => "到",
         Word::Today => "今日",
+        Word::Took => "用时",
         Word::Total => "合计",
         Word::Transfer => "传输",
         Word::Transfers => "转账数",
         Word::Unit => "单位",
         Word::Up => "在线",
         Word::User => "用户",
+        Word::Waited => "等待",
         Word::WhatToDo => "怎么办",
         // Parts of messages.
         Word::Error => "错误",
@@ -150,6 +154,28 @@ pub const fn text(word: Word) -> &'static str {
         Word::Revoked => "已撤销：{id}",
         Word::BudgetSet => "{project} 的限额已设定。",
         Word::BackedUp => "已写入服务器的 {dir}。",
+        Word::Restored => {
+            "{dir} 已恢复到日志第 {seq} 行。请把密钥文件也放入其中，再运行 `dayan serve --data {dir}`。"
+        }
+        Word::ServingAt => {
+            "交易所已在 {url} 应答；数据在 {data}。运营方首次登录：dayan login {url}{fingerprint} --token - < {token}"
+        }
+        Word::Stopped => "已停止。",
+        Word::AgentStarts => "代理为 {url} 工作；数据在 {data}。",
+        Word::AgentStopped => "代理已停止；其任务由守护进程继续看管，直到租约结束。",
+        Word::Measuring => "测量约需半分钟；本机上的其他工作会使数值偏低。",
+        Word::MeasuringQuickly => "测量需几秒钟。",
+        Word::DemoStarts => "本机上的交易所：{url}；一切都保存在 {dir}。",
+        Word::DemoAgentsJoin => "三家供给方与四家用户已入场；供给方的代理正在加入。",
+        Word::DemoPool => "  {site} 的 {pool} 提供 {cpus} 核。",
+        Word::DemoWorkBegins => {
+            "开始提交作业：天气预报、电影镜头、500 点参数扫描，以及每隔几秒一条轮胎。"
+        }
+        Word::DemoProgress => "  已结束：{line}",
+        Word::DemoStays => {
+            "交易所会一直运行，直到您中断它。四处看看：dayan login {url} --token - < {token}"
+        }
+        Word::DemoAgain => "再次打开：dayan serve --data {dir}",
         // What tables cannot say.
         Word::WhyItWaits => "等待原因：",
         Word::WouldHelp => "可行的办法：",
@@ -179,6 +205,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::CannotRead => "无法读取 {file}：{why}",
         Word::ScriptNotRead => "{file} 是脚本；本版本只读取作业文件（YAML 或 JSON）",
         Word::NoSavedPlan => "{file} 不是用 `dayan plan FILE -o json` 保存的方案：{why}",
+        Word::NoDataHome => "没有存放数据的位置；请用 `--data DIR` 指定",
+        Word::NoDataFolder => "{dir} 不是文件夹",
+        Word::DemoFolderTaken => {
+            "{dir} 不是空的；请指定新文件夹，或用 `dayan serve` 打开其中的交易所"
+        }
+        Word::DemoPrograms => {
+            "{dir} 中没有作业所需的程序（{missing}）；`make demo` 会构建它们，或运行 `cargo build --release -p dayan-examples`"
+        }
         // What the world did.
         Word::Unreachable => "{url} 没有应答：{why}",
         Word::UnreachableHelp => "请检查地址与网络；`dayan doctor` 会逐项检查",
@@ -196,6 +230,12 @@ pub const fn text(word: Word) -> &'static str {
         Word::WritingFile => "写入 {file}",
         Word::WritingOutput => "写入标准输出",
         Word::StartingUp => "启动",
+        Word::Serving => "交易所已终止",
+        Word::LookingInto => "查看 {dir}",
+        Word::Restoring => "从 {from} 恢复",
+        Word::DemoTooSlow => "演示未能在 {s} 秒内结束；已有的内容保留",
+        Word::DemoAgentFailed => "{pool} 的代理无法工作；见 {log}",
+        Word::DemoJobFile => "演示的作业文件",
         // Doctor.
         Word::DoctorLogin => "请运行 `dayan login URL --token T`",
         Word::DoctorReach => "请检查地址、网络，以及那里是否运行着 `dayan serve`",

@@ -1,0 +1,100 @@
+//! `dayan serve`: runs an exchange on this machine until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dayan_server::{ServeConfig, Serving, TlsMode};
+use serde_json::json;
+
+use super::daemon;
+use super::session::Session;
+use crate::exit::{Exit, Failure, Said};
+use crate::words::Word;
+
+/// How often running attempts tell their use: often enough that a lost machine loses a minute at
+/// most, rarely enough that ten thousand tasks are a few hundred records a second.
+const USAGE_EVERY: &str = "30s";
+
+/// Runs an exchange on this machine
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Keys, certificate, and the embedded database unless another is named
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Keep state in PostgreSQL instead: postgres://user@host/database
+    #[arg(long, value_name = "URL", env = "DAYAN_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Where to listen; anything but this machine gets TLS unless told otherwise
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8180")]
+    listen: SocketAddr,
+    /// TLS: where it is needed, never (behind a proxy), or always with a certificate of its own
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = ["auto", "off", "self-signed"], conflicts_with = "tls_cert")]
+    tls: String,
+    /// A certificate chain in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The name of a new exchange
+    #[arg(long, default_value = "dayan")]
+    name: String,
+    /// How often running attempts tell their use
+    #[arg(long, value_name = "TIME", default_value = USAGE_EVERY, value_parser = super::session::seconds_arg)]
+    usage_every: u32,
+    #[command(flatten)]
+    log: daemon::Log,
+}
+
+impl Serve {
+    fn config(&self, session: &Session) -> Result<ServeConfig, Failure> {
+        let tls = match (&self.tls_cert, &self.tls_key, self.tls.as_str()) {
+            (Some(chain), Some(key), _) => TlsMode::Files(chain.clone(), key.clone()),
+            (_, _, "off") => TlsMode::Off,
+            (_, _, "self-signed") => TlsMode::SelfSigned,
+            (_, _, _) => TlsMode::Auto,
+        };
+        Ok(ServeConfig {
+            data: daemon::data_dir(self.data.as_ref(), "server", session)?,
+            database_url: self.database_url.clone(),
+            listen: self.listen,
+            tls,
+            name: self.name.clone(),
+            settings: Default::default(),
+            usage_every: Duration::from_secs(u64::from(self.usage_every)),
+        })
+    }
+}
+
+/// Runs it.
+pub async fn run(args: &Serve, session: &Session) -> Result<Exit, Failure> {
+    let config = args.config(session)?;
+    args.log.begin();
+    let stop = daemon::told_to_stop()?;
+    let data = config.data.display().to_string();
+    let mut announced = Ok(());
+    let ready = |serving: &Serving| announced = announce(session, serving, &data);
+    dayan_server::serve(config, ready, stop)
+        .await
+        .map_err(|fault| Failure::local(Said::plain(Word::Serving), fault))?;
+    announced?;
+    session.out.say(&Said::plain(Word::Stopped));
+    Ok(Exit::Ok)
+}
+
+/// Says where it answers, once it does: words for people, one line for scripts.
+fn announce(session: &Session, serving: &Serving, data: &str) -> Result<(), Failure> {
+    let token = serving.operator_token.display().to_string();
+    let told = json!({ "url": serving.url, "fingerprint": serving.fingerprint,
+        "operator_token_file": token, "data": data });
+    let print = match &serving.fingerprint {
+        Some(fingerprint) => format!(" --fingerprint {fingerprint}"),
+        None => String::new(),
+    };
+    let said = Said::with(Word::ServingAt, "url", &serving.url)
+        .and("data", data)
+        .and("token", token)
+        .and("fingerprint", print);
+    session.out.done(&told, &said)
+}

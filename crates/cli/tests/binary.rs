@@ -1,0 +1,158 @@
+//! The real binary: wrong calls, exit codes, streams and languages, as a shell sees them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const GOOD_JOB: &str = "\
+version: 1
+name: hello
+type: batch
+project: studio-a/film-3
+resources: {cpus: 1, memory: 1GB, time: 10m}
+run: echo hello
+market: {mode: on_demand}
+";
+
+/// In an environment of its own: nothing of the machine's configuration is seen.
+fn dayan(home: &Path, line: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dayan"))
+        .args(line)
+        .env_clear()
+        .env("HOME", home)
+        .env("LANG", "C.UTF-8")
+        .current_dir(home)
+        .output()
+        .expect("the binary is there")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// Checks that a line ends so, with nothing on standard output, and gives back what it said.
+fn refused(home: &Path, line: &[&str], code: i32) -> String {
+    let out = dayan(home, line);
+    assert_eq!(out.status.code(), Some(code), "{line:?}: {}", text(&out.stderr));
+    assert_eq!(text(&out.stdout), "", "{line:?}");
+    text(&out.stderr)
+}
+
+#[test]
+fn wrong_calls_end_with_two_and_say_what_is_right() {
+    let home = tempfile::tempdir().expect("a folder");
+    let check = |line: &[&str], says: &str| {
+        let said = refused(home.path(), line, 2);
+        assert!(said.contains(says), "{line:?}: {said}");
+    };
+    check(&["sumbit", "x"], "'submit'");
+    check(&["submit"], "<FILE>");
+    check(&["ps", "-o", "xml"], "table, json, yaml");
+    check(&["ps", "--limit", "0"], "1..=20000");
+    check(&["ps"], "dayan login URL --token T");
+    check(&["pause", "job_x/1"], "names a task");
+    check(&["usage", "--period", "soon"], "2026-11");
+    check(&["org", "deposit", "a", "lots", "--reference", "x"], "60.00 CNY");
+    check(&["provider", "invite", "p", "--expires", "0s"], "1h");
+    check(&["login", "ftp://x", "--token", "t"], "not the address of an exchange");
+    check(&["login", "http://x"], "a token is needed");
+    check(&["login", "https://x", "--token", "t", "--fingerprint", "12"], "64 hexadecimal");
+    check(&["ledger", "check", "--data", "nowhere"], "nowhere is no folder");
+    check(&["submit", "nowhere.yaml"], "nowhere.yaml cannot be read");
+    check(&["serve", "--tls-cert", "a.pem"], "--tls-key");
+    check(&["agent", "--url", "http://x", "--engine", "magic"], "process, simulated");
+}
+
+#[test]
+fn a_broken_job_file_is_shown_like_a_compiler_does_and_nobody_is_asked() {
+    let home = tempfile::tempdir().expect("a folder");
+    let broken = GOOD_JOB.replace("project:", "projet:").replace("1GB", "1GX");
+    std::fs::write(home.path().join("job.yaml"), broken).expect("written");
+    // No exchange is known here: had it been asked, the message would be another.
+    let said = refused(home.path(), &["submit", "job.yaml"], 2);
+    insta::assert_snapshot!(said);
+    let said = refused(home.path(), &["plan", "job.yaml", "--lang", "zh"], 2);
+    insta::assert_snapshot!("broken_in_chinese", said);
+}
+
+#[test]
+fn nobody_there_ends_with_three() {
+    let home = tempfile::tempdir().expect("a folder");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", closed.local_addr().expect("an address"));
+    drop(closed);
+    std::fs::write(home.path().join("job.yaml"), GOOD_JOB).expect("written");
+    let out = Command::new(env!("CARGO_BIN_EXE_dayan"))
+        .args(["submit", "job.yaml", "--key", "k1"])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("DAYAN_URL", url)
+        .current_dir(home.path())
+        .output()
+        .expect("the binary is there");
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("no answer from") && said.contains("--key k1"), "{said}");
+}
+
+#[test]
+fn help_and_version_are_data_and_end_well() {
+    let home = tempfile::tempdir().expect("a folder");
+    let check = |line: &[&str], says: &str| {
+        let out = dayan(home.path(), line);
+        assert_eq!(out.status.code(), Some(0), "{line:?}");
+        assert!(text(&out.stdout).contains(says), "{line:?}: {}", text(&out.stdout));
+        assert_eq!(text(&out.stderr), "", "{line:?}");
+    };
+    check(&["--help"], "Exit codes:");
+    check(&["help", "submit"], "--quote");
+    check(&["help", "exit-codes"], "the exchange refused");
+    check(&["exit-codes"], "the exchange refused");
+    check(&["--version"], env!("CARGO_PKG_VERSION"));
+    check(&["version", "-o", "json"], "\"version\"");
+    check(&["submit", "--help", "--lang", "zh"], "退出码说明结果");
+    for shell in ["bash", "zsh", "fish"] {
+        check(&["completions", shell], "invoice");
+    }
+}
+
+#[test]
+fn the_language_is_the_systems_unless_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    let say = |lang: &str, line: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_dayan"))
+            .args(line)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("LANG", lang)
+            .output()
+            .expect("the binary is there");
+        text(&out.stderr)
+    };
+    assert!(say("zh_CN.UTF-8", &["ps"]).starts_with("错误: 不知道交易所"));
+    assert!(say("en_US.UTF-8", &["ps"]).starts_with("error: no exchange is known"));
+    assert!(say("zh_CN.UTF-8", &["ps", "--lang", "en"]).starts_with("error: "));
+    assert!(say("C", &["--lang=zh", "ps"]).starts_with("错误"));
+}
+
+#[test]
+fn a_keeper_is_told_apart_before_everything_else() {
+    let home = tempfile::tempdir().expect("a folder");
+    let said = refused(home.path(), &["keeper"], 1);
+    assert!(said.contains("keeper.usage"), "{said}");
+}
+
+#[test]
+fn the_doctor_needs_no_exchange_and_says_what_it_sees() {
+    let home = tempfile::tempdir().expect("a folder");
+    let out = dayan(home.path(), &["doctor", "-o", "yaml"]);
+    assert!(text(&out.stdout).starts_with("checks:\n  - "), "{}", text(&out.stdout));
+}
+
+#[test]
+fn a_pipe_that_closes_early_is_no_failure() {
+    let home = tempfile::tempdir().expect("a folder");
+    let dayan = env!("CARGO_BIN_EXE_dayan");
+    let line = format!("set -o pipefail; {dayan} completions bash | head -n 1 >/dev/null");
+    let status = Command::new("bash").args(["-c", &line]).env("HOME", home.path()).status();
+    assert_eq!(status.expect("bash is there").code(), Some(0));
+}
