@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use dayan_units::{AttemptId, Span};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::keeper::{AGENT_LOCK, Folder, KEEPER_LOCK, READY};
+use crate::keeper::{AGENT_LOCK, Folder, KEEPER_LOCK, Lock, READY};
 use crate::protocol::{
     FRAME_BYTES_MAX, Incoming, LAUNCHES_PER_FRAME_MAX, Message, PROTOCOL, Request, frame,
 };
@@ -65,7 +65,7 @@ pub struct ProcessEngine {
     /// The keeper, if this engine started it: to reap it should it die before us.
     child: Option<Child>,
     serial: u64,
-    _lock: File,
+    _lock: Lock,
 }
 
 struct Link {

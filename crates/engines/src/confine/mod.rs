@@ -161,16 +161,27 @@ enum Way {
     Watch,
 }
 
+/// Free slots with the same limits.
+#[derive(Default)]
+struct Free {
+    slots: Vec<Slot>,
+    /// How often they were tidied since one was last taken.
+    idle: u32,
+}
+
 /// How tasks are confined here, and the slots that are free.
 pub(crate) struct Confinement {
     way: Way,
     words: String,
-    free: BTreeMap<SlotLimits, Vec<Slot>>,
+    free: BTreeMap<SlotLimits, Free>,
     free_count: usize,
     next: u32,
     /// Folders that could not be removed yet.
     trash: Vec<PathBuf>,
 }
+
+/// Slots nobody took for so many rounds of tidying, about a minute, are removed.
+const IDLE_ROUNDS_MAX: u32 = 30;
 
 /// Free slots kept: more than a machine with 64 cores turns over in one round, and few enough
 /// that idle ones do not weigh on the kernel.
@@ -235,7 +246,11 @@ impl Confinement {
 
     /// A slot with these limits, `None` where there are no cgroups.
     pub(crate) fn take(&mut self, limits: SlotLimits) -> io::Result<Option<Slot>> {
-        if let Some(mut slot) = self.free.get_mut(&limits).and_then(Vec::pop) {
+        let free = self.free.get_mut(&limits);
+        if let Some(mut slot) = free.and_then(|free| {
+            free.idle = 0;
+            free.slots.pop()
+        }) {
             self.free_count -= 1;
             slot.begin();
             return Ok(Some(slot));
@@ -256,7 +271,7 @@ impl Confinement {
     pub(crate) fn give_back(&mut self, slot: Slot) {
         if slot.reusable && self.free_count < FREE_SLOTS_MAX {
             self.free_count += 1;
-            self.free.entry(slot.limits).or_default().push(slot);
+            self.free.entry(slot.limits).or_default().slots.push(slot);
         } else {
             self.trash.extend(slot.folders);
         }
@@ -268,18 +283,19 @@ impl Confinement {
             Ok(()) => false,
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         });
-        // Limits nobody has asked for lately: their slots go when the store is full.
-        if self.free_count >= FREE_SLOTS_MAX {
-            for slot in std::mem::take(&mut self.free).into_values().flatten() {
-                self.trash.extend(slot.folders);
-            }
-            self.free_count = 0;
+        for free in self.free.values_mut() {
+            free.idle += 1;
+        }
+        let idle = self.free.extract_if(.., |_, free| free.idle > IDLE_ROUNDS_MAX);
+        for slot in idle.flat_map(|(_, free)| free.slots).collect::<Vec<_>>() {
+            self.free_count -= 1;
+            self.trash.extend(slot.folders);
         }
     }
 
     /// Removes every free slot and the folders around them: the keeper goes.
     pub(crate) fn remove_all(&mut self) {
-        for slot in std::mem::take(&mut self.free).into_values().flatten() {
+        for slot in std::mem::take(&mut self.free).into_values().flat_map(|free| free.slots) {
             self.trash.extend(slot.folders);
         }
         self.free_count = 0;

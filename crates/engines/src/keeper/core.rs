@@ -156,7 +156,7 @@ impl Keeper {
             TimerfdClockId::Boottime,
             TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
         )?;
-        let spawner = Spawner::start(&parts.workshop)?;
+        let spawner = Spawner::start(parts.clock, &parts.workshop)?;
         let reads = epoll::EventFlags::IN;
         epoll::add(&epoll, &parts.listener, Token::Listener.pack(), reads)?;
         epoll::add(&epoll, &timer, Token::Timer.pack(), reads)?;

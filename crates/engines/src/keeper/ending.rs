@@ -95,7 +95,7 @@ impl Keeper {
         let slot = live.slot.take();
         let reading = slot.as_ref().map(crate::confine::Slot::reading).unwrap_or_default();
         task.count_slot(&reading);
-        task.count_reaped(&used);
+        task.count_reaped(&used, &reading);
         task.count_wall(started, self.clock.now());
         let outcome = task.outcome(status, reading.oom_kills);
         if let Some(slot) = slot {

@@ -76,14 +76,25 @@ impl Folder {
 
     /// Takes one of the folder's locks, which the kernel frees with the process; `None` if
     /// somebody has it.
-    pub(crate) fn lock(&self, name: &str) -> io::Result<Option<File>> {
+    pub(crate) fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
         let path = self.root.join(name);
         let file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => Ok(Some(Lock(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// A lock that is held. It is given back in so many words: merely closing the file would leave it
+/// with any process that is just being forked and has not executed yet.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The file is closed in any case.
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }

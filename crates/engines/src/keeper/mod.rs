@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 use dayan_units::{Span, parse_span};
 
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, Lock};
 use workshop::Workshop;
 
 use crate::confine::{Allowed, Confinement};
@@ -113,6 +113,11 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
     let Some(lock) = folder.lock(KEEPER_LOCK).map_err(failed("locking the data folder"))? else {
         return Err(KeeperError::Taken(folder.root().to_owned()));
     };
+    // A running task takes up to fourteen descriptors: its own, its pipes', its cgroups'.
+    let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    files.current = files.maximum;
+    // With fewer, fewer tasks run at once; the others wait.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, files);
     // Nothing keeps a folder busy that it does not own.
     rustix::process::chdir("/").map_err(|e| failed("leaving the folder")(e.into()))?;
     let signals = sys::signal_fd().map_err(failed("setting up signals"))?;

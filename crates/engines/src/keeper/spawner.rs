@@ -12,12 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
+use dayan_units::Time;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::workshop::Workshop;
 use crate::command;
 use crate::sys::{self, Child, ChildStack, Step};
-use crate::{Isolation, Launch, StartFailure, Waker, Workdir};
+use crate::{BootClock, BootTime, Isolation, Launch, StartFailure, Waker, Workdir, wall_now};
 
 /// Threads per processor. One each would do on an idle machine; on a busy one a process that
 /// joins a cgroup waits for its turn among all others before it executes, several milliseconds,
@@ -42,6 +43,9 @@ pub(crate) struct Job {
 /// A process that runs.
 pub(crate) struct Running {
     pub pid: i32,
+    /// Just before it was made, by the wall clock and by the boot clock.
+    pub started_at: Time,
+    pub started: BootTime,
     pub pidfd: OwnedFd,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
@@ -69,7 +73,7 @@ pub(crate) struct Spawner {
 }
 
 impl Spawner {
-    pub(super) fn start(workshop: &Workshop) -> io::Result<Self> {
+    pub(super) fn start(clock: BootClock, workshop: &Workshop) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let threads = (cores * THREADS_PER_CORE).min(THREADS_MAX);
         let queues = Arc::new(Queues::default());
@@ -81,7 +85,7 @@ impl Spawner {
             std::thread::Builder::new()
                 .name(format!("spawn-{n}"))
                 .stack_size(256 << 10)
-                .spawn(move || work(&queues, &bell, &workshop, &null))?;
+                .spawn(move || work(clock, &queues, &bell, &workshop, &null))?;
         }
         Ok(Self { queues, bell, threads })
     }
@@ -103,7 +107,7 @@ impl Spawner {
     }
 }
 
-fn work(queues: &Queues, bell: &Waker, workshop: &Workshop, null: &OwnedFd) {
+fn work(clock: BootClock, queues: &Queues, bell: &Waker, workshop: &Workshop, null: &OwnedFd) {
     let mut stack = ChildStack::new();
     loop {
         let mut jobs = queues.jobs.lock().expect("no thread panics holding it");
@@ -114,7 +118,7 @@ fn work(queues: &Queues, bell: &Waker, workshop: &Workshop, null: &OwnedFd) {
             }
         };
         drop(jobs);
-        let outcome = make(&job, workshop, null, &mut stack);
+        let outcome = make(clock, &job, workshop, null, &mut stack);
         let mut made = queues.made.lock().expect("no thread panics holding it");
         made.push(Made { task: job.task, outcome });
         if made.len() == 1 {
@@ -128,6 +132,7 @@ fn other(error: impl std::fmt::Display) -> StartFailure {
 }
 
 fn make(
+    clock: BootClock,
     job: &Job,
     workshop: &Workshop,
     null: &OwnedFd,
@@ -177,9 +182,10 @@ fn make(
         rlimits: &rlimits,
         cpu_set: &launch.limits.cpu_set,
     };
-    let mut started = sys::spawn(&child, stack);
+    let (started_at, started) = (wall_now(), clock.now());
+    let mut process = sys::spawn(&child, stack);
     let script: Vec<_>;
-    if let Err((Step::Exec, error)) = &started
+    if let Err((Step::Exec, error)) = &process
         && error.raw_os_error() == Some(libc::ENOEXEC)
     {
         // A script that does not say for whom: POSIX has the shell read it.
@@ -187,10 +193,17 @@ fn make(
         let shell = [c"/bin/sh".to_owned()];
         child.candidates = &shell;
         child.argv = &script;
-        started = sys::spawn(&child, stack);
+        process = sys::spawn(&child, stack);
     }
-    match started {
-        Ok(process) => Ok(Running { pid: process.pid, pidfd: process.pidfd, stdout, stderr }),
+    match process {
+        Ok(process) => Ok(Running {
+            pid: process.pid,
+            pidfd: process.pidfd,
+            started_at,
+            started,
+            stdout,
+            stderr,
+        }),
         Err((step, error)) => Err(failure(step, &error, program, workdir)),
     }
 }

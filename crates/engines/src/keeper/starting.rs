@@ -97,6 +97,14 @@ impl Keeper {
             let limits = SlotLimits::from(&task.limits);
             let slot = match self.confinement.take(limits) {
                 Ok(slot) => slot,
+                // Out of descriptors: others end and free some.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+                        && self.live > self.queue.len() + 1 =>
+                {
+                    self.queue.push_front(index);
+                    return;
+                }
                 Err(error) => {
                     let failure = StartFailure::Limits(error.to_string());
                     self.finish(index, Outcome::StartFailed(failure));
@@ -128,7 +136,7 @@ impl Keeper {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
         let Stage::Starting { slot } = &mut task.stage else { return };
         let slot = slot.take();
-        let Running { pid, pidfd, stdout, stderr } = match made.outcome {
+        let Running { pid, pidfd, started_at, started, stdout, stderr } = match made.outcome {
             Ok(running) => running,
             Err(failure) => {
                 if let Some(slot) = slot {
@@ -147,8 +155,8 @@ impl Keeper {
         task.stage = Stage::Running(Live {
             pid,
             pidfd,
-            started_at: wall_now(),
-            started: self.clock.now(),
+            started_at,
+            started,
             slot,
             streams: [Some(stdout), Some(stderr)],
             settled: false,

@@ -214,20 +214,15 @@ impl Task {
     }
 
     /// Takes what the kernel counted for the reaped process and its reaped children.
-    pub(crate) fn count_reaped(&mut self, used: &Used) {
-        let had_slot = match &self.stage {
-            Stage::Clearing { live, .. } | Stage::Running(live) => {
-                live.slot.as_ref().is_some_and(|slot| slot.reading().cpu > Span::ZERO)
-            }
-            Stage::Queued(_) | Stage::Starting { .. } | Stage::Ended(_) => false,
-        };
-        // The slot's processor time is the better one; of the processes', it lacks what was
-        // spent before joining.
-        if !had_slot {
+    /// What a slot has counted is better: it includes processes that nobody waited for. Without
+    /// one the memory is that of the largest process, and at least what the keeper itself has,
+    /// because the kernel counts a process from before it executes, when it shares our memory.
+    pub(crate) fn count_reaped(&mut self, used: &Used, reading: &Reading) {
+        if reading.cpu == Span::ZERO {
             self.count_cpu(used.user.plus(used.system), used.system);
         }
-        if self.usage.memory_peak == Bytes::ZERO {
-            self.usage.memory_peak = used.memory_peak;
+        if reading.memory_peak == Bytes::ZERO {
+            self.usage.memory_peak = self.usage.memory_peak.max(used.memory_peak);
         }
         self.usage.read = self.usage.read.max(used.read);
         self.usage.written = self.usage.written.max(used.written);
