@@ -108,6 +108,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Is something in the file that may not be on stable storage yet?
+    pub(crate) const fn is_synced(&self) -> bool {
+        self.synced
+    }
+
     /// Brings the file to stable storage.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if !self.synced {

@@ -44,6 +44,8 @@ pub(super) const JOURNAL_REWRITE_BYTES: u64 = 8 << 20;
 /// How long news are gathered while processes are being made, and how many at most.
 pub(super) const TELL_WITHIN: Span = Span::from_millis(2);
 pub(super) const TELL_AT_ONCE: usize = 64;
+/// From writing an end to having it on stable storage, unless a launch takes it along before.
+const SYNC_WITHIN: Span = Span::from_secs(1);
 /// Pause after the journal could not be written.
 const WRITE_AGAIN_AFTER: Span = Span::from_millis(200);
 /// Bytes read from one task's stream before the next gets its turn: a pipe's usual size.
@@ -99,6 +101,8 @@ pub(super) struct Keeper {
     pub(super) tombstone_order: VecDeque<AttemptId>,
 
     pub(super) look_at: BootTime,
+    /// When at the latest what was written reaches stable storage.
+    pub(super) sync_at: Option<BootTime>,
     /// When at the latest the agent is told what is gathered.
     pub(super) tell_at: Option<BootTime>,
     /// Length of the journal at which it is rewritten.
@@ -194,6 +198,7 @@ impl Keeper {
             tombstone_order: VecDeque::new(),
             look_at: now,
             tell_at: None,
+            sync_at: None,
             rewrite_at: JOURNAL_REWRITE_BYTES,
             idle_since: now,
             leaving: false,
@@ -292,6 +297,15 @@ impl Keeper {
             return;
         }
         self.tell();
+        let now = self.clock.now();
+        if self.journal.is_synced() {
+            self.sync_at = None;
+        } else if *self.sync_at.get_or_insert(now.plus(SYNC_WITHIN)) <= now {
+            self.sync_at = None;
+            if let Err(error) = self.journal.sync() {
+                tracing::error!(%error, "cannot sync the keeper's journal");
+            }
+        }
     }
 
     pub(super) fn on_event(&mut self, token: Token) {
@@ -321,7 +335,7 @@ impl Keeper {
     pub(super) fn set_timer(&mut self) -> io::Result<()> {
         let mut next = self.deadlines.first().map(|(at, _)| *at);
         let mut consider = |at: BootTime| next = Some(next.map_or(at, |next| next.min(at)));
-        if let Some(at) = self.tell_at {
+        for at in [self.tell_at, self.sync_at].into_iter().flatten() {
             consider(at);
         }
         if self.live > 0 {

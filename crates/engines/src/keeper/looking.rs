@@ -91,8 +91,5 @@ impl Keeper {
             self.mark(index);
         }
         self.confinement.tidy();
-        if let Err(error) = self.journal.sync() {
-            tracing::error!(%error, "cannot sync the keeper's journal");
-        }
     }
 }
