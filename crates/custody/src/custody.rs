@@ -22,6 +22,8 @@ const FENCE_STEPS: i64 = 16;
 /// A sync is due when this part of the shortest lease has passed since the last answered one was
 /// sent; two may fail before any lease ends.
 const RENEWALS_PER_LEASE: i64 = 3;
+/// But not more often than this, however short a lease is.
+const RENEWAL_PAUSE_MIN: Span = Span::from_millis(100);
 
 /// What an answer of the exchange holds for custody.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,8 +44,8 @@ pub enum Action<T> {
     Start(Order<T>, BootTime),
     /// Its lease now ends then: tell the fence.
     Extend(AttemptId, BootTime),
-    /// End it. If nothing of it runs yet or any more, say so by [`Custody::ended`] or
-    /// [`Custody::withdrawn`].
+    /// End it. If nothing of it runs yet or any more, say so by [`Custody::ended`] or, where it
+    /// waits for its grant, [`Custody::withdrawn`]; where it is being published, that ends too.
     Stop(AttemptId),
     /// Publish its outputs.
     Publish(AttemptId),
@@ -142,6 +144,8 @@ impl<T: Clone, E: Clone> Custody<T, E> {
         for attempt in answer.forget {
             self.forget(now, attempt, &mut actions);
         }
+        // What an earlier process had, and this answer came too late for.
+        actions.extend(self.tick(now));
         self.move_fences(&mut actions);
         while let Some((at, attempt)) = self.gone_in_order.front().copied()
             && now.since(at) > ANSWER_AGE_MAX
@@ -179,14 +183,23 @@ impl<T: Clone, E: Clone> Custody<T, E> {
             }
             self.heed(attempt, order, actions);
         } else if self.gone.get(&attempt).is_none_or(|gone| *gone < sent_at) {
-            self.begin(now, order, actions);
+            self.begin(now, sent_at, order, actions);
         }
     }
 
-    fn begin(&mut self, now: BootTime, order: Order<T>, actions: &mut Vec<Action<T>>) {
+    fn begin(
+        &mut self,
+        now: BootTime,
+        sent_at: BootTime,
+        order: Order<T>,
+        actions: &mut Vec<Action<T>>,
+    ) {
         let attempt = order.attempt;
-        let end = lease_end(self.renewed.unwrap_or(now), order.keep);
-        let stopping = order.stop || end <= now;
+        // A lease that its own answer was too slow for may have been given up before the newest
+        // sync was heard, and then that one did not renew it.
+        let over = lease_end(sent_at, order.keep) <= now;
+        let end = lease_end(self.renewed.unwrap_or(sent_at), order.keep);
+        let stopping = order.stop || over;
         // What is to stop before it was ever seen here is not started: the shell ends it unstarted.
         actions.push(if stopping {
             Action::Stop(attempt)
@@ -359,7 +372,10 @@ impl<T: Clone, E: Clone> Custody<T, E> {
         }
         for (attempt, kept) in &mut self.kept {
             let over = lease_end(renewed, kept.order.keep) <= now;
-            if over && !kept.stopping && kept.step.may_run() {
+            // What waits for its grant, or is in the middle of publishing, is over as well: the
+            // exchange may have given the task to another, and an older answer may still grant it.
+            let open = !matches!(kept.step, Step::Ended { .. });
+            if over && !kept.stopping && open {
                 kept.stopping = true;
                 actions.push(Action::Stop(*attempt));
             }
@@ -391,7 +407,7 @@ impl<T: Clone, E: Clone> Custody<T, E> {
     fn renewal_due(&self) -> Option<BootTime> {
         let keep = self.keep_min()?;
         let part = Span::from_micros(keep.micros() / RENEWALS_PER_LEASE);
-        self.renewed.map(|sent| sent.plus(part))
+        self.renewed.map(|sent| sent.plus(part.max(RENEWAL_PAUSE_MIN)))
     }
 
     /// What to say at a sync sent at `now`: what was not said yet, then what is due to be said
