@@ -6,6 +6,9 @@ use crate::cmd::{Command, EXIT_CODES};
 use crate::output::Format;
 use crate::words::Lang;
 
+/// The heading of options that every command takes.
+const GLOBAL: &str = "Global options";
+
 /// An open exchange for computing power: job files in, firm prices, checked bills
 #[derive(Debug, Parser)]
 #[command(
@@ -18,11 +21,26 @@ use crate::words::Lang;
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// The form of what goes to standard output
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    /// The form of what goes to standard output; `table` unless told
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "table|json|yaml",
+        default_value = "table",
+        hide_possible_values = true,
+        hide_default_value = true,
+        help_heading = GLOBAL
+    )]
     pub output: Format,
     /// The language of messages; that of the system unless told
-    #[arg(long, global = true, value_name = "LANG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "en|zh",
+        hide_possible_values = true,
+        help_heading = GLOBAL
+    )]
     pub lang: Option<Lang>,
     /// What to do
     #[command(subcommand)]

@@ -2,7 +2,6 @@
 //! what a test tells it to.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -173,10 +172,6 @@ impl Fake {
             token: Some("secret".to_owned()),
             ..Environment::default()
         }
-    }
-    /// With a configuration folder besides.
-    pub fn environment_in(&self, dir: PathBuf) -> Environment {
-        Environment { config_dir: Some(dir), ..self.environment() }
     }
     /// What came in.
     pub fn came(&self) -> Vec<Came> {

@@ -274,7 +274,7 @@ impl Show for Vec<Org> {
                 Cell::number(money(&org.balance, &org.currency)),
                 Cell::number(money(&org.held, &org.currency)),
                 Cell::text(view.time(&org.created_at)),
-                Cell::text(&org.id),
+                Cell::id(&org.id),
             ]);
         }
         grid.finish()
@@ -289,7 +289,7 @@ impl Show for Vec<User> {
                 Cell::text(&user.name),
                 Cell::text(&user.org),
                 Cell::state(&user.role),
-                Cell::text(&user.id),
+                Cell::id(&user.id),
             ]);
         }
         grid.finish()
@@ -302,7 +302,7 @@ impl Show for Vec<Token> {
         let mut grid = Grid::new(view, &heads);
         for token in self {
             grid.row([
-                Cell::text(&token.id),
+                Cell::id(&token.id),
                 Cell::text(&token.user),
                 Cell::text(&token.label),
                 Cell::text(view.time(&token.issued_at)),

@@ -257,7 +257,7 @@ impl Show for Vec<InvoiceSummary> {
         let mut grid = Grid::new(view, &heads);
         for row in self {
             grid.row([
-                Cell::text(&row.id),
+                Cell::id(&row.id),
                 Cell::text(&row.org),
                 Cell::text(&row.period),
                 Cell::state(&row.state),
@@ -287,7 +287,7 @@ impl Show for Invoice {
                 None => "-",
             };
             jobs.row([
-                Cell::text(&job.job),
+                Cell::id(&job.job),
                 Cell::text(&job.name),
                 Cell::text(&job.project),
                 Cell::text(kept),
@@ -299,7 +299,7 @@ impl Show for Invoice {
         let mut lines = Grid::new(view, &heads);
         for line in self.lines.iter().take(LINES_SHOWN) {
             lines.row([
-                Cell::text(&line.attempt),
+                Cell::id(&line.attempt),
                 Cell::text(&line.pool),
                 Cell::text(view.time(&line.from)),
                 Cell::number(&line.billed_s),

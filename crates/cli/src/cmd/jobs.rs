@@ -170,7 +170,7 @@ impl Show for Vec<JobSummary> {
         for job in self {
             let ended = job.tasks.succeeded + job.tasks.failed + job.tasks.cancelled;
             grid.row([
-                Cell::text(&job.id),
+                Cell::id(&job.id),
                 Cell::text(&job.name),
                 Cell::text(&job.project),
                 Cell::state(&job.state),
@@ -242,7 +242,7 @@ pub fn with_keys(value: &mut Value, keys: &[&str]) {
 fn head(job: &Job, view: &View) -> String {
     let summary = &job.summary;
     let mut grid = Grid::plain(view);
-    grid.pair(Word::Job, Cell::text(&summary.id));
+    grid.pair(Word::Job, Cell::id(&summary.id));
     grid.pair(Word::Name, Cell::text(&summary.name));
     grid.pair(Word::Project, Cell::text(&summary.project));
     grid.pair(Word::State, Cell::state(&summary.state));

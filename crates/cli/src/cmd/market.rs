@@ -137,7 +137,7 @@ impl Show for Vec<Offer> {
         let mut grid = Grid::new(view, &heads);
         for offer in self {
             grid.row([
-                Cell::text(&offer.id),
+                Cell::id(&offer.id),
                 Cell::text(&offer.pool_name),
                 Cell::text(&offer.provider),
                 Cell::text(&offer.site),

@@ -131,7 +131,7 @@ impl Show for Quote {
         let mut lines = Grid::new(view, &[Word::Pool, Word::Tasks, Word::Price]);
         for line in &self.lines {
             lines.row([
-                Cell::text(&line.pool),
+                Cell::id(&line.pool),
                 Cell::number(line.tasks),
                 Cell::number(money(&line.price, &self.currency)),
             ]);

@@ -194,7 +194,7 @@ impl Show for Vec<Provider> {
                 Cell::state(&provider.status),
                 Cell::number(provider.pools),
                 Cell::number(money(&provider.earned, &provider.currency)),
-                Cell::text(&provider.id),
+                Cell::id(&provider.id),
             ]);
         }
         grid.finish()
@@ -230,7 +230,7 @@ impl Show for Vec<Pool> {
                     cores(pool, |n| &n.cpus)
                 )),
                 Cell::text(view.time_or_dash(pool.heard_at.as_deref())),
-                Cell::text(&pool.id),
+                Cell::id(&pool.id),
             ]);
         }
         grid.finish()
@@ -261,7 +261,7 @@ impl Show for ShownPool {
         let pool = &self.pool;
         let mut head = Grid::plain(view);
         head.pair(Word::Pool, Cell::text(&pool.name));
-        head.pair(Word::Id, Cell::text(&pool.id));
+        head.pair(Word::Id, Cell::id(&pool.id));
         head.pair(Word::ResourceName, Cell::text(&pool.crn));
         head.pair(Word::Provider, Cell::text(&pool.provider));
         head.pair(Word::Site, Cell::text(&pool.site));

@@ -121,7 +121,7 @@ mod tests {
             "job": "job_0", "held": "0.50", "list": [], "no": null,
             "tasks": {"total": 3}, "attempts": [{"task": 0, "node": "n 1"}, [1, [2]]],
         });
-        insta::assert_snapshot!(write(&value), @"");
+        insta::assert_snapshot!(write(&value));
         assert_eq!(write(&json!([])), "[]\n");
         assert_eq!(write(&json!("a: b")), "\"a: b\"\n");
     }

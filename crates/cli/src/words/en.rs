@@ -187,7 +187,7 @@ pub const fn text(word: Word) -> &'static str {
         // What tables cannot say.
         Word::WhyItWaits => "It waits because:",
         Word::WouldHelp => "What would help:",
-        Word::Relaxation => "without {code}, {pools} pools would take it, such as {example}",
+        Word::Relaxation => "without {code} more pools would take it ({pools}), such as {example}",
         Word::MoreAttempts => {
             "The newest {shown} attempts are shown; `dayan show {job} -o json` has all of them."
         }

@@ -62,7 +62,11 @@ fn walk(command: Command, path: &str) -> Command {
 
 fn argument(arg: Arg, path: &str) -> Arg {
     let key = format!("{path}:{}", arg.get_id());
-    let heading = if arg.is_positional() { "参数" } else { "选项" };
+    let heading = match (arg.is_global_set(), arg.is_positional()) {
+        (true, _) => "通用选项",
+        (false, true) => "参数",
+        (false, false) => "选项",
+    };
     let arg = arg.help_heading(heading);
     match text(&key) {
         Some(help) => arg.help(help).long_help(None::<&str>),
@@ -84,7 +88,7 @@ const EXIT_CODES: &str = "\
 
 const TEXTS: &[(&str, &str)] = &[
     ("dayan", "开放的算力交易所：提交作业文件，得到确定的价格与可核对的账单"),
-    ("dayan:output", "标准输出的形式"),
+    ("dayan:output", "标准输出的形式；不指定则为 `table`"),
     ("dayan:lang", "信息的语言；不指定则用系统语言"),
     ("submit", "提交作业"),
     ("submit:file", "作业文件；`-` 读取标准输入"),

@@ -1,7 +1,7 @@
 //! What is wrong with a job file, as a compiler shows it, in the reader's language. The English
 //! texts are the parser's own; the Chinese ones stand here, filled with the same values.
 
-use dayan_spec::{Code, SpecError, SpecErrors};
+use dayan_spec::{SpecError, SpecErrors};
 
 use super::Lang;
 use super::spec_zh::{helps, message};
@@ -51,6 +51,8 @@ fn advice(error: &SpecError) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use dayan_spec::Code;
 
     use super::*;
 
