@@ -64,6 +64,9 @@ pub struct AgentConfig {
     pub cpus: Option<MilliCpu>,
     /// Offers at most this much memory.
     pub memory: Option<Bytes>,
+    /// Shows this machine as so many equal nodes, so that a gang, whose members each take a node,
+    /// can be run on one machine. One unless told.
+    pub parts: std::num::NonZeroU32,
     /// Where it keeps its key, its token, its tasks and their logs.
     pub data: PathBuf,
     /// Where outputs are published, and where inputs may be taken from. Without it the pool does
@@ -87,6 +90,7 @@ impl AgentConfig {
             node: None,
             cpus: None,
             memory: None,
+            parts: std::num::NonZeroU32::MIN,
             data: data.into(),
             publish_root: None,
             input_roots: Vec::new(),

@@ -19,6 +19,8 @@ pub(crate) struct Offered {
     pub(crate) node: String,
     pub(crate) cpus: Option<MilliCpu>,
     pub(crate) memory: Option<Bytes>,
+    /// As how many equal nodes this machine is shown.
+    pub(crate) parts: std::num::NonZeroU32,
     /// Machines that an engine of the caller's stands for, instead of this one.
     pub(crate) nodes: Option<Vec<ShownNode>>,
     pub(crate) staging: Staging,
@@ -75,12 +77,29 @@ impl Offered {
                 Staging::Offered => [dayan_spec::Feature::Staging.as_str().to_owned()].into(),
                 Staging::Absent => std::collections::BTreeSet::new(),
             },
-            nodes: self.nodes.clone().unwrap_or_else(|| vec![node]),
+            nodes: self.nodes.clone().unwrap_or_else(|| self.split(node)),
             inventory: inventory.stable().0,
         };
         let text = serde_json::to_vec(&shown).expect("texts and numbers become JSON");
         let vendors = inventory.cards().map(|card| card.vendor.clone()).collect();
         Picture { digest: hex::encode(Sha256::digest(text)), shown, sharing, host, vendors }
+    }
+
+    /// The machine as equal nodes: what does not divide is offered by none of them.
+    fn split(&self, whole: ShownNode) -> Vec<ShownNode> {
+        let parts = u64::from(self.parts.get());
+        if parts == 1 {
+            return vec![whole];
+        }
+        let total = Resources {
+            cpu: MilliCpu(whole.total.cpu.0 / parts),
+            memory: Bytes(whole.total.memory.0 / parts),
+            disk: Bytes(whole.total.disk.0 / parts),
+            // Whole cards only: half a card on two nodes would be the same card.
+            accel: MilliAccel(whole.total.accel.0 / 1_000 / parts * 1_000),
+        };
+        let name = |number| format!("{}-{number}", whole.name);
+        (1..=parts).map(|number| ShownNode { name: name(number), total, ..whole.clone() }).collect()
     }
 
     fn this_machine(&self, inventory: &Inventory) -> ShownNode {

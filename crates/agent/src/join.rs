@@ -1,8 +1,5 @@
 //! Joining an exchange, once.
 
-use std::time::Duration;
-
-use dayan_units::Span;
 use dayan_wire::{JoinRequest, JoinToken, PoolShown};
 
 use crate::backoff::Backoff;
@@ -77,7 +74,6 @@ async fn knock(link: &Link) -> Result<(), AgentFault> {
             }
             Err(_) => knocks += 1,
         }
-        let pause: Span = backoff.next();
-        tokio::time::sleep(Duration::from(pause.to_std())).await;
+        tokio::time::sleep(backoff.next().to_std()).await;
     }
 }

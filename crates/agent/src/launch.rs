@@ -26,6 +26,31 @@ const LOOPBACK: &str = "127.0.0.1";
 /// The host file's name in the working folder.
 pub(crate) const HOSTFILE: &str = ".dayan-hostfile";
 
+/// What this machine is to the exchange.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The nodes that are this machine, in order; none where the engine stands for others. One
+    /// machine may be shown as several nodes, so that gangs can run on it.
+    pub(crate) nodes: Vec<String>,
+    /// Cards of each of these nodes.
+    pub(crate) cards_each: u32,
+    /// The cards' vendors.
+    pub(crate) vendors: Vec<String>,
+}
+
+impl Place {
+    /// The driver's number of a node's card: the exchange counts the cards of each node from 0.
+    fn card(&self, node: &str, number: u8) -> u32 {
+        let before = self.nodes.iter().position(|own| own == node).unwrap_or(0);
+        u32::try_from(before).unwrap_or(0) * self.cards_each + u32::from(number)
+    }
+
+    /// Are all members of a gang on this machine?
+    fn holds(&self, gang: &Gang) -> bool {
+        gang.nodes.iter().all(|node| self.nodes.contains(node))
+    }
+}
+
 /// What tells one launch of a gang from all others on this agent.
 pub(crate) type LaunchKey = (JobId, u32);
 
@@ -49,12 +74,12 @@ pub(crate) fn launch(
     order: &LeaseOrder,
     lease_end: LeaseEnd,
     folder: Option<&Path>,
-    vendors: &[String],
+    place: &Place,
 ) -> Launch {
     Launch {
         attempt: order.attempt,
         program: Program::Shell(order.run.clone()),
-        env: environment(order, folder, vendors),
+        env: environment(order, folder, place),
         workdir: match (&order.workdir, folder) {
             (Some(inside), Some(folder)) => Workdir::At(folder.join(inside)),
             (Some(_) | None, _) => Workdir::Fresh,
@@ -74,21 +99,22 @@ pub(crate) fn launch(
 fn environment(
     order: &LeaseOrder,
     folder: Option<&Path>,
-    vendors: &[String],
+    place: &Place,
 ) -> BTreeMap<String, String> {
     let mut env = order.env.clone();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
     if !order.cards.is_empty() {
-        let numbers: Vec<String> = order.cards.iter().map(ToString::to_string).collect();
-        for name in visible_devices(vendors) {
+        let number = |card: &u8| place.card(&order.node, *card).to_string();
+        let numbers: Vec<String> = order.cards.iter().map(number).collect();
+        for name in visible_devices(&place.vendors) {
             set(name, numbers.join(","));
         }
     }
     if let Some(gang) = &order.gang {
         set("DAYAN_PORT", base_port(gang.slot).to_string());
-        if on_one_machine(gang) {
+        if place.holds(gang) {
             set("DAYAN_HEAD", LOOPBACK.to_owned());
         }
         if let Some(folder) = folder {
@@ -121,18 +147,14 @@ fn base_port(slot: u32) -> u32 {
     PORTS_FIRST + slot % ((PORTS_END - PORTS_FIRST) / PORTS_PER_LAUNCH) * PORTS_PER_LAUNCH
 }
 
-fn on_one_machine(gang: &Gang) -> bool {
-    gang.nodes.windows(2).all(|pair| pair[0] == pair[1])
-}
-
 /// The host file's content: a line per node with its slots, as `mpirun` reads it. What the
 /// exchange counts as processes (`DAYAN_TASKS`) is spread evenly over the members.
-pub(crate) fn hostfile(order: &LeaseOrder) -> Option<String> {
+pub(crate) fn hostfile(order: &LeaseOrder, place: &Place) -> Option<String> {
     let gang = order.gang.as_ref()?;
     let members = u32::try_from(gang.nodes.len()).unwrap_or(u32::MAX).max(1);
     let tasks = order.env.get("DAYAN_TASKS").and_then(|tasks| tasks.parse().ok());
     let slots = tasks.unwrap_or(members).div_ceil(members).max(1);
-    let one_machine = on_one_machine(gang);
+    let one_machine = place.holds(gang);
     let mut lines: Vec<(&str, u32)> = Vec::new();
     for node in &gang.nodes {
         let name = if one_machine { LOOPBACK } else { node.as_str() };
@@ -141,11 +163,93 @@ pub(crate) fn hostfile(order: &LeaseOrder) -> Option<String> {
             None => lines.push((name, slots)),
         }
     }
-    Some(lines.iter().map(|(name, slots)| format!("{name} slots={slots}\n")).collect())
+    let lines: Vec<String> =
+        lines.iter().map(|(name, slots)| format!("{name} slots={slots}")).collect();
+    Some(lines.join("\n") + "\n")
 }
 
 /// The folder that publishing gathers an attempt's outputs in, under the publishing root.
 pub(crate) fn attempt_folder(attempt: AttemptId) -> PathBuf {
     let AttemptId { job, task, attempt } = attempt;
     PathBuf::from(format!("{job}/{task}.{attempt}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dayan_engines::{BootId, BootTime};
+    use dayan_units::Resources;
+
+    fn order(nodes: &[&str]) -> LeaseOrder {
+        LeaseOrder {
+            attempt: AttemptId { job: JobId::from_bits(1), task: 0, attempt: 1 },
+            node: nodes[0].to_owned(),
+            resources: Resources::ZERO,
+            cards: vec![0, 2],
+            keep_us: 1,
+            time_limit_us: 7,
+            stop: false,
+            publish: false,
+            name: String::new(),
+            run: "true".to_owned(),
+            env: [("DAYAN_HEAD", nodes[0]), ("DAYAN_TASKS", "4")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            workdir: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            gang: Some(Gang {
+                rank: 0,
+                nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
+                slot: 799,
+                runs: true,
+            }),
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            nodes: vec!["a-1".to_owned(), "a-2".to_owned()],
+            cards_each: 4,
+            vendors: vec!["NVIDIA".to_owned(), "nvidia".to_owned()],
+        }
+    }
+
+    #[test]
+    fn members_on_one_machine_meet_on_its_loopback() {
+        let check = |nodes: &[&str], head: &str, hosts: &str| {
+            let order = order(nodes);
+            let end = LeaseEnd { boot: BootId(1), at: BootTime::NEVER };
+            let launch = launch(&order, end, Some(Path::new("/w")), &place());
+            assert_eq!(launch.env["DAYAN_HEAD"], head, "{nodes:?}");
+            assert_eq!(launch.env["DAYAN_PORT"], "20016", "slots wrap around");
+            assert_eq!(launch.env["DAYAN_HOSTFILE"], "/w/.dayan-hostfile");
+            assert_eq!(hostfile(&order, &place()).as_deref(), Some(hosts), "{nodes:?}");
+        };
+        check(&["a-1", "a-2"], "127.0.0.1", "127.0.0.1 slots=4\n");
+        check(&["a-2", "b", "a-2"], "a-2", "a-2 slots=4\nb slots=2\n");
+    }
+
+    #[test]
+    fn cards_are_the_nodes_own() {
+        let check = |node: &str, expect: &str| {
+            let order = LeaseOrder { gang: None, ..order(&[node]) };
+            let end = LeaseEnd { boot: BootId(1), at: BootTime::NEVER };
+            let launch = launch(&order, end, None, &place());
+            assert_eq!(launch.env["CUDA_VISIBLE_DEVICES"], expect);
+            assert!(launch.limits.memory >= MEMORY_MIN && launch.limits.cpu >= CPU_MIN);
+        };
+        check("a-1", "0,2");
+        check("a-2", "4,6");
+    }
+
+    #[test]
+    fn ports_of_launches_do_not_overlap_and_stay_below_the_systems_own() {
+        let mut taken = std::collections::BTreeSet::new();
+        for slot in 0..798 {
+            let first = base_port(slot);
+            assert!(first >= PORTS_FIRST && first + PORTS_PER_LAUNCH <= PORTS_END);
+            assert!((first..first + PORTS_PER_LAUNCH).all(|port| taken.insert(port)));
+        }
+    }
 }

@@ -59,6 +59,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         node,
         cpus,
         memory,
+        parts,
         data,
         publish_root,
         input_roots,
@@ -75,7 +76,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         EngineChoice::Given { nodes, .. } => Some(nodes.clone()),
     };
     let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
-    let offered = Offered { node: node.clone(), cpus, memory, nodes, staging };
+    let offered = Offered { node: node.clone(), cpus, memory, parts, nodes, staging };
 
     let (heard_sender, heard) = mpsc::channel(QUEUE);
     let (runner, found) = Runner::open(&home, engine, heard_sender).await?;

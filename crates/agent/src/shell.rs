@@ -6,12 +6,12 @@
 //! back as an event.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
-    BootClock, BootId, LeaseEnd, LogChunk, Observation, Phase, StartFault, Stream,
+    BootClock, BootId, EngineInfo, EngineKind, LeaseEnd, LogChunk, Observation, Phase, StartFault, Stream,
 };
 use dayan_measure::{Measurement, Sharing};
 use dayan_units::{AttemptId, BootTime, Span};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::book::Noted;
 use crate::fault::AgentFault;
 use crate::inventory::{self, Offered, Picture};
-use crate::launch::{self, LaunchKey};
+use crate::launch::{self, LaunchKey, Place};
 use crate::runner::{Found, Heard, LogPart, Runner, Work};
 use crate::staging::{Guard, Roots};
 use crate::sync::{Synced, Syncs};
@@ -88,9 +88,10 @@ pub(crate) struct Shell {
     tell_done: mpsc::Sender<Done>,
     clock: BootClock,
     boot: BootId,
-    info: dayan_engines::EngineInfo,
+    info: EngineInfo,
     offered: Offered,
     roots: Arc<Roots>,
+    place: Arc<Place>,
     data: PathBuf,
     here: BTreeMap<AttemptId, Here>,
     /// Members that hold their leases while their launch's head runs.
@@ -127,7 +128,9 @@ impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
         let (tell_done, done) = mpsc::channel(256);
         let Found { info, boot, observations, noted } = parts.found;
+        let place = Arc::new(place(&info, parts.syncs.picture()));
         let mut shell = Self {
+            place,
             custody: Custody::new(USAGE_EVERY),
             runner: parts.runner,
             heard: parts.heard,
@@ -163,13 +166,12 @@ impl Shell {
             let attempt = observation.attempt;
             let counted = words::counters(&observation.usage);
             let known = noted.remove(&attempt);
-            let (order, used, over) = match known {
-                Some(Noted { order, used, over }) => (words::order((*order).clone()), used, over),
-                None => {
-                    tracing::warn!(%attempt, "found without its order; it is stopped");
-                    self.work.stops.push(attempt);
-                    (stray(attempt), dayan_custody::Counters::default(), None)
-                }
+            let (order, used, over) = if let Some(Noted { order, used, over }) = known {
+                (words::order((*order).clone()), used, over)
+            } else {
+                tracing::warn!(%attempt, "found without its order; it is stopped");
+                self.work.stops.push(attempt);
+                (stray(attempt), dayan_custody::Counters::default(), None)
             };
             let usage = Reading::resumed(generation, used.grown_to(counted));
             let step = match over {
@@ -271,11 +273,12 @@ impl Shell {
             let guard = Guard::until(self.custody.lease_end(attempt));
             self.here.insert(attempt, Here::Staging(guard.clone()));
             let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
+            let place = Arc::clone(&self.place);
             let workdir = self.runner.workdir(attempt);
             tokio::spawn(async move {
                 let folder = workdir.await.ok().flatten();
                 let staged = tokio::task::spawn_blocking(move || match folder {
-                    Some(folder) => roots.stage(&order, &folder, &guard).map(|()| folder),
+                    Some(folder) => roots.stage(&order, &folder, &guard, &place).map(|()| folder),
                     None => Err("this engine does not prepare folders".to_owned()),
                 });
                 let result = staged.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -287,12 +290,11 @@ impl Shell {
         }
     }
 
-    fn launch(&mut self, order: &Arc<LeaseOrder>, folder: Option<PathBuf>) {
+    fn launch(&mut self, order: &Arc<LeaseOrder>, folder: Option<&Path>) {
         let attempt = order.attempt;
         let Some(end) = self.custody.lease_end(attempt) else { return };
         let lease_end = LeaseEnd { boot: self.boot, at: words::to_engine(end) };
-        let vendors = &self.syncs.picture().vendors;
-        let launch = launch::launch(order, lease_end, folder.as_deref(), vendors);
+        let launch = launch::launch(order, lease_end, folder, &self.place);
         self.idle = Idle::No;
         self.here.insert(attempt, Here::Launched);
         self.work.launches.push((Arc::clone(order), launch));
@@ -473,7 +475,7 @@ impl Shell {
                     return;
                 };
                 match result {
-                    Ok(folder) => self.launch(&order, Some(folder)),
+                    Ok(folder) => self.launch(&order, Some(&folder)),
                     Err(reason) => self.end(attempt, Outcome::StartFailed { reason }),
                 }
             }
@@ -576,12 +578,11 @@ impl Shell {
         let tell = self.tell_done.clone();
         tokio::spawn(async move {
             let mut query = Vec::new();
-            let chunk = match reading {
-                Some(reading) => reading.await.unwrap_or_default(),
-                None => {
-                    query.push(("error", "the streams are stdout and stderr".to_owned()));
-                    LogChunk { offset, ..LogChunk::default() }
-                }
+            let chunk = if let Some(reading) = reading {
+                reading.await.unwrap_or_default()
+            } else {
+                query.push(("error", "the streams are stdout and stderr".to_owned()));
+                LogChunk { offset, ..LogChunk::default() }
             };
             let over = chunk.data.is_empty() && !writes_on;
             query.push(("next", chunk.next().max(offset).to_string()));
@@ -609,6 +610,20 @@ impl Shell {
     fn note_told(&mut self) {
         let told = self.syncs.take_told_running();
         self.work.used.extend(told);
+    }
+}
+
+/// What this machine is to the exchange. Every node of a process engine is this machine.
+fn place(info: &EngineInfo, picture: &Picture) -> Place {
+    let nodes = match info.kind {
+        EngineKind::Process | EngineKind::Podman => &picture.shown.nodes[..],
+        EngineKind::Slurm | EngineKind::Kubernetes | EngineKind::Simulated => &[],
+    };
+    let cards = nodes.first().map_or(0, |node| node.total.accel.0 / 1_000);
+    Place {
+        nodes: nodes.iter().map(|node| node.name.clone()).collect(),
+        cards_each: u32::try_from(cards).unwrap_or(0),
+        vendors: picture.vendors.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::copy::{Durability, copy, files};
 use super::roots::inside;
 use super::{Guard, Roots};
-use crate::launch::{HOSTFILE, hostfile};
+use crate::launch::{HOSTFILE, Place, hostfile};
 
 /// What a file is called for the moment between its copy and its name, where the publishing root
 /// spans file systems.
@@ -25,6 +25,7 @@ impl Roots {
         order: &LeaseOrder,
         folder: &Path,
         guard: &Guard,
+        place: &Place,
     ) -> Result<(), String> {
         let failed = |error: io::Error| format!("{}: {error}", folder.display());
         match fs::remove_dir_all(folder) {
@@ -45,7 +46,7 @@ impl Roots {
         if let Some(workdir) = &order.workdir {
             fs::create_dir_all(inside(folder, workdir)?).map_err(failed)?;
         }
-        if let Some(hosts) = hostfile(order) {
+        if let Some(hosts) = hostfile(order, place) {
             fs::write(folder.join(HOSTFILE), hosts).map_err(failed)?;
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! A small exchange for tests: it leases, grants, forgets and holds syncs back as the real one
 //! does, and can be told to misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails at once")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub const TOKEN: &str = "agent-secret";
 /// Everything in these tests happens within moments; on a busy machine within this time.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the exchange does with one sync.
 #[derive(Clone, Debug)]
@@ -236,10 +238,8 @@ pub async fn within<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, asking).await {
-        Ok(found) => found,
-        Err(_) => panic!("not in time: {what}"),
-    }
+    let found = tokio::time::timeout(PATIENCE, asking).await;
+    found.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 async fn join(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {

@@ -46,7 +46,8 @@ pub struct Agent {
     /// Offer at most so much memory, such as 64GB
     #[arg(long, value_name = "SIZE")]
     memory: Option<Bytes>,
-    /// How many nodes a simulated engine stands for; --cpus and --memory are of each
+    /// Shows this machine as so many equal nodes, so that a gang can run on one; with the simulated
+    /// engine: how many nodes it stands for, --cpus and --memory being of each
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SIMULATED_NODES_MAX))]
     nodes: u32,
     /// Where it keeps its key, its token, its tasks and their logs
@@ -100,6 +101,7 @@ impl Agent {
             node: self.node.clone(),
             cpus: self.cpus,
             memory: self.memory,
+            parts: std::num::NonZeroU32::new(self.nodes).unwrap_or(std::num::NonZeroU32::MIN),
             publish_root: self.publish_root.clone(),
             input_roots: self.input_roots.clone(),
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },

@@ -53,7 +53,7 @@ pub async fn start(
         command
             .args(["agent", "--url", &exchange.url, "--engine", "process", "--measure", "quick"])
             .args(["--site", seller.site, "--pool", seller.pool, "--node", seller.pool])
-            .args(["--cpus", &cores(seller).to_string()])
+            .args(["--cpus", &cores(seller).to_string(), "--nodes", &seller.nodes.to_string()])
             .args(["--memory", &format!("{}B", memory().0)])
             .arg("--data")
             .arg(folder.agent(seller.pool))

@@ -16,6 +16,8 @@ pub struct Seller {
     pub pool: &'static str,
     /// The city of its data centre.
     pub site: &'static str,
+    /// As how many nodes its share is shown.
+    pub nodes: u32,
     /// Its share of this machine's cores, in thousandths.
     pub share_permille: u64,
     /// For one core for an hour, in CNY.
@@ -30,6 +32,7 @@ pub const SELLERS: [Seller; 3] = [
         name: "guian-dc",
         pool: "guian-1",
         site: "Gui'an",
+        nodes: 4,
         share_permille: 500,
         core_hour: "0.12",
         gb_hour: "0.012",
@@ -38,6 +41,7 @@ pub const SELLERS: [Seller; 3] = [
         name: "shenzhen-dc",
         pool: "shenzhen-1",
         site: "Shenzhen",
+        nodes: 1,
         share_permille: 250,
         core_hour: "0.31",
         gb_hour: "0.030",
@@ -46,6 +50,7 @@ pub const SELLERS: [Seller; 3] = [
         name: "hangzhou-dc",
         pool: "hangzhou-1",
         site: "Hangzhou",
+        nodes: 1,
         share_permille: 250,
         core_hour: "0.24",
         gb_hour: "0.024",
