@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
-    BootClock, BootId, EngineInfo, EngineKind, LeaseEnd, LogChunk, Observation, Phase, StartFault, Stream,
+    BootClock, BootId, EngineInfo, EngineKind, LeaseEnd, LogChunk, Observation, Phase, StartFault,
+    Stream,
 };
 use dayan_measure::{Measurement, Sharing};
 use dayan_units::{AttemptId, BootTime, Span};

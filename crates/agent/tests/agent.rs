@@ -216,9 +216,7 @@ async fn a_restarted_agent_takes_up_what_runs() {
     exchange.lease(order(two, format!("{wait}; exit 7")));
     exchange.seen(one, Seen::Running).await;
     exchange.seen(two, Seen::Running).await;
-    exchange
-        .until("use was told", |books| books.usage.get(&one).map(|records| records.len()))
-        .await;
+    exchange.until("use was told", |books| books.usage.get(&one).map(Vec::len)).await;
     agent.kill().await;
     let told = exchange.books().usage[&one].last().copied().unwrap();
 
@@ -337,7 +335,7 @@ async fn results_appear_after_the_grant_and_not_before() {
         exchange.lease(order);
         match exchange.ended(this).await {
             Outcome::PublishFailed { reason } => {
-                assert!(reason.contains(expect), "{run}: {reason}")
+                assert!(reason.contains(expect), "{run}: {reason}");
             }
             other => assert_eq!((other, expect), (Outcome::Exited { code: 4 }, "exited"), "{run}"),
         }
