@@ -122,6 +122,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::SiteOpened { .. }
         | Event::Challenged { .. }
         | Event::Found { .. }
+        | Event::UsageSigned { .. }
         | Event::SpecStored { .. }
         | Event::GangSettled { .. }
         | Event::JobRetired { .. }

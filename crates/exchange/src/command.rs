@@ -145,6 +145,19 @@ pub struct PoolNews {
     pub answer: Option<(Nonce, Digest)>,
 }
 
+/// Usage as it was signed: the text and the signature, so that anybody can check them again.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SignedUsage {
+    /// Who signed.
+    pub agent: AgentId,
+    /// Which records the text holds: attempt and sequence number.
+    pub records: Vec<(AttemptId, u64)>,
+    /// What was signed.
+    pub text: String,
+    /// Ed25519, in hex.
+    pub signature: String,
+}
+
 /// What an agent says of one attempt, already authenticated; usage only if its signature held.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AttemptNews {
@@ -349,6 +362,8 @@ pub enum Command {
     },
     /// An agent shows its pool.
     PoolNews(Box<PoolNews>),
+    /// Usage came with its signature; decided before the records themselves.
+    SignedUsage(Box<SignedUsage>),
     /// An agent tells of one attempt. One sync is several of these, decided one after the other.
     AttemptNews(Box<AttemptNews>),
     /// Something an agent did that cannot be so (bad signature, another's lease).

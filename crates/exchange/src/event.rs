@@ -375,6 +375,16 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+    /// Usage came in with its agent's signature: the text as it was signed, for anybody who wants to
+    /// check it again. The records that were believed follow.
+    UsageSigned {
+        /// Who signed.
+        agent: AgentId,
+        /// What was signed.
+        text: String,
+        /// Ed25519, in hex.
+        signature: String,
+    },
     /// Usage that can be believed.
     UsageRecorded {
         /// Of which attempt.

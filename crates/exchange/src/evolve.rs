@@ -42,6 +42,7 @@ impl State {
             | Event::Challenged { .. }
             | Event::ChallengeFailed { .. }
             | Event::ChallengeMet { .. }
+            | Event::UsageSigned { .. }
             | Event::Found { .. }
             | Event::OfferListed { .. }
             | Event::OfferRetired { .. } => self.apply_supply(entry, event),
@@ -207,8 +208,9 @@ impl State {
                 record.challenge = None;
                 record.verified_at = Some(entry.at);
             }
-            // Findings live in the tables; nothing is decided by them yet.
-            Event::Found { .. } => {}
+            // Findings and signed texts live in the journal and the tables; nothing is decided by
+            // them.
+            Event::UsageSigned { .. } | Event::Found { .. } => {}
             Event::OfferListed { offer } => {
                 supply.offers.insert(offer.id, offer.as_ref().clone());
             }

@@ -23,7 +23,7 @@ pub mod orders;
 pub use authorize::{Action, Grant, Resource, authorize, grant};
 pub use command::{
     Actor, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews, Seat,
-    Seen, Submit, UsageRecord,
+    Seen, SignedUsage, Submit, UsageRecord,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

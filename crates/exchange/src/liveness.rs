@@ -42,22 +42,20 @@ impl Liveness {
         renewed.plus(lost_after(lease.keep, STOP_GRACE))
     }
 
+    /// Can the lease not be valid any more? Whoever decides [`crate::Command::LoseLease`] asks this
+    /// right before: its agent may have been heard since [`Self::lost`] named it.
+    pub fn is_lost(&self, state: &State, attempt: AttemptId, now: Time) -> bool {
+        let lease = state.work.leases.get(&attempt);
+        lease.is_some_and(|lease| is_fenced(state, lease.agent) && self.ends(lease) <= now)
+    }
+
     /// Leases that cannot be valid any more, at most `max` of them. A pool without a fence is
     /// never given up by time alone.
     pub fn lost(&self, state: &State, now: Time, max: usize) -> Vec<AttemptId> {
         let mut lost = Vec::new();
         for (agent, attempts) in &state.work.by_agent {
-            let fenced = state
-                .supply
-                .agents
-                .get(agent)
-                .and_then(|agent| state.supply.pools.get(&agent.pool))
-                .is_some_and(|pool| pool.shown.fence != Fence::None);
-            if !fenced {
-                continue;
-            }
             let quiet_since = self.last(*agent).unwrap_or(self.since);
-            if now.since(quiet_since) < SILENCE_MIN {
+            if now.since(quiet_since) < SILENCE_MIN || !is_fenced(state, *agent) {
                 continue;
             }
             let late = attempts
@@ -71,6 +69,13 @@ impl Liveness {
         }
         lost
     }
+}
+
+/// Does something at the agent's site end what outlives its lease?
+fn is_fenced(state: &State, agent: AgentId) -> bool {
+    let agent = state.supply.agents.get(&agent);
+    let pool = agent.and_then(|agent| state.supply.pools.get(&agent.pool));
+    pool.is_some_and(|pool| pool.shown.fence != Fence::None)
 }
 
 /// No lease is shorter than this with its margin, so an agent heard more recently has none to lose.

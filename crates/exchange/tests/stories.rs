@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dayan_exchange::liveness::Liveness;
 use dayan_exchange::{
     Actor, At, AttemptNews, Command, Counters, Digest, Entry, Event, Fence, Gate, JobEnd, Join,
     Made, NewOffer, Node, Outcome, Place, Placing, Refusal, Seat, Seen, Settings, Shown, State,
@@ -340,4 +341,23 @@ fn no_lease_is_shorter_than_an_agent_can_renew() {
     story.places(job, &[0]);
     assert!(story.state.work.leases[&first(job, 0)].keep >= seconds(10));
     assert_eq!(story.state.work.jobs[&job].gate, Gate::Open);
+}
+
+#[test]
+fn an_agent_that_is_heard_in_time_keeps_its_lease() {
+    let mut story = Story::new();
+    let job = story.submits("on_lost_link: {keep: 30s}\n");
+    let mut liveness = Liveness::new(story.now);
+    story.places(job, &[0]);
+    let attempt = first(job, 0);
+    story.passes(seconds(35));
+    assert!(!liveness.is_lost(&story.state, attempt, story.now));
+    story.passes(seconds(1));
+    assert_eq!(liveness.lost(&story.state, story.now, 9), vec![attempt]);
+    assert!(liveness.is_lost(&story.state, attempt, story.now));
+    // It was named, and is heard before it is given up.
+    liveness.heard(story.agent, story.now);
+    assert!(!liveness.is_lost(&story.state, attempt, story.now));
+    assert!(liveness.lost(&story.state, story.now, 9).is_empty());
+    assert!(!liveness.is_lost(&story.state, first(job, 7), Time::NEVER), "there is no such lease");
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
@@ -19,6 +19,13 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), String> {
     file.write_all(bytes).map_err(named)?;
     file.sync_all().map_err(named)?;
     fs::rename(&temporary, path).map_err(named)
+}
+
+/// A folder that only its owner may enter: it holds keys and everybody's jobs.
+pub fn private_folder(path: &Path) -> Result<(), String> {
+    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(path).map_err(named)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(named)
 }
 
 /// The exchange's own key, made on the first start.

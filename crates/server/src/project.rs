@@ -45,16 +45,6 @@ pub fn job_state(job: &Job) -> &'static str {
     }
 }
 
-/// The state of an attempt that runs.
-pub fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Leased => "leased",
-        Phase::Staging => "staging",
-        Phase::Running { .. } => "running",
-        Phase::Publishing { .. } => "publishing",
-    }
-}
-
 /// The state of an attempt that has ended, its exit code, and why in words.
 fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, String) {
     let stopped = lease.stop.is_some();

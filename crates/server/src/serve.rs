@@ -86,8 +86,7 @@ pub async fn serve(
     ready: impl FnOnce(&Serving) + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeFault> {
-    std::fs::create_dir_all(&config.data)
-        .map_err(|error| format!("{}: {error}", config.data.display()))?;
+    files::private_folder(&config.data)?;
     let tls = tls(&config)?;
     let listener = TcpListener::bind(config.listen)
         .await

@@ -10,8 +10,6 @@ use dayan_units::{AgentId, OrgId, Time, TokenId, UserId};
 /// A user's token.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownUser {
-    /// The token.
-    pub token: TokenId,
     /// The user.
     pub user: UserId,
     /// The organisation it acts for.
@@ -122,13 +120,7 @@ impl Tables {
     fn issue(&mut self, token: &dayan_exchange::Token) {
         let Some((org, role)) = self.roles.get(&token.user).copied() else { return };
         self.digests.insert(token.id, token.digest);
-        let known = KnownUser {
-            token: token.id,
-            user: token.user,
-            org,
-            role,
-            expires_at: token.expires_at,
-        };
+        let known = KnownUser { user: token.user, org, role, expires_at: token.expires_at };
         self.users.insert(token.digest, known);
     }
 }

@@ -5,7 +5,7 @@ use dayan_ledger::Amount;
 use dayan_units::{AgentId, AttemptId, Micro, Span};
 
 use super::{Ask, Decision, jobs::budget_refusal};
-use crate::command::{AttemptNews, Outcome, Seen, UsageRecord};
+use crate::command::{AttemptNews, Outcome, Seen, SignedUsage, UsageRecord};
 use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::state::{Backing, Lease, Phase, StopReason, UsageMark};
@@ -85,6 +85,24 @@ impl Ask<'_> {
             (Some(Seen::Staging | Seen::Running | Seen::Publishing) | None, _) => {}
         }
         Ok(decision)
+    }
+
+    /// Keeps the signed text where something in it is new; a repeat is not kept again.
+    pub(super) fn signed_usage(&self, signed: &SignedUsage) -> Decision {
+        let leases = &self.state.work.leases;
+        let news = signed.records.iter().any(|(attempt, seq)| {
+            leases
+                .get(attempt)
+                .is_some_and(|lease| lease.agent == signed.agent && *seq > lease.usage.seq)
+        });
+        if !news {
+            return Decision::nothing();
+        }
+        Decision::one(Event::UsageSigned {
+            agent: signed.agent,
+            text: signed.text.clone(),
+            signature: signed.signature.clone(),
+        })
     }
 
     /// Is the record new, and can it be so?

@@ -99,7 +99,7 @@ impl Ask<'_> {
                 Refusal::not_found(
                     "project.unknown",
                     format!("there is no project `{}`", spec.project),
-                    "create it with `dayan budget set ORG/PROJECT`, or correct `project:`",
+                    "create it with `dayan project create ORG/PROJECT`, or correct `project:`",
                 )
             },
         )

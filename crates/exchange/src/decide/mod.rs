@@ -124,6 +124,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::ListOffer(offer) => ask.list_offer(offer),
         Command::RetireOffer { offer } => ask.retire_offer(*offer),
         Command::PoolNews(news) => ask.pool_news(news),
+        Command::SignedUsage(signed) => Ok(ask.signed_usage(signed)),
         Command::AttemptNews(news) => ask.attempt_news(news),
         Command::Report { agent, code, message } => ask.report(*agent, code, message),
         Command::Submit(submit) => ask.submit(submit),

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{
     Actor, AttemptNews, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
-    Outcome, Placing, PoolNews, Seen, Shown, UsageRecord, orders,
+    Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, UsageRecord, orders,
 };
 use dayan_spec::{JobSpec, Launch, TaskContext, task_env};
 use dayan_units::{AgentId, AttemptId, Time};
@@ -186,6 +186,12 @@ fn commands(
     if let Some(signed) = &request.usage {
         match verify_usage(key, signed) {
             Ok((records, evidence)) => {
+                commands.push(Command::SignedUsage(Box::new(SignedUsage {
+                    agent,
+                    records: records.iter().map(|record| (record.attempt, record.seq)).collect(),
+                    text: signed.records.clone(),
+                    signature: signed.signature.clone(),
+                })));
                 for record in records {
                     let entry = news.entry(record.attempt).or_insert_with(|| fresh(record.attempt));
                     entry.evidence = Some(evidence);

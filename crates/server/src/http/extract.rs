@@ -4,7 +4,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use dayan_exchange::{Action, Actor, Grant, Resource, Role, grant};
+use dayan_exchange::{Action, Actor, Grant, Resource, grant};
 use dayan_units::OrgId;
 use serde::de::DeserializeOwned;
 
@@ -68,10 +68,6 @@ impl Caller {
             Some(own) if own == owner => Ok(()),
             Some(_) => Err(Failure::not_found(what, name)),
         }
-    }
-    /// Does it run the exchange?
-    pub fn is_operator(&self) -> bool {
-        self.0.role == Role::Operator
     }
 }
 

@@ -65,7 +65,7 @@ impl Exchange {
     }
 
     pub async fn stop(self) {
-        drop(self.stop.send(()));
+        let _ = self.stop.send(());
         self.task.await.expect("ended");
     }
 
