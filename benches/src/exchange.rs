@@ -32,7 +32,16 @@ impl Exchange {
         let data = folder.join("exchange");
         let log = std::fs::File::create(folder.join("server.log"))?;
         let mut server = Command::new(program)
-            .args(["serve", "-o", "json", "--listen", "127.0.0.1:0", "--usage-every", "10s", "--data"])
+            .args([
+                "serve",
+                "-o",
+                "json",
+                "--listen",
+                "127.0.0.1:0",
+                "--usage-every",
+                "10s",
+                "--data",
+            ])
             .arg(&data)
             .env_remove("DAYAN_DATABASE_URL")
             .stdin(Stdio::null())

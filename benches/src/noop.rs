@@ -65,7 +65,10 @@ pub async fn run(program: &Path, tasks: usize) -> anyhow::Result<()> {
     let (cpu_after, rss) = machine::usage(exchange.pid());
     ensure!(shown["tasks"]["succeeded"] == tasks, "{shown}");
     let rate = tasks as f64 / seconds;
-    println!("no-op tasks:   {rate:.0}/s end to end ({tasks} of {id}), {:.0} % of the ceiling", rate / ceiling * 100.0);
+    println!(
+        "no-op tasks:   {rate:.0}/s end to end ({tasks} of {id}), {:.0} % of the ceiling",
+        rate / ceiling * 100.0
+    );
     println!(
         "               server {:.0} us of processor each, {:.0} MB resident; spent {}",
         (cpu_after - cpu_before) as f64 / tasks as f64,
@@ -74,7 +77,11 @@ pub async fn run(program: &Path, tasks: usize) -> anyhow::Result<()> {
     );
     for pid in exchange.agent_pids() {
         let (cpu, rss) = machine::usage(pid);
-        println!("               agent {:.0} us each, {:.0} MB resident", cpu as f64 / tasks as f64, rss as f64 / 1e6);
+        println!(
+            "               agent {:.0} us each, {:.0} MB resident",
+            cpu as f64 / tasks as f64,
+            rss as f64 / 1e6
+        );
     }
     let mut operator = exchange.connect().await?;
     let books = operator.get("/v1/ledger/check").await?;

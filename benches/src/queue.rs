@@ -47,7 +47,10 @@ pub async fn run(program: &Path, tasks: usize, shapes: usize) -> anyhow::Result<
     // The shadow and the planner may still be taking it in.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (_, rss) = machine::usage(exchange.pid());
-    println!("queued:   {tasks} tasks of {shapes} shapes in {seconds:.1} s, {:.0} MB resident", rss as f64 / 1e6);
+    println!(
+        "queued:   {tasks} tasks of {shapes} shapes in {seconds:.1} s, {:.0} MB resident",
+        rss as f64 / 1e6
+    );
     let begin = tokio::time::Instant::now();
     exchange.stop().await?;
     println!("stopped:  in {:.1} s", begin.elapsed().as_secs_f64());

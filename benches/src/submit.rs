@@ -76,9 +76,13 @@ async fn flood(
         let (body, left) = (body.clone(), left.clone());
         tasks.spawn(async move {
             let mut latencies = Vec::new();
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+            while left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                .is_ok()
+            {
                 let sent = tokio::time::Instant::now();
-                let (status, answer) = connection.send(Method::POST, "/v1/jobs", body.clone()).await?;
+                let (status, answer) =
+                    connection.send(Method::POST, "/v1/jobs", body.clone()).await?;
                 anyhow::ensure!(status == 201, "{status} {}", String::from_utf8_lossy(&answer));
                 latencies.push(u64::try_from(sent.elapsed().as_micros())?);
             }
