@@ -70,8 +70,8 @@ pub(crate) struct Host {
     pub(crate) state: State,
     pub(crate) liveness: Liveness,
     pub(crate) planning: Planning,
-    /// The journal: one entry a line, as bytes.
-    pub(crate) journal: Vec<u8>,
+    /// The journal: its entries as they are written.
+    pub(crate) journal: Vec<Vec<u8>>,
     /// The state that follows from the journal up to `replayed`.
     shadow: State,
     replayed: usize,
@@ -159,6 +159,12 @@ impl Host {
             }
             let mut decided = Vec::with_capacity(asked.commands.len());
             for command in std::mem::take(&mut asked.commands) {
+                // The agent may have been heard since the timers named the lease.
+                if let Command::LoseLease { attempt } = command
+                    && !self.liveness.is_lost(&self.state, attempt, now)
+                {
+                    continue;
+                }
                 let request = self.request_id(now);
                 let actor = asked.actor;
                 let at = At { now, request, actor, command };
@@ -197,8 +203,7 @@ impl Host {
         let (all, changes, effects) = self.decide_all(now, queue, seen);
         for decided in all.iter().flat_map(|(_, decided)| decided) {
             if let Some(entry) = &decided.entry {
-                serde_json::to_writer(&mut self.journal, entry).expect("entries become JSON");
-                self.journal.push(b'\n');
+                self.journal.push(serde_json::to_vec(entry).expect("entries become JSON"));
             }
         }
         self.commits += 1;
@@ -278,9 +283,8 @@ impl Host {
             due.push(Command::Retire { before, jobs_max: PER_TICK });
         }
         if !due.is_empty() {
-            // First of all: an agent that is heard in the same batch, after this, is too late.
             let asked = Asked { actor: Actor::System, commands: due, asker: Asker::Nobody };
-            self.queue.insert(0, asked);
+            self.queue.push(asked);
         }
     }
 
@@ -311,24 +315,24 @@ impl Host {
     }
 
     fn catch_up(&mut self) {
-        let tail = &self.journal[self.replayed..];
-        for line in tail.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in &self.journal[self.replayed..] {
             let entry: Entry = serde_json::from_slice(line).expect("what was written is read");
             self.shadow.evolve(&entry);
         }
         self.replayed = self.journal.len();
     }
 
-    /// Is the live state what the journal says, byte for byte?
+    /// Is the live state what the journal says?
     pub(crate) fn replays(&mut self) -> bool {
         self.catch_up();
-        bytes(&self.state) == bytes(&self.shadow)
+        self.state == self.shadow
     }
 
-    /// The same for a replay from the very beginning, and for a state that was written and read.
+    /// The same byte for byte, for a replay from the very beginning and for a state that was
+    /// written and read.
     pub(crate) fn replays_from_nothing(&self) -> bool {
         let mut state = State::default();
-        for line in self.journal.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in &self.journal {
             let entry: Entry = serde_json::from_slice(line).expect("what was written is read");
             state.evolve(&entry);
         }

@@ -1,6 +1,7 @@
 //! Worlds by the hundred, each from its seed. `DAYAN_SEEDS=5000` runs more of them, `DAYAN_SEED=17`
 //! only that one. A world that fails is run once more to show its last events.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dayan_simulate::{Report, Scenario, Trace, World};
@@ -58,6 +59,11 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
         sum(|r| r.faults),
         sum(|r| r.syncs),
     );
+    let mut words: BTreeMap<&str, u64> = BTreeMap::new();
+    for (code, count) in reports.iter().flat_map(|r| r.refusals.iter().chain(&r.findings)) {
+        *words.entry(code).or_default() += count;
+    }
+    eprintln!("{name}: {words:?}");
     reports
 }
 

@@ -402,6 +402,10 @@ impl Attempts {
         }
     }
 
+    pub(super) fn jobs(&self) -> u64 {
+        self.jobs.len() as u64
+    }
+
     pub(super) const fn ended(&self) -> (u64, u64, u64) {
         (self.ended, self.billed, self.waived)
     }

@@ -223,6 +223,11 @@ impl Audit {
         self.attempts.ended()
     }
 
+    /// Jobs that were accepted.
+    pub(crate) fn jobs(&self) -> u64 {
+        self.attempts.jobs()
+    }
+
     /// What providers earned and consumers spent.
     pub(crate) fn turnover(&self) -> (Micro, Micro) {
         let (earned, spent) = self.books.turnover();
