@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::home::{Home, Membership};
 use crate::kernels::network::{self, Transport};
-use crate::kernels::{Cancel, Effort, Host, Reading, measure_host};
+use crate::kernels::{Cancel, Effort, Host, Reading, gpu, measure_host};
 use crate::link::{Link, LinkFault};
 
 /// How long a value stands. Hardware does not change by itself, but it ages, and cooling fails.
@@ -31,12 +31,21 @@ impl Drop for Gauge {
 
 /// What is measured, and how.
 pub(crate) struct Order {
-    pub(crate) host: Host,
-    pub(crate) dir: PathBuf,
+    /// Measures the machine itself, on a thread of its own.
+    pub(crate) kernels: Box<dyn FnOnce(&Cancel) -> Vec<Reading> + Send>,
     pub(crate) sharing: Sharing,
     pub(crate) link: Arc<Link>,
     pub(crate) home: Weak<Home>,
     pub(crate) membership: Membership,
+}
+
+/// The kernels for this machine: processor, memory, the disk under `dir`, and its cards.
+pub(crate) fn kernels(host: Host, dir: PathBuf) -> Box<dyn FnOnce(&Cancel) -> Vec<Reading> + Send> {
+    Box::new(move |cancel| {
+        let mut readings = measure_host(&host, &dir, Effort::Quick, cancel);
+        readings.extend(gpu::measure(Effort::Quick, cancel));
+        readings
+    })
 }
 
 /// Is it time to measure?
@@ -48,13 +57,13 @@ pub(crate) fn is_due(measured_at: Option<Time>) -> bool {
 pub(crate) fn begin(order: Order, measured: mpsc::Sender<Vec<Measurement>>) -> Gauge {
     let cancel = Cancel::new();
     let gauge = Gauge(cancel.clone());
-    let Order { host, dir, sharing, link, home, membership } = order;
+    let Order { kernels, sharing, link, home, membership } = order;
     let (tell, told) = oneshot::channel();
     let own = cancel.clone();
     let thread = std::thread::Builder::new().name("gauge".to_owned()).spawn(move || {
         // On Linux this is the calling thread and those it starts. Refused, it is only impolite.
         let _ = rustix::process::setpriority_process(None, NICENESS);
-        let readings = measure_host(&host, &dir, Effort::Quick, &own);
+        let readings = kernels(&own);
         // The agent has ended: nobody wants them.
         let _ = tell.send(readings);
     });
@@ -116,5 +125,78 @@ impl Transport for Way<'_> {
     }
     async fn receive(&mut self, _bytes: usize) -> Result<(), LinkFault> {
         Err(LinkFault::Rejected("the exchange offers no probe of throughput".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dayan_measure::Attribute;
+
+    async fn exchange() -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let app = axum::Router::new().route("/v1/health", axum::routing::get(async || "ok"));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("http://{address}")
+    }
+
+    fn reading(_cancel: &Cancel) -> Vec<Reading> {
+        let value = |attribute, measured| Reading {
+            attribute,
+            device: None,
+            nominal: None,
+            measured,
+            spread_permille: None,
+            method: "m".into(),
+            version: 1,
+            took: Span::ZERO,
+            note: String::new(),
+        };
+        vec![value(Attribute::CpuCores, Some(7)), value(Attribute::DiskFsync, None)]
+    }
+
+    #[tokio::test]
+    async fn what_was_measured_is_told_and_its_date_noted() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = Arc::new(Home::open(dir.path()).expect("free"));
+        let link = Arc::new(Link::new(&exchange().await, None).expect("an address"));
+        let membership = Membership {
+            agent: "a".to_owned(),
+            pool: "p".to_owned(),
+            crn: "c".to_owned(),
+            token: "t".to_owned(),
+            exchange: "e".to_owned(),
+            url: "u".to_owned(),
+            fingerprint: None,
+            measured_at: None,
+        };
+        assert!(is_due(membership.measured_at));
+        let order = || Order {
+            kernels: Box::new(reading),
+            sharing: Sharing::Shared,
+            link: Arc::clone(&link),
+            home: Arc::downgrade(&home),
+            membership: membership.clone(),
+        };
+        let (tell, mut told) = mpsc::channel(1);
+        let gauge = begin(order(), tell);
+        let values = told.recv().await.expect("values");
+        let of = |attribute| values.iter().find(|value| value.attribute == attribute);
+        let cores = of(Attribute::CpuCores).expect("measured");
+        assert_eq!((cores.measured, cores.sharing), (7, Sharing::Shared));
+        assert!(of(Attribute::DiskFsync).is_none(), "what has no value is not told");
+        assert!(of(Attribute::NetUp).is_none(), "nobody takes a probe of throughput");
+        let trip = of(Attribute::NetRoundTripP50).expect("measured");
+        assert_eq!(trip.method.name, "request-response.loopback");
+        // It is told that all is over by hanging up.
+        assert!(told.recv().await.is_none());
+        let noted = home.membership().expect("whole").expect("there").measured_at;
+        assert!(noted.is_some() && !is_due(noted));
+        drop(gauge);
+
+        let (tell, mut told) = mpsc::channel(1);
+        drop(begin(order(), tell));
+        assert!(told.recv().await.is_none(), "cancelled");
     }
 }

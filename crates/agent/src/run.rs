@@ -117,8 +117,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let gauge = match measure {
         Measuring::Quick if gauge::is_due(membership.measured_at) => {
             let order = gauge::Order {
-                host: picture.host.clone(),
-                dir: home.root().to_owned(),
+                kernels: gauge::kernels(picture.host.clone(), home.root().to_owned()),
                 sharing: picture.sharing,
                 link: Arc::clone(&link),
                 home: Arc::downgrade(&home),

@@ -140,3 +140,57 @@ pub(super) fn inside(folder: &Path, path: &str) -> Result<PathBuf, String> {
         relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if stays { Ok(folder.join(relative)) } else { Err(format!("`{path}` leads out of its folder")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_path() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            Just("..".to_owned()),
+            Just(".".to_owned()),
+            Just("".to_owned()),
+            Just("link".to_owned()),
+            Just(".attempts".to_owned()),
+            "[a-c]{1,2}",
+        ];
+        prop::collection::vec(part, 0..6).prop_map(|parts| parts.join("/"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_address_leads_out_of_the_roots(path in any_path(), scheme in 0usize..4) {
+            let dir = tempfile::tempdir().expect("a folder");
+            let root = dir.path().join("root");
+            let outside = dir.path().join("outside");
+            std::fs::create_dir_all(outside.join("a")).expect("made");
+            let roots = Roots::open(Some(&root), &[]).expect("opened");
+            std::os::unix::fs::symlink(&outside, root.join("link")).expect("linked");
+            let address = match scheme {
+                0 => format!("data://{path}"),
+                1 => format!("file://{}/{path}", root.display()),
+                2 => format!("file://{path}"),
+                _ => path,
+            };
+            let real = root.canonicalize().expect("there");
+            if let Ok(source) = roots.source(&address) {
+                prop_assert!(source.starts_with(&real) && !source.starts_with(real.join(GATHERED)));
+            }
+            if let Ok(target) = roots.target(&address) {
+                prop_assert!(target.starts_with(&real) && !target.starts_with(real.join(GATHERED)));
+                let before = std::fs::read_dir(&outside).expect("there").count();
+                if roots.make_folder(&target).is_ok() {
+                    prop_assert!(target.canonicalize().expect("made").starts_with(&real));
+                }
+                prop_assert_eq!(std::fs::read_dir(&outside).expect("there").count(), before);
+            }
+            let task = dir.path().join("task");
+            if let Ok(inner) = inside(&task, &address) {
+                let mut parts = inner.strip_prefix(&task).expect("below").components();
+                prop_assert!(parts.all(|part| part != Component::ParentDir));
+            }
+        }
+    }
+}

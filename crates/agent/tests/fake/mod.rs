@@ -65,7 +65,7 @@ pub struct Books {
     pub digests: BTreeSet<String>,
     pub challenge: Option<String>,
     pub challenge_answers: Vec<(String, String)>,
-    pub measured: usize,
+    pub measured: Vec<dayan_measure::Measurement>,
     pub grants: bool,
     pub refuse_joins: bool,
     pub usage_every_ms: u32,
@@ -349,7 +349,7 @@ fn hear(books: &mut Books, request: &SyncRequest) {
     if let Some(answer) = &request.answer {
         books.challenge_answers.push((answer.nonce.clone(), answer.digest.clone()));
     }
-    books.measured += request.measured.len();
+    books.measured.extend(request.measured.iter().cloned());
     if let Some(signed) = &request.usage {
         let records: Vec<UsageRecord> = serde_json::from_str(&signed.records).unwrap();
         for record in records {
