@@ -52,6 +52,10 @@ pub(crate) struct Decided {
     pub(crate) outcome: Done,
 }
 
+/// A batch that was decided and is not in the journal yet: each request with what came of it, what
+/// it means for the planner, who is to be woken.
+type Open = (Vec<(Asked, Vec<Decided>)>, Vec<Change>, Vec<Effect>);
+
 /// What a batch came to.
 #[derive(Debug, Default)]
 pub(crate) struct Committed {
@@ -151,7 +155,7 @@ impl Host {
         now: Time,
         queue: Vec<Asked>,
         seen: &mut dyn FnMut(&State, &Asked, &[Decided]),
-    ) -> (Vec<(Asked, Vec<Decided>)>, Vec<Change>, Vec<Effect>) {
+    ) -> Open {
         let (mut all, mut changes, mut effects) = (Vec::new(), Vec::new(), Vec::new());
         for mut asked in queue {
             if let Actor::Agent { agent } = asked.actor {

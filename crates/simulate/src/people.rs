@@ -19,6 +19,7 @@ use dayan_units::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::job_files::job_file;
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -399,42 +400,4 @@ pub(crate) fn endings(state: &State) -> BTreeMap<&'static str, u64> {
         *counts.entry(name).or_default() += 1;
     }
     counts
-}
-
-fn job_file(random: &mut Random, org: &str, number: u32, scenario: &Scenario) -> String {
-    let project = random.pick(&["a", "b", "b"]);
-    let cpus = random.between(1, 3);
-    let time = random.pick(&["20s", "45s", "90s", "3m", "6m", "15m"]);
-    let mut text = format!(
-        "version: 1\nname: j{number}\ntype: batch\nproject: {org}/{project}\n\
-         resources: {{cpus: {cpus}, memory: 1GB, time: {time}}}\nrun: ./work\n"
-    );
-    match random.below(10) {
-        0..3 => {}
-        3..8 => {
-            let last = random.between(1, i64::from(scenario.tasks_max));
-            let most = random.pick(&["", ", max_parallel: 2"]);
-            text += &format!("array: {{range: 1-{last}{most}}}\n");
-        }
-        _ => text += &format!("gang: {{nodes: {}}}\n", random.between(2, 3)),
-    }
-    let retry = random.pick(&[
-        "",
-        "retry: {max: 3, when: [node_failure, site_lost, exit:75]}\n",
-        "retry: {max: 1, when: [site_lost]}\n",
-        "retry: {max: 2, when: [node_failure, site_lost, preempted, oom, exit:1, exit:75]}\n",
-    ]);
-    text += retry;
-    let keep = random.pick(&["", "0s", "4s", "12s", "30s", "30s", "90s", "5m"]);
-    if !keep.is_empty() {
-        text += &format!("on_lost_link: {{keep: {keep}}}\n");
-    }
-    if random.in_permille(120) {
-        text +=
-            &format!("market: {{max_price: {}.{} CNY}}\n", random.below(2), random.between(10, 99));
-    }
-    if random.in_permille(300) {
-        text += "outputs: [{from: out/, to: results/}]\n";
-    }
-    text
 }

@@ -76,14 +76,14 @@ impl Faults {
     pub const STORM: Self = Self {
         lost_permille: 40,
         repeated_permille: 30,
-        slow_permille: 60,
-        delay_max: Span::from_secs(45),
+        slow_permille: 120,
+        delay_max: Span::from_secs(30),
         exchange_crashes: 5,
         agent_crashes: 6,
         keeper_deaths: 2,
         reboots: 2,
         sleeps: 4,
-        cuts: 6,
+        cuts: 10,
         drift_ppm: 500,
     };
 }

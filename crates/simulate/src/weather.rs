@@ -70,7 +70,7 @@ pub(crate) fn forecast(
         all.push(Fault::Sleep { site: site(random), span: down(random, 90_000) });
     }
     for _ in 0..faults.cuts {
-        all.push(Fault::Cut { site: site(random), span: down(random, 60_000) });
+        all.push(Fault::Cut { site: site(random), span: random.millis(1_000, 240_000) });
     }
     for fault in all {
         let at = start.plus(random.span(Span::from_secs(20), scenario.busy));

@@ -1,6 +1,10 @@
 //! A world: one exchange, its sites, its people, its weather and a checker, driven by one calendar
 //! on virtual time. The same seed and scenario always give the same journal, byte for byte.
 
+mod faults;
+mod network;
+mod sites;
+
 use std::collections::BTreeMap;
 
 use dayan_exchange::{Actor, Command, Made};
@@ -16,11 +20,10 @@ use crate::messages::{Reply, Sync, SyncId};
 use crate::people::{self, People};
 use crate::random::Random;
 use crate::report::Report;
-use crate::scenario::{Faults, Scenario};
-use crate::site::{Chore, Machine, Power, Site, Todo};
+use crate::scenario::Scenario;
+use crate::site::{Chore, Machine, Power, Site};
 use crate::trace::Trace;
-use crate::twin::ANSWER_WITHIN;
-use crate::weather::{self, Batch, Fault};
+use crate::weather::{self, Fault};
 
 /// How long a batch gathers at most: what a commit takes.
 const BATCH: Span = Span::from_millis(20);
@@ -184,7 +187,7 @@ impl World {
                 wake_at: None,
                 keeper_at: None,
             });
-            self.with_site(index as usize, |site, now, todo| site.start_agent(now, todo));
+            self.with_site(index as usize, Site::start_agent);
         }
     }
 
@@ -353,14 +356,14 @@ impl World {
                 }
                 if here.generation == generation && here.twin.is_none() && here.power == Power::On {
                     self.trace.say(self.now, || format!("agent {site} is back"));
-                    self.with_site(site, |site, now, todo| site.start_agent(now, todo));
+                    self.with_site(site, Site::start_agent);
                 }
             }
             Happening::MachineBack { site } => {
                 self.trace.say(self.now, || format!("machine {site} has started"));
                 self.sites[site].power = Power::On;
                 self.sites[site].machine.clock.restart(self.now);
-                self.with_site(site, |site, now, todo| site.start_agent(now, todo));
+                self.with_site(site, Site::start_agent);
             }
             Happening::Wake { site } => {
                 if let Power::Asleep(_) = self.sites[site].power {
@@ -464,264 +467,6 @@ impl World {
         }
     }
 
-    // ---- the network ----
-
-    const fn faults_now(&self) -> Faults {
-        match self.stage {
-            Stage::Busy => self.scenario.faults,
-            Stage::Quiet | Stage::Settling | Stage::Over => Faults::NONE,
-        }
-    }
-
-    /// A message is on its way: it arrives late, once, twice or never.
-    fn travel(&mut self, site: usize, message: impl Fn() -> Happening) {
-        if self.sites[site].cut_until > self.now {
-            return;
-        }
-        let faults = self.faults_now();
-        let copies = if self.network.in_permille(faults.lost_permille) {
-            0
-        } else if self.network.in_permille(faults.repeated_permille) {
-            2
-        } else {
-            1
-        };
-        for _ in 0..copies {
-            let delay = if self.network.in_permille(faults.slow_permille) {
-                self.network.span(Span::ZERO, faults.delay_max)
-            } else {
-                self.network.millis(1, 40)
-            };
-            self.calendar.enter(self.now.plus(delay), message());
-        }
-    }
-
-    fn arrive(&mut self, sync: Box<Sync>) {
-        let site = &self.sites[sync.id.site];
-        self.trace
-            .say(self.now, || format!("sync {:?}: {:?} {:?}", sync.id, sync.reports, sync.lies));
-        if self.host_is_up && site.cut_until <= self.now {
-            let agent = site.agent;
-            self.host.receive(agent, sync);
-            self.commit_soon();
-        }
-    }
-
-    fn answer(&mut self, reply: Box<Reply>) {
-        let site = reply.to.site;
-        let here = &self.sites[site];
-        if let Power::Asleep(until) = here.power {
-            // It waits in the machine's buffers.
-            self.calendar.enter(until, Happening::Answer(reply));
-            return;
-        }
-        if here.cut_until > self.now || here.generation != reply.to.generation {
-            return;
-        }
-        self.with_site(site, move |site, now, todo| {
-            let now = site.now(now);
-            if let Some(twin) = &mut site.twin {
-                twin.answered(&mut site.machine, *reply, now, todo);
-            }
-        });
-    }
-
-    fn give_up(&mut self, id: SyncId) {
-        if let Power::Asleep(until) = self.sites[id.site].power {
-            self.calendar.enter(until, Happening::GiveUp(id));
-            return;
-        }
-        self.with_site(id.site, |site, now, _| {
-            let now = site.now(now);
-            if site.generation == id.generation
-                && let Some(twin) = &mut site.twin
-            {
-                twin.gave_up(id.number, now);
-            }
-        });
-    }
-
-    // ---- the sites ----
-
-    fn keeper_wake(&mut self, site: usize) {
-        self.sites[site].keeper_at = None;
-        self.with_site(site, |_, _, _| ());
-    }
-
-    /// Lets a site do something and everything that follows from it at once.
-    fn with_site(&mut self, index: usize, what: impl FnOnce(&mut Site, Time, &mut Vec<Todo>)) {
-        let now = self.now;
-        let site = &mut self.sites[index];
-        if site.power != Power::On {
-            return;
-        }
-        let mut todo = Vec::new();
-        what(site, now, &mut todo);
-        let ended = site.advance_keeper(now, &mut todo);
-        if let Some(twin) = &mut site.twin {
-            let boot = site.machine.clock.shows(now);
-            twin.pump(&mut site.machine, boot, &mut todo);
-        }
-        // A lie about another agent's attempt needs one to lie about.
-        if site.machine.liar.is_some() {
-            let foreign = self.host.state.work.leases.values().find(|l| l.agent != site.agent);
-            if let Some(twin) = &mut site.twin {
-                twin.foreign = foreign.map(|lease| lease.attempt);
-            }
-        }
-        for attempt in ended {
-            let ended = &self.sites[index].machine.keeper.ended.get(&attempt);
-            self.trace
-                .say(now, || format!("site {index}: {attempt} {:?}", ended.map(|e| &e.outcome)));
-        }
-        self.look_at(index);
-        self.follow(index, todo);
-    }
-
-    /// The checker looks at what a site did.
-    fn look_at(&mut self, index: usize) {
-        let now = self.now;
-        let keeper = &mut self.sites[index].machine.keeper;
-        for (attempt, ended) in &keeper.ended {
-            if ended.outcome.is_success() {
-                self.audit.ended_well.insert(*attempt);
-            }
-        }
-        let launched = std::mem::take(&mut keeper.news);
-        for attempt in launched {
-            self.trace.say(now, || format!("site {index}: launched {attempt}"));
-            let alone = self.runs_alone(attempt);
-            self.audit.must(now, "double run", alone);
-        }
-        let clock = self.sites[index].machine.clock;
-        let published = std::mem::take(&mut self.sites[index].machine.published);
-        for (attempt, began, ended) in published {
-            let (began, ended) = (clock.when(began), clock.when(ended));
-            let all = self.published.entry(attempt.task_id()).or_default();
-            let apart = all
-                .iter()
-                .all(|(other, from, to)| *other == attempt || *to <= began || ended <= *from);
-            all.push((attempt, began, ended));
-            let text = format!("{attempt} publishes while another attempt of its task does");
-            self.audit.must(now, "double publication", apart.then_some(()).ok_or(text));
-        }
-    }
-
-    /// Nothing else of its task runs anywhere under a lease that may be valid.
-    fn runs_alone(&self, attempt: AttemptId) -> Result<(), String> {
-        let task = attempt.task_id();
-        let first = task.attempt(0);
-        let last = task.attempt(u32::MAX);
-        for (index, site) in self.sites.iter().enumerate() {
-            let boot = site.machine.clock.shows(self.now);
-            for (other, process) in site.machine.keeper.running.range(first..=last) {
-                let end = process.lease_end.plus(dayan_exchange::liveness::STOP_GRACE);
-                if *other != attempt && end > boot {
-                    return Err(format!("{attempt} starts while {other} runs at site {index}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn follow(&mut self, index: usize, todo: Vec<Todo>) {
-        let now = self.now;
-        let clock = self.sites[index].machine.clock;
-        let generation = self.sites[index].generation;
-        let mut wake: Option<Time> = None;
-        for todo in todo {
-            match todo {
-                Todo::Send(sync) => {
-                    self.syncs += 1;
-                    let give_up = now.plus(sync.wait).plus(ANSWER_WITHIN);
-                    self.calendar.enter(give_up, Happening::GiveUp(sync.id));
-                    self.travel(index, || Happening::Arrive(sync.clone()));
-                }
-                Todo::Later(span, attempt, chore) => {
-                    let chore = Happening::Chore { site: index, generation, attempt, chore };
-                    self.calendar.enter(now.plus(span), chore);
-                }
-                Todo::Wake(at) => {
-                    let at = clock.when(at).max(now.plus(Span::from_millis(1)));
-                    wake = Some(wake.map_or(at, |known| known.min(at)));
-                }
-            }
-        }
-        let site = &mut self.sites[index];
-        let earlier = |new: Time, known: Option<Time>| known.is_none_or(|known| new < known);
-        if let Some(at) = wake
-            && earlier(at, site.wake_at)
-        {
-            site.wake_at = Some(at);
-            self.calendar.enter(at, Happening::SiteWake(index));
-        }
-        if let Some(due) = site.machine.keeper.next_due() {
-            let at = clock.when(due).max(now);
-            if earlier(at, site.keeper_at) {
-                site.keeper_at = Some(at);
-                self.calendar.enter(at, Happening::KeeperWake(index));
-            }
-        }
-    }
-
-    // ---- the weather ----
-
-    fn strike(&mut self, fault: Fault) {
-        self.faults += 1;
-        self.trace.say(self.now, || format!("fault: {fault:?}"));
-        match fault {
-            Fault::ExchangeEnds { batch, down } => self.exchange_ends(batch, down),
-            Fault::AgentEnds { site, down } => {
-                if self.sites[site].power == Power::On && self.sites[site].twin.take().is_some() {
-                    let generation = self.sites[site].generation;
-                    let back = Happening::AgentBack { site, generation };
-                    self.calendar.enter(self.now.plus(down), back);
-                }
-            }
-            Fault::KeeperDies { site } => {
-                self.with_site(site, |site, now, todo| {
-                    site.keeper_dies(now, todo);
-                });
-            }
-            Fault::Reboot { site, down } => {
-                if self.sites[site].power == Power::On {
-                    let here = &mut self.sites[site];
-                    let boot = here.now(self.now);
-                    here.machine.keeper.die(boot);
-                    here.twin = None;
-                    here.power = Power::Off;
-                    self.calendar.enter(self.now.plus(down), Happening::MachineBack { site });
-                }
-            }
-            Fault::Sleep { site, span } => {
-                if self.sites[site].power == Power::On {
-                    let until = self.now.plus(span);
-                    self.sites[site].power = Power::Asleep(until);
-                    self.sites[site].machine.keeper.slept(span);
-                    self.calendar.enter(until, Happening::Wake { site });
-                }
-            }
-            Fault::Cut { site, span } => {
-                let until = self.now.plus(span);
-                self.sites[site].cut_until = self.sites[site].cut_until.max(until);
-            }
-        }
-    }
-
-    fn exchange_ends(&mut self, batch: Batch, down: Span) {
-        if !self.host_is_up {
-            return;
-        }
-        if batch == Batch::Committed && self.host.has_work() {
-            // It is in the journal, and nobody hears of it.
-            self.commit_batch();
-        }
-        self.check_replay();
-        self.host.crash();
-        self.host_is_up = false;
-        self.calendar.enter(self.now.plus(down), Happening::ExchangeBack);
-    }
-
     // ---- the end ----
 
     /// From now on nothing new comes in and nothing goes wrong.
@@ -755,20 +500,5 @@ impl World {
             self.audit.must(self.now, "leftovers", left);
         }
         self.stage = Stage::Over;
-    }
-
-    /// Nothing runs, nothing is held, nothing is on disk any more.
-    fn left_over(&self, index: usize) -> Result<(), String> {
-        let site = &self.sites[index];
-        let twin = site.twin.as_ref().ok_or_else(|| format!("agent {index} is not back"))?;
-        let machine = &site.machine;
-        let kept = twin.custody.kept().keys().next();
-        let running = machine.keeper.running.keys().next();
-        let ended = machine.keeper.ended.keys().next();
-        let noted = machine.book.keys().next();
-        match kept.or(running).or(ended).or(noted) {
-            None => Ok(()),
-            Some(attempt) => Err(format!("{attempt} is still known at site {index}")),
-        }
     }
 }

@@ -135,12 +135,10 @@ impl Audit {
                 self.budgets.released(*job, Micro(held));
                 self.book(at, std::slice::from_ref(release));
             }
-            Event::Leased { lease, transfer } => {
-                if let Some(transfer) = transfer {
-                    self.book(at, std::slice::from_ref(transfer));
-                    let held = self.budgets.held(lease.attempt.job, at, lease.held);
-                    self.must(at, "budgets", held);
-                }
+            Event::Leased { lease, transfer: Some(transfer) } => {
+                self.book(at, std::slice::from_ref(transfer));
+                let held = self.budgets.held(lease.attempt.job, at, lease.held);
+                self.must(at, "budgets", held);
             }
             Event::WindowClosed { attempt, line, extended, transfers, .. } => {
                 self.book(at, transfers);

@@ -1,0 +1,59 @@
+//! Job files, drawn: single tasks, arrays and gangs, with and without retries, short and long leases,
+//! limits of their own and outputs.
+
+use crate::random::Random;
+use crate::scenario::Scenario;
+
+/// What a job may be tried again for.
+const RETRIES: [&str; 4] = [
+    "",
+    "retry: {max: 3, when: [node_failure, site_lost, exit:75]}",
+    "retry: {max: 1, when: [site_lost]}",
+    "retry: {max: 2, when: [node_failure, site_lost, preempted, oom, exit:1, exit:75]}",
+];
+
+/// One job file of an organisation.
+pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &Scenario) -> String {
+    let project = random.pick(&["a", "b", "b"]);
+    let cpus = random.between(1, 3);
+    let time = random.pick(&["20s", "90s", "3m", "6m", "10m", "15m"]);
+    let shape = match random.below(10) {
+        0..3 => String::new(),
+        3..8 => {
+            let last = random.between(1, i64::from(scenario.tasks_max));
+            let most = random.pick(&["", ", max_parallel: 2"]);
+            format!("array: {{range: 1-{last}{most}}}")
+        }
+        _ => format!("gang: {{nodes: {}}}", random.between(2, 3)),
+    };
+    let retry = (*random.pick(&RETRIES)).to_owned();
+    let keep = match *random.pick(&["", "0s", "4s", "20s", "30s", "30s", "90s", "5m"]) {
+        "" => String::new(),
+        keep => format!("on_lost_link: {{keep: {keep}}}"),
+    };
+    let limit = if random.in_permille(120) {
+        let (units, cents) = (random.below(2), random.between(10, 99));
+        format!("market: {{max_price: {units}.{cents} CNY}}")
+    } else {
+        String::new()
+    };
+    let outputs = if random.in_permille(300) {
+        "outputs: [{from: out/, to: results/}]".to_owned()
+    } else {
+        String::new()
+    };
+    let lines = [
+        "version: 1".to_owned(),
+        format!("name: j{number}"),
+        "type: batch".to_owned(),
+        format!("project: {org}/{project}"),
+        format!("resources: {{cpus: {cpus}, memory: 1GB, time: {time}}}"),
+        "run: ./work".to_owned(),
+        shape,
+        retry,
+        keep,
+        limit,
+        outputs,
+    ];
+    lines.into_iter().filter(|line| !line.is_empty()).map(|line| line + "\n").collect()
+}
