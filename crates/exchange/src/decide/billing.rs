@@ -108,11 +108,10 @@ impl Ask<'_> {
             let due = rated.amount.saturating_sub(lease.captured);
             if let Some(amount) = Amount::new(due.saturating_sub(left))
                 && self.state.ledger.hold(hold).is_some()
+                && let Ok(extend) = self.prolong(lease, hold, amount, &[])
             {
-                if let Ok(extend) = self.prolong(lease, hold, amount, &[]) {
-                    transfers.push(extend);
-                    extended = amount.micro();
-                }
+                transfers.push(extend);
+                extended = amount.micro();
             }
         }
         let left = left.saturating_add(extended);
