@@ -1,6 +1,6 @@
 //! How fast batches become durable, beside the limit of SQLite itself in the same run.
 //!
-//! `cargo run --release -p dayan-store --example rate [DIR|postgres://…]`
+//! `cargo run --release -p dayan-store --example store_rate [DIR|postgres://…]`
 //!
 //! Per batch size: commits and rows a second through the store, then the same values through
 //! bare prepared inserts in the same tables with the same settings, and the ratio. A batch of N

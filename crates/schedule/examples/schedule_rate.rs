@@ -2,7 +2,7 @@
 //! many shapes in pools of a hundred, half of the tasks in single jobs, half in arrays of a thousand,
 //! filled to about nine tenths. Engine only: nothing is stored or sent.
 //!
-//! `cargo run --release -p dayan-schedule --example rate -- [NODES TASKS [NODE_SHAPES TASK_SHAPES]]`
+//! `cargo run --release -p dayan-schedule --example schedule_rate -- [NODES TASKS [NODE_SHAPES TASK_SHAPES]]`
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
