@@ -33,15 +33,15 @@ example() { # PACKAGE EXAMPLE [ARGS…]
 
 part() {
   case "$1" in
-    ledger) example dayan-ledger rate ;;
-    schedule) example dayan-schedule rate ;;
+    ledger) example dayan-ledger ledger_rate ;;
+    schedule) example dayan-schedule schedule_rate ;;
     store)
       local folder
       folder="$(mktemp -d -p bench-out store.XXXXXX)"
-      example dayan-store rate "$folder"
+      example dayan-store store_rate "$folder"
       rm -rf "$folder"
       if [ -n "${DAYAN_TEST_POSTGRES_URL:-}" ]; then
-        example dayan-store rate "$DAYAN_TEST_POSTGRES_URL"
+        example dayan-store store_rate "$DAYAN_TEST_POSTGRES_URL"
       fi
       ;;
     engines) example dayan-engines spawn_rate ;;
