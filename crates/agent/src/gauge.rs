@@ -29,10 +29,13 @@ impl Drop for Gauge {
     }
 }
 
+/// Measures until it is done or cancelled.
+pub(crate) type Kernels = Box<dyn FnOnce(&Cancel) -> Vec<Reading> + Send>;
+
 /// What is measured, and how.
 pub(crate) struct Order {
     /// Measures the machine itself, on a thread of its own.
-    pub(crate) kernels: Box<dyn FnOnce(&Cancel) -> Vec<Reading> + Send>,
+    pub(crate) kernels: Kernels,
     pub(crate) sharing: Sharing,
     pub(crate) link: Arc<Link>,
     pub(crate) home: Weak<Home>,
@@ -40,7 +43,7 @@ pub(crate) struct Order {
 }
 
 /// The kernels for this machine: processor, memory, the disk under `dir`, and its cards.
-pub(crate) fn kernels(host: Host, dir: PathBuf) -> Box<dyn FnOnce(&Cancel) -> Vec<Reading> + Send> {
+pub(crate) fn kernels(host: Host, dir: PathBuf) -> Kernels {
     Box::new(move |cancel| {
         let mut readings = measure_host(&host, &dir, Effort::Quick, cancel);
         readings.extend(gpu::measure(Effort::Quick, cancel));

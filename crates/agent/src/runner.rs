@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use dayan_custody::Counters;
@@ -50,6 +50,17 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// Adds later work.
+    fn append(&mut self, later: Self) {
+        self.launches.extend(later.launches);
+        self.notes.extend(later.notes);
+        self.extends.extend(later.extends);
+        self.stops.extend(later.stops);
+        self.forgets.extend(later.forgets);
+        self.used.extend(later.used);
+        self.over.extend(later.over);
+    }
+
     fn is_empty(&self) -> bool {
         self.launches.is_empty()
             && self.notes.is_empty()
@@ -232,13 +243,27 @@ impl Desk {
 
     /// Until the handle is dropped.
     fn run(&mut self) {
+        let mut first = None;
         loop {
+            // What has come while the engine was busy is one batch for it: it makes launches
+            // durable once a batch.
+            let mut work = Work::default();
             loop {
-                match self.inbox.try_recv() {
-                    Ok(command) => self.serve(command),
+                match first.take().map_or_else(|| self.inbox.try_recv(), Ok) {
+                    Ok(Command::Work(more)) => work.append(*more),
+                    Ok(Command::Log { part, reply }) => {
+                        // Whoever asked may have gone.
+                        let _ = reply.send(self.log(part));
+                    }
+                    Ok(Command::Workdir { attempt, reply }) => {
+                        let _ = reply.send(self.engine.workdir(attempt));
+                    }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,
                 }
+            }
+            if !work.is_empty() {
+                self.work(work);
             }
             let behind = !self.unsure.is_empty() || !self.again.is_empty();
             if behind {
@@ -256,24 +281,11 @@ impl Desk {
                     tracing::error!(%fault, "the engine failed; it is asked again");
                     // The next command ends the pause early, and does no harm.
                     match self.inbox.recv_timeout(RETRY_PAUSE.to_std()) {
-                        Ok(command) => self.serve(command),
-                        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-                        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+                        Ok(command) => first = Some(command),
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => return,
                     }
                 }
-            }
-        }
-    }
-
-    fn serve(&mut self, command: Command) {
-        match command {
-            Command::Work(work) => self.work(*work),
-            Command::Log { part, reply } => {
-                // Whoever asked may have gone.
-                let _ = reply.send(self.log(part));
-            }
-            Command::Workdir { attempt, reply } => {
-                let _ = reply.send(self.engine.workdir(attempt));
             }
         }
     }

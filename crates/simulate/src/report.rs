@@ -26,6 +26,8 @@ pub struct Report {
     pub spent: Micro,
     /// Of it, what providers earned.
     pub earned: Micro,
+    /// How attempts ended.
+    pub outcomes: BTreeMap<&'static str, u64>,
     /// Batches that were committed.
     pub batches: u64,
     /// Syncs that were sent.

@@ -272,6 +272,7 @@ impl World {
             attempts,
             billed,
             waived,
+            outcomes: self.audit.outcomes.clone(),
             spent,
             earned,
             batches: self.host.commits,

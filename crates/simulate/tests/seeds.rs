@@ -60,6 +60,9 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
         sum(|r| r.syncs),
     );
     let mut words: BTreeMap<&str, u64> = BTreeMap::new();
+    for (outcome, count) in reports.iter().flat_map(|r| &r.outcomes) {
+        *words.entry(outcome).or_default() += count;
+    }
     for (code, count) in reports.iter().flat_map(|r| r.refusals.iter().chain(&r.findings)) {
         *words.entry(code).or_default() += count;
     }

@@ -150,7 +150,7 @@ mod tests {
         let part = prop_oneof![
             Just("..".to_owned()),
             Just(".".to_owned()),
-            Just("".to_owned()),
+            Just(String::new()),
             Just("link".to_owned()),
             Just(".attempts".to_owned()),
             "[a-c]{1,2}",

@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// long before this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// For answers that read everything there is: a check of the books, the journal, a backup.
-const LONG_TIMEOUT: Duration = Duration::from_secs(3_600);
+const LONG_TIMEOUT: Duration = Duration::from_hours(1);
 /// How often something repeatable is tried.
 const TRIES: u32 = 4;
 /// Before the second try; doubled for each further one: 0.2 + 0.4 + 0.8 s in all.

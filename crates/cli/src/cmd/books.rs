@@ -1,6 +1,7 @@
 //! `dayan usage`, `invoice`, `ledger`, `audit` and `backup`: what was used, what it came to, and
 //! whether the books are right.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use dayan_store::{Location, Store};
@@ -317,7 +318,7 @@ impl Show for Invoice {
         if self.lines.len() > LINES_SHOWN {
             let (shown, all) = (LINES_SHOWN.to_string(), self.lines.len().to_string());
             let args = [("shown", shown.as_str()), ("all", &all), ("id", &of.id)];
-            out.push_str(&format!("{}\n", view.lang.fill(Word::MoreLines, &args)));
+            let _ = writeln!(out, "{}", view.lang.fill(Word::MoreLines, &args));
         }
         out
     }
@@ -354,7 +355,7 @@ impl Show for LedgerCheck {
         grid.pair(Word::Credits, Cell::text(money(&self.credits, &self.currency)));
         let mut out = grid.finish();
         for difference in &self.differences {
-            out.push_str(&format!("  {}\n", one_line(difference)));
+            let _ = writeln!(out, "  {}", one_line(difference));
         }
         out
     }

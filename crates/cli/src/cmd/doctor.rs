@@ -58,6 +58,7 @@ impl Verdict {
 }
 
 /// One thing that was looked at.
+#[expect(clippy::struct_field_names, reason = "scripts see these names")]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Check {
     /// What; stable.

@@ -1,6 +1,7 @@
 //! `dayan ps`, `show`, `explain`, and what a job is told: `cancel`, `retry`, `pause`, `resume`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use dayan_wire::{Attempt, Explanation, Job, JobSummary, TaskCounts, Waiting};
 use serde::Serialize;
@@ -75,14 +76,13 @@ pub async fn show(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
         Format::Json | Format::Yaml if job.attempts.len() >= ATTEMPTS_PAGE_LEAST => {
             job.attempts = client.attempts(&id, ATTEMPTS_MAX).await?;
         }
-        Format::Json | Format::Yaml => {}
         Format::Table if !job.attempts.is_empty() => {
             // Names are a courtesy: who may not list pools sees their ids.
             if let Ok(rows) = client.pools().await {
                 pools = rows.into_iter().map(|pool| (pool.id, pool.name)).collect();
             }
         }
-        Format::Table => {}
+        Format::Json | Format::Yaml | Format::Table => {}
     }
     session.out.show(&ShownJob { job, pools })?;
     Ok(Exit::Ok)
@@ -203,7 +203,7 @@ impl Show for ShownJob {
         let summary = &self.job.summary;
         let mut out = head(&self.job, view);
         if !self.job.waiting.is_empty() {
-            out.push_str(&format!("\n{}\n", view.word(Word::WhyItWaits)));
+            let _ = writeln!(out, "\n{}", view.word(Word::WhyItWaits));
             out.push_str(&waiting(&self.job.waiting, view));
         }
         if !self.job.attempts.is_empty() {
@@ -214,7 +214,7 @@ impl Show for ShownJob {
         if ran > ATTEMPTS_SHOWN {
             let (shown, id) = (ATTEMPTS_SHOWN.to_string(), summary.id.as_str());
             let args = [("shown", shown.as_str()), ("job", id)];
-            out.push_str(&format!("{}\n", view.lang.fill(Word::MoreAttempts, &args)));
+            let _ = writeln!(out, "{}", view.lang.fill(Word::MoreAttempts, &args));
         }
         out
     }
@@ -340,7 +340,7 @@ impl Show for Explanation {
             out.push_str(&grid.finish());
         }
         if !self.relaxations.is_empty() {
-            out.push_str(&format!("\n{}\n", view.word(Word::WouldHelp)));
+            let _ = writeln!(out, "\n{}", view.word(Word::WouldHelp));
             for relaxation in &self.relaxations {
                 let pools = relaxation.pools.to_string();
                 let args = [
@@ -349,7 +349,7 @@ impl Show for Explanation {
                     ("example", &relaxation.example),
                 ];
                 let line = view.lang.fill(Word::Relaxation, &args);
-                out.push_str(&format!("  {}\n", one_line(&line)));
+                let _ = writeln!(out, "  {}", one_line(&line));
             }
         }
         out

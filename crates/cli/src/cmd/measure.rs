@@ -26,6 +26,7 @@ pub struct Measure {
 }
 
 /// One quantity, measured on this machine.
+#[expect(clippy::struct_field_names, reason = "scripts see these names")]
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Measured {
     /// Its name.
@@ -104,8 +105,8 @@ impl Show for MeasuredMachine {
 }
 
 /// Attributes as scripts see them: every documented key is there.
-pub fn complete(attributes: Option<&mut Value>) {
-    if let Some(Value::Array(attributes)) = attributes {
+pub fn complete(attributes: &mut Value) {
+    if let Value::Array(attributes) = attributes {
         for attribute in attributes {
             with_keys(attribute, &["nominal", "measured", "method", "at"]);
         }

@@ -61,10 +61,15 @@ impl Serve {
             listen: self.listen,
             tls,
             name: self.name.clone(),
-            settings: Default::default(),
+            settings: usual_settings(),
             usage_every: Duration::from_secs(u64::from(self.usage_every)),
         })
     }
+}
+
+/// The settings of a new exchange, whatever they are made of.
+pub fn usual_settings<S: Default>() -> S {
+    S::default()
 }
 
 /// Runs it.

@@ -224,17 +224,18 @@ impl Show for Vec<Pool> {
                 Cell::state(&pool.status),
                 Cell::text(&pool.engine),
                 Cell::number(format!("{up}/{}", pool.nodes.len())),
-                Cell::number(format!(
-                    "{}/{}",
-                    cores(pool, |n| &n.cpus_used),
-                    cores(pool, |n| &n.cpus)
-                )),
+                Cell::number(format!("{}/{}", cores(pool, |n| &n.cpus_used), shown_cores(pool))),
                 Cell::text(view.time_or_dash(pool.heard_at.as_deref())),
                 Cell::id(&pool.id),
             ]);
         }
         grid.finish()
     }
+}
+
+/// All cores a pool shows.
+pub fn shown_cores(pool: &Pool) -> dayan_units::MilliCpu {
+    cores(pool, |node| &node.cpus)
 }
 
 /// The sum of decimals of a pool's nodes, exact to a thousandth of a core.
@@ -294,7 +295,7 @@ impl Show for ShownPool {
 
     fn data(&self) -> Value {
         let mut data = serde_json::to_value(self).expect("wire types have text keys");
-        super::measure::complete(data.get_mut("measured"));
+        super::measure::complete(&mut data["measured"]);
         data
     }
 }
@@ -347,7 +348,7 @@ impl Show for Record {
 
     fn data(&self) -> Value {
         let mut data = serde_json::to_value(self).expect("wire types have text keys");
-        super::measure::complete(data.get_mut("measured"));
+        super::measure::complete(&mut data["measured"]);
         data
     }
 }

@@ -255,7 +255,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("agent:node", "本机在资源池中的名称；不指定则用主机名"),
     ("agent:cpus", "最多提供多少核"),
     ("agent:memory", "最多提供多少内存，如 64GB"),
-    ("agent:nodes", "模拟引擎代表多少个节点；--cpus 与 --memory 为每个节点的数量"),
+    (
+        "agent:nodes",
+        "把本机显示为多少个相同的节点，使成组任务可在一台机器上运行；模拟引擎则代表这么多节点，--cpus 与 --memory 为每个节点的数量",
+    ),
     ("agent:data", "存放密钥、令牌、任务及其日志的地方"),
     ("agent:publish_root", "发布结果与取得输入的地方；不指定则资源池不传输数据"),
     ("agent:input_roots", "还可以从哪个文件夹取得输入"),

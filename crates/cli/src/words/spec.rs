@@ -1,6 +1,8 @@
 //! What is wrong with a job file, as a compiler shows it, in the reader's language. The English
 //! texts are the parser's own; the Chinese ones stand here, filled with the same values.
 
+use std::fmt::Write as _;
+
 use dayan_spec::{SpecError, SpecErrors};
 
 use super::Lang;
@@ -30,7 +32,7 @@ fn chinese(error: &SpecError, file: &str) -> String {
         let is_help = help.as_ref().is_some_and(|help| line.trim_start() == help);
         if is_help {
             let gutter = &line[..line.len() - line.trim_start().len()];
-            out.push_str(&format!("{gutter}= 办法: {}\n", advice(error)));
+            let _ = writeln!(out, "{gutter}= 办法: {}", advice(error));
         } else {
             out.push_str(line);
             out.push('\n');

@@ -5,7 +5,7 @@ use dayan_units::{AttemptId, JobId, Micro, Resources};
 
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
-    Backing, Gate, Job, Lease, MemberEnd, Phase, State, StoredSpec, Tries, UsageMark, Work,
+    Backing, Gate, Job, Lease, MemberEnd, Phase, State, StoredSpec, UsageMark, Work,
 };
 
 impl Work {
@@ -320,7 +320,7 @@ impl State {
             }
             Next::Requeued => {
                 job.queued.insert(task);
-                job.tries.entry(task).or_insert_with(Tries::default).failures += 1;
+                job.tries.entry(task).or_default().failures += 1;
             }
             Next::RequeuedFree => job.queued.insert(task),
             Next::MemberSucceeded => {
@@ -331,7 +331,7 @@ impl State {
             }
             Next::MemberRequeued => {
                 job.members_ended.insert(task, MemberEnd::Requeued);
-                job.tries.entry(task).or_insert_with(Tries::default).failures += 1;
+                job.tries.entry(task).or_default().failures += 1;
             }
             Next::MemberRequeuedFree => {
                 job.members_ended.insert(task, MemberEnd::RequeuedFree);

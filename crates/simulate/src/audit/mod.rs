@@ -9,7 +9,7 @@ mod price;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_exchange::{Actor, Event, State};
+use dayan_exchange::{Actor, Event, Outcome, State};
 use dayan_ledger::AccountId;
 use dayan_units::{AgentId, AttemptId, JobId, Micro, OrgId, ProjectId, Time};
 
@@ -34,6 +34,7 @@ pub struct Violation {
 pub(crate) struct Audit {
     pub(crate) violations: Vec<Violation>,
     pub(crate) findings: BTreeMap<String, u64>,
+    pub(crate) outcomes: BTreeMap<&'static str, u64>,
     attempts: Attempts,
     books: Books,
     budgets: Budgets,
@@ -146,7 +147,8 @@ impl Audit {
                 self.must(at, "budgets", held);
                 self.budgets.captured(attempt.job, at, line.amount);
             }
-            Event::AttemptEnded { attempt, line, released, transfers, .. } => {
+            Event::AttemptEnded { attempt, outcome, line, released, transfers, .. } => {
+                *self.outcomes.entry(name(outcome)).or_default() += 1;
                 self.book(at, transfers);
                 let extended = transfers.iter().find_map(|transfer| match transfer.kind {
                     dayan_ledger::TransferKind::Extend { amount, .. } => Some(amount.micro()),
@@ -247,4 +249,20 @@ fn touched(all: &[Decided]) -> BTreeSet<JobId> {
             _ => None,
         })
         .collect()
+}
+
+const fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Exited { code: 0 } => "succeeded",
+        Outcome::Exited { .. } => "exited",
+        Outcome::Signalled { .. } => "signalled",
+        Outcome::OutOfMemory => "out_of_memory",
+        Outcome::TimeLimit => "time_limit",
+        Outcome::LeaseEnded => "lease_ended",
+        Outcome::Stopped => "stopped",
+        Outcome::NodeFailure => "node_failure",
+        Outcome::StartFailed { .. } => "start_failed",
+        Outcome::PublishFailed { .. } => "publish_failed",
+        Outcome::SiteLost => "site_lost",
+    }
 }

@@ -14,13 +14,14 @@ use super::folder::Folder;
 use super::world::{Seller, World};
 use crate::client::Client;
 use crate::cmd::session::Session;
+use crate::cmd::supply::shown_cores;
 use crate::exit::{Failure, Said};
 use crate::words::Word;
 
 /// How often we look whether an agent has joined and proven its inventory.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long joining and the first proof may take on a busy machine.
-const JOINED_WITHIN: Duration = Duration::from_secs(60);
+const JOINED_WITHIN: Duration = Duration::from_mins(1);
 /// How long an agent that was told to stop is waited for before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Each agent offers a part of the memory that is free, all together three quarters of it: the
@@ -69,7 +70,7 @@ pub async fn start(
         session.out.say(
             &Said::with(Word::DemoPool, "pool", &pool.name)
                 .and("site", &pool.site)
-                .and("cpus", pool.nodes.iter().map(|node| node.cpus.as_str()).collect::<String>()),
+                .and("cpus", shown_cores(pool).to_string()),
         );
     }
     Ok(agents)

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use self::folder::Folder;
 use super::daemon;
+use super::serve::usual_settings;
 use super::session::Session;
 use crate::client::Client;
 use crate::config::{Target, parse_url};
@@ -26,7 +27,7 @@ use crate::exit::{Exit, Failure, Said};
 use crate::words::Word;
 
 /// How long the whole may take; on two cores it takes about two minutes.
-const WITHIN: Duration = Duration::from_secs(600);
+const WITHIN: Duration = Duration::from_mins(10);
 /// How often running attempts tell their use: often, because the demo is short.
 const USAGE_EVERY: Duration = Duration::from_secs(2);
 
@@ -125,7 +126,7 @@ impl Exchange {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: TlsMode::Off,
             name: "demo".to_owned(),
-            settings: Default::default(),
+            settings: usual_settings(),
             usage_every: USAGE_EVERY,
         };
         let (tell, ready) = oneshot::channel::<Serving>();

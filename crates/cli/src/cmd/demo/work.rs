@@ -69,7 +69,8 @@ pub async fn run(
     let cores = task_cores(agents.least);
     let fitted = |file| Fitted::new(file, cores, programs);
     let mut jobs = Jobs::default();
-    jobs.forecast.push(submit(world, fitted(FORECAST), "forecast").await?);
+    let forecast = fitted(FORECAST).with_a_folder();
+    jobs.forecast.push(submit(world, forecast, "forecast").await?);
     jobs.film.push(submit(world, fitted(FILM).at_the_coast(), "film").await?);
     jobs.sweep.push(submit(world, fitted(SWEEP), "sweep").await?);
     let mut watch = Watch::new(session);
@@ -139,6 +140,11 @@ impl Fitted {
         };
         self
     }
+    /// Every rank leaves the folder that is published, although only the first writes into it.
+    fn with_a_folder(mut self) -> Self {
+        self.text = self.text.replacen("\nrun: dayan-", "\nrun: mkdir -p out; dayan-", 1);
+        self
+    }
     /// The number of the picture a tyre job looks at.
     fn tyre(mut self, number: u32) -> Self {
         self.text = self.text.replacen("TYRE: 1", &format!("TYRE: {number}"), 1);
@@ -166,7 +172,8 @@ mod tests {
             said
         };
         check(fitted(FILM).at_the_coast(), "studio-a/film-3");
-        check(fitted(FORECAST), "gz-meteo/ops");
+        let forecast = check(fitted(FORECAST).with_a_folder(), "gz-meteo/ops");
+        assert!(forecast["run"].as_str().is_some_and(|run| run.contains("mkdir -p out")));
         check(fitted(SWEEP), "lab-n/fluids");
         let tyre = check(fitted(TYRE).tyre(7), "tyre-works/qc");
         assert_eq!(tyre["env"]["TYRE"], "7");
