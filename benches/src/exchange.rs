@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use crate::load::Connection;
 
 /// How long anything of ours may take to begin.
-const BEGIN_WITHIN: Duration = Duration::from_secs(60);
+const BEGIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// An exchange that runs.
 pub struct Exchange {

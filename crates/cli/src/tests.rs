@@ -208,7 +208,8 @@ fn every_command_line_is_well_formed() {
 /// All help texts, one after another: who changes a word sees it here.
 fn helps(lang: Lang) -> String {
     fn walk(command: &mut clap::Command, path: &str, out: &mut String) {
-        out.push_str(&format!("######## {path} --help\n{}\n", command.render_long_help()));
+        use std::fmt::Write as _;
+        writeln!(out, "######## {path} --help\n{}", command.render_long_help()).expect("a string");
         for sub in command.get_subcommands_mut() {
             let name = sub.get_name().to_owned();
             if name != "help" {

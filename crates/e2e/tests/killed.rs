@@ -50,8 +50,11 @@ fn an_agent_killed_while_tasks_run_adopts_them() {
     let jobs: Vec<String> =
         (0..6).map(|number| stage.submit("sleep 4", &format!("long-{number}"))).collect();
     support::until("running tasks", || {
-        let all = jobs.iter().map(|job| stage.command(&stage.member, &["show", job]));
-        all.map(|job| job["attempts"][0]["state"] == "running").all(|runs| runs).then_some(())
+        let runs = |job: &String| {
+            let shown = stage.command(&stage.member, &["show", job]);
+            shown["attempts"][0]["state"] == "running"
+        };
+        jobs.iter().all(runs).then_some(())
     });
     stage.kill_agent();
     stage.start_agent("2", None);

@@ -39,7 +39,7 @@ pub struct Gauges {
 
 impl Metrics {
     /// The exposition text.
-    pub fn render(&self, gauges: Gauges) -> String {
+    pub fn render(&self, gauges: &Gauges) -> String {
         let mut registry = Registry::with_prefix("dayan");
         registry.register("submissions", "Jobs accepted", self.submissions.clone());
         registry.register("syncs", "Agents' syncs answered", self.syncs.clone());

@@ -162,7 +162,9 @@ pub fn check_journal(reader: &Reader, live: Option<(&[u8], u64)>) -> JournalChec
             if row.seq <= seq
                 && let Ok(entries) = encoding::entries(&row.payload)
             {
-                entries.iter().for_each(|entry| state.evolve(entry));
+                for entry in &entries {
+                    state.evolve(entry);
+                }
             }
             Ok::<(), Fault>(())
         });

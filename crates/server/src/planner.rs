@@ -27,12 +27,15 @@ const BLOCKED_FOR: Span = Span::from_secs(30);
 /// A job that was refused its place for its own limits keeps off that pool for so long.
 const REFUSED_FOR: Span = Span::from_secs(10);
 
+/// A question, answered on the planner's thread.
+type Question = Box<dyn FnOnce(&Planner, Time) + Send>;
+
 enum Input {
     Changes(Vec<Change>),
     Reset(Vec<Change>),
     /// Money has moved: blocked projects may try again.
     MoneyMoved,
-    Ask(Box<dyn FnOnce(&Planner, Time) + Send>),
+    Ask(Question),
     Stop,
 }
 
@@ -135,7 +138,7 @@ enum Flow {
 
 impl Thread {
     fn run(&mut self) {
-        self.start_anew(Vec::new());
+        self.start_anew(&[]);
         let mut more = false;
         loop {
             let first = if more {
@@ -161,11 +164,11 @@ impl Thread {
         }
     }
 
-    fn start_anew(&mut self, changes: Vec<Change>) {
+    fn start_anew(&mut self, changes: &[Change]) {
         self.planner = Planner::new();
         self.blocked.clear();
         self.planner.observe(&Change::Network(self.network.clone()));
-        for change in &changes {
+        for change in changes {
             self.planner.observe(change);
         }
     }
@@ -177,7 +180,7 @@ impl Thread {
                     self.planner.observe(change);
                 }
             }
-            Input::Reset(changes) => self.start_anew(changes),
+            Input::Reset(changes) => self.start_anew(&changes),
             Input::MoneyMoved => self.unblock(Time::NEVER),
             Input::Ask(ask) => ask(&self.planner, self.clock.now()),
             Input::Stop => return Flow::Stop,
@@ -206,7 +209,7 @@ impl Thread {
         let mut placements = plan.placements;
         while !placements.is_empty() {
             let rest = placements.split_off(placements.len().min(PLACE_MAX));
-            if !self.commit(placements, now) {
+            if !self.commit(&placements, now) {
                 return false;
             }
             placements = rest;
@@ -214,12 +217,12 @@ impl Thread {
         true
     }
 
-    fn commit(&mut self, placements: Vec<Placement>, now: Time) -> bool {
+    fn commit(&mut self, placements: &[Placement], now: Time) -> bool {
         let commands = placements.iter().map(place).collect();
         let outcome = self.writer.commands_blocking(Actor::System, commands, |_, done| done);
         let Ok(done) = outcome else {
             // The store is away: the picture is told anew when it is back.
-            for placement in &placements {
+            for placement in placements {
                 self.refused(placement, Vec::new());
             }
             std::thread::park_timeout(LOOK_AGAIN);

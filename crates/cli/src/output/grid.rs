@@ -36,6 +36,10 @@ impl Cell {
         Self::Text(text.into())
     }
     /// A number.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers are copied, references to texts too"
+    )]
     pub fn number(number: impl ToString) -> Self {
         Self::Number(number.to_string())
     }
@@ -135,7 +139,12 @@ impl<'v> Grid<'v> {
             }
         }
         let drawn = self.table.to_string();
-        drawn.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+        let mut text = String::with_capacity(drawn.len());
+        for line in drawn.lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// How long anything may take before the test gives up on it. Loaded machines are slow; a test
 /// that waits on a condition loses nothing by patience.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -96,7 +96,7 @@ impl Stage {
         }
         stage.operate(&["org", "deposit", "lab", "1000.00 CNY", "--reference", "wire 1"]);
         let token = stage.operate(&["token", "issue", "lab/m"]);
-        stage.member = token["secret"].as_str().expect("a secret").to_owned();
+        token["secret"].as_str().expect("a secret").clone_into(&mut stage.member);
         let invitation = stage.operate(&["provider", "invite", "dc"]);
         let join = invitation["token"].as_str().expect("a token").to_owned();
         stage.start_agent(cpus, Some(&join));

@@ -22,7 +22,7 @@ pub struct Created {
     pub id: String,
 }
 
-pub(super) fn created(id: impl ToString) -> (StatusCode, Json<Created>) {
+pub(super) fn created(id: &impl ToString) -> (StatusCode, Json<Created>) {
     (StatusCode::CREATED, Json(Created { id: id.to_string() }))
 }
 
@@ -109,7 +109,7 @@ pub async fn create_org(
         credit: amount(&new.credit)?,
     };
     match app.command(caller.actor(), command).await? {
-        Made::Org(id) => Ok(created(id)),
+        Made::Org(id) => Ok(created(&id)),
         _ => Err(unexpected()),
     }
 }
@@ -178,7 +178,7 @@ pub async fn create_user(
     })?;
     let command = Command::CreateUser { org: new.org, name: new.name, role };
     match app.command(caller.actor(), command).await? {
-        Made::User(id) => Ok(created(id)),
+        Made::User(id) => Ok(created(&id)),
         _ => Err(unexpected()),
     }
 }
@@ -288,7 +288,7 @@ pub async fn create_project(
 ) -> Result<(StatusCode, Json<Created>), Failure> {
     let command = Command::CreateProject { budget: limits(&new.budget)?, path: new.path };
     match app.command(caller.actor(), command).await? {
-        Made::Project(id) => Ok(created(id)),
+        Made::Project(id) => Ok(created(&id)),
         _ => Err(unexpected()),
     }
 }

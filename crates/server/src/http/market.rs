@@ -88,7 +88,7 @@ pub async fn create_offer(
         valid_until: new.expires_in.map(|secs| app.now().plus(Span::from_secs(secs.into()))),
     };
     match app.command(caller.actor(), Command::ListOffer(Box::new(offer))).await? {
-        Made::Offer(id) => Ok(created(id)),
+        Made::Offer(id) => Ok(created(&id)),
         _ => Err(unexpected()),
     }
 }

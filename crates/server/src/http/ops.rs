@@ -160,7 +160,7 @@ pub async fn metrics(State(app): State<Shared>) -> Result<impl IntoResponse, Fai
             revision: live.state.revision,
         }
     });
-    let text = app.metrics.render(live.await?);
+    let text = app.metrics.render(&live.await?);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
 }

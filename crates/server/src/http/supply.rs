@@ -82,7 +82,7 @@ pub async fn apply(
     let command =
         Command::ApplyProvider { org: new.org, name: new.name, credit_code: new.credit_code };
     match app.command(caller.actor(), command).await? {
-        Made::Provider(id) => Ok(created(id)),
+        Made::Provider(id) => Ok(created(&id)),
         _ => Err(unexpected()),
     }
 }

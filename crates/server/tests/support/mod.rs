@@ -32,7 +32,7 @@ pub struct Setup {
 pub fn client() -> reqwest::Client {
     // Plain HTTP is spoken here, but the client wants a provider all the same.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+    reqwest::Client::builder().timeout(Duration::from_mins(1)).build().expect("a client")
 }
 
 impl Exchange {
