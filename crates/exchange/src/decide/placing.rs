@@ -20,9 +20,10 @@ use crate::state::{Backing, GangLaunch, Gate, Job, Lease, Phase, StoredSpec, Usa
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
 const GANG_SLOTS: u32 = 4_096;
 
-/// No lease is shorter, whatever a job asks for: an agent renews it every third of this, and one
-/// answer that is late by a few seconds must not end a task.
-const LEASE_MIN: Span = Span::from_secs(15);
+/// No lease is shorter, whatever a job asks for. An agent counts it from when it sent the sync that
+/// brought it, and the answer to that is held back for up to 25 s: a shorter one would be over as
+/// it came.
+const LEASE_MIN: Span = Span::from_secs(30);
 
 fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal::conflict(code, message, "nothing to do: the planner will plan it again")
