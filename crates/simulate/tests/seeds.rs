@@ -72,19 +72,25 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
 
 #[test]
 fn every_rule_holds_in_a_storm() {
-    let reports = check_all("storm", 110, &Scenario::storm());
+    let reports = check_all("storm", 80, &Scenario::storm());
     let attempts: u64 = reports.iter().map(|report| report.attempts).sum();
     assert!(attempts >= 10 * reports.len() as u64, "hardly anything ran");
 }
 
 #[test]
 fn every_rule_holds_without_faults() {
-    check_all("calm", 20, &Scenario::calm());
+    let reports = check_all("calm", 15, &Scenario::calm());
+    // Where nothing goes wrong, nobody loses a lease.
+    for report in reports {
+        for outcome in ["lease_ended", "site_lost", "node_failure"] {
+            assert!(!report.outcomes.contains_key(outcome), "seed {}: {outcome}", report.seed);
+        }
+    }
 }
 
 #[test]
 fn lies_about_use_are_found_and_never_billed() {
-    let reports = check_all("lies", 20, &Scenario::lies());
+    let reports = check_all("lies", 15, &Scenario::lies());
     if number("DAYAN_SEED").is_none() {
         for code in
             ["usage.shrinks", "usage.faster_than_time", "usage.same_number", "usage.foreign_lease"]
