@@ -126,7 +126,7 @@ codes! {
     /// Finer than the smallest step.
     TooFine = "spec.too_fine", "`{value}` is finer than can be kept", [];
     /// Larger than the limit.
-    TooLarge = "spec.too_large", "`{value}` is too large", ["at most {max} can be asked for"];
+    TooLarge = "spec.too_large", "`{value}` is too large", ["at most {max} can be asked for", "ask for less: no machine has so much"];
     /// Nothing asked for.
     Zero = "spec.zero", "`{key}` must be more than zero", ["left out, it is {default}"];
     /// Less than nothing.
