@@ -123,7 +123,7 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::UnknownChoice => &["是否想写 `{suggestion}`？", "可选 {choices}"],
         Code::BadQuantity => &["请写成 `{example}`；单位有 {units}", "请写成 `{example}`"],
         Code::MissingUnit => &["请写成 `{example}`；单位有 {units}"],
-        Code::TooLarge => &["最多可要求 {max}"],
+        Code::TooLarge => &["最多可要求 {max}", "请减少用量：没有机器有这么多"],
         Code::Zero => &["不写则为 {default}"],
         Code::RangeBackwards => &["请先写较小的值"],
         Code::EmptyValue => &["请去掉这个键，或给它一个值"],
