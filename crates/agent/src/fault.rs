@@ -38,7 +38,7 @@ pub enum AgentFault {
     /// The address does not go with the token.
     #[error("agent.url: {0}")]
     Url(String),
-    /// The exchange did not take it in.
+    /// The exchange did not take it in, or would not: something it asks for is missing.
     #[error("agent.join_refused: {0}")]
     JoinRefused(String),
     /// The exchange could not be reached for joining.

@@ -15,7 +15,7 @@ const KNOCKS_MAX: u32 = 40;
 /// What the agent says of itself.
 pub(crate) struct Introduction<'a> {
     pub(crate) url: &'a str,
-    pub(crate) token: &'a str,
+    pub(crate) token: JoinToken,
     pub(crate) site: &'a str,
     pub(crate) pool: &'a str,
     pub(crate) shown: &'a PoolShown,
@@ -25,11 +25,11 @@ pub(crate) struct Introduction<'a> {
 pub(crate) async fn join(
     home: &Home,
     key: &Key,
+    link: &Link,
     introduction: Introduction<'_>,
 ) -> Result<Membership, AgentFault> {
-    let token = JoinToken::parse(introduction.token).ok_or(AgentFault::JoinToken)?;
-    let link = Link::new(introduction.url, token.fingerprint.as_deref())?;
-    knock(&link).await?;
+    let token = introduction.token;
+    knock(link).await?;
     let request = JoinRequest {
         public_key: key.public(),
         proof: key.join_proof(&token.secret),

@@ -78,8 +78,7 @@ impl Link {
         Ok(Self { client, url: url.to_owned() })
     }
 
-    /// Takes an invitation. Not to be repeated unless the exchange was certainly not reached
-    /// (`Err(LinkFault::Away)` with `reached` unset is the caller's to judge by [`Self::knock`]).
+    /// Takes an invitation. Not to be repeated: if the answer was lost, the invitation is used up.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinAnswer, LinkFault> {
         let sent = self
             .client

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dayan_engines::BootClock;
+use dayan_wire::JoinToken;
 use tokio::sync::mpsc;
 
 use crate::config::{AgentConfig, EngineChoice, Measuring};
@@ -43,6 +44,21 @@ pub async fn run(
     outcome
 }
 
+/// By what right the agent talks to the exchange.
+enum Admission {
+    Member(Membership),
+    Invited { token: JoinToken, site: String },
+}
+
+impl Admission {
+    fn fingerprint(&self) -> Option<&str> {
+        match self {
+            Self::Member(membership) => membership.fingerprint.as_deref(),
+            Self::Invited { token, .. } => token.fingerprint.as_deref(),
+        }
+    }
+}
+
 struct Started {
     shell: Shell,
     gauge: Option<Gauge>,
@@ -78,11 +94,8 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
     let offered = Offered { node: node.clone(), cpus, memory, parts, nodes, staging };
 
-    let (heard_sender, heard) = mpsc::channel(QUEUE);
-    let (runner, found) = Runner::open(&home, engine, heard_sender).await?;
-    let picture = look(&offered, &found.info, home.root().to_owned()).await?;
-
-    let membership = match (home.membership()?, token) {
+    // Said before anything is started: what is missing, and what cannot work.
+    let admission = match (home.membership()?, token) {
         (Some(membership), token) => {
             if token.is_some() {
                 tracing::info!(
@@ -90,27 +103,37 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
                     "this folder has joined already; the join token is not used"
                 );
             }
-            membership
+            Admission::Member(membership)
         }
-        (None, Some(token)) => {
-            let site = site.ok_or_else(|| {
+        (None, Some(token)) => Admission::Invited {
+            token: JoinToken::parse(&token).ok_or(AgentFault::JoinToken)?,
+            site: site.ok_or_else(|| {
                 AgentFault::JoinRefused("give the city of the data centre with --site".to_owned())
-            })?;
-            let pool = pool.unwrap_or_else(|| inventory::slug(&node));
+            })?,
+        },
+        (None, None) => return Err(AgentFault::NotJoined),
+    };
+    let link = Arc::new(Link::new(&url, admission.fingerprint())?);
+
+    let (heard_sender, heard) = mpsc::channel(QUEUE);
+    let (runner, found) = Runner::open(&home, engine, heard_sender).await?;
+    let picture = look(&offered, &found.info, home.root().to_owned()).await?;
+
+    let membership = match admission {
+        Admission::Member(membership) => membership,
+        Admission::Invited { token, site } => {
             let introduction = Introduction {
                 url: &url,
-                token: &token,
+                token,
                 site: &site,
-                pool: &pool,
+                pool: &pool.unwrap_or_else(|| inventory::slug(&node)),
                 shown: &picture.shown,
             };
-            join(&home, &key, introduction).await?
+            join(&home, &key, &link, introduction).await?
         }
-        (None, None) => return Err(AgentFault::NotJoined),
     };
     tell(&membership, &picture);
 
-    let link = Arc::new(Link::new(&url, membership.fingerprint.as_deref())?);
     let generation = home.next_generation()?;
     let (done, synced) = mpsc::channel(QUEUE);
     let (measured_sender, measured) = mpsc::channel(1);

@@ -30,6 +30,8 @@ use crate::home::Home;
 const STOP_GRACE: Span = Span::from_secs(5);
 /// The longest wait for news of the engine; a bell ends it when there is something to do.
 const OBSERVE_WAIT: Span = Span::from_secs(30);
+/// How often the keeper is looked for, or started.
+const OPEN_TRIES_MAX: u32 = 3;
 /// The pause before an engine that failed is asked again.
 const RETRY_PAUSE: Span = Span::from_millis(200);
 
@@ -204,7 +206,22 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
     match choice {
         EngineChoice::Process { keeper, options } => {
             let config = ProcessConfig { dir: dir.to_owned(), keeper, options };
-            Ok(Box::new(ProcessEngine::open(config)?))
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match ProcessEngine::open(config.clone()) {
+                    Ok(engine) => return Ok(Box::new(engine)),
+                    // A keeper that has nothing to keep may leave in the moment we reach it; the
+                    // next try starts another.
+                    Err(Fault::Unreachable(why)) if tries < OPEN_TRIES_MAX => {
+                        tracing::warn!(why, "the keeper was not reached; tried again");
+                    }
+                    Err(Fault::Io { doing, source }) if tries < OPEN_TRIES_MAX => {
+                        tracing::warn!(doing, %source, "the keeper was not reached; tried again");
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            }
         }
         EngineChoice::Given { open, nodes: _ } => open(),
     }

@@ -95,7 +95,7 @@ async fn only_the_pinned_certificate_is_talked_to() {
     let agent = Agent::start(moved);
     exchange.lease(order(attempt(1, 1), "true"));
     other.lease(order(attempt(1, 1), "true"));
-    within("tried", async || other.books().syncs.eq(&0).then_some(())).await;
+    other.until("it tries, twice", |books| (books.connections > 1).then_some(())).await;
     agent.stop().await.unwrap();
     assert_eq!(other.books().syncs, 0);
 }
@@ -109,10 +109,17 @@ async fn what_cannot_work_is_said() {
     assert!(matches!(fault, AgentFault::NotJoined), "{fault}");
     let mut nonsense = config(&exchange, dir.path());
     nonsense.join = Some("dyj1.x".to_owned());
-    assert!(matches!(Agent::start(nonsense).fault().await, AgentFault::JoinToken));
+    let fault = Agent::start(nonsense).fault().await;
+    assert!(matches!(fault, AgentFault::JoinToken), "{fault}");
     let mut insecure = config(&exchange, dir.path());
     insecure.join = Some(format!("dyj1.secret.{}", "ab".repeat(32)));
-    assert!(matches!(Agent::start(insecure).fault().await, AgentFault::Url(_)));
+    let fault = Agent::start(insecure).fault().await;
+    assert!(matches!(fault, AgentFault::Url(_)), "{fault}");
+    let mut nowhere = config(&exchange, dir.path());
+    nowhere.site = None;
+    let fault = Agent::start(nowhere).fault().await;
+    assert!(matches!(&fault, AgentFault::JoinRefused(why) if why.contains("--site")), "{fault}");
+    assert!(!dir.path().join("agent/engine").exists(), "nothing was started for that");
     exchange.books().refuse_joins = true;
     let fault = Agent::start(config(&exchange, dir.path())).fault().await;
     assert!(matches!(&fault, AgentFault::JoinRefused(why) if why.contains("was used")), "{fault}");

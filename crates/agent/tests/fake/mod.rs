@@ -54,6 +54,7 @@ pub struct Books {
     pub asked_to_publish: BTreeSet<AttemptId>,
     pub usage: BTreeMap<AttemptId, Vec<UsageRecord>>,
     pub signed: Vec<(String, String)>,
+    pub connections: u64,
     pub syncs: u64,
     pub newest: u64,
     pub tricks: VecDeque<Trick>,
@@ -131,9 +132,11 @@ impl Exchange {
             .route("/v1/agent/logs/{ask}", post(log))
             .with_state(Arc::clone(&self.shared));
         let tls = self.tls.clone().map(TlsAcceptor::from);
+        let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                shared.books.lock().unwrap().connections += 1;
                 connections.spawn(serve(stream, tls.clone(), app.clone()));
                 while connections.try_join_next().is_some() {}
             }
