@@ -33,7 +33,7 @@ pub fn of_entry(state: &State, entry: &Entry, out: &mut Vec<Change>) {
 pub fn everything(state: &State, now: Time) -> Vec<Change> {
     let mut out = Vec::new();
     for pool in state.supply.pools.values() {
-        show_pool(state, pool, now, &mut out);
+        of_pool(state, pool, now, &mut out);
     }
     for job in state.work.jobs.values().filter(|job| job.ended.is_none()) {
         out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
@@ -61,7 +61,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::ChallengeFailed { pool }
         | Event::ChallengeMet { pool } => {
             if let Some(pool) = state.supply.pools.get(pool) {
-                show_pool(state, pool, at, out);
+                of_pool(state, pool, at, out);
             }
         }
         Event::OfferListed { offer } => show_offers(state, offer.pool, out),
@@ -172,7 +172,8 @@ fn placed(lease: &Lease) -> Change {
     }
 }
 
-fn show_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
+/// A pool and its offers, in full.
+pub fn of_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
     if pool.status != Status::Active {
         out.push(Change::PoolGone(pool.id));
         return;
@@ -182,8 +183,8 @@ fn show_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
 }
 
 fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
-    let offers = state.supply.offers.values().filter(|offer| offer.pool == pool);
-    let offers = offers
+    let listed = state.supply.offers.values().filter(|offer| offer.pool == pool);
+    let mut offers: Vec<plan::OfferView> = listed
         .map(|offer| plan::OfferView {
             offer: offer.id,
             accelerator: offer.accelerator.clone(),
@@ -198,9 +199,37 @@ fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
                 .map(|(class, permille)| (class.name().to_owned(), *permille))
                 .collect(),
             reliability_permille: 1_000,
+            closed: false,
         })
         .collect();
+    offers.extend(promised(state, pool));
     out.push(Change::OffersShown { pool, offers });
+}
+
+/// Offers that are no longer listed, and that a firm quote of a job still promises.
+fn promised(state: &State, pool: PoolId) -> Vec<plan::OfferView> {
+    let taken = state.work.quotes.values().filter(|given| given.job.is_some());
+    let lines = taken.flat_map(|given| &given.quote.lines);
+    let gone =
+        lines.filter(|line| line.pool == pool && !state.supply.offers.contains_key(&line.offer));
+    let views: BTreeMap<_, _> = gone
+        .map(|line| {
+            let view = plan::OfferView {
+                offer: line.offer,
+                accelerator: None,
+                rate: line.rate,
+                minimum: line.minimum,
+                least: dayan_units::Resources::ZERO,
+                most: None,
+                time_max: None,
+                classes: BTreeMap::new(),
+                reliability_permille: 1_000,
+                closed: true,
+            };
+            (line.offer, view)
+        })
+        .collect();
+    views.into_values().collect()
 }
 
 /// The pool as the planner sees it.

@@ -1,15 +1,19 @@
 //! Which leases cannot be valid any more. Kept beside the state, not in it: hearing from an agent
 //! is not journalled, so an exchange that starts counts every lease as just renewed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_units::{AgentId, AttemptId, Span, Time, lost_after};
+use dayan_units::{AgentId, AttemptId, PoolId, Span, Time, lost_after};
 
 use crate::state::{Fence, Lease, State};
 
 /// How long the fence gives a task between asking it to end and killing it; with this behind the
 /// lease's end, nothing of it can still run.
 pub const STOP_GRACE: Span = Span::from_secs(5);
+
+/// An agent is heard whenever an answer that was held back for it is over, which takes up to 25 s;
+/// one that is late by more than a slow link explains is not there.
+pub const SILENT_AFTER: Span = Span::from_secs(40);
 
 /// When each agent was last heard.
 #[derive(Clone, Debug)]
@@ -68,6 +72,17 @@ impl Liveness {
             }
         }
         lost
+    }
+}
+
+impl Liveness {
+    /// Pools whose agent is not heard: nothing new is sent there.
+    pub fn silent(&self, state: &State, now: Time) -> BTreeSet<PoolId> {
+        let agents = state.supply.agents.iter();
+        let late = |agent: &AgentId| {
+            now.since(self.last(*agent).unwrap_or(self.since).max(self.since)) > SILENT_AFTER
+        };
+        agents.filter(|(id, _)| late(id)).map(|(_, agent)| agent.pool).collect()
     }
 }
 

@@ -196,6 +196,7 @@ fn country(random: &mut Random, nodes: u64, shapes: &[Shape]) -> Country {
                 time_max: None,
                 classes: BTreeMap::new(),
                 reliability_permille: 1_000,
+                closed: false,
             }],
         });
     }

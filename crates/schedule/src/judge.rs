@@ -288,7 +288,7 @@ impl Judge<'_> {
     }
 
     fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
-        self.wish.pin.is_none_or(|pin| pin.offer == offer.offer)
+        self.wish.pin.map_or(!offer.closed, |pin| pin.offer == offer.offer)
             && offer
                 .accelerator
                 .as_ref()

@@ -192,4 +192,7 @@ pub struct OfferView {
     pub classes: BTreeMap<String, u32>,
     /// Attempts that ended as they should, in thousandths, as measured.
     pub reliability_permille: u32,
+    /// No longer sold: only jobs bound to a quote of it may still go there.
+    #[serde(default)]
+    pub closed: bool,
 }

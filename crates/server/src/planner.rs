@@ -1,13 +1,13 @@
 //! The planner's thread: hears of every committed change, plans, and has its placements committed
 //! like any other command. What is refused goes back into its picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use dayan_exchange::{Actor, Command, Place, Refusal, RefusalKind, Seat};
-use dayan_schedule::{Avoid, Change, Placement, Planner, Tasks, Work};
-use dayan_units::{ProjectId, Span, Time};
+use dayan_schedule::{Atomicity, Avoid, Change, NodeUp, Placement, Planner, Tasks, Work};
+use dayan_units::{PoolId, ProjectId, Span, Time};
 use tokio::sync::oneshot;
 
 use crate::clock::SharedClock;
@@ -33,6 +33,9 @@ type Question = Box<dyn FnOnce(&Planner, Time) + Send>;
 enum Input {
     Changes(Vec<Change>),
     Reset(Vec<Change>),
+    /// The pools whose agents are not heard, in full, and those of them and of before as they
+    /// have shown themselves.
+    Silent(BTreeSet<PoolId>, Vec<Change>),
     /// Money has moved: blocked projects may try again.
     MoneyMoved,
     Ask(Question),
@@ -61,6 +64,10 @@ impl PlannerHandle {
     /// Everything anew.
     pub fn reset(&self, changes: Vec<Change>) {
         self.send(Input::Reset(changes));
+    }
+    /// These pools are not heard now; `shown` is how the pools that changed have shown themselves.
+    pub fn silent(&self, pools: BTreeSet<PoolId>, shown: Vec<Change>) {
+        self.send(Input::Silent(pools, shown));
     }
     /// Money came in or was given back, or limits changed.
     pub fn money_moved(&self) {
@@ -114,6 +121,7 @@ impl Start {
             network,
             planner: Planner::new(),
             blocked: BTreeMap::new(),
+            silent: BTreeSet::new(),
         };
         std::thread::Builder::new().name("planner".to_owned()).spawn(move || thread.run())
     }
@@ -127,6 +135,8 @@ struct Thread {
     planner: Planner,
     /// Projects without money, and since when.
     blocked: BTreeMap<ProjectId, Time>,
+    /// Pools that are not heard: whatever they have shown, none of their nodes takes work.
+    silent: BTreeSet<PoolId>,
 }
 
 /// Go on, or end.
@@ -169,16 +179,27 @@ impl Thread {
         self.blocked.clear();
         self.planner.observe(&Change::Network(self.network.clone()));
         for change in changes {
-            self.planner.observe(change);
+            self.observe(change);
+        }
+    }
+
+    fn observe(&mut self, change: &Change) {
+        match change {
+            Change::PoolShown(view) if self.silent.contains(&view.pool) => {
+                let mut view = view.clone();
+                view.nodes.iter_mut().for_each(|node| node.up = NodeUp::Down);
+                self.planner.observe(&Change::PoolShown(view));
+            }
+            _ => self.planner.observe(change),
         }
     }
 
     fn take(&mut self, input: Input) -> Flow {
         match input {
-            Input::Changes(changes) => {
-                for change in &changes {
-                    self.planner.observe(change);
-                }
+            Input::Changes(changes) => changes.iter().for_each(|change| self.observe(change)),
+            Input::Silent(pools, shown) => {
+                self.silent = pools;
+                shown.iter().for_each(|change| self.observe(change));
             }
             Input::Reset(changes) => self.start_anew(&changes),
             Input::MoneyMoved => self.unblock(Time::NEVER),
@@ -206,7 +227,7 @@ impl Thread {
         if plan.placements.is_empty() {
             return plan.exhausted;
         }
-        let mut placements = plan.placements;
+        let mut placements: Vec<Placement> = plan.placements.into_iter().flat_map(apart).collect();
         while !placements.is_empty() {
             let rest = placements.split_off(placements.len().min(PLACE_MAX));
             if !self.commit(&placements, now) {
@@ -268,6 +289,19 @@ impl Thread {
     fn refused(&mut self, placement: &Placement, avoid: Vec<Avoid>) {
         let tasks: Tasks = placement.seats.iter().map(|seat| seat.task).collect();
         self.planner.observe(&Change::PlacementRefused { job: placement.job, tasks, avoid });
+    }
+}
+
+/// Seats that need not stand together are asked for one by one: money for some of them is enough
+/// for some of them.
+fn apart(placement: Placement) -> Vec<Placement> {
+    match placement.atomicity {
+        Atomicity::AllOrNothing => vec![placement],
+        Atomicity::Each => {
+            let Placement { job, project, atomicity, seats } = placement;
+            let alone = |seat| Placement { job, project, atomicity, seats: [seat].into() };
+            seats.into_iter().map(alone).collect()
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub fn job_state(job: &Job) -> &'static str {
         (Some((_, JobEnd::Succeeded)), _) => "succeeded",
         (Some((_, JobEnd::Failed)), _) => "failed",
         (Some((_, JobEnd::Cancelled)), _) => "cancelled",
+        (Some((_, JobEnd::Unfunded)), _) => "unfunded",
         (None, _) if !job.active.is_empty() => "running",
         (None, Gate::Paused) => "paused",
         (None, Gate::Open) => "queued",

@@ -98,7 +98,7 @@ pub async fn serve(
     let started = tokio::task::spawn_blocking(move || start(&owned, print));
     let (app, threads) = started.await.map_err(|error| error.to_string())??;
     let operator_token = found(&app, &config).await?;
-    let timers = tokio::spawn(crate::timers::run(app.writer.clone()));
+    let timers = tokio::spawn(crate::timers::run(app.writer.clone(), app.planner.clone()));
     let scheme = if tls.is_some() { "https" } else { "http" };
     let serving = Serving { url: format!("{scheme}://{address}"), fingerprint, operator_token };
     ready(&serving);

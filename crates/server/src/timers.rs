@@ -2,12 +2,14 @@
 //! must prove themselves again, ended jobs that leave memory. Each becomes a command like any
 //! other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dayan_exchange::{Actor, Command, JOB_RETENTION};
 use dayan_identity::{Nonce, Status};
-use dayan_units::Span;
+use dayan_units::{PoolId, Span};
 
+use crate::planner::PlannerHandle;
 use crate::random::random_bytes;
 use crate::writer::{Live, Writer};
 
@@ -19,13 +21,19 @@ const PER_TICK: usize = 1_000;
 const CHALLENGE_EVERY: Span = Span::from_secs(3_600);
 
 /// Runs until the writer stops.
-pub async fn run(writer: Writer) {
+pub async fn run(writer: Writer, planner: PlannerHandle) {
+    let mut silent = BTreeSet::new();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let due = match writer.ask(due).await {
-            Ok(due) => due,
+        let (before, planner) = (silent.clone(), planner.clone());
+        let asked = writer.ask(move |live| (due(live), tell_silence(live, before, &planner)));
+        let due = match asked.await {
+            Ok((due, now_silent)) => {
+                silent = now_silent;
+                due
+            }
             Err(crate::writer::Unavailable::Stopping) => return,
             Err(_) => continue,
         };
@@ -35,6 +43,27 @@ pub async fn run(writer: Writer) {
         // A refusal here means that something else was faster.
         drop(writer.commands_then(Actor::System, due, |_, _| ()).await);
     }
+}
+
+/// Tells the planner which pools are not heard, if others were before. On the writer's thread, so
+/// that nothing newer of a pool is overtaken by what is told here.
+fn tell_silence(
+    live: &Live,
+    before: BTreeSet<PoolId>,
+    planner: &PlannerHandle,
+) -> BTreeSet<PoolId> {
+    let silent = live.liveness.silent(&live.state, live.now);
+    if silent != before {
+        let mut shown = Vec::new();
+        for pool in silent.symmetric_difference(&before) {
+            if let Some(pool) = live.state.supply.pools.get(pool) {
+                tracing::info!(pool = %pool.id, silent = silent.contains(&pool.id), "heard or not");
+                dayan_exchange::changes::of_pool(&live.state, pool, live.now, &mut shown);
+            }
+        }
+        planner.silent(silent.clone(), shown);
+    }
+    silent
 }
 
 fn due(live: &Live) -> Vec<Command> {

@@ -396,6 +396,7 @@ pub(crate) fn endings(state: &State) -> BTreeMap<&'static str, u64> {
             Some((_, JobEnd::Succeeded)) => "succeeded",
             Some((_, JobEnd::Failed)) => "failed",
             Some((_, JobEnd::Cancelled)) => "cancelled",
+            Some((_, JobEnd::Unfunded)) => "unfunded",
         };
         *counts.entry(name).or_default() += 1;
     }

@@ -58,7 +58,7 @@ pub struct JobSummary {
     pub name: String,
     /// What pays.
     pub project: String,
-    /// `paused`, `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+    /// `paused`, `queued`, `running`, `succeeded`, `failed`, `cancelled` or `unfunded`.
     pub state: String,
     /// When it was accepted.
     pub submitted_at: String,

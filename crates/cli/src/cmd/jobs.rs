@@ -27,7 +27,7 @@ pub struct Ps {
     #[arg(long, value_name = "ORG/PROJECT")]
     project: Option<String>,
     /// Only in this state
-    #[arg(long, value_parser = ["paused", "queued", "running", "succeeded", "failed", "cancelled"])]
+    #[arg(long, value_parser = ["paused", "queued", "running", "succeeded", "failed", "cancelled", "unfunded"])]
     state: Option<String>,
     /// Only with this name
     #[arg(long)]

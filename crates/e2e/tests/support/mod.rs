@@ -1,6 +1,10 @@
 //! The real program as processes: an exchange, an agent, and the command line as the client.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod host;
+pub mod link;
+
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -35,12 +39,67 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("waited {PATIENCE:?} for {what}");
 }
 
-/// An exchange and an agent in a folder of their own.
+/// How a server is started.
+#[derive(Default)]
+pub struct Serve {
+    /// Where the books are, other than in the data folder.
+    pub database: Option<String>,
+    /// What the server's process is wrapped in: a shell's command line, before `exec dayan serve`.
+    pub shell: Option<String>,
+    /// What its environment has besides.
+    pub env: Vec<(String, String)>,
+}
+
+/// A command line with a token.
+#[derive(Clone)]
+pub struct Client {
+    folder: PathBuf,
+    url: String,
+    token: String,
+}
+
+impl Client {
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(program())
+            .args(args)
+            .args(["-o", "json"])
+            .env("HOME", &self.folder)
+            .env("DAYAN_URL", &self.url)
+            .env("DAYAN_TOKEN", &self.token)
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs")
+    }
+
+    /// A small job, submitted again under the same key until it is acknowledged, whatever happens
+    /// to the server meanwhile.
+    pub fn submit(&self, run: &str, key: &str) -> String {
+        self.submit_with(run, key, "")
+    }
+
+    fn submit_with(&self, run: &str, key: &str, more: &str) -> String {
+        let file = self.folder.join(format!("{key}.yaml"));
+        let text = format!(
+            "version: 1\nname: {key}\ntype: batch\nproject: lab/demo\n\
+             resources: {{cpus: 0.01, memory: 4MB, time: 10m}}\n{more}run: {run}\n"
+        );
+        std::fs::write(&file, text).expect("a file");
+        let file = file.to_str().expect("UTF-8");
+        until("an acknowledgement", || {
+            let output = self.run(&["submit", file, "--key", key]);
+            let value: Value = serde_json::from_slice(&output.stdout).ok()?;
+            Some(value["job"].as_str()?.to_owned())
+        })
+    }
+}
+
+/// An exchange and its agents in a folder of their own.
 pub struct Stage {
     folder: tempfile::TempDir,
     port: u16,
+    serve: Serve,
     server: Option<Child>,
-    agent: Option<Child>,
+    agents: BTreeMap<String, Child>,
     operator: String,
     /// A member of the consumer `lab`.
     pub member: String,
@@ -58,22 +117,33 @@ fn kill(child: &mut Child) {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for child in [&mut self.agent, &mut self.server].into_iter().flatten() {
+        for child in self.agents.values_mut().chain(self.server.as_mut()) {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // What the keeper still runs ends with its leases; these are short.
+        // Keepers outlive their agents by design.
+        for pid in host::below(self.folder.path()) {
+            host::signal(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 
 impl Stage {
     /// A running exchange with a consumer that has money and a provider's pool with a price.
     pub fn build(cpus: &str) -> Self {
+        let mut stage = Self::empty(Serve::default());
+        stage.add_agent("main", cpus, None);
+        stage
+    }
+
+    /// A running exchange with a consumer that has money and a provider without machines.
+    pub fn empty(serve: Serve) -> Self {
         let mut stage = Self {
             folder: tempfile::tempdir().expect("a folder"),
             port: free_port(),
+            serve,
             server: None,
-            agent: None,
+            agents: BTreeMap::new(),
             operator: String::new(),
             member: String::new(),
         };
@@ -97,65 +167,101 @@ impl Stage {
         stage.operate(&["org", "deposit", "lab", "1000.00 CNY", "--reference", "wire 1"]);
         let token = stage.operate(&["token", "issue", "lab/m"]);
         token["secret"].as_str().expect("a secret").clone_into(&mut stage.member);
-        let invitation = stage.operate(&["provider", "invite", "dc"]);
+        stage
+    }
+
+    /// A pool of that name with a price, and its agent; `url` is where it finds the exchange.
+    pub fn add_agent(&mut self, name: &str, cpus: &str, url: Option<&str>) {
+        let invitation = self.operate(&["provider", "invite", "dc"]);
         let join = invitation["token"].as_str().expect("a token").to_owned();
-        stage.start_agent(cpus, Some(&join));
+        self.spawn_agent(name, cpus, Some(&join), url);
         let pool = until("an active pool", || {
-            let pools = stage.operate(&["pools"]);
-            let pool = pools.as_array()?.iter().find(|pool| pool["status"] == "active")?;
+            let pools = self.operate(&["pools"]);
+            let mut pools = pools.as_array()?.iter();
+            let pool = pools.find(|pool| {
+                let crn = pool["crn"].as_str().unwrap_or_default();
+                pool["status"] == "active" && crn.contains(name)
+            })?;
             Some(pool["id"].as_str()?.to_owned())
         });
-        stage.operate(&["offer", "create", &pool, "--core-hour", "0.36", "--minimum", "1s"]);
-        stage
+        self.operate(&["offer", "create", &pool, "--core-hour", "0.36", "--minimum", "1s"]);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn spawn(&self, log: &str, args: &[&str], join: Option<&str>) -> Child {
+    fn spawn(&self, log: &str, mut command: Command) -> Child {
         let log = std::fs::File::options().create(true).append(true).open(self.path(log));
-        let mut command = Command::new(program());
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a log"));
-        command.env("HOME", self.folder.path()).env("DAYAN_URL", self.url());
-        if let Some(join) = join {
-            command.env("DAYAN_JOIN", join);
-        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a log"));
+        command.env("HOME", self.folder.path());
         command.spawn().expect("it starts")
     }
 
+    /// Where the exchange answers.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address())
     }
 
     pub fn start_server(&mut self) {
-        let data = self.path("exchange");
-        let listen = format!("127.0.0.1:{}", self.port);
-        let data = data.to_str().expect("UTF-8");
-        let args = ["serve", "--listen", &listen, "--data", data, "--usage-every", "1s"];
-        self.server = Some(self.spawn("server.log", &args, None));
-        until("the server", || std::net::TcpStream::connect(&listen).ok());
+        let mut command = match &self.serve.shell {
+            None => Command::new(program()),
+            Some(shell) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]).arg(program());
+                command
+            }
+        };
+        command.args(["serve", "--listen", &self.address(), "--usage-every", "1s", "--data"]);
+        command.arg(self.path("exchange"));
+        if let Some(url) = &self.serve.database {
+            command.args(["--database-url", url]);
+        }
+        command.envs(self.serve.env.iter().map(|(name, value)| (name, value)));
+        self.server = Some(self.spawn("server.log", command));
+        until("the server", || std::net::TcpStream::connect(self.address()).ok());
     }
 
-    pub fn start_agent(&mut self, cpus: &str, join: Option<&str>) {
-        let data = self.path("agent");
-        let data = data.to_str().expect("UTF-8");
-        let args = [
-            "agent",
-            "--engine",
-            "process",
-            "--site",
-            "Guiyang",
-            "--pool",
-            "main",
-            "--measure",
-            "off",
-            "--cpus",
-            cpus,
-            "--data",
-            data,
-        ];
-        self.agent = Some(self.spawn("agent.log", &args, join));
+    /// Starts an agent again that has joined before.
+    pub fn start_agent(&mut self, name: &str, cpus: &str) {
+        self.spawn_agent(name, cpus, None, None);
+    }
+
+    fn spawn_agent(&mut self, name: &str, cpus: &str, join: Option<&str>, url: Option<&str>) {
+        let mut command = Command::new(program());
+        command.args(["agent", "--engine", "process", "--site", "Guiyang", "--measure", "off"]);
+        command.args(["--pool", name, "--cpus", cpus, "--data"]).arg(self.agent_folder(name));
+        command.env("DAYAN_URL", url.map_or_else(|| self.url(), str::to_owned));
+        if let Some(join) = join {
+            command.env("DAYAN_JOIN", join);
+        }
+        let child = self.spawn(&format!("{name}.log"), command);
+        self.agents.insert(name.to_owned(), child);
+    }
+
+    fn agent_folder(&self, name: &str) -> PathBuf {
+        self.path(&format!("agent-{name}"))
+    }
+
+    /// The server's process.
+    pub fn server_pid(&self) -> i32 {
+        i32::try_from(self.server.as_ref().expect("it runs").id()).expect("a pid")
+    }
+
+    /// The agent, its keeper and its tasks.
+    pub fn site(&self, name: &str) -> Vec<i32> {
+        host::below(&self.agent_folder(name))
+    }
+
+    /// The keeper of an agent.
+    pub fn keeper(&self, name: &str) -> i32 {
+        let site = host::below(&self.agent_folder(name)).into_iter();
+        let mut keepers = site.filter(|pid| host::words(*pid).iter().any(|word| word == "keeper"));
+        keepers.next().expect("a keeper runs")
     }
 
     /// kill -9.
@@ -164,20 +270,21 @@ impl Stage {
     }
 
     /// kill -9; its keeper and its tasks go on.
-    pub fn kill_agent(&mut self) {
-        kill(self.agent.as_mut().expect("it runs"));
+    pub fn kill_agent(&mut self, name: &str) {
+        kill(self.agents.get_mut(name).expect("it runs"));
+    }
+
+    /// What a member's command line needs, for a thread of its own.
+    pub fn client(&self) -> Client {
+        Client {
+            folder: self.folder.path().to_owned(),
+            url: self.url(),
+            token: self.member.clone(),
+        }
     }
 
     fn run(&self, token: &str, args: &[&str]) -> Output {
-        Command::new(program())
-            .args(args)
-            .args(["-o", "json"])
-            .env("HOME", self.folder.path())
-            .env("DAYAN_URL", self.url())
-            .env("DAYAN_TOKEN", token)
-            .stdin(Stdio::null())
-            .output()
-            .expect("it runs")
+        Client { token: token.to_owned(), ..self.client() }.run(args)
     }
 
     /// A command that must succeed, with its JSON.
@@ -192,20 +299,30 @@ impl Stage {
         self.command(&self.operator, args)
     }
 
-    /// A job, submitted again under the same key until it is acknowledged, whatever happens to the
-    /// server meanwhile.
+    /// A small job, submitted again under the same key until it is acknowledged, whatever happens
+    /// to the server meanwhile.
     pub fn submit(&self, run: &str, key: &str) -> String {
-        let file = self.path(&format!("{key}.yaml"));
-        let text = format!(
-            "version: 1\nname: {key}\ntype: batch\nproject: lab/demo\n\
-             resources: {{cpus: 0.1, memory: 50MB, time: 1m}}\nrun: {run}\n"
-        );
-        std::fs::write(&file, text).expect("a file");
-        let file = file.to_str().expect("UTF-8");
-        until("an acknowledgement", || {
-            let output = self.run(&self.member, &["submit", file, "--key", key]);
-            let value: Value = serde_json::from_slice(&output.stdout).ok()?;
-            Some(value["job"].as_str()?.to_owned())
+        self.submit_with(run, key, "")
+    }
+
+    /// The same with more lines in its file.
+    pub fn submit_with(&self, run: &str, key: &str, more: &str) -> String {
+        self.client().submit_with(run, key, more)
+    }
+
+    /// What the exchange says of a job; none while it does not answer.
+    pub fn show(&self, job: &str) -> Option<Value> {
+        let output = self.run(&self.member, &["show", job]);
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Waits until as many attempts of a job run.
+    pub fn running(&self, job: &str, count: usize) -> Value {
+        until("running tasks", || {
+            let shown = self.show(job)?;
+            let attempts = shown["attempts"].as_array()?.iter();
+            let running = attempts.filter(|attempt| attempt["state"] == "running").count();
+            (running >= count).then_some(shown)
         })
     }
 
@@ -215,7 +332,7 @@ impl Stage {
             let output = self.run(&self.member, &["show", job]);
             let value: Value = serde_json::from_slice(&output.stdout).ok()?;
             let state = value["state"].as_str()?;
-            matches!(state, "succeeded" | "failed" | "cancelled").then_some(value)
+            matches!(state, "succeeded" | "failed" | "cancelled" | "unfunded").then_some(value)
         })
     }
 

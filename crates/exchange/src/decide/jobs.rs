@@ -207,7 +207,8 @@ impl Ask<'_> {
         }
     }
 
-    fn cheapest_first_hold(&self, stored: &StoredSpec, org: &Org) -> Option<Micro> {
+    /// What the cheapest offer that takes a task wants held before it starts.
+    pub(super) fn cheapest_first_hold(&self, stored: &StoredSpec, org: &Org) -> Option<Micro> {
         let limit = stored.spec.time_limit();
         let settlement = &self.state.settings.settlement;
         self.state

@@ -15,7 +15,7 @@ use crate::command::{Actor, Place, Seat};
 use crate::event::Event;
 use crate::ids::{accounts, codes, hold_id};
 use crate::refusal::Refusal;
-use crate::state::{Backing, GangLaunch, Gate, Job, Lease, Phase, StoredSpec, UsageMark};
+use crate::state::{Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, StoredSpec, UsageMark};
 
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
 const GANG_SLOTS: u32 = 4_096;
@@ -54,10 +54,10 @@ impl Ask<'_> {
         if job.quote.is_none() {
             let project = &self.state.access.projects[&job.project];
             let periods = self.state.settings.periods(self.now);
-            project
-                .budget
-                .admit(&periods, job.id, stored.job_limit(), total)
-                .map_err(|refusal| budget_refusal(&refusal))?;
+            if let Err(refusal) = project.budget.admit(&periods, job.id, stored.job_limit(), total)
+            {
+                return self.give_up(job, stored).ok_or_else(|| budget_refusal(&refusal));
+            }
         }
         self.state.ledger.check_linked(&holds).map_err(|(_, status)| Refusal::from(status))?;
         let mut decision = Decision::default();
@@ -66,6 +66,27 @@ impl Ask<'_> {
             decision.events.push(Event::Leased { lease: Box::new(lease), transfer });
         }
         Ok(decision)
+    }
+
+    /// A job whose own limit pays for none of its tasks any more, at nobody's price, ends rather
+    /// than wait for ever. While something of it runs, money may still come back.
+    fn give_up(&self, job: &Job, stored: &StoredSpec) -> Option<Decision> {
+        let limit = stored.job_limit()?;
+        if !(job.active.is_empty() && job.members_ended.is_empty()) {
+            return None;
+        }
+        let project = &self.state.access.projects[&job.project];
+        let org = &self.state.access.orgs[&job.org];
+        let one = self.cheapest_first_hold(stored, org)?;
+        let members = stored.spec.gang.as_ref().map_or(1, |gang| i64::from(gang.nodes));
+        let least = one.0.saturating_mul(members);
+        if project.budget.job(job.id).used().0.saturating_add(least) <= limit.0 {
+            return None;
+        }
+        let tasks = job.queued.clone();
+        let mut decision = Decision::one(Event::TasksCancelled { job: job.id, tasks });
+        decision.events.push(self.job_ended(job, JobEnd::Unfunded));
+        Some(decision)
     }
 
     fn check_tasks(&self, job: &Job, stored: &StoredSpec, place: &Place) -> Result<(), Refusal> {

@@ -83,6 +83,8 @@ pub enum JobEnd {
     Failed,
     /// It was cancelled before all tasks had ended.
     Cancelled,
+    /// What is left under its own price limit pays for no more of its tasks.
+    Unfunded,
 }
 
 /// How a member of a gang has ended while others still run: what would become of the gang, were it

@@ -79,6 +79,7 @@ pub fn offer(n: u8, price: i64) -> OfferView {
         time_max: None,
         classes: BTreeMap::new(),
         reliability_permille: 990,
+        closed: false,
     }
 }
 
