@@ -53,6 +53,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // They use the program from outside, as anybody does.
     ("examples", &[]),
     ("benches", &[]),
+    // For tests only, of whichever room.
+    ("testbed", &[]),
     ("e2e", &[]),
 ];
 

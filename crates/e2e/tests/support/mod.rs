@@ -78,18 +78,30 @@ impl Client {
     }
 
     fn submit_with(&self, run: &str, key: &str, more: &str) -> String {
+        let file = self.write(run, key, more);
+        until("an acknowledgement", || self.send(&file, key).ok())
+    }
+
+    fn write(&self, run: &str, key: &str, more: &str) -> String {
         let file = self.folder.join(format!("{key}.yaml"));
         let text = format!(
             "version: 1\nname: {key}\ntype: batch\nproject: lab/demo\n\
              resources: {{cpus: 0.01, memory: 4MB, time: 10m}}\n{more}run: {run}\n"
         );
         std::fs::write(&file, text).expect("a file");
-        let file = file.to_str().expect("UTF-8");
-        until("an acknowledgement", || {
-            let output = self.run(&["submit", file, "--key", key]);
-            let value: Value = serde_json::from_slice(&output.stdout).ok()?;
-            Some(value["job"].as_str()?.to_owned())
-        })
+        file.to_str().expect("UTF-8").to_owned()
+    }
+
+    /// The same, once: the job, or what the command line says instead.
+    pub fn try_submit(&self, run: &str, key: &str) -> Result<String, String> {
+        self.send(&self.write(run, key, ""), key)
+    }
+
+    fn send(&self, file: &str, key: &str) -> Result<String, String> {
+        let output = self.run(&["submit", file, "--key", key]);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let job = value["job"].as_str().map(str::to_owned);
+        job.ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
@@ -334,6 +346,22 @@ impl Stage {
             let state = value["state"].as_str()?;
             matches!(state, "succeeded" | "failed" | "cancelled" | "unfunded").then_some(value)
         })
+    }
+
+    /// How many lines each job has on the consumer's bill.
+    pub fn billed(&self) -> BTreeMap<String, usize> {
+        let invoices = self.command(&self.member, &["invoice", "ls"]);
+        let mut lines = BTreeMap::new();
+        for invoice in invoices.as_array().expect("a list") {
+            let id = invoice["id"].as_str().expect("an id");
+            let invoice = self.command(&self.member, &["invoice", "get", id]);
+            for line in invoice["lines"].as_array().expect("lines") {
+                let attempt = line["attempt"].as_str().expect("an attempt");
+                let job = attempt.split('/').next().expect("a job").to_owned();
+                *lines.entry(job).or_default() += 1;
+            }
+        }
+        lines
     }
 
     /// The books balance and follow from the transfers; the journal is whole and gives the state.

@@ -1,0 +1,89 @@
+//! The store fails under a live exchange: a full disk, a database that is stopped. It says so,
+//! keeps what it acknowledged, and goes on by itself when the store is back.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use dayan_testbed::Postgres;
+use rustix::process::{Pid, Resource, Rlimit};
+use support::{Serve, Stage, until};
+
+/// How long PostgreSQL is away.
+const AWAY: Duration = Duration::from_secs(30);
+
+/// No file of the process may grow beyond so many bytes: to it, the disk is full.
+fn limit_files(pid: i32, bytes: Option<u64>) {
+    let pid = Pid::from_raw(pid);
+    let limit = Rlimit { current: bytes, maximum: None };
+    rustix::process::prlimit(pid, Resource::Fsize, limit).expect("a limit of our own child");
+}
+
+fn largest_file(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).max().unwrap_or(0)
+}
+
+#[test]
+fn a_full_disk_refuses_and_keeps_what_was_acknowledged() {
+    // A write beyond the limit must be an error to the program, as on a full disk, not a signal.
+    let shell = Some("trap '' XFSZ".to_owned());
+    let mut stage = Stage::empty(Serve { shell, ..Serve::default() });
+    stage.add_agent("main", "1", None);
+    let mut jobs = vec![stage.submit("sleep 1", "before")];
+    let room = largest_file(&stage.path("exchange")) + 64 * 1024;
+    limit_files(stage.server_pid(), Some(room));
+    let client = stage.client();
+    let mut number = 0;
+    let refusal = until("a refusal for want of room", || {
+        number += 1;
+        client.try_submit("true", &format!("full-{number}")).map_or_else(Some, |job| {
+            jobs.push(job);
+            None
+        })
+    });
+    assert!(refusal.contains("store"), "it says what is wrong: {refusal}");
+    // What is there can still be read.
+    until("an answer while the disk is full", || stage.show(&jobs[0]));
+    limit_files(stage.server_pid(), None);
+    jobs.push(stage.submit("true", "after"));
+    for job in &jobs {
+        let shown = stage.ended(job);
+        assert_eq!(shown["state"], "succeeded", "{shown}");
+        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+    }
+    stage.assert_sound();
+    // And the same from the file alone.
+    stage.kill_server();
+    stage.start_server();
+    stage.assert_sound();
+}
+
+#[test]
+fn a_postgresql_that_is_away_for_a_while_is_waited_for() {
+    let Some(postgres) = Postgres::start() else {
+        eprintln!("SKIPPED: no PostgreSQL that can be started here");
+        return;
+    };
+    let database = Some(postgres.url().to_owned());
+    let mut stage = Stage::empty(Serve { database, ..Serve::default() });
+    stage.add_agent("main", "1", None);
+    let running = stage.submit("sleep 20", "running");
+    stage.running(&running, 1);
+    let mut jobs: Vec<String> =
+        (0..10).map(|number| stage.submit("sleep 1", &format!("before-{number}"))).collect();
+    postgres.stop();
+    let away = Instant::now();
+    let client = stage.client();
+    let refusal = until("a refusal", || client.try_submit("true", "meanwhile").err());
+    assert!(refusal.contains("store"), "it says what is wrong: {refusal}");
+    until("the time that it is away", || (away.elapsed() > AWAY).then_some(()));
+    postgres.start_again();
+    jobs.push(stage.submit("true", "meanwhile"));
+    for job in jobs.iter().chain([&running]) {
+        let shown = stage.ended(job);
+        assert_eq!(shown["state"], "succeeded", "{shown}");
+        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+    }
+    stage.assert_sound();
+}
