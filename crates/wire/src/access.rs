@@ -10,12 +10,15 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct NewOrg {
     /// Its slug.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,39}$")]
     pub name: String,
     /// `internal`, `partner` or `external`; which prices it is offered.
     #[serde(default = "external")]
+    #[schema(pattern = "^(internal|partner|external)$")]
     pub class: String,
     /// How far below zero its balance may go, as a decimal.
     #[serde(default = "zero")]
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub credit: String,
 }
 fn external() -> String {
@@ -51,9 +54,11 @@ pub struct NewUser {
     /// Of which organisation.
     pub org: String,
     /// Its name.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,39}$")]
     pub name: String,
     /// `viewer`, `member`, `owner`, `auditor` or `operator`.
     #[serde(default = "viewer")]
+    #[schema(pattern = "^(viewer|member|owner|auditor|operator)$")]
     pub role: String,
 }
 fn viewer() -> String {
@@ -118,12 +123,15 @@ pub struct TokenIssued {
 pub struct BudgetLimits {
     /// Of one job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub per_job: Option<String>,
     /// Of a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub per_day: Option<String>,
     /// Of a month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub per_month: Option<String>,
     /// Shares of a limit, in permille, at which to warn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -135,6 +143,7 @@ pub struct BudgetLimits {
 #[serde(deny_unknown_fields)]
 pub struct NewProject {
     /// `organisation/project`.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){1,5}$")]
     pub path: String,
     /// Its limits.
     #[serde(default)]

@@ -12,12 +12,15 @@ pub struct NewOffer {
     /// Which pool's: its id.
     pub pool: String,
     /// For one core for an hour.
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub core_hour: String,
     /// For one GB of memory for an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub gb_hour: Option<String>,
     /// For one accelerator card for an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
     pub card_hour: Option<String>,
     /// The accelerator's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]

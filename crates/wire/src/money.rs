@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct Deposit {
     /// How much, with its currency: `500.00 CNY`.
+    #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,6})? [A-Z]{3}$")]
     pub amount: String,
     /// The bank's reference; the same reference is booked once.
     pub reference: String,

@@ -12,6 +12,7 @@ pub struct NewProvider {
     /// The organisation's slug.
     pub org: String,
     /// Its slug as a provider.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,39}$")]
     pub name: String,
     /// Its unified social credit code, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +43,7 @@ pub struct Provider {
 #[serde(deny_unknown_fields)]
 pub struct SetStatus {
     /// `verified`, `active`, `suspended` or `retired`.
+    #[schema(pattern = "^(verified|active|suspended|retired)$")]
     pub status: String,
 }
 

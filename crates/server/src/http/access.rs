@@ -1,7 +1,7 @@
 //! Organisations, users, tokens, projects and payments.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, Command, Made, Resource, Role};
 use dayan_market::BuyerClass;
@@ -9,7 +9,7 @@ use dayan_units::{Micro, Money, Span, TokenId, UserId};
 use dayan_wire as wire;
 
 use super::Problems;
-use super::extract::{Body, Caller, id, whole};
+use super::extract::{Body, Caller, Path, id, whole};
 use crate::app::{Shared, digest};
 use crate::problem::Failure;
 use crate::random::secret;

@@ -115,16 +115,51 @@ pub struct Text(pub String);
 impl FromRequest<Shared> for Text {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
-        let bytes = axum::body::Bytes::from_request(request, app).await.map_err(|_| {
-            Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request.too_large",
-                format!("the body is over {} MiB, or did not arrive whole", BODY_MAX >> 20),
-                "send less at once",
-            )
-        })?;
+        let Raw(bytes) = Raw::from_request(request, app).await?;
         String::from_utf8(bytes.into()).map(Self).map_err(|_| {
             Failure::invalid("request.encoding", "the body is not UTF-8", "send text as UTF-8")
+        })
+    }
+}
+
+/// A body of bytes.
+#[derive(Debug)]
+pub struct Raw(pub axum::body::Bytes);
+
+impl FromRequest<Shared> for Raw {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
+        axum::body::Bytes::from_request(request, app).await.map(Self).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Failure::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "request.too_large",
+                    format!("the body is over {} MiB", BODY_MAX >> 20),
+                    "send less at once",
+                )
+            } else {
+                Failure::new(
+                    StatusCode::BAD_REQUEST,
+                    "request.cut",
+                    "the body did not arrive whole",
+                    "send it again",
+                )
+            }
+        })
+    }
+}
+
+/// What stands in the path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Path<T> {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, app).await;
+        path.map(|path| Self(path.0)).map_err(|rejection| {
+            let code = "request.path";
+            Failure::new(rejection.status(), code, rejection.body_text(), "see /v1/docs")
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dayan_exchange::{Action, Command, Made, Resource, Submit};
 use dayan_spec::JobSpec;
@@ -13,9 +13,9 @@ use dayan_wire as wire;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Problems;
 use super::access::unexpected;
-use super::extract::{Body, Caller, PageQuery, Params, Text, id, page};
+use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
+use super::{JobFile, Problems};
 use crate::app::Shared;
 use crate::problem::Failure;
 
@@ -44,7 +44,7 @@ fn submit_command(spec: JobSpec, quote: Option<QuoteId>, idempotency: Option<Str
 
 /// Submits a job. The body is a job file: YAML, or the same object as JSON.
 #[utoipa::path(post, path = "/v1/jobs", params(SubmitQuery),
-    request_body(content = String, description = "A job file.", content_type = "application/yaml"),
+    request_body(content((JobFile = "application/yaml"), (JobFile = "application/json")), description = "A job file."),
     responses((status = 201, body = wire::Submitted), Problems))]
 pub async fn submit(
     State(app): State<Shared>,
@@ -106,7 +106,7 @@ pub struct BatchOutcome {
 }
 
 /// Submits up to 1,000 jobs in one request, each accepted or refused for itself.
-#[utoipa::path(post, path = "/v1/jobs/batch", request_body = Vec<Object>,
+#[utoipa::path(post, path = "/v1/jobs/batch", request_body = Vec<JobFile>,
     responses((status = 200, body = Vec<BatchOutcome>), Problems))]
 pub async fn submit_batch(
     State(app): State<Shared>,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dayan_exchange::{Action, Resource};
@@ -13,7 +12,7 @@ use dayan_wire as wire;
 use serde::Deserialize;
 
 use super::Problems;
-use super::extract::{Caller, CallingAgent, Params, id};
+use super::extract::{Caller, CallingAgent, Params, Path, Raw, id};
 use crate::app::Shared;
 use crate::hub::LogPart;
 use crate::problem::Failure;
@@ -152,13 +151,13 @@ pub struct AnswerQuery {
 /// An agent's answer to an ask for a part of a log.
 #[utoipa::path(post, path = "/v1/agent/logs/{ask}", params(("ask" = u64, Path), AnswerQuery),
     request_body(content = String, content_type = "application/octet-stream"),
-    responses((status = 200, body = bool, description = "Whether somebody still waited for it."), Problems))]
+    responses((status = 200, body = bool, content_type = "application/json", description = "Whether somebody still waited for it."), Problems))]
 pub async fn answer(
     State(app): State<Shared>,
     CallingAgent(known): CallingAgent,
     Path(ask): Path<String>,
     Params(query): Params<AnswerQuery>,
-    bytes: Bytes,
+    Raw(bytes): Raw,
 ) -> Result<Json<bool>, Failure> {
     let ask = id("ask", &ask)?;
     let part =

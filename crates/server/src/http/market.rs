@@ -1,7 +1,7 @@
 //! Offers, plans and quotes.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, Command, Made, NewOffer, Refusal, Resource, changes};
 use dayan_market::{BuyerClass, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
@@ -12,9 +12,9 @@ use dayan_wire as wire;
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 
-use super::Problems;
 use super::access::{Created, amount, buyer_class, created, unexpected};
-use super::extract::{Body, Caller, Text, id, whole};
+use super::extract::{Body, Caller, Path, Text, id, whole};
+use super::{JobFile, Problems};
 use crate::app::Shared;
 use crate::problem::Failure;
 use crate::random::random_bytes;
@@ -140,7 +140,7 @@ async fn candidates(
 
 /// Where a job could go, at what price and when; and why other pools do not take it.
 #[utoipa::path(post, path = "/v1/plan",
-    request_body(content = String, description = "A job file.", content_type = "application/yaml"),
+    request_body(content((JobFile = "application/yaml"), (JobFile = "application/json")), description = "A job file."),
     responses((status = 200, body = wire::PlanAnswer), Problems))]
 pub async fn plan(
     State(app): State<Shared>,
@@ -192,7 +192,7 @@ pub async fn plan(
 
 /// A firm, signed price with an expiry: submit the same file with its id.
 #[utoipa::path(post, path = "/v1/quotes",
-    request_body(content = String, description = "A job file.", content_type = "application/yaml"),
+    request_body(content((JobFile = "application/yaml"), (JobFile = "application/json")), description = "A job file."),
     responses((status = 201, body = wire::Quote), Problems))]
 pub async fn quote(
     State(app): State<Shared>,

@@ -18,8 +18,10 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use utoipa::openapi::{RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::{ObjectBuilder, RefOr, Response, ResponseBuilder, Schema};
+use utoipa::{IntoResponses, Modify, OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -71,6 +73,30 @@ impl Modify for Security {
             .add_security_scheme("token", utoipa::openapi::security::SecurityScheme::Http(bearer));
     }
 }
+
+/// A job file as the description has it: by its own schema, so that a client knows every key.
+struct JobFile;
+
+impl PartialSchema for JobFile {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = dayan_spec::json_schema();
+        let object = schema.as_object_mut().expect("a schema is an object");
+        // They name a document; here it is a part of one.
+        object.remove("$schema");
+        object.remove("$id");
+        // The types of the library that writes the description lose some of its words, such as
+        // rules for several types at once; what it takes for an extension it writes as it is.
+        let whole = Extensions::from_iter([("allOf", serde_json::Value::from(vec![schema]))]);
+        let example = serde_json::json!({
+            "version": 1, "name": "hello", "type": "batch", "project": "lab/demo",
+            "resources": { "cpus": 1, "memory": "100MB", "time": "10m" }, "run": "echo hello",
+        });
+        let builder = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        builder.examples([example]).extensions(Some(whole)).into()
+    }
+}
+
+impl ToSchema for JobFile {}
 
 #[derive(OpenApi)]
 #[openapi(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use dayan_exchange::{Action, Resource, accounts};
@@ -13,7 +13,7 @@ use dayan_wire as wire;
 use serde::Deserialize;
 
 use super::Problems;
-use super::extract::{Caller, Params, whole};
+use super::extract::{Caller, Params, Path, whole};
 use crate::app::Shared;
 use crate::bill;
 use crate::problem::Failure;

@@ -1,7 +1,7 @@
 //! Providers, pools, names, delays.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, Command, Made, Resource};
 use dayan_identity::{Nonce, Status};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::Problems;
 use super::access::{Created, created, unexpected};
-use super::extract::{Body, Caller, Params, id, whole};
+use super::extract::{Body, Caller, Params, Path, id, whole};
 use crate::app::{Shared, digest};
 use crate::problem::Failure;
 use crate::random::{random_bytes, secret};
