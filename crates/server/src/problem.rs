@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dayan_exchange::{Refusal, RefusalKind};
-use dayan_store::Fault;
+use dayan_store::{Cause, Fault};
 use dayan_wire::{Problem, ProblemDetail};
 
 use crate::writer::Unavailable;
@@ -35,6 +35,10 @@ impl Failure {
             format!("there is no {what} `{shown}`"),
             "list what there is, or check the name",
         )
+    }
+    /// What was sent as `after` was not handed out by this list.
+    pub fn bad_cursor(error: &dayan_store::BadCursor) -> Self {
+        Self::invalid("request.cursor", error.to_string(), "start again without `after`")
     }
     /// A value of the request is malformed.
     pub fn invalid(code: &str, title: impl Into<String>, advice: &str) -> Self {
@@ -102,6 +106,9 @@ impl From<Unavailable> for Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
+        if let Fault::Read { source: Cause::Cursor(error), .. } = &fault {
+            return Self::bad_cursor(error);
+        }
         tracing::error!(code = fault.code(), error = %crate::writer::chain(&fault), "a read failed");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -117,7 +124,10 @@ impl From<dayan_spec::SpecErrors> for Failure {
         let first = errors.errors.first().map_or_else(String::new, dayan_spec::SpecError::message);
         let mut failure = Self::invalid(
             "spec.invalid",
-            format!("the job file has {} errors: {first}", errors.errors.len()),
+            match errors.errors.len() {
+                1 => format!("the job file has an error: {first}"),
+                count => format!("the job file has {count} errors, the first: {first}"),
+            },
             "correct the lines named below",
         );
         failure.0.details = errors

@@ -54,6 +54,9 @@ pub enum Cause {
     /// A stored value is not what its column promises, or a file not of the promised form.
     #[error("{0}")]
     Content(String),
+    /// A cursor that this list has not handed out: the asker's fault, not the world's.
+    #[error("{0}")]
+    Cursor(crate::page::BadCursor),
     /// All connections stayed in use.
     #[error("no connection became free within {0:?}")]
     Busy(Duration),
@@ -78,7 +81,7 @@ impl Cause {
             #[cfg(feature = "postgres")]
             Self::Postgres(error) => crate::postgres::is_transient(error),
             Self::Io(error) => io_is_transient(error),
-            Self::Content(_) => false,
+            Self::Content(_) | Self::Cursor(_) => false,
             Self::Busy(_) | Self::Timeout(_) => true,
         }
     }

@@ -36,7 +36,7 @@ impl Cursor {
     /// Its key, if it was handed out by this list and has that many parts.
     pub(crate) fn key<const N: usize>(&self, list: &str) -> Result<&[String; N], Cause> {
         let key: Option<&[String; N]> = self.key.as_slice().try_into().ok();
-        key.filter(|_| self.list == list).ok_or_else(|| Cause::Content(BadCursor.to_string()))
+        key.filter(|_| self.list == list).ok_or(Cause::Cursor(BadCursor))
     }
 }
 
@@ -59,6 +59,9 @@ impl FromStr for Cursor {
         }
         let bytes = hex::decode(text).map_err(|_| BadCursor)?;
         let text = String::from_utf8(bytes).map_err(|_| BadCursor)?;
+        if text.chars().any(|char| char.is_control() && char != SEPARATOR) {
+            return Err(BadCursor);
+        }
         let mut parts = text.split(SEPARATOR).map(str::to_owned);
         let list = parts.next().ok_or(BadCursor)?;
         let key: Vec<String> = parts.collect();
@@ -135,7 +138,7 @@ mod tests {
         assert!(cursor.key::<1>("jobs").is_ok());
         assert!(cursor.key::<2>("jobs").is_err());
         assert!(cursor.key::<1>("lines").is_err());
-        for bad in ["", "zz", "6a", "ff1f"] {
+        for bad in ["", "zz", "6a", "ff1f", "6a1f00"] {
             assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
         }
     }

@@ -187,7 +187,7 @@ impl<'a> Select<'a> {
 }
 
 fn bad_cursor() -> Cause {
-    Cause::Content(crate::page::BadCursor.to_string())
+    Cause::Cursor(crate::page::BadCursor)
 }
 
 /// One page of a list. `key` gives a row's ordering columns as text.

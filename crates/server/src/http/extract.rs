@@ -171,11 +171,14 @@ pub struct Params<T>(pub T);
 impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Params<T> {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Failure> {
-        axum::extract::Query::<T>::try_from_uri(&parts.uri).map(|query| Self(query.0)).map_err(
-            |error| {
-                Failure::invalid("request.query", error.body_text(), "see the API's description")
-            },
-        )
+        let refused = |title| Failure::invalid("request.query", title, "see the API's description");
+        // PostgreSQL holds no such text, so that nothing can be found by it.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(refused("the query holds a NUL".to_owned()));
+        }
+        axum::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map(|query| Self(query.0))
+            .map_err(|error| refused(error.body_text()))
     }
 }
 
@@ -200,9 +203,7 @@ impl PageQuery {
     pub fn paging(&self) -> Result<dayan_store::Paging, Failure> {
         let after = match &self.after {
             None => None,
-            Some(text) => Some(text.parse().map_err(|error: dayan_store::BadCursor| {
-                Failure::invalid("request.cursor", error.to_string(), "start again without `after`")
-            })?),
+            Some(text) => Some(text.parse().map_err(|error| Failure::bad_cursor(&error))?),
         };
         Ok(dayan_store::Paging {
             limit: self.limit.unwrap_or(dayan_store::PAGE_ROWS_DEFAULT),

@@ -22,6 +22,28 @@ pub struct Exchange {
     task: JoinHandle<()>,
 }
 
+/// A request that is to be refused.
+pub struct Ask<'a> {
+    pub method: reqwest::Method,
+    pub token: &'a str,
+    pub path: &'a str,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub body: Vec<u8>,
+}
+
+impl<'a> Ask<'a> {
+    pub const fn get(token: &'a str, path: &'a str) -> Self {
+        Self { method: reqwest::Method::GET, token, path, headers: Vec::new(), body: Vec::new() }
+    }
+    pub fn post(token: &'a str, path: &'a str, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: reqwest::Method::POST, body: body.into(), ..Self::get(token, path) }
+    }
+    /// How its body begins, for messages.
+    fn start(&self) -> String {
+        String::from_utf8_lossy(&self.body).chars().take(300).collect()
+    }
+}
+
 pub struct Setup {
     pub member: String,
     pub viewer: String,
@@ -128,10 +150,14 @@ impl Exchange {
             let path = format!("/v1/providers/{provider}/status");
             self.post(op, &path, json!({ "status": status })).await;
         }
-        let path = format!("/v1/providers/{provider}/invitations");
-        let invitation = self.post(op, &path, json!({})).await;
-        let join_token = invitation["token"].as_str().expect("a token").to_owned();
+        let join_token = self.invite(&provider).await;
         Setup { member, viewer, join_token, provider }
+    }
+
+    pub async fn invite(&self, provider: &str) -> String {
+        let path = format!("/v1/providers/{provider}/invitations");
+        let invitation = self.post(&self.operator, &path, json!({})).await;
+        invitation["token"].as_str().expect("a token").to_owned()
     }
 
     pub async fn user(&self, org: &str, name: &str, role: &str) -> String {
@@ -141,8 +167,78 @@ impl Exchange {
         token["secret"].as_str().expect("a secret").to_owned()
     }
 
+    pub async fn answer(&self, ask: Ask<'_>) -> (u16, String, String) {
+        let mut request = self.client.request(ask.method, format!("{}{}", self.url, ask.path));
+        if !ask.token.is_empty() {
+            request = request.bearer_auth(ask.token);
+        }
+        for (name, value) in &ask.headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.body(ask.body).send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().expect("text"));
+        let kind = kind.unwrap_or_default().to_owned();
+        (status, kind, response.text().await.expect("text"))
+    }
+
+    /// Sends it and demands this refusal: its status, its code, what is wrong and what to do, as a
+    /// problem document.
+    pub async fn refused(&self, ask: Ask<'_>, status: u16, code: &str) -> Value {
+        let what = format!("{} {} {}", ask.method, ask.path, ask.start());
+        let (got, kind, text) = self.answer(ask).await;
+        let problem: Value =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{what}: {got} {text}"));
+        assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{what}: {problem}");
+        assert_eq!(kind, "application/problem+json", "{what}");
+        assert_eq!(problem["status"], json!(status), "{what}");
+        assert_eq!(problem["type"], format!("/v1/problems/{code}"), "{what}");
+        for said in ["title", "advice"] {
+            let said = problem[said].as_str().unwrap_or_default();
+            assert!(said.len() >= 8 && said.len() <= 2_000, "{what}: {problem}");
+        }
+        problem
+    }
+
+    /// What can be seen of the state, and how long the journal is.
+    pub async fn picture(&self) -> Value {
+        let paths = [
+            "/v1/jobs",
+            "/v1/orgs",
+            "/v1/users",
+            "/v1/tokens",
+            "/v1/projects",
+            "/v1/providers",
+            "/v1/pools",
+            "/v1/offers",
+            "/v1/findings",
+            "/v1/invoices",
+            "/v1/ledger/accounts",
+        ];
+        let mut seen = json!({ "seq": self.get("", "/v1/health").await["seq"] });
+        for path in paths {
+            seen[path] = self.get(&self.operator, path).await;
+        }
+        seen
+    }
+
+    /// The books balance, and the journal replays to the state.
+    pub async fn assert_balanced(&self) {
+        let check = self.get(&self.operator, "/v1/ledger/check").await;
+        assert_eq!(check["balanced"], true, "{check}");
+        assert_eq!(check["differences"], json!([]));
+        let audit = self.get(&self.operator, "/v1/audit/verify").await;
+        assert_eq!(audit["intact"], true, "{audit}");
+        assert_eq!(audit["replay_equal"], true, "{audit}");
+    }
+
     pub async fn offer(&self, pool: &str, core_hour: &str) {
-        let offer = json!({ "pool": pool, "core_hour": core_hour, "minimum": 10 });
+        self.offer_from(pool, core_hour, 10).await;
+    }
+
+    /// With a least billed time, in seconds.
+    pub async fn offer_from(&self, pool: &str, core_hour: &str, minimum: u32) {
+        let offer = json!({ "pool": pool, "core_hour": core_hour, "minimum": minimum });
         self.post(&self.operator, "/v1/offers", offer).await;
     }
 }
@@ -152,7 +248,7 @@ pub struct FakeAgent {
     client: reqwest::Client,
     url: String,
     key: SigningKey,
-    token: String,
+    pub token: String,
     pub agent: String,
     pub pool: String,
     revision: AtomicU64,
@@ -170,15 +266,20 @@ fn shown() -> Value {
 
 impl FakeAgent {
     pub async fn join(exchange: &Exchange, token: &str) -> Self {
+        Self::join_as(exchange, token, 7, "main").await
+    }
+
+    /// With a key and a pool of its own.
+    pub async fn join_as(exchange: &Exchange, token: &str, key: u8, pool: &str) -> Self {
         let token = dayan_wire::JoinToken::parse(token).expect("a join token");
-        let key = SigningKey::from_bytes(&[7; 32]);
+        let key = SigningKey::from_bytes(&[key; 32]);
         let proof = key.sign(&[b"dayan join 1\n", token.secret.as_bytes()].concat());
         let request = json!({
             "secret": token.secret,
             "public_key": hex::encode(key.verifying_key().to_bytes()),
             "proof": hex::encode(proof.to_bytes()),
             "site": "Guiyang",
-            "pool": "main",
+            "pool": pool,
             "shown": shown(),
         });
         let joined = exchange.post("", "/v1/agent/join", request).await;
@@ -194,7 +295,15 @@ impl FakeAgent {
         }
     }
 
-    pub async fn sync(&self, mut request: Value) -> Value {
+    pub async fn sync(&self, request: Value) -> Value {
+        let (status, answer) = self.try_sync(request).await;
+        assert!((200..300).contains(&status), "{status} {answer}");
+        let revision = answer["revision"].as_u64().expect("a number");
+        self.revision.fetch_max(revision, Ordering::SeqCst);
+        answer
+    }
+
+    pub async fn try_sync(&self, mut request: Value) -> (u16, Value) {
         request["known"] = json!(self.revision.load(Ordering::SeqCst));
         request["shown_digest"] = json!("known");
         let response = self
@@ -205,12 +314,8 @@ impl FakeAgent {
             .send()
             .await
             .expect("an answer");
-        let status = response.status();
-        let answer: Value = response.json().await.expect("JSON");
-        assert!(status.is_success(), "{status} {answer}");
-        let revision = answer["revision"].as_u64().expect("a number");
-        self.revision.fetch_max(revision, Ordering::SeqCst);
-        answer
+        let status = response.status().as_u16();
+        (status, response.json().await.expect("JSON"))
     }
 
     /// Waits for a challenge, and answers it rightly.
@@ -255,7 +360,16 @@ impl FakeAgent {
     }
 
     pub fn sign(&self, records: &str) -> Value {
-        let signature = self.key.sign(&dayan_wire::SignedUsage::material(records));
-        json!({ "records": records, "signature": hex::encode(signature.to_bytes()) })
+        sign(&self.key, records)
     }
+
+    /// With a key that is not its own.
+    pub fn sign_with(key: u8, records: &str) -> Value {
+        sign(&SigningKey::from_bytes(&[key; 32]), records)
+    }
+}
+
+fn sign(key: &SigningKey, records: &str) -> Value {
+    let signature = key.sign(&dayan_wire::SignedUsage::material(records));
+    json!({ "records": records, "signature": hex::encode(signature.to_bytes()) })
 }

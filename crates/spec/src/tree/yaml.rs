@@ -69,6 +69,10 @@ fn explain(info: &str) -> (Code, Vec<(&'static str, String)>) {
         ("did not find expected ','", Code::YamlBracket),
         ("quoted scalar, found unexpected end", Code::YamlQuote),
     ];
+    // The reader stops by itself far above our own limit when it scans ahead of its events.
+    if info.contains("recursion limit") {
+        return (Code::TooDeep, vec![("max", DEPTH_MAX.to_string())]);
+    }
     match known.iter().find(|(part, _)| info.contains(part)) {
         Some((_, code)) => (*code, Vec::new()),
         None => (Code::YamlSyntax, vec![("detail", info.to_owned())]),
