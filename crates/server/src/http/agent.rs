@@ -133,19 +133,17 @@ fn outcome(outcome: wire::Outcome) -> Outcome {
         wire::Outcome::LeaseEnded => Outcome::LeaseEnded,
         wire::Outcome::Stopped => Outcome::Stopped,
         wire::Outcome::NodeFailure => Outcome::NodeFailure,
-        wire::Outcome::StartFailed { reason } => Outcome::StartFailed { reason: clip(reason) },
-        wire::Outcome::PublishFailed { reason } => Outcome::PublishFailed { reason: clip(reason) },
+        wire::Outcome::StartFailed { reason } => Outcome::StartFailed { reason: clip(&reason) },
+        wire::Outcome::PublishFailed { reason } => Outcome::PublishFailed { reason: clip(&reason) },
     }
 }
 
-/// What a machine says of a failure goes into the journal: a line, not a book.
-fn clip(reason: String) -> String {
+/// What a machine says of a failure goes into the journal and to a person's terminal: one line, not
+/// a book, and nothing that a terminal obeys.
+pub(super) fn clip(reason: &str) -> String {
     const CHARS_MAX: usize = 300;
-    if reason.chars().count() <= CHARS_MAX {
-        reason
-    } else {
-        reason.chars().take(CHARS_MAX).collect()
-    }
+    let shown = |char: char| if char.is_control() { ' ' } else { char };
+    reason.chars().take(CHARS_MAX).map(shown).collect()
 }
 
 /// The records a signed text holds, if the agent's signature is on it.

@@ -160,7 +160,7 @@ pub async fn answer(
     Raw(bytes): Raw,
 ) -> Result<Json<bool>, Failure> {
     let ask = id("ask", &ask)?;
-    let part =
-        LogPart { bytes: bytes.to_vec(), next: query.next, end: query.end, error: query.error };
+    let error = query.error.as_deref().map(super::agent::clip);
+    let part = LogPart { bytes: bytes.to_vec(), next: query.next, end: query.end, error };
     Ok(Json(app.hub.answer_log(known.agent, ask, part)))
 }

@@ -1,0 +1,279 @@
+//! An agent that lies. What it says that cannot be so is not billed and is shown to the operator
+//! under a code; what it says honestly besides is billed once; the books balance.
+
+mod support;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use support::{Ask, Exchange, FakeAgent};
+
+/// 0.1 CNY a second, without a least time: each microsecond that is believed is seen in the bill.
+const CORE_HOUR: &str = "360";
+const JOB: &str = "version: 1
+name: lies
+type: batch
+project: lab/demo
+resources: {cpus: 1, memory: 100MB, time: 1m}
+run: echo hello
+";
+
+/// An exchange on which one attempt runs.
+struct Scene {
+    _folder: tempfile::TempDir,
+    exchange: Exchange,
+    member: String,
+    agent: FakeAgent,
+    provider: String,
+    job: String,
+    attempt: String,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exchange = Exchange::start(folder.path()).await;
+        let setup = exchange.set_up("lab/demo").await;
+        let agent = FakeAgent::join(&exchange, &setup.join_token).await;
+        agent.prove(&exchange).await;
+        exchange.offer_from(&agent.pool, CORE_HOUR, 0).await;
+        let job = exchange.submit(&setup.member, JOB).await;
+        let order = agent.next_order().await;
+        let attempt = order["attempt"].as_str().expect("an id").to_owned();
+        agent.report(json!([{ "attempt": attempt, "seen": "running" }]), None).await;
+        // So long at least has the lease lasted, whatever is billed below: no machine is too fast.
+        let time =
+            |value: &Value| value.as_str().expect("text").parse::<Timestamp>().expect("RFC 3339");
+        let started = exchange.show(&setup.member, &job).await["attempts"][0]["started_at"].clone();
+        let until = time(&started) + SignedDuration::from_millis(10);
+        while time(&exchange.get("", "/v1/health").await["now"]) < until {}
+        let (member, provider) = (setup.member, setup.provider);
+        Self { _folder: folder, exchange, member, agent, provider, job, attempt }
+    }
+
+    /// One record of the attempt.
+    fn record(&self, seq: u64, wall_us: i64, cpu_us: i64) -> Value {
+        json!([{ "attempt": self.attempt, "seq": seq, "counters": {
+            "wall_us": wall_us, "cpu_us": cpu_us, "memory_peak": 1_000_000, "read_bytes": 10,
+            "write_bytes": 10 } }])
+    }
+
+    async fn findings(&self) -> Vec<Value> {
+        let path = "/v1/findings?limit=1000";
+        let list = self.exchange.get(&self.exchange.operator, path).await;
+        list["items"].as_array().expect("a list").clone()
+    }
+
+    /// What the attempt has come to: the job's state and money, and how many lines there are.
+    async fn standing(&self) -> Value {
+        let job = self.exchange.show(&self.member, &self.job).await;
+        let lines = self.exchange.get(&self.member, &format!("/v1/jobs/{}/lines", self.job)).await;
+        json!([job["state"], job["money"], lines["items"].as_array().map(Vec::len)])
+    }
+
+    /// The agent says it; nothing comes of it but a finding with this code.
+    async fn lie(&self, by: &FakeAgent, request: Value, code: &str) {
+        let (before, standing) = (self.findings().await, self.standing().await);
+        let answer = by.sync(request.clone()).await;
+        assert!(answer["revision"].is_u64(), "{answer}");
+        let after = self.findings().await;
+        assert_eq!(after.len(), before.len() + 1, "{request}: {after:?}");
+        let found = after.iter().find(|finding| !before.contains(finding)).expect("a new one");
+        assert_eq!(found["code"], code, "{request}: {found}");
+        assert_eq!(found["agent"], json!(by.agent), "{found}");
+        assert!(found["message"].as_str().is_some_and(|text| text.len() >= 10), "{found}");
+        assert_eq!(self.standing().await, standing, "{request}");
+    }
+
+    /// Usage that is signed as it should be, and cannot be so.
+    async fn usage(&self, records: Value, code: &str) {
+        let usage = self.agent.sign(&records.to_string());
+        self.lie(&self.agent, json!({ "usage": usage }), code).await;
+    }
+
+    /// The honest end after so much time, said twice; it is billed for that, once.
+    async fn end(self, seq: u64, wall_us: i64, amount: &str) {
+        let ended = json!([{ "attempt": self.attempt, "seen": "ended", "outcome": "exited",
+            "code": 0 }]);
+        for _ in 0..2 {
+            let usage = self.record(seq, wall_us, wall_us);
+            let answer = self.agent.report(ended.clone(), Some(usage)).await;
+            assert_eq!(answer["forget"], json!([self.attempt]));
+        }
+        let shown = self.exchange.show(&self.member, &self.job).await;
+        assert_eq!(shown["state"], "succeeded");
+        assert_eq!(shown["money"]["held"], "0.00");
+        assert_eq!(shown["money"]["spent"], amount);
+        let lines = self.exchange.get(&self.member, &format!("/v1/jobs/{}/lines", self.job)).await;
+        assert_eq!(lines["items"].as_array().map(Vec::len), Some(1), "{lines}");
+        assert_eq!(lines["items"][0]["amount"], amount);
+        self.exchange.assert_balanced().await;
+        self.exchange.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_that_cannot_be_so_is_found_and_not_billed() {
+    let scene = Scene::open().await;
+    scene.agent.report(json!([]), Some(scene.record(3, 2_000, 1_000))).await;
+    assert_eq!(scene.findings().await, Vec::<Value>::new());
+
+    let hours = 10 * 3_600 * 1_000_000;
+    scene.usage(scene.record(4, 1_000, 1_000), "usage.shrinks").await;
+    scene.usage(scene.record(4, 2_000, 10), "usage.shrinks").await;
+    scene.usage(scene.record(4, -1, -1), "usage.shrinks").await;
+    scene.usage(scene.record(4, hours, 1_000), "usage.faster_than_time").await;
+    scene.usage(scene.record(4, i64::MAX, 1_000), "usage.faster_than_time").await;
+    scene.usage(scene.record(4, 3_000, hours), "usage.more_than_the_node").await;
+    scene.usage(scene.record(4, 3_000, i64::MAX), "usage.more_than_the_node").await;
+    scene.usage(scene.record(3, 2_001, 1_000), "usage.same_number").await;
+    scene.usage(scene.record(3, hours, 1_000), "usage.same_number").await;
+    scene.usage(scene.record(u64::MAX, 3_000, 3_000), "usage.number").await;
+    // Of two records under one number that both could be so, none is taken on trust twice.
+    scene.agent.report(json!([]), Some(scene.record(4, 3_000, 3_000))).await;
+    scene.usage(scene.record(4, 4_000, 3_000), "usage.same_number").await;
+    // What is old is no lie: it was on the way for long. It changes nothing.
+    let before = scene.findings().await.len();
+    scene.agent.report(json!([]), Some(scene.record(1, 1, 1))).await;
+    assert_eq!(scene.findings().await.len(), before);
+
+    scene.end(5, 5_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lie_with_the_end_ends_the_attempt_and_is_not_billed() {
+    let scene = Scene::open().await;
+    scene.agent.report(json!([]), Some(scene.record(1, 5_000, 1_000))).await;
+    let ended = json!([{ "attempt": scene.attempt, "seen": "ended", "outcome": "exited",
+        "code": 0 }]);
+    let hours = 10 * 3_600 * 1_000_000;
+    scene.agent.report(ended, Some(scene.record(2, hours, 1_000))).await;
+    let findings = scene.findings().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0]["code"], "usage.faster_than_time");
+    // It has ended: all that is said of it now is told to be forgotten, the honest and the other.
+    scene.end(3, 6_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_its_key_has_not_signed_is_not_read() {
+    let scene = Scene::open().await;
+    let agent = &scene.agent;
+    agent.report(json!([]), Some(scene.record(1, 2_000, 1_000))).await;
+
+    let records = scene.record(2, 3_000, 3_000).to_string();
+    let good = agent.sign(&records)["signature"].clone();
+    let changed = records.replace("3000", "4000");
+    assert_ne!(records, changed);
+    let unsigned = [
+        FakeAgent::sign_with(8, &records),
+        json!({ "records": changed, "signature": good }),
+        json!({ "records": format!("{records} "), "signature": good }),
+        json!({ "records": records, "signature": "" }),
+        json!({ "records": records, "signature": "zz" }),
+        json!({ "records": records, "signature": "0".repeat(128) }),
+        json!({ "records": records, "signature": format!("{}00", good.as_str().expect("text")) }),
+    ];
+    for usage in unsigned {
+        scene.lie(agent, json!({ "usage": usage }), "usage.signature").await;
+    }
+    let attempt = &scene.attempt;
+    let malformed = [
+        "",
+        "[",
+        "{}",
+        "null",
+        "\u{0}",
+        "[{\"attempt\": \"nobody\", \"seq\": 1, \"counters\": {}}]",
+        &format!("[{{\"attempt\": \"{attempt}\", \"seq\": -1, \"counters\": {{}}}}]"),
+        &format!("[{{\"attempt\": \"{attempt}\", \"seq\": 2}}]"),
+        &"[".repeat(100_000),
+        &records.replace("3000", "1e99"),
+    ];
+    for text in malformed {
+        scene.lie(agent, json!({ "usage": agent.sign(text) }), "usage.malformed").await;
+    }
+    // Nothing to say is no lie.
+    let before = scene.findings().await.len();
+    agent.sync(json!({ "usage": agent.sign("[]") })).await;
+    assert_eq!(scene.findings().await.len(), before);
+    scene.end(2, 5_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_speaks_for_anothers_lease() {
+    let scene = Scene::open().await;
+    let invitation = scene.exchange.invite(&scene.provider).await;
+    let other = FakeAgent::join_as(&scene.exchange, &invitation, 8, "other").await;
+    other.prove(&scene.exchange).await;
+
+    let attempt = &scene.attempt;
+    let usage = other.sign(&scene.record(1, 2_000, 1_000).to_string());
+    scene.lie(&other, json!({ "usage": usage }), "usage.foreign_lease").await;
+    for seen in ["staging", "running", "publishing"] {
+        let reports = json!([{ "attempt": attempt, "seen": seen }]);
+        scene.lie(&other, json!({ "reports": reports }), "usage.foreign_lease").await;
+    }
+    let ended = json!([{ "attempt": attempt, "seen": "ended", "outcome": "exited", "code": 0 }]);
+    let request = json!({ "reports": ended, "usage": usage });
+    scene.lie(&other, request, "usage.foreign_lease").await;
+    let failed = json!([{ "attempt": attempt, "seen": "ended", "outcome": "start_failed",
+        "reason": "x" }]);
+    scene.lie(&other, json!({ "reports": failed }), "usage.foreign_lease").await;
+
+    // An attempt that nobody has a lease for is to be forgotten, and no more.
+    let nobodys = attempt.replace(&scene.job, "job_00000000000000000000000000");
+    assert_ne!(&nobodys, attempt);
+    let (before, standing) = (scene.findings().await, scene.standing().await);
+    let reports = json!([{ "attempt": nobodys, "seen": "running" }]);
+    let answer = other.sync(json!({ "reports": reports })).await;
+    assert_eq!(answer["forget"], json!([nobodys]));
+    assert_eq!(scene.findings().await, before);
+    assert_eq!(scene.standing().await, standing);
+    scene.end(2, 5_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn syncs_that_cannot_be_read_are_refused_whole() {
+    let scene = Scene::open().await;
+    let before = (scene.findings().await, scene.standing().await);
+    let attempt = &scene.attempt;
+    let usage = scene.agent.sign(&scene.record(1, 2_000, 1_000).to_string());
+    let bodies = [
+        "{\"known\": ".to_owned(),
+        json!({}).to_string(),
+        json!({ "known": -1 }).to_string(),
+        json!({ "known": 0, "sleep": 1, "usage": usage }).to_string(),
+        json!({ "known": 0, "usage": { "records": [], "signature": "" } }).to_string(),
+        json!({ "known": 0, "usage": usage, "reports": [{ "attempt": attempt, "seen": "gone" }] })
+            .to_string(),
+        json!({ "known": 0, "usage": usage, "reports": [{ "attempt": "x", "seen": "running" }] })
+            .to_string(),
+    ];
+    for body in bodies {
+        let ask = Ask::post(&scene.agent.token, "/v1/agent/sync", body);
+        scene.exchange.refused(ask, 422, "request.body").await;
+    }
+    let nonce = json!({ "known": 0, "usage": usage, "answer": { "nonce": "x", "digest": "y" } });
+    let ask = Ask::post(&scene.agent.token, "/v1/agent/sync", nonce.to_string());
+    scene.exchange.refused(ask, 422, "agent.hex").await;
+    assert_eq!((scene.findings().await, scene.standing().await), before);
+    scene.end(1, 5_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_that_a_store_or_a_terminal_obeys_are_only_words() {
+    let scene = Scene::open().await;
+    let failed = json!([{ "attempt": scene.attempt, "seen": "ended", "outcome": "start_failed",
+        "reason": format!("no\u{0} such\u{1b}[31m\nprogram{}", "!".repeat(10_000)) }]);
+    let (status, answer) = scene.agent.try_sync(json!({ "reports": failed })).await;
+    assert_eq!(status, 200, "{answer}");
+    let shown = scene.exchange.show(&scene.member, &scene.job).await;
+    let reason = shown["attempts"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("no  such [31m program!!!"), "{shown}");
+    assert!(reason.len() < 400, "{}", reason.len());
+    // Whoever comes next is served.
+    let job = scene.exchange.submit(&scene.member, JOB).await;
+    assert_ne!(job, scene.job);
+    scene.exchange.assert_balanced().await;
+    scene.exchange.stop().await;
+}
