@@ -99,8 +99,8 @@ impl Exchange {
         Ok(token["secret"].as_str().context("a secret")?.to_owned())
     }
 
-    /// A provider with one process agent of so many cores, active, with a listed price.
-    pub async fn provider(&mut self, cpus: u32) -> anyhow::Result<()> {
+    /// An active provider without machines.
+    pub async fn founded_provider(&self) -> anyhow::Result<()> {
         let mut api = self.connect().await?;
         api.post("/v1/orgs", &json!({ "name": "dc" })).await?;
         let provider = api.post("/v1/providers", &json!({ "org": "dc", "name": "dc" })).await?;
@@ -109,15 +109,30 @@ impl Exchange {
             let path = format!("/v1/providers/{id}/status");
             api.post(&path, &json!({ "status": status })).await?;
         }
+        Ok(())
+    }
+
+    /// A join token of that provider.
+    pub async fn invite(&self, api: &mut Connection) -> anyhow::Result<String> {
+        let providers = api.get("/v1/providers").await?;
+        let id = providers["items"][0]["id"].as_str().context("a provider")?.to_owned();
         let path = format!("/v1/providers/{id}/invitations");
         let invitation = api.post(&path, &json!({})).await?;
+        Ok(invitation["token"].as_str().context("a token")?.to_owned())
+    }
+
+    /// A provider with one process agent of so many cores, active, with a listed price.
+    pub async fn provider(&mut self, cpus: u32) -> anyhow::Result<()> {
+        self.founded_provider().await?;
+        let mut api = self.connect().await?;
+        let token = self.invite(&mut api).await?;
         let log = std::fs::File::create(self.folder.join("agent.log"))?;
         let agent = Command::new(&self.program)
             .args(["agent", "--engine", "process", "--site", "Guiyang", "--measure", "off"])
             .args(["--cpus", &cpus.to_string(), "--pool", "main", "--data"])
             .arg(self.folder.join("agent"))
             .env("DAYAN_URL", format!("http://{}", self.address))
-            .env("DAYAN_JOIN", invitation["token"].as_str().context("a token")?)
+            .env("DAYAN_JOIN", token)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -7,7 +7,9 @@ mod load;
 mod machine;
 mod noop;
 mod queue;
+mod soak;
 mod submit;
+mod usage;
 
 use std::path::PathBuf;
 
@@ -39,6 +41,15 @@ enum Bench {
         /// Tasks
         #[arg(long, default_value_t = 5_000)]
         tasks: usize,
+        /// What a task asks for: little, so that the pool's slots are not what is measured
+        #[arg(long, default_value = "0.05")]
+        cpus: String,
+    },
+    /// Signed usage records, judged and journalled
+    Usage {
+        /// For so many seconds
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
     },
     /// A queue of many tasks: memory, and the time of a restart
     Queue {
@@ -48,6 +59,12 @@ enum Bench {
         /// Distinct job files
         #[arg(long, default_value_t = 10_000)]
         shapes: usize,
+    },
+    /// Full rate for a long time: memory must level off
+    Soak {
+        /// For so many minutes
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
     },
     /// An idle server: memory and processor
     Idle {
@@ -67,8 +84,10 @@ async fn main() -> anyhow::Result<()> {
     machine::print();
     match cli.bench {
         Bench::Submit { connections, jobs } => submit::run(&program, connections, jobs).await,
-        Bench::Noop { tasks } => noop::run(&program, tasks).await,
+        Bench::Noop { tasks, cpus } => noop::run(&program, tasks, &cpus).await,
+        Bench::Usage { seconds } => usage::run(&program, seconds).await,
         Bench::Queue { tasks, shapes } => queue::run(&program, tasks, shapes).await,
+        Bench::Soak { minutes } => soak::run(&program, minutes).await,
         Bench::Idle { seconds } => queue::idle(&program, seconds).await,
     }
 }

@@ -12,8 +12,6 @@ use crate::exchange::Exchange;
 use crate::load::Connection;
 use crate::machine;
 
-/// What a task asks for: little, so that the pool's slots are not what is measured.
-const CPUS: &str = "0.02";
 /// Processes spawned for the ceiling.
 const CEILING: usize = 4_000;
 
@@ -36,7 +34,7 @@ fn ceiling() -> anyhow::Result<f64> {
 }
 
 /// Measures it.
-pub async fn run(program: &Path, tasks: usize) -> anyhow::Result<()> {
+pub async fn run(program: &Path, tasks: usize, cpus: &str) -> anyhow::Result<()> {
     let ceiling = tokio::task::spawn_blocking(ceiling).await??;
     println!("spawn ceiling: {ceiling:.0}/s with two spawners");
     let folder = tempfile::tempdir()?;
@@ -47,7 +45,7 @@ pub async fn run(program: &Path, tasks: usize) -> anyhow::Result<()> {
     let job = json!({
         "version": 1, "name": "noop", "type": "batch", "project": "bench/noop",
         "array": { "range": format!("0-{}", tasks - 1) },
-        "resources": { "cpus": CPUS, "memory": "1MB", "time": "1m" }, "run": "/bin/true",
+        "resources": { "cpus": cpus, "memory": "1MB", "time": "1m" }, "run": "/bin/true",
     });
     let (cpu_before, _) = machine::usage(exchange.pid());
     let begin = tokio::time::Instant::now();

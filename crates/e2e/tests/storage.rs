@@ -87,3 +87,34 @@ fn a_postgresql_that_is_away_for_a_while_is_waited_for() {
     }
     stage.assert_sound();
 }
+
+#[test]
+fn a_server_whose_books_another_has_taken_over_stops_and_says_so() {
+    let Some(postgres) = Postgres::start() else {
+        eprintln!("SKIPPED: no PostgreSQL that can be started here");
+        return;
+    };
+    let database = Some(postgres.url().to_owned());
+    let mut stage = Stage::empty(Serve { database, ..Serve::default() });
+    stage.add_agent("main", "1", None);
+    let job = stage.submit("sleep 1", "before");
+    let mut deposed = stage.start_successor();
+    let client = stage.client();
+    let status = until("the end of the first server", || {
+        // It learns of the other when it next writes.
+        let _ = client.try_submit("true", "meanwhile");
+        deposed.try_wait().expect("our child")
+    });
+    assert!(!status.success(), "{status}");
+    let log = std::fs::read_to_string(stage.path("server.log")).expect("a log");
+    assert!(log.contains("another server has taken over"), "{log}");
+    // The successor goes on at the old address, and then agents and clients find it.
+    stage.kill_server();
+    stage.start_server();
+    let after = stage.submit("true", "after");
+    for job in [job, after] {
+        let shown = stage.ended(&job);
+        assert_eq!(shown["state"], "succeeded", "{shown}");
+    }
+    stage.assert_sound();
+}

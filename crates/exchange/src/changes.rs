@@ -10,7 +10,7 @@ use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{JobId, PoolId, ProviderId, Span, Time};
+use dayan_units::{JobId, PoolId, ProviderId, SiteId, Span, Time};
 
 use crate::command::Outcome;
 use crate::event::{Entry, Event, Next};
@@ -384,6 +384,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     });
     let placement = &spec.placement;
     ask.regions = placement.regions.iter().cloned().collect();
+    ask.sites = sites(state, &placement.sites);
     ask.residence =
         if placement.domestic { plan::Residence::Domestic } else { plan::Residence::Any };
     ask.providers_allowed = providers(state, &placement.providers.allow);
@@ -419,6 +420,19 @@ fn models(kind: &AcceleratorKind) -> plan::Models {
             plan::Models::OneOf(Arc::new(matching))
         }
     }
+}
+
+/// Sites by what the job file calls them, as with providers below.
+fn sites(state: &State, names: &[String]) -> BTreeSet<SiteId> {
+    let known = state.supply.sites.values();
+    let mut found: BTreeSet<SiteId> = known
+        .filter(|site| names.iter().any(|name| site.is_called(name)))
+        .map(|site| site.id)
+        .collect();
+    if found.is_empty() && !names.is_empty() {
+        found.insert(SiteId::from_bits(0));
+    }
+    found
 }
 
 /// Providers by what the job file calls them. One that nobody knows matches nobody; an allow-list

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dayan_units::{
     Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, ProjectId, ProviderId,
-    Resources, Span, Time,
+    Resources, SiteId, Span, Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,9 @@ pub struct Ask {
     /// Regions that will do; empty is any.
     #[serde(default)]
     pub regions: BTreeSet<String>,
+    /// Sites that will do; empty is any.
+    #[serde(default)]
+    pub sites: BTreeSet<SiteId>,
     /// Where it may go.
     pub residence: Residence,
     /// Providers that will do; empty is any.
@@ -123,6 +126,7 @@ impl Ask {
             time,
             delay: None,
             regions: BTreeSet::new(),
+            sites: BTreeSet::new(),
             residence: Residence::Any,
             providers_allowed: BTreeSet::new(),
             providers_denied: BTreeSet::new(),

@@ -123,7 +123,8 @@ impl Judge<'_> {
         let avoided = avoid.iter().any(|avoid| avoid.pool == view.pool);
         self.fails(ReasonCode::PoolAvoided, avoided)?;
         self.fails(ReasonCode::PoolTrust, view.trust < ask.trust)?;
-        let elsewhere = !(ask.regions.is_empty() || ask.regions.contains(&view.region));
+        let elsewhere = !(ask.regions.is_empty() || ask.regions.contains(&view.region))
+            || !(ask.sites.is_empty() || ask.sites.contains(&view.site));
         self.fails(ReasonCode::PoolRegion, elsewhere)?;
         let abroad = match (ask.residence, view.residence) {
             (Residence::Domestic, Residence::Any) => true,
@@ -380,6 +381,9 @@ impl Judge<'_> {
             }
             ReasonCode::PoolTrust => {
                 format!("trust is {:?}, at least {:?} is asked", view.trust, ask.trust)
+            }
+            ReasonCode::PoolRegion if !ask.sites.is_empty() => {
+                format!("in {}, which is none of the sites that are asked for", view.place)
             }
             ReasonCode::PoolRegion => {
                 format!("in {}, asked is {}", view.region, list(&mut ask.regions.iter()))

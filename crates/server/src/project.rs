@@ -8,7 +8,7 @@ use dayan_exchange::{Entry, Event, Job, JobEnd, Lease, Line, Outcome, State, acc
 use dayan_exchange::{Gate, Phase};
 use dayan_ledger::{Transfer, TransferKind};
 use dayan_store::{
-    AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, TransferRow, UsageRow,
+    AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, TransferRow,
 };
 use dayan_units::{AttemptId, JobId, Time};
 
@@ -200,21 +200,6 @@ impl Projection {
                     if let Some(lease) = state.work.leases.get(attempt) {
                         self.rows.push(attempt_row(lease, "publishing").into());
                     }
-                }
-                Event::UsageRecorded { attempt, seq, counters, evidence } => {
-                    self.rows.push(
-                        UsageRow {
-                            source: attempt.to_string(),
-                            id: seq.to_string(),
-                            attempt: *attempt,
-                            seq: *seq,
-                            segment: 0,
-                            digest: evidence.map_or_else(Vec::new, |e| e.digest.0.to_vec()),
-                            at: entry.at,
-                            doc: serde_json::to_string(counters).expect("plain numbers"),
-                        }
-                        .into(),
-                    );
                 }
                 Event::Found { agent, code, attempt, message } => {
                     let doc = serde_json::json!({ "message": message, "attempt": attempt });

@@ -17,25 +17,44 @@ pub fn secret(prefix: &str) -> String {
     format!("{prefix}_{}", hex::encode(random_bytes::<32>()))
 }
 
+/// Ids that are made from one draw of random bytes: asking the system for each would cost more than
+/// all else about an id.
+const IDS_PER_DRAW: usize = 64;
+/// Random bits of an id, in bytes: below the milliseconds of UUID v7.
+const RANDOM_BYTES: usize = 10;
+
 /// Makes ids in the manner of UUID v7: milliseconds, a count within one process, random bits.
 #[derive(Debug)]
 pub struct RequestIds {
     last: u128,
+    drawn: [u8; IDS_PER_DRAW * RANDOM_BYTES],
+    /// How many ids of `drawn` are used.
+    used: usize,
 }
 
 impl RequestIds {
     /// Starts with fresh random bits.
     pub fn new() -> Self {
-        Self { last: 0 }
+        Self { last: 0, drawn: [0; IDS_PER_DRAW * RANDOM_BYTES], used: IDS_PER_DRAW }
     }
     /// The next one: later than all before it.
     pub fn next(&mut self, now: Time) -> RequestId {
         let millis = u128::try_from(now.micros() / 1_000).unwrap_or(0);
-        let random = u128::from_be_bytes(random_bytes::<16>());
-        let fresh = (millis << 80) | (random & ((1 << 80) - 1));
+        let fresh = (millis << 80) | self.random_bits();
         // The top of the random part counts up where the clock stands still.
         self.last = if fresh > self.last { fresh } else { self.last + (1 << 64) };
         RequestId::from_bits(self.last)
+    }
+
+    fn random_bits(&mut self) -> u128 {
+        if self.used == IDS_PER_DRAW {
+            self.drawn = random_bytes();
+            self.used = 0;
+        }
+        let at = self.used * RANDOM_BYTES;
+        self.used += 1;
+        let bytes = &self.drawn[at..at + RANDOM_BYTES];
+        bytes.iter().fold(0, |bits, byte| (bits << 8) | u128::from(*byte))
     }
 }
 

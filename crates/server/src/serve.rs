@@ -102,9 +102,24 @@ pub async fn serve(
     let scheme = if tls.is_some() { "https" } else { "http" };
     let serving = Serving { url: format!("{scheme}://{address}"), fingerprint, operator_token };
     ready(&serving);
-    accept(&app, listener, tls, shutdown).await;
+    let writer = app.writer.clone();
+    let mut deposed = false;
+    let end = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = writer.ended() => deposed = true,
+        }
+    };
+    accept(&app, listener, tls, end).await;
     timers.abort();
     stop(threads).await;
+    if deposed {
+        return Err(ServeFault(
+            "another server has taken over these books, so this one has stopped; its clients \
+             should turn to the other"
+                .to_owned(),
+        ));
+    }
     Ok(())
 }
 

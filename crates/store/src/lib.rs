@@ -34,7 +34,6 @@ pub use query::{FindingFilter, JobFilter, LineFilter, LineSum, SumBy};
 pub use reader::{JOURNAL_PAGE_BYTES_MAX, JOURNAL_PAGE_ROWS_MAX, Reader};
 pub use rows::{
     AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, Row, TransferRow,
-    UsageRow,
 };
 pub use snapshot::{SNAPSHOTS_KEPT, Snapshot, SnapshotWritten, Snapshots};
 pub use store::{BackupReport, Location, OpenMode, Store};

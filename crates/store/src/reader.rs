@@ -17,7 +17,6 @@ use crate::query::{
 };
 use crate::rows::{
     AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, TransferRow,
-    UsageRow,
 };
 use crate::session::Session;
 use crate::store::{BackupReport, Source};
@@ -32,7 +31,6 @@ pub const JOURNAL_PAGE_BYTES_MAX: usize = 32 << 20;
 const BY_ID: Order = Order { columns: &["id"], direction: Direction::Up };
 const NEWEST_ID: Order = Order { columns: &["id"], direction: Direction::Down };
 const BY_TASK: Order = Order { columns: &["task", "attempt"], direction: Direction::Up };
-const BY_SEQ: Order = Order { columns: &["seq", "source", "id"], direction: Direction::Up };
 const NEWEST_AT: Order = Order { columns: &["at", "id"], direction: Direction::Down };
 
 /// A handle for reading.
@@ -277,26 +275,6 @@ impl Reader {
     /// does not apply.
     pub fn line_sums(&self, by: SumBy, filter: &LineFilter) -> Result<Vec<LineSum>, Fault> {
         self.read("sums of rated lines", |session| query::line_sums(session, by, filter))
-    }
-
-    /// The usage records of an attempt by sequence number.
-    pub fn usage(&self, attempt: AttemptId, paging: &Paging) -> Result<Page<UsageRow>, Fault> {
-        self.read("usage records", |session| {
-            let mut select = Select::from(UsageRow::TABLE);
-            select.equal("attempt", &attempt);
-            query::page(session, select, &BY_SEQ, paging, |row: &UsageRow| {
-                [row.seq.to_string(), row.source.clone(), row.id.clone()]
-            })
-        })
-    }
-
-    /// One usage record, for telling a repeat from a contradiction.
-    pub fn usage_record(&self, source: &str, id: &str) -> Result<Option<UsageRow>, Fault> {
-        let (source, id) = (source.to_owned(), id.to_owned());
-        let mut select = Select::from(UsageRow::TABLE);
-        select.equal("source", &source);
-        select.equal("id", &id);
-        self.one("a usage record", &select)
     }
 
     /// One invoice.

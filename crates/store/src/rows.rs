@@ -121,29 +121,6 @@ record! {
 }
 
 record! {
-    /// A usage record as its source signed it. The first of a `(source, id)` stays; a repeat
-    /// changes nothing. Whether a repeat says something else is for the caller to see: `digest`.
-    UsageRow, table "usage", key ["source", "id"], repeat Keep {
-        /// Who signed it.
-        fixed source: String,
-        /// Its number at the source.
-        fixed id: String,
-        /// The attempt it counts.
-        fixed attempt: AttemptId,
-        /// Its sequence number in the attempt.
-        fixed seq: u64,
-        /// The segment: counts reboots of the counters.
-        fixed segment: u32,
-        /// A digest of its content.
-        fixed digest: Vec<u8>,
-        /// When it was taken in.
-        fixed at: Time,
-        /// The record and its signature, as JSON.
-        fixed doc: String,
-    }
-}
-
-record! {
     /// A rated line. Written once: a second row with the same id fails the commit; corrections
     /// are lines of their own.
     LineRow, table "lines", key ["id"], repeat Refuse {
@@ -274,8 +251,6 @@ rows! {
     Transfer(TransferRow),
     /// See [`AccountRow`].
     Account(AccountRow),
-    /// See [`UsageRow`].
-    Usage(UsageRow),
     /// See [`LineRow`].
     Line(LineRow),
     /// See [`InvoiceRow`].

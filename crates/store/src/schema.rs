@@ -138,18 +138,6 @@ CREATE TABLE accounts (
     label      TEXT NOT NULL,
     floor      BIGINT
 ) {clustered};
-CREATE TABLE usage (
-    source  TEXT    NOT NULL,
-    id      TEXT    NOT NULL,
-    attempt TEXT    NOT NULL,
-    seq     BIGINT  NOT NULL,
-    segment BIGINT  NOT NULL,
-    digest  {bytes} NOT NULL,
-    at      BIGINT  NOT NULL,
-    doc     TEXT    NOT NULL,
-    PRIMARY KEY (source, id)
-) {clustered};
-CREATE INDEX usage_by_attempt ON usage (attempt, seq);
 CREATE TABLE lines (
     id            TEXT   NOT NULL PRIMARY KEY,
     attempt       TEXT   NOT NULL,

@@ -97,7 +97,10 @@ fn announce(session: &Session, serving: &Serving, data: &str) -> Result<(), Fail
         Some(fingerprint) => format!(" --fingerprint {fingerprint}"),
         None => String::new(),
     };
-    let said = Said::with(Word::ServingAt, "url", &serving.url)
+    // An operator who has a token of their own takes the first one away.
+    let first = serving.operator_token.exists();
+    let word = if first { Word::ServingAt } else { Word::ServingAgain };
+    let said = Said::with(word, "url", &serving.url)
         .and("data", data)
         .and("token", token)
         .and("fingerprint", print);

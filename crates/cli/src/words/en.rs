@@ -149,7 +149,7 @@ pub const fn text(word: Word) -> &'static str {
             "{name} has been asked to prove its inventory; `dayan pool show` will say when it has."
         }
         Word::Invited => {
-            "This token is good for one agent until {until}. On the provider's machine: dayan agent --url {url} --engine process --join TOKEN"
+            "This token is good for one agent until {until}. On the provider's machine: dayan agent --url {url} --engine process --site CITY --join TOKEN"
         }
         Word::Deposited => "{amount} booked for {org}.",
         Word::TokenIssued => "The secret of {id}, shown this once:",
@@ -162,6 +162,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::ServingAt => {
             "The exchange answers at {url}; its data is in {data}. The operator's first token: dayan login {url}{fingerprint} --token - < {token}"
         }
+        Word::ServingAgain => "The exchange answers at {url}; its data is in {data}.",
         Word::Stopped => "Stopped.",
         Word::AgentStarts => "The agent works for {url}; its data is in {data}.",
         Word::AgentStopped => {

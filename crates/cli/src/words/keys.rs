@@ -164,6 +164,7 @@ words! {
     BackedUp,
     Restored,
     ServingAt,
+    ServingAgain,
     Stopped,
     AgentStarts,
     AgentStopped,

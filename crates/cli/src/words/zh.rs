@@ -147,7 +147,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::NowIs => "{name} 的状态现为：{state}。",
         Word::Challenged => "已要求 {name} 证明其资源清单；用 `dayan pool show` 查看结果。",
         Word::Invited => {
-            "此令牌可供一个代理使用，有效至 {until}。在供给方机器上运行：dayan agent --url {url} --engine process --join TOKEN"
+            "此令牌可供一个代理使用，有效至 {until}。在供给方机器上运行：dayan agent --url {url} --engine process --site CITY --join TOKEN"
         }
         Word::Deposited => "已为 {org} 入账 {amount}。",
         Word::TokenIssued => "{id} 的密钥，仅显示这一次：",
@@ -160,6 +160,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::ServingAt => {
             "交易所已在 {url} 应答；数据在 {data}。运营方首次登录：dayan login {url}{fingerprint} --token - < {token}"
         }
+        Word::ServingAgain => "交易所已在 {url} 应答；数据在 {data}。",
         Word::Stopped => "已停止。",
         Word::AgentStarts => "代理为 {url} 工作；数据在 {data}。",
         Word::AgentStopped => "代理已停止；其任务由守护进程继续看管，直到租约结束。",

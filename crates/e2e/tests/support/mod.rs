@@ -220,6 +220,20 @@ impl Stage {
     }
 
     pub fn start_server(&mut self) {
+        self.server = Some(self.spawn_server(&self.address()));
+        until("the server", || std::net::TcpStream::connect(self.address()).ok());
+    }
+
+    /// A second server for the same books at another address; gives back the first, which still
+    /// answers at the old one.
+    pub fn start_successor(&mut self) -> Child {
+        let address = format!("127.0.0.1:{}", free_port());
+        let second = self.spawn_server(&address);
+        until("the second server", || std::net::TcpStream::connect(&address).ok());
+        self.server.replace(second).expect("a first")
+    }
+
+    fn spawn_server(&self, address: &str) -> Child {
         let mut command = match &self.serve.shell {
             None => Command::new(program()),
             Some(shell) => {
@@ -228,14 +242,13 @@ impl Stage {
                 command
             }
         };
-        command.args(["serve", "--listen", &self.address(), "--usage-every", "1s", "--data"]);
+        command.args(["serve", "--listen", address, "--usage-every", "1s", "--data"]);
         command.arg(self.path("exchange"));
         if let Some(url) = &self.serve.database {
             command.args(["--database-url", url]);
         }
         command.envs(self.serve.env.iter().map(|(name, value)| (name, value)));
-        self.server = Some(self.spawn("server.log", command));
-        until("the server", || std::net::TcpStream::connect(self.address()).ok());
+        self.spawn("server.log", command)
     }
 
     /// Starts an agent again that has joined before.

@@ -3,6 +3,7 @@
 use dayan_identity::Status;
 use dayan_schedule::Tasks;
 use dayan_spec::{DeadlineKind, JobSpec};
+use dayan_topology::PlaceId;
 use dayan_units::{JobId, Micro, Resources};
 
 use super::{Ask, Decision, Made};
@@ -59,6 +60,7 @@ impl Ask<'_> {
         let stored =
             StoredSpec { spec: submit.spec.clone(), resources: largest_task(spec), jobs: 0 };
         self.check_offered(spec)?;
+        self.check_places(spec)?;
         self.check_deadline(spec)?;
         self.check_currency(spec)?;
         let id = JobId::from_bits(self.ids.bits());
@@ -137,6 +139,31 @@ impl Ask<'_> {
             "leave these keys out, or wait for a provider that offers them",
         )
         .with_details(details))
+    }
+
+    /// A city nobody knows, or a site nobody has, would only let the job wait.
+    fn check_places(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let from = spec.network.as_ref().map_or(&[][..], |network| &network.delay.from);
+        for dayan_spec::Place::City(city) in from {
+            PlaceId::find(city).map_err(|unknown| {
+                Refusal::invalid(
+                    "place.unknown",
+                    format!("network.delay.from: {unknown}"),
+                    "name a city that `dayan net matrix` shows",
+                )
+            })?;
+        }
+        let sites = &self.state.supply.sites;
+        for name in &spec.placement.sites {
+            if !sites.values().any(|site| site.is_called(name)) {
+                return Err(Refusal::invalid(
+                    "site.unknown",
+                    format!("placement.sites: nobody has a site `{name}`"),
+                    "name the city of a pool that `dayan pools` shows, or its site's id",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_deadline(&self, spec: &JobSpec) -> Result<(), Refusal> {

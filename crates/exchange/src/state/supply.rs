@@ -6,6 +6,7 @@ use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::AccountId;
 use dayan_market::Offer;
 use dayan_measure::Measurement;
+use dayan_topology::PlaceId;
 use dayan_units::{AgentId, OfferId, OrgId, PoolId, ProviderId, Resources, SiteId, Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,14 @@ pub struct Site {
     pub provider: ProviderId,
     /// The city, by its name in the topology.
     pub place: String,
+}
+
+impl Site {
+    /// By its id, or by any name of its city.
+    pub fn is_called(&self, name: &str) -> bool {
+        name.parse() == Ok(self.id)
+            || PlaceId::find(name).is_ok_and(|place| Ok(place) == PlaceId::find(&self.place))
+    }
 }
 
 /// Who ends a task whose lease has run out.

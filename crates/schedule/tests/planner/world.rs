@@ -463,6 +463,7 @@ impl World {
         let node = view.nodes.iter().find(|node| node.name == seat.node).expect("shown");
         let wish = &ask.ask;
         prop_assert!(wish.regions.is_empty() || wish.regions.contains(&view.region));
+        prop_assert!(wish.sites.is_empty() || wish.sites.contains(&view.site));
         prop_assert!(view.trust >= wish.trust);
         prop_assert!(wish.residence == Residence::Any || view.residence == Residence::Domestic);
         prop_assert!(!wish.providers_denied.contains(&view.provider));
@@ -527,6 +528,7 @@ fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
         9 => ask.resources = resources(8, 32, 0),
         10 => ask.regions = BTreeSet::from(["Sichuan".to_owned()]),
         11 => ask.trust = Trust::Measured,
+        12 => ask.sites = BTreeSet::from([SiteId::from_bits(1)]),
         _ => {}
     }
     let mut job = job(n, ask, u32::from(tasks));

@@ -119,6 +119,11 @@ impl Writer {
         receive.blocking_recv().unwrap_or(Err(Unavailable::Stopping))
     }
 
+    /// Resolves when the thread has ended: it was told to, or another server leads.
+    pub async fn ended(&self) {
+        self.queue.closed().await;
+    }
+
     /// Finishes the batch at hand and ends the thread.
     pub async fn stop(&self) {
         let (send, receive) = oneshot::channel();

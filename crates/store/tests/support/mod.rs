@@ -9,7 +9,7 @@ pub mod suite;
 
 use dayan_store::{
     AccountRow, AttemptRow, Batch, FindingRow, InvoiceRow, JobRow, LineRow, Location, OpenMode,
-    RequestRow, Row, Store, TransferRow, UsageRow,
+    RequestRow, Row, Store, TransferRow,
 };
 use dayan_units::{
     AgentId, AttemptId, InvoiceId, JobId, Micro, OrgId, PoolId, ProjectId, ProviderId, Time,
@@ -171,19 +171,6 @@ pub fn account(n: u32) -> AccountRow {
         owner_id: project(n).to_string(),
         label: format!("影视 {n}"),
         floor: n.is_multiple_of(2).then_some(Micro::ZERO),
-    }
-}
-
-pub fn usage(source: u32, n: u32) -> UsageRow {
-    UsageRow {
-        source: AgentId::from_bits(source.into()).to_string(),
-        id: format!("r{n}"),
-        attempt: attempt_id(1, 0, 1),
-        seq: n.into(),
-        segment: 0,
-        digest: vec![0, 1, 254, 255, u8::try_from(n % 256).unwrap()],
-        at: time(n.into()),
-        doc: "{\"cpu\":1}".to_owned(),
     }
 }
 

@@ -88,7 +88,6 @@ fn one_of_each() -> Vec<Row> {
         attempt(1, 0, 1).into(),
         transfer(5).into(),
         account(1).into(),
-        usage(1, 1).into(),
         line(1).into(),
         invoice(1).into(),
         request(1).into(),
@@ -107,9 +106,6 @@ pub fn every_row_comes_back_as_it_went(place: &dyn Place) {
     assert_eq!(reader.attempts(job_id(1), &page).unwrap().rows, [attempt(1, 0, 1)]);
     assert_eq!(reader.transfer(transfer_id(5)).unwrap(), Some(transfer(5)));
     assert_eq!(reader.accounts(&page).unwrap().rows, [account(1)]);
-    assert_eq!(reader.usage(attempt_id(1, 0, 1), &page).unwrap().rows, [usage(1, 1)]);
-    let one = usage(1, 1);
-    assert_eq!(reader.usage_record(&one.source, &one.id).unwrap(), Some(one));
     assert_eq!(reader.lines(&LineFilter::default()).unwrap().rows, [line(1)]);
     assert_eq!(reader.invoice(invoice(1).id).unwrap(), Some(invoice(1)));
     assert_eq!(reader.invoices(Some(org(1)), &page).unwrap().rows, [invoice(1)]);
@@ -130,8 +126,6 @@ pub fn repeats_do_what_each_table_promises(place: &dyn Place) {
     ended.doc = Some("{\"end\":1}".into());
     let paid = InvoiceRow { state: "paid".into(), doc: None, ..invoice(1) };
     let renamed = AccountRow { label: "new".into(), floor: Some(Micro(-5)), ..account(1) };
-    let mut repeat = usage(1, 1);
-    repeat.doc = "{\"cpu\":2}".into();
     let mut asked = request(1);
     asked.outcome = "{}".into();
     let mut found = finding(3);
@@ -145,7 +139,6 @@ pub fn repeats_do_what_each_table_promises(place: &dyn Place) {
                 ended.clone().into(),
                 paid.clone().into(),
                 renamed.clone().into(),
-                repeat.into(),
                 asked.into(),
                 found.into(),
             ],
@@ -159,7 +152,6 @@ pub fn repeats_do_what_each_table_promises(place: &dyn Place) {
     assert_eq!(reader.invoice(paid.id).unwrap(), Some(InvoiceRow { doc: invoice(1).doc, ..paid }));
     assert_eq!(reader.accounts(&Paging::default()).unwrap().rows, [renamed]);
     // The first stays.
-    assert_eq!(reader.usage(attempt_id(1, 0, 1), &Paging::default()).unwrap().rows, [usage(1, 1)]);
     assert_eq!(reader.request(&request(1).key).unwrap(), Some(request(1)));
     assert_eq!(reader.findings(&FindingFilter::default()).unwrap().rows, [finding(3)]);
 
@@ -180,7 +172,6 @@ pub fn the_last_row_of_a_key_in_a_batch_counts(place: &dyn Place) {
         rows.push(Row::from(JobRow { tasks_running: step, doc, ..job(1) }));
         rows.push(job(2 + step).into());
         rows.push(AttemptRow { exit_code: i32::try_from(step).ok(), ..attempt(1, 0, 1) }.into());
-        rows.push(usage(1, step % 2).into());
     }
     store.commit(&batch(term, "[]", rows)).unwrap();
     let reader = store.reader();
@@ -189,7 +180,6 @@ pub fn the_last_row_of_a_key_in_a_batch_counts(place: &dyn Place) {
     assert_eq!(reader.attempt(attempt_id(1, 0, 1)).unwrap().unwrap().exit_code, Some(99));
     let all = JobFilter { page: limit(1_000), ..JobFilter::default() };
     assert_eq!(reader.jobs(&all).unwrap().rows.len(), 101);
-    assert_eq!(reader.usage(attempt_id(1, 0, 1), &limit(10)).unwrap().rows.len(), 2);
 }
 
 fn limit(limit: u32) -> Paging {
@@ -220,10 +210,7 @@ pub fn a_failed_batch_leaves_nothing_and_the_store_usable(place: &dyn Place) {
 
 pub fn what_cannot_be_stored_is_named(place: &dyn Place) {
     let (mut store, term) = lead(&place.fresh());
-    let cases = [
-        (Row::from(JobRow { name: "a\0b".into(), ..job(1) }), "jobs", "name"),
-        (Row::from(UsageRow { seq: u64::MAX, ..usage(1, 1) }), "usage", "seq"),
-    ];
+    let cases = [(Row::from(JobRow { name: "a\0b".into(), ..job(1) }), "jobs", "name")];
     for (row, table_of, column_of) in cases {
         let fault = store.commit(&batch(term, "[]", vec![row])).expect_err("cannot be stored");
         let Fault::Unstorable { table, column, .. } = fault else { panic!("{fault:?}") };
@@ -284,7 +271,7 @@ fn fill(store: &mut Store, term: u64, n: u32) {
     for n in 0..n {
         rows.extend([Row::from(job(n)), transfer(n).into(), line(n).into()]);
         rows.extend([Row::from(finding(n)), invoice(n).into(), account(n).into()]);
-        rows.extend([Row::from(usage(n % 2, n)), attempt(7, n / 3, n % 3).into()]);
+        rows.push(attempt(7, n / 3, n % 3).into());
     }
     store.commit(&batch(term, "[]", rows)).unwrap();
 }
@@ -312,8 +299,6 @@ pub fn pages_join_to_the_whole_list(place: &dyn Place) {
         assert_eq!(found, findings);
         let attempts = walk(limit, |page| reader.attempts(job_id(7), page));
         assert_eq!(attempts, (0..25).map(|n| attempt(7, n / 3, n % 3)).collect::<Vec<_>>());
-        let used = walk(limit, |page| reader.usage(attempt_id(1, 0, 1), page));
-        assert_eq!(used, (0..25).map(|n| usage(n % 2, n)).collect::<Vec<_>>());
         let invoices = walk(limit, |page| reader.invoices(None, page));
         assert_eq!(invoices, (0..25).rev().map(invoice).collect::<Vec<_>>());
         let mut accounts: Vec<_> = (0..25).map(account).collect();
@@ -713,7 +698,7 @@ fn one_line_of_bytes() -> Vec<u8> {
 }
 
 fn one_of_each_but(n: u32) -> Vec<Row> {
-    vec![request(n).into(), usage(3, n).into(), line(n).into(), transfer(n).into()]
+    vec![request(n).into(), finding(n).into(), line(n).into(), transfer(n).into()]
 }
 
 pub fn readers_work_from_many_threads(place: &dyn Place) {
