@@ -178,6 +178,10 @@ impl Thread {
         self.planner = Planner::new();
         self.blocked.clear();
         self.planner.observe(&Change::Network(self.network.clone()));
+        self.observe_all(changes);
+    }
+
+    fn observe_all(&mut self, changes: &[Change]) {
         for change in changes {
             self.observe(change);
         }
@@ -196,10 +200,10 @@ impl Thread {
 
     fn take(&mut self, input: Input) -> Flow {
         match input {
-            Input::Changes(changes) => changes.iter().for_each(|change| self.observe(change)),
+            Input::Changes(changes) => self.observe_all(&changes),
             Input::Silent(pools, shown) => {
                 self.silent = pools;
-                shown.iter().for_each(|change| self.observe(change));
+                self.observe_all(&shown);
             }
             Input::Reset(changes) => self.start_anew(&changes),
             Input::MoneyMoved => self.unblock(Time::NEVER),

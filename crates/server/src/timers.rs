@@ -28,7 +28,7 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
     loop {
         ticks.tick().await;
         let (before, planner) = (silent.clone(), planner.clone());
-        let asked = writer.ask(move |live| (due(live), tell_silence(live, before, &planner)));
+        let asked = writer.ask(move |live| (due(live), tell_silence(live, &before, &planner)));
         let due = match asked.await {
             Ok((due, now_silent)) => {
                 silent = now_silent;
@@ -49,13 +49,13 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
 /// that nothing newer of a pool is overtaken by what is told here.
 fn tell_silence(
     live: &Live,
-    before: BTreeSet<PoolId>,
+    before: &BTreeSet<PoolId>,
     planner: &PlannerHandle,
 ) -> BTreeSet<PoolId> {
     let silent = live.liveness.silent(&live.state, live.now);
-    if silent != before {
+    if silent != *before {
         let mut shown = Vec::new();
-        for pool in silent.symmetric_difference(&before) {
+        for pool in silent.symmetric_difference(before) {
             if let Some(pool) = live.state.supply.pools.get(pool) {
                 tracing::info!(pool = %pool.id, silent = silent.contains(&pool.id), "heard or not");
                 dayan_exchange::changes::of_pool(&live.state, pool, live.now, &mut shown);

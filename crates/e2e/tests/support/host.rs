@@ -30,3 +30,10 @@ pub fn signal(pid: i32, signal: Signal) {
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
+
+/// The same to each of several.
+pub fn signal_all(pids: &[i32], to: Signal) {
+    for pid in pids {
+        signal(*pid, to);
+    }
+}

@@ -39,6 +39,14 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("waited {PATIENCE:?} for {what}");
 }
 
+/// Waits until so much time is over: only where time itself is what is tested.
+pub fn pass(time: Duration) {
+    let timer = rustix::time::ClockId::Boottime;
+    let now = || Duration::try_from(rustix::time::clock_gettime(timer)).expect("after boot");
+    let end = now() + time;
+    until("the time to pass", || (now() >= end).then_some(()));
+}
+
 /// How a server is started.
 #[derive(Default)]
 pub struct Serve {
