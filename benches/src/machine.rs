@@ -36,3 +36,15 @@ pub fn usage(pid: u32) -> (u64, u64) {
     // USER_HZ is 100 on every Linux there is.
     (ticks * 10_000, kib * 1024)
 }
+
+/// Busy processor time of the whole machine since it started, in seconds: nothing that was started
+/// escapes it.
+pub fn busy() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let fields: Vec<u64> =
+        line.split_whitespace().skip(1).take(8).map(|f| f.parse().unwrap_or(0)).collect();
+    let idle = fields.get(3).unwrap_or(&0) + fields.get(4).unwrap_or(&0);
+    // USER_HZ is 100 on every Linux there is.
+    (fields.iter().sum::<u64>() - idle) as f64 / 100.0
+}

@@ -44,6 +44,9 @@ enum Bench {
         /// What a task asks for: little, so that the pool's slots are not what is measured
         #[arg(long, default_value = "0.05")]
         cpus: String,
+        /// So many single tasks after it, for the time from submission to start
+        #[arg(long, default_value_t = 20)]
+        alone: usize,
     },
     /// Signed usage records, judged and journalled
     Usage {
@@ -84,7 +87,7 @@ async fn main() -> anyhow::Result<()> {
     machine::print();
     match cli.bench {
         Bench::Submit { connections, jobs } => submit::run(&program, connections, jobs).await,
-        Bench::Noop { tasks, cpus } => noop::run(&program, tasks, &cpus).await,
+        Bench::Noop { tasks, cpus, alone } => noop::run(&program, tasks, &cpus, alone).await,
         Bench::Usage { seconds } => usage::run(&program, seconds).await,
         Bench::Queue { tasks, shapes } => queue::run(&program, tasks, shapes).await,
         Bench::Soak { minutes } => soak::run(&program, minutes).await,

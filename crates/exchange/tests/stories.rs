@@ -11,10 +11,13 @@ use dayan_exchange::{
     Submit, UsageRecord, decide,
 };
 use dayan_identity::Status;
-use dayan_market::{BudgetLimits, BuyerClass, Settlement};
+use dayan_market::{
+    BudgetLimits, BuyerClass, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest,
+};
+use dayan_schedule::{Placement, Planner, Work};
 use dayan_units::{
-    AgentId, AttemptId, Bytes, JobId, Micro, MilliCpu, OfferId, PoolId, Rate, RequestId, Resources,
-    Span, Time,
+    AgentId, AttemptId, Bytes, Currency, JobId, Micro, MilliCpu, OfferId, PoolId, QuoteId, Rate,
+    RequestId, Resources, Span, Time,
 };
 
 struct Story {
@@ -116,20 +119,37 @@ impl Story {
 
     /// A job of one-core tasks with ten minutes each; `more` is added to its file.
     fn submits(&mut self, more: &str) -> JobId {
+        let submit = self.submission(more, None);
+        match self.does(submit) {
+            Made::Job(job) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn submission(&self, more: &str, quote: Option<QuoteId>) -> Command {
         let text = format!(
             "version: 1\nname: j\ntype: batch\nproject: buyer/a\n\
              resources: {{cpus: 1, memory: 1GB, time: 10m}}\nrun: ./work\n{more}"
         );
         let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
         let digest = Digest(std::array::from_fn(|n| text.as_bytes()[n * 7 % text.len()]));
-        let submit = Submit { spec, digest, quote: None, idempotency: None };
-        match self.does(Command::Submit(Box::new(submit))) {
-            Made::Job(job) => job,
-            other => panic!("{other:?}"),
+        Command::Submit(Box::new(Submit { spec, digest, quote, idempotency: None }))
+    }
+
+    /// What a planner that has just started would place.
+    fn plans(&self) -> Vec<Placement> {
+        let mut planner = Planner::new();
+        for change in dayan_exchange::changes::everything(&self.state, self.now) {
+            planner.observe(&change);
         }
+        planner.plan(self.now, Work(100_000)).placements
     }
 
     fn places(&mut self, job: JobId, tasks: &[u32]) {
+        self.try_places(job, tasks).expect("nothing stands in the way");
+    }
+
+    fn try_places(&mut self, job: JobId, tasks: &[u32]) -> Result<Made, Refusal> {
         let resources =
             Resources { cpu: MilliCpu(1_000), memory: Bytes(1_000_000_000), ..Resources::ZERO };
         let seat = |task: &u32| Seat {
@@ -141,7 +161,7 @@ impl Story {
             cards: dayan_schedule::Cards::NONE,
         };
         let seats = tasks.iter().map(seat).collect();
-        self.does(Command::Place(Box::new(Place { job, seats })));
+        self.asks(Command::Place(Box::new(Place { job, seats })))
     }
 
     fn says(&mut self, attempt: AttemptId, seen: Seen, wall: Option<(u64, Span)>) {
@@ -360,4 +380,90 @@ fn an_agent_that_is_heard_in_time_keeps_its_lease() {
     assert!(!liveness.is_lost(&story.state, attempt, story.now));
     assert!(liveness.lost(&story.state, story.now, 9).is_empty());
     assert!(!liveness.is_lost(&story.state, first(job, 7), Time::NEVER), "there is no such lease");
+}
+
+#[test]
+fn a_job_whose_limit_pays_for_nothing_more_ends_and_holds_nothing() {
+    let mut story = Story::new();
+    // A minute of a core is 0.016667 CNY: enough for one task, not for two.
+    let job = story.submits("array: {range: 0-1}\nmarket: {max_price: 0.02 CNY}\n");
+    story.places(job, &[0]);
+    story.says(first(job, 0), Seen::Running, None);
+    story.passes(seconds(55));
+    let refusal = story.try_places(job, &[1]).expect_err("the first still holds its money");
+    assert_eq!(refusal.code, "market.budget_job");
+    let outcome = exits(0);
+    story.says(first(job, 0), Seen::Ended { outcome }, Some((1, seconds(55))));
+    assert_eq!(story.ended(job), None);
+    story.places(job, &[1]);
+    assert_eq!(story.ended(job), Some(JobEnd::Unfunded));
+    let record = &story.state.work.jobs[&job];
+    assert_eq!((record.held, record.succeeded.len(), record.cancelled.len()), (Micro::ZERO, 1, 1));
+}
+
+#[test]
+fn a_firm_quote_outlives_the_offer_it_was_made_from() {
+    let mut story = Story::new();
+    let Command::Submit(submit) = story.submission("", None) else { panic!("a submission") };
+    let project = story.state.access.project_by_path("buyer/a").expect("created").id;
+    let offer = &story.state.supply.offers[&story.offer];
+    let head = QuoteTerms {
+        id: QuoteId::from_bits(7),
+        project,
+        spec_digest: SpecDigest(submit.digest.0),
+        currency: Currency::CNY,
+        issued_at: story.now,
+        expires_at: story.now.plus(seconds(600)),
+    };
+    let item = QuoteItem {
+        pool: story.pool,
+        offer: story.offer,
+        terms: dayan_market::Terms::listed(offer, BuyerClass::External).expect("listed"),
+        resources: Resources {
+            cpu: MilliCpu(1_000),
+            memory: Bytes(1_000_000_000),
+            ..Resources::ZERO
+        },
+        time_limit: seconds(600),
+        tasks: 1,
+    };
+    let quote = Box::new(Quote::issue(head, &[item]).expect("a price"));
+    story.does(Command::IssueQuote { quote, signature: String::new() });
+    let submit = story.submission("", Some(QuoteId::from_bits(7)));
+    let Made::Job(quoted) = story.does(submit) else { panic!("a job") };
+    let offer = story.offer;
+    story.does(Command::RetireOffer { offer });
+    // Another job finds no price any more; the one with the promise goes where it was promised.
+    let refused = story.submission("priority: low\n", None);
+    drop(story.asks(refused));
+    let placements = story.plans();
+    assert_eq!(placements.iter().map(|placed| placed.job).collect::<Vec<_>>(), [quoted]);
+    assert_eq!(placements[0].seats[0].offer, offer);
+    story.places(quoted, &[0]);
+    assert!(story.waits(quoted).is_empty());
+}
+
+#[test]
+fn sites_and_cities_are_known_by_any_of_their_names_or_refused() {
+    let mut story = Story::new();
+    for known in ["Guiyang", "贵阳"] {
+        let job = story.submits(&format!("placement: {{sites: [{known}]}}\n"));
+        assert!(story.plans().iter().any(|placed| placed.job == job), "{known}");
+    }
+    let elsewhere = story.submission("placement: {sites: [Shenzhen]}\n", None);
+    assert_eq!(story.asks(elsewhere).expect_err("nobody is there").code, "site.unknown");
+    let delay = "network: {delay: {class: T2, from: [city:Atlantis]}}\n";
+    let nowhere = story.submission(delay, None);
+    assert_eq!(story.asks(nowhere).expect_err("no such city").code, "place.unknown");
+}
+
+#[test]
+fn a_pool_that_is_not_heard_is_named() {
+    let story = Story::new();
+    let mut liveness = Liveness::new(story.now);
+    let late = story.now.plus(seconds(60));
+    assert!(liveness.silent(&story.state, story.now).is_empty(), "nobody is late at the start");
+    assert_eq!(liveness.silent(&story.state, late), BTreeSet::from([story.pool]));
+    liveness.heard(story.agent, late);
+    assert!(liveness.silent(&story.state, late).is_empty());
 }
