@@ -10,6 +10,8 @@ target="$(realpath "${CARGO_TARGET_DIR:-target}")"
 export TASKS="${TASKS:-2000}" SLOTS="${SLOTS:-40}" ALONE="${ALONE:-40}"
 venv="$target/peers-venv"
 work="$(mktemp -d /tmp/peers.XXXXXX)"
+# Slurm runs as a user of its own.
+chmod 755 "$work"
 lines="$work/lines"
 trap 'bash benches/peers/slurm.sh stop "$work/slurm" 2> /dev/null; rm -rf "$work"' EXIT
 

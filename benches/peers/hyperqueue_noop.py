@@ -20,7 +20,7 @@ with LocalCluster() as cluster:
     before, begin = processor_seconds(), time.monotonic()
     submitted = client.submit(job)
     submitting = time.monotonic() - begin
-    client.wait_for_jobs([submitted], progress=False)
+    client.wait_for_jobs([submitted])
     seconds, processor = time.monotonic() - begin, processor_seconds() - before
     latencies = []
     for number in range(ALONE):
