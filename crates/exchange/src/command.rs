@@ -150,8 +150,8 @@ pub struct PoolNews {
 pub struct SignedUsage {
     /// Who signed.
     pub agent: AgentId,
-    /// Which records the text holds: attempt and sequence number.
-    pub records: Vec<(AttemptId, u64)>,
+    /// The records the text holds.
+    pub records: Vec<UsageRecord>,
     /// What was signed.
     pub text: String,
     /// Ed25519, in hex.
@@ -370,8 +370,8 @@ pub enum Command {
     Report {
         /// Which agent.
         agent: AgentId,
-        /// Stable dotted code.
-        code: String,
+        /// Stable dotted code; a literal, so that an agent cannot choose it.
+        code: &'static str,
         /// For the operator.
         message: String,
     },

@@ -9,7 +9,7 @@ use dayan_market::BudgetState;
 
 use crate::event::{Entry, Event};
 use crate::ids::accounts;
-use crate::state::{Agent, Pool, Project, State};
+use crate::state::{Agent, FindingsSeen, Pool, Project, State};
 
 impl State {
     /// Applies all events of an entry.
@@ -159,6 +159,7 @@ impl State {
                         token: *token,
                         revision: 0,
                         joined_at: entry.at,
+                        findings: FindingsSeen::default(),
                     },
                 );
                 supply.pools.insert(
@@ -208,9 +209,14 @@ impl State {
                 record.challenge = None;
                 record.verified_at = Some(entry.at);
             }
-            // Findings and signed texts live in the journal and the tables; nothing is decided by
-            // them.
-            Event::UsageSigned { .. } | Event::Found { .. } => {}
+            // The findings themselves live in the journal and the tables; here they are counted.
+            Event::Found { agent, code, .. } => {
+                if let Some(record) = supply.agents.get_mut(agent) {
+                    record.findings.note(code, entry.at);
+                }
+            }
+            // Signed texts live in the journal; nothing is decided by them.
+            Event::UsageSigned { .. } => {}
             Event::OfferListed { offer } => {
                 supply.offers.insert(offer.id, offer.as_ref().clone());
             }

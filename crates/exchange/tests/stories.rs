@@ -7,13 +7,14 @@ use std::sync::Arc;
 use dayan_exchange::liveness::Liveness;
 use dayan_exchange::{
     Actor, At, AttemptNews, Command, Counters, Digest, Entry, Event, Fence, Gate, JobEnd, Join,
-    Made, NewOffer, Node, Outcome, Place, Placing, Refusal, Seat, Seen, Settings, Shown, State,
-    Submit, UsageRecord, decide,
+    Made, NewOffer, Node, Outcome, Place, Placing, PoolNews, Refusal, Seat, Seen, Settings, Shown,
+    State, Submit, UsageRecord, decide,
 };
 use dayan_identity::Status;
 use dayan_market::{
     BudgetLimits, BuyerClass, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest,
 };
+use dayan_measure::{Attribute, Measurement, Method, Sharing};
 use dayan_schedule::{Placement, Planner, Work};
 use dayan_units::{
     AgentId, AttemptId, Bytes, Currency, JobId, Micro, MilliCpu, OfferId, PoolId, QuoteId, Rate,
@@ -466,4 +467,102 @@ fn a_pool_that_is_not_heard_is_named() {
     assert_eq!(liveness.silent(&story.state, late), BTreeSet::from([story.pool]));
     liveness.heard(story.agent, late);
     assert!(liveness.silent(&story.state, late).is_empty());
+}
+
+#[test]
+fn findings_are_kept_in_measure_and_counted_beyond_it() {
+    let mut story = Story::new();
+    let agent = story.agent;
+    let reports = |story: &mut Story, times: u32| {
+        let before = story.events.len();
+        for _ in 0..times {
+            let (code, message) = ("usage.signature", "not signed".to_owned());
+            story.does(Command::Report { agent, code, message });
+        }
+        let found = story.events[before..].iter().map(|event| match event {
+            Event::Found { code, message, .. } => (code.clone(), message.clone()),
+            other => panic!("{other:?}"),
+        });
+        found.partition::<Vec<_>, _>(|(code, _)| code == "usage.signature")
+    };
+    let (kept, summed) = reports(&mut story, 32);
+    assert_eq!((kept.len(), summed.len()), (32, 0));
+    let (kept, summed) = reports(&mut story, 100_000);
+    assert_eq!(kept.len(), 0);
+    assert!(summed[0].1.starts_with("about 1 more findings"), "{}", summed[0].1);
+    // Counted by doubling: the last summary is within a factor of 32 of what was left out.
+    let about: u64 =
+        summed.last().and_then(|(_, said)| said.split(' ').nth(1)?.parse().ok()).expect("a number");
+    assert!((100_000 / 32..100_000 * 32).contains(&about), "{about}");
+    assert_eq!(about, (1 << summed.len()) - 1);
+    // A new window begins with the first finding after the old one.
+    story.passes(seconds(3_600));
+    let (kept, summed) = reports(&mut story, 33);
+    assert_eq!((kept.len(), summed.len()), (32, 1));
+}
+
+#[test]
+fn what_a_pool_shows_is_bounded() {
+    let check = |change: fn(&mut Shown), code: Option<&str>| {
+        let mut story = Story::new();
+        let mut shown = join().shown;
+        change(&mut shown);
+        let agent = story.agent;
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        let said = story.asks(Command::PoolNews(Box::new(news)));
+        assert_eq!(said.err().map(|refusal| refusal.code.into_owned()).as_deref(), code);
+    };
+    let refused = Some("pool.shown");
+    check(|_| {}, None);
+    check(|shown| shown.engine = "x".repeat(33), refused);
+    check(|shown| shown.engine = String::new(), refused);
+    check(|shown| shown.features = ["x".repeat(64)].into(), None);
+    check(|shown| shown.features = ["x".repeat(65)].into(), refused);
+    check(|shown| shown.features = (0..129).map(|n| n.to_string()).collect(), refused);
+    check(|shown| shown.nodes[0].accelerator = Some("x".repeat(128)), None);
+    check(|shown| shown.nodes[0].accelerator = Some("x".repeat(129)), refused);
+    check(|shown| shown.nodes[0].accelerator = Some("\u{1b}[2J".to_owned()), refused);
+    check(|shown| shown.nodes[0].name = "x".repeat(129), refused);
+    check(|shown| shown.nodes.push(shown.nodes[0].clone()), refused);
+    check(|shown| shown.inventory = [("k".repeat(128), "v".repeat(1_024))].into(), None);
+    check(|shown| shown.inventory = [("k".repeat(129), String::new())].into(), refused);
+    check(|shown| shown.inventory = [("k".to_owned(), "v".repeat(1_025))].into(), refused);
+    check(|shown| shown.inventory = [("k".to_owned(), "a\nb".to_owned())].into(), refused);
+    check(
+        |shown| shown.inventory = (0..2_000).map(|k| (k.to_string(), "v".to_owned())).collect(),
+        None,
+    );
+    check(
+        |shown| shown.inventory = (0..2_001).map(|k| (k.to_string(), "v".to_owned())).collect(),
+        refused,
+    );
+    check(
+        |shown| shown.inventory = (0..300).map(|k| (k.to_string(), "v".repeat(1_000))).collect(),
+        refused,
+    );
+}
+
+#[test]
+fn an_attribute_is_measured_once_a_sync_and_by_a_method_with_a_name() {
+    let value = |name: &str| Measurement {
+        attribute: Attribute::DiskWrite,
+        nominal: None,
+        measured: 1,
+        method: Method { name: name.to_owned(), version: "1".to_owned() },
+        at: Time::EPOCH,
+        valid_for: seconds(1),
+        sharing: Sharing::Shared,
+        signer: None,
+    };
+    let check = |measured: Vec<Measurement>, code: Option<&str>| {
+        let mut story = Story::new();
+        let agent = story.agent;
+        let news = PoolNews { agent, shown: None, measured, answer: None };
+        let said = story.asks(Command::PoolNews(Box::new(news)));
+        assert_eq!(said.err().map(|refusal| refusal.code.into_owned()).as_deref(), code);
+    };
+    check(vec![value("write")], None);
+    check(vec![value("write"), value("other")], Some("pool.measured"));
+    check(vec![value("")], Some("pool.measured"));
+    check(vec![value(&"x".repeat(129))], Some("pool.measured"));
 }

@@ -277,3 +277,105 @@ async fn words_that_a_store_or_a_terminal_obeys_are_only_words() {
     scene.exchange.assert_balanced().await;
     scene.exchange.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_record_of_a_signed_text_is_judged() {
+    let scene = Scene::open().await;
+    let one = |seq, wall_us: i64| scene.record(seq, wall_us, 1_000)[0].clone();
+    let hours = 10 * 3_600 * 1_000_000;
+    // The lie stands first, then in the middle; the honest one behind it does not cover it.
+    for (number, records) in [
+        json!([one(1, hours), one(2, 2_000)]),
+        json!([one(3, 3_000), one(4, 2_500), one(5, 4_000)]),
+        json!([one(6, 5_000), one(6, 6_000)]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let usage = scene.agent.sign(&records.to_string());
+        scene.agent.sync(json!({ "usage": usage })).await;
+        assert_eq!(scene.findings().await.len(), number + 1, "{records}");
+    }
+    let codes: std::collections::BTreeSet<String> = scene
+        .findings()
+        .await
+        .iter()
+        .map(|finding| finding["code"].as_str().expect("text").to_owned())
+        .collect();
+    let expect = ["usage.faster_than_time", "usage.same_number", "usage.shrinks"];
+    assert_eq!(codes, expect.map(str::to_owned).into());
+    let padded = format!("{}{}", scene.record(7, 6_000, 1_000), " ".repeat(2_000));
+    let usage = scene.agent.sign(&padded);
+    scene.lie(&scene.agent, json!({ "usage": usage }), "usage.padded").await;
+    scene.end(8, 8_000, "0.0008").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lies_without_end_fills_nothing() {
+    let scene = Scene::open().await;
+    scene.agent.report(json!([]), Some(scene.record(3, 2_000, 1_000))).await;
+    // A thousand lies in one text, and a hundred more one by one; each would be a finding, and the
+    // text of each would be kept.
+    let lie = |seq| scene.record(seq, 1_000, 1_000)[0].clone();
+    let many: Value = (4..1_004).map(lie).collect();
+    scene.agent.report(json!([]), Some(many)).await;
+    let journal = |health: Value| health["seq"].as_u64().expect("a number");
+    let before = journal(scene.exchange.get("", "/v1/health").await);
+    for seq in 4..104 {
+        scene.agent.report(json!([]), Some(json!([lie(seq)]))).await;
+        scene.agent.sync(json!({ "usage": { "records": "[]", "signature": "" } })).await;
+    }
+    let findings = scene.findings().await;
+    let (left_out, kept): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| finding["code"] == "findings.left_out");
+    assert_eq!(kept.len(), 32);
+    // Eleven hundred are counted by doubling: about ten summaries, and never as many as forty.
+    assert!((1..40).contains(&left_out.len()), "{left_out:?}");
+    let said = left_out[0]["message"].as_str().expect("text");
+    assert!(said.contains("are not kept: 32 in 60 minutes are"), "{said}");
+    let after = journal(scene.exchange.get("", "/v1/health").await);
+    assert!(after - before < 40, "{before} {after}");
+    // It is heard as before when it is honest.
+    scene.end(5, 5_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_shows_no_more_than_a_pool_has() {
+    let scene = Scene::open().await;
+    let path = format!("/v1/pools/{}", scene.agent.pool);
+    let before = scene.exchange.get(&scene.exchange.operator, &path).await;
+    let long = "x".repeat(5_000);
+    let node = json!({ "name": "n1", "up": true,
+        "total": { "cpu": 4_000, "memory": 8_000_000_000u64, "disk": 0, "accel": 0 } });
+    let good = json!({ "engine": "process", "fence": "keeper", "placing": "by_node",
+        "features": ["staging"], "nodes": [node],
+        "inventory": { "cpu.model": "test", "memory": "8GB" } });
+    let with = |at: &str, value: Value| {
+        let mut shown = good.clone();
+        *shown.pointer_mut(at).expect("a place") = value;
+        shown
+    };
+    let many: Vec<String> = (0..1_000).map(|number| format!("feature-{number}")).collect();
+    let mut carded = node.clone();
+    carded["accelerator"] = json!(long);
+    let bad = [
+        with("/engine", json!(long)),
+        with("/engine", json!("")),
+        with("/engine", json!("pro\u{1b}cess")),
+        with("/features", json!([long])),
+        with("/features", json!(many)),
+        with("/nodes", json!([carded])),
+        with("/nodes", json!([node, node])),
+        with("/inventory", json!({ (long.clone()): "1" })),
+        with("/inventory", json!({ "cpu.model": long })),
+        with("/inventory", json!({ "cpu.model": "a\nb" })),
+    ];
+    for shown in bad {
+        scene.agent.sync(json!({ "shown": shown })).await;
+        let after = scene.exchange.get(&scene.exchange.operator, &path).await;
+        assert_eq!(after["engine"], before["engine"], "{shown}");
+        assert_eq!(after["inventory"], before["inventory"], "{shown}");
+        assert_eq!(after["nodes"], before["nodes"], "{shown}");
+    }
+    scene.end(1, 5_000, "0.0005").await;
+}

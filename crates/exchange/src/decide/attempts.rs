@@ -4,6 +4,7 @@
 use dayan_ledger::Amount;
 use dayan_units::{AgentId, AttemptId, Micro, Span};
 
+use super::findings::Finding;
 use super::{Ask, Decision, jobs::budget_refusal};
 use crate::command::{AttemptNews, Outcome, Seen, SignedUsage, UsageRecord};
 use crate::event::Event;
@@ -23,12 +24,6 @@ const SEQ_MAX: u64 = i64::MAX as u64;
 /// Windows close on what was last told, and never more often than this.
 const WINDOW_MIN: Span = Span::from_secs(1);
 
-/// Why a usage record is not believed.
-struct Lie {
-    code: &'static str,
-    message: String,
-}
-
 impl Ask<'_> {
     pub(super) fn attempt_news(&self, news: &AttemptNews) -> Result<Decision, Refusal> {
         let Some(lease) = self.state.work.leases.get(&news.attempt) else {
@@ -36,12 +31,14 @@ impl Ask<'_> {
             return Ok(Decision::nothing());
         };
         if lease.agent != news.agent {
-            return Ok(found(
-                news.agent,
-                "usage.foreign_lease",
-                news.attempt,
-                "it reports on an attempt that is leased to another agent".to_owned(),
-            ));
+            let mut decision = Decision::default();
+            let finding = Finding {
+                code: "usage.foreign_lease",
+                attempt: Some(news.attempt),
+                message: "it reports on an attempt that is leased to another agent".to_owned(),
+            };
+            self.find(news.agent, finding, &mut decision);
+            return Ok(decision);
         }
         let mut decision = Decision::default();
         let mut usage = lease.usage;
@@ -57,12 +54,7 @@ impl Ask<'_> {
                         evidence: news.evidence,
                     });
                 }
-                Err(lie) => decision.events.push(Event::Found {
-                    agent: news.agent,
-                    code: lie.code.to_owned(),
-                    attempt: Some(news.attempt),
-                    message: lie.message,
-                }),
+                Err(lie) => self.find(news.agent, lie, &mut decision),
             }
         }
         let attempt = news.attempt;
@@ -87,15 +79,18 @@ impl Ask<'_> {
         Ok(decision)
     }
 
-    /// Keeps the signed text where something in it is new; a repeat is not kept again.
+    /// Keeps the signed text where a record in it is believed, or is a lie that is kept as a
+    /// finding; a repeat is not kept again.
     pub(super) fn signed_usage(&self, signed: &SignedUsage) -> Decision {
         let leases = &self.state.work.leases;
-        let news = signed.records.iter().any(|(attempt, seq)| {
-            leases
-                .get(attempt)
-                .is_some_and(|lease| lease.agent == signed.agent && *seq > lease.usage.seq)
-        });
-        if !news {
+        let counts = |record: &UsageRecord| {
+            let lease = leases.get(&record.attempt).filter(|lease| lease.agent == signed.agent);
+            lease.is_some_and(|lease| match self.judge(lease, record) {
+                Ok(mark) => mark.is_some(),
+                Err(_) => self.finds_room(signed.agent),
+            })
+        };
+        if !signed.records.iter().any(counts) {
             return Decision::nothing();
         }
         Decision::one(Event::UsageSigned {
@@ -106,9 +101,9 @@ impl Ask<'_> {
     }
 
     /// Is the record new, and can it be so?
-    fn judge(&self, lease: &Lease, record: &UsageRecord) -> Result<Option<UsageMark>, Lie> {
+    fn judge(&self, lease: &Lease, record: &UsageRecord) -> Result<Option<UsageMark>, Finding> {
         let known = &lease.usage;
-        let lie = |code, message| Err(Lie { code, message });
+        let lie = |code, message| Err(Finding { code, attempt: Some(record.attempt), message });
         if record.seq < known.seq {
             return Ok(None);
         }
@@ -265,21 +260,10 @@ impl Ask<'_> {
         told.min(lasted).min(lease.time_limit)
     }
 
-    pub(super) fn report(
-        &self,
-        agent: AgentId,
-        code: &str,
-        message: &str,
-    ) -> Result<Decision, Refusal> {
-        Ok(Decision::one(Event::Found {
-            agent,
-            code: code.to_owned(),
-            attempt: None,
-            message: message.to_owned(),
-        }))
+    pub(super) fn report(&self, agent: AgentId, code: &'static str, message: &str) -> Decision {
+        let mut decision = Decision::default();
+        let finding = Finding { code, attempt: None, message: message.to_owned() };
+        self.find(agent, finding, &mut decision);
+        decision
     }
-}
-
-fn found(agent: AgentId, code: &'static str, attempt: AttemptId, message: String) -> Decision {
-    Decision::one(Event::Found { agent, code: code.to_owned(), attempt: Some(attempt), message })
 }

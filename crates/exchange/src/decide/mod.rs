@@ -5,9 +5,11 @@ mod access;
 mod attempts;
 mod billing;
 mod ending;
+mod findings;
 mod jobs;
 mod placing;
 mod quotes;
+mod shown;
 mod supply;
 mod upkeep;
 
@@ -126,7 +128,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::PoolNews(news) => ask.pool_news(news),
         Command::SignedUsage(signed) => Ok(ask.signed_usage(signed)),
         Command::AttemptNews(news) => ask.attempt_news(news),
-        Command::Report { agent, code, message } => ask.report(*agent, code, message),
+        Command::Report { agent, code, message } => Ok(ask.report(*agent, code, message)),
         Command::Submit(submit) => ask.submit(submit),
         Command::IssueQuote { quote, signature } => ask.issue_quote(quote, signature),
         Command::Cancel { job, task } => ask.cancel(*job, *task),

@@ -7,6 +7,8 @@ use dayan_units::{AgentId, OfferId, PoolId, ProviderId, Resources, SiteId, Span,
 use sha2::{Digest as _, Sha256};
 
 use super::access::check_slug;
+use super::findings::Finding;
+use super::shown::{check_measured, check_shown};
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorize};
 use crate::command::{Actor, Join, NewOffer, PoolNews};
@@ -15,13 +17,6 @@ use crate::ids::accounts;
 use crate::refusal::Refusal;
 use crate::state::{Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
 
-/// A pool shows at most this many nodes or node groups; a larger one shows groups. 100,000 nodes
-/// of a country over 1,000 pools is 100 each; this leaves room for the largest.
-const NODES_MAX: usize = 20_000;
-/// An inventory is a few dozen lines of text; more is a mistake or an attack.
-const INVENTORY_MAX: usize = 2_000;
-/// Names of machines stand in tables and lists of nodes.
-const NODE_NAME_MAX: usize = 128;
 /// A challenge is answered at the agent's next sync or two; a minute covers a slow probe of the
 /// hardware.
 const ANSWER_WITHIN: Span = Span::from_secs(60);
@@ -243,6 +238,7 @@ impl Ask<'_> {
             Refusal::forbidden("agent.unknown", "this agent is not known", "join again")
         })?;
         let pool = &self.state.supply.pools[&agent.pool];
+        check_measured(&news.measured)?;
         let mut decision = Decision::default();
         let shown = match &news.shown {
             Some(shown) if *shown != pool.shown => {
@@ -288,12 +284,8 @@ impl Ask<'_> {
             Verdict::Changed => ("pool.challenge_failed", "for another inventory than it shows"),
             Verdict::Late => ("pool.challenge_late", "too late"),
         };
-        decision.events.push(Event::Found {
-            agent: pool.agent,
-            code: code.to_owned(),
-            attempt: None,
-            message: format!("{} answered a challenge {message}", pool.crn),
-        });
+        let message = format!("{} answered a challenge {message}", pool.crn);
+        self.find(pool.agent, Finding { code, attempt: None, message }, decision);
         decision.events.push(Event::ChallengeFailed { pool: pool.id });
     }
 
@@ -381,25 +373,6 @@ fn check_transition(what: &'static str, from: Status, to: Status) -> Result<(), 
         format!("a {what} that is {from} cannot become {to}"),
         "it goes applied, verified, active; suspended and back; retired is the end",
     ))
-}
-
-fn check_shown(shown: &Shown) -> Result<(), Refusal> {
-    let names: std::collections::BTreeSet<&str> =
-        shown.nodes.iter().map(|node| node.name.as_str()).collect();
-    let too_large = shown.nodes.len() > NODES_MAX || shown.inventory.len() > INVENTORY_MAX;
-    let printable = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
-    let readable = names.iter().all(|name| printable(name) && name.len() <= NODE_NAME_MAX);
-    if too_large || names.len() != shown.nodes.len() || !readable {
-        return Err(Refusal::invalid(
-            "pool.shown",
-            format!(
-                "a pool shows 1 to {NODES_MAX} nodes with distinct names and at most \
-                 {INVENTORY_MAX} attributes"
-            ),
-            "show like nodes as one group",
-        ));
-    }
-    Ok(())
 }
 
 /// Measured attributes that the change of the inventory voids: those of the part that changed.

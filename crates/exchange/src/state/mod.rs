@@ -20,7 +20,8 @@ pub use jobs::{
     StopReason, StoredSpec, Tries, UsageMark, Work,
 };
 pub use supply::{
-    Agent, Fence, JoinToken, Node, Placing, Pool, Provider, Shown, Site, Supply, VERIFIED_FOR,
+    Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,
+    Placing, Pool, Provider, Shown, Site, Supply, VERIFIED_FOR,
 };
 
 /// What is set when an exchange starts and is the same on every replay.

@@ -149,6 +149,44 @@ pub struct Agent {
     pub revision: u64,
     /// When it joined.
     pub joined_at: Time,
+    /// What was found of it lately.
+    #[serde(default)]
+    pub findings: FindingsSeen,
+}
+
+/// For how long an agent's findings are counted together. A lying agent is looked at within the
+/// day; an hour keeps a few of each day's part.
+pub const FINDINGS_WINDOW: Span = Span::from_secs(3_600);
+/// Kept of one agent within a window. The kinds of lie are about ten: each of them is seen a few
+/// times, and the operator's list is not pushed aside by one agent.
+pub const FINDINGS_MAX: u32 = 32;
+/// The code of a finding that stands for others that were not kept.
+pub const FINDINGS_LEFT_OUT: &str = "findings.left_out";
+
+/// How many findings of one agent a window has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FindingsSeen {
+    /// When the window began: with its first finding.
+    pub since: Time,
+    /// Kept in it.
+    pub kept: u32,
+    /// Of those that were not kept, how often it was said about how many they are.
+    pub summaries: u32,
+}
+
+impl FindingsSeen {
+    /// The window that `now` falls in.
+    #[must_use]
+    pub fn at(self, now: Time) -> Self {
+        let fresh = self.kept == 0 || now.since(self.since) >= FINDINGS_WINDOW;
+        if fresh { Self { since: now, ..Self::default() } } else { self }
+    }
+    /// With one more finding under that code.
+    pub(crate) fn note(&mut self, code: &str, at: Time) {
+        *self = self.at(at);
+        let count = if code == FINDINGS_LEFT_OUT { &mut self.summaries } else { &mut self.kept };
+        *count = count.saturating_add(1);
+    }
 }
 
 /// An open invitation for one agent.

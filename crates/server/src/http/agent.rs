@@ -146,18 +146,67 @@ pub(super) fn clip(reason: &str) -> String {
     reason.chars().take(CHARS_MAX).map(shown).collect()
 }
 
+/// Why a signed text is not read.
+enum Unread {
+    Signature,
+    Malformed,
+    Padded,
+}
+
+impl Unread {
+    const fn finding(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Signature => ("usage.signature", "its usage was not signed with its key"),
+            Self::Malformed => ("usage.malformed", "what it signed as usage is no list of records"),
+            Self::Padded => ("usage.padded", "what it signed as usage is mostly not usage"),
+        }
+    }
+}
+
+/// A record as the agent writes it has up to 340 bytes: seven numbers of 20 digits, their names and
+/// the id of the attempt. The text is kept for good, so it may not be longer than what it says.
+const RECORD_BYTES_MAX: usize = 512;
+
 /// The records a signed text holds, if the agent's signature is on it.
 fn verify_usage(
     key: &Digest,
     signed: &wire::SignedUsage,
-) -> Result<(Vec<wire::UsageRecord>, Evidence), &'static str> {
+) -> Result<(Vec<wire::UsageRecord>, Evidence), Unread> {
     let material = wire::SignedUsage::material(&signed.records);
     if !signature_holds(&key.0, &material, &signed.signature) {
-        return Err("usage.signature");
+        return Err(Unread::Signature);
     }
-    let records = serde_json::from_str(&signed.records).map_err(|_| "usage.malformed")?;
+    let records: Vec<wire::UsageRecord> =
+        serde_json::from_str(&signed.records).map_err(|_| Unread::Malformed)?;
+    if signed.records.len() > RECORD_BYTES_MAX * (records.len() + 1) {
+        return Err(Unread::Padded);
+    }
     let digest = Digest(Sha256::digest(&material).into());
     Ok((records, Evidence { digest }))
+}
+
+/// What an agent says of its attempts, in its order. Several records of one attempt are judged one
+/// after the other; how far the attempt is comes with the last of them.
+struct News {
+    agent: AgentId,
+    said: Vec<AttemptNews>,
+    last: BTreeMap<AttemptId, usize>,
+}
+
+impl News {
+    fn fresh(&mut self, attempt: AttemptId) -> &mut AttemptNews {
+        let at = self.said.len();
+        self.last.insert(attempt, at);
+        let agent = self.agent;
+        self.said.push(AttemptNews { agent, attempt, seen: None, usage: None, evidence: None });
+        &mut self.said[at]
+    }
+    fn last_of(&mut self, attempt: AttemptId) -> &mut AttemptNews {
+        match self.last.get(&attempt) {
+            Some(at) => &mut self.said[*at],
+            None => self.fresh(attempt),
+        }
+    }
 }
 
 /// The commands one sync comes to, each decided after the one before.
@@ -179,40 +228,38 @@ fn commands(
         let measured = request.measured;
         commands.push(Command::PoolNews(Box::new(PoolNews { agent, shown, measured, answer })));
     }
-    let mut news: BTreeMap<AttemptId, AttemptNews> = BTreeMap::new();
-    let fresh = |attempt| AttemptNews { agent, attempt, seen: None, usage: None, evidence: None };
+    let mut news = News { agent, said: Vec::new(), last: BTreeMap::new() };
     if let Some(signed) = &request.usage {
         match verify_usage(key, signed) {
             Ok((records, evidence)) => {
+                let records: Vec<UsageRecord> = records.into_iter().map(usage).collect();
+                for record in &records {
+                    let entry = news.fresh(record.attempt);
+                    entry.evidence = Some(evidence);
+                    entry.usage = Some(*record);
+                }
                 commands.push(Command::SignedUsage(Box::new(SignedUsage {
                     agent,
-                    records: records.iter().map(|record| (record.attempt, record.seq)).collect(),
+                    records,
                     text: signed.records.clone(),
                     signature: signed.signature.clone(),
                 })));
-                for record in records {
-                    let entry = news.entry(record.attempt).or_insert_with(|| fresh(record.attempt));
-                    entry.evidence = Some(evidence);
-                    entry.usage = Some(usage(record));
-                }
             }
-            Err(code) => commands.push(Command::Report {
-                agent,
-                code: code.to_owned(),
-                message: "its usage was not signed with its key".to_owned(),
-            }),
+            Err(bad) => {
+                let (code, message) = bad.finding();
+                commands.push(Command::Report { agent, code, message: message.to_owned() });
+            }
         }
     }
     for report in request.reports {
-        let entry = news.entry(report.attempt).or_insert_with(|| fresh(report.attempt));
-        entry.seen = Some(match report.seen {
+        news.last_of(report.attempt).seen = Some(match report.seen {
             wire::Seen::Staging => Seen::Staging,
             wire::Seen::Running => Seen::Running,
             wire::Seen::Publishing => Seen::Publishing,
             wire::Seen::Ended { outcome: ended } => Seen::Ended { outcome: outcome(ended) },
         });
     }
-    commands.extend(news.into_values().map(|news| Command::AttemptNews(Box::new(news))));
+    commands.extend(news.said.into_iter().map(|news| Command::AttemptNews(Box::new(news))));
     Ok(commands)
 }
 

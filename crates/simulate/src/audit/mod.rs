@@ -9,7 +9,9 @@ mod price;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_exchange::{Actor, Event, Outcome, State};
+use dayan_exchange::{
+    Actor, Event, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Outcome, State,
+};
 use dayan_ledger::AccountId;
 use dayan_units::{AgentId, AttemptId, JobId, Micro, OrgId, ProjectId, Time};
 
@@ -42,6 +44,8 @@ pub(crate) struct Audit {
     orgs: BTreeMap<OrgId, AccountId>,
     /// Agents that never lie: nothing may be found about their use.
     pub(crate) honest: BTreeSet<AgentId>,
+    /// When an agent's window of findings began, and how many it has.
+    windows: BTreeMap<AgentId, (Time, u32)>,
     /// Attempts that really ended well, by their keepers.
     pub(crate) ended_well: BTreeSet<AttemptId>,
     /// Projects without limits and jobs without limits or quotes: they are billed in full.
@@ -68,6 +72,8 @@ impl Audit {
             for event in &entry.events {
                 if let Event::Found { agent, code, message, .. } = event {
                     *self.findings.entry(code.clone()).or_default() += 1;
+                    let few = self.keeps(now, *agent, code);
+                    self.must(now, "findings", few);
                     expected.retain(|(_, lie)| lie != code);
                     if self.honest.contains(agent) && code.starts_with("usage.") {
                         let text = format!("{agent} never lies, but {code}: {message}");
@@ -79,6 +85,11 @@ impl Audit {
             let gangs = self.attempts.gangs_whole(&entry.events);
             self.must(now, "gangs", gangs);
         }
+        if let Actor::Agent { agent } = asked.actor
+            && !self.has_room(now, agent)
+        {
+            expected.clear();
+        }
         for (attempt, code) in expected {
             let text = format!("a lie about {attempt} was not found: {code}");
             self.must::<()>(now, "lies", Err(text));
@@ -86,6 +97,28 @@ impl Audit {
         for job in touched(all) {
             self.job_agrees(state, now, job);
         }
+    }
+
+    /// Of one agent so many findings are kept in a window, and no more.
+    fn keeps(&mut self, now: Time, agent: AgentId, code: &str) -> Result<(), String> {
+        let (since, count) = self.windows.entry(agent).or_insert((now, 0));
+        if now.since(*since) >= FINDINGS_WINDOW {
+            (*since, *count) = (now, 0);
+        }
+        if code == FINDINGS_LEFT_OUT {
+            let full = *count == FINDINGS_MAX;
+            return full.then_some(()).ok_or_else(|| format!("{agent}: left out with room"));
+        }
+        *count += 1;
+        let few = *count <= FINDINGS_MAX;
+        few.then_some(()).ok_or_else(|| format!("{agent}: {count} findings in a window"))
+    }
+
+    fn has_room(&self, now: Time, agent: AgentId) -> bool {
+        let window = self.windows.get(&agent);
+        window.is_none_or(|(since, count)| {
+            *count < FINDINGS_MAX || now.since(*since) >= FINDINGS_WINDOW
+        })
     }
 
     fn event(&mut self, at: Time, event: &Event) {
