@@ -155,6 +155,27 @@ const fn owner(resource: Resource, action: Action) -> Grant {
     }
 }
 
+/// What is acted upon, if the actor may do this to it. A name or an id that is not there and one of
+/// another organisation get the same answer, `unknown`: whoever tries names learns nothing. For what
+/// everybody may read, [`authorize`] says more.
+pub fn authorized<'a, T>(
+    actor: &Actor,
+    resource: Resource,
+    action: Action,
+    found: Option<&'a T>,
+    owner: impl Fn(&T) -> OrgId,
+    unknown: impl FnOnce() -> Refusal,
+) -> Result<&'a T, Refusal> {
+    // Whoever could not do it to its own hears that first, whatever it named.
+    let own = match actor {
+        Actor::User { org, .. } => Some(*org),
+        Actor::System | Actor::Agent { .. } => None,
+    };
+    authorize(actor, resource, action, own)?;
+    let allowed = |found: &&T| authorize(actor, resource, action, Some(owner(found))).is_ok();
+    found.filter(allowed).ok_or_else(unknown)
+}
+
 /// May the actor do this to what belongs to `owner`? The exchange itself may do everything; an
 /// agent only what its own call does, which is checked there.
 pub fn authorize(

@@ -20,7 +20,7 @@ pub mod changes;
 pub mod liveness;
 pub mod orders;
 
-pub use authorize::{Action, Grant, Resource, authorize, grant};
+pub use authorize::{Action, Grant, Resource, authorize, authorized, grant};
 pub use command::{
     Actor, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews, Seat,
     Seen, SignedUsage, Submit, UsageRecord,

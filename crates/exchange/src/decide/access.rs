@@ -5,7 +5,7 @@ use dayan_market::{BudgetLimits, BuyerClass};
 use dayan_units::{ExchangeId, Micro, OrgId, ProjectId, Time, TokenId, UserId};
 
 use super::{Ask, Decision, Made};
-use crate::authorize::{Action, Resource, authorize};
+use crate::authorize::{Action, Resource, authorize, authorized};
 use crate::event::Event;
 use crate::ids::{accounts, deposit_id};
 use crate::refusal::Refusal;
@@ -50,14 +50,28 @@ pub(super) fn check_label(text: &str) -> Result<(), Refusal> {
 }
 
 impl Ask<'_> {
-    pub(super) fn org_named(&self, name: &str) -> Result<&Org, Refusal> {
-        self.state.access.org_by_name(name).ok_or_else(|| {
-            Refusal::not_found(
-                "org.unknown",
-                format!("there is no organisation `{name}`"),
-                "list them with `dayan org ls`",
-            )
-        })
+    /// The organisation, if the actor may do this to what is its own.
+    pub(super) fn org_named(
+        &self,
+        name: &str,
+        resource: Resource,
+        action: Action,
+    ) -> Result<&Org, Refusal> {
+        let found = self.state.access.org_by_name(name);
+        authorized(
+            self.actor,
+            resource,
+            action,
+            found,
+            |org| org.id,
+            || {
+                Refusal::not_found(
+                    "org.unknown",
+                    format!("there is no organisation `{name}`"),
+                    "list them with `dayan org ls`",
+                )
+            },
+        )
     }
 
     pub(super) fn found(
@@ -146,8 +160,7 @@ impl Ask<'_> {
         name: &str,
         role: Role,
     ) -> Result<Decision, Refusal> {
-        let org = self.org_named(org)?.id;
-        authorize(self.actor, Resource::User, Action::Create, Some(org))?;
+        let org = self.org_named(org, Resource::User, Action::Create)?.id;
         self.may_hand_out(role)?;
         check_slug("a user", name)?;
         if self.state.access.users.values().any(|user| user.org == org && user.name == name) {
@@ -189,14 +202,16 @@ impl Ask<'_> {
         digest: Digest,
         expires_at: Option<Time>,
     ) -> Result<Decision, Refusal> {
-        let of = self.state.access.users.get(&user).ok_or_else(|| {
+        let found = self.state.access.users.get(&user);
+        let unknown = || {
             Refusal::not_found(
                 "user.unknown",
                 format!("there is no user {user}"),
                 "list them with `dayan user ls`",
             )
-        })?;
-        authorize(self.actor, Resource::Token, Action::Create, Some(of.org))?;
+        };
+        let of =
+            authorized(self.actor, Resource::Token, Action::Create, found, |of| of.org, unknown)?;
         self.may_hand_out(of.role)?;
         check_label(label)?;
         if expires_at.is_some_and(|end| end <= self.now) {
@@ -220,15 +235,22 @@ impl Ask<'_> {
     }
 
     pub(super) fn revoke_token(&self, token: TokenId) -> Result<Decision, Refusal> {
-        let found = self.state.access.tokens.get(&token).ok_or_else(|| {
-            Refusal::not_found(
-                "token.unknown",
-                format!("there is no live token {token}"),
-                "list them with `dayan token ls`",
-            )
-        })?;
-        let owner = self.state.access.users.get(&found.user).map(|user| user.org);
-        authorize(self.actor, Resource::Token, Action::Delete, owner)?;
+        let access = &self.state.access;
+        let found = access.tokens.get(&token).and_then(|found| access.users.get(&found.user));
+        authorized(
+            self.actor,
+            Resource::Token,
+            Action::Delete,
+            found,
+            |user| user.org,
+            || {
+                Refusal::not_found(
+                    "token.unknown",
+                    format!("there is no live token {token}"),
+                    "list them with `dayan token ls`",
+                )
+            },
+        )?;
         Ok(Decision::one(Event::TokenRevoked { token }))
     }
 
@@ -244,8 +266,7 @@ impl Ask<'_> {
                 "write it like `studio-a/film-3`",
             )
         })?;
-        let org = self.org_named(parsed.organisation())?.id;
-        authorize(self.actor, Resource::Project, Action::Create, Some(org))?;
+        let org = self.org_named(parsed.organisation(), Resource::Project, Action::Create)?.id;
         check_limits(budget)?;
         if self.state.access.project_by_path(path).is_some() {
             return Err(Refusal::conflict(
@@ -265,14 +286,21 @@ impl Ask<'_> {
         project: ProjectId,
         budget: &BudgetLimits,
     ) -> Result<Decision, Refusal> {
-        let found = self.state.access.projects.get(&project).ok_or_else(|| {
-            Refusal::not_found(
-                "project.unknown",
-                format!("there is no project {project}"),
-                "list them with `dayan budget`",
-            )
-        })?;
-        authorize(self.actor, Resource::Project, Action::Update, Some(found.org))?;
+        let found = self.state.access.projects.get(&project);
+        authorized(
+            self.actor,
+            Resource::Project,
+            Action::Update,
+            found,
+            |found| found.org,
+            || {
+                Refusal::not_found(
+                    "project.unknown",
+                    format!("there is no project {project}"),
+                    "list them with `dayan budget`",
+                )
+            },
+        )?;
         check_limits(budget)?;
         Ok(Decision::one(Event::BudgetSet { project, budget: budget.clone() }))
     }
@@ -283,8 +311,7 @@ impl Ask<'_> {
         amount: Micro,
         reference: &str,
     ) -> Result<Decision, Refusal> {
-        let org = self.org_named(org)?;
-        authorize(self.actor, Resource::Deposit, Action::Create, Some(org.id))?;
+        let org = self.org_named(org, Resource::Deposit, Action::Create)?;
         check_label(reference)?;
         let amount =
             Amount::new(amount).filter(|sum| sum.micro() <= DEPOSIT_MAX).ok_or_else(|| {

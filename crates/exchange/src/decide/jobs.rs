@@ -7,7 +7,7 @@ use dayan_topology::PlaceId;
 use dayan_units::{JobId, Micro, Resources};
 
 use super::{Ask, Decision, Made};
-use crate::authorize::{Action, Resource, authorize};
+use crate::authorize::{Action, Resource, authorized};
 use crate::command::Submit;
 use crate::event::{Event, Next};
 use crate::refusal::{Refusal, RefusalDetail};
@@ -17,20 +17,28 @@ use crate::state::{Gate, Job, JobEnd, Org, Project, SpecKey, StopReason, StoredS
 const KEY_CHARS_MAX: usize = 128;
 
 impl Ask<'_> {
-    pub(super) fn job(&self, job: JobId) -> Result<&Job, Refusal> {
-        self.state.work.jobs.get(&job).ok_or_else(|| {
-            Refusal::not_found(
-                "job.unknown",
-                format!("there is no job {job} that lives or ended not long ago"),
-                "list them with `dayan ps`; older ones can still be shown, not changed",
-            )
-        })
+    /// The job, if the actor may do this to it.
+    pub(super) fn job(&self, job: JobId, action: Action) -> Result<&Job, Refusal> {
+        let found = self.state.work.jobs.get(&job);
+        authorized(
+            self.actor,
+            Resource::Job,
+            action,
+            found,
+            |found| found.org,
+            || {
+                Refusal::not_found(
+                    "job.unknown",
+                    format!("there is no job {job} that lives or ended not long ago"),
+                    "list them with `dayan ps`; older ones can still be shown, not changed",
+                )
+            },
+        )
     }
 
     pub(super) fn submit(&self, submit: &Submit) -> Result<Decision, Refusal> {
         let spec = submit.spec.as_ref();
         let project = self.project_of(spec)?;
-        authorize(self.actor, Resource::Job, Action::Create, Some(project.org))?;
         let org = &self.state.access.orgs[&project.org];
         let key = SpecKey::of(&submit.digest);
         if let Some(text) = &submit.idempotency {
@@ -93,10 +101,17 @@ impl Ask<'_> {
         Ok(Decision { events, effects: Vec::new(), made: Made::Job(id) })
     }
 
-    /// The project a file names, or the nearest one above it.
-    pub(super) fn project_of(&self, spec: &JobSpec) -> Result<&Project, Refusal> {
+    /// The project a file names, or the nearest one above it, if the actor may submit to it.
+    fn project_of(&self, spec: &JobSpec) -> Result<&Project, Refusal> {
         let access = &self.state.access;
-        spec.project.and_ancestors().find_map(|path| access.project_by_path(path)).ok_or_else(
+        let mut paths = spec.project.and_ancestors();
+        let found = paths.find_map(|path| access.project_by_path(path));
+        authorized(
+            self.actor,
+            Resource::Job,
+            Action::Create,
+            found,
+            |found| found.org,
             || {
                 Refusal::not_found(
                     "project.unknown",
@@ -255,8 +270,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn cancel(&self, job: JobId, task: Option<u32>) -> Result<Decision, Refusal> {
-        let record = self.job(job)?;
-        authorize(self.actor, Resource::Job, Action::Delete, Some(record.org))?;
+        let record = self.job(job, Action::Delete)?;
         let mut decision = Decision::default();
         let stored = self.state.work.spec_of(record);
         // A gang is one thing: its members are not taken back one by one.
@@ -303,8 +317,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn retry(&self, job: JobId, task: Option<u32>) -> Result<Decision, Refusal> {
-        let record = self.job(job)?;
-        authorize(self.actor, Resource::Job, Action::Update, Some(record.org))?;
+        let record = self.job(job, Action::Update)?;
         if record.quote.is_some() && record.ended.is_some() {
             return Err(Refusal::conflict(
                 "retry.quote_used",
@@ -330,8 +343,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn pause(&self, job: JobId) -> Result<Decision, Refusal> {
-        let record = self.job(job)?;
-        authorize(self.actor, Resource::Job, Action::Update, Some(record.org))?;
+        let record = self.job(job, Action::Update)?;
         self.check_lives(record)?;
         match record.gate {
             Gate::Paused => Ok(Decision::nothing()),
@@ -340,8 +352,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn resume(&self, job: JobId) -> Result<Decision, Refusal> {
-        let record = self.job(job)?;
-        authorize(self.actor, Resource::Job, Action::Update, Some(record.org))?;
+        let record = self.job(job, Action::Update)?;
         self.check_lives(record)?;
         match record.gate {
             Gate::Open => Ok(Decision::nothing()),

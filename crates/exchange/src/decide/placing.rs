@@ -34,7 +34,7 @@ impl Ask<'_> {
         if *self.actor != Actor::System {
             authorize(self.actor, Resource::Exchange, Action::Update, None)?;
         }
-        let job = self.job(place.job)?;
+        let job = self.job(place.job, Action::Update)?;
         let stored = self.state.work.spec_of(job);
         if job.gate == Gate::Paused {
             return Err(stale("place.paused", format!("{} is paused", job.id)));

@@ -6,7 +6,7 @@ use dayan_market::{Quote, QuoteState, SpecDigest, Terms};
 use dayan_units::{JobId, QuoteId};
 
 use super::{Ask, Decision, Made, jobs::budget_refusal};
-use crate::authorize::{Action, Resource, authorize};
+use crate::authorize::{Action, Resource, authorized};
 use crate::command::Submit;
 use crate::event::Event;
 use crate::ids::{accounts, codes, quote_hold_id, quote_release_id};
@@ -19,14 +19,16 @@ const OPEN_QUOTES_MAX: usize = 1_000;
 impl Ask<'_> {
     pub(super) fn issue_quote(&self, quote: &Quote, signature: &str) -> Result<Decision, Refusal> {
         let access = &self.state.access;
-        let project = access.projects.get(&quote.project).ok_or_else(|| {
+        let found = access.projects.get(&quote.project);
+        let unknown = || {
             Refusal::not_found(
                 "project.unknown",
                 format!("there is no project {}", quote.project),
                 "list them with `dayan budget`",
             )
-        })?;
-        authorize(self.actor, Resource::Quote, Action::Create, Some(project.org))?;
+        };
+        let project =
+            authorized(self.actor, Resource::Quote, Action::Create, found, |p| p.org, unknown)?;
         let class = access.orgs[&project.org].class;
         let open = self.state.work.quotes.values();
         if open.filter(|given| given.quote.project == project.id).count() >= OPEN_QUOTES_MAX {
@@ -59,7 +61,11 @@ impl Ask<'_> {
         project: &Project,
         job: JobId,
     ) -> Result<(QuoteId, Transfer), Refusal> {
-        let given = self.state.work.quotes.get(&id).ok_or_else(|| {
+        let ours = |given: &&GivenQuote| {
+            let of = self.state.access.projects.get(&given.quote.project);
+            of.is_some_and(|of| of.org == project.org)
+        };
+        let given = self.state.work.quotes.get(&id).filter(ours).ok_or_else(|| {
             Refusal::not_found(
                 "quote.unknown",
                 format!("there is no quote {id}, or it has expired"),

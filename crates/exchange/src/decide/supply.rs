@@ -49,8 +49,7 @@ impl Ask<'_> {
         name: &str,
         credit_code: Option<&str>,
     ) -> Result<Decision, Refusal> {
-        let org = self.org_named(org)?.id;
-        authorize(self.actor, Resource::Provider, Action::Create, Some(org))?;
+        let org = self.org_named(org, Resource::Provider, Action::Create)?.id;
         check_slug("a provider", name)?;
         if self.state.supply.provider_names.contains_key(name) {
             return Err(Refusal::conflict(
