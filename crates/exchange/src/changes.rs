@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use dayan_identity::Status;
 use dayan_market::BuyerClass;
+use dayan_measure::{Attribute, Precision};
 use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{JobId, PoolId, ProviderId, SiteId, Span, Time};
+use dayan_units::{FlopRate, JobId, PoolId, ProviderId, SiteId, Span, Time};
 
 use crate::command::Outcome;
 use crate::event::{Entry, Event, Next};
@@ -237,9 +238,11 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
     let place = state.supply.place_of(pool);
     let found = PlaceId::find(place).ok().map(PlaceId::place);
     let verified = pool.verified_at.is_some_and(|at| now.since(at) <= VERIFIED_FOR);
-    let trust = match (verified, pool.measured.is_empty()) {
-        (true, false) => plan::Trust::Measured,
-        (true, true) => plan::Trust::Verified,
+    let stands = |attribute| pool.measured.measured(attribute, now).is_some();
+    let measured = Attribute::ALL.iter().any(|attribute| stands(*attribute));
+    let trust = match (verified, measured) {
+        (true, true) => plan::Trust::Measured,
+        (true, false) => plan::Trust::Verified,
         (false, _) => plan::Trust::Listed,
     };
     plan::PoolView {
@@ -256,7 +259,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             Placing::ByPool => plan::Placing::ByPool,
         },
         fabric: None,
-        nodes: pool.shown.nodes.iter().map(node_view).collect(),
+        nodes: pool.shown.nodes.iter().map(|node| node_view(pool, node, now)).collect(),
         rules: plan::OrgRule::default(),
         carbon: found.and_then(|place| place.grid_mg_per_kwh).map(|milligrams| plan::Carbon {
             grams_per_kwh: milligrams / 1_000,
@@ -274,16 +277,32 @@ fn residence(pool: &Pool) -> plan::Residence {
     if foreign { plan::Residence::Any } else { plan::Residence::Domestic }
 }
 
-fn node_view(node: &Node) -> plan::NodeView {
+fn node_view(pool: &Pool, node: &Node, now: Time) -> plan::NodeView {
+    let rate = |precision: &Precision| {
+        let rate = if node.accelerator.is_some() {
+            dayan_measure::capability(&pool.measured, *precision, now)?
+        } else {
+            per_core(pool, *precision, now)?
+        };
+        Some((precision.name().to_owned(), rate))
+    };
     plan::NodeView {
         name: plan::NodeName::new(&node.name),
         total: node.total,
         count: 1,
         accelerator: node.accelerator.clone(),
-        capability: BTreeMap::new(),
+        capability: Precision::ALL.iter().filter_map(rate).collect(),
         features: BTreeSet::new(),
         up: if node.up { plan::NodeUp::Up } else { plan::NodeUp::Down },
     }
+}
+
+/// What a core was measured to reach while all of them work: a part of the rate of all. The
+/// machine counts its threads, which is what pools sell as cores.
+fn per_core(pool: &Pool, precision: Precision, now: Time) -> Option<FlopRate> {
+    let all = dayan_measure::cpu_capability(&pool.measured, precision, now)?;
+    let threads: u64 = pool.shown.inventory.get("cpu.threads")?.parse().ok()?;
+    all.0.checked_div(threads).map(FlopRate)
 }
 
 /// A job as the planner sees it, with these tasks waiting.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::Transfer;
 use dayan_market::{BudgetLimits, Offer};
-use dayan_measure::Measurement;
+use dayan_measure::{Component, Measurement};
 use dayan_schedule::Tasks;
 use dayan_spec::JobSpec;
 use dayan_units::{
@@ -199,8 +199,8 @@ pub enum Event {
         pool: PoolId,
         /// The picture.
         shown: Box<Shown>,
-        /// Measured attributes that no longer describe it.
-        voided: Vec<String>,
+        /// Parts of it that have changed: what was measured of them no longer describes it.
+        voided: Vec<Component>,
     },
     /// A pool moved along.
     PoolStatusChanged {

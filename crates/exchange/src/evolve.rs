@@ -173,7 +173,7 @@ impl State {
                         crn: crn.clone(),
                         status: dayan_identity::Status::Applied,
                         shown: shown.as_ref().clone(),
-                        measured: std::collections::BTreeMap::new(),
+                        measured: dayan_measure::MeasuredVector::default(),
                         challenge: None,
                         verified_at: None,
                         joined_at: entry.at,
@@ -182,9 +182,13 @@ impl State {
             }
             Event::PoolShown { pool, shown, voided } => {
                 let record = supply.pools.get_mut(pool).expect("decided for it");
+                if record.shown.inventory != shown.inventory {
+                    // What was proven was another inventory; the next challenge proves this one.
+                    record.verified_at = None;
+                }
                 record.shown = shown.as_ref().clone();
-                for attribute in voided {
-                    record.measured.remove(attribute);
+                for component in voided {
+                    record.measured.void_component(*component, entry.at);
                 }
             }
             Event::PoolStatusChanged { pool, status } => {
@@ -193,7 +197,7 @@ impl State {
             Event::Measured { pool, values } => {
                 let record = supply.pools.get_mut(pool).expect("decided for it");
                 for value in values {
-                    record.measured.insert(value.attribute.name().to_owned(), value.clone());
+                    record.measured.record(value.clone());
                 }
             }
             Event::Challenged { pool, challenge } => {

@@ -79,10 +79,12 @@ impl Liveness {
     /// Pools whose agent is not heard: nothing new is sent there.
     pub fn silent(&self, state: &State, now: Time) -> BTreeSet<PoolId> {
         let agents = state.supply.agents.iter();
-        let late = |agent: &AgentId| {
-            now.since(self.last(*agent).unwrap_or(self.since).max(self.since)) > SILENT_AFTER
-        };
-        agents.filter(|(id, _)| late(id)).map(|(_, agent)| agent.pool).collect()
+        agents.filter(|(id, _)| self.is_silent(**id, now)).map(|(_, agent)| agent.pool).collect()
+    }
+
+    /// Is this agent not heard?
+    pub fn is_silent(&self, agent: AgentId, now: Time) -> bool {
+        now.since(self.last(agent).unwrap_or(self.since).max(self.since)) > SILENT_AFTER
     }
 }
 

@@ -65,7 +65,8 @@ impl fmt::Display for Unit {
 }
 
 /// The part of a machine an attribute describes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Component {
     /// Processors.
     Cpu,
@@ -77,6 +78,21 @@ pub enum Component {
     Network,
     /// Accelerator cards.
     Accelerator,
+}
+
+impl Component {
+    /// The part of the machine that a line of an inventory describes, by the first word of its
+    /// name; none where nothing of it is measured.
+    pub fn of_inventory(name: &str) -> Option<Self> {
+        match name.split('.').next()? {
+            "cpu" => Some(Self::Cpu),
+            "memory" => Some(Self::Memory),
+            "disk" => Some(Self::Disk),
+            "net" => Some(Self::Network),
+            "accel" => Some(Self::Accelerator),
+            _ => None,
+        }
+    }
 }
 
 macro_rules! attributes {

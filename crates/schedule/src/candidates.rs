@@ -15,9 +15,6 @@ use crate::reserve::{Domain, EndBy};
 use crate::score::Order;
 use crate::verdict::{Verdict, window_of};
 
-/// What is said of a wait that has no end in sight: leases without an end, nodes that are down.
-const WAIT_UNKNOWN: Span = Span::MAX;
-
 impl Planner {
     /// Where this job could go, known to the planner or not. Start estimates count the leases there
     /// are, not the jobs that wait before it.
@@ -40,13 +37,14 @@ impl Planner {
         for (at, choice) in verdict.choices.iter().enumerate() {
             by_pool.entry(self.estate.pool_of(choice.bay)).or_default().push(at);
         }
-        let mut candidates: Vec<(bool, usize, Candidate)> = by_pool
-            .into_values()
-            .filter_map(|places| {
-                let candidate = self.candidate(&judge, &verdict, &places, tasks, now)?;
-                Some((candidate.tasks == 0, places[0], candidate))
-            })
-            .collect();
+        let mut candidates: Vec<(bool, usize, Candidate)> = Vec::new();
+        let mut never: Vec<(PoolIx, ReasonCode)> = Vec::new();
+        for (ix, places) in by_pool {
+            match self.candidate(&judge, &verdict, &places, tasks, now) {
+                Ok(candidate) => candidates.push((candidate.tasks == 0, places[0], candidate)),
+                Err(code) => never.push((ix, code)),
+            }
+        }
         candidates.sort_by_key(|&(waits, best, _)| (waits, best));
         let ids: BTreeMap<PoolIx, PoolId> =
             self.estate.pool_ids.iter().map(|(id, ix)| (*ix, *id)).collect();
@@ -58,6 +56,10 @@ impl Planner {
                 reasons: Self::reasons(&judge, ix, code),
             })
             .collect();
+        refused.extend(never.into_iter().map(|(ix, code)| RefusedPool {
+            pool: ids[&ix],
+            reasons: vec![judge.reason(ix, code)],
+        }));
         refused.sort_by_key(|refused| refused.pool);
         let candidates = candidates.into_iter().map(|(_, _, candidate)| candidate).collect();
         Candidates { candidates, refused }
@@ -84,13 +86,14 @@ impl Planner {
         places: &[usize],
         tasks: u64,
         now: Time,
-    ) -> Option<Candidate> {
+    ) -> Result<Candidate, ReasonCode> {
         let best = &verdict.choices[places[0]];
         let pool = &self.estate.pools[self.estate.pool_of(best.bay) as usize];
-        let view = pool.view.as_ref()?;
+        let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
         let need = &verdict.needs[usize::from(best.need)];
         let offer = &pool.offers[usize::from(best.offer)];
-        let per_task = judge.task_price(offer, &need.resources)?;
+        let dear = ReasonCode::PoolPrice;
+        let per_task = judge.task_price(offer, &need.resources).ok_or(dear)?;
         let fit = match judge.wish.gang {
             None => places.iter().map(|&at| self.tasks_now(verdict, at)).sum::<u64>().min(tasks),
             Some(gang) => {
@@ -103,19 +106,21 @@ impl Planner {
             if fit > 0 { Some(Span::ZERO) } else { self.wait(judge, verdict, places, now, by) }
         };
         let staged = transfer.unwrap_or(Span::ZERO);
-        let p90 = wait(EndBy::Latest).unwrap_or(WAIT_UNKNOWN).plus(staged);
-        let p50 = wait(EndBy::Expected).unwrap_or(WAIT_UNKNOWN).plus(staged).min(p90);
+        // Every lease ends: what is never free is down.
+        let start = |by| Some(wait(by)?.plus(staged));
+        let p90 = start(EndBy::Latest).ok_or(ReasonCode::PoolDown)?;
+        let p50 = start(EndBy::Expected).ok_or(ReasonCode::PoolDown)?.min(p90);
         let total = i64::try_from(tasks).ok().and_then(|n| per_task.0.checked_mul(n));
-        Some(Candidate {
+        Ok(Candidate {
             pool: view.pool,
             provider: view.provider,
             site: view.site,
             offer: offer.offer,
             resources: need.resources,
             tasks: fit,
-            unit_price: judge.unit_price(offer, &need.resources)?,
+            unit_price: judge.unit_price(offer, &need.resources).ok_or(dear)?,
             price_per_task: per_task,
-            price: Micro(total?),
+            price: Micro(total.ok_or(dear)?),
             start: StartEstimate { p50, p90 },
             delay: judge.delay(view),
             transfer: if judge.wish.ask.data.is_empty() { None } else { transfer },

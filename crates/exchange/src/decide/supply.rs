@@ -1,7 +1,10 @@
 //! Providers and what they bring: standing, invitations, agents, pools, proof, offers.
 
+use std::collections::BTreeSet;
+
 use dayan_identity::{Adm6, Challenge, Class, Label, Name, Nonce, Owner, Serial, Status, Verdict};
 use dayan_market::{Offer, OfferMode, OfferStatus};
+use dayan_measure::{Component, Measurement};
 use dayan_topology::PlaceId;
 use dayan_units::{AgentId, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +23,9 @@ use crate::state::{Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
 /// A challenge is answered at the agent's next sync or two; a minute covers a slow probe of the
 /// hardware.
 const ANSWER_WITHIN: Span = Span::from_secs(60);
+
+/// By how much a machine's clock may be ahead of ours when it says when it was measured.
+const CLOCK_AHEAD: Span = Span::from_secs(300);
 
 impl Ask<'_> {
     fn provider(&self, id: ProviderId) -> Result<&Provider, Refusal> {
@@ -255,11 +261,38 @@ impl Ask<'_> {
         if let Some((nonce, digest)) = &news.answer {
             self.judge_answer(pool, shown, nonce, digest, &mut decision);
         }
-        if !news.measured.is_empty() {
-            let values = news.measured.clone();
+        let values = self.believed(news.agent, &news.measured, &mut decision);
+        if !values.is_empty() {
             decision.events.push(Event::Measured { pool: pool.id, values });
         }
         Ok(decision)
+    }
+
+    /// The measured values that can be so; the operator hears of the others.
+    fn believed(
+        &self,
+        agent: AgentId,
+        values: &[Measurement],
+        decision: &mut Decision,
+    ) -> Vec<Measurement> {
+        let latest = self.now.plus(CLOCK_AHEAD);
+        let mut believed = Vec::with_capacity(values.len());
+        for value in values {
+            let doubt = if value.at > latest {
+                let message =
+                    format!("{} was measured at {}, which is not yet", value.attribute, value.at);
+                Some(("measure.future", message))
+            } else {
+                value.doubt().map(|doubt| (doubt.code(), doubt.to_string()))
+            };
+            match doubt {
+                None => believed.push(value.clone()),
+                Some((code, message)) => {
+                    self.find(agent, Finding { code, attempt: None, message }, decision);
+                }
+            }
+        }
+        believed
     }
 
     fn judge_answer(
@@ -374,14 +407,13 @@ fn check_transition(what: &'static str, from: Status, to: Status) -> Result<(), 
     ))
 }
 
-/// Measured attributes that the change of the inventory voids: those of the part that changed.
-fn voided(old: &Shown, new: &Shown) -> Vec<String> {
-    let keys: std::collections::BTreeSet<&String> =
-        old.inventory.keys().chain(new.inventory.keys()).collect();
-    keys.into_iter()
-        .filter(|key| old.inventory.get(*key) != new.inventory.get(*key))
-        .cloned()
-        .collect()
+/// The parts of the machine that the change of the inventory is about.
+fn voided(old: &Shown, new: &Shown) -> Vec<Component> {
+    let keys: BTreeSet<&String> = old.inventory.keys().chain(new.inventory.keys()).collect();
+    let changed = keys.into_iter().filter(|key| old.inventory.get(*key) != new.inventory.get(*key));
+    let parts: BTreeSet<Component> =
+        changed.filter_map(|key| Component::of_inventory(key)).collect();
+    parts.into_iter().collect()
 }
 
 /// What answers a challenge: SHA-256 over its material for the inventory's lines.

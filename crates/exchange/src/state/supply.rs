@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::AccountId;
 use dayan_market::Offer;
-use dayan_measure::Measurement;
+use dayan_measure::MeasuredVector;
 use dayan_topology::PlaceId;
 use dayan_units::{AgentId, OfferId, OrgId, PoolId, ProviderId, Resources, SiteId, Span, Time};
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ pub struct Pool {
     /// What its agent shows.
     pub shown: Shown,
     /// Measured values by attribute, newest each.
-    pub measured: BTreeMap<String, Measurement>,
+    pub measured: MeasuredVector,
     /// The challenge that is open, if any.
     pub challenge: Option<Challenge>,
     /// When a challenge was last answered rightly.

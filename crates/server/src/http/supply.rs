@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, Command, Made, Resource};
 use dayan_identity::{Nonce, Status};
+use dayan_measure::Standing;
 use dayan_topology::PlaceId;
 use dayan_units::{Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span};
 use dayan_wire as wire;
@@ -125,6 +126,7 @@ pub async fn invite(
 fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
     let supply = &live.state.supply;
     let load = live.state.work.load.get(&pool.id);
+    let silent = live.liveness.is_silent(pool.agent, live.now);
     let node = |node: &dayan_exchange::Node| {
         let used = load.and_then(|nodes| nodes.get(&node.name)).map_or(MilliCpu::ZERO, |r| r.cpu);
         let MilliAccel(_) = node.total.accel;
@@ -134,7 +136,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
             memory: node.total.memory.0,
             accelerators: node.total.accel.to_string(),
             accelerator: node.accelerator.clone(),
-            up: node.up,
+            up: node.up && !silent,
             cpus_used: used.to_string(),
         }
     };
@@ -188,17 +190,26 @@ pub async fn show_pool(
 }
 
 fn attributes(live: &Live, pool: &dayan_exchange::Pool) -> Vec<wire::Attribute> {
-    let row = |measurement: &dayan_measure::Measurement| wire::Attribute {
-        name: measurement.attribute.name().to_owned(),
-        unit: measurement.attribute.unit().symbol().to_owned(),
-        nominal: measurement.nominal,
-        measured: Some(measurement.measured),
-        method: Some(format!("{} {}", measurement.method.name, measurement.method.version)),
-        at: Some(measurement.at.to_string()),
-        sharing: Some(word(measurement.sharing)),
-        standing: if live.now < measurement.expires() { "valid" } else { "expired" }.to_owned(),
-    };
-    pool.measured.values().map(row).collect()
+    let measured = &pool.measured;
+    let rows = measured.slots().filter_map(|(attribute, _)| {
+        let (measurement, standing) = match measured.standing(attribute, live.now) {
+            Standing::Valid(measurement) => (measurement, "valid"),
+            Standing::Expired(measurement) => (measurement, "expired"),
+            Standing::Voided(measurement) => (measurement, "voided"),
+            Standing::Unmeasured => return None,
+        };
+        Some(wire::Attribute {
+            name: attribute.name().to_owned(),
+            unit: attribute.unit().symbol().to_owned(),
+            nominal: measurement.nominal,
+            measured: Some(measurement.measured),
+            method: Some(format!("{} {}", measurement.method.name, measurement.method.version)),
+            at: Some(measurement.at.to_string()),
+            sharing: Some(word(measurement.sharing)),
+            standing: standing.to_owned(),
+        })
+    });
+    rows.collect()
 }
 
 /// What was measured of a pool, nominal beside measured.
