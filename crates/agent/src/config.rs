@@ -46,6 +46,17 @@ pub enum Measuring {
     Off,
 }
 
+/// How far are tasks kept apart from the machine, beyond their limits?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IsolationChoice {
+    /// Not at all.
+    None,
+    /// In namespaces by bubblewrap; an agent that cannot does not start.
+    Bubblewrap,
+    /// By bubblewrap where it works, and not at all where it does not.
+    Best,
+}
+
 /// What an operator says about an agent.
 pub struct AgentConfig {
     /// The exchange's address: `https://host:port`.
@@ -76,6 +87,8 @@ pub struct AgentConfig {
     pub input_roots: Vec<PathBuf>,
     /// Does it measure?
     pub measure: Measuring,
+    /// How far are tasks kept apart from the machine?
+    pub isolation: IsolationChoice,
 }
 
 impl AgentConfig {
@@ -95,6 +108,7 @@ impl AgentConfig {
             publish_root: None,
             input_roots: Vec::new(),
             measure: Measuring::Quick,
+            isolation: IsolationChoice::None,
         }
     }
 }

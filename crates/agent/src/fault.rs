@@ -47,6 +47,11 @@ pub enum AgentFault {
     /// The engine cannot be used.
     #[error("agent.engine: the engine cannot be used")]
     Engine(#[from] dayan_engines::Fault),
+    /// Tasks are to be isolated, and cannot be here.
+    #[error(
+        "agent.isolation: {0}; see that `bwrap --ro-bind / / --unshare-pid --proc /proc true` works for this user (Debian: `apt-get install bubblewrap`), or give --isolation none"
+    )]
+    Isolation(&'static str),
     /// A thread of the agent ended without being told to.
     #[error("agent.broken: {0}")]
     Broken(&'static str),

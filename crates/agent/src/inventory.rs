@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use dayan_engines::{EngineInfo, Fence, Placing};
+use dayan_engines::{EngineInfo, Fence, Isolation, Placing};
 use dayan_identity::{Challenge, Nonce};
 use dayan_measure::Sharing;
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
@@ -24,6 +24,8 @@ pub(crate) struct Offered {
     /// Machines that an engine of the caller's stands for, instead of this one.
     pub(crate) nodes: Option<Vec<ShownNode>>,
     pub(crate) staging: Staging,
+    /// How tasks are kept apart from this machine.
+    pub(crate) isolation: Isolation,
 }
 
 /// Does the agent copy data in and out?
@@ -78,11 +80,20 @@ impl Offered {
                 Staging::Absent => std::collections::BTreeSet::new(),
             },
             nodes: self.nodes.clone().unwrap_or_else(|| self.split(node)),
-            inventory: inventory.stable().0,
+            inventory: self.inventory(&inventory),
         };
         let text = serde_json::to_vec(&shown).expect("texts and numbers become JSON");
         let vendors = inventory.cards().map(|card| card.vendor.clone()).collect();
         Picture { digest: hex::encode(Sha256::digest(text)), shown, sharing, host, vendors }
+    }
+
+    /// What stays the same of the machine, and how the agent was told to treat it.
+    fn inventory(&self, inventory: &Inventory) -> std::collections::BTreeMap<String, String> {
+        let isolation = match self.isolation {
+            Isolation::None => "none",
+            Isolation::Bubblewrap { .. } => "bubblewrap",
+        };
+        inventory.stable().with("agent.isolation", isolation).0
     }
 
     /// The machine as equal nodes: what does not divide is offered by none of them.

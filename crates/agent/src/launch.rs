@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dayan_engines::{Isolation, Launch, LeaseEnd, Limits, Program, Workdir};
+use dayan_engines::{Devices, Isolation, Launch, LeaseEnd, Limits, Program, Workdir};
 use dayan_units::{AttemptId, Bytes, JobId, MilliCpu, Span};
 use dayan_wire::{Gang, LeaseOrder};
 
@@ -36,6 +36,8 @@ pub(crate) struct Place {
     pub(crate) cards_each: u32,
     /// The cards' vendors.
     pub(crate) vendors: Vec<String>,
+    /// How tasks are kept apart from it.
+    pub(crate) isolation: Isolation,
 }
 
 impl Place {
@@ -91,9 +93,18 @@ pub(crate) fn launch(
             ..Limits::default()
         },
         lease_end,
-        isolation: Isolation::None,
+        isolation: isolation(order, place),
         node: order.node.clone(),
     }
+}
+
+/// The pool's isolation; the devices of cards are seen by those who have leased some.
+fn isolation(order: &LeaseOrder, place: &Place) -> Isolation {
+    let mut isolation = place.isolation.clone();
+    if let Isolation::Bubblewrap { devices, .. } = &mut isolation {
+        *devices = if order.cards.is_empty() { Devices::Basic } else { Devices::Machine };
+    }
+    isolation
 }
 
 fn environment(
@@ -212,6 +223,7 @@ mod tests {
             nodes: vec!["a-1".to_owned(), "a-2".to_owned()],
             cards_each: 4,
             vendors: vec!["NVIDIA".to_owned(), "nvidia".to_owned()],
+            isolation: Isolation::None,
         }
     }
 
@@ -241,6 +253,25 @@ mod tests {
         };
         check("a-1", "0,2");
         check("a-2", "4,6");
+    }
+
+    #[test]
+    fn who_leases_cards_sees_devices() {
+        let hidden = vec![PathBuf::from("/var/lib/agent")];
+        let shut = |devices| Isolation::Bubblewrap {
+            network: dayan_engines::Network::Host,
+            devices,
+            hidden: hidden.clone(),
+        };
+        let check = |place: &Place, cards: Vec<u8>, expect: Isolation| {
+            let order = LeaseOrder { gang: None, cards, ..order(&["a-1"]) };
+            let end = LeaseEnd { boot: BootId(1), at: BootTime::NEVER };
+            assert_eq!(launch(&order, end, None, place).isolation, expect);
+        };
+        let isolated = Place { isolation: shut(Devices::Basic), ..place() };
+        check(&isolated, vec![0], shut(Devices::Machine));
+        check(&isolated, Vec::new(), shut(Devices::Basic));
+        check(&place(), vec![0], Isolation::None);
     }
 
     #[test]

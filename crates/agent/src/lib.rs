@@ -27,6 +27,6 @@ mod staging;
 mod sync;
 mod words;
 
-pub use config::{AgentConfig, EngineChoice, Measuring, OpenEngine};
+pub use config::{AgentConfig, EngineChoice, IsolationChoice, Measuring, OpenEngine};
 pub use fault::AgentFault;
 pub use run::run;

@@ -1,13 +1,13 @@
 //! From a configuration to a running agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dayan_engines::BootClock;
+use dayan_engines::{BootClock, Devices, EngineInfo, EngineKind, Isolation, Network};
 use dayan_wire::JoinToken;
 use tokio::sync::mpsc;
 
-use crate::config::{AgentConfig, EngineChoice, Measuring};
+use crate::config::{AgentConfig, EngineChoice, IsolationChoice, Measuring};
 use crate::fault::AgentFault;
 use crate::gauge::{self, Gauge};
 use crate::home::{Home, Membership};
@@ -80,6 +80,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         publish_root,
         input_roots,
         measure,
+        isolation,
     } = config;
     let home = Arc::new(Home::open(&data)?);
     let key = Key::open(&home.key())?;
@@ -92,7 +93,12 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         EngineChoice::Given { nodes, .. } => Some(nodes.clone()),
     };
     let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
-    let offered = Offered { node: node.clone(), cpus, memory, parts, nodes, staging };
+    // The agent's key, other tasks' folders and other people's results.
+    let hidden = [Some(home.root()), roots.published()].into_iter().flatten().map(Path::to_owned);
+    let hidden: Vec<PathBuf> = hidden.collect();
+    let unisolated = Isolation::None;
+    let mut offered =
+        Offered { node: node.clone(), cpus, memory, parts, nodes, staging, isolation: unisolated };
 
     // Said before anything is started: what is missing, and what cannot work.
     let admission = match (home.membership()?, token) {
@@ -117,6 +123,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
 
     let (heard_sender, heard) = mpsc::channel(QUEUE);
     let (runner, found) = Runner::open(&home, engine, heard_sender).await?;
+    offered.isolation = isolate(isolation, &found.info, hidden)?;
     let picture = look(&offered, &found.info, home.root().to_owned()).await?;
 
     let membership = match admission {
@@ -168,11 +175,31 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     Ok(Started { shell, gauge, home })
 }
 
-async fn look(
-    offered: &Offered,
-    info: &dayan_engines::EngineInfo,
-    data: PathBuf,
-) -> Result<Picture, AgentFault> {
+/// How tasks are run, from what the operator asked for and what the engine can do here.
+fn isolate(
+    asked: IsolationChoice,
+    info: &EngineInfo,
+    hidden: Vec<PathBuf>,
+) -> Result<Isolation, AgentFault> {
+    let devices = Devices::Basic;
+    let bubblewrap = Isolation::Bubblewrap { network: Network::Host, devices, hidden };
+    match (asked, info.kind, info.features.bubblewrap) {
+        (IsolationChoice::None, _, _) => Ok(Isolation::None),
+        (IsolationChoice::Bubblewrap | IsolationChoice::Best, _, true) => Ok(bubblewrap),
+        (IsolationChoice::Bubblewrap, EngineKind::Process, false) => Err(AgentFault::Isolation(
+            "bubblewrap is not installed, or may not make namespaces here",
+        )),
+        (IsolationChoice::Bubblewrap, _, false) => {
+            Err(AgentFault::Isolation("this engine does not isolate tasks by bubblewrap"))
+        }
+        (IsolationChoice::Best, _, false) => {
+            tracing::warn!("tasks are not isolated: bubblewrap does not work here");
+            Ok(Isolation::None)
+        }
+    }
+}
+
+async fn look(offered: &Offered, info: &EngineInfo, data: PathBuf) -> Result<Picture, AgentFault> {
     let (offered, info) = (offered.clone(), info.clone());
     tokio::task::spawn_blocking(move || offered.picture(&info, &data))
         .await

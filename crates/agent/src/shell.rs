@@ -129,7 +129,7 @@ impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
         let (tell_done, done) = mpsc::channel(256);
         let Found { info, boot, observations, noted } = parts.found;
-        let place = Arc::new(place(&info, parts.syncs.picture()));
+        let place = Arc::new(place(&info, parts.syncs.picture(), &parts.offered));
         let mut shell = Self {
             place,
             custody: Custody::new(USAGE_EVERY),
@@ -615,7 +615,7 @@ impl Shell {
 }
 
 /// What this machine is to the exchange. Every node of a process engine is this machine.
-fn place(info: &EngineInfo, picture: &Picture) -> Place {
+fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
     let nodes = match info.kind {
         EngineKind::Process | EngineKind::Podman => &picture.shown.nodes[..],
         EngineKind::Slurm | EngineKind::Kubernetes | EngineKind::Simulated => &[],
@@ -625,6 +625,7 @@ fn place(info: &EngineInfo, picture: &Picture) -> Place {
         nodes: nodes.iter().map(|node| node.name.clone()).collect(),
         cards_each: u32::try_from(cards).unwrap_or(0),
         vendors: picture.vendors.clone(),
+        isolation: offered.isolation.clone(),
     }
 }
 

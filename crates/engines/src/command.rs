@@ -8,7 +8,7 @@ use std::ffi::{CString, NulError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::{Isolation, Network, Program};
+use crate::{Devices, Isolation, Network, Program};
 
 /// Where programs are looked for when the launch does not say.
 pub(crate) const DEFAULT_PATH: &str =
@@ -53,44 +53,51 @@ pub(crate) fn arguments(program: &Program) -> Result<Vec<String>, String> {
 }
 
 /// Puts bubblewrap before the arguments.
+///
+/// The order matters: what comes later lies over what came before, so that a folder stays writable
+/// inside of one that is hidden.
 pub(crate) fn isolated(
-    isolation: Isolation,
+    isolation: &Isolation,
     bubblewrap: &Path,
-    workdir: &Path,
+    folders: Folders<'_>,
     argv: Vec<String>,
 ) -> Vec<String> {
-    let Isolation::Bubblewrap { network } = isolation else { return argv };
-    let workdir = workdir.to_string_lossy();
-    let mut wrapped: Vec<String> = [
-        &bubblewrap.to_string_lossy(),
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--tmpfs",
-        "/tmp",
-        "--bind",
-        &workdir,
-        &workdir,
-        "--chdir",
-        &workdir,
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--die-with-parent",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let Isolation::Bubblewrap { network, devices, hidden } = isolation else { return argv };
+    let bubblewrap = bubblewrap.to_string_lossy();
+    let mut wrapped: Vec<String> = Vec::with_capacity(48 + argv.len());
+    let mut add = |words: &[&str]| wrapped.extend(words.iter().map(|word| (*word).to_owned()));
+    add(&[&bubblewrap, "--ro-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/tmp"]);
+    match devices {
+        Devices::Basic => add(&["--dev", "/dev"]),
+        Devices::Machine => add(&["--dev-bind", "/dev", "/dev"]),
+    }
+    for folder in hidden {
+        add(&["--tmpfs", &folder.to_string_lossy()]);
+    }
+    for folder in [folders.attempt, folders.workdir] {
+        let folder = folder.to_string_lossy();
+        add(&["--bind", &folder, &folder]);
+    }
+    add(&["--chdir", &folders.workdir.to_string_lossy()]);
+    add(&["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"]);
+    // Of no effect but for root, who would otherwise make the root writable again.
+    add(&["--cap-drop", "ALL"]);
     match network {
         Network::Host => {}
-        Network::None => wrapped.push("--unshare-net".to_owned()),
+        Network::None => add(&["--unshare-net"]),
     }
-    wrapped.push("--".to_owned());
+    add(&["--"]);
     wrapped.extend(argv);
     wrapped
+}
+
+/// Where a task may write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Folders<'a> {
+    /// The attempt's own.
+    pub attempt: &'a Path,
+    /// Where it starts: that one, or one inside of it, or one the launch names.
+    pub workdir: &'a Path,
 }
 
 /// The files to try for a program, as `execvp` would, in the task's own `PATH`.

@@ -121,18 +121,36 @@ pub enum Network {
     None,
 }
 
-/// How far the task is kept apart from the machine beyond its limits.
+/// Which devices an isolated task sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Devices {
+    /// Those every program expects: null, zero, random, terminals.
+    #[default]
+    Basic,
+    /// The machine's own, with the rights of the keeper's user: accelerators are among them.
+    Machine,
+}
+
+/// How far the task is kept apart from the machine beyond its limits.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// Limits only.
     #[default]
     None,
-    /// Namespaces by bubblewrap: read-only root, private `/tmp`, own process ids, the working
-    /// folder writable. Refused with a reason where bubblewrap is not installed.
+    /// Namespaces by bubblewrap: read-only root, private `/tmp`, own process ids, no capabilities,
+    /// the attempt's folder writable. Refused with a reason where bubblewrap does not work. A
+    /// program that a signal ends is seen as one that exited with 128 and the signal's number.
     Bubblewrap {
         /// What it sees of the network.
         network: Network,
+        /// Which devices it sees.
+        #[serde(default)]
+        devices: Devices,
+        /// Folders it finds empty: what the machine keeps from tasks.
+        #[serde(default)]
+        hidden: Vec<PathBuf>,
     },
 }
 

@@ -77,11 +77,17 @@ pub(crate) fn fence_of(pid: i32) -> Option<String> {
 
 /// Kills this very process; one that took its pid in between is left alone.
 pub(crate) fn kill(target: Process) {
+    signal(target, crate::Signal::KILL);
+}
+
+/// Sends a signal to this very process; one that took its pid in between is left alone.
+pub(crate) fn signal(target: Process, signal: crate::Signal) {
+    let Some(signal) = Signal::from_named_raw(signal.0) else { return };
     let Some(pid) = Pid::from_raw(target.pid) else { return };
     let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     // The descriptor is fixed now, so comparing the birth after opening it decides.
     if process(target.pid).is_some_and(|now| now.birth == target.birth) {
-        let _ = pidfd_send_signal(&fd, Signal::KILL);
+        let _ = pidfd_send_signal(&fd, signal);
     }
 }
 

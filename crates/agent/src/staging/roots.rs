@@ -52,6 +52,11 @@ impl Roots {
         })
     }
 
+    /// The publishing root, if there is one.
+    pub(crate) fn published(&self) -> Option<&Path> {
+        self.publish.as_ref().map(|root| root.real.as_path())
+    }
+
     /// Where an attempt's outputs are gathered.
     pub(super) fn gathered(&self, attempt: AttemptId) -> Result<PathBuf, String> {
         Ok(self.publishing()?.real.join(GATHERED).join(attempt_folder(attempt)))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dayan_agent::{AgentConfig, AgentFault, EngineChoice, Measuring};
+use dayan_agent::{AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring};
 use dayan_engines::SimulatedEngine;
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
@@ -62,6 +62,9 @@ pub struct Agent {
     /// Whether it measures the machine after joining
     #[arg(long, default_value = "quick", value_parser = ["quick", "off"])]
     measure: String,
+    /// Keeps tasks apart from the machine by namespaces; `best` does so where bubblewrap works
+    #[arg(long, default_value = "none", value_parser = ["none", "bubblewrap", "best"])]
+    isolation: String,
     #[command(flatten)]
     log: daemon::Log,
 }
@@ -104,6 +107,11 @@ impl Agent {
             parts: std::num::NonZeroU32::new(self.nodes).unwrap_or(std::num::NonZeroU32::MIN),
             publish_root: self.publish_root.clone(),
             input_roots: self.input_roots.clone(),
+            isolation: match self.isolation.as_str() {
+                "bubblewrap" => IsolationChoice::Bubblewrap,
+                "best" => IsolationChoice::Best,
+                _ => IsolationChoice::None,
+            },
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },
             ..AgentConfig::new(self.url.clone(), data, self.engine()?)
         })
@@ -127,7 +135,10 @@ pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
 /// An agent's fault has a code and says what to do; it only needs an exit code.
 fn ended(fault: AgentFault) -> Failure {
     let exit = match &fault {
-        AgentFault::NotJoined | AgentFault::JoinToken | AgentFault::Url(_) => Exit::Usage,
+        AgentFault::NotJoined
+        | AgentFault::JoinToken
+        | AgentFault::Url(_)
+        | AgentFault::Isolation(_) => Exit::Usage,
         AgentFault::JoinRefused(_) => Exit::Refused,
         AgentFault::Unreachable(_) => Exit::Unreachable,
         AgentFault::Data { .. }

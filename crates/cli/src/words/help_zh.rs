@@ -260,6 +260,7 @@ const TEXTS: &[(&str, &str)] = &[
         "把本机显示为多少个相同的节点，使成组任务可在一台机器上运行；模拟引擎则代表这么多节点，--cpus 与 --memory 为每个节点的数量",
     ),
     ("agent:data", "存放密钥、令牌、任务及其日志的地方"),
+    ("agent:isolation", "用命名空间把任务与本机隔开；`best` 在 bubblewrap 可用时这样做"),
     ("agent:publish_root", "发布结果与取得输入的地方；不指定则资源池不传输数据"),
     ("agent:input_roots", "还可以从哪个文件夹取得输入"),
     ("agent:measure", "加入后是否测量本机"),

@@ -4,7 +4,9 @@ use dayan_units::Span;
 
 use super::bench::{holds, same};
 use super::{Bench, Case, Need};
-use crate::{Isolation, Network, Outcome, Phase, StartFailure, StartFault, Stream, Workdir};
+use crate::{
+    Devices, Isolation, Network, Outcome, Phase, Signal, StartFailure, StartFault, Stream, Workdir,
+};
 
 const PROGRAMS: &[Need] = &[Need::Programs];
 
@@ -28,6 +30,16 @@ pub(super) const CASES: &[Case] = &[
         name: "bubblewrap isolates",
         needs: &[Need::Programs, Need::Bubblewrap],
         run: bubblewrap,
+    },
+    Case {
+        name: "what is hidden from an isolated task is not there",
+        needs: &[Need::Programs, Need::Bubblewrap],
+        run: hidden,
+    },
+    Case {
+        name: "an isolated task is asked to stop before it is killed",
+        needs: &[Need::Programs, Need::Bubblewrap],
+        run: isolated_is_asked,
     },
     Case { name: "one bad task disturbs no other", needs: PROGRAMS, run: undisturbed },
     Case { name: "200 tasks at once", needs: &[], run: two_hundred },
@@ -195,7 +207,7 @@ fn bubblewrap(bench: &mut Bench<'_>) -> Result<(), String> {
     let line = "touch /tmp/mine && ls /tmp && touch here && ! touch /usr/x 2>/dev/null && echo $$ && \
                 cat /proc/net/dev | grep -c : ; exit 0";
     let mut launch = bench.shell(line);
-    launch.isolation = Isolation::Bubblewrap { network: Network::None };
+    launch.isolation = shut_in(Network::None, Vec::new());
     let attempt = launch.attempt;
     let out = bench.output_of(launch)?;
     let lines: Vec<&str> = out.lines().collect();
@@ -205,6 +217,43 @@ fn bubblewrap(bench: &mut Bench<'_>) -> Result<(), String> {
     )?;
     let folder = bench.workdir(attempt)?;
     holds(|| "its file is not in the folder".to_owned(), folder.join("here").exists().into())
+}
+
+fn shut_in(network: Network, hidden: Vec<std::path::PathBuf>) -> Isolation {
+    Isolation::Bubblewrap { network, devices: Devices::Basic, hidden }
+}
+
+fn hidden(bench: &mut Bench<'_>) -> Result<(), String> {
+    let other = bench.start_line("echo secret > key; exit 0")?;
+    bench.expect_end(other, &Outcome::Exited(0))?;
+    let key = bench.workdir(other)?.join("key");
+    let line = format!(
+        "cat {} 2>/dev/null || echo nothing; ls /etc | grep -c . ; echo mine > mine && cat mine",
+        key.display()
+    );
+    let plain = bench.shell(&line);
+    let open = bench.output_of(plain)?;
+    let sees = open.starts_with("secret\n") && !open.contains("\n0\n");
+    holds(|| format!("without isolation: {open}"), sees.into())?;
+    let mut launch = bench.shell(&line);
+    let attempts = key.ancestors().nth(3).ok_or("a folder lies in folders")?;
+    launch.isolation = shut_in(Network::Host, vec![attempts.to_owned(), "/etc".into()]);
+    let shut = bench.output_of(launch)?;
+    same("what an isolated task sees", &shut.as_str(), &"nothing\n0\nmine\n")
+}
+
+fn isolated_is_asked(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done");
+    launch.isolation = shut_in(Network::Host, Vec::new());
+    let attempt = bench.start(launch)?;
+    bench.until_written(attempt, "ready")?;
+    let grace = Span::from_secs(30);
+    bench.engine().stop(attempt, grace, Signal::TERM).map_err(|fault| fault.to_string())?;
+    let usage = bench.expect_end(attempt, &Outcome::Stopped)?;
+    holds(
+        || format!("it was killed after its grace: {}", usage.wall),
+        (usage.wall < Span::from_secs(20)).into(),
+    )
 }
 
 fn undisturbed(bench: &mut Bench<'_>) -> Result<(), String> {

@@ -10,7 +10,7 @@ use rustix::event::epoll;
 use super::core::{Keeper, LOOK_AGAIN_FIRST, LOOK_AGAIN_MAX};
 use super::task::{Live, Stage, Task};
 use crate::journal::Record;
-use crate::{BootTime, End, Outcome, Signal, proc, sys, wall_now};
+use crate::{BootTime, End, Isolation, Outcome, Signal, proc, sys, wall_now};
 
 /// From telling a task to end to killing it when the keeper itself is told to end.
 const LEAVE_GRACE: Span = Span::from_secs(5);
@@ -26,10 +26,10 @@ impl Keeper {
             }
             Stage::Starting { .. } => task.end_by(outcome, kill_at),
             Stage::Running(live) => {
-                sys::signal_group(live.pid, signal.0);
+                tell(live.pid, &task.isolation, signal);
                 if signal != Signal::KILL {
                     // A stopped process would take the signal only once it goes on.
-                    sys::signal_group(live.pid, libc::SIGCONT);
+                    tell(live.pid, &task.isolation, Signal(libc::SIGCONT));
                 }
                 task.end_by(outcome, kill_at);
             }
@@ -130,6 +130,24 @@ impl Keeper {
     pub(super) fn may_leave(&self, now: BootTime) -> bool {
         let idle = self.agent.is_none() && self.idle_since.plus(self.idle_stay) <= now;
         self.live == 0 && (self.leaving || idle)
+    }
+}
+
+/// Sends a signal to a task's processes. The first process of an isolated task is bubblewrap, which
+/// dies of what it does not know and takes the rest with it, without grace: only what runs inside of
+/// it is told.
+fn tell(first: i32, isolation: &Isolation, signal: Signal) {
+    let kill = signal == Signal::KILL;
+    match isolation {
+        Isolation::Bubblewrap { .. } if !kill => {
+            let inside = |process: &proc::Process| process.session == first && process.pid != first;
+            for process in proc::processes().into_iter().filter(inside) {
+                proc::signal(process, signal);
+            }
+        }
+        Isolation::None | Isolation::Bubblewrap { .. } => {
+            sys::signal_group(first, signal.0);
+        }
     }
 }
 

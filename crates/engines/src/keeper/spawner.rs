@@ -152,7 +152,12 @@ fn make(
     let program = argv[0].clone();
     let argv = match (&launch.isolation, &job.bubblewrap) {
         (Isolation::None, _) => argv,
-        (isolation, Some(wrapper)) => command::isolated(*isolation, wrapper, workdir, argv),
+        (isolation, Some(wrapper)) => {
+            // A launch with a folder of its own may have none at the engine.
+            let attempt = if job.work.is_dir() { &job.work } else { workdir };
+            let folders = command::Folders { attempt, workdir };
+            command::isolated(isolation, wrapper, folders, argv)
+        }
         (_, None) => return Err(other("bubblewrap is not installed")),
     };
     let path = launch.env.get("PATH").map_or(command::DEFAULT_PATH, String::as_str);

@@ -10,7 +10,7 @@ use dayan_units::{AttemptId, Bytes, Span, Time};
 use crate::confine::{Reading, Slot};
 use crate::logs::LogWriter;
 use crate::sys::{Status, Used};
-use crate::{BootTime, Counters, End, Launch, Limits, Observation, Outcome, Phase};
+use crate::{BootTime, Counters, End, Isolation, Launch, Limits, Observation, Outcome, Phase};
 
 /// How long after its start a process is worth a record of its own and a word to the agent. Most
 /// tasks that end sooner end without either; a keeper that dies in this time takes the process
@@ -96,6 +96,7 @@ pub(crate) struct Task {
     pub attempt: AttemptId,
     pub stage: Stage,
     pub limits: Limits,
+    pub isolation: Isolation,
     pub lease_end: BootTime,
     lease_notice: BootTime,
     pub ending: Option<Ending>,
@@ -115,6 +116,7 @@ impl Task {
         let mut task = Self {
             attempt: launch.attempt,
             limits: launch.limits.clone(),
+            isolation: launch.isolation.clone(),
             lease_end: launch.lease_end.at,
             lease_notice: launch.lease_end.at,
             stage: Stage::Queued(launch),
@@ -134,6 +136,7 @@ impl Task {
         Self {
             attempt,
             limits: Limits::default(),
+            isolation: Isolation::None,
             lease_end: BootTime::NEVER,
             lease_notice: BootTime::NEVER,
             stage: Stage::Ended(end),
@@ -273,7 +276,7 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BootId, Isolation, LeaseEnd, Program, Stream, Workdir};
+    use crate::{BootId, LeaseEnd, Program, Stream, Workdir};
     use dayan_units::JobId;
     use proptest::prelude::*;
 
