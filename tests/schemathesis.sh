@@ -163,7 +163,7 @@ names_what_is_there() { # PATH KEY LIST
   printf '[[operations]]\ninclude-path-regex = "^/v1/orgs/"\n'
   printf 'parameters = { "path.name" = { dictionary = "orgs", probability = 0.5 }, '
   printf '"body.amount" = { dictionary = "money", probability = 0.5 } }\n\n'
-  printf '[[operations]]\ninclude-path-regex = "^/v1/agent/(sync|logs)"\n'
+  printf '[[operations]]\ninclude-path-regex = "^/v1/agent/(sync|logs|probe)"\n'
   printf 'headers = { Authorization = "Bearer %s" }\n' "$agent_token"
   printf 'parameters = { "body.wait_ms" = { dictionary = "at_once" } }\n'
 } > "$work/schemathesis.toml"

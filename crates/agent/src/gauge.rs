@@ -76,7 +76,7 @@ pub(crate) fn begin(order: Order, measured: mpsc::Sender<Vec<Measurement>>) -> G
     tokio::spawn(async move {
         let Ok(mut readings) = told.await else { return };
         let layer = link.layer();
-        let mut way = Way { link: &link };
+        let mut way = Way { link: &link, token: &membership.token, noise: Vec::new() };
         let trips = network::measure(&mut way, layer, Effort::Quick, &cancel).await;
         readings.extend(trips.into_iter().map(|reading| labelled(reading, layer)));
         if cancel.is_cancelled() {
@@ -116,6 +116,9 @@ pub(crate) const LOOPBACK: &str = "loopback";
 /// The way to the exchange, as the kernels see it.
 struct Way<'a> {
     link: &'a Link,
+    token: &'a str,
+    /// What is sent, made once: making it is not what is measured.
+    noise: Vec<u8>,
 }
 
 impl Transport for Way<'_> {
@@ -123,11 +126,14 @@ impl Transport for Way<'_> {
     async fn round_trip(&mut self) -> Result<(), LinkFault> {
         self.link.knock().await
     }
-    async fn send(&mut self, _bytes: usize) -> Result<(), LinkFault> {
-        Err(LinkFault::Rejected("the exchange offers no probe of throughput".to_owned()))
+    async fn send(&mut self, bytes: usize) -> Result<(), LinkFault> {
+        if self.noise.len() != bytes {
+            self.noise = dayan_wire::noise(bytes);
+        }
+        self.link.give(self.token, self.noise.clone()).await
     }
-    async fn receive(&mut self, _bytes: usize) -> Result<(), LinkFault> {
-        Err(LinkFault::Rejected("the exchange offers no probe of throughput".to_owned()))
+    async fn receive(&mut self, bytes: usize) -> Result<(), LinkFault> {
+        self.link.take(self.token, bytes).await
     }
 }
 
@@ -139,7 +145,15 @@ mod tests {
     async fn exchange() -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let app = axum::Router::new().route("/v1/health", axum::routing::get(async || "ok"));
+        let take = async |query: axum::extract::RawQuery| {
+            let bytes = query.0.and_then(|query| query.strip_prefix("bytes=")?.parse().ok());
+            dayan_wire::noise(bytes.expect("how many"))
+        };
+        let give = async |body: axum::body::Bytes| body.len().to_string();
+        let probe = axum::routing::get(take).post(give);
+        let app = axum::Router::new()
+            .route("/v1/health", axum::routing::get(async || "ok"))
+            .route("/v1/agent/probe", probe);
         tokio::spawn(async move { axum::serve(listener, app).await });
         format!("http://{address}")
     }
@@ -189,7 +203,10 @@ mod tests {
         let cores = of(Attribute::CpuCores).expect("measured");
         assert_eq!((cores.measured, cores.sharing), (7, Sharing::Shared));
         assert!(of(Attribute::DiskFsync).is_none(), "what has no value is not told");
-        assert!(of(Attribute::NetUp).is_none(), "nobody takes a probe of throughput");
+        for way in [Attribute::NetUp, Attribute::NetDown] {
+            let way = of(way).expect("measured");
+            assert_eq!(way.method.name, "single-stream.loopback");
+        }
         let trip = of(Attribute::NetRoundTripP50).expect("measured");
         assert_eq!(trip.method.name, "request-response.loopback");
         // It is told that all is over by hanging up.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dayan_wire::{
-    AGENT_JOIN, AGENT_LOGS, AGENT_SYNC, HEALTH, JoinAnswer, JoinRequest, Problem, SyncAnswer,
-    SyncRequest,
+    AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, HEALTH, JoinAnswer, JoinRequest, Problem,
+    SyncAnswer, SyncRequest,
 };
 use reqwest::{Client, Response, StatusCode};
 
@@ -18,6 +18,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// from its journal answers late, one that is gone never. Together with the longest wait it stays
 /// below what custody takes for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// How long one probe of throughput may take: 1 MiB at half a megabit a second. A slower link is not
+/// measured.
+const PROBE_WITHIN: Duration = Duration::from_secs(17);
 /// The largest answer read: 20,000 orders of 1 KiB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// What is shown of an answer that is no problem document.
@@ -105,6 +108,33 @@ impl Link {
         Ok(())
     }
 
+    /// Sends so many bytes that mean nothing.
+    pub(crate) async fn give(&self, token: &str, bytes: Vec<u8>) -> Result<(), LinkFault> {
+        let length = bytes.len();
+        let sent = self
+            .client
+            .post(format!("{}{AGENT_PROBE}", self.url))
+            .bearer_auth(token)
+            .timeout(PROBE_WITHIN)
+            .header("content-type", "application/octet-stream")
+            .body(bytes)
+            .send();
+        let counted: usize = read(sent.await).await?;
+        whole(length, counted)
+    }
+
+    /// Receives so many bytes that mean nothing.
+    pub(crate) async fn take(&self, token: &str, bytes: usize) -> Result<(), LinkFault> {
+        let sent = self
+            .client
+            .get(format!("{}{AGENT_PROBE}?bytes={bytes}", self.url))
+            .bearer_auth(token)
+            .timeout(PROBE_WITHIN)
+            .send();
+        let response = sent.await.map_err(|error| LinkFault::Away(describe(&error)))?;
+        whole(bytes, body(checked(response).await?).await?.len())
+    }
+
     /// The agent's one call.
     pub(crate) async fn sync(
         &self,
@@ -144,6 +174,13 @@ impl Link {
         let response = sent.await.map_err(|error| LinkFault::Away(describe(&error)))?;
         checked(response).await.map(drop)
     }
+}
+
+fn whole(asked: usize, came: usize) -> Result<(), LinkFault> {
+    if asked == came {
+        return Ok(());
+    }
+    Err(LinkFault::Garbage(format!("{came} bytes of a probe with {asked}")))
 }
 
 async fn read<T: serde::de::DeserializeOwned>(

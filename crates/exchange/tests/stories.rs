@@ -543,7 +543,7 @@ fn what_a_pool_shows_is_bounded() {
 }
 
 #[test]
-fn an_attribute_is_measured_once_a_sync_and_by_a_method_with_a_name() {
+fn measured_values_are_few_and_by_a_method_with_a_name() {
     let value = |name: &str| Measurement {
         attribute: Attribute::DiskWrite,
         nominal: None,
@@ -562,7 +562,9 @@ fn an_attribute_is_measured_once_a_sync_and_by_a_method_with_a_name() {
         assert_eq!(said.err().map(|refusal| refusal.code.into_owned()).as_deref(), code);
     };
     check(vec![value("write")], None);
-    check(vec![value("write"), value("other")], Some("pool.measured"));
+    // Each of several cards has a value of its own.
+    check(vec![value("write"); 1_024], None);
+    check(vec![value("write"); 1_025], Some("pool.measured"));
     check(vec![value("")], Some("pool.measured"));
     check(vec![value(&"x".repeat(129))], Some("pool.measured"));
 }

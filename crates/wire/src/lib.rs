@@ -9,6 +9,7 @@ mod jobs;
 mod market;
 mod money;
 mod paths;
+mod probe;
 mod problem;
 mod supply;
 mod sync;
@@ -26,7 +27,8 @@ pub use money::{
     Account, Deposit, Finding, Invoice, InvoiceJob, InvoiceSummary, JournalCheck, LedgerCheck,
     Line, UsageRow,
 };
-pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI};
+pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI};
+pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};
 pub use supply::{
     Attribute, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation, NewProvider, Node, Pool,

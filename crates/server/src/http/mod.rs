@@ -10,6 +10,7 @@ mod logs;
 mod market;
 mod money;
 mod ops;
+mod probe;
 mod supply;
 
 use std::collections::BTreeMap;
@@ -162,6 +163,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(agent::join))
         .routes(routes!(agent::sync))
         .routes(routes!(logs::answer))
+        .routes(routes!(probe::take, probe::give))
 }
 
 /// The description of the API, as it is served and committed.
