@@ -6,6 +6,7 @@
 //! that cannot be measured is a reading without a value and with the reason; nothing here panics
 //! because a device is missing. Must not know catalogues, prices or the exchange.
 
+pub mod clock;
 pub mod cpu;
 pub mod disk;
 pub mod gpu;
@@ -90,7 +91,7 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// The share of one kernel; the host has nine of them.
+    /// The share of one kernel; the host has ten of them.
     pub(crate) const fn share_seconds(self) -> f64 {
         match self {
             Self::Quick => 0.2,
@@ -114,6 +115,8 @@ pub struct Host {
     pub nominal_core_fp64: Option<FlopRate>,
     /// FP32 operations a second that one core should do at its highest clock.
     pub nominal_core_fp32: Option<FlopRate>,
+    /// The highest clock that the maker states, or the one it guarantees where that is all it says.
+    pub nominal_clock_khz: Option<u64>,
 }
 
 impl Host {
@@ -126,6 +129,7 @@ impl Host {
             all_caches: Bytes(1 << 20),
             nominal_core_fp64: None,
             nominal_core_fp32: None,
+            nominal_clock_khz: None,
         }
     }
 }
@@ -133,7 +137,8 @@ impl Host {
 /// Measures processor, memory and the disk under `dir`, one after another: together they would
 /// disturb each other.
 pub fn measure_host(host: &Host, dir: &Path, effort: Effort, cancel: &Cancel) -> Vec<Reading> {
-    let mut readings = cpu::measure(host, effort, cancel);
+    let mut readings = vec![clock::measure(host, effort, cancel)];
+    readings.extend(cpu::measure(host, effort, cancel));
     readings.extend(memory::measure(host, effort, cancel));
     readings.extend(disk::measure(dir, effort, cancel));
     readings
