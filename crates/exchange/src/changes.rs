@@ -116,6 +116,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::TokenRevoked { .. }
         | Event::ProjectCreated { .. }
         | Event::BudgetSet { .. }
+        | Event::BudgetWarned { .. }
         | Event::Deposited { .. }
         | Event::ProviderApplied { .. }
         | Event::ProviderStatusChanged { .. }

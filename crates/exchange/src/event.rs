@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::Transfer;
-use dayan_market::{BudgetLimits, Offer};
+use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
 use dayan_schedule::Tasks;
 use dayan_spec::JobSpec;
@@ -136,6 +136,16 @@ pub enum Event {
         project: ProjectId,
         /// The limits.
         budget: BudgetLimits,
+    },
+    /// What a project has spent and holds has reached a share of a limit at which to warn, for the
+    /// first time in the limit's period.
+    BudgetWarned {
+        /// Which.
+        project: ProjectId,
+        /// For which job money was just held.
+        job: JobId,
+        /// Which limit, and how far.
+        warning: Warning,
     },
     /// Money came in.
     Deposited {

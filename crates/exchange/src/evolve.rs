@@ -23,6 +23,8 @@ impl State {
 
     fn apply(&mut self, entry: &Entry, event: &Event) {
         match event {
+            // The tally that was warned of has counted it already, with the hold.
+            Event::BudgetWarned { .. } => {}
             Event::Founded { .. }
             | Event::OrgCreated { .. }
             | Event::UserCreated { .. }

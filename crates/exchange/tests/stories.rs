@@ -568,3 +568,100 @@ fn measured_values_are_few_and_by_a_method_with_a_name() {
     check(vec![value("")], Some("pool.measured"));
     check(vec![value(&"x".repeat(129))], Some("pool.measured"));
 }
+
+#[test]
+fn a_share_of_a_budget_is_warned_of_once_in_its_period() {
+    let mut story = Story::new();
+    let project = story.state.access.project_by_path("buyer/a").expect("created").id;
+    let budget = BudgetLimits {
+        per_day: Some(Micro(50_000)),
+        warn_permille: vec![300, 600],
+        ..BudgetLimits::default()
+    };
+    story.does(Command::SetBudget { project, budget });
+    let job = story.submits("array: {range: 0-2}\n");
+    let mut warned = Vec::new();
+    // A minute of a core is 0.016667 CNY: a third of the limit, two thirds, and all of it.
+    for task in 0..2 {
+        story.places(job, &[task]);
+        warned.extend(story.events.drain(..).filter_map(|event| match event {
+            Event::BudgetWarned { warning, .. } => Some((task, warning.permille, warning.used)),
+            _ => None,
+        }));
+    }
+    assert_eq!(warned, [(0, 300, Micro(16_667)), (1, 600, Micro(33_334))]);
+    let refusal = story.try_places(job, &[2]).expect_err("the day has no more");
+    assert_eq!(refusal.code, "market.budget_day");
+    assert_eq!(story.ended(job), None, "tomorrow it goes on");
+}
+
+#[test]
+fn what_was_measured_of_a_part_is_voided_with_it_and_alone() {
+    use dayan_measure::{Attribute, Measurement, Method, Sharing, Standing};
+    let mut story = Story::new();
+    let value = |attribute, measured, nominal, at| Measurement {
+        attribute,
+        nominal,
+        measured,
+        method: Method { name: "test".to_owned(), version: "1".to_owned() },
+        at,
+        valid_for: seconds(3_600),
+        sharing: Sharing::Exclusive,
+        signer: None,
+    };
+    let now = story.now;
+    let inventory = [("cpu.model", "A"), ("cpu.threads", "8"), ("disk.0", "B")];
+    let inventory = inventory.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mut shown = Shown { inventory: inventory.into(), ..join().shown };
+    let agent = story.agent;
+    let news = |shown: &Shown, measured| {
+        let shown = Some(shown.clone());
+        Command::PoolNews(Box::new(dayan_exchange::PoolNews {
+            agent,
+            shown,
+            measured,
+            answer: None,
+        }))
+    };
+    let values = vec![
+        value(Attribute::CpuDgemmAll, 80_000_000_000, None, now),
+        value(Attribute::DiskWrite, 1_000, None, now),
+        value(Attribute::MemoryTriadAll, 1_000, Some(10), now),
+        value(Attribute::NetUp, 1_000, None, now.plus(seconds(9_000))),
+    ];
+    story.does(news(&shown, values));
+    let found: Vec<&str> = story
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Found { code, .. } => Some(code.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(found, ["measure.over_nominal", "measure.future"]);
+    let standing = |story: &Story, attribute| {
+        let measured = &story.state.supply.pools[&story.pool].measured;
+        match measured.standing(attribute, story.now) {
+            Standing::Valid(_) => "valid",
+            Standing::Voided(_) => "voided",
+            Standing::Expired(_) => "expired",
+            Standing::Unmeasured => "unmeasured",
+        }
+    };
+    assert_eq!(standing(&story, Attribute::MemoryTriadAll), "unmeasured");
+    let views = |story: &Story| {
+        let pool = &story.state.supply.pools[&story.pool];
+        dayan_exchange::changes::pool_view(&story.state, pool, story.now).nodes[0]
+            .capability
+            .clone()
+    };
+    // Eighty over eight threads: what a job asks for is judged on ten for each core it takes.
+    assert_eq!(views(&story)["fp64"].0, 10_000_000_000);
+    shown.inventory.insert("cpu.model".to_owned(), "C".to_owned());
+    story.passes(seconds(1));
+    story.does(news(&shown, Vec::new()));
+    assert_eq!(standing(&story, Attribute::CpuDgemmAll), "voided");
+    assert_eq!(standing(&story, Attribute::DiskWrite), "valid");
+    assert!(views(&story).is_empty());
+    assert_eq!(story.state.supply.pools[&story.pool].verified_at, None);
+}

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use dayan_units::{AgentId, AttemptId};
 use dayan_wire::LogAsk;
 use tokio::sync::{broadcast, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::writer::Batch;
 
@@ -46,6 +47,7 @@ struct Desks {
 pub struct Hub {
     desks: Mutex<Desks>,
     events: broadcast::Sender<Arc<Batch>>,
+    closing: CancellationToken,
 }
 
 impl std::fmt::Debug for Hub {
@@ -57,7 +59,7 @@ impl std::fmt::Debug for Hub {
 impl Default for Hub {
     fn default() -> Self {
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
-        Self { desks: Mutex::default(), events }
+        Self { desks: Mutex::default(), events, closing: CancellationToken::new() }
     }
 }
 
@@ -80,6 +82,17 @@ impl Hub {
         let mut desks = self.desks();
         let desk = desks.agents.entry(agent).or_default();
         desk.wakes.get_or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// The server stops: whoever listens for what may never come is let go.
+    pub fn close(&self) {
+        self.closing.cancel();
+        self.wake_all();
+    }
+
+    /// Resolves when the server stops.
+    pub async fn closed(&self) {
+        self.closing.cancelled().await;
     }
 
     /// Wakes everyone, for a stop or a reload.

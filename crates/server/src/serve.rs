@@ -301,7 +301,7 @@ async fn accept(
     }
     tracker.close();
     closing.cancel();
-    app.hub.wake_all();
+    app.hub.close();
     drop(tokio::time::timeout(STOP_WITHIN, tracker.wait()).await);
 }
 

@@ -163,6 +163,12 @@ pub struct Project {
     pub spent_today: String,
     /// Spent this month.
     pub spent_month: String,
+    /// The highest share of the day's limit that was reached and warned of, in permille; 0: none.
+    #[serde(default)]
+    pub warned_today: u32,
+    /// The same of the month's.
+    #[serde(default)]
+    pub warned_month: u32,
     /// Held now.
     pub held: String,
     /// The currency of all of them.

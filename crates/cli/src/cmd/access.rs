@@ -313,6 +313,14 @@ impl Show for Vec<Token> {
     }
 }
 
+/// What was spent, marked where a share of its limit was reached that the project is warned of.
+fn with_warning(spent: &str, permille: u32) -> String {
+    match permille {
+        0 => spent.to_owned(),
+        _ => format!("{spent} (!{}%)", permille / 10),
+    }
+}
+
 impl Show for Vec<Project> {
     fn table(&self, view: &View) -> String {
         let heads = [
@@ -331,9 +339,9 @@ impl Show for Vec<Project> {
             grid.row([
                 Cell::text(&project.path),
                 limit(&project.budget.per_job),
-                Cell::number(&project.spent_today),
+                Cell::number(&with_warning(&project.spent_today, project.warned_today)),
                 limit(&project.budget.per_day),
-                Cell::number(&project.spent_month),
+                Cell::number(&with_warning(&project.spent_month, project.warned_month)),
                 limit(&project.budget.per_month),
                 Cell::number(&project.held),
                 Cell::text(&project.currency),

@@ -17,6 +17,8 @@ fn a_project() -> Project {
         },
         spent_today: "12.50".to_owned(),
         spent_month: "120.00".to_owned(),
+        warned_today: 800,
+        warned_month: 0,
         held: "1.00".to_owned(),
         currency: "CNY".to_owned(),
     }

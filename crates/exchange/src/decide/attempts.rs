@@ -2,6 +2,7 @@
 //! it is believed: nothing is billed from one that cannot be so.
 
 use dayan_ledger::Amount;
+use dayan_market::Warning;
 use dayan_units::{AgentId, AttemptId, Micro, Span};
 
 use super::findings::Finding;
@@ -197,7 +198,7 @@ impl Ask<'_> {
         let elapsed = self.now.since(lease.placed_at);
         let settlement = &self.state.settings.settlement;
         let mut decision = Decision::default();
-        let mut extended = Micro::ZERO;
+        let (mut extended, mut warnings) = (Micro::ZERO, Vec::new());
         if let Backing::Own(hold) = lease.backing {
             let more = settlement.prolongation(
                 &lease.terms,
@@ -208,9 +209,10 @@ impl Ask<'_> {
             );
             if let Some(amount) = more.ok().and_then(Amount::new) {
                 match self.prolong(lease, hold, amount, &transfers) {
-                    Ok(transfer) => {
+                    Ok((transfer, found)) => {
                         transfers.push(transfer);
                         extended = amount.micro();
+                        warnings = found;
                     }
                     Err(_) if lease.stop.is_none() => {
                         let reason = StopReason::Unfunded;
@@ -226,22 +228,25 @@ impl Ask<'_> {
         let next_due = next_due.max(self.now.plus(WINDOW_MIN));
         let closed = Event::WindowClosed { attempt, line, extended, transfers, next_due };
         decision.events.insert(0, closed);
+        let project = self.state.work.jobs[&attempt.job].project;
+        decision.warn(project, attempt.job, warnings);
         Ok(decision)
     }
 
-    /// More for a lease's hold, within the balance and the budgets; `before` is booked first.
+    /// More for a lease's hold, within the balance and the budgets, and of what to warn; `before` is
+    /// booked first.
     pub(super) fn prolong(
         &self,
         lease: &Lease,
         hold: dayan_units::TransferId,
         amount: Amount,
         before: &[dayan_ledger::Transfer],
-    ) -> Result<dayan_ledger::Transfer, Refusal> {
+    ) -> Result<(dayan_ledger::Transfer, Vec<Warning>), Refusal> {
         let job = &self.state.work.jobs[&lease.attempt.job];
         let stored = self.state.work.spec_of(job);
         let project = &self.state.access.projects[&job.project];
         let periods = self.state.settings.periods(self.now);
-        project
+        let warnings = project
             .budget
             .admit(&periods, job.id, stored.job_limit(), amount.micro())
             .map_err(|refusal| budget_refusal(&refusal))?;
@@ -249,7 +254,7 @@ impl Ask<'_> {
         let mut chain = before.to_vec();
         chain.push(transfer);
         self.state.ledger.check_linked(&chain).map_err(|(_, status)| Refusal::from(status))?;
-        Ok(transfer)
+        Ok((transfer, warnings))
     }
 
     /// The use that counts: what the agent told, but never more than the lease lasted or was

@@ -19,6 +19,8 @@ pub(super) struct Settled {
     /// How much was held in addition.
     pub extended: Micro,
     pub transfers: Vec<Transfer>,
+    /// Of what the extension is a reason to warn.
+    pub warnings: Vec<dayan_market::Warning>,
 }
 
 impl Ask<'_> {
@@ -99,7 +101,7 @@ impl Ask<'_> {
     pub(super) fn settle_last(&self, lease: &Lease, valid: Option<Span>) -> Settled {
         let left = self.left(lease);
         let mut transfers = Vec::new();
-        let mut extended = Micro::ZERO;
+        let (mut extended, mut warnings) = (Micro::ZERO, Vec::new());
         // A run that outlasted its hold (its prolongation was late) is still paid for, if there is
         // money for it and a budget.
         if let (Some(valid), Backing::Own(hold)) = (valid, lease.backing)
@@ -108,10 +110,11 @@ impl Ask<'_> {
             let due = rated.amount.saturating_sub(lease.captured);
             if let Some(amount) = Amount::new(due.saturating_sub(left))
                 && self.state.ledger.hold(hold).is_some()
-                && let Ok(extend) = self.prolong(lease, hold, amount, &[])
+                && let Ok((extend, found)) = self.prolong(lease, hold, amount, &[])
             {
                 transfers.push(extend);
                 extended = amount.micro();
+                warnings = found;
             }
         }
         let left = left.saturating_add(extended);
@@ -126,13 +129,13 @@ impl Ask<'_> {
                     transfers.push(self.step("release", lease, 0, codes::LEASE_END, kind));
                 }
                 let released = left.saturating_sub(amount).max(Micro::ZERO);
-                Settled { line, released, extended, transfers }
+                Settled { line, released, extended, transfers, warnings }
             }
             Backing::Quote(_) => {
                 if let Some(line) = &line {
                     transfers.extend(self.bookings(lease, line, Rest::Keep));
                 }
-                Settled { line, released: Micro::ZERO, extended, transfers }
+                Settled { line, released: Micro::ZERO, extended, transfers, warnings }
             }
         }
     }

@@ -47,6 +47,7 @@ impl Ask<'_> {
             extended: settled.extended,
             transfers: settled.transfers,
         });
+        decision.warn(job.project, job.id, settled.warnings);
         if !gang {
             decision.events.extend(self.end_after(job, next));
         } else if last_member {

@@ -80,8 +80,13 @@ impl Ask<'_> {
                 resources: stored.resources,
             });
         }
+        let mut warnings = Vec::new();
         let quote = match submit.quote {
-            Some(quote) => Some(self.bind_quote(quote, submit, project, id)?),
+            Some(quote) => {
+                let (bound, found) = self.bind_quote(quote, submit, project, id)?;
+                warnings = found;
+                Some(bound)
+            }
             None => {
                 self.check_affordable(&stored, org, project)?;
                 None
@@ -98,7 +103,9 @@ impl Ask<'_> {
             deadline,
             key: submit.idempotency.clone(),
         });
-        Ok(Decision { events, effects: Vec::new(), made: Made::Job(id) })
+        let mut decision = Decision { events, effects: Vec::new(), made: Made::Job(id) };
+        decision.warn(project.id, id, warnings);
+        Ok(decision)
     }
 
     /// The project a file names, or the nearest one above it, if the actor may submit to it.

@@ -74,6 +74,16 @@ impl Decision {
     fn making(event: Event, made: Made) -> Self {
         Self { events: vec![event], effects: Vec::new(), made }
     }
+    /// After the event with the money that is warned of.
+    fn warn(
+        &mut self,
+        project: dayan_units::ProjectId,
+        job: dayan_units::JobId,
+        warnings: Vec<dayan_market::Warning>,
+    ) {
+        let warned = |warning| Event::BudgetWarned { project, job, warning };
+        self.events.extend(warnings.into_iter().map(warned));
+    }
     fn wake(&mut self, agent: AgentId) {
         if !self.effects.contains(&Effect::WakeAgent(agent)) {
             self.effects.push(Effect::WakeAgent(agent));

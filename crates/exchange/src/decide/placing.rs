@@ -51,12 +51,15 @@ impl Ask<'_> {
             holds.extend(hold);
             leases.push((lease, hold));
         }
+        let mut warnings = Vec::new();
         if job.quote.is_none() {
             let project = &self.state.access.projects[&job.project];
             let periods = self.state.settings.periods(self.now);
-            if let Err(refusal) = project.budget.admit(&periods, job.id, stored.job_limit(), total)
-            {
-                return self.give_up(job, stored).ok_or_else(|| budget_refusal(&refusal));
+            match project.budget.admit(&periods, job.id, stored.job_limit(), total) {
+                Ok(found) => warnings = found,
+                Err(refusal) => {
+                    return self.give_up(job, stored).ok_or_else(|| budget_refusal(&refusal));
+                }
             }
         }
         self.state.ledger.check_linked(&holds).map_err(|(_, status)| Refusal::from(status))?;
@@ -65,6 +68,7 @@ impl Ask<'_> {
             decision.wake(lease.agent);
             decision.events.push(Event::Leased { lease: Box::new(lease), transfer });
         }
+        decision.warn(job.project, job.id, warnings);
         Ok(decision)
     }
 

@@ -2,7 +2,7 @@
 //! the whole of it.
 
 use dayan_ledger::{Amount, Transfer, TransferKind};
-use dayan_market::{Quote, QuoteState, SpecDigest, Terms};
+use dayan_market::{Quote, QuoteState, SpecDigest, Terms, Warning};
 use dayan_units::{JobId, QuoteId};
 
 use super::{Ask, Decision, Made, jobs::budget_refusal};
@@ -60,7 +60,7 @@ impl Ask<'_> {
         submit: &Submit,
         project: &Project,
         job: JobId,
-    ) -> Result<(QuoteId, Transfer), Refusal> {
+    ) -> Result<((QuoteId, Transfer), Vec<Warning>), Refusal> {
         let ours = |given: &&GivenQuote| {
             let of = self.state.access.projects.get(&given.quote.project);
             of.is_some_and(|of| of.org == project.org)
@@ -80,7 +80,7 @@ impl Ask<'_> {
         let stored =
             StoredSpec { spec: submit.spec.clone(), resources: super::Resources::ZERO, jobs: 0 };
         let periods = self.state.settings.periods(self.now);
-        project
+        let warnings = project
             .budget
             .admit(&periods, job, stored.job_limit(), quote.total)
             .map_err(|refusal| budget_refusal(&refusal))?;
@@ -104,7 +104,7 @@ impl Ask<'_> {
             at: self.now,
         };
         self.state.ledger.check(&transfer)?;
-        Ok((id, transfer))
+        Ok(((id, transfer), warnings))
     }
 
     pub(super) fn quote_release(&self, quote: QuoteId) -> Transfer {

@@ -273,6 +273,8 @@ fn project_of(live: &Live, project: &dayan_exchange::Project) -> wire::Project {
         },
         spent_today: project.budget.day(&periods).spent.decimal(),
         spent_month: project.budget.month(&periods).spent.decimal(),
+        warned_today: project.budget.day(&periods).warned,
+        warned_month: project.budget.month(&periods).warned,
         held: project.budget.month(&periods).held.decimal(),
         currency: live.state.settings.currency.to_string(),
     }
