@@ -25,9 +25,9 @@ impl Minter {
         let low = (self.base as u64).wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         (self.base >> 64 << 64) | u128::from(low)
     }
-    /// True for one request in 2^`power`, whichever request it is.
+    /// True for one call in 2^`power`; the next call of the same request draws anew.
     pub fn one_in_power_of_two(&self, what: &[u8], power: u32) -> bool {
-        derive(&[what, &self.base.to_be_bytes()]).trailing_zeros() >= power
+        derive(&[what, &self.bits().to_be_bytes()]).trailing_zeros() >= power
     }
 }
 

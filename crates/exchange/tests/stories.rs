@@ -665,3 +665,29 @@ fn what_was_measured_of_a_part_is_voided_with_it_and_alone() {
     assert!(views(&story).is_empty());
     assert_eq!(story.state.supply.pools[&story.pool].verified_at, None);
 }
+
+#[test]
+fn many_lies_in_one_call_are_kept_in_measure_too() {
+    let mut story = Story::new();
+    let agent = story.agent;
+    let nothing = Measurement {
+        attribute: Attribute::DiskWrite,
+        nominal: None,
+        measured: 0,
+        method: Method { name: "write".to_owned(), version: "1".to_owned() },
+        at: Time::EPOCH,
+        valid_for: seconds(1),
+        sharing: Sharing::Shared,
+        signer: None,
+    };
+    let before = story.events.len();
+    let measured = vec![nothing; 1_000];
+    let news = PoolNews { agent, shown: None, measured, answer: None };
+    story.does(Command::PoolNews(Box::new(news)));
+    let summed =
+        |event: &&Event| matches!(event, Event::Found { code, .. } if code == "findings.left_out");
+    let found = &story.events[before..];
+    let summaries = found.iter().filter(summed).count();
+    assert_eq!(found.len() - summaries, 32);
+    assert!((3..30).contains(&summaries), "about 968 are counted by doubling: {summaries}");
+}

@@ -25,7 +25,14 @@ impl Ask<'_> {
     /// Keeps a finding, or a summary in its place, or nothing.
     pub(super) fn find(&self, agent: AgentId, finding: Finding, decision: &mut Decision) {
         let Some(record) = self.state.supply.agents.get(&agent) else { return };
-        let window = record.findings.at(self.now);
+        let mut window = record.findings;
+        // One call may hold many lies: what is found of the earlier ones counts already.
+        for event in &decision.events {
+            if let Event::Found { code, .. } = event {
+                window.note(code, self.now);
+            }
+        }
+        let window = window.at(self.now);
         let Finding { code, attempt, message } = finding;
         if window.kept < FINDINGS_MAX {
             let code = code.to_owned();
