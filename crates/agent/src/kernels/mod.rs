@@ -115,7 +115,8 @@ pub struct Host {
     pub nominal_core_fp64: Option<FlopRate>,
     /// FP32 operations a second that one core should do at its highest clock.
     pub nominal_core_fp32: Option<FlopRate>,
-    /// The highest clock that the maker states, or the one it guarantees where that is all it says.
+    /// The highest clock that the maker states. The one it guarantees would not do: what is measured
+    /// is often half above it.
     pub nominal_clock_khz: Option<u64>,
 }
 
