@@ -28,6 +28,9 @@ pub fn measure(host: &Host, effort: Effort, cancel: &Cancel) -> Reading {
     if cancel.is_cancelled() {
         return frame.unavailable("cancelled");
     }
+    if cfg!(debug_assertions) {
+        return frame.unavailable("this program was built without optimisation");
+    }
     loaded(frame, threads, STEPS, Repetitions::new(effort, cancel))
 }
 
