@@ -142,6 +142,10 @@ pub struct Pool {
     pub engine: String,
     /// Who ends a task whose lease has run out: `keeper`, `wrapper` or `none`.
     pub fence: String,
+    /// How its tasks are kept apart from the machine: `none` or `bubblewrap`; absent where its agent
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
     /// Its machines.
     pub nodes: Vec<Node>,
     /// When its agent was last heard.

@@ -269,6 +269,7 @@ impl Show for ShownPool {
         head.pair(Word::Status, Cell::state(&pool.status));
         head.pair(Word::Engine, Cell::text(&pool.engine));
         head.pair(Word::Fence, Cell::text(&pool.fence));
+        head.pair(Word::Isolation, Cell::text(pool.isolation.as_deref().unwrap_or("-")));
         head.pair(Word::Heard, Cell::text(view.time_or_dash(pool.heard_at.as_deref())));
         head.pair(Word::Proven, Cell::text(view.time_or_dash(pool.verified_at.as_deref())));
         let mut out = head.finish();

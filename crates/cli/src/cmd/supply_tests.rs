@@ -38,6 +38,7 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         status: "active".to_owned(),
         engine: "process".to_owned(),
         fence: "keeper".to_owned(),
+        isolation: Some("bubblewrap".to_owned()),
         nodes: vec![node("n1", true), node("n2", false)],
         heard_at: Some("2026-11-23T12:00:00Z".to_owned()),
         verified_at: None,

@@ -43,6 +43,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::ExpectedStart => "expected start",
         Word::Expires => "expires",
         Word::Fence => "fence",
+        Word::Isolation => "isolation",
         Word::From => "from",
         Word::GbHour => "GB·h",
         Word::Heard => "heard",

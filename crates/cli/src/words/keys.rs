@@ -53,6 +53,7 @@ words! {
     ExpectedStart,
     Expires,
     Fence,
+    Isolation,
     From,
     GbHour,
     Heard,

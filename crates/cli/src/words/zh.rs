@@ -43,6 +43,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::ExpectedStart => "预计开始",
         Word::Expires => "到期",
         Word::Fence => "隔离者",
+        Word::Isolation => "任务隔离",
         Word::From => "起",
         Word::GbHour => "每GB时",
         Word::Heard => "最近联络",

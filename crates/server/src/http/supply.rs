@@ -154,6 +154,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
             dayan_exchange::Fence::None => "none",
         }
         .to_owned(),
+        isolation: pool.shown.inventory.get("agent.isolation").cloned(),
         nodes: pool.shown.nodes.iter().map(node).collect(),
         heard_at: live.liveness.last(pool.agent).map(|at| at.to_string()),
         verified_at: pool.verified_at.map(|at| at.to_string()),
