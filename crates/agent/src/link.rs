@@ -65,15 +65,17 @@ impl Link {
                 let config = pin::client_config(fingerprint).map_err(AgentFault::Url)?;
                 builder.tls_backend_preconfigured(config)
             }
-            (None, _, true) => builder,
+            // Without a pin: plain HTTP on a trusted way, or a certificate that the system's own
+            // authorities vouch for, as behind a proxy.
+            (None, _, true) | (None, true, _) => builder,
             (Some(_), false, _) => {
                 return Err(AgentFault::Url(format!(
                     "{url}: the join token names a certificate, so the address begins with https://"
                 )));
             }
-            (None, _, false) => {
+            (None, false, false) => {
                 return Err(AgentFault::Url(format!(
-                    "{url}: the join token names no certificate, so the address begins with http://"
+                    "{url}: an address of an exchange begins with http:// or https://"
                 )));
             }
         };

@@ -122,6 +122,7 @@ impl State {
 
     fn apply_supply(&mut self, entry: &Entry, event: &Event) {
         let supply = &mut self.supply;
+        let attestor = self.exchange.map_or_else(String::new, |exchange| exchange.to_string());
         match event {
             Event::ProviderApplied { provider } => {
                 self.ledger.open(&accounts::new_provider(provider.id));
@@ -176,6 +177,7 @@ impl State {
                         status: dayan_identity::Status::Applied,
                         shown: shown.as_ref().clone(),
                         measured: dayan_measure::MeasuredVector::default(),
+                        attestations: std::collections::BTreeMap::new(),
                         challenge: None,
                         verified_at: None,
                         joined_at: entry.at,
@@ -187,6 +189,9 @@ impl State {
                 if record.shown.inventory != shown.inventory {
                     // What was proven was another inventory; the next challenge proves this one.
                     record.verified_at = None;
+                }
+                for changed in dayan_identity::compare(&record.shown.inventory, &shown.inventory) {
+                    record.attestations.remove(&changed.name);
                 }
                 record.shown = shown.as_ref().clone();
                 for component in voided {
@@ -214,6 +219,7 @@ impl State {
                 let record = supply.pools.get_mut(pool).expect("decided for it");
                 record.challenge = None;
                 record.verified_at = Some(entry.at);
+                record.attest_inventory(&attestor, entry.at);
             }
             // The findings themselves live in the journal and the tables; here they are counted.
             Event::Found { agent, code, .. } => {

@@ -657,12 +657,29 @@ fn what_was_measured_of_a_part_is_voided_with_it_and_alone() {
     };
     // Eighty over eight threads: what a job asks for is judged on ten for each core it takes.
     assert_eq!(views(&story)["fp64"].0, 10_000_000_000);
+    let nonce = dayan_identity::Nonce([7; 32]);
+    let pool = story.pool;
+    story.does(Command::Challenge { pool, nonce });
+    let open = story.state.supply.pools[&pool].challenge.expect("asked");
+    let digest = dayan_exchange::challenge_digest(&open, &shown);
+    story.does(Command::PoolNews(Box::new(dayan_exchange::PoolNews {
+        agent,
+        shown: None,
+        measured: Vec::new(),
+        answer: Some((nonce, digest)),
+    })));
+    let attested = |story: &Story| {
+        let pool = &story.state.supply.pools[&story.pool];
+        pool.attestations.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(attested(&story), ["cpu.model", "cpu.threads", "disk.0"]);
     shown.inventory.insert("cpu.model".to_owned(), "C".to_owned());
     story.passes(seconds(1));
     story.does(news(&shown, Vec::new()));
     assert_eq!(standing(&story, Attribute::CpuDgemmAll), "voided");
     assert_eq!(standing(&story, Attribute::DiskWrite), "valid");
     assert!(views(&story).is_empty());
+    assert_eq!(attested(&story), ["cpu.threads", "disk.0"], "a change voids its own alone");
     assert_eq!(story.state.supply.pools[&story.pool].verified_at, None);
 }
 

@@ -6,7 +6,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{JobKind, JobSpec, Location, MarketMode, OnBreach, OutputWhen, Resume, Same};
+use crate::model::{
+    Budget, BudgetPeriod, JobKind, JobSpec, Location, MarketMode, OnBreach, OnLimit, OutputWhen,
+    Resume, Same,
+};
 
 macro_rules! features {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $message:literal;)*) => {
@@ -33,9 +36,9 @@ features! {
     /// Copies data of the project's data store and of local folders.
     Staging = "staging", "no pool offers copying data in and out";
     /// Copies data of an object store.
-    ObjectStore = "object_store", "no pool offers object stores (`s3://`); put the data with `dayan data put`";
+    ObjectStore = "object_store", "no pool offers object stores (`s3://`); name files of the data store or a `file://` folder of the pool";
     /// Fetches data from the web.
-    Http = "http", "no pool offers fetching data from the web; put the data with `dayan data put`";
+    Http = "http", "no pool offers fetching data from the web; name files of the data store or a `file://` folder of the pool";
     /// Publishes files while the task runs.
     StreamedOutputs = "streamed_outputs", "no pool offers outputs before the task has ended; write `when: task_end`";
     /// Asks a task to save and starts the next attempt from there.
@@ -54,6 +57,10 @@ features! {
     Spot = "spot", "no pool offers spot capacity; write `mode: on_demand`";
     /// Sells capacity under contracts.
     Reserved = "reserved", "no pool offers reserved capacity; write `mode: on_demand`";
+    /// Lets no later job of the same priority fill gaps before this one.
+    StrictOrder = "strict_order", "strict order of arrival is not offered; leave `strict` out";
+    /// Counts a job file's own budget by day or month, or only warns of it.
+    JobBudgets = "job_budgets", "a job file's budget is one of the job that stops it; limits of days and months, and warnings, are the project's: `dayan budget`";
     /// Hands options to Slurm.
     SlurmOptions = "slurm_options", "no Slurm pool is here that could take `backend.slurm`";
 }
@@ -152,6 +159,10 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     if let Some(feature) = job.market.fallback.and_then(of_mode) {
         ask(true, feature, "market.fallback");
     }
+    let own = |budget: &Budget| budget.per == BudgetPeriod::Job && budget.on_limit == OnLimit::Stop;
+    let budget = job.market.budget.as_ref();
+    ask(budget.is_some_and(|budget| !own(budget)), Feature::JobBudgets, "market.budget");
+    ask(job.strict, Feature::StrictOrder, "strict");
     ask(job.schedule.is_some(), Feature::Schedule, "schedule");
     ask(!job.depends_on.is_empty(), Feature::Dependencies, "depends_on");
     ask(!job.notify.is_empty(), Feature::Notify, "notify");

@@ -43,6 +43,10 @@ fn each_part_asks_for_its_feature() {
     );
     check("network: {delay: {class: T1, from: city:Guiyang}}", &[]);
     check("network: {delay: {class: T1, from: city:Guiyang, on_breach: move}}", &[Feature::Move]);
+    check("strict: true", &[Feature::StrictOrder]);
+    check("market: {budget: {amount: 1 CNY, per: job, on_limit: stop}}", &[]);
+    check("market: {budget: {amount: 1 CNY, per: day, on_limit: stop}}", &[Feature::JobBudgets]);
+    check("market: {budget: {amount: 1 CNY, per: job, on_limit: warn}}", &[Feature::JobBudgets]);
     check("backend: {slurm: {partition: gpu}}", &[Feature::SlurmOptions]);
 }
 
@@ -63,7 +67,10 @@ fn the_product_files_are_refused_for_what_is_not_there() {
         include_str!("files/llm.yaml"),
         &["not_offered.fabric", "not_offered.checkpoint", "not_offered.reserved"],
     );
-    check(include_str!("files/tyre.yaml"), &["not_offered.services", "not_offered.move"]);
+    check(
+        include_str!("files/tyre.yaml"),
+        &["not_offered.services", "not_offered.move", "not_offered.job_budgets"],
+    );
     check(include_str!("files/forecast.yaml"), &["not_offered.schedule"]);
 }
 

@@ -31,8 +31,8 @@ pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, API, HEALTH, ME
 pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};
 pub use supply::{
-    Attribute, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation, NewProvider, Node, Pool,
-    Provider, Record, SetStatus,
+    Attested, Attribute, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation, NewProvider,
+    Node, Pool, Provider, Record, SetStatus,
 };
 pub use sync::{
     AttemptReport, ChallengeAnswer, Counters, Gang, JoinAnswer, JoinRequest, LeaseOrder, LogAsk,

@@ -193,6 +193,9 @@ pub struct Record {
     pub owner: String,
     /// The exchange that issued it.
     pub issuer: String,
+    /// `found`, or why nothing is to be placed there: `suspended`, `expired`, `retired`.
+    #[serde(default)]
+    pub answer: String,
     /// Its status.
     pub status: String,
     /// Since when.
@@ -201,11 +204,35 @@ pub struct Record {
     pub ttl: i64,
     /// The inventory it shows.
     pub attributes: BTreeMap<String, String>,
+    /// How each line of the inventory stands.
+    #[serde(default)]
+    pub attestations: Vec<Attested>,
     /// What was measured of it.
     pub measured: Vec<Attribute>,
     /// When it last proved its inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<String>,
+}
+
+/// Who checked a line of an inventory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Attested {
+    /// Which line.
+    pub attribute: String,
+    /// `confirmed`, `refuted`, `expired`, or `unattested`: nobody checked its present value.
+    pub standing: String,
+    /// How it was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Until when that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
+    /// Who checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestor: Option<String>,
 }
 
 /// The delay between two places.

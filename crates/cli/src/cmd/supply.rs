@@ -340,6 +340,13 @@ impl Show for Record {
         head.pair(Word::Since, Cell::text(view.time(&self.valid_from)));
         head.pair(Word::Proven, Cell::text(view.time_or_dash(self.verified_at.as_deref())));
         for (name, value) in &self.attributes {
+            // What is confirmed is what is usual: only another standing is worth a word.
+            let standing = self.attestations.iter().find(|attested| attested.attribute == *name);
+            let word = standing.map_or("", |attested| attested.standing.as_str());
+            let value = match word {
+                "" | "confirmed" => value.clone(),
+                word => format!("{value} ({word})"),
+            };
             head.row([Cell::text(format!("  {name}")), Cell::text(value)]);
         }
         let measured = attributes(&self.measured, view);

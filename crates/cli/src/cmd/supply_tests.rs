@@ -78,10 +78,22 @@ fn names_and_delays_as_people_see_them() {
         aliases: vec!["guian-1".to_owned()],
         owner: "guian-dc".to_owned(),
         issuer: "dayan".to_owned(),
+        answer: "found".to_owned(),
         status: "active".to_owned(),
         valid_from: "2026-11-01T00:00:00Z".to_owned(),
         ttl: 300,
-        attributes: BTreeMap::from([("cpu.model".to_owned(), "a processor".to_owned())]),
+        attributes: BTreeMap::from([
+            ("cpu.model".to_owned(), "a processor".to_owned()),
+            ("disk.0".to_owned(), "a new disk".to_owned()),
+        ]),
+        attestations: vec![dayan_wire::Attested {
+            attribute: "disk.0".to_owned(),
+            standing: "unattested".to_owned(),
+            method: None,
+            at: None,
+            valid_until: None,
+            attestor: None,
+        }],
         measured: vec![an_attribute()],
         verified_at: Some("2026-11-23T12:00:00Z".to_owned()),
     };

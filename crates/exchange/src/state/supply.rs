@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_identity::{Challenge, Name, Status};
+use dayan_identity::{Attestation, Challenge, Name, Record, Status};
 use dayan_ledger::AccountId;
 use dayan_market::Offer;
 use dayan_measure::MeasuredVector;
 use dayan_topology::PlaceId;
-use dayan_units::{AgentId, OfferId, OrgId, PoolId, ProviderId, Resources, SiteId, Span, Time};
+use dayan_units::{
+    AgentId, ExchangeId, OfferId, OrgId, PoolId, ProviderId, Resources, SiteId, Span, Time,
+};
 use serde::{Deserialize, Serialize};
 
 use super::access::Digest;
@@ -40,6 +42,46 @@ pub struct Site {
     pub provider: ProviderId,
     /// The city, by its name in the topology.
     pub place: String,
+}
+
+/// How the exchange checks an inventory: the agent answers a challenge for all of it.
+const CHALLENGE_METHOD: &str = "inventory-challenge/1";
+/// For how long others may keep what is said of a pool.
+const RECORD_TTL: Span = Span::from_secs(300);
+
+impl Pool {
+    /// The whole inventory was proven at that moment.
+    pub(crate) fn attest_inventory(&mut self, attestor: &str, at: Time) {
+        for (name, value) in &self.shown.inventory {
+            let attestation = Attestation {
+                method: CHALLENGE_METHOD.to_owned(),
+                finding: dayan_identity::Finding::Confirmed,
+                at,
+                valid_for: VERIFIED_FOR,
+                attestor: attestor.to_owned(),
+                value: value.clone(),
+            };
+            self.attestations.insert(name.clone(), attestation);
+        }
+    }
+
+    /// What is on record for its name.
+    pub fn record(&self, owner: OrgId, issuer: ExchangeId) -> Record {
+        Record {
+            name: self.crn.clone(),
+            aliases: BTreeSet::new(),
+            owner,
+            issuer,
+            status: self.status,
+            attributes: self.shown.inventory.clone(),
+            attestations: self.attestations.clone(),
+            valid_from: self.joined_at,
+            valid_until: Time::NEVER,
+            ttl: RECORD_TTL,
+            endpoint: None,
+            signature: None,
+        }
+    }
 }
 
 impl Site {
@@ -124,6 +166,9 @@ pub struct Pool {
     pub shown: Shown,
     /// Measured values by attribute, newest each.
     pub measured: MeasuredVector,
+    /// Who checked which line of its inventory, and until when that holds.
+    #[serde(default)]
+    pub attestations: BTreeMap<String, Attestation>,
     /// The challenge that is open, if any.
     pub challenge: Option<Challenge>,
     /// When a challenge was last answered rightly.

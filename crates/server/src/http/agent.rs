@@ -311,8 +311,9 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
     let pool = record.and_then(|agent| state.supply.pools.get(&agent.pool));
     let challenge =
         pool.and_then(|pool| pool.challenge.as_ref()).map(|open| open.nonce.to_string());
-    // The digest is compared by the agent's own words: an empty one means it does not know.
-    let want_shown = shown.is_empty();
+    // An agent tells its picture when it starts and when it changes. It is asked for where it does
+    // not know what it told, or told a state that is gone (a restored backup).
+    let want_shown = shown.is_empty() || known > revision;
     Gathered {
         revision,
         orders,

@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, Command, Made, Resource};
-use dayan_identity::{Nonce, Status};
+use dayan_identity::{self as identity, Answer, AttestationStanding, Nonce, Status};
 use dayan_measure::Standing;
 use dayan_topology::PlaceId;
-use dayan_units::{Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span};
+use dayan_units::{Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span, Time};
 use dayan_wire as wire;
 use serde::Deserialize;
 
@@ -21,8 +21,6 @@ use crate::writer::Live;
 
 /// How long an invitation stands unless told.
 const INVITATION_SECS: u32 = 3_600;
-/// How long a resolved name may be kept.
-const RECORD_TTL: Span = Span::from_secs(300);
 /// Places in one matrix: the table has 61.
 const MATRIX_PLACES_MAX: usize = 64;
 
@@ -268,31 +266,79 @@ pub async fn resolve(
     Path(name): Path<String>,
 ) -> Result<Json<wire::Record>, Failure> {
     caller.scope(Resource::Pool, Action::Read)?;
-    let wanted: dayan_identity::Name =
-        name.parse().map_err(|error: dayan_identity::NameError| {
-            Failure::invalid(
-                error.code(),
-                error.to_string(),
-                "check the name; its last two digits prove it",
-            )
-        })?;
+    let wanted = Wanted::parse(&name)?;
     let found = app.writer.ask(move |live| {
         let supply = &live.state.supply;
-        let pool = supply.pools.values().find(|pool| pool.crn == wanted)?;
+        let pool = match wanted {
+            Wanted::Pool(id) => supply.pools.get(&id)?,
+            Wanted::Name(name) => supply.pools.values().find(|pool| pool.crn == name)?,
+        };
+        let provider = supply.providers.get(&pool.provider)?;
+        let answer =
+            identity::resolve(Some(&pool.record(provider.org, live.state.exchange?)), live.now);
+        let record = answer.record()?;
         Some(wire::Record {
-            crn: pool.crn.to_string(),
+            crn: record.name.to_string(),
             aliases: vec![pool.id.to_string()],
-            owner: supply.providers.get(&pool.provider)?.name.clone(),
+            owner: provider.name.clone(),
             issuer: live.state.name.clone(),
-            status: pool.status.to_string(),
-            valid_from: pool.joined_at.to_string(),
-            ttl: RECORD_TTL.secs_floor(),
-            attributes: pool.shown.inventory.clone(),
+            answer: match answer {
+                Answer::Found { .. } => "found",
+                Answer::Suspended { .. } => "suspended",
+                Answer::Expired { .. } => "expired",
+                Answer::Retired { .. } => "retired",
+                Answer::NotFound { .. } => return None,
+            }
+            .to_owned(),
+            status: record.status.to_string(),
+            valid_from: record.valid_from.to_string(),
+            ttl: answer.ttl().secs_floor(),
+            attributes: record.attributes.clone(),
+            attestations: record
+                .attributes
+                .keys()
+                .map(|name| attested(record, name, live.now))
+                .collect(),
             measured: attributes(live, pool),
             verified_at: pool.verified_at.map(|at| at.to_string()),
         })
     });
     found.await?.map(Json).ok_or_else(|| Failure::not_found("name", &name))
+}
+
+/// What is asked about: a name, or the id that the exchange itself calls it by.
+enum Wanted {
+    Name(identity::Name),
+    Pool(PoolId),
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        if let Ok(pool) = text.parse() {
+            return Ok(Self::Pool(pool));
+        }
+        text.parse().map(Self::Name).map_err(|error: identity::NameError| {
+            let advice = "check the name; its last two digits prove it";
+            Failure::invalid(error.code(), error.to_string(), advice)
+        })
+    }
+}
+
+fn attested(record: &identity::Record, name: &str, now: Time) -> wire::Attested {
+    let (standing, by) = match record.standing(name, now) {
+        AttestationStanding::Confirmed(by) => ("confirmed", Some(by)),
+        AttestationStanding::Refuted(by) => ("refuted", Some(by)),
+        AttestationStanding::Expired(by) => ("expired", Some(by)),
+        AttestationStanding::Unattested => ("unattested", None),
+    };
+    wire::Attested {
+        attribute: name.to_owned(),
+        standing: standing.to_owned(),
+        method: by.map(|by| by.method.clone()),
+        at: by.map(|by| by.at.to_string()),
+        valid_until: by.map(|by| by.at.plus(by.valid_for).to_string()),
+        attestor: by.map(|by| by.attestor.clone()),
+    }
 }
 
 /// An enum as the API writes it.

@@ -83,7 +83,7 @@ section! { RESOURCES = "resources", "What one task, or each member of the gang, 
     "time", Default("1h; for a service 366 days"), Scalar(&SPAN), "The longest an attempt may run.";
 }
 section! { INPUT = "inputs[]", "Data that is there before the command starts.";
-    "from", Required, Scalar(&LOCATION), "Where it comes from. Without a scheme: the project's data store (`dayan data put`). An address that ends with `/` is a folder.";
+    "from", Required, Scalar(&LOCATION), "Where it comes from. Without a scheme: the project's data store, which is the folder that the pool's agent was given with `--publish-root`. An address that ends with `/` is a folder.";
     "to", Required, Scalar(&PATH), "Where it is put, inside the working folder.";
 }
 section! { OUTPUT = "outputs[]", "Data that is published after the command.";
