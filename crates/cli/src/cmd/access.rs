@@ -339,9 +339,9 @@ impl Show for Vec<Project> {
             grid.row([
                 Cell::text(&project.path),
                 limit(&project.budget.per_job),
-                Cell::number(&with_warning(&project.spent_today, project.warned_today)),
+                Cell::number(with_warning(&project.spent_today, project.warned_today)),
                 limit(&project.budget.per_day),
-                Cell::number(&with_warning(&project.spent_month, project.warned_month)),
+                Cell::number(with_warning(&project.spent_month, project.warned_month)),
                 limit(&project.budget.per_month),
                 Cell::number(&project.held),
                 Cell::text(&project.currency),
