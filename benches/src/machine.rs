@@ -18,7 +18,11 @@ pub fn print() {
     let model = model.trim_start_matches([':', ' ', '\t']);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     println!("machine: {model}, {cores} cores, kernel {}", said("uname", &["-r"]));
-    println!("commit:  {}", said("git", &["rev-parse", "--short", "HEAD"]));
+    // The program lies in its repository's build folder, wherever it is started from.
+    let own = std::env::current_exe().ok();
+    let folder = own.as_deref().and_then(std::path::Path::parent).and_then(std::path::Path::to_str);
+    let commit = said("git", &["-C", folder.unwrap_or("."), "rev-parse", "--short", "HEAD"]);
+    println!("commit:  {commit}");
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load:    {}", first_line(&load));
 }

@@ -12,6 +12,9 @@ use crate::link::{Link, LinkFault};
 /// about a minute, in which a server that was started together with the agent is up.
 const KNOCKS_MAX: u32 = 40;
 
+/// Every so many-th failed knock is told.
+const KNOCKS_PER_WORD: u32 = 10;
+
 /// What the agent says of itself.
 pub(crate) struct Introduction<'a> {
     pub(crate) url: &'a str,
@@ -72,7 +75,12 @@ async fn knock(link: &Link) -> Result<(), AgentFault> {
             Err(fault) if knocks >= KNOCKS_MAX || fault.to_string().contains("certificate") => {
                 return Err(AgentFault::Unreachable(fault.to_string()));
             }
-            Err(_) => knocks += 1,
+            Err(fault) => {
+                if knocks % KNOCKS_PER_WORD == 0 {
+                    tracing::warn!(%fault, "the exchange does not answer yet; trying again");
+                }
+                knocks += 1;
+            }
         }
         tokio::time::sleep(backoff.next().to_std()).await;
     }

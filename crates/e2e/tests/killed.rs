@@ -132,6 +132,7 @@ fn a_killed_keeper_takes_its_tasks_with_it_and_they_run_again_once() {
     assert_eq!(shown["state"], "succeeded", "{shown}");
     assert_eq!(attempts_that(&shown, "succeeded"), 1, "{shown}");
     assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(2), "{shown}");
+    assert_eq!(stage.billed_attempts(&job), [2], "{shown}");
     let tasks =
         stage.site("main").into_iter().filter(|pid| host::words(*pid).contains(&"300".into()));
     assert_eq!(tasks.count(), 0, "what the killed keeper ran is gone");

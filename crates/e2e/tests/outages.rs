@@ -53,6 +53,11 @@ impl Witness {
         let pools: Vec<_> = attempts.iter().map(|attempt| &attempt["pool"]).collect();
         assert_ne!(pools[0], pools[1], "elsewhere: {shown}");
         assert_eq!(shown["money"]["held"], "0.00", "{shown}");
+        assert_eq!(
+            stage.billed_attempts(&self.job),
+            [2],
+            "the lost attempt costs nothing: {shown}"
+        );
     }
 
     /// The first attempt gave its last sign before the second began.
@@ -140,6 +145,7 @@ fn a_server_that_was_away_for_longer_than_every_lease_runs_nothing_again() {
         let shown = stage.ended(job);
         assert_eq!(shown["state"], "succeeded", "{shown}");
         assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+        assert_eq!(stage.billed_attempts(job), [1], "{shown}");
     }
     stage.assert_sound();
 }

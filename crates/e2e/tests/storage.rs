@@ -51,6 +51,7 @@ fn a_full_disk_refuses_and_keeps_what_was_acknowledged() {
         let shown = stage.ended(job);
         assert_eq!(shown["state"], "succeeded", "{shown}");
         assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+        assert_eq!(stage.billed_attempts(job), [1], "{shown}");
     }
     stage.assert_sound();
     // And the same from the file alone.
@@ -83,6 +84,7 @@ fn a_postgresql_that_is_away_for_a_while_is_waited_for() {
         let shown = stage.ended(job);
         assert_eq!(shown["state"], "succeeded", "{shown}");
         assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+        assert_eq!(stage.billed_attempts(job), [1], "{shown}");
     }
     stage.assert_sound();
 }

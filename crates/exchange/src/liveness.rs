@@ -43,7 +43,18 @@ impl Liveness {
     fn ends(&self, lease: &Lease) -> Time {
         let renewed = self.last(lease.agent).unwrap_or(self.since);
         let renewed = renewed.max(lease.placed_at).max(self.since);
-        renewed.plus(lost_after(lease.keep, STOP_GRACE))
+        let ends = renewed.plus(lost_after(lease.keep, STOP_GRACE));
+        if self.was_never_told(lease) {
+            return ends.min(lease.placed_at.plus(SILENT_AFTER));
+        }
+        ends
+    }
+
+    /// Given since this exchange started to an agent that has not been heard since then: no answer
+    /// was made that could have told it of the lease, so nothing of it can run.
+    fn was_never_told(&self, lease: &Lease) -> bool {
+        lease.placed_at >= self.since
+            && self.last(lease.agent).is_none_or(|heard| heard < lease.placed_at)
     }
 
     /// Can the lease not be valid any more? Whoever decides [`crate::Command::LoseLease`] asks this
@@ -84,7 +95,8 @@ impl Liveness {
 
     /// Is this agent not heard?
     pub fn is_silent(&self, agent: AgentId, now: Time) -> bool {
-        now.since(self.last(agent).unwrap_or(self.since).max(self.since)) > SILENT_AFTER
+        // One that has said nothing since this exchange started may be gone for days.
+        self.last(agent).is_none_or(|heard| now.since(heard) > SILENT_AFTER)
     }
 }
 

@@ -463,8 +463,11 @@ fn a_pool_that_is_not_heard_is_named() {
     let story = Story::new();
     let mut liveness = Liveness::new(story.now);
     let late = story.now.plus(seconds(60));
-    assert!(liveness.silent(&story.state, story.now).is_empty(), "nobody is late at the start");
-    assert_eq!(liveness.silent(&story.state, late), BTreeSet::from([story.pool]));
+    let silent = BTreeSet::from([story.pool]);
+    assert_eq!(liveness.silent(&story.state, story.now), silent, "nobody has said a word yet");
+    liveness.heard(story.agent, story.now);
+    assert!(liveness.silent(&story.state, story.now).is_empty());
+    assert_eq!(liveness.silent(&story.state, late), silent);
     liveness.heard(story.agent, late);
     assert!(liveness.silent(&story.state, late).is_empty());
 }
@@ -707,4 +710,24 @@ fn many_lies_in_one_call_are_kept_in_measure_too() {
     let summaries = found.iter().filter(summed).count();
     assert_eq!(found.len() - summaries, 32);
     assert!((3..30).contains(&summaries), "about 968 are counted by doubling: {summaries}");
+}
+
+#[test]
+fn a_lease_that_nobody_was_told_of_is_taken_back_soon() {
+    let mut story = Story::new();
+    let job = story.submits("on_lost_link: {keep: 30m}\n");
+    let mut liveness = Liveness::new(story.now);
+    story.passes(seconds(1));
+    story.places(job, &[0]);
+    let attempt = first(job, 0);
+    story.passes(seconds(39));
+    assert!(!liveness.is_lost(&story.state, attempt, story.now));
+    story.passes(seconds(1));
+    assert!(liveness.is_lost(&story.state, attempt, story.now));
+    // Had its agent been heard since, it could know of the lease, and half an hour is its own.
+    liveness.heard(story.agent, story.now);
+    assert!(!liveness.is_lost(&story.state, attempt, story.now));
+    // After a start nobody knows what was told before it.
+    let after = Liveness::new(story.now);
+    assert!(!after.is_lost(&story.state, attempt, story.now.plus(seconds(60))));
 }

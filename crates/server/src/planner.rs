@@ -122,6 +122,7 @@ impl Start {
             planner: Planner::new(),
             blocked: BTreeMap::new(),
             silent: BTreeSet::new(),
+            knows_silence: false,
         };
         std::thread::Builder::new().name("planner".to_owned()).spawn(move || thread.run())
     }
@@ -137,6 +138,8 @@ struct Thread {
     blocked: BTreeMap<ProjectId, Time>,
     /// Pools that are not heard: whatever they have shown, none of their nodes takes work.
     silent: BTreeSet<PoolId>,
+    /// Nothing is placed before it is known who is there.
+    knows_silence: bool,
 }
 
 /// Go on, or end.
@@ -203,6 +206,7 @@ impl Thread {
             Input::Changes(changes) => self.observe_all(&changes),
             Input::Silent(pools, shown) => {
                 self.silent = pools;
+                self.knows_silence = true;
                 self.observe_all(&shown);
             }
             Input::Reset(changes) => self.start_anew(&changes),
@@ -225,6 +229,9 @@ impl Thread {
 
     /// Plans once and has the plan committed. True when it is worth planning again at once.
     fn round(&mut self) -> bool {
+        if !self.knows_silence {
+            return false;
+        }
         let now = self.clock.now();
         self.unblock(now.minus(BLOCKED_FOR));
         let plan = self.planner.plan(now, ROUND);

@@ -22,16 +22,17 @@ const CHALLENGE_EVERY: Span = Span::from_secs(3_600);
 
 /// Runs until the writer stops.
 pub async fn run(writer: Writer, planner: PlannerHandle) {
-    let mut silent = BTreeSet::new();
+    let mut silent: Option<BTreeSet<PoolId>> = None;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let (before, planner) = (silent.clone(), planner.clone());
-        let asked = writer.ask(move |live| (due(live), tell_silence(live, &before, &planner)));
+        let asked =
+            writer.ask(move |live| (due(live), tell_silence(live, before.as_ref(), &planner)));
         let due = match asked.await {
             Ok((due, now_silent)) => {
-                silent = now_silent;
+                silent = Some(now_silent);
                 due
             }
             Err(crate::writer::Unavailable::Stopping) => return,
@@ -49,15 +50,20 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
 /// that nothing newer of a pool is overtaken by what is told here.
 fn tell_silence(
     live: &Live,
-    before: &BTreeSet<PoolId>,
+    before: Option<&BTreeSet<PoolId>>,
     planner: &PlannerHandle,
 ) -> BTreeSet<PoolId> {
     let silent = live.liveness.silent(&live.state, live.now);
-    if silent != *before {
+    if before != Some(&silent) {
+        let none = BTreeSet::new();
         let mut shown = Vec::new();
-        for pool in silent.symmetric_difference(before) {
+        for pool in silent.symmetric_difference(before.unwrap_or(&none)) {
             if let Some(pool) = live.state.supply.pools.get(pool) {
-                tracing::info!(pool = %pool.id, silent = silent.contains(&pool.id), "heard or not");
+                if before.is_some() && silent.contains(&pool.id) {
+                    tracing::warn!(pool = %pool.crn, "its agent is not heard: nothing goes there");
+                } else if before.is_some() {
+                    tracing::info!(pool = %pool.crn, "its agent is heard");
+                }
                 dayan_exchange::changes::of_pool(&live.state, pool, live.now, &mut shown);
             }
         }

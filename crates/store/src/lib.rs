@@ -37,3 +37,10 @@ pub use rows::{
 };
 pub use snapshot::{SNAPSHOTS_KEPT, Snapshot, SnapshotWritten, Snapshots};
 pub use store::{BackupReport, Location, OpenMode, Store};
+
+/// A folder that holds the books, or a copy of them, is its owner's alone: job files may carry
+/// secrets.
+fn private(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}

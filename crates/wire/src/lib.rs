@@ -25,7 +25,7 @@ pub use jobs::{
 pub use market::{Candidate, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool};
 pub use money::{
     Account, Deposit, Finding, Invoice, InvoiceJob, InvoiceSummary, JournalCheck, LedgerCheck,
-    Line, UsageRow,
+    Line, LinePrice, UsageRow,
 };
 pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI};
 pub use probe::{PROBE_BYTES_MAX, noise};

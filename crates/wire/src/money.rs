@@ -35,6 +35,15 @@ pub struct Line {
     pub billed_s: String,
     /// Core-seconds, as a decimal.
     pub core_s: String,
+    /// GB-seconds of memory, as a decimal; a GB is 10⁹ bytes.
+    #[serde(default)]
+    pub gb_s: String,
+    /// Card-seconds, as a decimal.
+    #[serde(default)]
+    pub card_s: String,
+    /// The price of each: with it and the three before, anyone can work out the amount.
+    #[serde(default)]
+    pub price: LinePrice,
     /// What it costs.
     pub amount: String,
     /// Of it, the provider's.
@@ -43,6 +52,21 @@ pub struct Line {
     pub fee: String,
     /// In which currency.
     pub currency: String,
+}
+
+/// The terms of a line: list prices of an hour, and the share of them that the buyer pays.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct LinePrice {
+    /// Of a core.
+    pub core_hour: String,
+    /// Of a GB of memory.
+    pub gb_hour: String,
+    /// Of an accelerator card.
+    pub card_hour: String,
+    /// The share of all of them, in permille.
+    pub permille: u32,
+    /// Under which offer.
+    pub offer: String,
 }
 
 /// Usage of a project or provider in a period.

@@ -270,8 +270,8 @@ impl Client {
         self.json(Ask::get(&["invoices", id]).with("format", "json")).await
     }
     /// One invoice in a format of its own, as it comes.
-    pub async fn invoice_file(&self, id: &str, format: &str) -> Outcome<Vec<u8>> {
-        let ask = Ask::get(&["invoices", id]).with("format", format).patiently();
+    pub async fn invoice_file(&self, id: &str, format: &str, lang: &str) -> Outcome<Vec<u8>> {
+        let ask = Ask::get(&["invoices", id]).with("format", format).with("lang", lang).patiently();
         Ok(self.send(ask).await?.bytes)
     }
     /// The accounts of the books.

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use dayan_store::{Location, Store};
-use dayan_wire::{Account, Finding, Invoice, InvoiceSummary, JournalCheck, LedgerCheck, UsageRow};
+use dayan_wire::{
+    Account, Finding, Invoice, InvoiceSummary, JournalCheck, LedgerCheck, LinePrice, UsageRow,
+};
 use serde_json::{Value, json};
 
 use super::session::Session;
@@ -129,7 +131,8 @@ pub async fn invoice(command: &InvoiceCommand, session: &Session) -> Result<Exit
     match command {
         InvoiceCommand::Ls => session.out.show(&client.invoices().await?)?,
         InvoiceCommand::Get { id, format: Some(format) } => {
-            session.out.raw(&client.invoice_file(id, format).await?)?;
+            let lang = session.out.view.lang.code();
+            session.out.raw(&client.invoice_file(id, format, lang).await?)?;
         }
         InvoiceCommand::Get { id, format: None } => {
             session.out.show(&client.invoice(id).await?)?;
@@ -269,6 +272,18 @@ impl Show for Vec<InvoiceSummary> {
     }
 }
 
+/// Prices of an hour and the share that is paid: `0.36/core 0.01/GB ×60%`.
+fn line_price(price: &LinePrice) -> String {
+    let costs = |amount: &str| amount.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
+    let of = [(&price.core_hour, "core"), (&price.gb_hour, "GB"), (&price.card_hour, "card")];
+    let parts = of.iter().filter(|(amount, _)| costs(amount));
+    let mut text = parts.map(|(amount, of)| format!("{amount}/{of}")).collect::<Vec<_>>().join(" ");
+    if !matches!(price.permille, 0 | 1_000) {
+        let _ = write!(text, " ×{}%", price.permille / 10);
+    }
+    text
+}
+
 impl Show for Invoice {
     fn table(&self, view: &View) -> String {
         let of = &self.summary;
@@ -295,16 +310,26 @@ impl Show for Invoice {
                 Cell::number(money(&job.amount, &of.currency)),
             ]);
         }
-        let heads =
-            [Word::Attempt, Word::Pool, Word::From, Word::Seconds, Word::CoreSeconds, Word::Amount];
+        let heads = [
+            Word::Attempt,
+            Word::Provider,
+            Word::From,
+            Word::Seconds,
+            Word::CoreSeconds,
+            Word::GbSeconds,
+            Word::Price,
+            Word::Amount,
+        ];
         let mut lines = Grid::new(view, &heads);
         for line in self.lines.iter().take(LINES_SHOWN) {
             lines.row([
                 Cell::id(&line.attempt),
-                Cell::text(&line.pool),
+                Cell::text(&line.provider),
                 Cell::text(view.time(&line.from)),
                 Cell::number(&line.billed_s),
                 Cell::number(&line.core_s),
+                Cell::number(&line.gb_s),
+                Cell::number(line_price(&line.price)),
                 Cell::number(money(&line.amount, &line.currency)),
             ]);
         }

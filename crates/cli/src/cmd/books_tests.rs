@@ -26,6 +26,15 @@ fn line(at: usize) -> Line {
         to: "2026-11-23T12:10:00Z".to_owned(),
         billed_s: "600.000000".to_owned(),
         core_s: "9600.00".to_owned(),
+        gb_s: "38400.00".to_owned(),
+        card_s: "0.00".to_owned(),
+        price: dayan_wire::LinePrice {
+            core_hour: "0.36".to_owned(),
+            gb_hour: "0.01".to_owned(),
+            card_hour: "0.00".to_owned(),
+            permille: 900,
+            offer: "off_1".to_owned(),
+        },
         amount: "0.32".to_owned(),
         provider_amount: "0.30".to_owned(),
         fee: "0.02".to_owned(),
@@ -151,5 +160,5 @@ async fn an_invoice_file_comes_as_it_is() {
     let fake = Fake::start(|_, _| Says::bytes(200, b"BilledCost,\xff\n1,2\n")).await;
     let ran = dayan(fake.environment(), &["invoice", "get", "inv_1", "--format", "focus"]).await;
     assert_eq!(ran.stdout, String::from_utf8_lossy(b"BilledCost,\xff\n1,2\n"));
-    assert_eq!(fake.lines(), ["GET /v1/invoices/inv_1?format=focus"]);
+    assert_eq!(fake.lines(), ["GET /v1/invoices/inv_1?format=focus&lang=en"]);
 }

@@ -69,7 +69,7 @@ pub async fn ps(args: &Ps, session: &Session) -> Result<Exit, Failure> {
 pub async fn show(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
     let path = whole_job(&args.job)?;
     let client = session.client()?;
-    let id = path.job_id(&client).await?;
+    let id = path.newest_id(&client, session).await?;
     let mut job = client.job(&id).await?;
     let mut pools = BTreeMap::new();
     match session.out.format {
@@ -92,7 +92,7 @@ pub async fn show(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
 pub async fn explain(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
     let path = whole_job(&args.job)?;
     let client = session.client()?;
-    let id = path.job_id(&client).await?;
+    let id = path.newest_id(&client, session).await?;
     session.out.show(&client.explain(&id).await?)?;
     Ok(Exit::Ok)
 }

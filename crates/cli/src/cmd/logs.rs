@@ -28,7 +28,7 @@ pub struct Logs {
 pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
     let path = JobPath::parse(&args.job)?;
     let client = session.client()?;
-    let id = path.job_id(&client).await?;
+    let id = path.newest_id(&client, session).await?;
     let stream = if args.stderr { "stderr" } else { "stdout" };
     let (mut offset, mut pause) = (0, BUSY_LOOK);
     loop {

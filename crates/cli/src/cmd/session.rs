@@ -117,7 +117,26 @@ impl JobPath {
         Ok(Self { job: job.to_owned(), task, attempt })
     }
 
-    /// The job's id. A name stands for the one job that has it.
+    /// The job to be looked at. A name stands for the newest job that has it, and that is said.
+    pub async fn newest_id(&self, client: &Client, session: &Session) -> Result<String, Failure> {
+        if self.job.starts_with("job_") {
+            return self.job_id(client).await;
+        }
+        let filter = JobFilter { name: Some(self.job.clone()), ..JobFilter::default() };
+        let found = client.jobs(&filter, SAME_NAME_SHOWN + 1).await?;
+        let Some(newest) = found.first() else {
+            return Err(unknown(Word::KindJob, &self.job, client.lang()));
+        };
+        if found.len() > 1 {
+            let more = if found.len() > SAME_NAME_SHOWN { "+" } else { "" };
+            let count = format!("{}{more}", found.len().min(SAME_NAME_SHOWN));
+            let said = Said::with(Word::NewestOf, "name", &self.job).and("count", count);
+            session.out.say(&said.and("job", &newest.id));
+        }
+        Ok(newest.id.clone())
+    }
+
+    /// The job to be changed. A name stands for the one job that has it.
     pub async fn job_id(&self, client: &Client) -> Result<String, Failure> {
         if self.job.parse::<JobId>().is_ok() {
             return Ok(self.job.clone());

@@ -61,7 +61,20 @@ pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
             }
         })?;
     session.out.value("job", &json!({ "job": submitted.job }), None)?;
+    warn_if_hopeless(&client, session, &submitted.job).await;
     if args.wait { wait(&client, session, &submitted.job).await } else { Ok(Exit::Ok) }
+}
+
+/// Says at once when no pool there is could take it: it may wait for one that comes, but whoever
+/// submitted it should know. What cannot be asked is no reason to fail a submission.
+async fn warn_if_hopeless(client: &Client, session: &Session, job: &str) {
+    let Ok(explained) = client.explain(job).await else { return };
+    if explained.standing == "infeasible" {
+        let reasons: Vec<&str> =
+            explained.reasons.iter().map(|reason| reason.message.as_str()).collect();
+        let reasons = if reasons.is_empty() { "-".to_owned() } else { reasons.join("; ") };
+        session.out.say(&Said::with(Word::Hopeless, "job", job).and("reasons", reasons));
+    }
 }
 
 /// Waits for a job's end.
@@ -124,7 +137,7 @@ fn line(job: &JobSummary, view: &View) -> String {
 fn outcome(state: &str) -> Option<Exit> {
     match state {
         "succeeded" => Some(Exit::Ok),
-        "failed" | "cancelled" => Some(Exit::Failed),
+        "failed" | "cancelled" | "unfunded" => Some(Exit::Failed),
         _ => None,
     }
 }
@@ -139,6 +152,7 @@ mod tests {
         check("succeeded", Some(Exit::Ok));
         check("failed", Some(Exit::Failed));
         check("cancelled", Some(Exit::Failed));
+        check("unfunded", Some(Exit::Failed));
         check("running", None);
         check("paused", None);
         check("queued", None);

@@ -27,6 +27,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::CoreHour => "core·h",
         Word::CoreHours => "core-hours",
         Word::CoreSeconds => "core-seconds",
+        Word::GbSeconds => "GB-seconds",
         Word::Cores => "cores",
         Word::Created => "created",
         Word::Credits => "credits",
@@ -217,6 +218,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::BadJob => "`{text}` names no job; write JOB, JOB/TASK or JOB/TASK.ATTEMPT",
         Word::NoAttemptHere => "`{text}` names an attempt; name the job or the task",
         Word::NoTaskHere => "`{text}` names a task; this is done with whole jobs",
+        Word::NewestOf => "{count} jobs are called `{name}`; this is the newest, {job}.",
+        Word::Hopeless => {
+            "No pool here can take it as it is, so it waits: {reasons}. See `dayan explain {job}`."
+        }
         Word::AmbiguousJob => "several jobs are called `{name}`; use an id: {ids}",
         Word::Ambiguous => "more than one {kind} is called `{name}`; use an id: {ids}",
         Word::Unknown => "there is no {kind} `{name}` that you can see",

@@ -29,6 +29,14 @@ pub enum Lang {
 }
 
 impl Lang {
+    /// Its code, as the exchange knows it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh",
+        }
+    }
+
     /// From what a system says: `zh_CN.UTF-8` is Chinese, everything else English.
     pub fn of_locale(locale: &str) -> Self {
         if locale.to_ascii_lowercase().starts_with("zh") { Self::Zh } else { Self::En }

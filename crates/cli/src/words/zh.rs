@@ -27,6 +27,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::CoreHour => "每核时",
         Word::CoreHours => "核时",
         Word::CoreSeconds => "核秒",
+        Word::GbSeconds => "GB秒",
         Word::Cores => "核数",
         Word::Created => "创建时间",
         Word::Credits => "贷方合计",
@@ -201,6 +202,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::BadJob => "`{text}` 不是作业；请写成 JOB、JOB/TASK 或 JOB/TASK.ATTEMPT",
         Word::NoAttemptHere => "`{text}` 指的是一次尝试；请指明作业或任务",
         Word::NoTaskHere => "`{text}` 指的是一个任务；此操作针对整个作业",
+        Word::NewestOf => "有 {count} 个作业名为 `{name}`；这是最新的一个：{job}。",
+        Word::Hopeless => {
+            "目前没有资源池能接收它，作业将等待：{reasons}。详见 `dayan explain {job}`。"
+        }
         Word::AmbiguousJob => "有多个作业名为 `{name}`；请使用编号：{ids}",
         Word::Ambiguous => "有多个{kind}名为 `{name}`；请使用编号：{ids}",
         Word::Unknown => "没有您可见的{kind} `{name}`",

@@ -54,7 +54,7 @@ pub struct Serve {
     pub database: Option<String>,
     /// What the server's process is wrapped in: a shell's command line, before `exec dayan serve`.
     pub shell: Option<String>,
-    /// What its environment has besides.
+    /// What its environment has besides, and that of the agents.
     pub env: Vec<(String, String)>,
 }
 
@@ -269,6 +269,7 @@ impl Stage {
         command.args(["agent", "--engine", "process", "--site", "Guiyang", "--measure", "off"]);
         command.args(["--pool", name, "--cpus", cpus, "--data"]).arg(self.agent_folder(name));
         command.env("DAYAN_URL", url.map_or_else(|| self.url(), str::to_owned));
+        command.envs(self.serve.env.iter().map(|(name, value)| (name, value)));
         if let Some(join) = join {
             command.env("DAYAN_JOIN", join);
         }
@@ -369,18 +370,33 @@ impl Stage {
         })
     }
 
+    /// Which attempts of a job's one task are on the consumer's bill, each as often as it is.
+    pub fn billed_attempts(&self, job: &str) -> Vec<u32> {
+        let lines = self.bill_lines();
+        let of_job = lines.iter().filter(|line| line["job"] == job);
+        let number = |line: &Value| {
+            let attempt = line["attempt"].as_str().expect("an attempt");
+            attempt.rsplit('.').next().expect("a number").parse().expect("a number")
+        };
+        of_job.map(number).collect()
+    }
+
     /// How many lines each job has on the consumer's bill.
     pub fn billed(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for line in self.bill_lines() {
+            *counts.entry(line["job"].as_str().expect("a job").to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    fn bill_lines(&self) -> Vec<Value> {
         let invoices = self.command(&self.member, &["invoice", "ls"]);
-        let mut lines = BTreeMap::new();
+        let mut lines = Vec::new();
         for invoice in invoices.as_array().expect("a list") {
             let id = invoice["id"].as_str().expect("an id");
             let invoice = self.command(&self.member, &["invoice", "get", id]);
-            for line in invoice["lines"].as_array().expect("lines") {
-                let attempt = line["attempt"].as_str().expect("an attempt");
-                let job = attempt.split('/').next().expect("a job").to_owned();
-                *lines.entry(job).or_default() += 1;
-            }
+            lines.extend(invoice["lines"].as_array().expect("lines").iter().cloned());
         }
         lines
     }

@@ -106,7 +106,8 @@ impl Ask<'_> {
                     decision.events.push(Event::PoolStatusChanged { pool: pool.id, status: to });
                     self.withdraw(pool.id, &mut decision);
                 }
-                Status::Active if pool.status == Status::Verified => {
+                // What was suspended with it comes back with it.
+                Status::Active if matches!(pool.status, Status::Verified | Status::Suspended) => {
                     let status = Status::Active;
                     decision.events.push(Event::PoolStatusChanged { pool: pool.id, status });
                 }

@@ -69,12 +69,30 @@ impl Names {
             to: row.to_at.to_string(),
             billed_s: Micro(doc["billed_us"].as_i64().unwrap_or(0)).decimal(),
             core_s: thousandths(row.cpu_milli_s),
+            gb_s: thousandths(row.memory_mb_s),
+            card_s: thousandths(row.accel_milli_s),
+            price: price(&doc),
             amount: row.amount.decimal(),
             provider_amount: share("provider"),
             fee: share("fee"),
             currency: self.currency.to_string(),
         }
     }
+}
+
+fn price(doc: &serde_json::Value) -> wire::LinePrice {
+    let terms = serde_json::from_value::<dayan_market::Terms>(doc["terms"].clone());
+    let offer = doc["offer"].as_str().unwrap_or_default().to_owned();
+    terms.map_or_else(
+        |_| wire::LinePrice { offer: offer.clone(), ..wire::LinePrice::default() },
+        |terms| wire::LinePrice {
+            core_hour: terms.rate.core_hour.decimal(),
+            gb_hour: terms.rate.gb_hour.decimal(),
+            card_hour: terms.rate.card_hour.decimal(),
+            permille: terms.permille,
+            offer: offer.clone(),
+        },
+    )
 }
 
 fn thousandths(milli: i64) -> String {
@@ -179,6 +197,9 @@ pub struct InvoiceQuery {
     /// `json`, `focus` (CSV) or `html`; `json` unless told.
     #[serde(default)]
     format: Option<String>,
+    /// The language of the page: `en` or `zh`; `en` unless told.
+    #[serde(default)]
+    lang: Option<String>,
 }
 
 /// One invoice with its jobs and lines: as JSON, as FOCUS 1.2 in CSV, or as a page.
@@ -216,7 +237,10 @@ pub async fn invoice(
     match query.format.as_deref() {
         None | Some("json") => Ok(Json(made).into_response()),
         Some("focus") => Ok(typed(bill::focus(&made, &rows, &names), "text/csv; charset=utf-8")),
-        Some("html") => Ok(typed(bill::html(&made), "text/html; charset=utf-8")),
+        Some("html") => {
+            let lang = bill::PageLang::of(query.lang.as_deref().unwrap_or("en"));
+            Ok(typed(bill::html(&made, lang), "text/html; charset=utf-8"))
+        }
         Some(_) => Err(Failure::invalid(
             "invoice.format",
             "an invoice is written as json, focus or html",

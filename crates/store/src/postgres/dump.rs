@@ -57,6 +57,7 @@ pub(crate) fn dump(target: &Target, to: &Path) -> Result<Head, Cause> {
     if fs::read_dir(to)?.next().is_some() {
         return Err(Cause::Io(io::ErrorKind::DirectoryNotEmpty.into()));
     }
+    crate::private(to)?;
     let mut session = Session::open(target)?;
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
     let partial = to.join("dayan.dump.partial");

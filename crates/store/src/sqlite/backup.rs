@@ -63,5 +63,6 @@ fn empty_dir(dir: &Path) -> Result<(), Cause> {
             format!("{} is not empty", dir.display()),
         )));
     }
+    crate::private(dir)?;
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! Bills: the lines of an organisation and month, as an invoice, as FOCUS 1.2, as a page. Sums of
 //! lines are exact; nothing is rounded again.
 
+mod page;
+
 use dayan_store::{JobRow, LineFilter, LineRow, Paging, Reader};
 use dayan_units::{Micro, OrgId, Time};
 use dayan_wire as wire;
 
 use crate::http::Names;
+
+pub use page::{PageLang, html};
 
 /// Lines read at once.
 const PAGE: u32 = 1_000;
@@ -108,7 +112,7 @@ pub fn invoice(
 }
 
 /// The mandatory columns of FOCUS 1.2 in their order, then the conditional ones we fill.
-const FOCUS_COLUMNS: [&str; 32] = [
+const FOCUS_COLUMNS: [&str; 37] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -141,6 +145,12 @@ const FOCUS_COLUMNS: [&str; 32] = [
     "SkuPriceId",
     "SubAccountId",
     "SubAccountName",
+    // What a line's amount is worked out from; memory and cards have no column of their own.
+    "x_MemoryGBHours",
+    "x_CardHours",
+    "x_CoreHourPrice",
+    "x_GBHourPrice",
+    "x_PricePermille",
 ];
 
 fn month_bounds(period: &str) -> (String, String) {
@@ -163,6 +173,11 @@ fn csv(text: &str) -> String {
     }
 }
 
+/// Thousandths of something × seconds, as hours of it.
+fn per_hour(milli_seconds: i64) -> String {
+    Micro(milli_seconds).mul_div_half_even(1_000, 3_600).unwrap_or(Micro::MAX).decimal()
+}
+
 /// The invoice as FOCUS 1.2 in CSV: one row for each line; the sum of `BilledCost` is the total.
 pub fn focus(invoice: &wire::Invoice, rows: &[LineRow], names: &Names) -> String {
     let (start, end) = month_bounds(&invoice.summary.period);
@@ -170,7 +185,7 @@ pub fn focus(invoice: &wire::Invoice, rows: &[LineRow], names: &Names) -> String
     text.push_str("\r\n");
     for (line, row) in invoice.lines.iter().zip(rows) {
         let doc: serde_json::Value = serde_json::from_str(&row.doc).unwrap_or_default();
-        let hours = Micro(row.cpu_milli_s).mul_div_half_even(1_000, 3_600).unwrap_or(Micro::ZERO);
+        let hours = per_hour(row.cpu_milli_s);
         let name = doc["name"].as_str().unwrap_or_default();
         let cells = [
             line.amount.clone(),
@@ -188,14 +203,14 @@ pub fn focus(invoice: &wire::Invoice, rows: &[LineRow], names: &Names) -> String
             line.amount.clone(),
             invoice.issuer.clone(),
             line.amount.clone(),
-            hours.decimal(),
+            hours.clone(),
             "Core-Hours".to_owned(),
             line.provider.clone(),
             line.provider.clone(),
             "Compute".to_owned(),
             "Batch compute".to_owned(),
             "Usage-Based".to_owned(),
-            hours.decimal(),
+            hours,
             "Core-Hours".to_owned(),
             invoice.summary.id.clone(),
             "Standard".to_owned(),
@@ -205,73 +220,17 @@ pub fn focus(invoice: &wire::Invoice, rows: &[LineRow], names: &Names) -> String
             doc["offer"].as_str().unwrap_or_default().to_owned(),
             row.project.to_string(),
             names.project(&row.project.to_string()),
+            per_hour(row.memory_mb_s),
+            per_hour(row.accel_milli_s),
+            line.price.core_hour.clone(),
+            line.price.gb_hour.clone(),
+            line.price.permille.to_string(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| csv(cell)).collect();
         text.push_str(&cells.join(","));
         text.push_str("\r\n");
     }
     text
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// The invoice as a page that needs nothing from elsewhere.
-pub fn html(invoice: &wire::Invoice) -> String {
-    use std::fmt::Write as _;
-    let head = &invoice.summary;
-    let mut jobs = String::new();
-    for job in &invoice.jobs {
-        let deadline = match job.deadline_met {
-            Some(true) => "met",
-            Some(false) => "missed",
-            None => "",
-        };
-        // Writing to a string cannot fail.
-        let _ = write!(
-            jobs,
-            "<tr><td>{}<td>{}<td>{}<td>{deadline}<td class=n>{}</tr>",
-            escape(&job.name),
-            escape(&job.project),
-            escape(&job.job),
-            job.amount
-        );
-    }
-    let mut lines = String::new();
-    for line in &invoice.lines {
-        let _ = write!(
-            lines,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}</tr>",
-            escape(&line.attempt),
-            escape(&line.provider),
-            escape(&line.from),
-            escape(&line.to),
-            line.billed_s,
-            line.core_s,
-            line.amount
-        );
-    }
-    format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Invoice {id}</title><style>\
-         body{{font:15px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:70rem;color:#1a2330}}\
-         table{{border-collapse:collapse;width:100%;margin:1rem 0 2rem}}\
-         th,td{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d9dee5}}\
-         .n{{text-align:right;font-variant-numeric:tabular-nums}}h1{{margin:0}}\
-         .total{{font-size:1.6rem}}</style>\
-         <h1>{issuer}</h1><p>Invoice <b>{id}</b> to <b>{org}</b> for {period} ({state})\
-         <p class=total>{total} {currency}\
-         <h2>Jobs</h2><table><tr><th>Name<th>Project<th>Job<th>Deadline<th class=n>Amount</tr>{jobs}</table>\
-         <h2>Lines</h2><table><tr><th>Attempt<th>Provider<th>From<th>To<th class=n>Billed s\
-         <th class=n>Core s<th class=n>Amount</tr>{lines}</table></html>",
-        id = escape(&head.id),
-        issuer = escape(&invoice.issuer),
-        org = escape(&head.org),
-        period = escape(&head.period),
-        state = escape(&head.state),
-        total = head.total,
-        currency = head.currency,
-    )
 }
 
 #[cfg(test)]
