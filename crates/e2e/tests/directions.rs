@@ -172,6 +172,29 @@ fn every_room_has_its_place_and_depends_downwards_only() {
     assert!(wrong.is_empty(), "\n  {}\n", wrong.join("\n  "));
 }
 
+/// What a running exchange keeps to itself: keys, tokens, books. `make demo` makes all of them in
+/// the repository's folder.
+#[test]
+fn nothing_secret_is_kept_in_the_repository() {
+    const SECRETS: [&str; 4] = ["key", "token", "db", "pem"];
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else {
+        eprintln!("SKIPPED: this is no git checkout");
+        return;
+    };
+    let files: Vec<PathBuf> = listed
+        .stdout
+        .split(|byte| *byte == 0)
+        .map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned()))
+        .collect();
+    assert!(files.contains(&PathBuf::from("Cargo.toml")), "the list is the repository's");
+    let secret = |file: &&PathBuf| {
+        file.extension().and_then(|ending| ending.to_str()).is_some_and(|e| SECRETS.contains(&e))
+    };
+    let found: Vec<_> = files.iter().filter(secret).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn the_table_itself_goes_downwards_and_names_real_rooms() {
     let real: BTreeSet<String> = packages().into_iter().map(|package| package.room).collect();

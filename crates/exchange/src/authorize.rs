@@ -205,7 +205,12 @@ pub fn authorize(
         Grant::No => Err(Refusal::forbidden(
             "auth.role",
             format!("role `{}` may not {action:?} {resource:?}", role.name()).to_lowercase(),
-            "ask an owner of your organisation for a role that may",
+            match resource {
+                Resource::Exchange | Resource::Ledger => {
+                    "this is for the exchange's operators and auditors"
+                }
+                _ => "ask an owner of your organisation for a role that may",
+            },
         )),
     }
 }

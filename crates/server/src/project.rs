@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use dayan_exchange::{Entry, Event, Job, JobEnd, Lease, Line, Outcome, State, accounts};
-use dayan_exchange::{Gate, Phase};
+use dayan_exchange::{Gate, Phase, UsageMark};
 use dayan_ledger::{Transfer, TransferKind};
 use dayan_store::{
     AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, TransferRow,
 };
-use dayan_units::{AttemptId, JobId, Time};
+use dayan_units::{AttemptId, JobId, Span, Time};
 
 /// Collects the rows of a batch. Entries are shown twice: before they are applied, when a lease
 /// that ends is still there, and after, for what they made.
@@ -75,29 +75,46 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
     }
 }
 
+/// From when until when an attempt ran. An agent that was away tells of an end long after it, and
+/// a short task is over before anyone heard that it runs; its own clock says how long it took.
+fn ran(lease: &Lease, usage: &UsageMark, told_at: Time) -> (Option<Time>, Time) {
+    let wall = Span::from_micros(usage.counters.wall_us.max(0));
+    match lease.phase {
+        Phase::Running { since } if usage.seq > 0 => (Some(since), since.plus(wall).min(told_at)),
+        Phase::Running { since } => (Some(since), told_at),
+        Phase::Leased | Phase::Staging | Phase::Publishing { .. } if usage.seq > 0 => {
+            (Some(told_at.minus(wall).max(lease.placed_at)), told_at)
+        }
+        Phase::Leased | Phase::Staging | Phase::Publishing { .. } => (None, told_at),
+    }
+}
+
 impl Projection {
     /// An entry that is about to be applied.
     pub fn before(&mut self, state: &State, entry: &Entry) {
+        // The last usage of an attempt is told with its end.
+        let mut told = None;
         for event in &entry.events {
             match event {
+                Event::UsageRecorded { attempt, seq, counters, .. } => {
+                    told = Some((*attempt, UsageMark { seq: *seq, counters: *counters }));
+                }
                 Event::AttemptEnded { attempt, outcome, line, waived, transfers, .. } => {
                     self.jobs.insert(attempt.job);
                     let Some(lease) = state.work.leases.get(attempt) else { continue };
                     let (state_name, exit_code, reason) = ending(lease, outcome);
+                    let usage = told.filter(|(of, _)| of == attempt);
+                    let usage = usage.map_or(lease.usage, |(_, usage)| usage);
                     let doc = serde_json::json!({
                         "reason": reason,
                         "waived": waived,
-                        "usage": lease.usage,
+                        "usage": usage,
                     });
-                    let started_at = match lease.phase {
-                        Phase::Running { since } => Some(since),
-                        Phase::Leased | Phase::Staging | Phase::Publishing { .. } => None,
-                    };
+                    let (started_at, ended_at) = ran(lease, &usage, entry.at);
                     let row = AttemptRow {
                         exit_code,
-                        started_at: started_at
-                            .or_else(|| line.is_some().then_some(lease.placed_at)),
-                        ended_at: Some(entry.at),
+                        started_at,
+                        ended_at: Some(ended_at),
                         doc: Some(doc.to_string()),
                         ..attempt_row(lease, state_name)
                     };

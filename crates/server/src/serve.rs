@@ -193,11 +193,12 @@ fn publisher(
     let (planner, shadow) = (planner.clone(), shadow.clone());
     let (secrets, hub, metrics) = (secrets.clone(), hub.clone(), metrics.clone());
     Box::new(move |published| match published {
-        Published::Batch { batch, changes, effects } => {
+        Published::Batch { batch, changes, effects, micros } => {
             if !batch.entries.is_empty() {
                 secrets.take(&batch.entries);
                 shadow.batch(batch.clone());
                 hub.publish(&batch);
+                metrics.batch_seconds.observe(micros as f64 / 1e6);
                 count(&metrics, &planner, &batch);
             }
             planner.changes(changes);
@@ -219,11 +220,16 @@ fn count(metrics: &Metrics, planner: &PlannerHandle, batch: &writer::Batch) {
     use dayan_exchange::Event;
     metrics.batches.inc();
     let mut money_moved = false;
+    let bill = |line: &dayan_exchange::Line| {
+        metrics.billed.inc_by(u64::try_from(line.amount.0).unwrap_or(0));
+    };
     for event in batch.entries.iter().flat_map(|entry| &entry.events) {
         metrics.events.inc();
         match event {
-            Event::AttemptEnded { released, .. } => {
+            Event::WindowClosed { line, .. } => bill(line),
+            Event::AttemptEnded { released, line, .. } => {
                 metrics.attempts_ended.inc();
+                line.iter().for_each(bill);
                 money_moved |= released.0 > 0;
             }
             Event::Deposited { .. } | Event::BudgetSet { .. } => money_moved = true,

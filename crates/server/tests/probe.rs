@@ -10,6 +10,8 @@ async fn an_agent_probes_the_way_within_a_limit() {
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
     let agent = FakeAgent::join(&exchange, &setup.join_token).await;
+    // Its challenge is over: nothing else happens by itself.
+    agent.prove(&exchange).await;
     let before = exchange.picture().await;
 
     let path = |bytes: &str| format!("/v1/agent/probe?bytes={bytes}");

@@ -46,7 +46,8 @@ pub struct Agent {
     /// Offer at most so much memory, such as 64GB
     #[arg(long, value_name = "SIZE")]
     memory: Option<Bytes>,
-    /// Shows this machine as so many equal nodes, so that a gang can run on one; with the simulated
+    /// Shows this machine as so many equal nodes that share --cpus and --memory, so that a gang can run
+    /// on one; with the simulated
     /// engine: how many nodes it stands for, --cpus and --memory being of each
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SIMULATED_NODES_MAX))]
     nodes: u32,

@@ -101,6 +101,9 @@ async fn wait(client: &Client, session: &Session, job: &str) -> Result<Exit, Fai
                             .and("spent", &summary.money.spent)
                             .and("currency", &summary.money.currency),
                     );
+                    if exit == Exit::Failed {
+                        session.out.say(&Said::with(Word::SeeWhy, "job", job));
+                    }
                     return Ok(exit);
                 }
             }

@@ -178,7 +178,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::DemoAgentsJoin => {
             "Three providers and four consumers are in; the providers' agents join."
         }
-        Word::DemoPool => "  {pool} in {site} offers {cpus} cores.",
+        Word::DemoPool => "  {pool} in {site}: cores on offer: {cpus}.",
         Word::DemoWorkBegins => {
             "Jobs are submitted: a forecast, a film shot, a sweep of 500 points, a tyre every few seconds."
         }
@@ -222,6 +222,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Hopeless => {
             "No pool here can take it as it is, so it waits: {reasons}. See `dayan explain {job}`."
         }
+        Word::SeeWhy => "See why: dayan show {job}, and dayan logs {job}/TASK --stderr.",
         Word::AmbiguousJob => "several jobs are called `{name}`; use an id: {ids}",
         Word::Ambiguous => "more than one {kind} is called `{name}`; use an id: {ids}",
         Word::Unknown => "there is no {kind} `{name}` that you can see",

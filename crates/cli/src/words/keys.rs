@@ -199,6 +199,7 @@ words! {
     AmbiguousJob,
     NewestOf,
     Hopeless,
+    SeeWhy,
     Ambiguous,
     Unknown,
     CannotRead,

@@ -206,6 +206,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Hopeless => {
             "目前没有资源池能接收它，作业将等待：{reasons}。详见 `dayan explain {job}`。"
         }
+        Word::SeeWhy => "查看原因：dayan show {job}，以及 dayan logs {job}/TASK --stderr。",
         Word::AmbiguousJob => "有多个作业名为 `{name}`；请使用编号：{ids}",
         Word::Ambiguous => "有多个{kind}名为 `{name}`；请使用编号：{ids}",
         Word::Unknown => "没有您可见的{kind} `{name}`",

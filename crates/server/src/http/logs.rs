@@ -46,6 +46,16 @@ pub async fn read(
     }
     let attempt = newest(&app, wanted, query.task, query.attempt).await?;
     let Some((attempt, pool)) = attempt else {
+        let tasks = app.read(move |reader| reader.job(wanted)).await?;
+        let tasks = tasks.map_or(0, |row| row.tasks_total);
+        if query.task >= tasks {
+            return Err(Failure::new(
+                StatusCode::NOT_FOUND,
+                "task.unknown",
+                format!("{job} has no task {}", query.task),
+                "tasks count from 0; `dayan show` says how many there are",
+            ));
+        }
         return Err(Failure::new(
             StatusCode::NOT_FOUND,
             "logs.not_started",

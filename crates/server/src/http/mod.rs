@@ -203,6 +203,7 @@ pub fn router(app: Shared) -> Router {
         .route(dayan_wire::METRICS, axum::routing::get(ops::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), counted))
         .layer(DefaultBodyLimit::max(extract::BODY_MAX))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| {
@@ -216,4 +217,30 @@ pub fn router(app: Shared) -> Router {
             },
         ))
         .with_state(app)
+}
+
+/// Paths whose answers are held back on purpose: their time says nothing.
+const HELD_BACK: [&str; 2] = ["/v1/agent/sync", "/v1/events"];
+
+/// Counts answers and how long they took.
+async fn counted(
+    axum::extract::State(app): axum::extract::State<Shared>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    let timed = !HELD_BACK.contains(&request.uri().path());
+    let begin = crate::clock::boot_micros();
+    let response = next.run(request).await;
+    let status = match response.status().as_u16() {
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    app.metrics.answers.get_or_create(&[("status", status)]).inc();
+    if timed {
+        let micros = crate::clock::boot_micros() - begin;
+        app.metrics.answer_seconds.observe(micros as f64 / 1e6);
+    }
+    response
 }

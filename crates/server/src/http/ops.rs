@@ -156,11 +156,15 @@ pub async fn metrics(State(app): State<Shared>) -> Result<impl IntoResponse, Fai
             queued: jobs.map(|job| job.queued.len()).sum(),
             leases: live.state.work.leases.len(),
             pools: live.state.supply.pools.len(),
+            pools_silent: live.liveness.silent(&live.state, live.now).len(),
+            tasks_waiting: 0,
             seq: live.seq,
             revision: live.state.revision,
         }
     });
-    let text = app.metrics.render(&live.await?);
+    let waiting = app.planner.ask(|planner, _| planner.stats().tasks_waiting);
+    let gauges = crate::metrics::Gauges { tasks_waiting: waiting.await?, ..live.await? };
+    let text = app.metrics.render(&gauges);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
 }

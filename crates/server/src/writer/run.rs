@@ -32,6 +32,8 @@ pub enum Published {
         changes: Vec<Change>,
         /// For waiting agents.
         effects: Vec<Effect>,
+        /// From its first decision until it was durable.
+        micros: i64,
     },
     /// The state was read back; followers of memory start anew from it.
     Reloaded {
@@ -131,6 +133,7 @@ impl Thread {
     fn run(&mut self) {
         while let Some(first) = self.requests.blocking_recv() {
             self.live.now = self.clock.now();
+            let begin = crate::clock::boot_micros();
             let mut making = Making::default();
             let mut pending = Vec::new();
             let mut questions = Vec::new();
@@ -151,7 +154,7 @@ impl Thread {
                     next = self.requests.try_recv().ok();
                 }
             }
-            match self.commit(making) {
+            match self.commit(making, begin) {
                 Ok(()) => {
                     for Pending { then, done } in pending {
                         then(Ok((&self.live, done)));
@@ -202,7 +205,7 @@ impl Thread {
     }
 
     /// Commits what was decided, then tells those who follow.
-    fn commit(&mut self, mut making: Making) -> Result<(), Fault> {
+    fn commit(&mut self, mut making: Making, begin: i64) -> Result<(), Fault> {
         if !making.entries.is_empty() {
             let batch = StoreBatch {
                 term: self.config.term,
@@ -216,7 +219,8 @@ impl Thread {
         if !making.entries.is_empty() || !making.effects.is_empty() {
             let batch = Arc::new(Batch { seq: self.live.seq, entries: making.entries });
             let Making { changes, effects, .. } = making;
-            (self.config.publish)(Published::Batch { batch, changes, effects });
+            let micros = crate::clock::boot_micros() - begin;
+            (self.config.publish)(Published::Batch { batch, changes, effects, micros });
         }
         Ok(())
     }
