@@ -298,12 +298,13 @@ pub async fn ledger_check(
     caller: Caller,
 ) -> Result<Json<wire::LedgerCheck>, Failure> {
     caller.scope(Resource::Ledger, Action::Read)?;
-    let (ledger, currency, seq) = app
+    let (ledger, currency, until) = app
         .writer
-        .ask(|live| (live.state.ledger.clone(), live.state.settings.currency, live.seq))
+        .ask(|live| (live.state.ledger.clone(), live.state.settings.currency, live.state.last_at))
         .await?;
-    let check =
-        app.read(move |reader| crate::offline::check_books(reader, &ledger, currency, seq)).await?;
+    let check = app
+        .read(move |reader| crate::offline::check_books(reader, &ledger, currency, until))
+        .await?;
     Ok(Json(check))
 }
 
