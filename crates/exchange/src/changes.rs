@@ -300,7 +300,7 @@ fn node_view(pool: &Pool, node: &Node, now: Time) -> plan::NodeView {
 
 /// What a core was measured to reach while all of them work: a part of the rate of all. The
 /// machine counts its threads, which is what pools sell as cores.
-fn per_core(pool: &Pool, precision: Precision, now: Time) -> Option<FlopRate> {
+pub fn per_core(pool: &Pool, precision: Precision, now: Time) -> Option<FlopRate> {
     let all = dayan_measure::cpu_capability(&pool.measured, precision, now)?;
     let threads: u64 = pool.shown.inventory.get("cpu.threads")?.parse().ok()?;
     all.0.checked_div(threads).map(FlopRate)

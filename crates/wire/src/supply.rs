@@ -154,6 +154,22 @@ pub struct Pool {
     /// When it last proved its inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<String>,
+    /// What an hour of all it shows comes to in standard units, where its speed was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standard: Vec<StandardUnits>,
+}
+
+/// Capacity in units that make unlike hardware comparable.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StandardUnits {
+    /// `core-h`, core-hours of the reference core, or `SCU`: a PFLOPS of FP16 for an hour.
+    pub unit: String,
+    /// How many of them, for an hour of all cores or cards.
+    pub per_hour: String,
+    /// The version of the formula or of the reference.
+    pub formula: u32,
+    /// By which benchmark the speed was measured.
+    pub method: String,
 }
 
 /// One attribute, nominal beside measured.

@@ -1,7 +1,9 @@
 //! `dayan pools`, `pool`, `provider`, `resolve` and `net matrix`: who sells, what there is, and how
 //! far it is.
 
-use dayan_wire::{Attribute, NetMatrix, NewInvitation, NewProvider, Pool, Provider, Record};
+use dayan_wire::{
+    Attribute, NetMatrix, NewInvitation, NewProvider, Pool, Provider, Record, StandardUnits,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -272,6 +274,11 @@ impl Show for ShownPool {
         head.pair(Word::Isolation, Cell::text(pool.isolation.as_deref().unwrap_or("-")));
         head.pair(Word::Heard, Cell::text(view.time_or_dash(pool.heard_at.as_deref())));
         head.pair(Word::Proven, Cell::text(view.time_or_dash(pool.verified_at.as_deref())));
+        for standard in &pool.standard {
+            let StandardUnits { unit, per_hour, formula, method } = standard;
+            let text = format!("{per_hour} {unit} (formula {formula}, {method})");
+            head.pair(Word::StandardUnits, Cell::text(text));
+        }
         let mut out = head.finish();
         let heads = [Word::Node, Word::Up, Word::Cores, Word::Memory, Word::Cards];
         let mut nodes = Grid::new(view, &heads);

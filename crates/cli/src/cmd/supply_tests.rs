@@ -42,6 +42,12 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         nodes: vec![node("n1", true), node("n2", false)],
         heard_at: Some("2026-11-23T12:00:00Z".to_owned()),
         verified_at: None,
+        standard: vec![dayan_wire::StandardUnits {
+            unit: "core-h".to_owned(),
+            per_hour: "12.50".to_owned(),
+            formula: 1,
+            method: "dayan.gemm 1".to_owned(),
+        }],
     }
 }
 

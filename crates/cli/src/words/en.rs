@@ -84,6 +84,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Price => "price",
         Word::Project => "project",
         Word::Proven => "proven",
+        Word::StandardUnits => "an hour of it",
         Word::Provider => "provider",
         Word::Quote => "quote",
         Word::Reason => "reason",

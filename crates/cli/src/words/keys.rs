@@ -94,6 +94,7 @@ words! {
     Price,
     Project,
     Proven,
+    StandardUnits,
     Provider,
     Quote,
     Reason,

@@ -84,6 +84,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Price => "价格",
         Word::Project => "项目",
         Word::Proven => "最近验证",
+        Word::StandardUnits => "每小时折合",
         Word::Provider => "供给方",
         Word::Quote => "报价",
         Word::Reason => "原因",

@@ -7,7 +7,7 @@ use dayan_exchange::{Action, Command, Made, Resource};
 use dayan_identity::{self as identity, Answer, AttestationStanding, Nonce, Status};
 use dayan_measure::Standing;
 use dayan_topology::PlaceId;
-use dayan_units::{Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span, Time};
+use dayan_units::{FlopRate, Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span, Time};
 use dayan_wire as wire;
 use serde::Deserialize;
 
@@ -21,6 +21,8 @@ use crate::writer::Live;
 
 /// How long an invitation stands unless told.
 const INVITATION_SECS: u32 = 3_600;
+/// The reference core that capacities are told in now.
+const CORE_REFERENCE: u32 = 1;
 /// Places in one matrix: the table has 61.
 const MATRIX_PLACES_MAX: usize = 64;
 
@@ -156,7 +158,52 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         nodes: pool.shown.nodes.iter().map(node).collect(),
         heard_at: live.liveness.last(pool.agent).map(|at| at.to_string()),
         verified_at: pool.verified_at.map(|at| at.to_string()),
+        standard: standard_units(pool, live.now),
     }
+}
+
+/// What an hour of the whole pool comes to, as far as its speed was measured and still stands.
+fn standard_units(pool: &dayan_exchange::Pool, now: Time) -> Vec<wire::StandardUnits> {
+    const HOUR: Span = Span::from_secs(3_600);
+    let found = |unit: &str, micro: u64, formula: u32, method: &dayan_measure::Method| {
+        wire::StandardUnits {
+            unit: unit.to_owned(),
+            per_hour: Micro(i64::try_from(micro).unwrap_or(i64::MAX)).decimal(),
+            formula,
+            method: format!("{} {}", method.name, method.version),
+        }
+    };
+    let standing = |attribute| match pool.measured.standing(attribute, now) {
+        Standing::Valid(measurement) => Some(measurement),
+        Standing::Expired(_) | Standing::Voided(_) | Standing::Unmeasured => None,
+    };
+    let mut units = Vec::new();
+    let shown = &pool.shown.nodes;
+    let cores = MilliCpu(shown.iter().map(|node| node.total.cpu.0).sum());
+    let per_core = dayan_exchange::changes::per_core(pool, dayan_measure::Precision::Fp64, now);
+    if let (Some(rate), Some(measured), Some(reference)) = (
+        per_core,
+        standing(dayan_measure::Attribute::CpuDgemmAll),
+        dayan_measure::reference(CORE_REFERENCE),
+    ) {
+        let method = measured.method.clone();
+        let hours = dayan_measure::normalise_cores(reference, rate, method, cores, HOUR);
+        units.extend(hours.map(|n| found("core-h", n.quantity.0, n.version, &n.method)));
+    }
+    let cards = MilliAccel(shown.iter().map(|node| node.total.accel.0).sum());
+    if let Some(measured) = standing(dayan_measure::Attribute::AccelFp16)
+        && cards > MilliAccel::ZERO
+    {
+        // Without a nominal rate the measured one is the whole of it.
+        let nominal = FlopRate(measured.nominal.unwrap_or(measured.measured));
+        let (rate, method) = (FlopRate(measured.measured), measured.method.clone());
+        let derate = dayan_measure::Derate::from_benchmark(nominal, rate, method);
+        let units_of =
+            |derate| dayan_measure::normalise_accelerators(nominal, &derate, cards, HOUR);
+        let hours = derate.and_then(units_of);
+        units.extend(hours.map(|n| found("SCU", n.quantity.0, n.version, &n.method)));
+    }
+    units
 }
 
 /// Pools.
