@@ -17,8 +17,10 @@ mod refusal;
 mod state;
 
 pub mod changes;
+pub mod due;
 pub mod liveness;
 pub mod orders;
+pub mod planning;
 
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant};
 pub use command::{

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::{AgentId, AttemptId, PoolId, Span, Time, lost_after};
 
+use crate::command::Command;
+use crate::refusal::Refusal;
 use crate::state::{Fence, Lease, State};
 
 /// How long the fence gives a task between asking it to end and killing it; with this behind the
@@ -57,8 +59,19 @@ impl Liveness {
             && self.last(lease.agent).is_none_or(|heard| heard < lease.placed_at)
     }
 
-    /// Can the lease not be valid any more? Whoever decides [`crate::Command::LoseLease`] asks this
-    /// right before: its agent may have been heard since [`Self::lost`] named it.
+    /// May this be decided now? Asked right before: the agent of a lease may have been heard since
+    /// [`Self::lost`] named it, and then the lease is not to be given away.
+    pub fn admits(&self, state: &State, command: &Command, now: Time) -> Result<(), Refusal> {
+        match command {
+            Command::LoseLease { attempt } if !self.is_lost(state, *attempt, now) => {
+                let message = format!("the agent of {attempt} has been heard");
+                Err(Refusal::conflict("lease.alive", message, "nothing to do"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Can the lease not be valid any more?
     pub fn is_lost(&self, state: &State, attempt: AttemptId, now: Time) -> bool {
         let lease = state.work.leases.get(&attempt);
         lease.is_some_and(|lease| is_fenced(state, lease.agent) && self.ends(lease) <= now)
@@ -84,9 +97,7 @@ impl Liveness {
         }
         lost
     }
-}
 
-impl Liveness {
     /// Pools whose agent is not heard: nothing new is sent there.
     pub fn silent(&self, state: &State, now: Time) -> BTreeSet<PoolId> {
         let agents = state.supply.agents.iter();

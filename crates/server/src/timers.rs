@@ -1,22 +1,20 @@
-//! What time alone brings about: leases that can no longer be valid, windows that close, pools that
-//! must prove themselves again, ended jobs that leave memory. Each becomes a command like any
-//! other.
+//! Asks on a timer what time alone brings about, and has it decided. What is due is the exchange's
+//! to say; here are only the clock and the randomness.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dayan_exchange::{Actor, Command, JOB_RETENTION};
-use dayan_identity::{Nonce, Status};
+use dayan_exchange::Actor;
+use dayan_exchange::due::{due, silence};
+use dayan_identity::Nonce;
 use dayan_units::{PoolId, Span};
 
 use crate::planner::PlannerHandle;
 use crate::random::random_bytes;
-use crate::writer::{Live, Writer};
+use crate::writer::{Live, Unavailable, Writer};
 
 /// How often the timers look: leases last seconds at least, windows minutes.
 const TICK: Duration = Duration::from_millis(500);
-/// The most commands one tick makes of each kind, so that no batch grows without bound.
-const PER_TICK: usize = 1_000;
 /// A pool proves its inventory this often.
 const CHALLENGE_EVERY: Span = Span::from_secs(3_600);
 
@@ -28,15 +26,18 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
     loop {
         ticks.tick().await;
         let (before, planner) = (silent.clone(), planner.clone());
-        let asked =
-            writer.ask(move |live| (due(live), tell_silence(live, before.as_ref(), &planner)));
+        let asked = writer.ask(move |live| {
+            let nonce = || Nonce(random_bytes());
+            let due = due(&live.state, &live.liveness, live.now, CHALLENGE_EVERY, nonce);
+            (due, tell_silence(live, before, &planner))
+        });
         let due = match asked.await {
             Ok((due, now_silent)) => {
-                silent = Some(now_silent);
+                silent = now_silent;
                 due
             }
-            Err(crate::writer::Unavailable::Stopping) => return,
-            Err(_) => continue,
+            Err(Unavailable::Stopping) => return,
+            Err(Unavailable::Busy | Unavailable::Store(_)) => continue,
         };
         if due.is_empty() {
             continue;
@@ -50,53 +51,22 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
 /// that nothing newer of a pool is overtaken by what is told here.
 fn tell_silence(
     live: &Live,
-    before: Option<&BTreeSet<PoolId>>,
+    before: Option<BTreeSet<PoolId>>,
     planner: &PlannerHandle,
-) -> BTreeSet<PoolId> {
-    let silent = live.liveness.silent(&live.state, live.now);
-    if before != Some(&silent) {
-        let none = BTreeSet::new();
-        let mut shown = Vec::new();
-        for pool in silent.symmetric_difference(before.unwrap_or(&none)) {
-            if let Some(pool) = live.state.supply.pools.get(pool) {
-                if before.is_some() && silent.contains(&pool.id) {
-                    tracing::warn!(pool = %pool.crn, "its agent is not heard: nothing goes there");
-                } else if before.is_some() {
-                    tracing::info!(pool = %pool.crn, "its agent is heard");
-                }
-                dayan_exchange::changes::of_pool(&live.state, pool, live.now, &mut shown);
-            }
+) -> Option<BTreeSet<PoolId>> {
+    let Some(news) = silence(&live.state, &live.liveness, live.now, before.as_ref()) else {
+        return before;
+    };
+    if let Some(before) = &before {
+        let crn = |pool: &PoolId| live.state.supply.pools.get(pool).map(|pool| &pool.crn);
+        for crn in news.pools.difference(before).filter_map(crn) {
+            tracing::warn!(pool = %crn, "its agent is not heard: nothing goes there");
         }
-        planner.silent(silent.clone(), shown);
-    }
-    silent
-}
-
-fn due(live: &Live) -> Vec<Command> {
-    let (state, now) = (&live.state, live.now);
-    let mut due = Vec::new();
-    let lost = live.liveness.lost(state, now, PER_TICK);
-    due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
-    let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
-    due.extend(windows.take(PER_TICK).map(|lease| Command::CloseWindow { attempt: lease.attempt }));
-    for pool in state.supply.pools.values() {
-        let proven = pool.verified_at.is_some_and(|at| now.since(at) < CHALLENGE_EVERY);
-        let asked =
-            pool.challenge.as_ref().is_some_and(|open| now <= open.at.plus(open.answer_within));
-        if !proven && !asked && !matches!(pool.status, Status::Retired) {
-            due.push(Command::Challenge { pool: pool.id, nonce: Nonce(random_bytes()) });
+        for crn in before.difference(&news.pools).filter_map(crn) {
+            tracing::info!(pool = %crn, "its agent is heard");
         }
     }
-    let before = now.minus(JOB_RETENTION);
-    let old = state.work.ended.first().is_some_and(|(at, _)| *at < before)
-        || state.work.ended.len() > dayan_exchange::ENDED_JOBS_MAX;
-    let bookings = state
-        .booked
-        .front()
-        .is_some_and(|(at, _)| now.since(*at) > dayan_exchange::TRANSFER_RETENTION.times(2));
-    let quotes = state.work.quotes.values().any(|g| g.job.is_none() && g.quote.expires_at <= now);
-    if old || bookings || quotes {
-        due.push(Command::Retire { before, jobs_max: PER_TICK });
-    }
-    due
+    let silent = news.pools.clone();
+    planner.silence(news);
+    Some(silent)
 }

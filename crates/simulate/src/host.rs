@@ -2,24 +2,23 @@
 //! takes the batch whole or not at all, answers after the commit and never before, answers held
 //! back for agents that wait, timers, and a state that is read back from the journal after a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_custody::Answer;
 use dayan_exchange::liveness::Liveness;
+use dayan_exchange::planning::{self, Planning};
 use dayan_exchange::{
-    Actor, At, AttemptNews, Command, Effect, Entry, JOB_RETENTION, Made, Phase, PoolNews, Refusal,
-    State, TRANSFER_RETENTION, changes, decide, orders,
+    Actor, At, AttemptNews, Command, Effect, Entry, Made, Phase, PoolNews, Refusal, State, changes,
+    decide, due, orders,
 };
-use dayan_identity::{Nonce, Status};
+use dayan_identity::Nonce;
 use dayan_schedule::{Change, Placement};
-use dayan_units::{AgentId, AttemptId, RequestId, Span, Time};
+use dayan_units::{AgentId, AttemptId, PoolId, RequestId, Span, Time};
 
 use crate::messages::{Order, Payload, Reply, Sync, SyncId};
-use crate::planning::{self, Planning};
 use crate::random::Random;
 
-const PER_TICK: usize = 1_000;
 /// Shorter than the live one, so that short worlds see it.
 const CHALLENGE_EVERY: Span = Span::from_secs(600);
 
@@ -74,6 +73,8 @@ pub(crate) struct Host {
     pub(crate) state: State,
     pub(crate) liveness: Liveness,
     pub(crate) planning: Planning,
+    /// What the planner was told of who is not heard.
+    silent: Option<BTreeSet<PoolId>>,
     /// The journal: its entries as they are written.
     pub(crate) journal: Vec<Vec<u8>>,
     /// The state that follows from the journal up to `replayed`.
@@ -92,6 +93,7 @@ impl Host {
             state: State::default(),
             liveness: Liveness::new(now),
             planning: Planning::default(),
+            silent: None,
             journal: Vec::new(),
             shadow: State::default(),
             replayed: 0,
@@ -163,10 +165,7 @@ impl Host {
             }
             let mut decided = Vec::with_capacity(asked.commands.len());
             for command in std::mem::take(&mut asked.commands) {
-                // The agent may have been heard since the timers named the lease.
-                if let Command::LoseLease { attempt } = command
-                    && !self.liveness.is_lost(&self.state, attempt, now)
-                {
+                if self.liveness.admits(&self.state, &command, now).is_err() {
                     continue;
                 }
                 let request = self.request_id(now);
@@ -259,32 +258,17 @@ impl Host {
 
     /// What time alone brings about.
     pub(crate) fn timers(&mut self, now: Time) {
-        let state = &self.state;
-        let mut due = Vec::new();
-        let lost = self.liveness.lost(state, now, PER_TICK);
-        due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
-        let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
-        due.extend(
-            windows.take(PER_TICK).map(|lease| Command::CloseWindow { attempt: lease.attempt }),
-        );
-        for pool in state.supply.pools.values() {
-            let proven = pool.verified_at.is_some_and(|at| now.since(at) < CHALLENGE_EVERY);
-            let asked =
-                pool.challenge.as_ref().is_some_and(|open| now <= open.at.plus(open.answer_within));
-            if !proven && !asked && !matches!(pool.status, Status::Retired) {
-                let mut nonce = [0; 32];
-                nonce[..8].copy_from_slice(&self.random.bits().to_le_bytes());
-                due.push(Command::Challenge { pool: pool.id, nonce: Nonce(nonce) });
-            }
-        }
-        let before = now.minus(JOB_RETENTION);
-        let old = state.work.ended.first().is_some_and(|(at, _)| *at < before);
-        let horizon = TRANSFER_RETENTION.times(2);
-        let bookings = state.booked.front().is_some_and(|(at, _)| now.since(*at) > horizon);
-        let lapsed =
-            state.work.quotes.values().any(|g| g.job.is_none() && g.quote.expires_at <= now);
-        if old || bookings || lapsed {
-            due.push(Command::Retire { before, jobs_max: PER_TICK });
+        let random = &mut self.random;
+        let nonce = || {
+            let mut nonce = [0; 32];
+            nonce[..8].copy_from_slice(&random.bits().to_le_bytes());
+            Nonce(nonce)
+        };
+        let due = due::due(&self.state, &self.liveness, now, CHALLENGE_EVERY, nonce);
+        let news = due::silence(&self.state, &self.liveness, now, self.silent.as_ref());
+        if let Some(due::Silence { pools, shown }) = news {
+            self.silent = Some(pools.clone());
+            self.planning.silence(pools, &shown);
         }
         if !due.is_empty() {
             let asked = Asked { actor: Actor::System, commands: due, asker: Asker::Nobody };
@@ -294,7 +278,7 @@ impl Host {
 
     /// Plans once; true when something is to be placed.
     pub(crate) fn plan(&mut self, now: Time) -> bool {
-        let placements = self.planning.round(now);
+        let placements = self.planning.round(now).placements;
         if placements.is_empty() {
             return false;
         }
@@ -315,7 +299,9 @@ impl Host {
         self.catch_up();
         self.state = self.shadow.clone();
         self.liveness = Liveness::new(now);
-        self.planning = Planning::start(&changes::everything(&self.state, now));
+        self.planning = Planning::default();
+        self.planning.observe(&changes::everything(&self.state, now));
+        self.silent = None;
     }
 
     fn catch_up(&mut self) {

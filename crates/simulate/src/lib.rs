@@ -14,7 +14,6 @@ mod job_files;
 mod keeper;
 mod messages;
 mod people;
-mod planning;
 mod random;
 mod report;
 mod scenario;

@@ -231,7 +231,7 @@ impl World {
                 .values()
                 .filter(|job| job.ended.is_none())
                 .map(|job| {
-                    let why = self.host.planning.planner.explain(job.id, self.now);
+                    let why = self.host.planning.planner().explain(job.id, self.now);
                     format!("{job:?} waits because {why:?}")
                 })
                 .collect();
@@ -318,7 +318,7 @@ impl World {
             }
             Happening::LookAgain => {
                 self.calendar.enter(self.now.plus(LOOK_AGAIN), Happening::LookAgain);
-                if self.host_is_up && self.host.planning.planner.stats().tasks_waiting > 0 {
+                if self.host_is_up && self.host.planning.planner().stats().tasks_waiting > 0 {
                     self.plan_soon();
                 }
             }

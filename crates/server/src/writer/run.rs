@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dayan_exchange::liveness::Liveness;
-use dayan_exchange::{Actor, Command, Effect, Refusal, State};
+use dayan_exchange::{Actor, Command, Effect, State};
 use dayan_schedule::Change;
 use dayan_store::{Batch as StoreBatch, Fault, Store};
 use dayan_units::RequestId;
@@ -188,16 +188,7 @@ impl Thread {
             self.live.liveness.heard(agent, self.live.now);
         }
         let run = |command| {
-            // Its agent may have been heard since the timers named the lease.
-            if let Command::LoseLease { attempt } = command
-                && !self.live.liveness.is_lost(&self.live.state, attempt, self.live.now)
-            {
-                return Err(Refusal::conflict(
-                    "lease.alive",
-                    format!("the agent of {attempt} has been heard"),
-                    "nothing to do",
-                ));
-            }
+            self.live.liveness.admits(&self.live.state, &command, self.live.now)?;
             let request = (self.config.request_ids)();
             making.run(&mut self.live.state, self.live.now, request, actor, command)
         };

@@ -1,0 +1,80 @@
+//! What time alone brings about: leases that can no longer be valid, windows that close, pools that
+//! must prove themselves again, ended jobs that leave memory, agents that fall silent. The live
+//! exchange and the simulator ask this on a timer; each answer is a command like any other.
+
+use std::collections::BTreeSet;
+
+use dayan_identity::{Nonce, Status};
+use dayan_schedule::Change;
+use dayan_units::{PoolId, Span, Time};
+
+use crate::changes;
+use crate::command::Command;
+use crate::liveness::Liveness;
+use crate::state::{ENDED_JOBS_MAX, JOB_RETENTION, State, TRANSFER_RETENTION};
+
+/// The most commands of each kind at once, so that no batch grows without bound.
+const AT_ONCE: usize = 1_000;
+
+/// The commands that are due. A pool proves its inventory every `challenge_every`; `nonce` makes
+/// what it is asked.
+pub fn due(
+    state: &State,
+    liveness: &Liveness,
+    now: Time,
+    challenge_every: Span,
+    mut nonce: impl FnMut() -> Nonce,
+) -> Vec<Command> {
+    let mut due = Vec::new();
+    let lost = liveness.lost(state, now, AT_ONCE);
+    due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
+    let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
+    due.extend(windows.take(AT_ONCE).map(|lease| Command::CloseWindow { attempt: lease.attempt }));
+    for pool in state.supply.pools.values() {
+        let proven = pool.verified_at.is_some_and(|at| now.since(at) < challenge_every);
+        let asked =
+            pool.challenge.as_ref().is_some_and(|open| now <= open.at.plus(open.answer_within));
+        if !proven && !asked && pool.status != Status::Retired {
+            due.push(Command::Challenge { pool: pool.id, nonce: nonce() });
+        }
+    }
+    let before = now.minus(JOB_RETENTION);
+    let jobs = state.work.ended.first().is_some_and(|(at, _)| *at < before)
+        || state.work.ended.len() > ENDED_JOBS_MAX;
+    let horizon = TRANSFER_RETENTION.times(2);
+    let bookings = state.booked.front().is_some_and(|(at, _)| now.since(*at) > horizon);
+    let quotes = state.work.quotes.values().any(|g| g.job.is_none() && g.quote.expires_at <= now);
+    if jobs || bookings || quotes {
+        due.push(Command::Retire { before, jobs_max: AT_ONCE });
+    }
+    due
+}
+
+/// Who is not heard, where that has changed.
+#[derive(Debug)]
+pub struct Silence {
+    /// All pools that are not heard now.
+    pub pools: BTreeSet<PoolId>,
+    /// How those that fell silent or are heard again have shown themselves.
+    pub shown: Vec<Change>,
+}
+
+/// Compares who is heard with what was told `before`; none where nothing has changed.
+pub fn silence(
+    state: &State,
+    liveness: &Liveness,
+    now: Time,
+    before: Option<&BTreeSet<PoolId>>,
+) -> Option<Silence> {
+    let pools = liveness.silent(state, now);
+    if before == Some(&pools) {
+        return None;
+    }
+    let none = BTreeSet::new();
+    let changed = pools.symmetric_difference(before.unwrap_or(&none));
+    let mut shown = Vec::new();
+    for pool in changed.filter_map(|pool| state.supply.pools.get(pool)) {
+        changes::of_pool(state, pool, now, &mut shown);
+    }
+    Some(Silence { pools, shown })
+}

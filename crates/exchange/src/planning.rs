@@ -1,0 +1,189 @@
+//! The planner beside the exchange, with what it needs to be driven: it hears of every committed
+//! change, its placements become commands like any other, and what is refused goes back into its
+//! picture. The live exchange and the simulator drive this same one.
+//!
+//! Invariant: nothing is placed before it is known whose agents are heard, and nothing on a pool
+//! whose agent is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_schedule::{Atomicity, Avoid, Change, Network, NodeUp, Placement, Planner, Tasks, Work};
+use dayan_units::{PoolId, ProjectId, Span, Time};
+
+use crate::command::{Command, Place, Seat};
+use crate::refusal::{Refusal, RefusalKind};
+
+/// Work of one round, in elementary steps. A step is a few dozen nanoseconds: a round stays within
+/// some 20 ms, so that a question or a change never waits longer.
+const ROUND: Work = Work(500_000);
+/// A project without money is tried again after this, if nothing is heard of its money before.
+const BLOCKED_FOR: Span = Span::from_secs(30);
+/// A job that was refused its place for its own limits keeps off that pool for so long.
+const REFUSED_FOR: Span = Span::from_secs(10);
+
+/// What one round came to.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Each is a command of its own; [`command`] makes it.
+    pub placements: Vec<Placement>,
+    /// The round's work was used up: there may be more to place at once.
+    pub exhausted: bool,
+}
+
+/// The planner and what is known beside it.
+#[derive(Debug, Default)]
+pub struct Planning {
+    planner: Planner,
+    network: Option<Arc<dyn Network>>,
+    /// Projects without money, and since when.
+    blocked: BTreeMap<ProjectId, Time>,
+    /// Pools that are not heard: whatever they have shown, none of their nodes takes work. None
+    /// until it is known who is there.
+    silent: Option<BTreeSet<PoolId>>,
+}
+
+impl Planning {
+    /// One that knows nothing but the network.
+    pub fn new(network: Arc<dyn Network>) -> Self {
+        let mut planning = Self { network: Some(network), ..Self::default() };
+        planning.reset(&[]);
+        planning
+    }
+
+    /// The planner, to be asked.
+    pub const fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Everything is told anew. Who is heard is not forgotten.
+    pub fn reset(&mut self, changes: &[Change]) {
+        self.planner = Planner::new();
+        self.blocked.clear();
+        if let Some(network) = &self.network {
+            self.planner.observe(&Change::Network(network.clone()));
+        }
+        self.observe(changes);
+    }
+
+    /// What was committed.
+    pub fn observe(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::PoolShown(view) if self.is_silent(view.pool) => {
+                    let mut view = view.clone();
+                    for node in &mut view.nodes {
+                        node.up = NodeUp::Down;
+                    }
+                    self.planner.observe(&Change::PoolShown(view));
+                }
+                _ => self.planner.observe(change),
+            }
+        }
+    }
+
+    fn is_silent(&self, pool: PoolId) -> bool {
+        self.silent.as_ref().is_some_and(|silent| silent.contains(&pool))
+    }
+
+    /// These pools are not heard now; `shown` is how the pools that changed have shown themselves.
+    pub fn silence(&mut self, pools: BTreeSet<PoolId>, shown: &[Change]) {
+        self.silent = Some(pools);
+        self.observe(shown);
+    }
+
+    /// Money came in or was given back, or limits changed: blocked projects may try again.
+    pub fn money_moved(&mut self) {
+        self.unblock(Time::NEVER);
+    }
+
+    /// Lets projects try again that were blocked before a moment.
+    fn unblock(&mut self, before: Time) {
+        let due: Vec<ProjectId> =
+            self.blocked.iter().filter(|(_, at)| **at < before).map(|(id, _)| *id).collect();
+        for project in due {
+            self.blocked.remove(&project);
+            self.planner.observe(&Change::ProjectUnblocked(project));
+        }
+    }
+
+    /// Plans once.
+    pub fn round(&mut self, now: Time) -> Round {
+        if self.silent.is_none() {
+            return Round::default();
+        }
+        self.unblock(now.minus(BLOCKED_FOR));
+        let plan = self.planner.plan(now, ROUND);
+        let placements = plan.placements.into_iter().flat_map(apart).collect();
+        Round { placements, exhausted: plan.exhausted }
+    }
+
+    /// What became of a placement.
+    pub fn settled(&mut self, placement: &Placement, outcome: Result<(), &Refusal>, now: Time) {
+        let Err(refusal) = outcome else { return };
+        match refusal.kind {
+            RefusalKind::Unaffordable if refusal.code != "market.budget_job" => {
+                self.refused(placement, Vec::new());
+                self.blocked.insert(placement.project, now);
+                self.planner.observe(&Change::ProjectBlocked {
+                    project: placement.project,
+                    reason: refusal.message.clone(),
+                });
+            }
+            // Somebody was faster: the change that says so is on its way here.
+            RefusalKind::Conflict if refusal.code == "place.not_queued" => {
+                self.refused(placement, Vec::new());
+            }
+            RefusalKind::NotFound => self.refused(placement, Vec::new()),
+            RefusalKind::Unaffordable
+            | RefusalKind::Conflict
+            | RefusalKind::Invalid
+            | RefusalKind::Forbidden => {
+                let until = now.plus(REFUSED_FOR);
+                let pools: BTreeSet<_> = placement.seats.iter().map(|seat| seat.pool).collect();
+                let keep_off = pools.into_iter().map(|pool| Avoid { pool, until }).collect();
+                self.refused(placement, keep_off);
+            }
+        }
+    }
+
+    /// A placement was not decided at all: the store is away.
+    pub fn undecided(&mut self, placement: &Placement) {
+        self.refused(placement, Vec::new());
+    }
+
+    fn refused(&mut self, placement: &Placement, avoid: Vec<Avoid>) {
+        let tasks: Tasks = placement.seats.iter().map(|seat| seat.task).collect();
+        self.planner.observe(&Change::PlacementRefused { job: placement.job, tasks, avoid });
+    }
+}
+
+/// Seats that need not stand together are asked for one by one: money for some of them is enough
+/// for some of them.
+fn apart(placement: Placement) -> Vec<Placement> {
+    match placement.atomicity {
+        Atomicity::AllOrNothing => vec![placement],
+        Atomicity::Each => {
+            let Placement { job, project, atomicity, seats } = placement;
+            let alone = |seat| Placement { job, project, atomicity, seats: [seat].into() };
+            seats.into_iter().map(alone).collect()
+        }
+    }
+}
+
+/// The command that a placement is.
+pub fn command(placement: &Placement) -> Command {
+    let seats = placement
+        .seats
+        .iter()
+        .map(|seat| Seat {
+            task: seat.task,
+            pool: seat.pool,
+            node: seat.node.as_str().to_owned(),
+            offer: seat.offer,
+            resources: seat.resources,
+            cards: seat.cards,
+        })
+        .collect();
+    Command::Place(Box::new(Place { job: placement.job, seats }))
+}
