@@ -90,9 +90,7 @@ fn a_wall_clock_moved_an_hour_each_way_expires_nothing() {
     }
     let mut submitted = Vec::new();
     for job in &jobs {
-        let shown = stage.ended(job);
-        assert_eq!(shown["state"], "succeeded", "{shown}");
-        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+        let shown = stage.assert_ran_once(job);
         submitted.push((shown["submitted_at"].as_str().expect("a time").to_owned(), job));
     }
     let hour = |at: &str| at.get(11..13).expect("RFC 3339").to_owned();
@@ -102,6 +100,5 @@ fn a_wall_clock_moved_an_hour_each_way_expires_nothing() {
     submitted.sort();
     let ordered: Vec<_> = submitted.iter().map(|(_, job)| *job).collect();
     assert_eq!(ordered, seen, "time in the books only goes forward");
-    assert_eq!(stage.billed().len(), jobs.len());
     stage.assert_sound();
 }

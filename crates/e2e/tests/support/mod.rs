@@ -350,6 +350,16 @@ impl Stage {
         serde_json::from_slice(&output.stdout).ok()
     }
 
+    /// The job's one task ended well at its first try, was paid for once, and holds no money.
+    pub fn assert_ran_once(&self, job: &str) -> Value {
+        let shown = self.ended(job);
+        assert_eq!(shown["state"], "succeeded", "{shown}");
+        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
+        assert_eq!(shown["money"]["held"], "0.00", "{shown}");
+        assert_eq!(self.billed_attempts(job), [1], "{shown}");
+        shown
+    }
+
     /// Waits until as many attempts of a job run.
     pub fn running(&self, job: &str, count: usize) -> Value {
         until("running tasks", || {
