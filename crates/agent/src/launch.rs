@@ -95,7 +95,17 @@ pub(crate) fn launch(
         lease_end,
         isolation: isolation(order, place),
         node: order.node.clone(),
+        cards: if place.vendors.iter().any(|vendor| vendor.eq_ignore_ascii_case("nvidia")) {
+            cards(order, place).collect()
+        } else {
+            Vec::new()
+        },
     }
+}
+
+/// The cards of an order, as the machine's drivers number them.
+fn cards(order: &LeaseOrder, place: &Place) -> impl Iterator<Item = u32> {
+    order.cards.iter().map(|card| place.card(&order.node, *card))
 }
 
 /// The pool's isolation; the devices of cards are seen by those who have leased some.
@@ -117,11 +127,12 @@ fn environment(
         env.insert(name.to_owned(), value);
     };
     if !order.cards.is_empty() {
-        let number = |card: &u8| place.card(&order.node, *card).to_string();
-        let numbers: Vec<String> = order.cards.iter().map(number).collect();
+        let numbers: Vec<String> = cards(order, place).map(|card| card.to_string()).collect();
         for name in visible_devices(&place.vendors) {
             set(name, numbers.join(","));
         }
+        // CUDA counts the fastest first unless told; the cards were found in the order of the bus.
+        set("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned());
     }
     if let Some(gang) = &order.gang {
         set("DAYAN_PORT", base_port(gang.slot).to_string());
@@ -249,6 +260,8 @@ mod tests {
             let end = LeaseEnd { boot: BootId(1), at: BootTime::NEVER };
             let launch = launch(&order, end, None, &place());
             assert_eq!(launch.env["CUDA_VISIBLE_DEVICES"], expect);
+            let cards: Vec<String> = launch.cards.iter().map(u32::to_string).collect();
+            assert_eq!(cards.join(","), expect, "whose energy is counted");
             assert!(launch.limits.memory >= MEMORY_MIN && launch.limits.cpu >= CPU_MIN);
         };
         check("a-1", "0,2");

@@ -151,7 +151,12 @@ impl Syncs {
     }
     /// Says what was measured.
     pub(crate) fn say_measured(&mut self, measured: Vec<Measurement>) {
-        self.measured.extend(measured);
+        let key = self.key.public();
+        self.measured.extend(measured.into_iter().map(|value| {
+            let signature = self.key.sign(value.material().as_bytes());
+            let signature = Some(dayan_measure::Signature { key: key.clone(), signature });
+            Measurement { signature, ..value }
+        }));
         self.measured.truncate(MEASURED_MAX);
     }
 

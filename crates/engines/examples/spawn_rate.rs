@@ -168,5 +168,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         lease_end: LeaseEnd { boot, at: now.plus(Span::from_secs(300)) },
         isolation: Isolation::None,
         node: String::new(),
+        cards: Vec::new(),
     }
 }

@@ -228,6 +228,9 @@ pub struct Launch {
     pub isolation: Isolation,
     /// The node it was placed on, for an engine that stands for several.
     pub node: String,
+    /// The NVIDIA cards it was given, as their driver numbers them: whose energy is counted for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<u32>,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! only when nothing of it runs any more. This room knows nothing of the exchange, of prices or
 //! of the network.
 
+mod card_energy;
 mod clock;
 mod command;
 mod confine;

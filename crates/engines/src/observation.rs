@@ -21,8 +21,8 @@ pub struct Counters {
     pub read: Bytes,
     /// Bytes written to storage.
     pub written: Bytes,
-    /// Its share of the processor packages' energy in microjoule, by its share of their busy
-    /// time: an estimate. `None` where no meter can be read.
+    /// Energy in microjoule: its share of the processor packages' by its share of their busy time,
+    /// an estimate, and that of the cards it holds. `None` where no meter can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub energy_microjoule: Option<u64>,
 }

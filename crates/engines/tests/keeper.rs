@@ -38,6 +38,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         lease_end: LeaseEnd { boot, at: now.plus(Span::from_secs(300)) },
         isolation: Isolation::None,
         node: String::new(),
+        cards: Vec::new(),
     }
 }
 

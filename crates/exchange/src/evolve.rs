@@ -180,6 +180,7 @@ impl State {
                         attestations: std::collections::BTreeMap::new(),
                         challenge: None,
                         verified_at: None,
+                        doubted_at: None,
                         joined_at: entry.at,
                     },
                 );
@@ -194,6 +195,7 @@ impl State {
                     record.attestations.remove(&changed.name);
                 }
                 record.shown = shown.as_ref().clone();
+                record.doubted_at = None;
                 for component in voided {
                     record.measured.void_component(*component, entry.at);
                 }
@@ -214,6 +216,7 @@ impl State {
                 let record = supply.pools.get_mut(pool).expect("decided for it");
                 record.challenge = None;
                 record.verified_at = None;
+                record.doubted_at = Some(entry.at);
             }
             Event::ChallengeMet { pool } => {
                 let record = supply.pools.get_mut(pool).expect("decided for it");

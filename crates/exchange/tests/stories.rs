@@ -555,7 +555,7 @@ fn measured_values_are_few_and_by_a_method_with_a_name() {
         at: Time::EPOCH,
         valid_for: seconds(1),
         sharing: Sharing::Shared,
-        signer: None,
+        signature: None,
     };
     let check = |measured: Vec<Measurement>, code: Option<&str>| {
         let mut story = Story::new();
@@ -610,7 +610,7 @@ fn what_was_measured_of_a_part_is_voided_with_it_and_alone() {
         at,
         valid_for: seconds(3_600),
         sharing: Sharing::Exclusive,
-        signer: None,
+        signature: None,
     };
     let now = story.now;
     let inventory = [("cpu.model", "A"), ("cpu.threads", "8"), ("disk.0", "B")];
@@ -698,7 +698,7 @@ fn many_lies_in_one_call_are_kept_in_measure_too() {
         at: Time::EPOCH,
         valid_for: seconds(1),
         sharing: Sharing::Shared,
-        signer: None,
+        signature: None,
     };
     let before = story.events.len();
     let measured = vec![nothing; 1_000];

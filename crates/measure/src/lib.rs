@@ -27,5 +27,6 @@ pub use normalise::{
 };
 pub use precision::Precision;
 pub use vector::{
-    Doubt, MeasuredVector, Measurement, Method, Sharing, Slot, Standing, capability, cpu_capability,
+    Doubt, MeasuredVector, Measurement, Method, Sharing, Signature, Slot, Standing, capability,
+    cpu_capability,
 };

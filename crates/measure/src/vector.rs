@@ -50,9 +50,18 @@ pub struct Measurement {
     pub valid_for: Span,
     /// Alone or beside others.
     pub sharing: Sharing,
-    /// Id of the key that signed it, where signed.
+    /// Who stands for it, where somebody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signer: Option<String>,
+    pub signature: Option<Signature>,
+}
+
+/// Who stands for a value, so that it can be checked again by anybody who has the key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Signature {
+    /// The public key, in hex.
+    pub key: String,
+    /// Ed25519 over [`Measurement::material`], in hex.
+    pub signature: String,
 }
 
 /// Why a measured value is not believed without a second look.
@@ -118,10 +127,29 @@ impl Measurement {
         })
     }
 
+    /// What is signed: a heading, then every field on a line of its own, times in microseconds. No
+    /// name may hold a line break, so no two measurements have the same material.
+    pub fn material(&self) -> String {
+        let Self { attribute, nominal, measured, method, at, valid_for, sharing, signature: _ } =
+            self;
+        let nominal = nominal.map_or_else(|| "-".to_owned(), |nominal| nominal.to_string());
+        let sharing = match sharing {
+            Sharing::Shared => "shared",
+            Sharing::Exclusive => "exclusive",
+        };
+        let Method { name, version } = method;
+        let (at, valid_for) = (at.micros(), valid_for.micros());
+        format!(
+            "dayan measurement 1\n{attribute}\n{nominal}\n{measured}\n{name}\n{version}\n{at}\n\
+             {valid_for}\n{sharing}\n"
+        )
+    }
+
     /// Newest first; of two of one instant the one that claims less stays, whichever came first.
     fn precedence(
         &self,
-    ) -> (Time, std::cmp::Reverse<u64>, &Method, Span, Sharing, &Option<String>, Option<u64>) {
+    ) -> (Time, std::cmp::Reverse<u64>, &Method, Span, Sharing, Option<&Signature>, Option<u64>)
+    {
         let claim =
             if self.attribute.less_is_better() { u64::MAX - self.measured } else { self.measured };
         (
@@ -130,7 +158,7 @@ impl Measurement {
             &self.method,
             self.valid_for,
             self.sharing,
-            &self.signer,
+            self.signature.as_ref(),
             self.nominal,
         )
     }
@@ -269,7 +297,7 @@ mod tests {
             at: at(at_secs),
             valid_for: Span::from_secs(100),
             sharing: Sharing::Exclusive,
-            signer: None,
+            signature: None,
         }
     }
 
@@ -311,6 +339,28 @@ mod tests {
                 .all(|a| a.component() == Component::Accelerator || *a == Attribute::DiskWrite)
         );
         assert!(due.contains(&Attribute::AccelInt8));
+    }
+
+    #[test]
+    fn every_field_is_signed() {
+        let plain = measurement(Attribute::AccelFp16, 7, 3);
+        assert_eq!(
+            plain.material(),
+            "dayan measurement 1\naccel.fp16\n-\n7\ndayan.gemm\n1\n3000000\n100000000\n\
+             exclusive\n"
+        );
+        let mut others = vec![plain.clone(); 8];
+        others[0].attribute = Attribute::AccelBf16;
+        others[1].nominal = Some(0);
+        others[2].measured = 8;
+        others[3].method.name.push('x');
+        others[4].method.version.push('0');
+        others[5].at = at(4);
+        others[6].valid_for = Span::from_secs(101);
+        others[7].sharing = Sharing::Shared;
+        for other in others {
+            assert_ne!(other.material(), plain.material(), "{other:?}");
+        }
     }
 
     #[test]

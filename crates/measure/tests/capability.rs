@@ -29,7 +29,7 @@ fn a_card_is_asked_for_judged_and_counted() {
         at: now,
         valid_for: Span::from_secs(30 * 86_400),
         sharing: Sharing::Exclusive,
-        signer: Some("key".into()),
+        signature: None,
     };
     assert_eq!(measurement.doubt(), None);
     vector.record(measurement);

@@ -383,3 +383,62 @@ async fn a_pool_shows_no_more_than_a_pool_has() {
     }
     scene.end(1, 5_000, "0.0005").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_measured_value_that_its_key_has_not_signed_is_not_believed() {
+    let scene = Scene::open().await;
+    let value = json!({
+        "attribute": "cpu.dgemm.all", "measured": 1_000_000_000u64,
+        "method": { "name": "dayan.gemm", "version": "1" },
+        "at": 0, "valid_for": 1_000_000_000_000_000_000i64, "sharing": "shared",
+    });
+    let signed = scene.agent.sign_measured(value.clone());
+    let mut better = signed.clone();
+    better["measured"] = json!(2_000_000_000u64);
+    let mut of_nobody = signed.clone();
+    of_nobody["signature"]["key"] = json!("00".repeat(32));
+    let path = format!("/v1/pools/{}/measured", scene.agent.pool);
+    for lie in [value, better, of_nobody] {
+        scene.lie(&scene.agent, json!({ "measured": [lie] }), "measure.signature").await;
+        let rows = scene.exchange.get(&scene.exchange.operator, &path).await;
+        assert_eq!(rows, json!([]));
+    }
+    scene.agent.sync(json!({ "measured": [signed] })).await;
+    let rows = scene.exchange.get(&scene.exchange.operator, &path).await;
+    assert_eq!(rows[0]["measured"], 1_000_000_000u64, "{rows}");
+    scene.end(1, 5_000, "0.0005").await;
+}
+
+/// The inventory line by line: which are proven.
+async fn proven(exchange: &Exchange, pool: &str) -> Vec<String> {
+    let shown = exchange.get(&exchange.operator, &format!("/v1/pools/{pool}")).await;
+    let path = format!("/v1/resolve/{}", shown["crn"].as_str().expect("a name"));
+    let record = exchange.get(&exchange.operator, &path).await;
+    let lines = record["attestations"].as_array().expect("a list").iter();
+    let confirmed = lines.filter(|line| line["standing"] == "confirmed");
+    confirmed.map(|line| line["attribute"].as_str().expect("text").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_wrong_answer_the_inventory_is_compared_line_by_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchange = Exchange::start(folder.path()).await;
+    let setup = exchange.set_up("lab/demo").await;
+    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
+    agent.prove(&exchange).await;
+    assert_eq!(proven(&exchange, &agent.pool).await, ["cpu.model", "memory"]);
+    let path = format!("/v1/pools/{}/challenge", agent.pool);
+    exchange.post(&exchange.operator, &path, json!({})).await;
+    // It answers for another memory than it shows, and is asked at once what it has.
+    let answer = agent.answer("cpu.model=test\nmemory=4GB").await;
+    let answered = agent.sync(json!({ "answer": answer })).await;
+    assert_eq!(answered["want_shown"], true, "{answered}");
+    let mut shown = support::shown();
+    shown["inventory"]["memory"] = json!("4GB");
+    let answered = agent.sync(json!({ "shown": shown })).await;
+    assert_eq!(answered["want_shown"], false, "{answered}");
+    assert_eq!(proven(&exchange, &agent.pool).await, ["cpu.model"], "it voids only itself");
+    let findings = exchange.get(&exchange.operator, "/v1/findings?limit=10").await;
+    assert_eq!(findings["items"][0]["code"], "pool.challenge_failed", "{findings}");
+    exchange.stop().await;
+}

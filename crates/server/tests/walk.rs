@@ -53,6 +53,7 @@ async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
     assert_eq!(shown["money"]["spent"], "0.001");
     assert_eq!(shown["attempts"][0]["state"], "succeeded");
     assert_eq!(shown["attempts"][0]["exit_code"], 0);
+    assert_eq!(shown["attempts"][0]["used"]["wall_us"].as_i64(), Some(1_000), "{shown}");
 
     let lines = exchange.get(&setup.member, &format!("/v1/jobs/{job}/lines")).await;
     assert_eq!(lines["items"].as_array().map(Vec::len), Some(1));

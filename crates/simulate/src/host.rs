@@ -247,13 +247,17 @@ impl Host {
         let record = self.state.supply.agents.get(&agent);
         let pool = record.and_then(|agent| self.state.supply.pools.get(&agent.pool));
         let challenge = pool.and_then(|pool| pool.challenge);
-        let nothing = revision == sync.known && answer.forget.is_empty() && challenge.is_none();
+        let want_shown = pool.and_then(|pool| pool.doubted_at).map(|_| ());
+        let nothing = revision == sync.known
+            && answer.forget.is_empty()
+            && challenge.is_none()
+            && want_shown.is_none();
         if sync.wait > Span::ZERO && nothing {
             committed.held.push((sync.id, now.plus(sync.wait)));
             self.held.insert(sync.id, (agent, sync));
             return;
         }
-        committed.replies.push(Reply { to: sync.id, answer, challenge, want_shown: None });
+        committed.replies.push(Reply { to: sync.id, answer, challenge, want_shown });
     }
 
     /// What time alone brings about.

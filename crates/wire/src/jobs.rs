@@ -121,6 +121,9 @@ pub struct Attempt {
     /// How it ended, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it used, as its agent signed it last; once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<crate::Counters>,
 }
 
 /// A page of attempts.

@@ -196,6 +196,15 @@ pub struct Attribute {
     pub sharing: Option<String>,
     /// `valid`, `expired` or `voided`.
     pub standing: String,
+    /// The key of the agent that stands for it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Ed25519 over the measurement's text, in hex; docs/concepts/measure.md says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// What was signed, to be checked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
 }
 
 /// What a name resolves to.

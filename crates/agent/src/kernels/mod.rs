@@ -75,7 +75,7 @@ impl Reading {
             at,
             valid_for,
             sharing,
-            signer: None,
+            signature: None,
         })
     }
 }

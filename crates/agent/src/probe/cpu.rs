@@ -128,7 +128,7 @@ fn read(sources: &Sources) -> Result<Cpu, String> {
     let info = sources.text("/proc/cpuinfo")?;
     let (model, flags) = (model(&info), isa(&info));
     let layout = layout(sources, &info);
-    let clocks = clocks(sources, &model);
+    let clocks = clocks(sources, &model, &info);
     let (fp64_per_cycle, fp32_per_cycle) = per_cycle(&model, &info);
     Ok(Cpu {
         architecture: architecture(sources),
@@ -274,7 +274,7 @@ fn size(text: &str) -> Option<u64> {
 }
 
 /// Base and highest clock in kHz, where the kernel, CPUID or the brand string tell.
-fn clocks(sources: &Sources, model: &str) -> (Option<u64>, Option<u64>) {
+fn clocks(sources: &Sources, model: &str, info: &str) -> (Option<u64>, Option<u64>) {
     let cpus = sources.numbered(CPU_DIR, "cpu").unwrap_or_default();
     let read = |cpu: &u32, name: &str| {
         sources.number::<u64>(&format!("{CPU_DIR}/cpu{cpu}/cpufreq/{name}")).ok()
@@ -282,7 +282,22 @@ fn clocks(sources: &Sources, model: &str) -> (Option<u64>, Option<u64>) {
     let max = cpus.iter().filter_map(|cpu| read(cpu, "cpuinfo_max_freq")).max();
     let base = cpus.iter().filter_map(|cpu| read(cpu, "base_frequency")).max();
     let (leaf_base, leaf_max) = if sources.is_live() { cpuid_clocks() } else { (None, None) };
-    (base.or(leaf_base).or_else(|| clock_in_brand(model)), max.or(leaf_max))
+    let base = base.or(leaf_base).or_else(|| clock_in_brand(model));
+    (base.or_else(|| clock_of_counter(info)), max.or(leaf_max))
+}
+
+/// A virtual machine is often told nothing. Its time-stamp counter then still runs at the base
+/// clock, whatever the core does (Intel SDM vol. 3B, invariant TSC; AMD APM vol. 2, P0), and
+/// where no counters of the real clock are shown it is what the kernel prints as `cpu MHz`.
+/// Rounded to 10 MHz: it is calibrated anew at every start.
+fn clock_of_counter(info: &str) -> Option<u64> {
+    let flags: BTreeSet<&str> = field(info, "flags")?.split_whitespace().collect();
+    if !flags.contains("constant_tsc") || flags.contains("aperfmperf") {
+        return None;
+    }
+    let (whole, _) = field(info, "cpu MHz")?.split_once('.')?;
+    let mhz: u64 = whole.parse().ok()?;
+    (mhz > 0).then(|| (mhz + 5) / 10 * 10_000)
 }
 
 /// `@ 2.30GHz` at the end of Intel's brand strings is the base clock.
@@ -397,6 +412,19 @@ mod tests {
         check("Intel(R) Xeon(R) CPU @ 2.8GHz", Some(2_800_000));
         check("AMD EPYC 9654 96-Core Processor", None);
         check("x @ fast", None);
+    }
+
+    #[test]
+    fn a_constant_counter_runs_at_the_base_clock() {
+        let check = |flags: &str, mhz: &str, expect| {
+            let info = format!("flags\t: fpu {flags} sse2\ncpu MHz\t\t: {mhz}\n");
+            assert_eq!(clock_of_counter(&info), expect, "{info}");
+        };
+        check("constant_tsc nonstop_tsc", "2596.152", Some(2_600_000));
+        check("constant_tsc", "2399.996", Some(2_400_000));
+        check("constant_tsc aperfmperf", "1197.310", None);
+        check("tsc", "2596.152", None);
+        check("constant_tsc", "fast", None);
     }
 
     #[test]

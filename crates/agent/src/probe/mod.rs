@@ -108,7 +108,7 @@ impl Inventory {
             all_caches: cpu.and_then(Cpu::all_last_level_caches).unwrap_or(Bytes::ZERO),
             nominal_core_fp64: nominal(|cpu| cpu.fp64_per_cycle),
             nominal_core_fp32: nominal(|cpu| cpu.fp32_per_cycle),
-            nominal_clock_khz: cpu.and_then(|cpu| cpu.max_khz),
+            nominal_clock_khz: cpu.and_then(|cpu| cpu.max_khz.or(cpu.base_khz)),
         }
     }
 

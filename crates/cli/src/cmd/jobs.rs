@@ -288,6 +288,7 @@ impl ShownJob {
             Word::ExitCode,
             Word::Started,
             Word::Ended,
+            Word::Used,
             Word::Reason,
         ];
         let mut grid = Grid::new(view, &heads);
@@ -297,7 +298,7 @@ impl ShownJob {
         grid.finish()
     }
 
-    fn attempt(&self, attempt: &Attempt, view: &View) -> [Cell; 9] {
+    fn attempt(&self, attempt: &Attempt, view: &View) -> [Cell; 10] {
         let pool = self.pools.get(&attempt.pool).unwrap_or(&attempt.pool);
         [
             Cell::number(attempt.task),
@@ -308,9 +309,24 @@ impl ShownJob {
             Cell::number(or_dash(attempt.exit_code, |code| code.to_string())),
             Cell::text(view.time_or_dash(attempt.started_at.as_deref())),
             Cell::text(view.time_or_dash(attempt.ended_at.as_deref())),
+            Cell::text(or_dash(attempt.used.as_ref(), used)),
             Cell::text(attempt.reason.as_deref().unwrap_or("")),
         ]
     }
+}
+
+/// Processor time, largest memory, and energy where it was read.
+fn used(used: &dayan_wire::Counters) -> String {
+    let cpu = used.cpu_us as f64 / 1e6;
+    let energy = used.energy_uj.map_or_else(String::new, |micro| {
+        let joule = micro as f64 / 1e6;
+        if joule < 10_000.0 {
+            format!(" {joule:.1} J")
+        } else {
+            format!(" {:.2} Wh", joule / 3_600.0)
+        }
+    });
+    format!("{cpu:.1} s {:.1} MB{energy}", used.memory_peak as f64 / 1e6)
 }
 
 impl Show for Explanation {

@@ -39,6 +39,14 @@ fn attempt(task: u32, state: &str, exit_code: Option<i32>) -> Attempt {
         started_at: exit_code.map(|_| "2026-11-23T12:00:01Z".to_owned()),
         ended_at: exit_code.map(|_| "2026-11-23T12:10:00Z".to_owned()),
         reason: (state == "failed").then(|| "it ended with 1".to_owned()),
+        used: exit_code.map(|_| dayan_wire::Counters {
+            wall_us: 599_000_000,
+            cpu_us: 1_198_400_000,
+            memory_peak: 512_300_000,
+            read_bytes: 10,
+            write_bytes: 20,
+            energy_uj: Some(54_321_000_000),
+        }),
     }
 }
 

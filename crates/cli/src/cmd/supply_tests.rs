@@ -61,6 +61,9 @@ fn an_attribute() -> Attribute {
         at: Some("2026-11-23T12:00:00Z".to_owned()),
         sharing: Some("shared".to_owned()),
         standing: "valid".to_owned(),
+        key: Some("5f".repeat(32)),
+        signature: Some("a1".repeat(64)),
+        signed: Some("dayan measurement 1\n".to_owned()),
     }
 }
 

@@ -41,6 +41,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Engine => "engine",
         Word::Exchange => "exchange",
         Word::ExitCode => "exit",
+        Word::Used => "used",
         Word::ExpectedStart => "expected start",
         Word::Expires => "expires",
         Word::Fence => "fence",

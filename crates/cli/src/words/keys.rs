@@ -51,6 +51,7 @@ words! {
     Engine,
     Exchange,
     ExitCode,
+    Used,
     ExpectedStart,
     Expires,
     Fence,

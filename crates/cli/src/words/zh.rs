@@ -41,6 +41,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Engine => "引擎",
         Word::Exchange => "交易所",
         Word::ExitCode => "退出码",
+        Word::Used => "用量",
         Word::ExpectedStart => "预计开始",
         Word::Expires => "到期",
         Word::Fence => "隔离者",

@@ -99,6 +99,7 @@ impl<'a> Bench<'a> {
             lease_end: self.lease(LONG_LEASE),
             isolation: Isolation::None,
             node: "node-1".to_owned(),
+            cards: Vec::new(),
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

@@ -25,6 +25,7 @@ use super::connection::Connection;
 use super::spawner::Spawner;
 use super::task::{Due, Stage, Task};
 use super::workshop::{Clear, Workshop};
+use crate::card_energy::CardEnergy;
 use crate::confine::Confinement;
 use crate::energy::Energy;
 use crate::journal::{Journal, Record};
@@ -61,6 +62,7 @@ pub(super) struct Parts {
     pub features: Features,
     pub bubblewrap: Option<PathBuf>,
     pub energy: Option<Energy>,
+    pub card_energy: Option<CardEnergy>,
     pub listener: UnixListener,
     pub signals: OwnedFd,
     pub idle_stay: Span,
@@ -75,6 +77,7 @@ pub(super) struct Keeper {
     pub(super) features: Features,
     pub(super) bubblewrap: Option<PathBuf>,
     pub(super) energy: Option<Energy>,
+    pub(super) card_energy: Option<CardEnergy>,
     pub(super) listener: UnixListener,
     pub(super) signals: OwnedFd,
     pub(super) idle_stay: Span,
@@ -175,6 +178,7 @@ impl Keeper {
             features: parts.features,
             bubblewrap: parts.bubblewrap,
             energy: parts.energy,
+            card_energy: parts.card_energy,
             listener: parts.listener,
             signals: parts.signals,
             idle_stay: parts.idle_stay,

@@ -107,6 +107,9 @@ impl Keeper {
     /// Records the end of a task of which nothing runs.
     pub(super) fn finish(&mut self, index: u32, outcome: Outcome) {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
+        if let Some(part) = self.card_energy.as_mut().and_then(|cards| cards.end(index)) {
+            task.count_energy(part);
+        }
         let end = End { at: wall_now(), outcome };
         let attempt = task.attempt;
         self.journal.append(&Record::Ended { attempt, end: end.clone(), usage: task.usage });

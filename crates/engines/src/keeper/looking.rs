@@ -80,8 +80,12 @@ impl Keeper {
             if let Some(interval) = energy {
                 let cpu = task.usage.cpu().minus(before).micros();
                 let share = interval.share(u64::try_from(cpu).unwrap_or(0));
-                let total = task.usage.energy_microjoule.unwrap_or(0).saturating_add(share);
-                task.usage.energy_microjoule = Some(total);
+                task.count_energy(share);
+            }
+            if let Some(cards) = &mut self.card_energy
+                && let Some(part) = cards.take(index)
+            {
+                task.count_energy(part);
             }
             if over || too_many {
                 let outcome =

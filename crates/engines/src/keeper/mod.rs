@@ -31,6 +31,7 @@ use dayan_units::{Span, parse_span};
 pub(crate) use folder::{Folder, Lock};
 use workshop::Workshop;
 
+use crate::card_energy::CardEnergy;
 use crate::confine::{Allowed, Confinement};
 use crate::energy::Energy;
 use crate::journal::Journal;
@@ -130,7 +131,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
     let (journal, records) =
         Journal::open(&folder.journal()).map_err(failed("opening the journal"))?;
     let bubblewrap = find_bubblewrap();
-    let energy = Energy::probe();
+    let (energy, card_energy) = (Energy::probe(), CardEnergy::probe());
     let confinement = Confinement::probe(folder.name(), options.allowed);
     let [cpu_limit, memory_limit, pids_limit] = confinement.enforcement();
     let features = Features {
@@ -140,7 +141,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         pids_limit,
         oom_told_apart: memory_limit == Enforcement::Enforced,
         bubblewrap: bubblewrap.is_some(),
-        energy: energy.is_some(),
+        energy: energy.is_some() || card_energy.is_some(),
         survives_agent: true,
     };
     let workshop = Workshop::open(folder.spares()).map_err(failed("making room for folders"))?;
@@ -156,6 +157,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         features,
         bubblewrap,
         energy,
+        card_energy,
         signals,
         idle_stay: options.idle,
     })

@@ -150,6 +150,9 @@ impl Keeper {
                 return;
             }
         };
+        if let Some(cards) = &mut self.card_energy {
+            cards.begin(index, &task.cards);
+        }
         let reads = epoll::EventFlags::IN;
         let watched = epoll::add(&self.epoll, &pidfd, Token::Process(index).pack(), reads);
         task.stage = Stage::Running(Live {

@@ -101,6 +101,8 @@ pub(crate) struct Task {
     lease_notice: BootTime,
     pub ending: Option<Ending>,
     pub usage: Counters,
+    /// Cards whose energy is counted for it.
+    pub cards: Vec<u32>,
     /// Standard output and error; none of a task that an earlier keeper ran.
     pub logs: Vec<LogWriter>,
     /// Is it in the list of what the agent must be told?
@@ -117,6 +119,7 @@ impl Task {
             attempt: launch.attempt,
             limits: launch.limits.clone(),
             isolation: launch.isolation.clone(),
+            cards: launch.cards.clone(),
             lease_end: launch.lease_end.at,
             lease_notice: launch.lease_end.at,
             stage: Stage::Queued(launch),
@@ -137,6 +140,7 @@ impl Task {
             attempt,
             limits: Limits::default(),
             isolation: Isolation::None,
+            cards: Vec::new(),
             lease_end: BootTime::NEVER,
             lease_notice: BootTime::NEVER,
             stage: Stage::Ended(end),
@@ -240,6 +244,12 @@ impl Task {
         usage.cpu_user = total.minus(system);
     }
 
+    /// Counts energy on top of what was counted.
+    pub(crate) fn count_energy(&mut self, microjoule: u64) {
+        let total = self.usage.energy_microjoule.unwrap_or(0).saturating_add(microjoule);
+        self.usage.energy_microjoule = Some(total);
+    }
+
     /// Counts wall time up to now.
     pub(crate) fn count_wall(&mut self, started: BootTime, now: BootTime) {
         self.usage.wall = self.usage.wall.max(now.since(started));
@@ -290,6 +300,7 @@ mod tests {
             lease_end: LeaseEnd { boot: BootId(0), at: at(lease_secs) },
             isolation: Isolation::None,
             node: String::new(),
+            cards: Vec::new(),
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(

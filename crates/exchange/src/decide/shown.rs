@@ -31,7 +31,7 @@ const FEATURES_MAX: usize = 128;
 const FEATURE_MAX: usize = 64;
 /// Some twenty attributes of a machine, and a dozen of each of 64 cards.
 const MEASURED_MAX: usize = 1_024;
-/// Name and version of a benchmark, and the id of a key.
+/// Name and version of a benchmark; a key has 64 bytes in hex, a signature 128.
 const METHOD_MAX: usize = 128;
 
 /// Not empty, not too long, and nothing in it that a terminal obeys.
@@ -102,7 +102,9 @@ pub(super) fn check_measured(values: &[Measurement]) -> Result<(), Refusal> {
     let readable = values.iter().all(|value| {
         word(&value.method.name, METHOD_MAX)
             && word(&value.method.version, METHOD_MAX)
-            && value.signer.as_deref().is_none_or(|signer| word(signer, METHOD_MAX))
+            && value.signature.as_ref().is_none_or(|signed| {
+                word(&signed.key, METHOD_MAX) && word(&signed.signature, METHOD_MAX)
+            })
     });
     if values.len() <= MEASURED_MAX && readable {
         return Ok(());

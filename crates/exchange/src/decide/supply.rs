@@ -247,7 +247,7 @@ impl Ask<'_> {
         check_measured(&news.measured)?;
         let mut decision = Decision::default();
         let shown = match &news.shown {
-            Some(shown) if *shown != pool.shown => {
+            Some(shown) if *shown != pool.shown || pool.doubted_at.is_some() => {
                 check_shown(shown)?;
                 let voided = voided(&pool.shown, shown);
                 decision.events.push(Event::PoolShown {

@@ -173,6 +173,10 @@ pub struct Pool {
     pub challenge: Option<Challenge>,
     /// When a challenge was last answered rightly.
     pub verified_at: Option<Time>,
+    /// Since when it is to show its inventory again, after a wrong answer or a late one: what
+    /// changed is then seen line by line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted_at: Option<Time>,
     /// When it joined.
     pub joined_at: Time,
 }

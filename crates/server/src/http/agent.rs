@@ -185,6 +185,14 @@ fn verify_usage(
     Ok((records, Evidence { digest }))
 }
 
+/// Does this agent stand for the value? What it does not sign is not believed.
+fn is_signed(key: &Digest, value: &dayan_measure::Measurement) -> bool {
+    value.signature.as_ref().is_some_and(|signed| {
+        signed.key == hex::encode(key.0)
+            && signature_holds(&key.0, value.material().as_bytes(), &signed.signature)
+    })
+}
+
 /// What an agent says of its attempts, in its order. Several records of one attempt are judged one
 /// after the other; how far the attempt is comes with the last of them.
 struct News {
@@ -223,9 +231,19 @@ fn commands(
             Some((nonce, Digest(hex32("the digest", &answer.digest)?)))
         }
     };
-    if request.shown.is_some() || answer.is_some() || !request.measured.is_empty() {
+    let (measured, unsigned): (Vec<_>, Vec<_>) =
+        request.measured.into_iter().partition(|value| is_signed(key, value));
+    if let Some(first) = unsigned.first() {
+        // One finding for all of them: they come from one machine and one cause.
+        let message = format!(
+            "{} measured values were not signed with its key, {} first",
+            unsigned.len(),
+            first.attribute
+        );
+        commands.push(Command::Report { agent, code: "measure.signature", message });
+    }
+    if request.shown.is_some() || answer.is_some() || !measured.is_empty() {
         let shown = request.shown.as_ref().map(shown).transpose()?;
-        let measured = request.measured;
         commands.push(Command::PoolNews(Box::new(PoolNews { agent, shown, measured, answer })));
     }
     let mut news = News { agent, said: Vec::new(), last: BTreeMap::new() };
@@ -313,7 +331,9 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
         pool.and_then(|pool| pool.challenge.as_ref()).map(|open| open.nonce.to_string());
     // An agent tells its picture when it starts and when it changes. It is asked for where it does
     // not know what it told, or told a state that is gone (a restored backup).
-    let want_shown = shown.is_empty() || known > revision;
+    // After a wrong answer to a challenge it is asked for it again, to see line by line what changed.
+    let doubted = pool.is_some_and(|pool| pool.doubted_at.is_some());
+    let want_shown = shown.is_empty() || known > revision || doubted;
     Gathered {
         revision,
         orders,

@@ -254,6 +254,10 @@ fn attempt(row: &AttemptRow) -> wire::Attempt {
         started_at: row.started_at.map(|at| at.to_string()),
         ended_at: row.ended_at.map(|at| at.to_string()),
         reason,
+        // Without a record nothing is known of its use; zero would say that it used nothing.
+        used: (doc["usage"]["seq"].as_u64() > Some(0))
+            .then(|| serde_json::from_value(doc["usage"]["counters"].clone()).ok())
+            .flatten(),
     }
 }
 

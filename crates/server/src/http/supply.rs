@@ -253,6 +253,9 @@ fn attributes(live: &Live, pool: &dayan_exchange::Pool) -> Vec<wire::Attribute> 
             at: Some(measurement.at.to_string()),
             sharing: Some(word(measurement.sharing)),
             standing: standing.to_owned(),
+            key: measurement.signature.as_ref().map(|signed| signed.key.clone()),
+            signature: measurement.signature.as_ref().map(|signed| signed.signature.clone()),
+            signed: measurement.signature.is_some().then(|| measurement.material()),
         })
     });
     rows.collect()

@@ -255,7 +255,7 @@ pub struct FakeAgent {
 }
 
 /// The inventory it shows.
-fn shown() -> Value {
+pub fn shown() -> Value {
     json!({
         "engine": "process", "fence": "keeper", "placing": "by_node", "features": ["staging"],
         "nodes": [{ "name": "n1", "up": true,
@@ -320,6 +320,14 @@ impl FakeAgent {
 
     /// Waits for a challenge, and answers it rightly.
     pub async fn prove(&self, exchange: &Exchange) {
+        let answer = self.answer("cpu.model=test\nmemory=8GB").await;
+        self.sync(json!({ "answer": answer })).await;
+        let pool = exchange.get(&exchange.operator, &format!("/v1/pools/{}", self.pool)).await;
+        assert_eq!(pool["status"], "active", "{pool}");
+    }
+
+    /// Waits for a challenge; the answer for these lines of an inventory.
+    pub async fn answer(&self, inventory: &str) -> Value {
         let answer = loop {
             let answer = self.sync(json!({ "wait_ms": 5_000 })).await;
             if answer["challenge"].is_string() {
@@ -334,11 +342,8 @@ impl FakeAgent {
             at: dayan_units::Time::EPOCH,
             answer_within: dayan_units::Span::ZERO,
         };
-        let digest = Sha256::digest(challenge.material("cpu.model=test\nmemory=8GB"));
-        let answer = json!({ "nonce": nonce, "digest": hex::encode(digest) });
-        self.sync(json!({ "answer": answer })).await;
-        let pool = exchange.get(&exchange.operator, &format!("/v1/pools/{}", self.pool)).await;
-        assert_eq!(pool["status"], "active", "{pool}");
+        let digest = Sha256::digest(challenge.material(inventory));
+        json!({ "nonce": nonce, "digest": hex::encode(digest) })
     }
 
     pub async fn next_order(&self) -> Value {
@@ -357,6 +362,17 @@ impl FakeAgent {
             request["usage"] = self.sign(&records.to_string());
         }
         self.sync(request).await
+    }
+
+    /// A measured value, signed with its key.
+    pub fn sign_measured(&self, value: Value) -> Value {
+        let plain = value.clone();
+        let value: dayan_measure::Measurement = serde_json::from_value(value).expect("one");
+        let signature = hex::encode(self.key.sign(value.material().as_bytes()).to_bytes());
+        let key = hex::encode(self.key.verifying_key().to_bytes());
+        let mut signed = plain;
+        signed["signature"] = json!({ "key": key, "signature": signature });
+        signed
     }
 
     pub fn sign(&self, records: &str) -> Value {
