@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use dayan_engines::wall_now;
 use dayan_measure::{Measurement, Sharing};
-use dayan_units::{Span, Time};
+use dayan_units::Span;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::home::{Home, Membership};
@@ -37,6 +37,8 @@ pub(crate) struct Order {
     /// Measures the machine itself, on a thread of its own.
     pub(crate) kernels: Kernels,
     pub(crate) sharing: Sharing,
+    /// Digest of its inventory.
+    pub(crate) inventory: String,
     pub(crate) link: Arc<Link>,
     pub(crate) home: Weak<Home>,
     pub(crate) membership: Membership,
@@ -51,16 +53,17 @@ pub(crate) fn kernels(host: Host, dir: PathBuf) -> Kernels {
     })
 }
 
-/// Is it time to measure?
-pub(crate) fn is_due(measured_at: Option<Time>) -> bool {
-    measured_at.is_none_or(|at| wall_now() > at.plus(AGAIN_AFTER))
+/// Is it time to measure the machine with this inventory? What was measured of another one is void.
+pub(crate) fn is_due(membership: &Membership, inventory: &str) -> bool {
+    membership.measured.as_deref() != Some(inventory)
+        || membership.measured_at.is_none_or(|at| wall_now() > at.plus(AGAIN_AFTER))
 }
 
 /// Begins to measure; the values come over `measured`.
 pub(crate) fn begin(order: Order, measured: mpsc::Sender<Vec<Measurement>>) -> Gauge {
     let cancel = Cancel::new();
     let gauge = Gauge(cancel.clone());
-    let Order { kernels, sharing, link, home, membership } = order;
+    let Order { kernels, sharing, inventory, link, home, membership } = order;
     let (tell, told) = oneshot::channel();
     let own = cancel.clone();
     let thread = std::thread::Builder::new().name("gauge".to_owned()).spawn(move || {
@@ -92,7 +95,8 @@ pub(crate) fn begin(order: Order, measured: mpsc::Sender<Vec<Measurement>>) -> G
         if measured.send(values).await.is_ok()
             && let Some(home) = home.upgrade()
         {
-            let membership = Membership { measured_at: Some(at), ..membership };
+            let measured = Some(inventory);
+            let membership = Membership { measured_at: Some(at), measured, ..membership };
             if let Err(fault) = home.remember(&membership) {
                 tracing::warn!(%fault, "will be measured again");
             }
@@ -187,11 +191,13 @@ mod tests {
             url: "u".to_owned(),
             fingerprint: None,
             measured_at: None,
+            measured: None,
         };
-        assert!(is_due(membership.measured_at));
+        assert!(is_due(&membership, "one"));
         let order = || Order {
             kernels: Box::new(reading),
             sharing: Sharing::Shared,
+            inventory: "one".to_owned(),
             link: Arc::clone(&link),
             home: Arc::downgrade(&home),
             membership: membership.clone(),
@@ -211,8 +217,9 @@ mod tests {
         assert_eq!(trip.method.name, "request-response.loopback");
         // It is told that all is over by hanging up.
         assert!(told.recv().await.is_none());
-        let noted = home.membership().expect("whole").expect("there").measured_at;
-        assert!(noted.is_some() && !is_due(noted));
+        let noted = home.membership().expect("whole").expect("there");
+        assert!(!is_due(&noted, "one"));
+        assert!(is_due(&noted, "another"), "a machine with another card");
         drop(gauge);
 
         let (tell, mut told) = mpsc::channel(1);

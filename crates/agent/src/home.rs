@@ -35,6 +35,9 @@ pub(crate) struct Membership {
     /// When the machine was last measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) measured_at: Option<Time>,
+    /// SHA-256 of the inventory that was measured then, in hex: another machine is measured anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) measured: Option<String>,
 }
 
 /// The folder, locked.

@@ -42,6 +42,8 @@ pub(crate) enum Staging {
 pub(crate) struct Picture {
     pub(crate) shown: PoolShown,
     pub(crate) digest: String,
+    /// The same of its inventory alone.
+    pub(crate) inventory: String,
     /// Is all of the machine offered, or is the rest somebody else's?
     pub(crate) sharing: Sharing,
     /// What the measuring kernels must know.
@@ -84,7 +86,15 @@ impl Offered {
         };
         let text = serde_json::to_vec(&shown).expect("texts and numbers become JSON");
         let vendors = inventory.cards().map(|card| card.vendor.clone()).collect();
-        Picture { digest: hex::encode(Sha256::digest(text)), shown, sharing, host, vendors }
+        let lines = serde_json::to_vec(&shown.inventory).expect("texts become JSON");
+        Picture {
+            digest: hex::encode(Sha256::digest(text)),
+            inventory: hex::encode(Sha256::digest(lines)),
+            shown,
+            sharing,
+            host,
+            vendors,
+        }
     }
 
     /// What stays the same of the machine, and how the agent was told to treat it.

@@ -61,6 +61,7 @@ pub(crate) async fn join(
         url: introduction.url.to_owned(),
         fingerprint: token.fingerprint,
         measured_at: None,
+        measured: None,
     };
     home.remember(&membership)?;
     Ok(membership)

@@ -145,10 +145,11 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let (done, synced) = mpsc::channel(QUEUE);
     let (measured_sender, measured) = mpsc::channel(1);
     let gauge = match measure {
-        Measuring::Quick if gauge::is_due(membership.measured_at) => {
+        Measuring::Quick if gauge::is_due(&membership, &picture.inventory) => {
             let order = gauge::Order {
                 kernels: gauge::kernels(picture.host.clone(), home.root().to_owned()),
                 sharing: picture.sharing,
+                inventory: picture.inventory.clone(),
                 link: Arc::clone(&link),
                 home: Arc::downgrade(&home),
                 membership: membership.clone(),

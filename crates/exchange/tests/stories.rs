@@ -235,6 +235,25 @@ fn a_payment_is_booked_once_however_late_it_is_said_again() {
 }
 
 #[test]
+fn what_has_ended_leaves_the_books_memory_however_long_it_ran() {
+    let mut story = Story::new();
+    let forget = Command::Retire { before: Time::EPOCH, jobs_max: 10 };
+    // Payments are remembered for good, see above.
+    let payments = story.state.ledger.remembered();
+    let job = story.submits("");
+    story.places(job, &[0]);
+    story.says(first(job, 0), Seen::Running, None);
+    story.passes(seconds(400));
+    story.does(forget.clone());
+    assert_eq!(story.state.ledger.remembered(), payments + 1, "the hold is open");
+    story.ends(first(job, 0), exits(0));
+    story.passes(seconds(400));
+    story.does(forget);
+    assert_eq!(story.state.ledger.remembered(), payments);
+    assert!(story.state.booked.is_empty());
+}
+
+#[test]
 fn what_outlasts_its_hold_is_paid_within_the_budget_and_counted() {
     // The window's end was missed: a minute is held, two were used.
     let run = |limit: Option<Micro>| {

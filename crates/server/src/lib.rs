@@ -12,6 +12,7 @@ mod encoding;
 mod files;
 mod http;
 mod hub;
+mod links;
 mod metrics;
 pub mod offline;
 mod planner;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use dayan_exchange::{Actor, Command, Settings};
 use dayan_store::{Location, OpenMode, Store};
-use dayan_topology::Topology;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -49,6 +48,8 @@ pub struct ServeConfig {
     pub settings: Settings,
     /// How often running attempts tell their use.
     pub usage_every: Duration,
+    /// A file of measured links between places; none: what is published and modelled.
+    pub links: Option<PathBuf>,
 }
 
 /// A server that answers.
@@ -134,6 +135,8 @@ fn tls(config: &ServeConfig) -> Result<Option<Tls>, String> {
 }
 
 fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>, Threads), String> {
+    // Before the books are opened: a typing error in a file of links takes no term from anybody.
+    let network = crate::links::network(config.links.as_deref())?;
     let location = match &config.database_url {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(config.data.clone()),
@@ -160,7 +163,7 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         request_ids: Box::new(move || ids.next(id_clock.now())),
         publish,
     })?;
-    let network = Arc::new(Topology::default());
+    let network = Arc::new(network);
     let planner_thread = planner_start
         .run(writer.clone(), clock.clone(), network.clone())
         .map_err(|error| error.to_string())?;

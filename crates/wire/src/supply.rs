@@ -273,6 +273,9 @@ pub struct NetCell {
     pub basis: String,
     /// Over which layer.
     pub layer: String,
+    /// When it was measured or published; a model has no date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
     /// The strictest delay class it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,

@@ -43,6 +43,9 @@ pub struct Serve {
     /// How often running attempts tell their use
     #[arg(long, value_name = "TIME", default_value = USAGE_EVERY, value_parser = super::session::seconds_arg)]
     usage_every: u32,
+    /// Measured links between places, as JSON; they go before what is published and modelled
+    #[arg(long, value_name = "FILE")]
+    links: Option<PathBuf>,
     #[command(flatten)]
     log: daemon::Log,
 }
@@ -63,6 +66,7 @@ impl Serve {
             name: self.name.clone(),
             settings: usual_settings(),
             usage_every: Duration::from_secs(u64::from(self.usage_every)),
+            links: self.links.clone(),
         })
     }
 }

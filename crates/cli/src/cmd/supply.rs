@@ -370,8 +370,15 @@ impl Show for Record {
 
 impl Show for NetMatrix {
     fn table(&self, view: &View) -> String {
-        let heads =
-            [Word::From, Word::To, Word::OneWay, Word::DelayClass, Word::Basis, Word::Layer];
+        let heads = [
+            Word::From,
+            Word::To,
+            Word::OneWay,
+            Word::DelayClass,
+            Word::Basis,
+            Word::Layer,
+            Word::At,
+        ];
         let mut grid = Grid::new(view, &heads);
         for cell in &self.cells {
             grid.row([
@@ -381,6 +388,7 @@ impl Show for NetMatrix {
                 Cell::text(cell.class.as_deref().unwrap_or("-")),
                 Cell::text(&cell.basis),
                 Cell::text(&cell.layer),
+                Cell::text(view.time_or_dash(cell.as_of.as_deref())),
             ]);
         }
         grid.finish()

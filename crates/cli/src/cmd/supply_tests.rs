@@ -115,6 +115,7 @@ fn names_and_delays_as_people_see_them() {
             one_way_ms: 9.456,
             basis: "modelled".to_owned(),
             layer: "backbone".to_owned(),
+            as_of: Some("2024-03-03T00:00:00Z".to_owned()),
             class: Some("T2".to_owned()),
         }],
     };

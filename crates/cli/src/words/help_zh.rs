@@ -244,6 +244,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("serve:tls_key", "PEM 格式的证书密钥"),
     ("serve:name", "新交易所的名称"),
     ("serve:usage_every", "运行中的尝试每隔多久上报用量"),
+    ("serve:links", "地点之间实测的链路（JSON 文件）；优先于公布值和模型值"),
     ("serve:filter", "记录哪些日志，如 `info` 或 `dayan_server=debug`"),
     ("serve:log_json", "日志行用 JSON"),
     ("agent", "把本机提供给交易所，并运行分来的任务"),

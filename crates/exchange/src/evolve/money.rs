@@ -1,6 +1,6 @@
 //! Bookings and their place in memory.
 
-use dayan_ledger::Transfer;
+use dayan_ledger::{Rest, Transfer, TransferKind};
 use dayan_units::Time;
 
 use crate::state::State;
@@ -10,6 +10,17 @@ impl State {
     pub(super) fn book(&mut self, transfer: &Transfer) {
         self.ledger.apply(transfer);
         self.booked.push_back((transfer.at, transfer.id));
+        // An open hold outlives its turn to be forgotten; its turn comes again once it has ended.
+        match transfer.kind {
+            TransferKind::Release { hold }
+            | TransferKind::Capture { hold, rest: Rest::Release, .. } => {
+                self.booked.push_back((transfer.at, hold));
+            }
+            TransferKind::Capture { rest: Rest::Keep, .. }
+            | TransferKind::Post { .. }
+            | TransferKind::Hold { .. }
+            | TransferKind::Extend { .. } => {}
+        }
     }
 
     /// Forgets bookings made before a moment.

@@ -457,6 +457,7 @@ pub async fn net_matrix(
                 one_way_ms: estimate.span.secs_f64() * 1e3,
                 basis: word(estimate.basis),
                 layer: estimate.layer.to_string(),
+                as_of: estimate.as_of.map(|at| at.to_string()),
                 class: classes.strictest(estimate.span).map(|class| class.to_string()),
             });
         }

@@ -71,6 +71,7 @@ impl Exchange {
             name: "test".to_owned(),
             settings,
             usage_every: Duration::from_secs(1),
+            links: None,
         };
         let (ready_send, ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -128,6 +128,7 @@ impl Exchange {
             name: "demo".to_owned(),
             settings: usual_settings(),
             usage_every: USAGE_EVERY,
+            links: None,
         };
         let (tell, ready) = oneshot::channel::<Serving>();
         let (stop, stopped) = oneshot::channel::<()>();
