@@ -1,0 +1,139 @@
+//! Who decides: a rule with a kind of backfilling, EASY++, or the default.
+
+use dayan_schedule::order::{Backfill, Fill, LastTwo, Pass, Rule, Running, Waiting};
+
+use super::protocol::HpcJob;
+
+/// Decides what starts.
+pub trait Scheduler {
+    /// A job has arrived: what to expect of it, in seconds.
+    fn arrived(&mut self, job: usize) -> i64;
+    /// A job has ended, after `run` seconds.
+    fn ended(&mut self, job: usize, run: i64);
+    /// A job has run for `elapsed` seconds, as long as was expected: what is expected now. Not
+    /// asked again once the answer is not more than `elapsed`.
+    fn outran(&mut self, job: usize, elapsed: i64) -> i64;
+    /// The places in `queue`, which is in order of arrival, of the jobs that start now.
+    fn starts(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting])
+    -> Vec<usize>;
+    /// The place in `queue`, which has one or more, of the job to start next, whether it fits now
+    /// or not.
+    fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize;
+}
+
+/// A rule from the literature, with the users' limits.
+#[derive(Debug)]
+pub struct ByRule<'a> {
+    jobs: &'a [HpcJob],
+    rule: Rule,
+    backfill: Backfill,
+}
+
+impl<'a> ByRule<'a> {
+    /// Over jobs.
+    pub const fn new(jobs: &'a [HpcJob], rule: Rule, backfill: Backfill) -> Self {
+        Self { jobs, rule, backfill }
+    }
+}
+
+impl Scheduler for ByRule<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.jobs[job].limit
+    }
+    fn ended(&mut self, _job: usize, _run: i64) {}
+    fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
+        self.jobs[job].limit
+    }
+    fn starts(
+        &mut self,
+        now: i64,
+        free: i64,
+        running: &[Running],
+        queue: &[Waiting],
+    ) -> Vec<usize> {
+        let pass = Pass { now, free, running, fill: Fill::Limit };
+        in_order_of(
+            queue,
+            |jobs| self.rule.sort(jobs, now),
+            |jobs| pass.starts(jobs, self.backfill),
+        )
+    }
+    fn choose(&mut self, now: i64, _free: i64, _running: &[Running], queue: &[Waiting]) -> usize {
+        let first = self.rule.first(queue, now).expect("a choice is asked for among some");
+        place_of(queue, first.key)
+    }
+}
+
+/// Sorts a copy of the queue, asks what starts, and says it by places in the queue.
+fn in_order_of(
+    queue: &[Waiting],
+    sort: impl FnOnce(&mut [Waiting]),
+    starts: impl FnOnce(&[Waiting]) -> Vec<usize>,
+) -> Vec<usize> {
+    let mut sorted = queue.to_vec();
+    sort(&mut sorted);
+    let mut chosen: Vec<u32> = starts(&sorted).into_iter().map(|at| sorted[at].key).collect();
+    chosen.sort_unstable();
+    let places = queue.iter().enumerate();
+    places.filter(|(_, job)| chosen.binary_search(&job.key).is_ok()).map(|(at, _)| at).collect()
+}
+
+fn place_of(queue: &[Waiting], key: u32) -> usize {
+    queue.iter().position(|job| job.key == key).expect("it was found in this queue")
+}
+
+/// EASY++ (Tsafrir, Etsion, Feitelson, TPDS 2007): arrival order, reservations and backfilling by
+/// the mean of the user's last two run times, shortest first among those that may fill in.
+#[derive(Debug)]
+pub struct EasyPlusPlus<'a> {
+    jobs: &'a [HpcJob],
+    learned: LastTwo,
+    corrections: Vec<usize>,
+}
+
+/// By how much an expectation grows, in seconds, the first time it was too short, the second, …
+const CORRECTIONS_S: [i64; 11] =
+    [60, 300, 900, 1_800, 3_600, 7_200, 18_000, 36_000, 72_000, 180_000, 360_000];
+
+impl<'a> EasyPlusPlus<'a> {
+    /// Over jobs.
+    pub fn new(jobs: &'a [HpcJob]) -> Self {
+        Self { jobs, learned: LastTwo::default(), corrections: vec![0; jobs.len()] }
+    }
+}
+
+impl Scheduler for EasyPlusPlus<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.learned.expect(&self.jobs[job].forecast())
+    }
+    fn ended(&mut self, job: usize, run: i64) {
+        self.learned.ended(&self.jobs[job].forecast(), run);
+    }
+    fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
+        let count = &mut self.corrections[job];
+        let more = CORRECTIONS_S.get(*count).copied().unwrap_or(i64::MAX / 4);
+        *count += 1;
+        (elapsed + more).min(self.jobs[job].limit)
+    }
+    fn starts(
+        &mut self,
+        now: i64,
+        free: i64,
+        running: &[Running],
+        queue: &[Waiting],
+    ) -> Vec<usize> {
+        let pass = Pass { now, free, running, fill: Fill::Expected };
+        let first = pass.starts(queue, Backfill::None).len();
+        // What fits in order of arrival starts; the next one is reserved for; the rest fills in,
+        // shortest first.
+        let sort = |jobs: &mut [Waiting]| {
+            if let Some(rest) = jobs.get_mut(first + 1..) {
+                rest.sort_by_key(|job| (job.expected, job.submitted, job.key));
+            }
+        };
+        in_order_of(queue, sort, |jobs| pass.starts(jobs, Backfill::Easy))
+    }
+    fn choose(&mut self, _now: i64, _free: i64, _running: &[Running], _queue: &[Waiting]) -> usize {
+        0
+    }
+}
