@@ -12,8 +12,7 @@ mod report;
 mod schedulers;
 mod swf;
 
-use dayan_schedule::order::{Backfill, Rule};
-
+pub use dayan_schedule::order::{Backfill, Rule};
 pub use harness::HarnessFill;
 pub use protocol::{HpcJob, Protocol, ProtocolError, Window, Workload};
 pub use report::{HpcReport, WindowReport};
@@ -40,25 +39,30 @@ pub enum HpcPolicy {
 
 /// Replays a workload.
 pub fn run(workload: &Workload, policy: HpcPolicy, discipline: Discipline) -> HpcReport {
-    let starts: Vec<Vec<i64>> = workload
-        .windows
-        .iter()
-        .map(|window| replay(workload.machine, &window.jobs, policy, discipline))
-        .collect();
-    HpcReport::new(workload, &starts)
-}
-
-fn replay(machine: i64, jobs: &[HpcJob], policy: HpcPolicy, discipline: Discipline) -> Vec<i64> {
     let backfill = match discipline {
         Discipline::Harness(_) => Backfill::None,
         Discipline::Event(backfill) => backfill,
     };
-    let mut scheduler: Box<dyn Scheduler + '_> = match policy {
+    run_with(workload, discipline, |jobs| match policy {
         HpcPolicy::Rule(rule) => Box::new(ByRule::new(jobs, rule, backfill)),
         HpcPolicy::EasyPlusPlus => Box::new(EasyPlusPlus::new(jobs)),
+    })
+}
+
+/// Replays a workload; each window is decided by a scheduler of its own.
+pub fn run_with<'w>(
+    workload: &'w Workload,
+    discipline: Discipline,
+    mut scheduler: impl FnMut(&'w [HpcJob]) -> Box<dyn Scheduler + 'w>,
+) -> HpcReport {
+    let machine = workload.machine;
+    let replay = |window: &'w Window| {
+        let (jobs, mut scheduler) = (&window.jobs, scheduler(&window.jobs));
+        match discipline {
+            Discipline::Harness(fill) => harness::replay(machine, jobs, fill, scheduler.as_mut()),
+            Discipline::Event(_) => event::simulate(machine, jobs, scheduler.as_mut()),
+        }
     };
-    match discipline {
-        Discipline::Harness(fill) => harness::replay(machine, jobs, fill, scheduler.as_mut()),
-        Discipline::Event(_) => event::simulate(machine, jobs, scheduler.as_mut()),
-    }
+    let starts: Vec<Vec<i64>> = workload.windows.iter().map(replay).collect();
+    HpcReport::new(workload, &starts)
 }
