@@ -278,7 +278,7 @@ const TEXTS: &[(&str, &str)] = &[
         "sim hpc:protocol",
         "如何读取记录：十个窗口（h1）、全部并把运行时间截到时限（h2）、全部并把时限提高到运行时间（cleaned）",
     ),
-    ("sim hpc:policy", "次序：某条规则或 `easy++`"),
+    ("sim hpc:policy", "次序：`default`、`easy++` 或某条规则"),
     ("sim hpc:backfill", "在还放不下的作业之前，哪些可以先开始"),
     ("sim hpc:discipline", "时间如何推进：按事件，或像 RLScheduler 的框架那样每次一个决定"),
     ("sim hpc:beside", "在同一次运行中一并比较的次序，以逗号分隔"),

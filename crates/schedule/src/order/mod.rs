@@ -6,13 +6,15 @@
 //! limit and what was learned from jobs that ended. It must not know pools, prices or priorities:
 //! those are settled before two jobs are equals.
 
+mod due;
 mod pass;
 mod predict;
 mod rules;
 mod timeline;
 
+pub use due::{OVERTAKEN_MAX_S, by_due, due};
 pub use pass::{Backfill, Fill, Pass};
-pub use predict::{Forecast, LastTwo};
+pub use predict::{Alike, Forecast, LastTwo};
 pub use rules::Rule;
 pub use timeline::Timeline;
 

@@ -69,14 +69,15 @@ impl Pass<'_> {
 
     fn in_order(&self, queue: &[Waiting]) -> Vec<usize> {
         let mut free = self.free;
-        let fits = |job: &&Waiting| {
-            let fits = job.width <= free;
-            if fits {
-                free -= job.width;
+        let mut starts = Vec::new();
+        for (at, job) in queue.iter().enumerate() {
+            if job.width > free {
+                break;
             }
-            fits
-        };
-        (0..queue.iter().take_while(fits_once(fits)).count()).collect()
+            free -= job.width;
+            starts.push(at);
+        }
+        starts
     }
 
     fn easy(&self, queue: &[Waiting]) -> Vec<usize> {
@@ -131,11 +132,6 @@ impl Pass<'_> {
     }
 }
 
-/// `take_while` wants a closure over references to references; the state lives in `fits`.
-fn fits_once<'q>(mut fits: impl FnMut(&&'q Waiting) -> bool) -> impl FnMut(&&'q Waiting) -> bool {
-    move |job| fits(job)
-}
-
 /// When `width` will be free, and how many more then, from what is free and what ends when. A job
 /// that should have ended counts as ending now.
 fn reservation(now: i64, free: i64, ends: &mut [(i64, i64)], width: i64) -> (i64, i64) {
@@ -154,4 +150,53 @@ fn reservation(now: i64, free: i64, ends: &mut [(i64, i64)], width: i64) -> (i64
         }
     }
     (i64::MAX, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four processors, three of them held until 100.
+    fn starts(queue: &[(i64, i64)], backfill: Backfill, fill: Fill) -> Vec<usize> {
+        let running = [Running { key: 9, width: 3, started: 0, limit: 100, expected: 50 }];
+        let queue: Vec<Waiting> = queue
+            .iter()
+            .zip(0..)
+            .map(|((width, limit), key)| Waiting {
+                key,
+                submitted: 0,
+                width: *width,
+                limit: *limit,
+                expected: limit / 2,
+            })
+            .collect();
+        Pass { now: 10, free: 1, running: &running, fill }.starts(&queue, backfill)
+    }
+
+    #[test]
+    fn nothing_passes_without_backfilling() {
+        assert_eq!(starts(&[(1, 9), (1, 9)], Backfill::None, Fill::Limit), [0]);
+        assert!(starts(&[(2, 9), (1, 9)], Backfill::None, Fill::Limit).is_empty());
+    }
+
+    #[test]
+    fn easy_lets_pass_what_ends_in_time_or_is_left_over() {
+        // To the second in time, and one second late.
+        assert_eq!(starts(&[(4, 9), (1, 90)], Backfill::Easy, Fill::Limit), [1]);
+        assert!(starts(&[(4, 9), (1, 91)], Backfill::Easy, Fill::Limit).is_empty());
+        // The head leaves one over.
+        assert_eq!(starts(&[(3, 9), (1, 900)], Backfill::Easy, Fill::Limit), [1]);
+        // By what is expected the running job ends at 50.
+        assert_eq!(starts(&[(4, 9), (1, 80)], Backfill::Easy, Fill::Expected), [1]);
+        assert!(starts(&[(4, 9), (1, 82)], Backfill::Easy, Fill::Expected).is_empty());
+    }
+
+    #[test]
+    fn conservative_holds_the_second_one_too() {
+        // The first leaves one over, which the second takes after it: for 190 there is none.
+        let queue = [(3, 50), (4, 50), (1, 190)];
+        assert_eq!(starts(&queue, Backfill::Easy, Fill::Limit), [2]);
+        assert!(starts(&queue, Backfill::Conservative, Fill::Limit).is_empty());
+        assert_eq!(starts(&[(3, 50), (4, 50), (1, 140)], Backfill::Conservative, Fill::Limit), [2]);
+    }
 }

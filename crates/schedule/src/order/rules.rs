@@ -114,3 +114,35 @@ impl PartialEq for Place {
     }
 }
 impl Eq for Place {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_those_of_the_papers() {
+        let job = Waiting { key: 1, submitted: 1_000, width: 4, limit: 100, expected: 7 };
+        let check = |rule: Rule, expect: f64| {
+            let score = rule.score(&job, 1_200);
+            assert!((score - expect).abs() < 1e-6, "{rule:?}: {score}");
+        };
+        check(Rule::Fcfs, 1_000.0);
+        check(Rule::Sjf, 100.0);
+        check(Rule::Saf, 400.0);
+        // (200 / 100)³ × 4.
+        check(Rule::Wfp3, -32.0);
+        check(Rule::F1, 2.0 * 4.0 + 870.0 * 3.0);
+        check(Rule::F2, 10.0 * 4.0 + 25_600.0 * 3.0);
+        check(Rule::F3, 400.0 + 6_860_000.0 * 3.0);
+        check(Rule::F4, 200.0 + 530_000.0 * 3.0);
+    }
+
+    #[test]
+    fn equal_scores_are_in_order_of_age() {
+        let job = |key, submitted| Waiting { key, submitted, width: 1, limit: 60, expected: 60 };
+        let mut jobs = [job(3, 20), job(2, 10), job(1, 20)];
+        Rule::Sjf.sort(&mut jobs, 30);
+        assert_eq!(jobs.map(|job| job.key), [2, 1, 3]);
+        assert_eq!(Rule::Sjf.first(&[job(3, 20), job(1, 20)], 30), Some(job(1, 20)));
+    }
+}

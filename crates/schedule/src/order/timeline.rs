@@ -72,13 +72,29 @@ impl Timeline {
         self.steps.insert(next, (at, free));
         next
     }
+}
 
-    /// Forgets what lies before a moment.
-    pub fn advance(&mut self, now: i64) {
-        let next = self.steps.partition_point(|(from, _)| *from <= now);
-        if next > 0 {
-            self.steps.drain(..next - 1);
-            self.steps[0].0 = now;
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_needs_room_for_the_whole_length() {
+        // Two free now, five at 100, all ten at 200.
+        let mut timeline = Timeline::new(0, 2, [(200, 5), (100, 3)]);
+        assert_eq!(timeline.earliest(2, 1_000), Some(0));
+        assert_eq!(timeline.earliest(5, 1), Some(100));
+        assert_eq!(timeline.earliest(11, 1), None);
+        timeline.take(100, 50, 4);
+        assert_eq!([0, 99, 100, 149, 150, 200].map(|at| timeline.free_at(at)), [2, 2, 1, 1, 5, 10]);
+        // Up to 100 there is room for two, from 150 again.
+        assert_eq!(timeline.earliest(2, 100), Some(0));
+        assert_eq!(timeline.earliest(2, 101), Some(150));
+    }
+
+    #[test]
+    fn what_should_have_ended_may_end_at_any_moment() {
+        let timeline = Timeline::new(50, 0, [(10, 4)]);
+        assert_eq!((timeline.free_at(50), timeline.free_at(51)), (0, 4));
     }
 }

@@ -1,6 +1,6 @@
 //! Who decides: a rule with a kind of backfilling, EASY++, or the default.
 
-use dayan_schedule::order::{Backfill, Fill, LastTwo, Pass, Rule, Running, Waiting};
+use dayan_schedule::order::{Alike, Backfill, Fill, LastTwo, Pass, Rule, Running, Waiting, by_due};
 
 use super::protocol::HpcJob;
 
@@ -130,5 +130,47 @@ impl Scheduler for EasyPlusPlus<'_> {
     }
     fn choose(&mut self, _now: i64, _free: i64, _running: &[Running], _queue: &[Waiting]) -> usize {
         0
+    }
+}
+
+/// The default: by the moment a job is due, with run times learned from jobs that have ended.
+/// Reservations and what may fill in go by the users' limits, so that no promise rests on a guess.
+#[derive(Debug)]
+pub struct ByDue<'a> {
+    jobs: &'a [HpcJob],
+    learned: Alike,
+    backfill: Backfill,
+}
+
+impl<'a> ByDue<'a> {
+    /// Over jobs.
+    pub fn new(jobs: &'a [HpcJob], backfill: Backfill) -> Self {
+        Self { jobs, learned: Alike::default(), backfill }
+    }
+}
+
+impl Scheduler for ByDue<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.learned.expect(&self.jobs[job].forecast())
+    }
+    fn ended(&mut self, job: usize, run: i64) {
+        self.learned.ended(&self.jobs[job].forecast(), run);
+    }
+    fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
+        self.jobs[job].limit
+    }
+    fn starts(
+        &mut self,
+        now: i64,
+        free: i64,
+        running: &[Running],
+        queue: &[Waiting],
+    ) -> Vec<usize> {
+        let pass = Pass { now, free, running, fill: Fill::Limit };
+        in_order_of(queue, |jobs| jobs.sort_by(by_due), |jobs| pass.starts(jobs, self.backfill))
+    }
+    fn choose(&mut self, _now: i64, _free: i64, _running: &[Running], queue: &[Waiting]) -> usize {
+        let first = queue.iter().min_by(|one, other| by_due(one, other));
+        place_of(queue, first.expect("a choice is asked for among some").key)
     }
 }

@@ -26,8 +26,8 @@ pub struct Hpc {
     /// the whole with limits raised to the run times (cleaned)
     #[arg(long, value_name = "h1|h2|cleaned", hide_possible_values = true)]
     protocol: ProtocolName,
-    /// The order: a rule or `easy++`
-    #[arg(long, value_name = "NAME")]
+    /// The order: `default`, `easy++`, or a rule
+    #[arg(long, value_name = "NAME", default_value = "default")]
     policy: PolicyName,
     /// What may start before a job that does not fit yet
     #[arg(
@@ -92,6 +92,7 @@ enum DisciplineName {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum PolicyName {
+    Default,
     Fcfs,
     Sjf,
     Saf,
@@ -107,6 +108,7 @@ enum PolicyName {
 impl PolicyName {
     const fn policy(self) -> HpcPolicy {
         match self {
+            Self::Default => HpcPolicy::Default,
             Self::Fcfs => HpcPolicy::Rule(Rule::Fcfs),
             Self::Sjf => HpcPolicy::Rule(Rule::Sjf),
             Self::Saf => HpcPolicy::Rule(Rule::Saf),
@@ -121,6 +123,7 @@ impl PolicyName {
 
     const fn name(self) -> &'static str {
         match self.policy() {
+            HpcPolicy::Default => "default",
             HpcPolicy::Rule(rule) => rule.name(),
             HpcPolicy::EasyPlusPlus => "easy++",
         }
