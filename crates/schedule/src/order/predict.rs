@@ -60,8 +60,9 @@ impl LastTwo {
 /// What the default order expects: the mean of the last two run times of the jobs most like it.
 ///
 /// The same user, program, width and limit; else without the width; else the same user, width and
-/// limit; else user and limit; else the user. The limit is a strong sign of which of a user's
-/// works it is: people change it with the work. One run is enough, as the likeness is what counts.
+/// limit; else user and limit; else the user; else, for a user of whom nothing has ended yet,
+/// whoever's with the same limit. The limit is a strong sign of which of a user's works it is:
+/// people change it with the work. One run is enough, as the likeness is what counts.
 #[derive(Clone, Debug, Default)]
 pub struct Alike {
     lines: BTreeMap<Likeness, Line>,
@@ -70,7 +71,7 @@ pub struct Alike {
 /// What two jobs have in common; what is not is none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Likeness {
-    user: i64,
+    user: Option<i64>,
     program: Option<i64>,
     width: Option<i64>,
     limit: Option<i64>,
@@ -79,7 +80,8 @@ struct Likeness {
 impl Likeness {
     /// From the most alike to the least; none for a user who is not known.
     fn levels(job: &Forecast) -> impl Iterator<Item = Self> {
-        let user = job.user;
+        let known = job.user >= 0;
+        let user = Some(job.user);
         let (program, width, limit) = (Some(job.program), Some(job.width), Some(job.limit));
         let levels = [
             Self { user, program, width, limit },
@@ -87,8 +89,9 @@ impl Likeness {
             Self { user, program: None, width, limit },
             Self { user, program: None, width: None, limit },
             Self { user, program: None, width: None, limit: None },
+            Self { user: None, program: None, width: None, limit },
         ];
-        levels.into_iter().filter(|level| level.user >= 0)
+        levels.into_iter().filter(move |_| known)
     }
 }
 
@@ -150,7 +153,9 @@ mod tests {
         // Only the user is the same: the mean of the last two, within the limit.
         check(job(1, 9, 1, 10_000), 2_550);
         check(job(1, 9, 1, 60), 60);
-        check(job(2, 7, 4, 3_600), 3_600);
+        // Nothing of this user has ended: what others took under the same limit, if any did.
+        check(job(2, 7, 4, 3_600), 100);
+        check(job(2, 7, 4, 3_601), 3_601);
     }
 
     #[test]
