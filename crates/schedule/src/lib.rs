@@ -7,6 +7,7 @@
 //! plan, and a planner that was fed event by event answers like one built afresh from the state.
 //! Nothing here reads a clock, draws a random number, moves money, or knows an engine or a store.
 
+pub mod order;
 mod tasks;
 
 mod ask;

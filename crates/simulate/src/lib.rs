@@ -10,6 +10,7 @@ mod audit;
 mod calendar;
 mod clock;
 mod host;
+pub mod hpc;
 mod job_files;
 mod keeper;
 mod messages;

@@ -14,6 +14,7 @@ mod measure;
 mod plan;
 mod serve;
 pub mod session;
+mod sim;
 mod submit;
 mod supply;
 
@@ -95,6 +96,9 @@ pub enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Agent(agent::Agent),
+    /// Replays traces and logs with the code that runs the exchange
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     // This machine and this program.
     Measure(measure::Measure),
     Login(login::Login),
@@ -178,6 +182,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Demo(args) => demo::run(args, session).await,
         Command::Serve(args) => serve::run(args, session).await,
         Command::Agent(args) => agent::run(args, session).await,
+        Command::Sim(command) => sim::run(command, session),
         Command::Measure(args) => measure::run(args, session),
         Command::Login(args) => login::login(args, session).await,
         Command::Whoami => login::whoami(session).await,

@@ -56,11 +56,15 @@ pub const fn text(word: Word) -> &'static str {
         Word::Issued => "issued",
         Word::Issuer => "issuer",
         Word::Job => "job",
+        Word::Jobs => "jobs",
         Word::JobsBefore => "jobs before it",
         Word::Kind => "kind",
         Word::Label => "label",
         Word::Layer => "layer",
         Word::Lines => "lines",
+        Word::LongestWait => "longest wait, s",
+        Word::MeanSlowdown => "mean slowdown",
+        Word::MeanWait => "mean wait, s",
         Word::Measured => "measured",
         Word::Memory => "memory",
         Word::Message => "message",
@@ -74,8 +78,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::Note => "note",
         Word::Offer => "offer",
         Word::OneWay => "one way",
+        Word::Order => "order",
         Word::Org => "organisation",
         Word::Owner => "owner",
+        Word::P99Wait => "p99 wait, s",
         Word::PerDay => "per day",
         Word::PerJob => "per job",
         Word::PerMonth => "per month",
@@ -122,6 +128,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Unit => "unit",
         Word::Up => "up",
         Word::User => "user",
+        Word::Utilisation => "processors in use",
         Word::Waited => "waited",
         Word::WhatToDo => "what to do",
         // Parts of messages.
@@ -240,6 +247,9 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::DemoPrograms => {
             "the jobs' programs are not in {dir} ({missing}); `make demo` builds them, or `cargo build --release -p dayan-examples`"
+        }
+        Word::HarnessBackfill => {
+            "the harness knows no conservative backfilling: give --backfill none or easy, or --discipline event"
         }
         // What the world did.
         Word::Unreachable => "no answer from {url}: {why}",

@@ -56,11 +56,15 @@ pub const fn text(word: Word) -> &'static str {
         Word::Issued => "签发时间",
         Word::Issuer => "签发方",
         Word::Job => "作业",
+        Word::Jobs => "作业数",
         Word::JobsBefore => "前面的作业数",
         Word::Kind => "种类",
         Word::Label => "用途",
         Word::Layer => "层",
         Word::Lines => "行数",
+        Word::LongestWait => "最长等待（秒）",
+        Word::MeanSlowdown => "平均有界减速比",
+        Word::MeanWait => "平均等待（秒）",
         Word::Measured => "实测",
         Word::Memory => "内存",
         Word::Message => "说明",
@@ -74,8 +78,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::Note => "备注",
         Word::Offer => "挂牌",
         Word::OneWay => "单程",
+        Word::Order => "次序",
         Word::Org => "机构",
         Word::Owner => "所有者",
+        Word::P99Wait => "等待 P99（秒）",
         Word::PerDay => "每日限额",
         Word::PerJob => "单作业限额",
         Word::PerMonth => "每月限额",
@@ -122,6 +128,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Unit => "单位",
         Word::Up => "在线",
         Word::User => "用户",
+        Word::Utilisation => "利用率",
         Word::Waited => "等待",
         Word::WhatToDo => "怎么办",
         // Parts of messages.
@@ -222,6 +229,9 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::DemoPrograms => {
             "{dir} 中没有作业所需的程序（{missing}）；`make demo` 会构建它们，或运行 `cargo build --release -p dayan-examples`"
+        }
+        Word::HarnessBackfill => {
+            "该框架没有保守回填：请用 --backfill none 或 easy，或 --discipline event"
         }
         // What the world did.
         Word::Unreachable => "{url} 没有应答：{why}",

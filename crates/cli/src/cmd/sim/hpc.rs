@@ -1,0 +1,248 @@
+//! `dayan sim hpc`: a log of a real machine, replayed under an order and a kind of backfilling.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use dayan_simulate::hpc::{
+    self, Backfill, Discipline, HarnessFill, HpcPolicy, HpcReport, Protocol, Rule, SwfReader,
+    Workload,
+};
+use flate2::bufread::MultiGzDecoder;
+use serde::Serialize;
+
+use super::super::session::Session;
+use crate::exit::{Exit, Failure, Said};
+use crate::output::{Cell, Grid, Show, View};
+use crate::words::Word;
+
+/// Replays a log of a real machine: waits, slowdowns and use under an order
+#[derive(Debug, clap::Args)]
+pub struct Hpc {
+    /// The log, in the Standard Workload Format; `.gz` is unpacked
+    #[arg(value_name = "LOG")]
+    log: PathBuf,
+    /// How the log is read: ten windows (h1), the whole with run times cut to the limits (h2), or
+    /// the whole with limits raised to the run times (cleaned)
+    #[arg(long, value_name = "h1|h2|cleaned", hide_possible_values = true)]
+    protocol: ProtocolName,
+    /// The order: `default`, `easy++`, or a rule
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    policy: PolicyName,
+    /// What may start before a job that does not fit yet
+    #[arg(
+        long,
+        value_name = "none|easy|conservative",
+        default_value = "easy",
+        hide_possible_values = true
+    )]
+    backfill: BackfillName,
+    /// How time goes on: by events, or one decision at a time as RLScheduler's harness does
+    #[arg(
+        long,
+        value_name = "event|harness",
+        default_value = "event",
+        hide_possible_values = true
+    )]
+    discipline: DisciplineName,
+    /// Orders to run beside it, in the same run, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    beside: Vec<PolicyName>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ProtocolName {
+    H1,
+    H2,
+    Cleaned,
+}
+
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Self {
+        match name {
+            ProtocolName::H1 => Self::H1,
+            ProtocolName::H2 => Self::H2,
+            ProtocolName::Cleaned => Self::Cleaned,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum BackfillName {
+    None,
+    Easy,
+    Conservative,
+}
+
+impl From<BackfillName> for Backfill {
+    fn from(name: BackfillName) -> Self {
+        match name {
+            BackfillName::None => Self::None,
+            BackfillName::Easy => Self::Easy,
+            BackfillName::Conservative => Self::Conservative,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum DisciplineName {
+    Event,
+    Harness,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum PolicyName {
+    Default,
+    Fcfs,
+    Sjf,
+    Saf,
+    Wfp3,
+    F1,
+    F2,
+    F3,
+    F4,
+    #[value(name = "easy++")]
+    EasyPlusPlus,
+}
+
+impl PolicyName {
+    const fn policy(self) -> HpcPolicy {
+        match self {
+            Self::Default => HpcPolicy::Default,
+            Self::Fcfs => HpcPolicy::Rule(Rule::Fcfs),
+            Self::Sjf => HpcPolicy::Rule(Rule::Sjf),
+            Self::Saf => HpcPolicy::Rule(Rule::Saf),
+            Self::Wfp3 => HpcPolicy::Rule(Rule::Wfp3),
+            Self::F1 => HpcPolicy::Rule(Rule::F1),
+            Self::F2 => HpcPolicy::Rule(Rule::F2),
+            Self::F3 => HpcPolicy::Rule(Rule::F3),
+            Self::F4 => HpcPolicy::Rule(Rule::F4),
+            Self::EasyPlusPlus => HpcPolicy::EasyPlusPlus,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self.policy() {
+            HpcPolicy::Default => "default",
+            HpcPolicy::Rule(rule) => rule.name(),
+            HpcPolicy::EasyPlusPlus => "easy++",
+        }
+    }
+}
+
+/// What scripts get.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    own: Figures,
+    /// Those asked for beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<Figures>,
+}
+
+/// One order's figures.
+#[derive(Debug, Serialize)]
+struct Figures {
+    policy: &'static str,
+    jobs: usize,
+    avg_wait_s: f64,
+    p99_wait_s: i64,
+    max_wait_s: i64,
+    avg_bsld: f64,
+    utilization: f64,
+    windows: Vec<WindowFigures>,
+}
+
+#[derive(Debug, Serialize)]
+struct WindowFigures {
+    start: usize,
+    avg_bsld: f64,
+}
+
+impl Figures {
+    fn new(policy: &'static str, report: HpcReport) -> Self {
+        let window = |one: hpc::WindowReport| WindowFigures {
+            start: one.start,
+            avg_bsld: rounded(one.avg_bsld, 1e4),
+        };
+        Self {
+            policy,
+            jobs: report.jobs,
+            avg_wait_s: rounded(report.avg_wait_s, 1e1),
+            p99_wait_s: report.p99_wait_s,
+            max_wait_s: report.max_wait_s,
+            avg_bsld: rounded(report.avg_bsld, 1e4),
+            utilization: rounded(report.utilization, 1e4),
+            windows: report.windows.into_iter().map(window).collect(),
+        }
+    }
+}
+
+/// To so many parts of one: more digits would say nothing.
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}
+
+/// Runs it.
+pub fn run(args: &Hpc, session: &Session) -> Result<Exit, Failure> {
+    let backfill = Backfill::from(args.backfill);
+    let discipline = match (args.discipline, backfill) {
+        (DisciplineName::Event, backfill) => Discipline::Event(backfill),
+        (DisciplineName::Harness, Backfill::None) => Discipline::Harness(HarnessFill::Wait),
+        (DisciplineName::Harness, Backfill::Easy) => Discipline::Harness(HarnessFill::Backfill),
+        (DisciplineName::Harness, Backfill::Conservative) => {
+            return Err(Failure::usage(Said::plain(Word::HarnessBackfill)));
+        }
+    };
+    let workload = read(&args.log, args.protocol.into())?;
+    let figures = |name: PolicyName| {
+        Figures::new(name.name(), hpc::run(&workload, name.policy(), discipline))
+    };
+    let beside = args.beside.iter().map(|name| figures(*name)).collect();
+    session.out.show(&Outcome { own: figures(args.policy), beside })?;
+    Ok(Exit::Ok)
+}
+
+fn read(path: &Path, protocol: Protocol) -> Result<Workload, Failure> {
+    let shown = path.display().to_string();
+    let doing = || Said::with(Word::ReadingFile, "file", shown.clone());
+    let unreadable = |why: String| {
+        Failure::usage(Said::with(Word::CannotRead, "file", shown.clone()).and("why", why))
+    };
+    let file = BufReader::new(File::open(path).map_err(|why| Failure::local(doing(), why))?);
+    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
+    let text: Box<dyn BufRead> =
+        if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
+    let log = SwfReader::new(text).read_all();
+    // With its causes: a broken archive says where, and why.
+    let (header, jobs) =
+        log.map_err(|error| unreadable(format!("{:#}", anyhow::Error::from(error))))?;
+    protocol.workload(header, &jobs).map_err(|error| unreadable(error.to_string()))
+}
+
+impl Show for Outcome {
+    fn table(&self, view: &View) -> String {
+        let heads = [
+            Word::Order,
+            Word::Jobs,
+            Word::MeanWait,
+            Word::P99Wait,
+            Word::LongestWait,
+            Word::MeanSlowdown,
+            Word::Utilisation,
+        ];
+        let mut grid = Grid::new(view, &heads);
+        for row in std::iter::once(&self.own).chain(&self.beside) {
+            grid.row([
+                Cell::text(row.policy),
+                Cell::number(row.jobs),
+                Cell::number(format!("{:.1}", row.avg_wait_s)),
+                Cell::number(row.p99_wait_s),
+                Cell::number(row.max_wait_s),
+                Cell::number(format!("{:.2}", row.avg_bsld)),
+                Cell::number(format!("{:.1} %", row.utilization * 100.0)),
+            ]);
+        }
+        grid.finish()
+    }
+}

@@ -1,0 +1,22 @@
+//! `dayan sim`: traces and logs, replayed with the code that runs the exchange. No exchange is
+//! asked, no address or token is needed.
+
+mod hpc;
+
+use clap::Subcommand;
+
+use super::session::Session;
+use crate::exit::{Exit, Failure};
+
+/// What can be replayed.
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    Hpc(hpc::Hpc),
+}
+
+/// Runs it.
+pub fn run(command: &SimCommand, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        SimCommand::Hpc(args) => hpc::run(args, session),
+    }
+}
