@@ -46,6 +46,7 @@ const fn measured() -> Source {
 }
 
 /// Milliseconds to whole microseconds, rounded up: a promise may rest on it.
+#[expect(clippy::cast_possible_truncation, reason = "within the range that is checked")]
 fn span(millis: f64) -> Result<Span, String> {
     let micros = (millis * 1e3).ceil();
     if micros.is_finite() && (0.0..1e12).contains(&micros) {

@@ -41,7 +41,7 @@ impl Typical {
         }
         let mut ranked: Vec<_> = counts.into_iter().collect();
         // The most frequent first; among equals the larger.
-        ranked.sort_by(|a, b| (b.1, b.0).cmp(&(a.1, a.0)));
+        ranked.sort_by_key(|entry| std::cmp::Reverse((entry.1, entry.0)));
         let mut covered = 0;
         ranked.retain(|&(_, count)| {
             let wanted = covered * 100 < COVERED_PERCENT * total;
