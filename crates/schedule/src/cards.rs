@@ -98,6 +98,11 @@ impl CardBank {
     fn free(&self) -> impl Iterator<Item = (u8, u32)> + '_ {
         (0u8..).zip(self.cards.iter().map(|&(has, used)| u32::from(has).saturating_sub(used)))
     }
+    /// Thousandths left on each card.
+    pub fn left(&self) -> SmallVec<[u16; 8]> {
+        let left = self.free().map(|(_, free)| u16::try_from(free).expect("at most a card"));
+        left.collect()
+    }
     pub fn room(&self) -> CardRoom {
         self.free().fold(CardRoom::default(), |room, (_, free)| CardRoom {
             whole: room.whole + u32::from(free == CARD),

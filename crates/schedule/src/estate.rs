@@ -14,6 +14,7 @@ use crate::cards::{CardBank, CardRoom, Cards};
 use crate::change::LeaseEnd;
 use crate::fit_tree::{FitTree, Need, Room};
 use crate::slots::Slots;
+use crate::waste::{self, Free, Kind};
 use crate::view::{NodeName, NodeUp, NodeView, OfferView, PoolView};
 
 pub(crate) type PoolIx = u32;
@@ -89,6 +90,31 @@ impl Node {
     /// What is free in sum with this booked. A node that shrank under its leases has nothing free.
     pub fn free_with(&self, booked: &Booked) -> Resources {
         saturating_sub(&self.capacity(), &booked.used)
+    }
+    /// What waste is judged by, now and with one more such task, where it fits; none for a group,
+    /// whose cards nobody tells apart.
+    pub fn free_before_and_after(&self, need: &Need) -> Option<(Free, Free)> {
+        let bank = &self.booked.bank;
+        if bank.is_empty() {
+            return None;
+        }
+        let taken = bank.choose(need.cards)?;
+        let cpu = self.free_with(&self.booked).cpu.0;
+        let before = Free { cpu, cards: bank.left() };
+        let mut after = Free { cpu: cpu.saturating_sub(need.resources.cpu.0), ..before.clone() };
+        for (card, left) in (0u32..).zip(&mut after.cards) {
+            if taken.whole >> card & 1 == 1 {
+                *left = 0;
+            }
+            if let Some(part) = taken.part.filter(|part| u32::from(part.card) == card) {
+                *left = left.saturating_sub(part.milli);
+            }
+        }
+        Some((before, after))
+    }
+    /// Is it in the same state as another of its bay?
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.unit == other.unit && self.count == other.count && self.booked == other.booked
     }
     /// What one task could take with this booked, were the node up.
     pub fn room_with(&self, booked: &Booked) -> Room {
@@ -240,6 +266,8 @@ pub(crate) struct Estate {
     pub bays: Slots<Bay>,
     pub leases: Slots<Lease>,
     pub attempts: FxHashMap<AttemptId, LeaseIx>,
+    /// How many leases there are of each kind that takes cards.
+    pub kinds: BTreeMap<Kind, u64>,
     /// Nodes that got more room.
     pub touched: Vec<NodeAt>,
     /// Pools whose picture or offers changed.
@@ -396,6 +424,7 @@ impl Estate {
             self.free(old);
         }
         let (pool, latest, holder, at) = (lease.pool, lease.end.latest, lease.holder, lease.at);
+        waste::add(&mut self.kinds, &lease.resources);
         let ix = self.leases.add(lease);
         self.pools[pool as usize].ends.insert((latest, ix));
         if let Holder::Attempt(attempt) = holder {
@@ -415,6 +444,7 @@ impl Estate {
     /// Gives a lease's capacity back.
     pub fn free(&mut self, ix: LeaseIx) -> Lease {
         let lease = self.leases.take(ix);
+        waste::remove(&mut self.kinds, &lease.resources);
         self.pools[lease.pool as usize].ends.remove(&(lease.end.latest, ix));
         if let Holder::Attempt(attempt) = lease.holder {
             self.attempts.remove(&attempt);
@@ -478,6 +508,11 @@ impl Estate {
                 let node = booked.get_mut(&at).ok_or("a lease names a node that is gone")?;
                 node.add(&lease.resources, lease.cards);
             }
+        }
+        let mut kinds = BTreeMap::new();
+        self.leases.iter().for_each(|(_, lease)| waste::add(&mut kinds, &lease.resources));
+        if kinds != self.kinds {
+            return Err("other counts of kinds of leases".to_owned());
         }
         let ends: usize = self.pools.iter().map(|pool| pool.ends.len()).sum();
         if ends != self.leases.len() {

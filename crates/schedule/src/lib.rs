@@ -22,6 +22,7 @@ mod reason;
 
 mod cards;
 mod fit_tree;
+mod waste;
 
 mod estate;
 mod judge;
@@ -34,6 +35,7 @@ mod explain;
 mod planner;
 mod reserve;
 mod round;
+mod search;
 mod slots;
 mod verdict;
 
@@ -51,3 +53,4 @@ pub use tasks::Tasks;
 pub use view::{
     Carbon, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, PoolView, Residence, Trust,
 };
+pub use waste::Workload;

@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::policy::{Policy, Work};
 use crate::queue::{Demand, JobKey};
 use crate::tasks::Tasks;
+use crate::waste::Packer;
 
 /// One queue over the pools of all owners.
 ///
@@ -34,6 +35,8 @@ pub struct Planner {
     pub(crate) seats: FxHashMap<TaskId, LeaseIx>,
     /// Nodes that got room, with the head up to which classes without room were told of it.
     pub(crate) owed: BTreeMap<NodeAt, Option<JobKey>>,
+    /// Judges nodes by the work that runs.
+    pub(crate) packer: Packer,
     pub(crate) revision: u64,
     /// The moment that timed verdicts were made for.
     pub(crate) judged_at: Option<Time>,

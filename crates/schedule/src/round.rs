@@ -23,10 +23,13 @@ use crate::policy::Work;
 use crate::queue::{ClassIx, JobIx, JobKey, Standing};
 use crate::reason::{ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, Held, Reservation, earliest_of};
+use crate::search::{Search, are_equal};
 use crate::verdict::all_closed;
+use crate::waste::Mix;
 
 pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
     planner.settle(now);
+    planner.packer.learn(Mix::of(&planner.estate.kinds));
     let mut round = Round {
         planner,
         now,
@@ -265,25 +268,36 @@ impl Round<'_> {
         node.fits_with(&node.booked, &class.needs[usize::from(spot.choice.need)])
     }
 
-    /// The best place for one task: the first node with room in the best bay that has any; after
-    /// all of them, room on a reserved node that its job will not miss.
+    /// The best place for one task: of the best choices that are equal, the node whose expected
+    /// waste grows least; after all choices, room on a reserved node that its job will not miss.
     fn find(&mut self, class: ClassIx) -> Option<Spot> {
-        let planner = &mut *self.planner;
-        let class_mut = &mut planner.demand.classes[class];
-        while let Some(&choice) = class_mut.choices.get(class_mut.cursor) {
-            if !class_mut.closed.contains(choice.bay) {
-                let need = &class_mut.needs[usize::from(choice.need)];
-                let bay = &planner.estate.bays[choice.bay];
-                if let Some(node) = bay.first_fit(need, 0, &mut self.work) {
-                    let at = NodeAt { bay: choice.bay, node };
-                    return Some(Spot { at, choice, reserved: None });
+        let Planner { estate, demand, packer, .. } = &mut *self.planner;
+        let class_mut = &mut demand.classes[class];
+        while let Some(&first) = class_mut.choices.get(class_mut.cursor) {
+            if class_mut.closed.contains(first.bay) {
+                class_mut.cursor += 1;
+                continue;
+            }
+            let need = &class_mut.needs[usize::from(first.need)];
+            let mut search = Search::new(need, packer);
+            let equal = class_mut.choices[class_mut.cursor..].iter();
+            for &choice in equal.take_while(|choice| are_equal(estate, &first, choice, need)) {
+                if class_mut.closed.contains(choice.bay) {
+                    continue;
                 }
-                class_mut.closed.insert(choice.bay);
-                if self.reserved_bays.contains(&choice.bay) {
-                    self.shut_out.push((class, choice.bay));
+                if !search.look_in(choice, &estate.bays[choice.bay], &mut self.work) {
+                    class_mut.closed.insert(choice.bay);
+                    if self.reserved_bays.contains(&choice.bay) {
+                        self.shut_out.push((class, choice.bay));
+                    }
+                }
+                if search.is_done() {
+                    break;
                 }
             }
-            class_mut.cursor += 1;
+            if let Some((_, at, choice)) = search.best {
+                return Some(Spot { at, choice, reserved: None });
+            }
         }
         self.find_reserved(class)
     }

@@ -14,6 +14,7 @@ pub mod hpc;
 mod job_files;
 mod keeper;
 mod messages;
+pub mod pack;
 mod people;
 mod random;
 mod report;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same};
+use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload};
 use dayan_units::{JobId, MilliAccel, PoolId, Resources};
 
 use crate::world::{World, card_shares};
@@ -28,6 +28,8 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
             entry.cards[usize::from(card)] += milli;
         }
     }
+    let mut workload = Workload::default();
+    world.leases.values().for_each(|lease| workload.add(&lease.seat.resources));
     let mut queue: Vec<&JobAsk> = world.jobs.values().collect();
     queue.sort_by_key(|ask| (-ask.priority, ask.submitted_at, ask.job));
     let mut placed = Vec::new();
@@ -39,21 +41,71 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
             }
             continue;
         }
+        let mut last: Option<usize> = None;
         for task in ask.tasks.iter() {
             let count = running.entry(ask.job).or_default();
             if ask.max_parallel.is_some_and(|most| *count >= most) {
                 break;
             }
-            let first = order.iter().find(|(view, node, _, need)| {
+            let is_free = |(view, node, _, need): &Place<'_>| {
                 fits(node, used.get(&(view.pool, node.name.clone())), need)
-            });
-            let Some((view, node, _, need)) = first else { break };
+            };
+            // An array stays on a node as long as that has room.
+            let spot = match last.filter(|at| is_free(&order[*at])) {
+                Some(at) => at,
+                None => {
+                    let Some(first) = order.iter().position(is_free) else { break };
+                    least_waste(&order, first, is_free, &used, &mut workload)
+                }
+            };
+            last = Some(spot);
+            let (view, node, _, need) = &order[spot];
             *count += 1;
             take(node, used.entry((view.pool, node.name.clone())).or_insert_with(nothing), need);
             placed.push((ask.job, task, view.pool, node.name.clone()));
         }
     }
     placed
+}
+
+/// Of the places as good as the first that is free, the one whose expected waste grows least.
+fn least_waste(
+    order: &[Place<'_>],
+    first: usize,
+    is_free: impl Fn(&Place<'_>) -> bool,
+    used: &BTreeMap<At, Used>,
+    workload: &mut Workload,
+) -> usize {
+    let (pool, offer, need) = (order[first].0.pool, order[first].2.offer, order[first].3);
+    let has_cards = order[first].1.accelerator.is_some();
+    let mut best: Option<(i64, usize)> = None;
+    for (at, (view, node, at_offer, at_need)) in order.iter().enumerate().skip(first) {
+        let idles = need.accel == MilliAccel::ZERO && node.accelerator.is_some() != has_cards;
+        if view.pool != pool || at_offer.offer != offer || *at_need != need || idles {
+            break;
+        }
+        if !is_free(&order[at]) {
+            continue;
+        }
+        let mut before = used.get(&(view.pool, node.name.clone())).cloned().unwrap_or(nothing());
+        let state = |used: &Used| {
+            let cards = free_cards(node, used).into_iter();
+            let cpu = node.total.cpu.0.saturating_sub(used.sum.cpu.0);
+            (cpu, cards.map(|left| u16::try_from(left).expect("a card")).collect::<Vec<_>>())
+        };
+        let (cpu, cards) = state(&before);
+        take(node, &mut before, &need);
+        let (cpu_after, cards_after) = state(&before);
+        let growth = if node.accelerator.is_none() || cards.is_empty() {
+            0
+        } else {
+            workload.growth((cpu, &cards), (cpu_after, &cards_after))
+        };
+        if best.is_none_or(|(least, _)| growth < least) {
+            best = Some((growth, at));
+        }
+    }
+    best.expect("the first is free").1
 }
 
 fn nothing() -> Used {

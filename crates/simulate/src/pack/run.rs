@@ -1,0 +1,134 @@
+//! One packing run: the pods arrive one by one, none leaves, none comes back.
+
+use serde::Serialize;
+
+use super::choose::Chooser;
+use super::cluster::{Cluster, Shape};
+use super::fgd::Typical;
+use super::list::{NodeRow, PodRow};
+use super::live;
+use super::rivals::Rule;
+use super::workload::{LOAD_PERMILLE, arrivals, index};
+use crate::random::Random;
+
+/// Who chooses the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackPolicy {
+    /// Any node that fits, by chance.
+    Random,
+    /// The first by name.
+    FirstFit,
+    /// The least left over.
+    BestFit,
+    /// The least inner product of free and asked.
+    DotProd,
+    /// Cards in use, then nodes in use, then idle nodes.
+    GpuPacking,
+    /// Fragmentation gradient descent.
+    Fgd,
+    /// What the live exchange runs.
+    Default,
+}
+
+/// A pod that was placed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// Its row in the list of pods.
+    pub pod: usize,
+    /// The node, by its place in the order of names.
+    pub node: usize,
+    /// The cards it holds, whole or in part.
+    pub cards: Vec<usize>,
+}
+
+/// What came of one seed.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct SeedReport {
+    /// The seed.
+    pub seed: u64,
+    /// Cards at work of all cards, when all have arrived.
+    pub alloc_pct: f64,
+}
+
+/// What came of all seeds.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct PackReport {
+    /// Who chose.
+    pub policy: PackPolicy,
+    /// Each seed.
+    pub seeds: Vec<SeedReport>,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation (n − 1).
+    pub std: f64,
+}
+
+/// Runs one seed: which pods were placed where.
+pub fn pack_seed(nodes: &[NodeRow], pods: &[PodRow], policy: PackPolicy, seed: u64) -> Vec<Placed> {
+    let mut cluster = Cluster::new(nodes);
+    let order = arrivals(pods, cluster.accel_total, LOAD_PERMILLE, seed);
+    let shapes: Vec<Shape> = pods.iter().map(|pod| cluster.shape(pod)).collect();
+    let rule = match policy {
+        PackPolicy::Random => return by_chance(&mut cluster, &order, &shapes, seed),
+        PackPolicy::Default => return live::place(nodes, pods, &order),
+        PackPolicy::FirstFit => Rule::FirstFit,
+        PackPolicy::BestFit => Rule::BestFit,
+        PackPolicy::DotProd => Rule::DotProduct,
+        PackPolicy::GpuPacking => Rule::GpuPacking,
+        PackPolicy::Fgd => Rule::Fgd(Typical::of(shapes.iter())),
+    };
+    let mut chooser = Chooser::new(&rule, &cluster);
+    let mut placed = Vec::new();
+    for pod in order {
+        let shape = &shapes[pod];
+        if let Some((node, part)) = chooser.choose(&cluster, shape) {
+            let cards = cluster.nodes[node].take(shape, part);
+            chooser.changed(node);
+            placed.push(Placed { pod, node, cards });
+        }
+    }
+    placed
+}
+
+fn by_chance(cluster: &mut Cluster, order: &[usize], shapes: &[Shape], seed: u64) -> Vec<Placed> {
+    let mut random = Random::new(seed, 0x6368_616e);
+    let mut placed = Vec::new();
+    for &pod in order {
+        let shape = &shapes[pod];
+        let fits = |at: &usize| cluster.nodes[*at].fits(shape);
+        let fitting: Vec<usize> = (0..cluster.nodes.len()).filter(fits).collect();
+        if fitting.is_empty() {
+            continue;
+        }
+        let node = fitting[index(&mut random, fitting.len())];
+        let left = &cluster.nodes[node].cards;
+        let parts: Vec<usize> = (0..left.len()).filter(|&at| left[at] >= shape.milli).collect();
+        let part = shape.is_part().then(|| parts[index(&mut random, parts.len())]);
+        let cards = cluster.nodes[node].take(shape, part);
+        placed.push(Placed { pod, node, cards });
+    }
+    placed
+}
+
+/// Cards at work of all cards, in per cent.
+pub(crate) fn alloc_pct(nodes: &[NodeRow], pods: &[PodRow], placed: &[Placed]) -> f64 {
+    let total: u64 = nodes.iter().map(|node| u64::from(node.cards) * 1_000).sum();
+    let at_work: u64 = placed.iter().map(|seat| pods[seat.pod].accel_milli()).sum();
+    if total == 0 { 0.0 } else { at_work as f64 / total as f64 * 100.0 }
+}
+
+/// Runs all seeds.
+pub fn pack(nodes: &[NodeRow], pods: &[PodRow], policy: PackPolicy, seeds: &[u64]) -> PackReport {
+    let report = |&seed: &u64| {
+        let placed = pack_seed(nodes, pods, policy, seed);
+        SeedReport { seed, alloc_pct: alloc_pct(nodes, pods, &placed) }
+    };
+    let seeds: Vec<SeedReport> = seeds.iter().map(report).collect();
+    let count = seeds.len().max(1) as f64;
+    let mean = seeds.iter().map(|seed| seed.alloc_pct).sum::<f64>() / count;
+    let square = |seed: &SeedReport| (seed.alloc_pct - mean).powi(2);
+    let spread: f64 = seeds.iter().map(square).sum();
+    let std = if seeds.len() > 1 { (spread / (count - 1.0)).sqrt() } else { 0.0 };
+    PackReport { policy, seeds, mean, std }
+}
