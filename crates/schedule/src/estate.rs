@@ -14,8 +14,8 @@ use crate::cards::{CardBank, CardRoom, Cards};
 use crate::change::LeaseEnd;
 use crate::fit_tree::{FitTree, Need, Room};
 use crate::slots::Slots;
-use crate::waste::{self, Free, Kind};
 use crate::view::{NodeName, NodeUp, NodeView, OfferView, PoolView};
+use crate::waste::{self, Free, Kind};
 
 pub(crate) type PoolIx = u32;
 pub(crate) type BayIx = u32;

@@ -5,7 +5,8 @@ use super::list::{NodeRow, PodRow};
 use super::run::Placed;
 
 /// The first thing found over what it has.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("node {node}: {what}")]
 pub struct Overfull {
     /// The node's name.
     pub node: String,

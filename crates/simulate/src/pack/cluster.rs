@@ -12,7 +12,7 @@ pub(crate) const CARD: u32 = 1_000;
 
 /// What pods that are alike ask for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Thousandths of a core.
     pub cpu: u64,
     /// Mebibytes.
@@ -56,7 +56,8 @@ impl Node {
         if shape.cards == 0 {
             return true;
         }
-        let enough = self.cards.iter().filter(|&&left| left >= shape.milli).take(shape.cards as usize);
+        let enough =
+            self.cards.iter().filter(|&&left| left >= shape.milli).take(shape.cards as usize);
         shape.models & self.model != 0 && enough.count() == shape.cards as usize
     }
     pub fn fits(&self, shape: &Shape) -> bool {
@@ -87,7 +88,7 @@ impl Node {
 
 /// Nodes in the order of their names, and the numbering of models.
 #[derive(Clone, Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     /// Thousandths of cards in sum, as shown.
     pub(crate) accel_total: u64,
@@ -119,9 +120,10 @@ impl Cluster {
     /// What a pod comes to in this cluster.
     pub fn shape(&self, pod: &PodRow) -> Shape {
         let bit = |model: &String| self.models.get(model).copied().unwrap_or(0);
-        let models = match pod.models.is_empty() {
-            true => u64::MAX,
-            false => pod.models.iter().map(bit).fold(0, |all, one| all | one),
+        let models = if pod.models.is_empty() {
+            u64::MAX
+        } else {
+            pod.models.iter().map(bit).fold(0, |all, one| all | one)
         };
         Shape {
             cpu: pod.cpu_milli,

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_part_goes_where_it_fragments_least() {
-        let typical = Typical::of([shape(1, 1, 1_000), shape(1, 1, 400)].iter());
+        let typical = Typical::of([shape(1, 1, 1_000), shape(1, 1, 700), shape(1, 1, 400)].iter());
         let best = typical.score(&node(8, &[1_000, 800, 400]), &shape(1, 1, 400));
         assert_eq!(best.part, Some(2), "the hole it fills");
     }

@@ -195,7 +195,10 @@ fn next_line(from: &mut impl BufRead, line: usize) -> Result<Option<String>, Lis
 
 fn read_rows<T>(
     mut from: impl BufRead,
-    start: impl FnOnce(&Heading) -> Result<Box<dyn Fn(&Row<'_>) -> Result<(String, T), ListError>>, ListError>,
+    start: impl FnOnce(
+        &Heading,
+    )
+        -> Result<Box<dyn Fn(&Row<'_>) -> Result<(String, T), ListError>>, ListError>,
 ) -> Result<Vec<T>, ListError> {
     let first = next_line(&mut from, 1)?.ok_or(ListError::Empty)?;
     let heading = Heading::of(first.trim_start_matches('\u{feff}'));
@@ -301,7 +304,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const NODES: &str = "sn,cpu_milli,memory_mib,gpu,model\nn1,64000,262144,2,P100\nn2,32000,1024,0,\n";
+    const NODES: &str =
+        "sn,cpu_milli,memory_mib,gpu,model\nn1,64000,262144,2,P100\nn2,32000,1024,0,\n";
     const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos\n\
                         p1,12000,16384,1,460,,LS\np2,1000,1,0,0,,BE\r\np3,8000,1,8,1000,V100|T4,LS\n";
 

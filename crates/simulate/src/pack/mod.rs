@@ -4,10 +4,11 @@
 //! rules run beside ours in one command.
 //!
 //! Invariant: the same lists, policy and seed give the same result; a pod that fits somewhere is
-//! placed; every run's placements are added up again by [`audit`], which shares nothing with the
+//! placed; every run's placements are added up again by `recheck`, which shares nothing with the
 //! policies. Nothing here opens a file.
 
 mod audit;
+mod bound;
 mod choose;
 mod cluster;
 mod fgd;
@@ -18,7 +19,7 @@ mod run;
 mod workload;
 
 pub use audit::{Overfull, recheck};
-pub use cluster::{Cluster, Shape};
+pub use bound::bound_pct;
 pub use list::{ListError, NodeRow, PodRow, read_nodes, read_pods};
-pub use run::{PackPolicy, PackReport, Placed, SeedReport, pack, pack_seed};
+pub use run::{Bound, PackPolicy, PackReport, Placed, SeedReport, pack, pack_seed};
 pub use workload::{LOAD_PERMILLE, arrivals};

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::audit::{Overfull, recheck};
+use super::bound::bound_pct;
 use super::choose::Chooser;
 use super::cluster::{Cluster, Shape};
 use super::fgd::Typical;
@@ -49,6 +51,18 @@ pub struct SeedReport {
     pub seed: u64,
     /// Cards at work of all cards, when all have arrived.
     pub alloc_pct: f64,
+    /// The most that any order-respecting placement could reach, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_pct: Option<f64>,
+}
+
+/// Whether to work out how far from the best possible a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// For each seed.
+    Wanted,
+    /// Not at all.
+    Unwanted,
 }
 
 /// What came of all seeds.
@@ -112,23 +126,38 @@ fn by_chance(cluster: &mut Cluster, order: &[usize], shapes: &[Shape], seed: u64
 }
 
 /// Cards at work of all cards, in per cent.
-pub(crate) fn alloc_pct(nodes: &[NodeRow], pods: &[PodRow], placed: &[Placed]) -> f64 {
+fn alloc_pct(nodes: &[NodeRow], pods: &[PodRow], placed: &[Placed]) -> f64 {
     let total: u64 = nodes.iter().map(|node| u64::from(node.cards) * 1_000).sum();
     let at_work: u64 = placed.iter().map(|seat| pods[seat.pod].accel_milli()).sum();
     if total == 0 { 0.0 } else { at_work as f64 / total as f64 * 100.0 }
 }
 
-/// Runs all seeds.
-pub fn pack(nodes: &[NodeRow], pods: &[PodRow], policy: PackPolicy, seeds: &[u64]) -> PackReport {
+/// Runs all seeds. Every run's placements are added up again; a node over what it has is an error,
+/// and a defect of the policy.
+pub fn pack(
+    nodes: &[NodeRow],
+    pods: &[PodRow],
+    policy: PackPolicy,
+    seeds: &[u64],
+    bound: Bound,
+) -> Result<PackReport, Overfull> {
+    let total = Cluster::new(nodes).accel_total;
     let report = |&seed: &u64| {
         let placed = pack_seed(nodes, pods, policy, seed);
-        SeedReport { seed, alloc_pct: alloc_pct(nodes, pods, &placed) }
+        recheck(nodes, pods, &placed)?;
+        let bound_pct = match bound {
+            Bound::Wanted => {
+                Some(bound_pct(nodes, pods, &arrivals(pods, total, LOAD_PERMILLE, seed)))
+            }
+            Bound::Unwanted => None,
+        };
+        Ok(SeedReport { seed, alloc_pct: alloc_pct(nodes, pods, &placed), bound_pct })
     };
-    let seeds: Vec<SeedReport> = seeds.iter().map(report).collect();
+    let seeds: Vec<SeedReport> = seeds.iter().map(report).collect::<Result<_, _>>()?;
     let count = seeds.len().max(1) as f64;
     let mean = seeds.iter().map(|seed| seed.alloc_pct).sum::<f64>() / count;
     let square = |seed: &SeedReport| (seed.alloc_pct - mean).powi(2);
     let spread: f64 = seeds.iter().map(square).sum();
     let std = if seeds.len() > 1 { (spread / (count - 1.0)).sqrt() } else { 0.0 };
-    PackReport { policy, seeds, mean, std }
+    Ok(PackReport { policy, seeds, mean, std })
 }
