@@ -30,6 +30,8 @@ const STEP_MILLI: f64 = 10.0;
 /// The most frequent kinds that are looked at: the cost of a look is in proportion. The public
 /// trace's first 32 kinds cover nine tenths of its tasks.
 const KINDS_MAX: usize = 32;
+/// Bits that number the kinds.
+const NTH_BITS: u32 = KINDS_MAX.ilog2();
 /// Frequencies are rounded to this many leading bits, so that the mix (and with it what is
 /// remembered of nodes) stays the same while work of the same kind comes and goes.
 const COUNT_BITS: u32 = 3;
@@ -97,32 +99,38 @@ impl Mix {
         if free == 0 || self.kinds.is_empty() {
             return 0.0;
         }
-        let mut losses: SmallVec<[(u64, f64); KINDS_MAX]> = SmallVec::new();
-        for Weighted { kind, each, cards: wanted, share } in &self.kinds {
+        // Twice the loss and which kind, in one number: small to sort.
+        let mut losses: SmallVec<[u64; KINDS_MAX]> = SmallVec::new();
+        for (nth, Weighted { kind, each, cards: wanted, .. }) in (0u64..).zip(&self.kinds) {
+            if kind.cpu > cpu {
+                continue;
+            }
             let (mut on, mut first, mut times) = (0u64, 0u64, 0u64);
             for left in cards.iter().map(|&left| u32::from(left)).filter(|left| left >= each) {
                 on += 1;
                 first += u64::from(left);
                 times += u64::from(left / each);
             }
-            let used = if on < *wanted || kind.cpu > cpu {
-                0
-            } else {
-                let by_cores = cpu.checked_div(kind.cpu).unwrap_or(u64::MAX);
-                first + (times / wanted).min(by_cores) * kind.accel
-            };
-            // Twice the mean, to stay whole; a mix of whole cards and a part may seem to use more
-            // than there is.
-            losses.push(((2 * free).saturating_sub(used), *share));
+            if on < *wanted {
+                continue;
+            }
+            let by_cores = cpu.checked_div(kind.cpu).unwrap_or(u64::MAX);
+            let last = (times / wanted).min(by_cores) * kind.accel;
+            // A mix of whole cards and a part may seem to use more than there is.
+            losses.push((2 * free).saturating_sub(first + last) << NTH_BITS | nth);
         }
-        losses.sort_unstable_by_key(|&(loss, _)| loss);
+        losses.sort_unstable();
         // That the best of several loses at least this: that each of them does.
         let (mut left, mut waste) = (1.0f64, 0.0);
-        for (loss, share) in losses {
-            let after = (left - share).max(0.0);
-            waste += loss as f64 / 2.0 * (left.powi(CHOICE_OF) - after.powi(CHOICE_OF));
+        for packed in losses {
+            let nth = usize::try_from(packed & (KINDS_MAX as u64 - 1)).expect("a small number");
+            let after = (left - self.kinds[nth].share).max(0.0);
+            let loss = (packed >> NTH_BITS) as f64 / 2.0;
+            waste += loss * (left.powi(CHOICE_OF) - after.powi(CHOICE_OF));
             left = after;
         }
+        // The kinds that do not fit lose all that is free.
+        waste += free as f64 * left.powi(CHOICE_OF);
         waste
     }
 }
