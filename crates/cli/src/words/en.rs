@@ -12,6 +12,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Aliases => "aliases",
         Word::Amount => "amount",
         Word::At => "at",
+        Word::AtMost => "at most",
         Word::Attempt => "attempt",
         Word::Attribute => "attribute",
         Word::Balance => "balance",
@@ -21,6 +22,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::BuyerClass => "class",
         Word::CardHour => "card·h",
         Word::CardHours => "card-hours",
+        Word::CardsAtWork => "cards at work",
         Word::Cards => "cards",
         Word::ChangeMark => "change",
         Word::Check => "check",
@@ -62,6 +64,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Layer => "layer",
         Word::Lines => "lines",
         Word::LongestWait => "longest wait, s",
+        Word::Mean => "mean",
         Word::MeanSlowdown => "mean slowdown",
         Word::MeanWait => "mean wait, s",
         Word::Measured => "measured",
@@ -101,6 +104,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Role => "role",
         Word::Rows => "rows",
         Word::Seconds => "seconds",
+        Word::Seed => "seed",
         Word::Seen => "seen",
         Word::Since => "since",
         Word::Site => "site",
@@ -246,6 +250,9 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::DemoPrograms => {
             "the jobs' programs are not in {dir} ({missing}); `make demo` builds them, or `cargo build --release -p dayan-examples`"
+        }
+        Word::PackedOver => {
+            "a node was given more than it has: this is a defect of the policy, not of the lists"
         }
         Word::HarnessBackfill => {
             "the harness knows no conservative backfilling: give --backfill none or easy, or --discipline event"

@@ -12,6 +12,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Aliases => "别名",
         Word::Amount => "金额",
         Word::At => "时间",
+        Word::AtMost => "至多",
         Word::Attempt => "尝试",
         Word::Attribute => "属性",
         Word::Balance => "余额",
@@ -21,6 +22,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::BuyerClass => "价格类别",
         Word::CardHour => "每卡时",
         Word::CardHours => "卡时",
+        Word::CardsAtWork => "在用加速卡",
         Word::Cards => "加速卡",
         Word::ChangeMark => "变化",
         Word::Check => "检查项",
@@ -62,6 +64,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Layer => "层",
         Word::Lines => "行数",
         Word::LongestWait => "最长等待（秒）",
+        Word::Mean => "平均",
         Word::MeanSlowdown => "平均有界减速比",
         Word::MeanWait => "平均等待（秒）",
         Word::Measured => "实测",
@@ -101,6 +104,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Role => "角色",
         Word::Rows => "行数",
         Word::Seconds => "秒",
+        Word::Seed => "种子",
         Word::Seen => "所见",
         Word::Since => "自",
         Word::Site => "站点",
@@ -229,6 +233,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::DemoPrograms => {
             "{dir} 中没有作业所需的程序（{missing}）；`make demo` 会构建它们，或运行 `cargo build --release -p dayan-examples`"
         }
+        Word::PackedOver => "某节点被分配超过其所有：这是策略的缺陷，与列表无关",
         Word::HarnessBackfill => {
             "该框架没有保守回填：请用 --backfill none 或 easy，或 --discipline event"
         }

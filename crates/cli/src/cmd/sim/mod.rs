@@ -2,6 +2,7 @@
 //! asked, no address or token is needed.
 
 mod hpc;
+mod pack;
 
 use clap::Subcommand;
 
@@ -12,11 +13,13 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub enum SimCommand {
     Hpc(hpc::Hpc),
+    Pack(pack::Pack),
 }
 
 /// Runs it.
 pub fn run(command: &SimCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SimCommand::Hpc(args) => hpc::run(args, session),
+        SimCommand::Pack(args) => pack::run(args, session),
     }
 }
