@@ -97,10 +97,8 @@ pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
     let nodes = read(&args.nodes, |from| pack::read_nodes(from))?;
     let pods = read(&args.pods, |from| pack::read_pods(from))?;
     let bound = if args.bound { Bound::Wanted } else { Bound::Unwanted };
-    let report =
-        pack::pack(&nodes, &pods, args.policy.into(), &args.seeds.0, bound).map_err(|over| {
-            Failure::local(Said::plain(Word::PackedOver), over)
-        })?;
+    let report = pack::pack(&nodes, &pods, args.policy.into(), &args.seeds.0, bound)
+        .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))?;
     let bounds: Option<Vec<f64>> = report.seeds.iter().map(|seed| seed.bound_pct).collect();
     let mean = |all: Vec<f64>| all.iter().sum::<f64>() / all.len().max(1) as f64;
     let seed = |one: SeedReport| SeedReport {
