@@ -94,8 +94,8 @@ fn rounded(value: f64) -> f64 {
 
 /// Runs it.
 pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
-    let nodes = read(&args.nodes, |from| pack::read_nodes(from))?;
-    let pods = read(&args.pods, |from| pack::read_pods(from))?;
+    let nodes = read(&args.nodes, pack::read_nodes)?;
+    let pods = read(&args.pods, pack::read_pods)?;
     let bound = if args.bound { Bound::Wanted } else { Bound::Unwanted };
     let report = pack::pack(&nodes, &pods, args.policy.into(), &args.seeds.0, bound)
         .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))?;
