@@ -50,7 +50,7 @@ fn pods(count: usize) -> Vec<PodRow> {
             (24_000, 2, 1_000),
             (5_000, 1, 650),
         ][n % 11];
-        let models = if n % 23 == 0 && cards > 0 {
+        let models = if n.is_multiple_of(23) && cards > 0 {
             BTreeSet::from(["B".to_owned()])
         } else {
             BTreeSet::new()

@@ -82,7 +82,8 @@ mod tests {
         let check = |pod: PodRow, cards: &[&[usize]], expect: Option<&'static str>| {
             let seats = cards.iter().map(|cards| Placed { pod: 0, node: 0, cards: cards.to_vec() });
             let seats: Vec<Placed> = seats.collect();
-            let found = recheck(&[node.clone()], &[pod], &seats).err().map(|over| over.what);
+            let found =
+                recheck(std::slice::from_ref(&node), &[pod], &seats).err().map(|over| over.what);
             assert_eq!(found, expect);
         };
         check(pod(5, 5, 1, 500, ""), &[&[0], &[0]], None);

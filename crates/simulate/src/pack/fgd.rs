@@ -6,6 +6,7 @@
 //! wants no card, else what is free on cards too full for it (§4.1, cases 1 to 3). Memory is not
 //! looked at, as published.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::cluster::{Node, Shape};
@@ -41,7 +42,7 @@ impl Typical {
         }
         let mut ranked: Vec<_> = counts.into_iter().collect();
         // The most frequent first; among equals the larger.
-        ranked.sort_by_key(|entry| std::cmp::Reverse((entry.1, entry.0)));
+        ranked.sort_unstable_by_key(|&(kind, count)| Reverse((count, kind)));
         let mut covered = 0;
         ranked.retain(|&(_, count)| {
             let wanted = covered * 100 < COVERED_PERCENT * total;
