@@ -1,17 +1,15 @@
 //! `dayan sim hpc`: a log of a real machine, replayed under an order and a kind of backfilling.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use dayan_simulate::hpc::{
     self, Backfill, Discipline, HarnessFill, HpcPolicy, HpcReport, Protocol, Rule, SwfReader,
     Workload,
 };
-use flate2::bufread::MultiGzDecoder;
 use serde::Serialize;
 
 use super::super::session::Session;
+use super::{read_file, unreadable};
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::Word;
@@ -204,20 +202,8 @@ pub fn run(args: &Hpc, session: &Session) -> Result<Exit, Failure> {
 }
 
 fn read(path: &Path, protocol: Protocol) -> Result<Workload, Failure> {
-    let shown = path.display().to_string();
-    let doing = || Said::with(Word::ReadingFile, "file", shown.clone());
-    let unreadable = |why: String| {
-        Failure::usage(Said::with(Word::CannotRead, "file", shown.clone()).and("why", why))
-    };
-    let file = BufReader::new(File::open(path).map_err(|why| Failure::local(doing(), why))?);
-    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
-    let text: Box<dyn BufRead> =
-        if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
-    let log = SwfReader::new(text).read_all();
-    // With its causes: a broken archive says where, and why.
-    let (header, jobs) =
-        log.map_err(|error| unreadable(format!("{:#}", anyhow::Error::from(error))))?;
-    protocol.workload(header, &jobs).map_err(|error| unreadable(error.to_string()))
+    let (header, jobs) = read_file(path, |text| SwfReader::new(text).read_all())?;
+    protocol.workload(header, &jobs).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 impl Show for Outcome {

@@ -1,15 +1,13 @@
 //! `dayan sim pack`: pods of a published list arrive at a cluster; how much of its cards gets to
 //! work under a policy.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use dayan_simulate::pack::{self, Bound, ListError, PackPolicy, SeedReport};
-use flate2::bufread::MultiGzDecoder;
+use dayan_simulate::pack::{self, Bound, PackPolicy, SeedReport};
 use serde::Serialize;
 
 use super::super::session::Session;
+use super::read_file;
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::Word;
@@ -94,8 +92,8 @@ fn rounded(value: f64) -> f64 {
 
 /// Runs it.
 pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
-    let nodes = read(&args.nodes, pack::read_nodes)?;
-    let pods = read(&args.pods, pack::read_pods)?;
+    let nodes = read_file(&args.nodes, pack::read_nodes)?;
+    let pods = read_file(&args.pods, pack::read_pods)?;
     let bound = if args.bound { Bound::Wanted } else { Bound::Unwanted };
     let report = pack::pack(&nodes, &pods, args.policy.into(), &args.seeds.0, bound)
         .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))?;
@@ -114,23 +112,6 @@ pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
         bound_mean: bounds.map(mean).map(rounded),
     })?;
     Ok(Exit::Ok)
-}
-
-fn read<T>(
-    path: &Path,
-    read: impl FnOnce(Box<dyn BufRead>) -> Result<Vec<T>, ListError>,
-) -> Result<Vec<T>, Failure> {
-    let shown = path.display().to_string();
-    let doing = || Said::with(Word::ReadingFile, "file", shown.clone());
-    let file = BufReader::new(File::open(path).map_err(|why| Failure::local(doing(), why))?);
-    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
-    let text: Box<dyn BufRead> =
-        if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
-    read(text).map_err(|error| {
-        // With its causes: a broken archive says where, and why.
-        let why = format!("{:#}", anyhow::Error::from(error));
-        Failure::usage(Said::with(Word::CannotRead, "file", shown.clone()).and("why", why))
-    })
 }
 
 impl Show for Outcome {
