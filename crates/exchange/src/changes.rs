@@ -40,7 +40,7 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
         out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
     }
     for lease in state.work.leases.values() {
-        out.push(placed(lease));
+        out.push(placed(state, lease));
     }
     out
 }
@@ -98,7 +98,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
             }
         }
         Event::JobEnded { job, .. } => out.push(Change::JobGone(*job)),
-        Event::Leased { lease, .. } => out.push(placed(lease)),
+        Event::Leased { lease, .. } => out.push(placed(state, lease)),
         Event::AttemptEnded { attempt, pool, next, outcome, .. } => {
             out.push(Change::LeaseEnded { attempt: *attempt });
             let requeued = matches!(next, Next::Requeued | Next::RequeuedFree);
@@ -161,16 +161,18 @@ fn avoid(state: &State, pool: PoolId, outcome: &Outcome, at: Time) -> Vec<plan::
         .collect()
 }
 
-fn placed(lease: &Lease) -> Change {
+fn placed(state: &State, lease: &Lease) -> Change {
     let latest = lease.placed_at.plus(lease.time_limit);
+    let job = state.work.jobs.get(&lease.attempt.job);
+    let expected =
+        job.and_then(|job| job.expected).map_or(lease.time_limit, |run| run.min(lease.time_limit));
     Change::LeasePlaced {
         attempt: lease.attempt,
         pool: lease.pool,
         node: plan::NodeName::new(&lease.node),
         resources: lease.resources,
         cards: lease.cards,
-        // Nothing is learnt from ended jobs yet: the limit is the only estimate there is.
-        end: plan::LeaseEnd { expected: latest, latest },
+        end: plan::LeaseEnd { expected: lease.placed_at.plus(expected), latest },
     }
 }
 
@@ -315,6 +317,7 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     ask.project = job.project;
     ask.org = job.org;
     ask.submitted_at = job.submitted_at;
+    ask.expected = job.expected;
     ask.tasks_total = job.task_count();
     ask.tasks = tasks;
     ask.deadline = job.deadline;
@@ -341,6 +344,8 @@ pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk
             dayan_spec::Priority::High => 1,
         },
         ask: Arc::new(ask(state, spec)),
+        expected: None,
+        strict: spec.strict,
         tasks: Tasks::range(0..tasks),
         tasks_total: u64::from(tasks),
         max_parallel: spec.array.as_ref().and_then(|array| array.max_parallel),

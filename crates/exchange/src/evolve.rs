@@ -2,6 +2,7 @@
 //! It decides nothing. An event that does not fit the state is a bug of whoever decided, or a
 //! journal of another exchange: it stops.
 
+mod learn;
 mod money;
 mod work;
 

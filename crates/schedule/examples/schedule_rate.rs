@@ -106,6 +106,8 @@ fn job(id: u64, ask: &Arc<Ask>, tasks: u64, priority: i32) -> Change {
         submitted_at: Time::from_micros(i64::try_from(id).expect("small")),
         priority,
         ask: ask.clone(),
+        expected: None,
+        strict: false,
         tasks: Tasks::range(0..u32::try_from(tasks).expect("small")),
         tasks_total: tasks,
         max_parallel: None,

@@ -85,6 +85,8 @@ pub enum JobStanding {
     Blocked,
     /// As many of its tasks run as it allows.
     AtMaxParallel,
+    /// It is strict, and an earlier strict job of its project waits.
+    BehindStrict,
     /// No pool can take it, even empty.
     Infeasible,
     /// It waits its turn.
@@ -110,6 +112,22 @@ pub struct Explanation {
     pub relaxations: Vec<Relaxation>,
     /// When it might start, where some pool can take it.
     pub start: Option<StartEstimate>,
+}
+
+impl Explanation {
+    /// Of a job that does not wait: there is nothing to explain.
+    pub const fn not_waiting(job: JobId) -> Self {
+        Self {
+            job,
+            standing: JobStanding::NotWaiting,
+            position: None,
+            tasks_waiting: 0,
+            counts: Vec::new(),
+            reasons: Vec::new(),
+            relaxations: Vec::new(),
+            start: None,
+        }
+    }
 }
 
 /// The planner's own figures.

@@ -188,6 +188,13 @@ pub struct JobAsk {
     pub priority: i32,
     /// What each task wants.
     pub ask: Arc<Ask>,
+    /// How long a task is expected to run, where that was learned: it decides the order among
+    /// equals, and start estimates. Without it the limit counts.
+    #[serde(default)]
+    pub expected: Option<Span>,
+    /// None of it starts before what the same project submitted earlier as strict.
+    #[serde(default)]
+    pub strict: bool,
     /// The tasks that wait for a place; those that hold leases are not among them.
     pub tasks: Tasks,
     /// How many tasks the job has in all: a price cap for the job is spread evenly over them.

@@ -24,6 +24,10 @@ impl Planner {
         let order = Order::of(&class.key.prefer, &self.policy);
         let judge = self.judge(class.wish(), &order, window_of(now));
         let verdict = self.verdict(&judge);
+        let standing = self.standing(job, &verdict);
+        if standing == JobStanding::NotWaiting {
+            return Some(Explanation::not_waiting(job.key.job));
+        }
         let mut by_code: BTreeMap<ReasonCode, Vec<PoolIx>> = BTreeMap::new();
         for &(pool, code) in &verdict.refused {
             by_code.entry(code).or_default().push(pool);
@@ -31,7 +35,6 @@ impl Planner {
         for (pool, code) in self.busy(&verdict) {
             by_code.entry(code).or_default().push(pool);
         }
-        let standing = self.standing(job, &verdict);
         let mut reasons: Vec<Reason> =
             by_code.iter().map(|(&code, pools)| judge.reason(pools[0], code)).collect();
         let before_pools = match standing {
@@ -45,6 +48,10 @@ impl Planner {
                 let message = format!("{most} of its tasks hold places, as many as it allows");
                 Some(Reason { code: ReasonCode::JobMaxParallel, message })
             }
+            JobStanding::BehindStrict => self.demand.behind(job).map(|first| {
+                let message = format!("{first} of the same project came earlier and is strict too");
+                Reason { code: ReasonCode::JobStrict, message }
+            }),
             JobStanding::NotWaiting | JobStanding::Infeasible | JobStanding::Waiting => None,
         };
         reasons.splice(0..0, before_pools);
@@ -74,6 +81,8 @@ impl Planner {
             JobStanding::Blocked
         } else if job.max_parallel.is_some_and(|most| running >= most) {
             JobStanding::AtMaxParallel
+        } else if self.demand.behind(job).is_some() {
+            JobStanding::BehindStrict
         } else if verdict.choices.is_empty() {
             JobStanding::Infeasible
         } else {

@@ -224,7 +224,8 @@ impl Judge<'_> {
         if let Some(choice) = ask.accelerators.get(alternative) {
             let matches = model.is_some_and(|model| choice.models.accept(model));
             self.fails(ReasonCode::PoolAccelerator, !matches)?;
-            resources.accel = choice.cards;
+            // Where that rule is put aside, so are the cards.
+            resources.accel = if matches { choice.cards } else { MilliAccel::ZERO };
         } else if resources.accel > MilliAccel::ZERO {
             self.fails(ReasonCode::PoolAccelerator, model.is_none())?;
         }
@@ -361,6 +362,7 @@ impl Judge<'_> {
             ReasonCode::JobMaxParallel => {
                 "as many of its tasks run at once as the job allows".to_owned()
             }
+            ReasonCode::JobStrict => "an earlier strict job of the project waits".to_owned(),
             ReasonCode::PoolNotQuoted => {
                 let quoted = self.wish.pin.map_or_else(String::new, |pin| pin.pool.to_string());
                 format!("the job is bound to its quote for {quoted}")
@@ -427,6 +429,9 @@ impl Judge<'_> {
                 Some(gang) => format!("no {} nodes here hold {} each", gang.size, ask.resources),
                 None => format!("no node holds {}, even empty", ask.resources),
             },
+            ReasonCode::PoolOffer if pool.offers.iter().all(|offer| offer.closed) => {
+                "its provider has not offered it at any price yet".to_owned()
+            }
             ReasonCode::PoolOffer => "no open offer covers the job".to_owned(),
             ReasonCode::PoolPrice => {
                 let cap = |cap: Option<Micro>, per: &str| {

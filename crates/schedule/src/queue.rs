@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use dayan_units::{JobId, Micro, OrgId, ProjectId, Time};
+use dayan_units::{JobId, Micro, OrgId, ProjectId, Span, Time};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -22,6 +22,7 @@ use crate::change::Avoid;
 use crate::estate::PoolIx;
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Wish};
+use crate::order::due_at;
 use crate::policy::Preference;
 use crate::reason::ReasonCode;
 use crate::slots::{BitSet, Slots};
@@ -35,10 +36,12 @@ type AskIx = u32;
 /// dearest step there is: at 12 bytes a choice and 1,000 pools this many take 100 MB.
 const IDLE_CLASSES_MAX: usize = 8_192;
 
-/// A job's place in the queue: higher priority first, then age, then id.
+/// A job's place in the queue: higher priority first, then by the moment it is due, then age, then
+/// id. It does not change while the job waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct JobKey {
     pub priority: Reverse<i32>,
+    pub due: Time,
     pub submitted_at: Time,
     pub job: JobId,
 }
@@ -138,6 +141,8 @@ pub(crate) struct Job {
     pub pending: Tasks,
     pub max_parallel: Option<u32>,
     pub gang: Option<GangAsk>,
+    pub expected: Option<Span>,
+    strict: bool,
     in_line: bool,
 }
 
@@ -152,6 +157,8 @@ pub(crate) struct Demand {
     pub job_ids: FxHashMap<JobId, JobIx>,
     /// Leases and tentative seats held by each job, known or not.
     pub running: FxHashMap<JobId, u32>,
+    /// Strict jobs that wait, by project, in their order of arrival.
+    strict: FxHashMap<ProjectId, BTreeSet<(Time, JobId)>>,
     pub blocked_projects: BTreeMap<ProjectId, String>,
     project_classes: FxHashMap<ProjectId, BTreeSet<ClassIx>>,
     pub active: BTreeSet<(JobKey, ClassIx)>,
@@ -186,6 +193,7 @@ impl Demand {
         let job = Job {
             key: JobKey {
                 priority: Reverse(ask.priority),
+                due: due_at(ask),
                 submitted_at: ask.submitted_at,
                 job: ask.job,
             },
@@ -194,6 +202,8 @@ impl Demand {
             pending: ask.tasks.clone(),
             max_parallel: ask.max_parallel,
             gang: ask.gang,
+            expected: ask.expected,
+            strict: ask.strict,
             in_line: false,
         };
         let ix = self.jobs.add(job);
@@ -203,6 +213,7 @@ impl Demand {
 
     pub fn remove(&mut self, job: JobId) {
         let Some(ix) = self.job_ids.remove(&job) else { return };
+        self.line_up(ix, false);
         self.leave_line(ix);
         let job = self.jobs.take(ix);
         self.drop_timers(&job);
@@ -292,13 +303,57 @@ impl Demand {
 
     /// Puts the job into its line or takes it out, as its tasks and limits say now.
     pub fn relink(&mut self, ix: JobIx) {
+        self.line_up(ix, !self.jobs[ix].pending.is_empty());
+        self.link(ix);
+    }
+
+    /// Keeps the strict jobs of a project in their order of arrival: the first that waits is ready.
+    fn line_up(&mut self, ix: JobIx, waits: bool) {
         let job = &self.jobs[ix];
+        if !job.strict {
+            return;
+        }
+        let (project, place) = (job.project, (job.key.submitted_at, job.key.job));
+        let line = self.strict.entry(project).or_default();
+        let before = line.first().copied();
+        if waits {
+            line.insert(place);
+        } else {
+            line.remove(&place);
+        }
+        let after = line.first().copied();
+        if after.is_none() {
+            self.strict.remove(&project);
+        }
+        if before != after {
+            let others = [before, after].into_iter().flatten().filter(|other| *other != place);
+            for (_, other) in others.collect::<SmallVec<[_; 2]>>() {
+                self.link(self.job_ids[&other]);
+            }
+        }
+    }
+
+    /// The strict job of its project that it waits for.
+    pub fn behind(&self, job: &Job) -> Option<JobId> {
+        let first = self.strict.get(&job.project)?.first()?.1;
+        (job.strict && first != job.key.job).then_some(first)
+    }
+
+    /// May a task of it be placed, room and money apart?
+    fn is_ready(&self, job: &Job) -> bool {
+        if self.behind(job).is_some() {
+            return false;
+        }
         let running = self.running.get(&job.key.job).copied().unwrap_or(0);
-        let ready = match job.gang {
+        match job.gang {
             Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
             None => !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most),
-        };
-        match (ready, job.in_line) {
+        }
+    }
+
+    fn link(&mut self, ix: JobIx) {
+        let job = &self.jobs[ix];
+        match (self.is_ready(job), job.in_line) {
             (true, false) => self.enter_line(ix),
             (false, true) => self.leave_line(ix),
             (true, true) | (false, false) => {}
@@ -510,21 +565,26 @@ impl Demand {
     pub fn check(&self) -> Result<(), String> {
         let mut lines: BTreeMap<(ClassIx, ProjectId), BTreeSet<(JobKey, JobIx)>> = BTreeMap::new();
         let mut users: BTreeMap<ClassIx, u32> = BTreeMap::new();
+        let mut strict = 0;
         for (ix, job) in self.jobs.iter() {
             *users.entry(job.class).or_default() += 1;
-            let running = self.running.get(&job.key.job).copied().unwrap_or(0);
-            let ready = match job.gang {
-                Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
-                None => {
-                    !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most)
-                }
-            };
+            let ready = self.is_ready(job);
+            let waits = job.strict && !job.pending.is_empty();
+            let line = self.strict.get(&job.project);
+            if waits != line.is_some_and(|line| line.contains(&(job.key.submitted_at, job.key.job)))
+            {
+                return Err(format!("{} is strict and waits: {waits}", job.key.job));
+            }
+            strict += usize::from(waits);
             if ready != job.in_line {
                 return Err(format!("{} is ready: {ready}, in line: {}", job.key.job, job.in_line));
             }
             if ready {
                 lines.entry((job.class, job.project)).or_default().insert((job.key, ix));
             }
+        }
+        if strict != self.strict.values().map(BTreeSet::len).sum::<usize>() {
+            return Err("a strict job that does not wait keeps others waiting".to_owned());
         }
         let mut registered = 0;
         for (ix, class) in self.classes.iter() {

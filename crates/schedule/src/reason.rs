@@ -28,6 +28,8 @@ codes! {
     ProjectBlocked = "project.blocked";
     /// As many tasks of the job run at once as the job allows.
     JobMaxParallel = "job.max_parallel";
+    /// An earlier strict job of the same project waits.
+    JobStrict = "job.strict";
     /// The job is bound to a quote of another pool.
     PoolNotQuoted = "pool.not_quoted";
     /// The job excludes the provider, or the provider the organisation.
@@ -60,6 +62,32 @@ codes! {
     PoolBusy = "pool.busy";
     /// It would fit now, but delay a job that waits before it.
     PoolReserved = "pool.reserved";
+}
+
+impl ReasonCode {
+    /// The key of a job file that asks for what the rule refuses, where it is the job's to change.
+    pub const fn job_key(self) -> Option<&'static str> {
+        match self {
+            Self::JobMaxParallel => Some("array.max_parallel"),
+            Self::JobStrict => Some("strict"),
+            Self::PoolDenied => Some("placement.providers"),
+            Self::PoolTrust => Some("placement.trust"),
+            Self::PoolRegion => Some("placement.regions or placement.sites"),
+            Self::PoolResidence => Some("placement.domestic"),
+            Self::PoolDelay => Some("network.delay"),
+            Self::PoolAccelerator => Some("resources.accelerators"),
+            Self::PoolCapability | Self::PoolNoNodeFits => Some("resources"),
+            Self::PoolPrice => Some("market.max_unit_price or market.max_price"),
+            Self::ProjectBlocked
+            | Self::PoolNotQuoted
+            | Self::PoolAvoided
+            | Self::PoolFeature
+            | Self::PoolOffer
+            | Self::PoolDown
+            | Self::PoolBusy
+            | Self::PoolReserved => None,
+        }
+    }
 }
 
 impl fmt::Display for ReasonCode {

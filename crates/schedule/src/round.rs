@@ -341,7 +341,9 @@ impl Round<'_> {
         let need = class.needs[usize::from(spot.choice.need)];
         let time = class.ask.time;
         let latest = self.now.plus(time);
-        let expected = self.now.plus(dayan_units::Span::from_micros(time.micros() / 2));
+        let job = self.planner.demand.job_ids[&task.job];
+        let expected = self.planner.demand.jobs[job].expected.map_or(time, |run| run.min(time));
+        let expected = self.now.plus(expected);
         if let Some((nth, index)) = spot.reserved
             && latest > self.reservations[nth].from
         {

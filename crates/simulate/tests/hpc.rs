@@ -1,7 +1,7 @@
 //! Replays of logs: schedules worked out by hand, promises on random logs checked by code that
 //! shares nothing with what it checks, and a synthetic log whose figures are pinned.
 
-use dayan_schedule::order::OVERTAKEN_MAX_S;
+use dayan_schedule::order::OVERTAKEN_MAX;
 use dayan_simulate::hpc::{
     self, Backfill, Discipline, HarnessFill, HpcJob, HpcPolicy, Protocol, Rule, SwfReader,
 };
@@ -310,7 +310,7 @@ proptest! {
         let starts = hpc::replay(MACHINE, &jobs, HpcPolicy::Default, EASY);
         let longest = jobs.iter().map(|job| job.limit).max().unwrap_or(0);
         for (job, start) in jobs.iter().zip(&starts) {
-            let late = job.submit + OVERTAKEN_MAX_S;
+            let late = job.submit + OVERTAKEN_MAX.micros() / 1_000_000;
             // Whoever may be before it: submitted within three days of it, and not yet started.
             let before = jobs
                 .iter()

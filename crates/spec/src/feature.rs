@@ -57,8 +57,6 @@ features! {
     Spot = "spot", "no pool offers spot capacity; write `mode: on_demand`";
     /// Sells capacity under contracts.
     Reserved = "reserved", "no pool offers reserved capacity; write `mode: on_demand`";
-    /// Lets no later job of the same priority fill gaps before this one.
-    StrictOrder = "strict_order", "strict order of arrival is not offered; leave `strict` out";
     /// Counts a job file's own budget by day or month, or only warns of it.
     JobBudgets = "job_budgets", "a job file's budget is one of the job that stops it; limits of days and months, and warnings, are the project's: `dayan budget`";
     /// Hands options to Slurm.
@@ -162,7 +160,6 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     let own = |budget: &Budget| budget.per == BudgetPeriod::Job && budget.on_limit == OnLimit::Stop;
     let budget = job.market.budget.as_ref();
     ask(budget.is_some_and(|budget| !own(budget)), Feature::JobBudgets, "market.budget");
-    ask(job.strict, Feature::StrictOrder, "strict");
     ask(job.schedule.is_some(), Feature::Schedule, "schedule");
     ask(!job.depends_on.is_empty(), Feature::Dependencies, "depends_on");
     ask(!job.notify.is_empty(), Feature::Notify, "notify");

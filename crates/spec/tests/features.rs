@@ -43,7 +43,7 @@ fn each_part_asks_for_its_feature() {
     );
     check("network: {delay: {class: T1, from: city:Guiyang}}", &[]);
     check("network: {delay: {class: T1, from: city:Guiyang, on_breach: move}}", &[Feature::Move]);
-    check("strict: true", &[Feature::StrictOrder]);
+    check("strict: true", &[]);
     check("market: {budget: {amount: 1 CNY, per: job, on_limit: stop}}", &[]);
     check("market: {budget: {amount: 1 CNY, per: day, on_limit: stop}}", &[Feature::JobBudgets]);
     check("market: {budget: {amount: 1 CNY, per: job, on_limit: warn}}", &[Feature::JobBudgets]);

@@ -44,6 +44,7 @@ impl State {
                     self.book(hold);
                 }
                 let work = &mut self.work;
+                let expected = work.expect(by, &work.specs[spec]);
                 let record = Job {
                     id: *job,
                     project: *project,
@@ -51,6 +52,7 @@ impl State {
                     by,
                     spec: *spec,
                     submitted_at: entry.at,
+                    expected,
                     gate: Gate::Open,
                     queued: Tasks::range(0..*tasks),
                     active: std::collections::BTreeMap::new(),
@@ -241,11 +243,21 @@ impl State {
                 }
                 self.captured(entry, backing, line);
             }
-            Event::AttemptEnded { attempt, next, line, released, extended, transfers, .. } => {
+            Event::AttemptEnded {
+                attempt,
+                outcome,
+                next,
+                line,
+                released,
+                extended,
+                transfers,
+                ..
+            } => {
                 for transfer in transfers {
                     self.book(transfer);
                 }
                 let lease = self.work.leases.remove(attempt).expect("decided for a lease in force");
+                self.work.learn(&lease, outcome, line.as_ref());
                 self.load(&lease, Resources::checked_sub);
                 if let Some(held) = self.work.by_agent.get_mut(&lease.agent) {
                     held.remove(attempt);

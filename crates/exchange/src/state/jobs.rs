@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_market::{Quote, Terms};
+use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
@@ -128,6 +129,9 @@ pub struct Job {
     pub spec: SpecKey,
     /// When it was accepted.
     pub submitted_at: Time,
+    /// How long a task of it was expected to run when it came, where jobs like it had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Span>,
     /// May its queued tasks be placed?
     pub gate: Gate,
     /// Waiting to be placed.
@@ -339,6 +343,9 @@ pub struct Work {
     pub keys: BTreeMap<OrgId, BTreeMap<String, (SpecKey, JobId)>>,
     /// Ended jobs by the time they ended: what may leave memory next.
     pub ended: BTreeSet<(Time, JobId)>,
+    /// Run times of what has ended.
+    #[serde(default)]
+    pub learned: Alike,
 }
 
 impl Job {

@@ -1,51 +1,113 @@
 //! The default order among equals: by the moment a job is due.
 //!
 //! A job is due some time after its submission, in proportion to how much of the machine it is
-//! expected to take, and at the latest [`OVERTAKEN_MAX_S`] after it. So short narrow jobs pass
+//! expected to take, and at the latest [`OVERTAKEN_MAX`] after it. So short narrow jobs pass
 //! long wide ones, which is what lessens the mean slowdown, and nobody waits for those who come
 //! much later: **a job never starts behind one that was submitted more than three days after it**,
 //! other than by backfilling that does not delay its reservation. Invariant: the moment a job is
-//! due does not change while it waits, so an order once seen stays. It must not know what runs.
+//! due does not change while it waits, so an order once seen stays; all in integers, so that every
+//! machine sees the same. It must not know what runs.
 
 use std::cmp::Ordering;
 
-use super::{SLOWDOWN_FLOOR_S, Waiting};
+use dayan_units::{Resources, Span, Time};
 
-/// How far behind a job others may be submitted and still be placed before it, in seconds: three
-/// days, a weekend and the day after it. A job that is longer than a day has then waited about as
-/// many times its own length as people put up with, and no wait grows past what strict order of
+use super::{SLOWDOWN_FLOOR_S, Waiting};
+use crate::ask::{Ask, JobAsk};
+
+/// How far behind a job others may be submitted and still be placed before it: three days, a
+/// weekend and the day after it. A job that is longer than a day has then waited about as many
+/// times its own length as people put up with, and no wait grows past what strict order of
 /// arrival would have made of it by more than about that.
-pub const OVERTAKEN_MAX_S: i64 = 3 * 24 * 3_600;
+pub const OVERTAKEN_MAX: Span = Span::from_secs(3 * 24 * 3_600);
 
 /// How many times its expected length a job on one processor is let wait before it is due: ten,
 /// the slowdown at which people call a machine overloaded.
-const PATIENCE: f64 = 10.0;
+const PATIENCE: u128 = 10;
 
-/// When a job is due, in seconds.
+/// How much of a machine a job takes at once, in thousandths of a processor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Width(pub u64);
+
+/// So many bytes of memory count as one processor: what machines are commonly bought with.
+const BYTES_PER_PROCESSOR: u128 = 4 << 30;
+/// A card counts as so many processors: machines for cards are commonly bought with that many
+/// beside each.
+const PROCESSORS_PER_CARD: u64 = 16;
+
+impl Width {
+    /// So many whole processors.
+    pub const fn processors(count: u64) -> Self {
+        Self(count.saturating_mul(1_000))
+    }
+
+    /// The largest of processors, memory and cards, each in processors.
+    pub fn of(resources: &Resources) -> Self {
+        let memory = u128::from(resources.memory.0) * 1_000 / BYTES_PER_PROCESSOR;
+        let memory = u64::try_from(memory).unwrap_or(u64::MAX);
+        let cards = resources.accel.0.saturating_mul(PROCESSORS_PER_CARD);
+        Self(resources.cpu.0.max(memory).max(cards).max(1))
+    }
+
+    /// Of one task, with the cards that it would like best.
+    pub fn of_task(ask: &Ask) -> Self {
+        let accel = ask.accelerators.first().map_or(ask.resources.accel, |first| first.cards);
+        Self::of(&Resources { accel, ..ask.resources })
+    }
+}
+
+/// How long a job may wait before it is due.
 ///
 /// Slowdown is wait over length, so a job of length `e` on `n` processors gains `1 / e` a second
 /// for `e·n` of the machine. Smith's rule (1956) ranks by their quotient, `1 / (e²·n)`; `e·√n`
-/// ranks the same and is a time. Ten times that, held at [`OVERTAKEN_MAX_S`], is added to the
-/// submission.
-pub fn due(job: &Waiting) -> f64 {
-    let length = job.expected.max(SLOWDOWN_FLOOR_S) as f64;
-    let patience = PATIENCE * length * (job.width as f64).sqrt();
-    job.submitted as f64 + patience.min(OVERTAKEN_MAX_S as f64)
+/// ranks the same and is a time. This is ten times that, at most [`OVERTAKEN_MAX`].
+pub fn patience(expected: Span, width: Width) -> Span {
+    let length = expected.micros().max(SLOWDOWN_FLOOR_S * 1_000_000).unsigned_abs();
+    // A million times the root of the width in processors.
+    let root = (u128::from(width.0) * 1_000_000_000).isqrt();
+    let micros = PATIENCE.saturating_mul(u128::from(length)).saturating_mul(root) / 1_000_000;
+    let bound = OVERTAKEN_MAX.micros();
+    Span::from_micros(i64::try_from(micros).unwrap_or(bound).min(bound))
+}
+
+/// When a job is due: the whole of it, all its tasks together.
+///
+/// An array that may run `m` of its `n` tasks at once is a job `m` tasks wide and as many times the
+/// length of a task as it has rounds.
+pub fn due_at(job: &JobAsk) -> Time {
+    let limit = job.ask.time;
+    let expected = job.expected.map_or(limit, |expected| expected.min(limit));
+    let tasks = job.tasks_total.max(1);
+    let at_once = job.max_parallel.map_or(tasks, |most| tasks.min(u64::from(most.max(1))));
+    let rounds = i64::try_from(tasks.div_ceil(at_once)).unwrap_or(i64::MAX);
+    let width = Width(Width::of_task(&job.ask).0.saturating_mul(at_once));
+    let length = Span::from_micros(expected.micros().saturating_mul(rounds));
+    job.submitted_at.plus(patience(length, width))
+}
+
+/// When a job of a log is due.
+pub fn due(job: &Waiting) -> Time {
+    let width = Width::processors(job.width.unsigned_abs());
+    let submitted = Time::from_micros(job.submitted.saturating_mul(1_000_000));
+    submitted.plus(patience(Span::from_secs(job.expected), width))
 }
 
 /// The order itself: by [`due`], then age, then number.
 pub fn by_due(one: &Waiting, other: &Waiting) -> Ordering {
-    due(one)
-        .total_cmp(&due(other))
-        .then(one.submitted.cmp(&other.submitted))
-        .then(one.key.cmp(&other.key))
+    (due(one), one.submitted, one.key).cmp(&(due(other), other.submitted, other.key))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use dayan_units::{Bytes, JobId, MilliAccel, MilliCpu, OrgId, ProjectId};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tasks::Tasks;
+
+    const OVERTAKEN_MAX_S: i64 = OVERTAKEN_MAX.micros() / 1_000_000;
 
     fn job(key: u32, submitted: i64, width: i64, expected: i64) -> Waiting {
         Waiting { key, submitted, width, limit: expected, expected }
@@ -53,11 +115,55 @@ mod tests {
 
     #[test]
     fn short_and_narrow_work_is_due_sooner_and_all_of_it_within_three_days() {
-        let check = |job: Waiting, expect: f64| assert!((due(&job) - expect).abs() < 1e-6);
-        check(job(0, 1_000, 1, 60), 1_600.0);
-        check(job(0, 1_000, 4, 60), 2_200.0);
-        check(job(0, 1_000, 1, 1), 1_100.0);
-        check(job(0, 1_000, 128, 64_800), 260_200.0);
+        let check =
+            |job: Waiting, secs: i64| assert_eq!(due(&job), Time::from_micros(secs * 1_000_000));
+        check(job(0, 1_000, 1, 60), 1_600);
+        check(job(0, 1_000, 4, 60), 2_200);
+        check(job(0, 1_000, 1, 1), 1_100);
+        check(job(0, 1_000, 128, 64_800), 260_200);
+    }
+
+    fn array(cores: u64, gib: u64, cards: u64, tasks: u64, max_parallel: Option<u32>) -> JobAsk {
+        let resources = Resources {
+            cpu: MilliCpu(cores * 1_000),
+            memory: Bytes(gib << 30),
+            disk: Bytes::ZERO,
+            accel: MilliAccel(cards * 1_000),
+        };
+        JobAsk {
+            job: JobId::from_bits(1),
+            project: ProjectId::from_bits(1),
+            org: OrgId::from_bits(1),
+            buyer_class: "external".to_owned(),
+            submitted_at: Time::EPOCH,
+            priority: 0,
+            ask: Arc::new(Ask::plain(resources, Span::from_secs(60))),
+            expected: None,
+            strict: false,
+            tasks: Tasks::none(),
+            tasks_total: tasks,
+            max_parallel,
+            gang: None,
+            deadline: None,
+            prefer: Vec::new(),
+            quote: None,
+            max_unit_price: None,
+            max_price: None,
+        }
+    }
+
+    #[test]
+    fn a_job_is_as_wide_as_what_it_takes_most_of_and_an_array_as_all_that_runs_at_once() {
+        let check =
+            |job: JobAsk, secs| assert_eq!(due_at(&job), Time::EPOCH.plus(Span::from_secs(secs)));
+        check(array(1, 1, 0, 1, None), 600);
+        check(array(1, 16, 0, 1, None), 1_200);
+        check(array(1, 1, 1, 1, None), 2_400);
+        check(array(1, 1, 0, 100, None), 6_000);
+        // Four at once, twenty-five rounds: twice the root, twenty-five times the length.
+        check(array(1, 1, 0, 100, Some(4)), 30_000);
+        let learned = JobAsk { expected: Some(Span::from_secs(30)), ..array(1, 1, 0, 1, None) };
+        check(learned, 300);
     }
 
     proptest! {

@@ -1,36 +1,44 @@
 //! How long a job will run, learned only from jobs that have ended.
 //!
-//! Invariant: an expectation is at least a second and at most the user's limit; without anything
-//! learned it is the limit. It must not know what a job that has not ended will take.
+//! Invariant: an expectation is longer than nothing and at most the user's limit; without anything
+//! learned there is none, and the limit stands. What is learned is bounded. It must not know what a
+//! job that has not ended will take.
 
 use std::collections::BTreeMap;
 
-/// What is known of a job before it runs. Negative numbers are those of an unknown user, project
-/// or program, as logs write them.
+use dayan_units::Span;
+use serde::{Deserialize, Serialize};
+
+use super::Width;
+
+/// What is known of a job before it runs; none where it is not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forecast {
     /// Whose it is.
-    pub user: i64,
-    /// Its project or group.
-    pub project: i64,
+    pub user: Option<u128>,
     /// The program it runs.
-    pub program: i64,
-    /// How many processors it takes.
-    pub width: i64,
-    /// The user's limit, in seconds.
-    pub limit: i64,
+    pub program: Option<u64>,
+    /// How wide it is.
+    pub width: Width,
+    /// The user's limit.
+    pub limit: Span,
 }
 
 /// The last two run times under a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Line {
-    last: i64,
-    before: Option<i64>,
+    last: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Span>,
 }
 
 impl Line {
-    fn ended(line: Option<Self>, run: i64) -> Self {
+    fn ended(line: Option<Self>, run: Span) -> Self {
         Self { last: run, before: line.map(|line| line.last) }
+    }
+    fn mean(self) -> Span {
+        let last = self.last.micros();
+        self.before.map_or(self.last, |before| Span::from_micros(last.midpoint(before.micros())))
     }
 }
 
@@ -38,24 +46,26 @@ impl Line {
 /// there are not two (Tsafrir, Etsion, Feitelson, TPDS 2007).
 #[derive(Clone, Debug, Default)]
 pub struct LastTwo {
-    by_user: BTreeMap<i64, Line>,
+    by_user: BTreeMap<Option<u128>, Line>,
 }
 
 impl LastTwo {
-    /// What to expect of a job, in seconds.
-    pub fn expect(&self, job: &Forecast) -> i64 {
-        match self.by_user.get(&job.user) {
-            Some(Line { last, before: Some(before) }) => within(last.midpoint(*before), job.limit),
-            _ => job.limit,
-        }
+    /// What to expect of a job; none where there are not two runs to go by.
+    pub fn expect(&self, job: &Forecast) -> Option<Span> {
+        let line = self.by_user.get(&job.user).filter(|line| line.before.is_some())?;
+        Some(within(line.mean(), job.limit))
     }
 
-    /// A job of that user ended after `run` seconds.
-    pub fn ended(&mut self, job: &Forecast, run: i64) {
+    /// A job of that user ended after `run`.
+    pub fn ended(&mut self, job: &Forecast, run: Span) {
         let line = self.by_user.get(&job.user).copied();
         self.by_user.insert(job.user, Line::ended(line, run));
     }
 }
+
+/// How many keys are remembered at the most: six for each kind of work, some 20,000 kinds. At about
+/// 150 bytes each they take under 20 MB; those not heard of for longest are forgotten.
+const LINES_MAX: usize = 120_000;
 
 /// What the default order expects: the mean of the last two run times of the jobs most like it.
 ///
@@ -63,89 +73,120 @@ impl LastTwo {
 /// limit; else user and limit; else the user; else, for a user of whom nothing has ended yet,
 /// whoever's with the same limit. The limit is a strong sign of which of a user's works it is:
 /// people change it with the work. One run is enough, as the likeness is what counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Pages", into = "Pages")]
 pub struct Alike {
+    /// What was heard of lately.
     lines: BTreeMap<Likeness, Line>,
+    /// What was heard of before; what is heard of again moves to the front.
+    older: BTreeMap<Likeness, Line>,
+}
+
+/// [`Alike`] as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Pages {
+    lines: Vec<(Likeness, Line)>,
+    older: Vec<(Likeness, Line)>,
+}
+
+impl From<Pages> for Alike {
+    fn from(pages: Pages) -> Self {
+        let read = |lines: Vec<_>| lines.into_iter().collect();
+        Self { lines: read(pages.lines), older: read(pages.older) }
+    }
+}
+
+impl From<Alike> for Pages {
+    fn from(alike: Alike) -> Self {
+        let written = |lines: BTreeMap<_, _>| lines.into_iter().collect();
+        Self { lines: written(alike.lines), older: written(alike.older) }
+    }
 }
 
 /// What two jobs have in common; what is not is none.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Likeness {
-    user: Option<i64>,
-    program: Option<i64>,
-    width: Option<i64>,
-    limit: Option<i64>,
-}
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+struct Likeness(Option<u128>, Option<u64>, Option<u64>, Option<i64>);
 
 impl Likeness {
     /// From the most alike to the least; none for a user who is not known.
     fn levels(job: &Forecast) -> impl Iterator<Item = Self> {
-        let known = job.user >= 0;
-        let user = Some(job.user);
-        let (program, width, limit) = (Some(job.program), Some(job.width), Some(job.limit));
+        let known = job.user.is_some();
+        // A program that is not known is one like any other: the same user's unknown ones are
+        // likely the same.
+        let program = Some(job.program.unwrap_or(u64::MAX));
+        let (user, width, limit) = (job.user, Some(job.width.0), Some(job.limit.micros()));
         let levels = [
-            Self { user, program, width, limit },
-            Self { user, program, width: None, limit },
-            Self { user, program: None, width, limit },
-            Self { user, program: None, width: None, limit },
-            Self { user, program: None, width: None, limit: None },
-            Self { user: None, program: None, width: None, limit },
+            Self(user, program, width, limit),
+            Self(user, program, None, limit),
+            Self(user, None, width, limit),
+            Self(user, None, None, limit),
+            Self(user, None, None, None),
+            Self(None, None, None, limit),
         ];
         levels.into_iter().filter(move |_| known)
     }
 }
 
 impl Alike {
-    /// What to expect of a job, in seconds.
-    pub fn expect(&self, job: &Forecast) -> i64 {
-        let line = Likeness::levels(job).find_map(|level| self.lines.get(&level));
-        line.map_or(job.limit, |line| {
-            within(line.before.map_or(line.last, |before| line.last.midpoint(before)), job.limit)
-        })
+    fn line(&self, key: &Likeness) -> Option<Line> {
+        self.lines.get(key).or_else(|| self.older.get(key)).copied()
     }
 
-    /// A job ended after `run` seconds.
-    pub fn ended(&mut self, job: &Forecast, run: i64) {
+    /// What to expect of a job; none where nothing like it has ended.
+    pub fn expect(&self, job: &Forecast) -> Option<Span> {
+        let line = Likeness::levels(job).find_map(|level| self.line(&level))?;
+        Some(within(line.mean(), job.limit))
+    }
+
+    /// A job ended after `run`.
+    pub fn ended(&mut self, job: &Forecast, run: Span) {
         for level in Likeness::levels(job) {
-            let line = self.lines.get(&level).copied();
-            self.lines.insert(level, Line::ended(line, run));
+            let line = Line::ended(self.line(&level), run);
+            self.lines.insert(level, line);
+        }
+        if self.lines.len() >= LINES_MAX / 2 {
+            self.older = std::mem::take(&mut self.lines);
         }
     }
 }
 
-fn within(expected: i64, limit: i64) -> i64 {
-    expected.clamp(1, limit.max(1))
+fn within(expected: Span, limit: Span) -> Span {
+    let least = Span::from_micros(1);
+    expected.clamp(least, limit.max(least))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job(user: i64, program: i64, width: i64, limit: i64) -> Forecast {
-        Forecast { user, project: -1, program, width, limit }
+    fn job(user: u128, program: u64, width: u64, limit: i64) -> Forecast {
+        let limit = Span::from_secs(limit);
+        let (user, program) = (Some(user), Some(program));
+        Forecast { user, program, width: Width::processors(width), limit }
+    }
+
+    const fn secs(secs: i64) -> Span {
+        Span::from_secs(secs)
     }
 
     #[test]
     fn two_ended_runs_of_the_user_make_tsafrirs_mean() {
         let mut learned = LastTwo::default();
-        let one = job(1, -1, 4, 3_600);
-        assert_eq!(learned.expect(&one), 3_600);
-        learned.ended(&one, 100);
-        assert_eq!(learned.expect(&one), 3_600);
-        learned.ended(&one, 300);
-        assert_eq!(learned.expect(&one), 200);
-        learned.ended(&one, 500);
-        assert_eq!(learned.expect(&one), 400);
-        assert_eq!(learned.expect(&job(1, -1, 4, 250)), 250);
-        assert_eq!(learned.expect(&job(2, -1, 4, 250)), 250);
+        assert_eq!(learned.expect(&job(1, 0, 4, 1_000)), None);
+        learned.ended(&job(1, 0, 4, 1_000), secs(100));
+        assert_eq!(learned.expect(&job(1, 0, 4, 1_000)), None);
+        learned.ended(&job(1, 0, 4, 1_000), secs(301));
+        assert_eq!(learned.expect(&job(1, 0, 4, 1_000)), Some(Span::from_micros(200_500_000)));
+        assert_eq!(learned.expect(&job(1, 0, 4, 150)), Some(secs(150)));
+        assert_eq!(learned.expect(&job(2, 0, 4, 250)), None);
     }
 
     #[test]
     fn the_most_alike_is_asked_first() {
         let mut learned = Alike::default();
-        learned.ended(&job(1, 7, 4, 3_600), 100);
-        learned.ended(&job(1, 8, 4, 7_200), 5_000);
-        let check = |job, expect| assert_eq!(learned.expect(&job), expect);
+        learned.ended(&job(1, 7, 4, 3_600), secs(100));
+        learned.ended(&job(1, 8, 4, 7_200), secs(5_000));
+        let check = |job, expect| assert_eq!(learned.expect(&job), Some(secs(expect)));
         check(job(1, 7, 4, 3_600), 100);
         check(job(1, 7, 9, 3_600), 100);
         check(job(1, 8, 4, 7_200), 5_000);
@@ -155,13 +196,30 @@ mod tests {
         check(job(1, 9, 1, 60), 60);
         // Nothing of this user has ended: what others took under the same limit, if any did.
         check(job(2, 7, 4, 3_600), 100);
-        check(job(2, 7, 4, 3_601), 3_601);
+        assert_eq!(learned.expect(&job(2, 7, 4, 3_601)), None);
     }
 
     #[test]
     fn nothing_is_learned_of_users_who_are_not_known() {
         let mut learned = Alike::default();
-        learned.ended(&job(-1, -1, 4, 3_600), 100);
-        assert_eq!(learned.expect(&job(-1, -1, 4, 3_600)), 3_600);
+        let unknown = Forecast { user: None, program: None, ..job(0, 0, 4, 3_600) };
+        learned.ended(&unknown, secs(100));
+        assert_eq!(learned, Alike::default());
+        assert_eq!(learned.expect(&unknown), None);
+    }
+
+    #[test]
+    fn what_is_learned_is_bounded_and_what_is_heard_of_stays() {
+        let mut learned = Alike::default();
+        for user in 0..30_000 {
+            learned.ended(&job(user, 0, 1, 60), secs(1));
+            learned.ended(&job(u128::MAX, 0, 1, 60), secs(2));
+        }
+        assert!(learned.lines.len() + learned.older.len() <= LINES_MAX);
+        assert_eq!(learned.expect(&job(u128::MAX, 0, 1, 60)), Some(secs(2)));
+        assert_eq!(learned.expect(&job(29_999, 0, 1, 60)), Some(secs(1)));
+        // It is stored and read back as it was.
+        let text = serde_json::to_string(&learned).expect("it is plain data");
+        assert_eq!(serde_json::from_str::<Alike>(&text).ok(), Some(learned));
     }
 }

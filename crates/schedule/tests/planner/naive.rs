@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dayan_schedule::order::due_at;
 use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload};
 use dayan_units::{JobId, MilliAccel, PoolId, Resources};
 
@@ -30,42 +31,72 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
     }
     let mut workload = Workload::default();
     world.leases.values().for_each(|lease| workload.add(&lease.seat.resources));
-    let mut queue: Vec<&JobAsk> = world.jobs.values().collect();
-    queue.sort_by_key(|ask| (-ask.priority, ask.submitted_at, ask.job));
+    let mut left: BTreeMap<JobId, u64> =
+        world.jobs.values().map(|ask| (ask.job, ask.tasks.len())).collect();
+    let open = world.jobs.values().filter(|ask| !world.blocked.contains(&ask.project));
+    let mut queue: Vec<&JobAsk> = open.collect();
+    queue.sort_by_key(|ask| (-ask.priority, due_at(ask), ask.submitted_at, ask.job));
     let mut placed = Vec::new();
-    for ask in queue.into_iter().filter(|ask| !world.blocked.contains(&ask.project)) {
+    while let Some(at) = queue.iter().position(|ask| !is_behind(world, &left, ask)) {
+        let ask = queue.remove(at);
+        let already = placed.len();
         let order = places(world, ask);
-        if let Some(gang) = ask.gang {
-            if ask.tasks.len() >= u64::from(gang.size) {
+        match ask.gang {
+            Some(gang) if ask.tasks.len() >= u64::from(gang.size) => {
                 place_gang(ask, gang.size, gang.same, &order, &mut used, &mut placed);
             }
-            continue;
-        }
-        let mut last: Option<usize> = None;
-        for task in ask.tasks.iter() {
-            let count = running.entry(ask.job).or_default();
-            if ask.max_parallel.is_some_and(|most| *count >= most) {
-                break;
+            Some(_) => {}
+            None => {
+                let running = running.entry(ask.job).or_default();
+                place_each(ask, running, &order, &mut used, &mut workload, &mut placed);
             }
-            let is_free = |(view, node, _, need): &Place<'_>| {
-                fits(node, used.get(&(view.pool, node.name.clone())), need)
-            };
-            // An array stays on a node as long as that has room.
-            let spot = match last.filter(|at| is_free(&order[*at])) {
-                Some(at) => at,
-                None => {
-                    let Some(first) = order.iter().position(is_free) else { break };
-                    least_waste(&order, first, is_free, &used, &mut workload)
-                }
-            };
-            last = Some(spot);
-            let (view, node, _, need) = &order[spot];
-            *count += 1;
-            take(node, used.entry((view.pool, node.name.clone())).or_insert_with(nothing), need);
-            placed.push((ask.job, task, view.pool, node.name.clone()));
         }
+        *left.get_mut(&ask.job).expect("it is one of them") -= (placed.len() - already) as u64;
     }
     placed
+}
+
+/// Does an earlier strict job of the same project wait?
+fn is_behind(world: &World, left: &BTreeMap<JobId, u64>, ask: &JobAsk) -> bool {
+    let earlier = |other: &&JobAsk| {
+        other.strict
+            && other.project == ask.project
+            && (other.submitted_at, other.job) < (ask.submitted_at, ask.job)
+            && left[&other.job] > 0
+    };
+    ask.strict && world.jobs.values().any(|other| earlier(&other))
+}
+
+fn place_each(
+    ask: &JobAsk,
+    running: &mut u32,
+    order: &[Place<'_>],
+    used: &mut BTreeMap<At, Used>,
+    workload: &mut Workload,
+    placed: &mut Vec<(JobId, u32, PoolId, NodeName)>,
+) {
+    let mut last: Option<usize> = None;
+    for task in ask.tasks.iter() {
+        if ask.max_parallel.is_some_and(|most| *running >= most) {
+            break;
+        }
+        let is_free = |(view, node, _, need): &Place<'_>| {
+            fits(node, used.get(&(view.pool, node.name.clone())), need)
+        };
+        // An array stays on a node as long as that has room.
+        let spot = match last.filter(|at| is_free(&order[*at])) {
+            Some(at) => at,
+            None => {
+                let Some(first) = order.iter().position(is_free) else { break };
+                least_waste(order, first, is_free, used, workload)
+            }
+        };
+        last = Some(spot);
+        let (view, node, _, need) = &order[spot];
+        *running += 1;
+        take(node, used.entry((view.pool, node.name.clone())).or_insert_with(nothing), need);
+        placed.push((ask.job, task, view.pool, node.name.clone()));
+    }
 }
 
 /// Of the places as good as the first that is free, the one whose expected waste grows least.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, resources};
+use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, project_id, resources};
+use dayan_schedule::order::OVERTAKEN_MAX;
 use dayan_schedule::{
     Ask, Change, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp, OrgRule, Pin, Placing,
     Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate, Tasks, Trust, Work,
@@ -19,6 +20,11 @@ fn minutes(n: i64) -> Span {
 /// A job of one task with so many cores for so long.
 fn cores(n: u32, cores: u64, time: i64) -> JobAsk {
     job(n, Ask::plain(resources(cores, 1, 0), minutes(time)), 1)
+}
+
+/// The same, waiting for so long that it is due before whatever comes now.
+fn long_due(ask: JobAsk) -> JobAsk {
+    JobAsk { submitted_at: ask.submitted_at.minus(OVERTAKEN_MAX), ..ask }
 }
 
 fn one_node(cores: u64) -> World {
@@ -52,6 +58,54 @@ fn pools_of(plan: &Plan) -> Vec<PoolId> {
 }
 
 #[test]
+fn among_equals_the_job_that_is_due_first_goes_first() {
+    let mut world = one_node(1);
+    // An hour on one core is due ten hours after it came, a minute after ten minutes.
+    let long = cores(1, 1, 60);
+    let short = JobAsk { submitted_at: Time::EPOCH.plus(minutes(9 * 60)), ..cores(2, 1, 1) };
+    let late = JobAsk { submitted_at: Time::EPOCH.plus(minutes(10 * 60)), ..cores(3, 1, 1) };
+    // Learned to take a minute, whatever its limit says.
+    let learned = JobAsk {
+        submitted_at: Time::EPOCH.plus(minutes(9 * 60 + 1)),
+        expected: Some(minutes(1)),
+        ..cores(4, 1, 60)
+    };
+    for ask in [long, short, late, learned] {
+        world.queue(ask);
+    }
+    assert_eq!(at(&mut world, 601), [job_id(2)]);
+    assert_eq!(at(&mut world, 602), [job_id(4)]);
+    assert_eq!(at(&mut world, 662), [job_id(1)]);
+    assert_eq!(at(&mut world, 722), [job_id(3)]);
+}
+
+#[test]
+fn strict_jobs_of_a_project_keep_their_order_of_arrival() {
+    let mut world = one_node(4);
+    world.queue(cores(1, 3, 60));
+    assert_eq!(at(&mut world, 0), [job_id(1)]);
+    let strict = |n, cores_asked, time| JobAsk { strict: true, ..cores(n, cores_asked, time) };
+    world.queue(strict(2, 4, 10));
+    world.queue(strict(3, 1, 1));
+    world.queue(JobAsk { project: project_id(1), ..strict(4, 1, 1) });
+    // The first is too large for now; another project's is not held up by it.
+    assert_eq!(at(&mut world, 1), [job_id(4)]);
+    let why = world.planner.explain(job_id(3), world.now).expect("known");
+    assert_eq!(why.standing, JobStanding::BehindStrict);
+    assert_eq!(why.reasons[0].code, ReasonCode::JobStrict);
+    assert!(why.reasons[0].message.starts_with(&job_id(2).to_string()));
+    assert_eq!(at(&mut world, 2), []);
+    assert_eq!(at(&mut world, 60), [job_id(2)]);
+    assert_eq!(at(&mut world, 70), [job_id(3)]);
+    // One that is withdrawn holds nobody up.
+    world.queue(strict(5, 4, 10));
+    world.queue(strict(6, 1, 10));
+    world.queue(strict(7, 1, 10));
+    world.drop_job(job_id(5));
+    assert_eq!(at(&mut world, 70), [job_id(6), job_id(7)]);
+}
+
+#[test]
 fn order_is_priority_then_age_then_id() {
     let mut world = one_node(2);
     for (n, priority, submitted) in [(1, 0, 5), (2, 0, 3), (3, 7, 9), (4, 0, 3)] {
@@ -71,7 +125,7 @@ fn backfilling_never_delays_a_reserved_head() {
     world.queue(cores(2, 2, 100));
     assert_eq!(at(&mut world, 0), [job_id(1), job_id(2)]);
     // The head needs 6 of 8 cores: free at minute 10, when job 1 ends.
-    world.queue(cores(3, 6, 50));
+    world.queue(long_due(cores(3, 6, 50)));
     world.queue(cores(4, 1, 30)); // would hold a core beyond minute 10: none is left over then
     world.queue(cores(5, 2, 9)); // ends in time
     assert_eq!(at(&mut world, 1), [job_id(5)]);
@@ -103,7 +157,7 @@ fn a_big_head_starts_although_small_work_keeps_coming() {
         world.queue(cores(n, 1, 10 + i64::from(n)));
     }
     at(&mut world, 0);
-    world.queue(cores(100, 8, 10));
+    world.queue(long_due(cores(100, 8, 10)));
     let mut started = None;
     for minute in 1..60 {
         world.queue(cores(1_000 + u32::try_from(minute).expect("small"), 1, 15));
@@ -125,7 +179,7 @@ fn without_reservations_the_same_head_starves() {
         world.queue(cores(n, 1, 10 + i64::from(n)));
     }
     at(&mut world, 0);
-    world.queue(cores(100, 8, 10));
+    world.queue(long_due(cores(100, 8, 10)));
     for minute in 1..60 {
         world.queue(cores(1_000 + u32::try_from(minute).expect("small"), 1, 15));
         assert!(!at(&mut world, minute).contains(&job_id(100)));
@@ -303,11 +357,12 @@ fn a_gang_takes_all_its_nodes_at_once_and_others_fill_in_before_it() {
     assert_eq!(at(&mut world, 0), [job_id(1)]);
     let mut gang = job(2, Ask::plain(resources(3, 1, 0), minutes(60)), 4);
     gang.gang = Some(GangAsk { size: 4, same: Same::Site });
-    world.queue(gang);
+    world.queue(long_due(gang));
     world.queue(cores(3, 1, 500)); // beside the gang's three cores
     world.queue(cores(4, 4, 29)); // before it
     world.queue(cores(5, 4, 31)); // would delay it
-    assert_eq!(at(&mut world, 1), [job_id(3), job_id(4)]);
+    // Shorter work is due before longer.
+    assert_eq!(at(&mut world, 1), [job_id(4), job_id(3)]);
     assert_eq!(at(&mut world, 30), [job_id(2)]);
     assert_eq!(world.leases.len(), 5);
 }
@@ -341,7 +396,8 @@ fn an_array_of_a_million_is_one_entry_and_goes_chunk_by_chunk() {
     array.max_parallel = Some(30);
     world.queue(array);
     world.queue(cores(2, 900, 10));
-    assert_eq!(at(&mut world, 0), [job_id(1), job_id(2)]);
+    // All of the array is far more than 900 cores for ten minutes: it is due later.
+    assert_eq!(at(&mut world, 0), [job_id(2), job_id(1)]);
     assert_eq!(world.leases.len(), 31);
     assert_eq!(world.jobs[&job_id(1)].tasks, Tasks::range(30..1_000_000));
     let why = world.planner.explain(job_id(1), world.now).expect("known");

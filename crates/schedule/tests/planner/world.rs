@@ -92,6 +92,8 @@ pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
         submitted_at: Time::from_micros(i64::from(n)),
         priority: 0,
         ask: Arc::new(ask),
+        expected: None,
+        strict: false,
         tasks: Tasks::range(0..tasks),
         tasks_total: u64::from(tasks),
         max_parallel: None,
@@ -229,6 +231,13 @@ impl World {
         self.leases.remove(&attempt).expect("the caller picked it")
     }
 
+    /// The job is over, whatever of it waits.
+    pub fn drop_job(&mut self, job: JobId) {
+        self.planner.observe(&Change::JobGone(job));
+        self.jobs.remove(&job);
+        self.avoid.remove(&job);
+    }
+
     /// Commits a plan but for the placements that `refuse` picks.
     pub fn commit(&mut self, plan: &Plan, refuse: impl Fn(usize) -> bool) {
         for (nth, placement) in plan.placements.iter().enumerate() {
@@ -329,9 +338,7 @@ impl World {
             Step::Drop { nth } => {
                 let nth = usize::from(*nth) % self.jobs.len().max(1);
                 let Some(job) = self.jobs.keys().nth(nth).copied() else { return Ok(()) };
-                self.planner.observe(&Change::JobGone(job));
-                self.jobs.remove(&job);
-                self.avoid.remove(&job);
+                self.drop_job(job);
             }
             Step::Take { nth, task } => {
                 let nth = usize::from(*nth) % self.jobs.len().max(1);
@@ -546,7 +553,10 @@ fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
                 Some(dayan_schedule::Pin { pool: pool_id(1), offer: OfferId::from_bits(2) });
         }
         5 => job.prefer = vec![Preference::Reliability, Preference::Carbon],
+        6 | 7 => job.strict = true,
         _ => {}
     }
+    // Some were learned of, some for shorter than their limit.
+    job.expected = (!n.is_multiple_of(3)).then(|| MINUTE.times(i64::from(n % 40)));
     job
 }

@@ -7,6 +7,7 @@
 
 mod event;
 mod harness;
+mod live;
 mod protocol;
 mod report;
 mod schedulers;
@@ -14,6 +15,7 @@ mod swf;
 
 pub use dayan_schedule::order::{Backfill, Rule};
 pub use harness::HarnessFill;
+pub use live::Live;
 pub use protocol::{HpcJob, Protocol, ProtocolError, Window, Workload};
 pub use report::{HpcReport, WindowReport};
 pub use schedulers::{ByDue, ByRule, EasyPlusPlus, Scheduler};
@@ -31,7 +33,8 @@ pub enum Discipline {
 /// Who decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HpcPolicy {
-    /// The default order: by the moment a job is due.
+    /// The default: with EASY backfilling the planner of the live exchange itself; otherwise its
+    /// order, by the moment a job is due.
     Default,
     /// A rule from the literature.
     Rule(Rule),
@@ -40,10 +43,19 @@ pub enum HpcPolicy {
 }
 
 impl HpcPolicy {
-    /// One that decides over `jobs`, having learned nothing yet.
-    pub fn scheduler(self, jobs: &[HpcJob], backfill: Backfill) -> Box<dyn Scheduler + '_> {
+    /// One that decides over `jobs` on a machine, having learned nothing yet.
+    pub fn scheduler(
+        self,
+        machine: i64,
+        jobs: &[HpcJob],
+        backfill: Backfill,
+    ) -> Box<dyn Scheduler + '_> {
+        let order = || ByDue::new(jobs, backfill);
         match self {
-            Self::Default => Box::new(ByDue::new(jobs, backfill)),
+            Self::Default if backfill == Backfill::Easy => {
+                Box::new(Live::new(machine, jobs, order()))
+            }
+            Self::Default => Box::new(order()),
             Self::Rule(rule) => Box::new(ByRule::new(jobs, rule, backfill)),
             Self::EasyPlusPlus => Box::new(EasyPlusPlus::new(jobs)),
         }
@@ -68,11 +80,11 @@ pub fn replay(
     match discipline {
         Discipline::Harness(fill) => {
             // The harness has a backfilling of its own; a scheduler is only asked to choose.
-            let mut scheduler = policy.scheduler(jobs, Backfill::None);
+            let mut scheduler = policy.scheduler(machine, jobs, Backfill::None);
             harness::replay(machine, jobs, fill, scheduler.as_mut())
         }
         Discipline::Event(backfill) => {
-            let mut scheduler = policy.scheduler(jobs, backfill);
+            let mut scheduler = policy.scheduler(machine, jobs, backfill);
             event::simulate(machine, jobs, scheduler.as_mut())
         }
     }

@@ -4,7 +4,8 @@
 //! than the machine has, and was not submitted before the log began.
 
 use super::swf::{SwfHeader, SwfJob};
-use dayan_schedule::order::Forecast;
+use dayan_schedule::order::{Forecast, Width};
+use dayan_units::Span;
 
 /// How a log is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,13 +46,20 @@ impl HpcJob {
     /// What may be known of it before it has ended.
     pub const fn forecast(&self) -> Forecast {
         Forecast {
-            user: self.user,
-            project: self.group,
-            program: self.program,
-            width: self.width,
-            limit: self.limit,
+            user: known(self.user),
+            program: match self.program {
+                ..0 => None,
+                program => Some(program.unsigned_abs()),
+            },
+            width: Width::processors(self.width.unsigned_abs()),
+            limit: Span::from_secs(self.limit),
         }
     }
+}
+
+/// A number as an identity; logs write a negative one for nobody.
+const fn known(number: i64) -> Option<u128> {
+    if number < 0 { None } else { Some(number.unsigned_abs() as u128) }
 }
 
 /// Jobs that are simulated together.

@@ -2,6 +2,8 @@
 
 use dayan_schedule::order::{Alike, Backfill, Fill, LastTwo, Pass, Rule, Running, Waiting, by_due};
 
+use dayan_units::Span;
+
 use super::protocol::HpcJob;
 
 /// Decides what starts.
@@ -82,6 +84,11 @@ fn place_of(queue: &[Waiting], key: u32) -> usize {
     queue.iter().position(|job| job.key == key).expect("it was found in this queue")
 }
 
+/// What is expected, in whole seconds and one at least; the limit where nothing is.
+fn in_seconds(expected: Option<Span>, limit: i64) -> i64 {
+    expected.map_or(limit, |expected| (expected.micros() / 1_000_000).max(1))
+}
+
 /// EASY++ (Tsafrir, Etsion, Feitelson, TPDS 2007): arrival order, reservations and backfilling by
 /// the mean of the user's last two run times, shortest first among those that may fill in. A job
 /// that runs longer than was expected is from then on expected to run to its limit: of the
@@ -102,10 +109,11 @@ impl<'a> EasyPlusPlus<'a> {
 
 impl Scheduler for EasyPlusPlus<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
-        self.learned.expect(&self.jobs[job].forecast())
+        let job = &self.jobs[job];
+        in_seconds(self.learned.expect(&job.forecast()), job.limit)
     }
     fn ended(&mut self, job: usize, run: i64) {
-        self.learned.ended(&self.jobs[job].forecast(), run);
+        self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));
     }
     fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
         self.jobs[job].limit
@@ -151,10 +159,11 @@ impl<'a> ByDue<'a> {
 
 impl Scheduler for ByDue<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
-        self.learned.expect(&self.jobs[job].forecast())
+        let job = &self.jobs[job];
+        in_seconds(self.learned.expect(&job.forecast()), job.limit)
     }
     fn ended(&mut self, job: usize, run: i64) {
-        self.learned.ended(&self.jobs[job].forecast(), run);
+        self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));
     }
     fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
         self.jobs[job].limit

@@ -97,6 +97,8 @@ fn job(nth: u32, ask: &Arc<Ask>) -> JobAsk {
         submitted_at: Time::from_micros(i64::from(nth)),
         priority: 0,
         ask: ask.clone(),
+        expected: None,
+        strict: false,
         tasks: Tasks::range(0..1),
         tasks_total: 1,
         max_parallel: None,

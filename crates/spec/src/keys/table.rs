@@ -56,7 +56,7 @@ section! { JOB = "", "The whole job file.";
     "depends_on", Optional, List { of: &Scalar(&DEPENDENCY), max: LIST_MAX }, "Jobs that come first, by id or name. `JOB:EVENT` waits for `started`, `succeeded` (the default), `failed` or `ended`.";
     "notify", Optional, List { of: &Under(&NOTIFY), max: LIST_MAX }, "Who is told of what.";
     "backend", Optional, Under(&BACKEND), "Options for one kind of engine.";
-    "strict", Default("false"), TrueFalse, "Keep arrival order inside equals: no later job of the same priority fills gaps before this one.";
+    "strict", Default("false"), TrueFalse, "Keep the order of arrival: no task starts before what the same project submitted earlier as strict. Without it short and narrow jobs may pass, within bounds.";
 }
 
 section! { ARRAY = "array", "Many tasks that differ by a number.";

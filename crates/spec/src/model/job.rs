@@ -88,7 +88,7 @@ pub struct JobSpec {
     /// Options for one kind of engine.
     #[serde(default, skip_serializing_if = "Backend::is_empty")]
     pub backend: Backend,
-    /// Arrival order inside equals: a later job of the same priority does not fill gaps before it.
+    /// Arrival order: nothing of it starts before what the same project submitted earlier as strict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }

@@ -1,0 +1,188 @@
+//! The default as the live exchange runs it: the very planner, over one pool of one node that is
+//! the machine of the log.
+//!
+//! It queues what arrives, plans at each instant, and books what it placed. What it expects of a
+//! job is learned from those that ended, as the exchange learns it. It must not know what a job
+//! will take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dayan_schedule::order::{Alike, Running, Waiting};
+use dayan_schedule::{
+    Ask, Change, JobAsk, LeaseEnd, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing,
+    Planner, PoolView, Residence, Tasks, Trust, Work,
+};
+use dayan_units::{
+    Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId, ProviderId, Rate,
+    Resources, SiteId, Span, TaskId, Time,
+};
+
+use super::protocol::HpcJob;
+use super::schedulers::{ByDue, Scheduler};
+
+const POOL: PoolId = PoolId::from_bits(1);
+
+/// The planner, driven by a log.
+#[derive(Debug)]
+pub struct Live<'a> {
+    jobs: &'a [HpcJob],
+    planner: Planner,
+    learned: Alike,
+    /// For a replay that only asks which job is the next one.
+    order: ByDue<'a>,
+}
+
+impl<'a> Live<'a> {
+    /// On a machine of so many processors.
+    pub fn new(machine: i64, jobs: &'a [HpcJob], order: ByDue<'a>) -> Self {
+        let mut planner = Planner::new();
+        planner.observe(&Change::PoolShown(Box::new(pool(machine))));
+        planner.observe(&Change::OffersShown { pool: POOL, offers: vec![offer()] });
+        Self { jobs, planner, learned: Alike::default(), order }
+    }
+
+    fn ask(&self, nth: usize) -> JobAsk {
+        let job = &self.jobs[nth];
+        let limit = Span::from_secs(job.limit);
+        JobAsk {
+            job: job_id(nth),
+            project: ProjectId::from_bits(1),
+            org: OrgId::from_bits(1),
+            buyer_class: "external".to_owned(),
+            submitted_at: at(job.submit),
+            priority: 0,
+            ask: Arc::new(Ask::plain(processors(job.width), limit)),
+            expected: self.learned.expect(&job.forecast()),
+            strict: false,
+            tasks: Tasks::one(0),
+            tasks_total: 1,
+            max_parallel: None,
+            gang: None,
+            deadline: None,
+            prefer: Vec::new(),
+            quote: None,
+            max_unit_price: None,
+            max_price: None,
+        }
+    }
+}
+
+impl Scheduler for Live<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        let ask = self.ask(job);
+        self.planner.observe(&Change::JobQueued(Box::new(ask)));
+        self.order.arrived(job)
+    }
+
+    fn ended(&mut self, job: usize, run: i64) {
+        let attempt = task(job).attempt(1);
+        self.planner.observe(&Change::LeaseEnded { attempt });
+        self.planner.observe(&Change::JobGone(attempt.job));
+        self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));
+        self.order.ended(job, run);
+    }
+
+    fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
+        self.order.outran(job, elapsed)
+    }
+
+    fn starts(
+        &mut self,
+        now: i64,
+        _free: i64,
+        _running: &[Running],
+        queue: &[Waiting],
+    ) -> Vec<usize> {
+        let plan = self.planner.plan(at(now), Work::UNBOUNDED);
+        let mut started = BTreeSet::new();
+        for (task, seat) in plan.seats() {
+            let latest = plan.now.plus(self.limit_of(task));
+            self.planner.observe(&Change::LeasePlaced {
+                attempt: task.attempt(1),
+                pool: seat.pool,
+                node: seat.node.clone(),
+                resources: seat.resources,
+                cards: seat.cards,
+                end: LeaseEnd { expected: latest, latest },
+            });
+            started.insert(task.job.bits());
+        }
+        let places = queue.iter().enumerate();
+        let begun = places.filter(|(_, job)| started.contains(&u128::from(job.key)));
+        begun.map(|(place, _)| place).collect()
+    }
+
+    fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
+        self.order.choose(now, free, running, queue)
+    }
+}
+
+impl Live<'_> {
+    fn limit_of(&self, task: TaskId) -> Span {
+        let nth = usize::try_from(task.job.bits()).expect("it was numbered from a place");
+        Span::from_secs(self.jobs[nth].limit)
+    }
+}
+
+const fn at(secs: i64) -> Time {
+    Time::EPOCH.plus(Span::from_secs(secs))
+}
+
+fn job_id(nth: usize) -> JobId {
+    JobId::from_bits(nth as u128)
+}
+
+fn task(nth: usize) -> TaskId {
+    TaskId { job: job_id(nth), task: 0 }
+}
+
+const fn processors(count: i64) -> Resources {
+    Resources {
+        cpu: MilliCpu(count.unsigned_abs() * 1_000),
+        memory: Bytes::ZERO,
+        disk: Bytes::ZERO,
+        accel: MilliAccel::ZERO,
+    }
+}
+
+fn pool(machine: i64) -> PoolView {
+    PoolView {
+        pool: POOL,
+        provider: ProviderId::from_bits(1),
+        site: SiteId::from_bits(1),
+        place: "log".to_owned(),
+        region: "log".to_owned(),
+        residence: Residence::Domestic,
+        trust: Trust::Measured,
+        features: BTreeSet::new(),
+        placing: Placing::ByPool,
+        fabric: None,
+        nodes: vec![NodeView {
+            name: NodeName::new("machine"),
+            total: processors(machine),
+            count: 1,
+            accelerator: None,
+            capability: BTreeMap::new(),
+            features: BTreeSet::new(),
+            up: NodeUp::Up,
+        }],
+        rules: OrgRule::default(),
+        carbon: None,
+    }
+}
+
+fn offer() -> OfferView {
+    OfferView {
+        offer: OfferId::from_bits(1),
+        accelerator: None,
+        rate: Rate { core_hour: Micro(0), gb_hour: Micro(0), card_hour: Micro(0) },
+        minimum: Span::ZERO,
+        least: Resources::ZERO,
+        most: None,
+        time_max: None,
+        classes: BTreeMap::new(),
+        reliability_permille: 1_000,
+        closed: false,
+    }
+}
