@@ -28,5 +28,5 @@ mod views;
 mod writer;
 
 pub use http::openapi;
-pub use serve::{ServeConfig, ServeFault, Serving, serve};
+pub use serve::{ServeConfig, ServeFault, Serving, new_key, serve};
 pub use tls::TlsMode;

@@ -147,45 +147,50 @@ fn settle(derived: &mut Ledger, waiting: &mut Vec<Transfer>) {
     }
 }
 
-/// Reads the whole journal; with a state, also replays it and compares.
+/// Reads the whole journal; with a state, also replays it and compares. Of a damaged one: the rows
+/// that hold, the hash of the last of them, and what is wrong with the next.
 pub fn check_journal(reader: &Reader, live: Option<(&[u8], u64)>) -> JournalCheck {
-    let broken = |broken: String| JournalCheck {
-        intact: false,
-        rows: 0,
-        head: String::new(),
-        replay_equal: None,
-        broken: Some(broken),
+    let survey = match reader.survey() {
+        Ok(survey) => survey,
+        Err(fault) => {
+            return JournalCheck {
+                intact: false,
+                rows: 0,
+                head: String::new(),
+                replay_equal: None,
+                broken: Some(crate::writer::chain(&fault)),
+            };
+        }
     };
-    let report = match reader.verify(1) {
-        Ok(report) => report,
-        Err(fault) => return broken(crate::writer::chain(&fault)),
-    };
-    let replay_equal = live.map(|(bytes, seq)| {
-        let mut state = State::default();
-        let replayed = reader.replay(1, |row| {
-            if row.seq <= seq
-                && let Ok(entries) = encoding::entries(&row.payload)
-            {
-                for entry in &entries {
-                    state.evolve(entry);
-                }
-            }
-            Ok::<(), Fault>(())
-        });
-        replayed.is_ok() && encoding::snapshot(&state) == bytes
-    });
+    let intact = survey.broken.is_none();
     JournalCheck {
-        intact: true,
-        rows: report.rows,
-        head: report.head.hash.to_string(),
-        replay_equal,
-        broken: None,
+        intact,
+        rows: survey.rows,
+        head: survey.hash.to_string(),
+        replay_equal: live.filter(|_| intact).map(|(bytes, seq)| replays_to(reader, bytes, seq)),
+        broken: survey.broken.map(|broken| broken.to_string()),
     }
+}
+
+/// Does replaying the journal up to that row give that state?
+fn replays_to(reader: &Reader, bytes: &[u8], seq: u64) -> bool {
+    let mut state = State::default();
+    let replayed = reader.replay(1, |row| {
+        if row.seq <= seq
+            && let Ok(entries) = encoding::entries(&row.payload)
+        {
+            for entry in &entries {
+                state.evolve(entry);
+            }
+        }
+        Ok::<(), Fault>(())
+    });
+    replayed.is_ok() && encoding::snapshot(&state) == bytes
 }
 
 /// `dayan ledger check --data DIR`.
 pub fn ledger_check(data: &Path) -> Result<LedgerCheck, String> {
-    let store = open(data)?;
+    let store = open(data, OpenMode::ReadOnly)?;
     let (state, _) = crate::writer::load(&store.snapshots(), &store.reader())?;
     check_books(&store.reader(), &state.ledger, state.settings.currency, state.last_at)
         .map_err(|fault| crate::writer::chain(&fault))
@@ -194,21 +199,89 @@ pub fn ledger_check(data: &Path) -> Result<LedgerCheck, String> {
 /// `dayan audit verify --data DIR`: the chain, and whether the newest snapshot with the rows after
 /// it is what the whole journal gives.
 pub fn audit_verify(data: &Path) -> Result<JournalCheck, String> {
-    let store = open(data)?;
-    match crate::writer::load(&store.snapshots(), &store.reader()) {
+    // Damage at the end is one of the answers here, so it must not keep us from looking.
+    let store = open(data, OpenMode::Inspect)?;
+    let (reader, snapshots) = (store.reader(), store.snapshots());
+    let check = check_journal(&reader, None);
+    if !check.intact {
+        return Ok(check);
+    }
+    Ok(match crate::writer::load(&snapshots, &reader) {
         Ok((state, seq)) => {
             let bytes = encoding::snapshot(&state);
-            Ok(check_journal(&store.reader(), Some((&bytes, seq))))
+            JournalCheck { replay_equal: Some(replays_to(&reader, &bytes, seq)), ..check }
         }
-        Err(error) => Ok(JournalCheck {
-            broken: Some(error),
-            intact: false,
-            ..check_journal(&store.reader(), None)
-        }),
-    }
+        Err(error) => JournalCheck { replay_equal: Some(false), broken: Some(error), ..check },
+    })
 }
 
-fn open(data: &Path) -> Result<Store, String> {
+fn open(data: &Path, mode: OpenMode) -> Result<Store, String> {
     let location = Location::Sqlite(data.to_owned());
-    Store::open(&location, OpenMode::ReadOnly).map_err(|fault| crate::writer::chain(&fault))
+    Store::open(&location, mode).map_err(|fault| crate::writer::chain(&fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use dayan_store::Batch;
+
+    use super::*;
+
+    /// White space that stands in one payload only; blanks mean nothing in JSON.
+    const MARK: &str = "\t \t\t \t\t\t \t\t\t\t";
+
+    /// Five batches without events, of which one is marked.
+    fn five_rows(data: &Path, marked: u64) {
+        let location = Location::Sqlite(data.to_owned());
+        let mut store = Store::open(&location, OpenMode::Write).expect("a new store");
+        let term = store.take_term("test", Time::EPOCH).expect("nobody else leads");
+        for seq in 1..=5 {
+            let mark = if seq == marked { MARK } else { "" };
+            let payload = format!("{{\"v\":1,\"entries\":[{mark}]}}").into_bytes();
+            let batch = Batch { term, payload, ..Batch::default() };
+            assert_eq!(store.commit(&batch).expect("committed").seq, seq);
+        }
+    }
+
+    fn damage(data: &Path) {
+        let file = data.join("dayan.db");
+        let mut bytes = std::fs::read(&file).expect("a database");
+        let mark = MARK.as_bytes();
+        let at = bytes.windows(mark.len()).rposition(|window| window == mark).expect("the mark");
+        bytes[at] = b' ';
+        std::fs::write(&file, bytes).expect("written");
+    }
+
+    #[test]
+    fn verification_says_how_far_a_damaged_journal_holds() {
+        for marked in [1, 3, 5] {
+            let folder = tempfile::tempdir().expect("a folder");
+            five_rows(folder.path(), marked);
+            let sound = audit_verify(folder.path()).expect("it opens");
+            assert_eq!((sound.intact, sound.rows), (true, 5), "{sound:?}");
+            assert_eq!((sound.replay_equal, &sound.broken), (Some(true), &None));
+
+            damage(folder.path());
+            let check = audit_verify(folder.path()).expect("it opens although it is damaged");
+            assert_eq!((check.intact, check.rows), (false, marked - 1), "{check:?}");
+            let expect = format!("journal row {marked}: its content does not match its hash");
+            assert_eq!(check.broken.as_deref(), Some(expect.as_str()));
+            let reader = open(folder.path(), OpenMode::Inspect).expect("it opens").reader();
+            let before = reader.journal_from(marked - 1, 1).expect("rows");
+            let last = before.first().filter(|row| row.seq == marked - 1);
+            let last = last.map_or_else(|| "0".repeat(64), |row| row.hash.to_string());
+            assert_eq!(check.head, last, "of the last row that holds");
+            assert_ne!(check.head, sound.head);
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_books_names_its_row_to_whoever_starts_on_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        five_rows(folder.path(), 3);
+        damage(folder.path());
+        let store = open(folder.path(), OpenMode::Inspect).expect("it opens");
+        let error = crate::writer::load(&store.snapshots(), &store.reader()).map(|_| ());
+        let error = error.expect_err("row 3 is damaged");
+        assert!(error.contains("journal row 3"), "{error}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +81,12 @@ struct Threads {
     handles: Vec<std::thread::JoinHandle<()>>,
 }
 
+/// Makes the key that an exchange signs quotes with where it is missing, and says where. What was
+/// signed with the one that was there cannot be verified any more.
+pub fn new_key(data: &Path) -> Result<Option<PathBuf>, ServeFault> {
+    files::new_key(data).map_err(ServeFault)
+}
+
 /// Serves until `shutdown` resolves. `ready` is called once, when requests are answered.
 pub async fn serve(
     config: ServeConfig,
@@ -143,6 +149,9 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
     };
     let chain = |fault: dayan_store::Fault| writer::chain(&fault);
     let mut store = Store::open(&location, OpenMode::Write).map_err(chain)?;
+    // Before the lead is taken: who cannot start takes it from nobody.
+    let books = if store.head().seq == 0 { files::Books::New } else { files::Books::Begun };
+    let signing = files::signing_key(&config.data, books)?;
     let holder = format!("{}@{}", std::process::id(), config.listen);
     let term = store.take_term(&holder, crate::clock::wall()).map_err(chain)?;
     let reader = ReaderHandle(store.reader());
@@ -174,7 +183,7 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         secrets,
         hub,
         clock,
-        signing: files::signing_key(&config.data)?,
+        signing,
         network,
         metrics,
         fingerprint,

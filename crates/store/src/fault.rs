@@ -26,6 +26,9 @@ pub enum Damage {
     /// Its term is lower than that of the row before it.
     #[error("its term is older than that of the row before it")]
     TermWentBack,
+    /// The database cannot give it back.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// The first journal row that cannot be trusted, and why. Everything before it holds.
@@ -168,7 +171,7 @@ pub enum Fault {
     /// The journal cannot be trusted from some row on. Nothing was changed.
     #[error(
         "the journal of {place} is damaged; nothing was changed. See how far it holds with \
-         `dayan audit verify`, then restore the newest backup with `dayan restore`"
+         `dayan audit verify --data DIR`, then restore the newest backup with `dayan restore`"
     )]
     Damaged {
         /// Directory, or address without the password.

@@ -157,6 +157,17 @@ pub struct VerifyReport {
     pub head: Head,
 }
 
+/// How far a journal holds: what [`crate::Reader::survey`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// Rows that hold, from the first on without a gap.
+    pub rows: u64,
+    /// The hash of the last of them; [`ChainHash::GENESIS`] where there is none.
+    pub hash: ChainHash,
+    /// The first row that does not hold; none: all do, and they end at the head.
+    pub broken: Option<Broken>,
+}
+
 /// Checks rows one after the other against the chain.
 pub(crate) struct Chain {
     next: u64,

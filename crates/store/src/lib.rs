@@ -28,7 +28,7 @@ mod store;
 mod table;
 
 pub use fault::{Broken, Cause, Damage, Fault};
-pub use journal::{Batch, ChainHash, Committed, Head, JournalRow, VerifyReport};
+pub use journal::{Batch, ChainHash, Committed, Head, JournalRow, Survey, VerifyReport};
 pub use page::{BadCursor, Cursor, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, Paging};
 pub use query::{FindingFilter, JobFilter, LineFilter, LineSum, SumBy};
 pub use reader::{JOURNAL_PAGE_BYTES_MAX, JOURNAL_PAGE_ROWS_MAX, Reader};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use dayan_units::{AttemptId, InvoiceId, JobId, OrgId, TransferId};
 
 use crate::column::Column;
-use crate::fault::{Cause, Fault};
-use crate::journal::{Chain, Head, JournalRow, VerifyReport};
+use crate::fault::{Broken, Cause, Damage, Fault};
+use crate::journal::{Chain, ChainHash, Head, JournalRow, Survey, VerifyReport};
 use crate::page::{Page, Paging};
 use crate::pool::Pool;
 use crate::query::{
@@ -42,6 +42,38 @@ pub struct Reader {
 struct Inner {
     pool: Pool,
     source: Source,
+}
+
+/// How far a check of the journal has come.
+struct Walk {
+    report: VerifyReport,
+    /// The hash of the last row that was taken, and of the one before it.
+    last: ChainHash,
+    before: ChainHash,
+    broken: Option<Broken>,
+}
+
+impl Walk {
+    fn new(from: u64, head: Head) -> Self {
+        let report = VerifyReport { from, rows: 0, payload_bytes: 0, head };
+        Self { report, last: ChainHash::GENESIS, before: ChainHash::GENESIS, broken: None }
+    }
+
+    fn took(&mut self, row: &JournalRow) {
+        self.report.rows += 1;
+        self.report.payload_bytes += row.payload.len() as u64;
+        (self.before, self.last) = (row.prev, row.hash);
+    }
+
+    fn broken_at(mut self, broken: Broken) -> Self {
+        // The last row was taken before the head was asked about it.
+        if broken.why == Damage::NotTheHead && self.report.rows > 0 {
+            self.report.rows -= 1;
+            self.last = self.before;
+        }
+        self.broken = Some(broken);
+        self
+    }
 }
 
 impl Reader {
@@ -122,36 +154,69 @@ impl Reader {
 
     /// Checks the journal from `from` (1: all of it) to its head.
     pub fn verify(&self, from: u64) -> Result<VerifyReport, Fault> {
+        let walk = self.walk(from)?;
+        match walk.broken {
+            None => Ok(walk.report),
+            Some(broken) => Err(self.damaged(broken)),
+        }
+    }
+
+    /// How far the journal holds, and what is wrong with the first row that does not. Damage is no
+    /// fault here; only a head that cannot be read and a store that does not answer are.
+    pub fn survey(&self) -> Result<Survey, Fault> {
+        let Walk { report, last, broken, .. } = self.walk(1)?;
+        Ok(Survey { rows: report.rows, hash: last, broken })
+    }
+
+    fn walk(&self, from: u64) -> Result<Walk, Fault> {
         // Rows committed after this are not looked at, or a live journal would never end.
         let head = self.head()?;
-        let from = from.max(1);
+        let (from, end) = (from.max(1), head.seq);
         let mut chain = self.chain_before(from)?;
-        let mut report = VerifyReport { from, rows: 0, payload_bytes: 0, head };
+        let mut walk = Walk::new(from, head);
         let mut next = from;
-        while next <= report.head.seq {
-            let rows = self.journal_from(next, JOURNAL_PAGE_ROWS_MAX)?;
+        let mut limit = JOURNAL_PAGE_ROWS_MAX;
+        while next <= end {
+            let rows = match self.journal_from(next, limit) {
+                Ok(rows) => rows,
+                Err(fault) if fault.is_transient() => return Err(fault),
+                // Some row of this page cannot be read: halves of it lead to which.
+                Err(_) if limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                Err(fault) => {
+                    let why = match fault {
+                        Fault::Read { source, .. } => source.to_string(),
+                        other => other.to_string(),
+                    };
+                    return Ok(walk.broken_at(Broken { seq: next, why: Damage::Unreadable(why) }));
+                }
+            };
             if rows.is_empty() {
                 break;
             }
-            for row in rows.iter().filter(|row| row.seq <= report.head.seq) {
-                chain.take(row).map_err(|broken| self.damaged(broken))?;
-                report.rows += 1;
-                report.payload_bytes += row.payload.len() as u64;
+            for row in rows.iter().filter(|row| row.seq <= end) {
+                if let Err(broken) = chain.take(row) {
+                    return Ok(walk.broken_at(broken));
+                }
+                walk.took(row);
             }
             next += rows.len() as u64;
         }
-        if from <= report.head.seq + 1 {
-            chain.ends_at(&report.head).map_err(|broken| self.damaged(broken))?;
+        if from <= end + 1
+            && let Err(broken) = chain.ends_at(&walk.report.head)
+        {
+            return Ok(walk.broken_at(broken));
         }
         // Anything after the head came without a commit, unless the head has moved since.
-        let beyond = self.journal_from(report.head.seq + 1, 1)?;
+        let beyond = self.journal_from(end + 1, 1)?;
         if let Some(row) = beyond.first()
             && self.head()?.seq < row.seq
         {
-            let why = crate::fault::Damage::AfterHead;
-            return Err(self.damaged(crate::fault::Broken { seq: row.seq, why }));
+            return Ok(walk.broken_at(Broken { seq: row.seq, why: Damage::AfterHead }));
         }
-        Ok(report)
+        Ok(walk)
     }
 
     fn chain_before(&self, seq: u64) -> Result<Chain, Fault> {
@@ -169,7 +234,7 @@ impl Reader {
         }
     }
 
-    fn damaged(&self, broken: crate::fault::Broken) -> Fault {
+    fn damaged(&self, broken: Broken) -> Fault {
         Fault::Damaged { place: self.inner.source.place(), broken }
     }
 

@@ -14,6 +14,9 @@ use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::sqlite;
 
+/// The dump of a PostgreSQL database in a backup's folder.
+pub(crate) const DUMP_FILE: &str = "dayan.dump";
+
 /// Where a store lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -59,6 +62,8 @@ pub enum OpenMode {
     Write,
     /// For looking: changes nothing, and works beside a running exchange.
     ReadOnly,
+    /// For finding out what is wrong: as reading only, and a damaged journal opens too.
+    Inspect,
 }
 
 /// Where connections come from; carries no connection itself.
@@ -139,18 +144,19 @@ enum Trust {
 }
 
 impl Store {
-    /// Opens the store at `location` and checks that the end of its journal is whole.
+    /// Opens the store at `location` and checks that the end of its journal is whole, unless that
+    /// is what the caller wants to find out.
     pub fn open(location: &Location, mode: OpenMode) -> Result<Self, Fault> {
         match (location, mode) {
             (Location::Sqlite(dir), OpenMode::Write) => {
                 let writer = sqlite::Writer::open(dir)?;
                 Ok(Self::over(Engine::Sqlite(Box::new(writer)), Source::Sqlite(dir.clone())))
             }
-            (Location::Sqlite(dir), OpenMode::ReadOnly) => {
+            (Location::Sqlite(dir), OpenMode::ReadOnly | OpenMode::Inspect) => {
                 let fault = |source| Fault::Open { place: location.to_string(), source };
                 let session = sqlite::Session::offline(dir).map_err(fault)?;
                 sqlite::readable(session.schema_version().map_err(fault)?)?;
-                let head = sound_head(&mut Session::Sqlite(session), &location.to_string(), fault)?;
+                let head = head_for(mode, &mut Session::Sqlite(session), location)?;
                 Ok(Self::over(Engine::ReadOnly(head), Source::SqliteOffline(dir.clone())))
             }
             #[cfg(feature = "postgres")]
@@ -160,21 +166,21 @@ impl Store {
                 Ok(Self::over(Engine::Postgres(Box::new(writer)), Source::Postgres(target)))
             }
             #[cfg(feature = "postgres")]
-            (Location::Postgres(url), OpenMode::ReadOnly) => {
+            (Location::Postgres(url), OpenMode::ReadOnly | OpenMode::Inspect) => {
                 let fault = |source| Fault::Open { place: location.to_string(), source };
                 let target = crate::postgres::Target::parse(url, location)?;
                 let mut session = crate::postgres::Session::open(&target).map_err(fault)?;
                 sqlite::readable(session.schema_version().map_err(fault)?)?;
-                let head = {
-                    let mut session = Session::Postgres(Box::new(session));
-                    sound_head(&mut session, &location.to_string(), fault)?
-                };
+                let mut session = Session::Postgres(Box::new(session));
+                let head = head_for(mode, &mut session, location)?;
                 Ok(Self::over(Engine::ReadOnly(head), Source::Postgres(target)))
             }
             #[cfg(not(feature = "postgres"))]
-            (Location::Postgres(_), OpenMode::Write | OpenMode::ReadOnly) => Err(Fault::Location(
-                "this program was built without PostgreSQL; use a data directory".to_owned(),
-            )),
+            (Location::Postgres(_), OpenMode::Write | OpenMode::ReadOnly | OpenMode::Inspect) => {
+                Err(Fault::Location(
+                    "this program was built without PostgreSQL; use a data directory".to_owned(),
+                ))
+            }
         }
     }
 
@@ -272,7 +278,7 @@ impl Store {
     /// Fills an empty location from a backup, and opens it for reading to prove it.
     pub fn restore_from(from: &Path, location: &Location) -> Result<BackupReport, Fault> {
         let fault = |source: Cause| Fault::Restore { path: from.to_owned(), source };
-        refuse_other_kind(from, location).map_err(fault)?;
+        refuse_no_backup(from, location).map_err(fault)?;
         match location {
             Location::Sqlite(dir) => sqlite::restore(from, dir).map_err(fault)?,
             #[cfg(feature = "postgres")]
@@ -288,23 +294,42 @@ impl Store {
     }
 }
 
-/// Says so when the backup is of the other engine, instead of that a file is missing.
-fn refuse_other_kind(from: &Path, location: &Location) -> Result<(), Cause> {
-    let other = match location {
-        Location::Sqlite(_) => "dayan.dump",
-        Location::Postgres(_) => sqlite::DATABASE_FILE,
+/// Says what the folder is not, before anything is made: no backup at all, or one of the other
+/// engine.
+fn refuse_no_backup(from: &Path, location: &Location) -> Result<(), Cause> {
+    let (wanted, other) = match location {
+        Location::Sqlite(_) => (sqlite::DATABASE_FILE, DUMP_FILE),
+        Location::Postgres(_) => (DUMP_FILE, sqlite::DATABASE_FILE),
     };
-    if !from.join(other).exists() {
-        return Ok(());
+    let advice = "name a folder that `dayan backup` wrote";
+    if !from.is_dir() {
+        return Err(Cause::Content(format!("there is no such folder; {advice}")));
     }
-    Err(Cause::Content(match location {
-        Location::Sqlite(_) => {
-            "it is the dump of a PostgreSQL database; restore it to one".to_owned()
-        }
-        Location::Postgres(_) => {
-            "it is the copy of a data directory; restore it to a folder".to_owned()
-        }
-    }))
+    if from.join(other).exists() {
+        return Err(Cause::Content(match location {
+            Location::Sqlite(_) => {
+                "it is the dump of a PostgreSQL database; restore it to one".to_owned()
+            }
+            Location::Postgres(_) => {
+                "it is the copy of a data directory; restore it to a folder".to_owned()
+            }
+        }));
+    }
+    // The permission to look is asked about here too.
+    if !from.join(wanted).try_exists()? {
+        return Err(Cause::Content(format!("there is no {wanted} in it; {advice}")));
+    }
+    Ok(())
+}
+
+/// The head of a store that is opened for reading.
+fn head_for(mode: OpenMode, session: &mut Session, location: &Location) -> Result<Head, Fault> {
+    let place = location.to_string();
+    let fault = |source| Fault::Open { place: place.clone(), source };
+    match mode {
+        OpenMode::Inspect => query::head(session).map_err(fault),
+        OpenMode::Write | OpenMode::ReadOnly => sound_head(session, &place, fault),
+    }
 }
 
 /// The head of a store, after a check that the newest rows really lead to it.

@@ -48,6 +48,16 @@ fn a_file_that_is_no_database_is_not_touched() {
 }
 
 #[test]
+fn a_folder_without_an_exchange_is_said_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for mode in [OpenMode::ReadOnly, OpenMode::Inspect] {
+        let fault = refused(&at(folder.path()), mode);
+        assert!(told(&fault).contains("there is no dayan.db in it"), "{}", told(&fault));
+        assert!(!folder.path().join("dayan.db").exists(), "looking makes nothing");
+    }
+}
+
+#[test]
 fn a_payload_torn_in_the_file_is_found_at_opening() {
     let folder = tempfile::tempdir().unwrap();
     let location = at(folder.path());

@@ -90,6 +90,7 @@ fn an_unreachable_server_is_named_without_its_password() {
     assert!(fault.is_transient(), "{fault:?}");
     let text = told(&fault);
     assert!(text.contains("127.0.0.1:1/books") && !text.contains("top-secret"), "{text}");
+    assert!(text.to_lowercase().contains("refused"), "the cause is said too: {text}");
     let fault =
         Store::open(&Location::Postgres("postgres://x:y@/a?port=z".into()), OpenMode::Write);
     let text = told(&fault.map(|_| ()).expect_err("no port"));

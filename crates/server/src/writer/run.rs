@@ -65,7 +65,7 @@ pub fn load(
     snapshots: &dayan_store::Snapshots,
     reader: &dayan_store::Reader,
 ) -> Result<(State, u64), String> {
-    let fault = |fault: Fault| fault.to_string();
+    let fault = |fault: Fault| chain(&fault);
     let latest = snapshots.latest().map_err(fault)?;
     let (mut state, mut seq) = match latest {
         Some(snapshot) => {
@@ -164,7 +164,7 @@ impl Thread {
                     }
                 }
                 Err(fault) => {
-                    let unavailable = Unavailable::Store(fault.to_string());
+                    let unavailable = Unavailable::Store(chain(&fault));
                     for Pending { then, .. } in pending {
                         then(Err(unavailable.clone()));
                     }
@@ -239,7 +239,7 @@ impl Thread {
                     }
                     Err(error) => error,
                 },
-                Err(error) => error.to_string(),
+                Err(error) => chain(&error),
             };
             if !self.refuse_for_a_while(&last) {
                 return false;
@@ -272,13 +272,16 @@ impl Thread {
     }
 }
 
-/// An error and its sources in one line.
+/// An error and its sources in one line; a source that only repeats what was said is left out.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(next) = source {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         source = next.source();
     }
     text

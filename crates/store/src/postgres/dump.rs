@@ -22,13 +22,12 @@ use crate::query;
 use crate::rows::READ_MODELS;
 use crate::schema::{JOURNAL_TABLES, SCHEMA_VERSION};
 use crate::sqlite::sync_dir;
+use crate::store::DUMP_FILE;
 use crate::table::Table;
 
 use super::writer::{insert_rows, migrate};
 use super::{Access, Session, Target};
 
-/// The dump in the backup's folder.
-const DUMP_FILE: &str = "dayan.dump";
 const FORMAT: u64 = 1;
 /// Rows sent to the database together when loading.
 const LOAD_ROWS: usize = 2_000;

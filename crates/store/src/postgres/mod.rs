@@ -265,7 +265,20 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
             let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
             format!("{}: {}{detail} [{}]", db.severity(), db.message(), db.code().code())
         }
-        None => error.to_string(),
+        // Of a failed connection the library says only that it failed; why is in its sources.
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(next) = source {
+                let more = next.to_string();
+                if !text.contains(&more) {
+                    text.push_str(": ");
+                    text.push_str(&more);
+                }
+                source = next.source();
+            }
+            text
+        }
     }
 }
 

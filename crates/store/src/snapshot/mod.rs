@@ -69,7 +69,7 @@ impl Snapshots {
         encoding: u32,
         fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> Result<SnapshotWritten, Fault> {
-        if self.mode == OpenMode::ReadOnly {
+        if self.mode != OpenMode::Write {
             return Err(Fault::ReadOnly);
         }
         let fault = |source| Fault::Snapshot { what: "write", source };

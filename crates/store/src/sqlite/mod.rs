@@ -54,6 +54,12 @@ impl Session {
     /// A connection to a store that this process does not write: one that another process has
     /// open, a stopped one, or a backup, perhaps on a medium that cannot be written.
     pub(crate) fn offline(dir: &Path) -> Result<Self, Cause> {
+        if !database(dir).try_exists()? {
+            return Err(Cause::Content(format!(
+                "there is no {DATABASE_FILE} in it; name the data folder of an exchange, or a \
+                 backup of one"
+            )));
+        }
         let shared = Self::beside_writer(dir).and_then(|session| {
             session.schema_version()?;
             Ok(session)

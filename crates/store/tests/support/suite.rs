@@ -486,6 +486,11 @@ pub fn damage_at_the_end_is_found_at_opening(place: &dyn Place) {
             assert!(text.contains(&format!("journal row {}", expected.0)), "{text}");
             assert_eq!(broken(fault), expected, "{sql}");
         }
+        // Whoever wants to know how far it holds gets in, and is told.
+        let survey = Store::open(&location, OpenMode::Inspect).unwrap().reader().survey().unwrap();
+        let found = survey.broken.expect(&sql);
+        assert!(found.seq <= expected.0, "{sql}: {found}");
+        assert_eq!(survey.rows, found.seq - 1, "{sql}");
         place.tamper(&location, undo);
         assert_eq!(open(&location).head().seq, 5);
     }
@@ -502,6 +507,10 @@ pub fn damage_anywhere_is_found_by_verification(place: &dyn Place) {
         assert_eq!(broken(store.verify(1).expect_err(sql)), expected, "{sql}");
         let replayed = store.reader().replay(1, |_| Ok::<(), Fault>(()));
         assert_eq!(broken(replayed.expect_err(sql)), expected, "{sql}");
+        let survey = store.reader().survey().unwrap();
+        let found = survey.broken.expect(sql);
+        assert_eq!((survey.rows, found.seq, &found.why), (expected.0 - 1, expected.0, &expected.1));
+        assert_eq!(survey.hash, store.journal_from(survey.rows, 1).unwrap()[0].hash, "{sql}");
         assert!(store.verify(30).is_ok(), "what is after it still holds");
         place.tamper(&location, undo);
         assert_eq!(store.verify(1).unwrap().rows, 40);
@@ -532,6 +541,13 @@ pub fn damage_anywhere_is_found_by_verification(place: &dyn Place) {
     assert_eq!(broken(store.verify(1).expect_err("forged")), (11, Damage::Unchained));
     set(&tenth);
     assert_eq!(store.verify(1).unwrap().rows, 40);
+    // A value that no column of ours holds: found by halves, for the page with it cannot be read.
+    let short = place.bytes_literal("00");
+    place.tamper(&location, &format!("UPDATE journal SET prev = {short} WHERE seq = 23"));
+    let survey = store.reader().survey().unwrap();
+    let found = survey.broken.expect("a hash of one byte");
+    assert_eq!((survey.rows, found.seq), (22, 23));
+    assert!(matches!(found.why, Damage::Unreadable(_)), "{found}");
 }
 
 pub fn replay_goes_on_from_anywhere(place: &dyn Place) {
@@ -689,8 +705,13 @@ pub fn a_backup_is_the_store(place: &dyn Place) {
 
     let fault = Store::restore_from(&to, &second).expect_err("something is there");
     assert!(matches!(fault, Fault::Restore { .. }), "{fault:?}");
-    let fault = Store::restore_from(&folder.path().join("none"), &place.fresh());
-    assert!(matches!(fault, Err(Fault::Restore { .. })), "{fault:?}");
+    let (none, empty) = (folder.path().join("none"), folder.path().join("empty"));
+    std::fs::create_dir(&empty).unwrap();
+    for (from, says) in [(&none, "there is no such folder"), (&empty, "there is no dayan.d")] {
+        let fault = Store::restore_from(from, &place.fresh()).expect_err("no backup");
+        assert!(matches!(fault, Fault::Restore { .. }), "{fault:?}");
+        assert!(told(&fault).contains(says), "{}", told(&fault));
+    }
 }
 
 fn one_line_of_bytes() -> Vec<u8> {
