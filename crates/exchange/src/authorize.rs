@@ -155,6 +155,24 @@ const fn owner(resource: Resource, action: Action) -> Grant {
     }
 }
 
+/// Whom to ask for it: the roles that may, as the table of rights has them.
+pub fn who_may(resource: Resource, action: Action) -> String {
+    let with = |reach: Grant| {
+        let reaches = move |role: &Role| grant(*role, resource, action) == reach;
+        Role::ALL.into_iter().filter(reaches).map(|role| format!("{}s", role.name()))
+    };
+    let mut roles: Vec<String> = with(Grant::Own).collect();
+    if let Some(last) = roles.last_mut() {
+        last.push_str(" of your organisation");
+    }
+    roles.extend(with(Grant::All));
+    // There is no cell that is closed to operators, so that the list is never empty.
+    let last = roles.pop().unwrap_or_default();
+    let before = roles.join(", ");
+    let list = if before.is_empty() { last } else { format!("{before} and {last}") };
+    format!("{list} may; ask one")
+}
+
 /// What is acted upon, if the actor may do this to it. A name or an id that is not there and one of
 /// another organisation get the same answer, `unknown`: whoever tries names learns nothing. For what
 /// everybody may read, [`authorize`] says more.
@@ -202,15 +220,41 @@ pub fn authorize(
             format!("{resource:?} belongs to another organisation").to_lowercase(),
             "use a token of that organisation",
         )),
-        Grant::No => Err(Refusal::forbidden(
-            "auth.role",
-            format!("role `{}` may not {action:?} {resource:?}", role.name()).to_lowercase(),
-            match resource {
-                Resource::Exchange | Resource::Ledger => {
-                    "this is for the exchange's operators and auditors"
+        Grant::No => Err(Refusal {
+            advice: who_may(resource, action).into(),
+            ..Refusal::forbidden(
+                "auth.role",
+                format!("role `{}` may not {action:?} {resource:?}", role.name()).to_lowercase(),
+                "",
+            )
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_hears_who_may() {
+        let check = |resource, action, expect: &str| {
+            assert_eq!(who_may(resource, action), format!("{expect} may; ask one"));
+        };
+        check(Resource::Exchange, Action::Read, "auditors and operators");
+        check(Resource::Exchange, Action::Create, "operators");
+        let expect = "members, owners of your organisation and operators";
+        check(Resource::Job, Action::Create, expect);
+        let expect = "owners of your organisation, auditors and operators";
+        check(Resource::User, Action::Read, expect);
+        for resource in Resource::ALL {
+            for action in Action::ALL {
+                let advice = who_may(resource, action);
+                for role in Role::ALL {
+                    let may = grant(role, resource, action) != Grant::No;
+                    let named = advice.contains(&format!("{}s", role.name()));
+                    assert_eq!(named, may, "{role:?} {action:?} {resource:?}: {advice}");
                 }
-                _ => "ask an owner of your organisation for a role that may",
-            },
-        )),
+            }
+        }
     }
 }

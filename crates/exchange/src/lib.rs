@@ -22,7 +22,7 @@ pub mod liveness;
 pub mod orders;
 pub mod planning;
 
-pub use authorize::{Action, Grant, Resource, authorize, authorized, grant};
+pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
     Actor, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews, Seat,
     Seen, SignedUsage, Submit, UsageRecord,

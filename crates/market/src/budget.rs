@@ -149,7 +149,10 @@ impl BudgetRefusal {
     /// What to do next.
     pub const fn advice(&self) -> &'static str {
         match self.scope {
-            BudgetScope::Job => "raise the limit of the job, or ask for less",
+            BudgetScope::Job => {
+                "raise `market.max_price` or `market.budget` of the job file, or the limit per job \
+                 with `dayan budget`; or ask for less time or fewer resources"
+            }
             BudgetScope::Day => "wait for the next day, or raise the limit with `dayan budget`",
             BudgetScope::Month => "wait for the next month, or raise the limit with `dayan budget`",
         }

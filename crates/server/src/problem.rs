@@ -17,7 +17,9 @@ impl Failure {
     /// A problem of the edge's own.
     pub fn new(status: StatusCode, code: &str, title: impl Into<String>, advice: &str) -> Self {
         Self(Box::new(Problem {
-            kind: format!("/v1/problems/{code}"),
+            // A name, not an address: there is no page for each code, and a link has to lead
+            // somewhere.
+            kind: format!("urn:dayan:problem:{code}"),
             status: status.as_u16(),
             code: code.to_owned(),
             title: title.into(),

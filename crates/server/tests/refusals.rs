@@ -141,6 +141,10 @@ async fn bodies_are_judged_by_what_they_are() {
     let mut other = Ask::post(&member, "/v1/jobs", instead("hello\n", "other\n"));
     other.headers = vec![key];
     exchange.refused(other, 409, "submit.key_used").await;
+    // Two keys are none: which of them would make a repeat a repeat?
+    let mut two = Ask::post(&member, "/v1/jobs?key=twice", JOB);
+    two.headers = vec![key];
+    exchange.refused(two, 422, "submit.key").await;
     // In a batch each is judged for itself.
     let good = json!({ "version": 1, "name": "b", "type": "batch", "project": "lab/demo",
         "resources": { "cpus": 1, "memory": "100MB", "time": "10m" }, "run": "true" });
@@ -257,7 +261,17 @@ async fn paths_ids_and_cursors_that_nobody_gave_out() {
         ("/v1/jobs?limit=-1", 422, "request.query"),
         ("/v1/jobs?limit=all", 422, "request.query"),
         ("/v1/jobs?name=%00", 422, "request.query"),
+        ("/v1/jobs?nosuch=1", 422, "request.query"),
+        ("/v1/jobs?state=foo", 422, "jobs.state"),
+        ("/v1/jobs?state=", 422, "jobs.state"),
+        ("/v1/jobs?state=running,Queued", 422, "jobs.state"),
         ("/v1/usage?by=moon", 422, "usage.by"),
+        ("/v1/usage?by=project&of=moon", 422, "request.query"),
+        ("/v1/usage?period=2026-99", 422, "usage.period"),
+        ("/v1/usage?period=november", 422, "usage.period"),
+        ("/v1/findings?page=2", 422, "request.query"),
+        ("/v1/invoices/nothing?form=html", 422, "request.query"),
+        ("/v1/net/matrix?place=Guiyang", 422, "request.query"),
         ("/v1/net/matrix?places=Atlantis", 422, "net.place"),
         (&format!("/v1/jobs/{job}/logs?stream=stdin"), 422, "logs.stream"),
         (&format!("/v1/jobs/{job}/logs"), 404, "logs.not_started"),
@@ -265,6 +279,23 @@ async fn paths_ids_and_cursors_that_nobody_gave_out() {
     for (path, status, code) in cases {
         exchange.refused(Ask::get(&op, path), status, code).await;
     }
+    // What would do is named.
+    let ask = Ask::get(&op, "/v1/jobs?state=foo");
+    let problem = exchange.refused(ask, 422, "jobs.state").await;
+    let advice = problem["advice"].as_str().expect("advice");
+    for state in ["paused", "queued", "running", "succeeded", "failed", "cancelled", "unfunded"] {
+        assert!(advice.contains(state), "{advice}");
+        let found = exchange.get(&op, &format!("/v1/jobs?state={state}")).await;
+        let expect = usize::from(state == "queued");
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(expect), "{found}");
+    }
+    let found = exchange.get(&op, "/v1/jobs?state=running,queued").await;
+    assert_eq!(found["items"][0]["id"], json!(job), "{found}");
+    let ask = Ask::get(&op, "/v1/jobs?nosuch=1");
+    let problem = exchange.refused(ask, 422, "request.query").await;
+    let title = problem["title"].as_str().expect("a title");
+    assert!(title.contains("nosuch") && title.contains("project"), "{title}");
+    exchange.get(&op, "/v1/usage?period=2026-11").await;
     let put = Ask { method: Method::PUT, ..Ask::get(&op, "/v1/jobs") };
     exchange.refused(put, 405, "request.method").await;
 
@@ -300,8 +331,16 @@ async fn a_role_does_no_more_than_it_may() {
         exchange.refused(Ask::get(member, path), 403, "auth.role").await;
     }
     for path in operators {
-        exchange.refused(Ask::get(&owner, path), 403, "auth.role").await;
+        let problem = exchange.refused(Ask::get(&owner, path), 403, "auth.role").await;
+        // Whom to ask is said, and it is not the one who asks.
+        assert_eq!(problem["advice"], "auditors and operators may; ask one");
     }
+    let problem = exchange.refused(Ask::get(member, "/v1/users"), 403, "auth.role").await;
+    let expect = "owners of your organisation, auditors and operators may; ask one";
+    assert_eq!(problem["advice"], expect);
+    let ask = Ask::post(&auditor, "/v1/backup", "{\"path\": \"/nowhere\"}");
+    let problem = exchange.refused(ask, 403, "auth.role").await;
+    assert_eq!(problem["advice"], "operators may; ask one");
     // Writing.
     let status = format!("/v1/providers/{}/status", setup.provider);
     let invitations = format!("/v1/providers/{}/invitations", setup.provider);

@@ -156,8 +156,11 @@ pub struct Relaxation {
     pub code: String,
     /// How many pools would then take it.
     pub pools: u32,
-    /// For example.
+    /// What one of them says now.
     pub example: String,
+    /// The key of the job file that asks for it, where it is the job's to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// Why a job waits, and until when.
@@ -165,7 +168,7 @@ pub struct Relaxation {
 pub struct Explanation {
     /// The job.
     pub job: String,
-    /// `not_waiting`, `blocked`, `at_max_parallel`, `infeasible` or `waiting`.
+    /// `not_waiting`, `blocked`, `at_max_parallel`, `behind_strict`, `infeasible` or `waiting`.
     pub standing: String,
     /// How many jobs are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,6 +189,7 @@ pub struct Explanation {
 
 /// Which part of which log.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
     /// The task; 0 unless told.

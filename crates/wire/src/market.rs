@@ -117,6 +117,9 @@ pub struct PlanAnswer {
     pub candidates: Vec<Candidate>,
     /// Pools that do not.
     pub refused: Vec<RefusedPool>,
+    /// Why submitting the file now would be refused, wherever it could go: for want of money, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submission: Option<crate::Problem>,
 }
 
 /// A firm price.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// Why a request was not done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// A reference for this kind of problem: `/v1/problems/` and the code.
+    /// A name for this kind of problem: `urn:dayan:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
     /// The HTTP status again.

@@ -6,7 +6,7 @@ use dayan_market::Warning;
 use dayan_units::{AgentId, AttemptId, Micro, Span};
 
 use super::findings::Finding;
-use super::{Ask, Decision, jobs::budget_refusal};
+use super::{Ask, Decision};
 use crate::command::{AttemptNews, Outcome, Seen, SignedUsage, UsageRecord};
 use crate::event::Event;
 use crate::refusal::Refusal;
@@ -249,7 +249,7 @@ impl Ask<'_> {
         let warnings = project
             .budget
             .admit(&periods, job.id, stored.job_limit(), amount.micro())
-            .map_err(|refusal| budget_refusal(&refusal))?;
+            .map_err(|refusal| self.budget_refusal(&refusal, project))?;
         let transfer = self.extend(lease, hold, amount);
         let mut chain = before.to_vec();
         chain.push(transfer);

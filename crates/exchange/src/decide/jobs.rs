@@ -1,6 +1,7 @@
 //! Jobs as their owners see them: submitted, cancelled, retried, paused, resumed.
 
 use dayan_identity::Status;
+use dayan_market::{BudgetRefusal, BudgetScope};
 use dayan_schedule::Tasks;
 use dayan_spec::{DeadlineKind, JobSpec};
 use dayan_topology::PlaceId;
@@ -252,8 +253,25 @@ impl Ask<'_> {
         let job = JobId::from_bits(0);
         match project.budget.admit(&periods, job, stored.job_limit(), first) {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(budget_refusal(&refusal)),
+            Err(refusal) => Err(self.budget_refusal(&refusal, project)),
         }
+    }
+
+    /// What a limit refuses, with the amounts in the currency of the books and whose limit it is.
+    pub(super) fn budget_refusal(&self, refusal: &BudgetRefusal, project: &Project) -> Refusal {
+        let currency = self.state.settings.currency;
+        let (left, asked) = (refusal.left, refusal.asked);
+        let message = match refusal.scope {
+            BudgetScope::Job => format!(
+                "the job may still cost {left} {currency}, and {asked} {currency} would have to be held"
+            ),
+            BudgetScope::Day | BudgetScope::Month => format!(
+                "{left} {currency} are left of what `{1}` may spend in this {0}, and {asked} {currency} \
+                 would have to be held",
+                refusal.scope, project.path
+            ),
+        };
+        Refusal::unaffordable(refusal.code(), message, refusal.advice())
     }
 
     /// What the cheapest offer that takes a task wants held before it starts.
@@ -408,10 +426,6 @@ impl Ask<'_> {
         };
         Some(self.job_ended(job, end))
     }
-}
-
-pub(super) fn budget_refusal(refusal: &dayan_market::BudgetRefusal) -> Refusal {
-    Refusal::unaffordable(refusal.code(), refusal.to_string(), refusal.advice())
 }
 
 fn known_task(job: &Job, task: u32) -> bool {

@@ -9,7 +9,7 @@ use dayan_ledger::{Amount, Transfer, TransferKind};
 use dayan_market::Terms;
 use dayan_units::{Micro, PoolId, Resources, Span};
 
-use super::{Ask, Decision, jobs::budget_refusal};
+use super::{Ask, Decision};
 use crate::authorize::{Action, Resource, authorize};
 use crate::command::{Actor, Place, Seat};
 use crate::event::Event;
@@ -58,7 +58,9 @@ impl Ask<'_> {
             match project.budget.admit(&periods, job.id, stored.job_limit(), total) {
                 Ok(found) => warnings = found,
                 Err(refusal) => {
-                    return self.give_up(job, stored).ok_or_else(|| budget_refusal(&refusal));
+                    return self
+                        .give_up(job, stored)
+                        .ok_or_else(|| self.budget_refusal(&refusal, project));
                 }
             }
         }

@@ -5,7 +5,7 @@ use dayan_ledger::{Amount, Transfer, TransferKind};
 use dayan_market::{Quote, QuoteState, SpecDigest, Terms, Warning};
 use dayan_units::{JobId, QuoteId};
 
-use super::{Ask, Decision, Made, jobs::budget_refusal};
+use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorized};
 use crate::command::Submit;
 use crate::event::Event;
@@ -83,7 +83,7 @@ impl Ask<'_> {
         let warnings = project
             .budget
             .admit(&periods, job, stored.job_limit(), quote.total)
-            .map_err(|refusal| budget_refusal(&refusal))?;
+            .map_err(|refusal| self.budget_refusal(&refusal, project))?;
         let amount = Amount::new(quote.total).ok_or_else(|| {
             Refusal::invalid(
                 "quote.free",

@@ -104,7 +104,7 @@ impl Ask<'_> {
             match to {
                 Status::Suspended | Status::Retired if pool.status.become_next(to).is_ok() => {
                     decision.events.push(Event::PoolStatusChanged { pool: pool.id, status: to });
-                    self.withdraw(pool.id, &mut decision);
+                    self.withdraw(pool.id, to, &mut decision);
                 }
                 // What was suspended with it comes back with it.
                 Status::Active if matches!(pool.status, Status::Verified | Status::Suspended) => {
@@ -121,8 +121,13 @@ impl Ask<'_> {
         Ok(decision)
     }
 
-    /// Running leases of a pool that goes are asked to stop; their tasks run elsewhere.
-    fn withdraw(&self, pool: PoolId, decision: &mut Decision) {
+    /// Running leases of a pool that goes are asked to stop; their tasks run elsewhere. One that
+    /// does not come back sells nothing any more.
+    fn withdraw(&self, pool: PoolId, to: Status, decision: &mut Decision) {
+        if to == Status::Retired {
+            let offers = self.state.supply.offers.values().filter(|offer| offer.pool == pool);
+            decision.events.extend(offers.map(|offer| Event::OfferRetired { offer: offer.id }));
+        }
         for lease in self.state.work.leases.values() {
             if lease.pool == pool && lease.stop.is_none() {
                 let reason = StopReason::PoolWithdrawn;
@@ -234,7 +239,7 @@ impl Ask<'_> {
         }
         let mut decision = Decision::one(Event::PoolStatusChanged { pool, status: to });
         if matches!(to, Status::Suspended | Status::Retired) {
-            self.withdraw(pool, &mut decision);
+            self.withdraw(pool, to, &mut decision);
         }
         Ok(decision)
     }

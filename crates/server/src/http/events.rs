@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
 use dayan_exchange::{Action, Entry, Event, Resource};
 use dayan_units::{JobId, OrgId};
@@ -21,7 +21,7 @@ const CATCH_UP_ROWS: usize = 256;
 
 /// Events of your jobs as they are committed.
 #[utoipa::path(get, path = "/v1/events",
-    params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this event.")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "Go on right after the event with this id; without it, with what is new from now on.")),
     responses((status = 200, content_type = "text/event-stream", body = String), Problems))]
 pub async fn events(
     State(app): State<Shared>,
@@ -31,17 +31,44 @@ pub async fn events(
     let scope = caller.scope(Resource::Job, Action::Read)?;
     // Listen first, then read what was before: nothing falls between.
     let live = app.hub.listen();
-    let last = headers.get("last-event-id").and_then(|id| EventId::parse(id.to_str().ok()?));
     let head = app.writer.ask(|live| live.seq).await?;
-    // An id that is not from here yet is one of another exchange: from now on.
-    let last = last.filter(|last| last.row <= head);
-    let from = last.unwrap_or(EventId { row: head + 1, place: 0 });
+    let from = match headers.get("last-event-id") {
+        None => EventId { row: head + 1, place: 0 },
+        Some(last) => given(&app, last, head).await?,
+    };
     let follower = Follower { app, scope, live, next: from };
     let batches = stream::unfold(follower, |mut follower| async move {
         let events = follower.next().await?;
         Some((stream::iter(events.into_iter().map(Ok)), follower))
     });
     Ok(SseResponse::new(batches.flatten()).keep_alive(KeepAlive::default()))
+}
+
+/// The id of the last event that was read. One that nobody gave out is refused: taken for "from now
+/// on" it would lose events without a word.
+async fn given(app: &Shared, last: &HeaderValue, head: u64) -> Result<EventId, Failure> {
+    let text = String::from_utf8_lossy(last.as_bytes());
+    let refused = |why: &str| {
+        let shown: String = text.chars().take(40).collect();
+        let advice = "send the `id` of an event as it came, or none to hear of what is new";
+        Failure::invalid("events.id", format!("`{shown}` {why}"), advice)
+    };
+    let id = EventId::parse(&text)
+        .ok_or_else(|| refused("is no id of an event: those are `ROW.PLACE`, such as `12.1`"))?;
+    let row = if id.row <= head {
+        app.read(move |reader| reader.journal_from(id.row, 1)).await?.pop()
+    } else {
+        None
+    };
+    let entries = row
+        .filter(|row| row.seq == id.row)
+        .and_then(|row| crate::encoding::entries(&row.payload).ok())
+        .unwrap_or_default();
+    // Place 0 is before the first event of a row that there is.
+    if id.row > head || id.place > told(&entries).len() {
+        return Err(refused("is the id of no event of this exchange"));
+    }
+    Ok(id)
 }
 
 /// A journal row, and how many of its events are behind.
@@ -52,10 +79,17 @@ struct EventId {
 }
 
 impl EventId {
-    /// `ROW.PLACE`, the events of a row counted from 1.
+    /// `ROW.PLACE` as it is written, the events of a row counted from 1.
     fn parse(text: &str) -> Option<Self> {
         let (row, place) = text.split_once('.')?;
-        Some(Self { row: row.parse().ok()?, place: place.parse().ok()? })
+        let id = Self { row: row.parse().ok()?, place: place.parse().ok()? };
+        (id.to_string() == text).then_some(id)
+    }
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.row, self.place)
     }
 }
 
@@ -101,14 +135,11 @@ impl Follower {
     }
 
     async fn visible(&self, row: u64, entries: &[Entry], behind: usize) -> Vec<Sse> {
-        let told: Vec<(JobId, serde_json::Value)> = entries
-            .iter()
-            .flat_map(|entry| entry.events.iter().filter_map(|event| describe(entry, event)))
-            .collect();
         let mut events = Vec::new();
-        for (place, (job, value)) in (1usize..).zip(told).skip(behind) {
+        for (place, (job, value)) in (1usize..).zip(told(entries)).skip(behind) {
             if self.may_see(job).await {
-                let event = Sse::default().id(format!("{row}.{place}")).event("job");
+                let id = EventId { row, place };
+                let event = Sse::default().id(id.to_string()).event("job");
                 events.push(event.json_data(value).unwrap_or_default());
             }
         }
@@ -120,6 +151,15 @@ impl Follower {
         let row = self.app.read(move |reader| reader.job(job)).await;
         row.ok().flatten().is_some_and(|row| row.org == scope)
     }
+}
+
+/// What readers hear of a row, in the order in which places are counted: over all of it, whoever
+/// may see what.
+fn told(entries: &[Entry]) -> Vec<(JobId, serde_json::Value)> {
+    entries
+        .iter()
+        .flat_map(|entry| entry.events.iter().filter_map(|event| describe(entry, event)))
+        .collect()
 }
 
 /// An event as readers hear of it: which job, what, where.
@@ -159,5 +199,24 @@ fn describe(entry: &Entry, event: &Event) -> Option<(JobId, serde_json::Value)> 
             Some((attempt.job, value))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_was_written_and_in_no_other_way() {
+        let check = |text, expect: Option<(u64, usize)>| {
+            let read = EventId::parse(text).map(|id| (id.row, id.place));
+            assert_eq!(read, expect, "{text}");
+        };
+        check("12.3", Some((12, 3)));
+        check("12.0", Some((12, 0)));
+        for text in ["", "1", "foo", ".", "1.", ".1", "1.2.3", "-1.1", "+1.1", "01.1", "1.1 "] {
+            check(text, None);
+        }
+        check("18446744073709551616.1", None);
     }
 }

@@ -4,7 +4,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use dayan_exchange::{Action, Actor, Grant, Resource, grant};
+use dayan_exchange::{Action, Actor, Grant, Resource, grant, who_may};
 use dayan_units::OrgId;
 use serde::de::DeserializeOwned;
 
@@ -49,7 +49,7 @@ impl Caller {
                     StatusCode::FORBIDDEN,
                     "auth.role",
                     format!("role `{role}` may not {action:?} {resource:?}").to_lowercase(),
-                    "ask an owner of your organisation for a role that may",
+                    &who_may(resource, action),
                 ))
             }
         }
@@ -189,6 +189,8 @@ pub fn id<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Failure> {
 
 /// Which page of a list.
 #[derive(Clone, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// How many rows, at most 1,000; 100 unless told.
     #[serde(default)]

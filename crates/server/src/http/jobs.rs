@@ -1,11 +1,13 @@
 //! Jobs: in, out, and everything between.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dayan_exchange::{Action, Command, Made, Resource, Submit};
+use dayan_schedule::JobStanding;
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
 use dayan_units::{Currency, JobId, QuoteId};
@@ -15,9 +17,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::unexpected;
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
+use super::market::idle_pools;
 use super::{JobFile, Problems};
 use crate::app::Shared;
 use crate::problem::Failure;
+use crate::project::JobState;
 
 /// Jobs in one batch: more would make one commit, and everybody behind it, wait.
 const BATCH_MAX: usize = 1_000;
@@ -26,6 +30,8 @@ const SHOWN_ATTEMPTS_MAX: u32 = 1_000;
 
 /// How a job comes in.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct SubmitQuery {
     /// The firm quote to run under.
     #[serde(default)]
@@ -36,14 +42,19 @@ pub struct SubmitQuery {
 }
 
 /// A command from a job file, with its digest: done here, where there are many threads.
-fn submit_command(spec: JobSpec, quote: Option<QuoteId>, idempotency: Option<String>) -> Command {
+pub(super) fn submit_command(
+    spec: JobSpec,
+    quote: Option<QuoteId>,
+    idempotency: Option<String>,
+) -> Command {
     let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
     let digest = dayan_exchange::Digest(Sha256::digest(&canonical).into());
     Command::Submit(Box::new(Submit { spec: Arc::new(spec), digest, quote, idempotency }))
 }
 
 /// Submits a job. The body is a job file: YAML, or the same object as JSON.
-#[utoipa::path(post, path = "/v1/jobs", params(SubmitQuery),
+#[utoipa::path(post, path = "/v1/jobs",
+    params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same as `key`.")),
     request_body(content((JobFile = "application/yaml"), (JobFile = "application/json")), description = "A job file."),
     responses((status = 201, body = wire::Submitted), Problems))]
 pub async fn submit(
@@ -55,8 +66,7 @@ pub async fn submit(
 ) -> Result<(StatusCode, Json<wire::Submitted>), Failure> {
     let spec = dayan_spec::parse(&text)?;
     let quote = query.quote.as_deref().map(|quote| id("quote", quote)).transpose()?;
-    let header = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
-    let key = query.key.or_else(|| header.map(str::to_owned));
+    let key = idempotency_key(query.key, &headers)?;
     if let Some(known) = archived(&app, &caller, key.as_deref(), &spec).await? {
         return Ok((StatusCode::CREATED, Json(known)));
     }
@@ -66,6 +76,20 @@ pub async fn submit(
             Ok((StatusCode::CREATED, Json(wire::Submitted { job: job.to_string() })))
         }
         _ => Err(unexpected()),
+    }
+}
+
+/// The key of a submission, by query or by header. One that cannot be used is refused: without it
+/// a repeat would be a second job.
+fn idempotency_key(query: Option<String>, headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let Some(header) = headers.get("idempotency-key") else { return Ok(query) };
+    let refused = |title| Failure::invalid("submit.key", title, "send one key, in plain ASCII");
+    let header = header.to_str().map_err(|_| refused("the header Idempotency-Key is not ASCII"))?;
+    match query {
+        Some(key) if key != header => {
+            Err(refused("the query and the header name different idempotency keys"))
+        }
+        Some(_) | None => Ok(Some(header.to_owned())),
     }
 }
 
@@ -154,11 +178,13 @@ pub async fn submit_batch(
 
 /// Which jobs.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ListQuery {
     /// Of this project: its path.
     #[serde(default)]
     project: Option<String>,
-    /// In these states, separated by commas.
+    /// In these states, separated by commas; which there are says the `state` of a job.
     #[serde(default)]
     state: Option<String>,
     /// With this name.
@@ -172,6 +198,23 @@ pub struct ListQuery {
     after: Option<String>,
 }
 
+/// The states that were asked for. One that no job can be in would find nothing, for ever.
+fn known_states(text: &str) -> Result<Vec<String>, Failure> {
+    let known = |name: &str| {
+        let state = JobState::ALL.into_iter().find(|state| state.name() == name);
+        state.map(|state| state.name().to_owned()).ok_or_else(|| {
+            let shown: String = name.chars().take(40).collect();
+            let all = JobState::ALL.map(JobState::name).join(", ");
+            Failure::invalid(
+                "jobs.state",
+                format!("`{shown}` is no state of a job"),
+                &format!("use some of {all}, separated by commas"),
+            )
+        })
+    };
+    text.split(',').map(known).collect()
+}
+
 /// Jobs you may see, the newest first.
 #[utoipa::path(get, path = "/v1/jobs", params(ListQuery),
     responses((status = 200, body = wire::Page<wire::JobSummary>), Problems))]
@@ -182,6 +225,7 @@ pub async fn list(
 ) -> Result<Json<wire::Page<wire::JobSummary>>, Failure> {
     let org = caller.scope(Resource::Job, Action::Read)?;
     let paging = PageQuery { limit: query.limit, after: query.after }.paging()?;
+    let states = query.state.as_deref().map(known_states).transpose()?.unwrap_or_default();
     let names = app
         .writer
         .ask(move |live| {
@@ -199,8 +243,6 @@ pub async fn list(
         Some(Some(project)) => Some(project),
         Some(None) => return Ok(Json(super::extract::whole(Vec::new()))),
     };
-    let states =
-        query.state.map_or_else(Vec::new, |text| text.split(',').map(str::to_owned).collect());
     let filter = JobFilter { project, org, states, name: query.name, page: paging };
     let rows = app.read(move |reader| reader.jobs(&filter)).await?;
     Ok(Json(page(rows, |row| summary(&row, paths.get(&row.project), currency))))
@@ -349,6 +391,17 @@ pub async fn explain(
         }));
     };
     let standing = serde_json::to_value(explanation.standing).ok();
+    let waits = explanation.standing != JobStanding::NotWaiting;
+    let idle = app.writer.ask(|live| {
+        let mut idle: BTreeMap<String, wire::Reason> = BTreeMap::new();
+        for (_, reason) in idle_pools(live) {
+            let known = idle.entry(reason.message.clone());
+            let new = || wire::Reason { code: reason.code, message: reason.message, pools: 0 };
+            known.or_insert_with(new).pools += 1;
+        }
+        idle
+    });
+    let idle = idle.await?.into_values().filter(|_| waits);
     let pools = |code| {
         explanation.counts.iter().find(|count| count.code == code).map_or(1, |count| count.pools)
     };
@@ -365,6 +418,7 @@ pub async fn explain(
                 message: reason.message.clone(),
                 pools: pools(reason.code),
             })
+            .chain(idle)
             .collect(),
         relaxations: explanation
             .relaxations
@@ -373,6 +427,7 @@ pub async fn explain(
                 code: relaxation.code.as_str().to_owned(),
                 pools: relaxation.pools,
                 example: relaxation.example.clone(),
+                key: relaxation.code.job_key().map(str::to_owned),
             })
             .collect(),
         start_p50_s: explanation.start.map(|start| start.p50.secs_f64()),

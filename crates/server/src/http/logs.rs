@@ -146,6 +146,8 @@ fn newest_row(
 
 /// What an agent says about an ask for a log.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct AnswerQuery {
     /// Where to go on.
     #[serde(default)]

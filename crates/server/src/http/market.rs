@@ -3,17 +3,19 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use dayan_exchange::{Action, Command, Made, NewOffer, Refusal, Resource, changes};
+use dayan_exchange::{Action, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes};
+use dayan_identity::Status;
 use dayan_market::{BuyerClass, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
 use dayan_schedule::{Candidates, JobAsk};
 use dayan_spec::JobSpec;
-use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, Span};
+use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, RequestId, Span};
 use dayan_wire as wire;
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 
 use super::access::{Created, amount, buyer_class, created, unexpected};
 use super::extract::{Body, Caller, Path, Text, id, whole};
+use super::jobs::submit_command;
 use super::{JobFile, Problems};
 use crate::app::Shared;
 use crate::problem::Failure;
@@ -149,7 +151,15 @@ pub async fn plan(
 ) -> Result<Json<wire::PlanAnswer>, Failure> {
     let spec = dayan_spec::parse(&text)?;
     let (_, found) = candidates(&app, &caller, &spec).await?;
+    let submit = At {
+        command: submit_command(spec, None, None),
+        now: app.now(),
+        actor: caller.actor(),
+        // Nothing is committed: no id that it makes is ever seen.
+        request: RequestId::from_bits(0),
+    };
     let answer = app.writer.ask(move |live| {
+        let submission = dayan_exchange::decide(&live.state, &submit).err();
         let supply = &live.state.supply;
         let pool_name =
             |pool| supply.pools.get(&pool).map_or_else(String::new, |pool| pool.name.clone());
@@ -185,9 +195,32 @@ pub async fn plan(
                 })
                 .collect(),
         });
-        wire::PlanAnswer { candidates: candidates.collect(), refused: refused.collect() }
+        let idle = idle_pools(live).map(|(pool, reason)| wire::RefusedPool {
+            pool: pool.id.to_string(),
+            pool_name: pool.name.clone(),
+            reasons: vec![reason],
+        });
+        wire::PlanAnswer {
+            candidates: candidates.collect(),
+            refused: refused.chain(idle).collect(),
+            submission: submission.map(|refusal| *Failure::from(refusal).0),
+        }
     });
     Ok(Json(answer.await?))
+}
+
+/// Pools that the planner does not see, because they do not take work now, and why.
+pub(super) fn idle_pools(live: &Live) -> impl Iterator<Item = (&Pool, wire::Waiting)> {
+    let reason = |status| match status {
+        Status::Applied => Some("it has not shown its inventory to the exchange yet"),
+        Status::Verified => Some("it is verified, and not active yet"),
+        Status::Suspended => Some("it is suspended, by its provider or by the operator"),
+        Status::Active | Status::Retired => None,
+    };
+    live.state.supply.pools.values().filter_map(move |pool| {
+        let message = reason(pool.status)?.to_owned();
+        Some((pool, wire::Waiting { code: "pool.not_active".to_owned(), message }))
+    })
 }
 
 /// A firm, signed price with an expiry: submit the same file with its id.

@@ -192,6 +192,15 @@ async fn not_allowed() -> Failure {
 /// Everything the server answers.
 pub fn router(app: Shared) -> Router {
     let (router, document) = api().split_for_parts();
+    let page = axum::body::Bytes::from(crate::reference::page(&document));
+    let html = [
+        (axum::http::header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        // The page runs nothing and loads nothing; a browser holds it to that.
+        (
+            axum::http::header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+    ];
     let document = document.to_pretty_json().expect("the description is plain data");
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
     router
@@ -199,7 +208,7 @@ pub fn router(app: Shared) -> Router {
             dayan_wire::OPENAPI,
             axum::routing::get(move || async move { (json, document).into_response() }),
         )
-        .route("/v1/docs", axum::routing::get(ops::reference))
+        .route("/v1/docs", axum::routing::get(move || async move { (html, page).into_response() }))
         .route(dayan_wire::METRICS, axum::routing::get(ops::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)

@@ -105,6 +105,8 @@ fn hours(milli_seconds: i64) -> String {
 
 /// Whose usage of which month.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct UsageQuery {
     /// `project` or `provider`; `project` unless told.
     #[serde(default)]
@@ -112,6 +114,15 @@ pub struct UsageQuery {
     /// `2026-11`; all months unless told.
     #[serde(default)]
     period: Option<String>,
+}
+
+/// Is it a month as lines carry it?
+fn is_month(text: &str) -> bool {
+    let digits =
+        |part: &str, len: usize| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
+    text.split_once('-').is_some_and(|(year, month)| {
+        digits(year, 4) && digits(month, 2) && ("01"..="12").contains(&month)
+    })
 }
 
 /// Usage summed per project or provider and month.
@@ -134,6 +145,13 @@ pub async fn usage(
             ));
         }
     };
+    if query.period.as_deref().is_some_and(|period| !is_month(period)) {
+        return Err(Failure::invalid(
+            "usage.period",
+            "a period is a year and a month from 01 to 12",
+            "write it like `2026-11`, or leave it out for all months",
+        ));
+    }
     let names = app.writer.ask(Names::of).await?;
     let own = app
         .writer
@@ -193,6 +211,8 @@ pub async fn invoices(
 
 /// In which form.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct InvoiceQuery {
     /// `json`, `focus` (CSV) or `html`; `json` unless told.
     #[serde(default)]
@@ -321,4 +341,36 @@ pub async fn audit_verify(
     let check =
         app.read(move |reader| Ok(crate::offline::check_journal(reader, Some((&state, seq)))));
     Ok(Json(check.await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_a_year_and_a_month() {
+        for month in ["2026-01", "2026-11", "2026-12", "0001-09"] {
+            assert!(is_month(month), "{month}");
+        }
+        for other in [
+            "",
+            "-",
+            "2026",
+            "2026-",
+            "2026-00",
+            "2026-13",
+            "2026-99",
+            "2026-1",
+            "26-01",
+            "2026-011",
+            "2026-01-01",
+            "2026/01",
+            "+026-01",
+            "2026-1a",
+            "２０２６-01",
+            " 2026-01",
+        ] {
+            assert!(!is_month(other), "{other}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
-//! Running the exchange: health, metrics, who am I, backup, findings, the reference page.
+//! Running the exchange: health, metrics, who am I, backup, findings.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{Html, IntoResponse};
+use axum::response::IntoResponse;
 use dayan_exchange::{Action, Grant, Resource, grant};
 use dayan_store::{FindingFilter, FindingRow};
 use dayan_wire as wire;
@@ -167,9 +167,4 @@ pub async fn metrics(State(app): State<Shared>) -> Result<impl IntoResponse, Fai
     let text = app.metrics.render(&gauges);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
-}
-
-/// The reference of the API as a page that needs nothing from elsewhere.
-pub async fn reference() -> Html<String> {
-    Html(crate::reference::page(&super::openapi()))
 }

@@ -15,6 +15,8 @@ use crate::problem::Failure;
 
 /// How many bytes.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ProbeQuery {
     /// So many; at most 8 MiB.
     #[serde(default)]

@@ -401,6 +401,8 @@ fn word(value: impl serde::Serialize) -> String {
 
 /// Which places.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct MatrixQuery {
     /// Their names, separated by commas; the places of all pools unless told.
     #[serde(default)]

@@ -27,7 +27,7 @@ pub struct Ask<'a> {
     pub method: reqwest::Method,
     pub token: &'a str,
     pub path: &'a str,
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, &'a str)>,
     pub body: Vec<u8>,
 }
 
@@ -193,7 +193,7 @@ impl Exchange {
         assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{what}: {problem}");
         assert_eq!(kind, "application/problem+json", "{what}");
         assert_eq!(problem["status"], json!(status), "{what}");
-        assert_eq!(problem["type"], format!("/v1/problems/{code}"), "{what}");
+        assert_eq!(problem["type"], format!("urn:dayan:problem:{code}"), "{what}");
         for said in ["title", "advice"] {
             let said = problem[said].as_str().unwrap_or_default();
             assert!(said.len() >= 8 && said.len() <= 2_000, "{what}: {problem}");
