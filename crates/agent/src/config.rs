@@ -7,6 +7,8 @@ use dayan_engines::{Engine, Fault};
 use dayan_units::{Bytes, MilliCpu};
 use dayan_wire::ShownNode;
 
+use crate::offering::Offering;
+
 /// Opens an engine, on the thread that will own it.
 pub type OpenEngine = Box<dyn FnOnce() -> Result<Box<dyn Engine>, Fault> + Send>;
 
@@ -89,6 +91,9 @@ pub struct AgentConfig {
     pub measure: Measuring,
     /// How far are tasks kept apart from the machine?
     pub isolation: IsolationChoice,
+    /// What is written down as offered once the agent is a member, for its next start; none:
+    /// nothing is.
+    pub keep: Option<Offering>,
 }
 
 impl AgentConfig {
@@ -109,6 +114,7 @@ impl AgentConfig {
             input_roots: Vec::new(),
             measure: Measuring::Quick,
             isolation: IsolationChoice::None,
+            keep: None,
         }
     }
 }

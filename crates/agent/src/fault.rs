@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum AgentFault {
     /// Its data folder cannot be read or written.
-    #[error("agent.data: {doing}")]
+    #[error("{doing}")]
     Data {
         /// What was being done.
         doing: String,
@@ -15,12 +15,10 @@ pub enum AgentFault {
         source: std::io::Error,
     },
     /// Another agent works in this folder.
-    #[error("agent.busy: another agent uses {0}; give each agent a folder of its own with --data")]
+    #[error("another agent uses {0}; give each agent a folder of its own with --data")]
     Busy(PathBuf),
     /// A file of the data folder makes no sense.
-    #[error(
-        "agent.state: {path}: {why}; put the file back from a copy, or join anew in an empty folder"
-    )]
+    #[error("{path}: {why}; put the file back from a copy, or join anew in an empty folder")]
     State {
         /// Which file.
         path: PathBuf,
@@ -29,35 +27,52 @@ pub enum AgentFault {
     },
     /// It never joined, and has no token to join with.
     #[error(
-        "agent.not_joined: this folder has not joined an exchange; give --join TOKEN, made by `dayan provider invite`"
+        "this folder has not joined an exchange; give --join TOKEN, made by `dayan provider invite`"
     )]
     NotJoined,
     /// The join token is no join token.
-    #[error("agent.join_token: this is not a join token; it looks like dyj1.SECRET.FINGERPRINT")]
+    #[error("this is not a join token; it looks like dyj1.SECRET.FINGERPRINT")]
     JoinToken,
     /// The address does not go with the token.
-    #[error("agent.url: {0}")]
+    #[error("{0}")]
     Url(String),
     /// The exchange did not take it in, or would not: something it asks for is missing.
-    #[error("agent.join_refused: {0}")]
+    #[error("{0}")]
     JoinRefused(String),
     /// The exchange could not be reached for joining.
-    #[error("agent.unreachable: {0}")]
+    #[error("{0}")]
     Unreachable(String),
     /// The engine cannot be used.
-    #[error("agent.engine: the engine cannot be used")]
+    #[error("the engine cannot be used")]
     Engine(#[from] dayan_engines::Fault),
     /// Tasks are to be isolated, and cannot be here.
     #[error(
-        "agent.isolation: {0}; see that `bwrap --ro-bind / / --unshare-pid --proc /proc true` works for this user (Debian: `apt-get install bubblewrap`), or give --isolation none"
+        "{0}; see that `bwrap --ro-bind / / --unshare-pid --proc /proc true` works for this user (Debian: `apt-get install bubblewrap`), or give --isolation none"
     )]
     Isolation(&'static str),
     /// A thread of the agent ended without being told to.
-    #[error("agent.broken: {0}")]
+    #[error("{0} has ended without being told to")]
     Broken(&'static str),
 }
 
 impl AgentFault {
+    /// The stable dotted code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Data { .. } => "agent.data",
+            Self::Busy(_) => "agent.busy",
+            Self::State { .. } => "agent.state",
+            Self::NotJoined => "agent.not_joined",
+            Self::JoinToken => "agent.join_token",
+            Self::Url(_) => "agent.url",
+            Self::JoinRefused(_) => "agent.join_refused",
+            Self::Unreachable(_) => "agent.unreachable",
+            Self::Engine(_) => "agent.engine",
+            Self::Isolation(_) => "agent.isolation",
+            Self::Broken(_) => "agent.broken",
+        }
+    }
+
     /// A failed read or write of the data folder, with what was being done.
     pub(crate) fn data(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use dayan_units::Time;
 use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::AgentFault;
+use crate::offering::Offering;
 
 /// Who the agent is at its exchange.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -91,21 +93,20 @@ impl Home {
 
     /// Who the agent is, if it has joined.
     pub(crate) fn membership(&self) -> Result<Option<Membership>, AgentFault> {
-        let path = self.membership_path();
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| AgentFault::State { path, why: error.to_string() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(AgentFault::data(format!("reading {}", path.display()))(error)),
-        }
+        read_kept(self.membership_path())
     }
 
     /// Writes down who the agent is.
     pub(crate) fn remember(&self, membership: &Membership) -> Result<(), AgentFault> {
-        let text = serde_json::to_vec_pretty(membership).expect("texts become JSON");
-        let path = self.membership_path();
-        replace(&path, &text).map_err(AgentFault::data(format!("writing {}", path.display())))
+        write_kept(&self.membership_path(), membership)
+    }
+
+    /// Writes down what is offered, where that is something else than before.
+    pub(crate) fn keep(&self, offering: &Offering) -> Result<(), AgentFault> {
+        if Offering::kept(&self.root)? == *offering {
+            return Ok(());
+        }
+        write_kept(&Offering::path(&self.root), offering)
     }
 
     /// Counts the agent's processes of this folder: 0 for the first.
@@ -126,6 +127,22 @@ impl Home {
             .map_err(AgentFault::data(format!("writing {}", path.display())))?;
         Ok(mine)
     }
+}
+
+/// What a file of the folder says; none where there is no such file.
+pub(crate) fn read_kept<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, AgentFault> {
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| AgentFault::State { path, why: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(AgentFault::data(format!("reading {}", path.display()))(error)),
+    }
+}
+
+fn write_kept(path: &Path, value: &impl Serialize) -> Result<(), AgentFault> {
+    let text = serde_json::to_vec_pretty(value).expect("texts and numbers become JSON");
+    replace(path, &text).map_err(AgentFault::data(format!("writing {}", path.display())))
 }
 
 /// Replaces a file, for this user only, so that it is the old or the new one at every moment.

@@ -18,6 +18,7 @@ mod join;
 pub mod kernels;
 mod launch;
 mod link;
+mod offering;
 mod pin;
 pub mod probe;
 mod run;
@@ -29,4 +30,5 @@ mod words;
 
 pub use config::{AgentConfig, EngineChoice, IsolationChoice, Measuring, OpenEngine};
 pub use fault::AgentFault;
-pub use run::run;
+pub use offering::Offering;
+pub use run::{run, run_telling};

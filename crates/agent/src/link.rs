@@ -244,5 +244,8 @@ fn describe(error: &reqwest::Error) -> String {
         }
         cause = inner.source();
     }
-    text
+    match text.find(pin::OTHER_CERTIFICATE) {
+        Some(at) => text.split_off(at),
+        None => text,
+    }
 }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest, Sha256};
 
 /// Accepts one certificate.
@@ -20,17 +18,10 @@ struct Pinned {
     provider: Arc<CryptoProvider>,
 }
 
-/// The server showed another certificate.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the server's certificate is not the one that the join token names (it has {found}, the token \
-     {expected}): the address is wrong, the server has a new certificate, or somebody stands \
-     between"
-)]
-struct OtherCertificate {
-    found: String,
-    expected: String,
-}
+/// What the refusal of another certificate begins with; whoever shows it looks for this, for the
+/// libraries between put words of their own before it.
+pub(crate) const OTHER_CERTIFICATE: &str =
+    "the server's certificate is not the one that the join token names";
 
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
@@ -45,9 +36,13 @@ impl ServerCertVerifier for Pinned {
         if found == self.fingerprint {
             return Ok(ServerCertVerified::assertion());
         }
-        let other =
-            OtherCertificate { found: hex::encode(found), expected: hex::encode(self.fingerprint) };
-        Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(other)))))
+        // Not as an invalid certificate: of that, rustls shows what only a programmer reads.
+        Err(Error::General(format!(
+            "{OTHER_CERTIFICATE} (it has {}, the token {}): the address is wrong, the server has a \
+             new certificate, or somebody stands between",
+            hex::encode(found),
+            hex::encode(self.fingerprint),
+        )))
     }
 
     fn verify_tls12_signature(

@@ -26,8 +26,17 @@ const QUEUE: usize = 64;
 
 /// Runs an agent until `shutdown`, or until it cannot go on. Its tasks go on without it while
 /// their leases last, under the keeper.
-pub async fn run(
+pub fn run(
     config: AgentConfig,
+    shutdown: impl Future<Output = ()>,
+) -> impl Future<Output = Result<(), AgentFault>> {
+    run_telling(config, || {}, shutdown)
+}
+
+/// [`run`], and `ready` is called when the agent is a member of its exchange and begins to work.
+pub async fn run_telling(
+    config: AgentConfig,
+    ready: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AgentFault> {
     let mut shutdown = std::pin::pin!(shutdown);
@@ -37,6 +46,7 @@ pub async fn run(
         shell = agent => shell?,
     };
     let Started { shell, gauge, home } = shell;
+    ready();
     let outcome = shell.run(shutdown).await;
     // The lock goes last, when the engine is closed and the measuring told to end.
     drop(gauge);
@@ -81,6 +91,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         input_roots,
         measure,
         isolation,
+        keep,
     } = config;
     let home = Arc::new(Home::open(&data)?);
     let key = Key::open(&home.key())?;
@@ -139,6 +150,9 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
             join(&home, &key, &link, introduction).await?
         }
     };
+    if let Some(offering) = keep {
+        home.keep(&offering)?;
+    }
     tell(&membership, &picture);
 
     let generation = home.next_generation()?;

@@ -226,7 +226,7 @@ impl Shell {
                 }
                 heard = self.heard.recv() => match heard {
                     Some(heard) => self.on_heard(heard),
-                    None => return Err(AgentFault::Broken("the engine's thread has ended")),
+                    None => return Err(AgentFault::Broken("the engine's thread")),
                 },
                 Some(synced) = self.synced.recv() => self.on_synced(synced),
                 Some(done) = self.done.recv() => self.on_done(done),

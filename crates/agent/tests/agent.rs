@@ -3,7 +3,7 @@
 mod fake;
 
 use axum::http::StatusCode;
-use dayan_agent::AgentFault;
+use dayan_agent::{AgentConfig, AgentFault, Offering};
 use dayan_wire::{Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
 use ed25519_dalek::{Signature, VerifyingKey};
 use fake::{Agent, Exchange, Trick, attempt, config, grant, order, within};
@@ -78,9 +78,11 @@ async fn only_the_pinned_certificate_is_talked_to() {
     wrong.join = Some(other.join_token());
     let fault = Agent::start(wrong).fault().await;
     assert!(
-        matches!(&fault, AgentFault::Unreachable(why) if why.contains("certificate")),
+        matches!(&fault, AgentFault::Unreachable(why) if why.starts_with("the server's certificate")),
         "{fault}"
     );
+    assert!(!fault.to_string().contains("Error"), "no programmer's words: {fault}");
+    assert_eq!(fault.code(), "agent.unreachable");
     assert!(exchange.books().joins.is_empty());
 
     let agent = Agent::start(config(&exchange, dir.path()));
@@ -130,6 +132,28 @@ async fn what_cannot_work_is_said() {
     let fault = Agent::start(config(&exchange, dir.path())).fault().await;
     assert!(matches!(fault, AgentFault::Busy(_)), "{fault}");
     agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_offered_is_kept_by_a_member_only() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let offering = Offering { cpus: Some(dayan_units::MilliCpu(1_000)), ..Offering::default() };
+    let with = || AgentConfig { keep: Some(offering.clone()), ..config(&exchange, dir.path()) };
+    let data = dir.path().join("agent");
+    exchange.books().refuse_joins = true;
+    Agent::start(with()).fault().await;
+    assert_eq!(Offering::kept(&data).unwrap(), Offering::default());
+    exchange.books().refuse_joins = false;
+    let agent = Agent::start(with());
+    exchange.until("it works", |books| (books.syncs > 0).then_some(())).await;
+    agent.stop().await.unwrap();
+    assert_eq!(Offering::kept(&data).unwrap(), offering);
+    // One that says nothing leaves it as it is.
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let before = exchange.books().syncs;
+    exchange.until("it works again", |books| (books.syncs > before).then_some(())).await;
+    agent.stop().await.unwrap();
+    assert_eq!(Offering::kept(&data).unwrap(), offering);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,7 +73,9 @@ pub enum Failure {
     },
     /// Another room of ours said it in words that need nothing more.
     Told {
-        /// What it said: a code and what to do.
+        /// Its stable dotted code, where it has one.
+        code: Option<&'static str>,
+        /// What it said: what happened and what to do.
         text: String,
         /// What the process ends with.
         exit: Exit,
@@ -148,7 +150,8 @@ impl Failure {
             }
             Self::Refused(problem) => refusal(problem, lang),
             Self::Local { doing, why } => format!("{error}: {}: {why}\n", doing.text(lang)),
-            Self::Told { text, .. } => format!("{error}: {text}\n"),
+            Self::Told { code: Some(code), text, .. } => format!("{error}[{code}]: {text}\n"),
+            Self::Told { code: None, text, .. } => format!("{error}: {text}\n"),
             Self::ReaderGone => String::new(),
         }
     }
@@ -194,7 +197,7 @@ mod tests {
 
     fn problem(status: u16) -> Failure {
         Failure::Refused(Box::new(Problem {
-            kind: "/v1/problems/budget.exceeded".to_owned(),
+            kind: "urn:dayan:problem:budget.exceeded".to_owned(),
             status,
             code: "budget.exceeded".to_owned(),
             title: "the job could cost 60.00 CNY; 12.50 CNY of the day are left".to_owned(),

@@ -28,6 +28,11 @@ use exit::{Exit, Failure};
 use output::{Colour, Format, Out, View};
 use words::Lang;
 
+/// A server runs for months and frees what a hundred thousand clients have made it take, in small
+/// pieces and on many threads: the C library's allocator keeps more of that than it needs.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     // The agent starts its keeper as `dayan keeper …`. A keeper forks, so no thread may be there.

@@ -52,6 +52,9 @@ fn wrong_calls_end_with_two_and_say_what_is_right() {
     check(&["pause", "job_x/1"], "names a task");
     check(&["usage", "--period", "soon"], "2026-11");
     check(&["org", "deposit", "a", "lots", "--reference", "x"], "60.00 CNY");
+    check(&["org", "deposit", "a", "-5 CNY", "--reference", "x"], "cannot be negative");
+    check(&["offer", "create", "p", "--core-hour", "-1"], "cannot be negative");
+    check(&["budget", "set", "a/b", "--per-job", "-1 CNY"], "cannot be negative");
     check(&["provider", "invite", "p", "--expires", "0s"], "1h");
     check(&["login", "ftp://x", "--token", "t"], "not the address of an exchange");
     check(&["login", "http://x"], "a token is needed");

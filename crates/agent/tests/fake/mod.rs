@@ -249,7 +249,7 @@ async fn join(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let request: JoinRequest = serde_json::from_slice(&body).unwrap();
     let mut books = shared.books.lock().unwrap();
     if books.refuse_joins {
-        let problem = "{\"type\":\"/v1/problems/join.token\",\"status\":403,\
+        let problem = "{\"type\":\"urn:dayan:problem:join.token\",\"status\":403,\
              \"code\":\"join.token\",\"title\":\"this join token was used\",\
              \"advice\":\"make a new one\"}";
         return (StatusCode::FORBIDDEN, problem).into_response();

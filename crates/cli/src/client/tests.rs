@@ -19,7 +19,7 @@ fn client(url: &str, fingerprint: Option<[u8; 32]>) -> Client {
 fn problem(status: u16) -> Says {
     Says::json(
         status,
-        &json!({ "type": "/v1/problems/x.y", "status": 200, "code": "x.y", "title": "no",
+        &json!({ "type": "urn:dayan:problem:x.y", "status": 200, "code": "x.y", "title": "no",
             "advice": "do", "details": [], "request": "" }),
     )
 }

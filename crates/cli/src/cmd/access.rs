@@ -20,7 +20,7 @@ pub enum OrgCommand {
         #[arg(long, default_value = "external", value_parser = ["internal", "partner", "external"])]
         class: String,
         /// How far below zero its balance may go
-        #[arg(long, value_name = "AMOUNT", default_value = "0", value_parser = amount_arg)]
+        #[arg(long, value_name = "AMOUNT", default_value = "0", value_parser = amount_arg, allow_hyphen_values = true)]
         credit: String,
     },
     /// Lists organisations
@@ -30,7 +30,7 @@ pub enum OrgCommand {
         /// The organisation: its slug or id
         org: String,
         /// How much, such as `500.00 CNY`
-        #[arg(value_parser = money_arg)]
+        #[arg(value_parser = money_arg, allow_hyphen_values = true)]
         amount: String,
         /// The bank's reference; the same reference is booked once
         #[arg(long)]
@@ -122,13 +122,13 @@ pub enum BudgetCommand {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Limits {
     /// Of one job, or `none`
-    #[arg(long, value_name = "AMOUNT", value_parser = limit_arg)]
+    #[arg(long, value_name = "AMOUNT", value_parser = limit_arg, allow_hyphen_values = true)]
     per_job: Option<Limit>,
     /// Of a day, or `none`
-    #[arg(long, value_name = "AMOUNT", value_parser = limit_arg)]
+    #[arg(long, value_name = "AMOUNT", value_parser = limit_arg, allow_hyphen_values = true)]
     per_day: Option<Limit>,
     /// Of a month, or `none`
-    #[arg(long, value_name = "AMOUNT", value_parser = limit_arg)]
+    #[arg(long, value_name = "AMOUNT", value_parser = limit_arg, allow_hyphen_values = true)]
     per_month: Option<Limit>,
     /// Warn at these shares of a limit, in percent: 80,95
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100))]

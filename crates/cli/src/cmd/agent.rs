@@ -1,8 +1,9 @@
 //! `dayan agent`: offers this machine to an exchange and runs what it is given.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use dayan_agent::{AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring};
+use dayan_agent::{AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring, Offering};
 use dayan_engines::SimulatedEngine;
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
@@ -28,9 +29,10 @@ pub struct Agent {
     /// A join token from `dayan provider invite`; not needed once joined
     #[arg(long, value_name = "TOKEN", env = "DAYAN_JOIN", hide_env_values = true)]
     join: Option<String>,
-    /// What runs the tasks; `simulated` executes nothing and is for trying out an exchange
-    #[arg(long, default_value = "process", value_parser = ["process", "simulated"])]
-    engine: String,
+    /// What runs the tasks, processes unless told; `simulated` executes nothing and is for trying out
+    /// an exchange
+    #[arg(long, value_parser = ["process", "simulated"])]
+    engine: Option<String>,
     /// The city of the data centre, needed to join
     #[arg(long, value_name = "CITY")]
     site: Option<String>,
@@ -49,8 +51,8 @@ pub struct Agent {
     /// Shows this machine as so many equal nodes that share --cpus and --memory, so that a gang can run
     /// on one; with the simulated
     /// engine: how many nodes it stands for, --cpus and --memory being of each
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SIMULATED_NODES_MAX))]
-    nodes: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SIMULATED_NODES_MAX))]
+    nodes: Option<u32>,
     /// Where it keeps its key, its token, its tasks and their logs
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -63,72 +65,105 @@ pub struct Agent {
     /// Whether it measures the machine after joining
     #[arg(long, default_value = "quick", value_parser = ["quick", "off"])]
     measure: String,
-    /// Keeps tasks apart from the machine by namespaces; `best` does so where bubblewrap works
-    #[arg(long, default_value = "none", value_parser = ["none", "bubblewrap", "best"])]
-    isolation: String,
+    /// Keeps tasks apart from the machine by namespaces; `best` does so where bubblewrap works, and
+    /// `none`, which it is unless told, does not
+    #[arg(long, value_parser = ["none", "bubblewrap", "best"])]
+    isolation: Option<String>,
     #[command(flatten)]
     log: daemon::Log,
 }
 
 impl Agent {
-    fn engine(&self) -> Result<EngineChoice, Failure> {
-        if self.engine == "simulated" {
-            let nodes = (1..=self.nodes).map(|number| self.simulated_node(number)).collect();
-            let open: dayan_agent::OpenEngine =
-                Box::new(|| SimulatedEngine::new().map(|engine| Box::new(engine) as _));
-            return Ok(EngineChoice::Given { open, nodes });
-        }
-        EngineChoice::process()
-            .map_err(|error| Failure::local(Said::plain(Word::StartingUp), error))
-    }
-
-    fn simulated_node(&self, number: u32) -> ShownNode {
-        let base = self.node.as_deref().unwrap_or("simulated");
-        ShownNode {
-            name: format!("{base}-{number}"),
-            total: Resources {
-                cpu: self.cpus.unwrap_or(SIMULATED_CPUS),
-                memory: self.memory.unwrap_or(SIMULATED_MEMORY),
-                ..Resources::ZERO
-            },
-            accelerator: None,
-            up: true,
+    /// What the command line says of what is offered. Folders as they are from anywhere: the next
+    /// start may be elsewhere.
+    fn said(&self) -> Offering {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Offering {
+            engine: self.engine.clone(),
+            node: self.node.clone(),
+            cpus: self.cpus,
+            memory: self.memory,
+            nodes: self.nodes.and_then(NonZeroU32::new),
+            isolation: self.isolation.clone(),
+            publish_root: self.publish_root.as_ref().map(absolute),
+            input_roots: self.input_roots.iter().map(absolute).collect(),
         }
     }
 
-    fn config(&self, session: &Session) -> Result<AgentConfig, Failure> {
-        let data = daemon::data_dir(self.data.as_ref(), "agent", session)?;
+    fn config(&self, data: PathBuf, offering: Offering) -> Result<AgentConfig, Failure> {
+        let isolation = match offering.isolation.as_deref() {
+            Some("bubblewrap") => IsolationChoice::Bubblewrap,
+            Some("best") => IsolationChoice::Best,
+            _ => IsolationChoice::None,
+        };
+        let engine = engine(&offering)?;
         Ok(AgentConfig {
             join: self.join.clone(),
             site: self.site.clone(),
             pool: self.pool.clone(),
-            node: self.node.clone(),
-            cpus: self.cpus,
-            memory: self.memory,
-            parts: std::num::NonZeroU32::new(self.nodes).unwrap_or(std::num::NonZeroU32::MIN),
-            publish_root: self.publish_root.clone(),
-            input_roots: self.input_roots.clone(),
-            isolation: match self.isolation.as_str() {
-                "bubblewrap" => IsolationChoice::Bubblewrap,
-                "best" => IsolationChoice::Best,
-                _ => IsolationChoice::None,
-            },
+            node: offering.node.clone(),
+            cpus: offering.cpus,
+            memory: offering.memory,
+            parts: nodes(&offering),
+            publish_root: offering.publish_root.clone(),
+            input_roots: offering.input_roots.clone(),
+            isolation,
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },
-            ..AgentConfig::new(self.url.clone(), data, self.engine()?)
+            keep: Some(offering),
+            ..AgentConfig::new(self.url.clone(), data, engine)
         })
+    }
+}
+
+fn nodes(offering: &Offering) -> NonZeroU32 {
+    offering.nodes.unwrap_or(NonZeroU32::MIN)
+}
+
+fn engine(offering: &Offering) -> Result<EngineChoice, Failure> {
+    if offering.engine.as_deref() == Some("simulated") {
+        let numbers = 1..=nodes(offering).get();
+        let nodes = numbers.map(|number| simulated_node(offering, number)).collect();
+        let open: dayan_agent::OpenEngine =
+            Box::new(|| SimulatedEngine::new().map(|engine| Box::new(engine) as _));
+        return Ok(EngineChoice::Given { open, nodes });
+    }
+    EngineChoice::process().map_err(|error| Failure::local(Said::plain(Word::StartingUp), error))
+}
+
+fn simulated_node(offering: &Offering, number: u32) -> ShownNode {
+    let base = offering.node.as_deref().unwrap_or("simulated");
+    ShownNode {
+        name: format!("{base}-{number}"),
+        total: Resources {
+            cpu: offering.cpus.unwrap_or(SIMULATED_CPUS),
+            memory: offering.memory.unwrap_or(SIMULATED_MEMORY),
+            ..Resources::ZERO
+        },
+        accelerator: None,
+        up: true,
     }
 }
 
 /// Runs it.
 pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
-    let config = args.config(session)?;
+    let data = daemon::data_dir(args.data.as_ref(), "agent", session)?;
+    let said = args.said();
+    let remembered = Offering::kept(&data).map_err(ended)?.beside(&said);
+    let again = remembered.options();
+    let config = args.config(data, said.or(remembered))?;
     args.log.begin();
     let stop = daemon::told_to_stop()?;
-    session.out.say(
-        &Said::with(Word::AgentStarts, "url", &config.url)
-            .and("data", config.data.display().to_string()),
-    );
-    dayan_agent::run(config, stop).await.map_err(ended)?;
+    let (url, data) = (config.url.clone(), config.data.clone());
+    let ready = || {
+        if !again.is_empty() {
+            let file = Offering::path(&data).display().to_string();
+            let said = Said::with(Word::AgentRemembers, "options", again.join(" "));
+            session.out.say(&said.and("file", file));
+        }
+        let said = Said::with(Word::AgentStarts, "url", url);
+        session.out.say(&said.and("data", data.display().to_string()));
+    };
+    dayan_agent::run_telling(config, ready, stop).await.map_err(ended)?;
     session.out.say(&Said::plain(Word::AgentStopped));
     Ok(Exit::Ok)
 }
@@ -148,7 +183,8 @@ fn ended(fault: AgentFault) -> Failure {
         | AgentFault::Engine(_)
         | AgentFault::Broken(_) => Exit::Failed,
     };
-    Failure::Told { text: format!("{:#}", anyhow::Error::from(fault)), exit }
+    let code = Some(fault.code());
+    Failure::Told { code, text: format!("{:#}", anyhow::Error::from(fault)), exit }
 }
 
 #[cfg(test)]
@@ -162,5 +198,44 @@ mod tests {
         check(AgentFault::JoinRefused("used".to_owned()), Exit::Refused);
         check(AgentFault::Unreachable("no route".to_owned()), Exit::Unreachable);
         check(AgentFault::Busy(PathBuf::from("/x")), Exit::Failed);
+        let shown = ended(AgentFault::NotJoined).render(crate::words::Lang::En);
+        assert!(shown.starts_with("error[agent.not_joined]: this folder"), "{shown}");
+    }
+
+    /// Runs the line with a folder in which somebody joined with less than the whole machine.
+    fn started_again(line: &[&str]) -> (AgentConfig, String) {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            agent: Agent,
+        }
+        let base = ["dayan", "--url", "http://x"];
+        let line = base.iter().chain(line).copied();
+        let agent = <Line as clap::Parser>::try_parse_from(line).expect("a right line").agent;
+        let dir = tempfile::tempdir().expect("a folder");
+        let kept = r#"{"cpus": 1000, "memory": 2000000000, "isolation": "best", "nodes": 2}"#;
+        std::fs::write(Offering::path(dir.path()), kept).expect("written");
+        let said = agent.said();
+        let remembered = Offering::kept(dir.path()).expect("it is JSON").beside(&said);
+        let options = remembered.options().join(" ");
+        let config = agent.config(dir.path().to_owned(), said.or(remembered));
+        (config.expect("this program is there"), options)
+    }
+
+    #[test]
+    fn an_agent_that_is_started_again_offers_what_it_offered() {
+        let (config, options) = started_again(&[]);
+        assert_eq!(
+            (config.cpus, config.memory),
+            (Some(MilliCpu(1_000)), Some(Bytes(2_000_000_000)))
+        );
+        assert_eq!((config.parts.get(), config.isolation), (2, IsolationChoice::Best));
+        assert_eq!(options, "--cpus 1 --memory 2GB --nodes 2 --isolation best");
+
+        let (config, options) = started_again(&["--cpus", "0.5", "--isolation", "none"]);
+        assert_eq!((config.cpus, config.isolation), (Some(MilliCpu(500)), IsolationChoice::None));
+        assert_eq!(options, "--memory 2GB --nodes 2");
+        let keep = config.keep.expect("it is kept");
+        assert_eq!((keep.cpus, keep.isolation.as_deref()), (Some(MilliCpu(500)), Some("none")));
     }
 }

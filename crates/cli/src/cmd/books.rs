@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use dayan_store::{Location, Store};
+use dayan_store::{Fault, Location, Store};
 use dayan_wire::{
     Account, Finding, Invoice, InvoiceSummary, JournalCheck, LedgerCheck, LinePrice, UsageRow,
 };
@@ -85,7 +85,6 @@ impl Offline {
     /// What `look` finds in the data folder, if one is named.
     fn found<T>(&self, look: fn(&Path) -> Result<T, String>) -> Result<Option<T>, Failure> {
         let Some(dir) = &self.data else { return Ok(None) };
-        let said = Said::with(Word::LookingInto, "dir", dir.display().to_string());
         // A folder with a wrong name must not be made into an empty exchange by opening it.
         if !dir.is_dir() {
             return Err(Failure::usage(Said::with(
@@ -94,7 +93,8 @@ impl Offline {
                 dir.display().to_string(),
             )));
         }
-        look(dir).map(Some).map_err(|why| Failure::local(said, why))
+        let failed = |text| Failure::Told { code: None, text, exit: Exit::Failed };
+        look(dir).map(Some).map_err(failed)
     }
 }
 
@@ -172,6 +172,9 @@ pub async fn audit(command: &AuditCommand, session: &Session) -> Result<Exit, Fa
                 None => session.client()?.audit_verify().await?,
             };
             session.out.show(&check)?;
+            if !check.intact {
+                session.out.say(&Said::plain(Word::JournalDamaged));
+            }
             Ok(sound(&check))
         }
     }
@@ -204,14 +207,18 @@ pub fn restore(args: &Restore, session: &Session) -> Result<Exit, Failure> {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(args.data.clone()),
     };
-    let (from, to) = (args.from.display().to_string(), args.data.display().to_string());
-    let doing = Said::with(Word::Restoring, "from", &from);
-    let report = Store::restore_from(&args.from, &location)
-        .map_err(|fault| Failure::local(doing, format!("{:#}", anyhow::Error::from(fault))))?;
+    let to = args.data.display().to_string();
+    let report = Store::restore_from(&args.from, &location).map_err(not_restored)?;
     let data = json!({ "seq": report.head.seq, "hash": report.head.hash.to_string() });
     let said = Said::with(Word::Restored, "dir", to).and("seq", report.head.seq.to_string());
     session.out.done(&data, &said)?;
     Ok(Exit::Ok)
+}
+
+/// A fault of the store says itself what it was about.
+fn not_restored(fault: Fault) -> Failure {
+    let code = Some(fault.code());
+    Failure::Told { code, text: format!("{:#}", anyhow::Error::from(fault)), exit: Exit::Failed }
 }
 
 /// A flat report of a server, as names and values.

@@ -156,6 +156,18 @@ async fn books_that_do_not_balance_end_with_one() {
 }
 
 #[tokio::test]
+async fn whoever_verifies_a_damaged_journal_is_told_to_restore() {
+    let fake = Fake::start(|_, _| {
+        Says::json(200, &serde_json::to_value(journal(false, None)).expect("JSON"))
+    })
+    .await;
+    let ran = dayan(fake.environment(), &["audit", "verify"]).await;
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.stdout.contains("row 17") && ran.stderr.contains("dayan restore"), "{ran:?}");
+    assert!(!ran.stderr.contains("audit verify"), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn an_invoice_file_comes_as_it_is() {
     let fake = Fake::start(|_, _| Says::bytes(200, b"BilledCost,\xff\n1,2\n")).await;
     let ran = dayan(fake.environment(), &["invoice", "get", "inv_1", "--format", "focus"]).await;

@@ -114,6 +114,17 @@ pub async fn tell_job(args: &OfJob, order: Order, session: &Session) -> Result<E
 async fn give(path: &JobPath, order: Order, session: &Session) -> Result<Exit, Failure> {
     let client = session.client()?;
     let id = path.job_id(&client).await?;
+    // The exchange answers a cancellation of what has ended as it answers any other: what was to be
+    // reached is so. Whoever asked should know that it was not their doing.
+    if order == Order::Cancel
+        && let Ok(job) = client.job(&id).await
+        && super::submit::outcome(&job.summary.state).is_some()
+    {
+        let state = session.out.view.state(&job.summary.state);
+        let said = Said::with(Word::AlreadyEnded, "job", &id).and("state", state);
+        session.out.done(&told(&id, path.task), &said)?;
+        return Ok(Exit::Ok);
+    }
     client.order(&id, order, path.task).await?;
     let word = match order {
         Order::Cancel => Word::Cancelled,
@@ -121,12 +132,20 @@ async fn give(path: &JobPath, order: Order, session: &Session) -> Result<Exit, F
         Order::Pause => Word::Paused,
         Order::Resume => Word::Resumed,
     };
-    let (shown, data) = match path.task {
-        Some(task) => (format!("{id}/{task}"), json!({ "job": id, "task": task })),
-        None => (id.clone(), json!({ "job": id })),
+    let shown = match path.task {
+        Some(task) => format!("{id}/{task}"),
+        None => id.clone(),
     };
-    session.out.done(&data, &Said::with(word, "job", shown))?;
+    session.out.done(&told(&id, path.task), &Said::with(word, "job", shown))?;
     Ok(Exit::Ok)
+}
+
+/// What was told something, for scripts.
+fn told(job: &str, task: Option<u32>) -> Value {
+    match task {
+        Some(task) => json!({ "job": job, "task": task }),
+        None => json!({ "job": job }),
+    }
 }
 
 fn whole_job(text: &str) -> Result<JobPath, Failure> {
@@ -360,7 +379,7 @@ impl Show for Explanation {
             for relaxation in &self.relaxations {
                 let pools = relaxation.pools.to_string();
                 let args = [
-                    ("code", relaxation.code.as_str()),
+                    ("key", relaxation.key.as_deref().unwrap_or(&relaxation.code)),
                     ("pools", &pools),
                     ("example", &relaxation.example),
                 ];

@@ -113,6 +113,7 @@ fn explanations() {
             code: "placement.regions".to_owned(),
             pools: 1,
             example: "shenzhen-1".to_owned(),
+            key: Some("placement.regions".to_owned()),
         }],
         start_p50_s: Some(90.0),
         start_p90_s: Some(3_600.0),
@@ -150,9 +151,13 @@ async fn a_name_stands_for_its_job() {
     );
     assert_eq!(
         fake.lines(),
-        ["GET /v1/jobs?limit=6&name=shot-120".to_owned(), format!("POST /v1/jobs/{JOB}/cancel")]
+        [
+            "GET /v1/jobs?limit=6&name=shot-120".to_owned(),
+            format!("GET /v1/jobs/{JOB}"),
+            format!("POST /v1/jobs/{JOB}/cancel")
+        ]
     );
-    assert_eq!(fake.came()[1].body, r#"{"task":7}"#);
+    assert_eq!(fake.came()[2].body, r#"{"task":7}"#);
 }
 
 #[tokio::test]
@@ -164,8 +169,31 @@ async fn orders_go_where_they_belong() {
         let said: Value = serde_json::from_str(&ran.stdout).expect("JSON");
         assert_eq!(said, json!({ "job": JOB }));
     }
+    let orders: Vec<String> =
+        fake.lines().into_iter().filter(|line| line.starts_with("POST")).collect();
     let expect = ["cancel", "retry", "pause", "resume"];
-    assert_eq!(fake.lines(), expect.map(|word| format!("POST /v1/jobs/{JOB}/{word}")));
+    assert_eq!(orders, expect.map(|word| format!("POST /v1/jobs/{JOB}/{word}")));
+}
+
+#[tokio::test]
+async fn what_has_ended_is_not_said_to_be_taken_back() {
+    for state in ["succeeded", "failed", "cancelled", "running"] {
+        let fake = Fake::start(move |came, _| {
+            if came.line.starts_with("GET") {
+                let job = job(state, Vec::new(), Vec::new());
+                Says::json(200, &serde_json::to_value(job).expect("JSON"))
+            } else {
+                Says::bytes(204, b"")
+            }
+        })
+        .await;
+        let ran = dayan(fake.environment(), &["cancel", JOB]).await;
+        assert_eq!(ran.exit, Exit::Ok, "{}", ran.stderr);
+        let asked = fake.lines().iter().any(|line| line.starts_with("POST"));
+        let ended = state != "running";
+        assert_eq!((asked, ran.stderr.contains("Taken back")), (!ended, !ended), "{state}");
+        assert_eq!(ran.stderr.contains(&format!("had already ended ({state})")), ended, "{state}");
+    }
 }
 
 #[tokio::test]

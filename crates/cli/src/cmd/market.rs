@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::session::{Session, amount_arg, pool_id, seconds_arg, seconds_or_none_arg};
 use crate::exit::{Exit, Failure, Said};
-use crate::output::{Cell, Grid, Show, View};
+use crate::output::{Cell, Format, Grid, Show, View};
 use crate::words::Word;
 
 /// Lists offers at the prices you would pay
@@ -37,13 +37,13 @@ pub struct CreateOffer {
     /// The pool: its id, its name or PROVIDER/NAME
     pool: String,
     /// For one core for an hour
-    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg, allow_hyphen_values = true)]
     core_hour: String,
     /// For one GB of memory for an hour
-    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg, allow_hyphen_values = true)]
     gb_hour: Option<String>,
     /// For one accelerator card for an hour
-    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg, allow_hyphen_values = true)]
     card_hour: Option<String>,
     /// The accelerator's model
     #[arg(long, value_name = "MODEL")]
@@ -94,7 +94,15 @@ fn matches(offer: &Offer, filter: &str) -> bool {
 /// Runs `dayan offer`.
 pub async fn offer(command: &OfferCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
-        OfferCommand::Ls(args) => offers(args, session).await,
+        OfferCommand::Ls(args) => {
+            let exit = offers(args, session).await?;
+            // The exchange answers everybody at their own prices, and a seller looks for the list's.
+            match session.out.format {
+                Format::Table => session.out.say(&Said::plain(Word::PricesAreYours)),
+                Format::Json | Format::Yaml => {}
+            }
+            Ok(exit)
+        }
         OfferCommand::Create(args) => create(args, session).await,
         OfferCommand::Retire { id } => {
             session.client()?.retire_offer(id).await?;
@@ -177,6 +185,18 @@ mod tests {
     fn offers_as_people_see_them() {
         insta::assert_snapshot!(both(&vec![offer(), offer()]));
         insta::assert_snapshot!("offers_json", sample(&vec![offer()]));
+    }
+
+    #[tokio::test]
+    async fn a_seller_is_told_whose_prices_the_list_shows() {
+        let fake = crate::tests::Fake::start(|_, _| {
+            crate::tests::Says::json(200, &json!({ "items": [offer()] }))
+        })
+        .await;
+        let ran = crate::tests::dayan(fake.environment(), &["offer", "ls"]).await;
+        assert!(ran.stderr.contains("your own organisation would pay"), "{ran:?}");
+        let ran = crate::tests::dayan(fake.environment(), &["offers"]).await;
+        assert_eq!(ran.stderr, "", "a buyer's prices are a buyer's");
     }
 
     #[test]

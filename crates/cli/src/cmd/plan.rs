@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::jobs::with_keys;
 use super::session::{Session, job_file, read_text};
-use crate::exit::{Exit, Failure, Said};
+use crate::exit::{Exit, Failure, Said, one_line};
 use crate::output::{Cell, Grid, Show, View, money, or_dash, seconds};
 use crate::words::Word;
 
@@ -96,6 +96,15 @@ impl Show for PlanAnswer {
         if !self.refused.is_empty() {
             out.push('\n');
             out.push_str(&refused(&self.refused, view));
+        }
+        if let Some(problem) = &self.submission {
+            out.push('\n');
+            out.push_str(&view.lang.fill(Word::WouldBeRefused, &[("code", &problem.code)]));
+            for line in [&problem.title, &problem.advice] {
+                out.push_str("\n  ");
+                out.push_str(&one_line(line));
+            }
+            out.push('\n');
         }
         out
     }

@@ -39,6 +39,19 @@ fn answer() -> PlanAnswer {
     PlanAnswer {
         candidates: vec![option("guian-1", "120.00", 0.0), option("shenzhen-1", "240.00", 90.0)],
         refused: vec![refusal("hangzhou-1")],
+        submission: None,
+    }
+}
+
+fn no_money() -> dayan_wire::Problem {
+    dayan_wire::Problem {
+        kind: "urn:dayan:problem:market.budget_day".to_owned(),
+        status: 402,
+        code: "market.budget_day".to_owned(),
+        title: "0.10 CNY are left of what `lab/sweep` may spend in this day".to_owned(),
+        advice: "wait for the next day, or raise the limit with `dayan budget`".to_owned(),
+        details: Vec::new(),
+        request: String::new(),
     }
 }
 
@@ -47,6 +60,8 @@ fn plans_as_people_see_them() {
     insta::assert_snapshot!(both(&answer()));
     let none = PlanAnswer { candidates: Vec::new(), ..answer() };
     insta::assert_snapshot!("no_candidate", both(&none));
+    let poor = PlanAnswer { submission: Some(no_money()), ..answer() };
+    insta::assert_snapshot!("no_money", both(&poor));
     insta::assert_snapshot!("plan_json", sample(&answer()));
 }
 
@@ -73,6 +88,7 @@ fn differences_between_plans() {
     let newer = PlanAnswer {
         candidates: vec![option("guian-1", "110.00", 30.0), option("chengdu-1", "90.00", 0.0)],
         refused: vec![refusal("hangzhou-1"), refusal("shenzhen-1")],
+        submission: None,
     };
     let difference = Difference::between(&answer(), &newer);
     assert_eq!(difference.added.len(), 1);

@@ -46,6 +46,9 @@ pub struct Serve {
     /// Measured links between places, as JSON; they go before what is published and modelled
     #[arg(long, value_name = "FILE")]
     links: Option<PathBuf>,
+    /// Makes a new key where the exchange's is missing; quotes signed before cannot be verified then
+    #[arg(long)]
+    new_key: bool,
     #[command(flatten)]
     log: daemon::Log,
 }
@@ -80,6 +83,9 @@ pub fn usual_settings<S: Default>() -> S {
 pub async fn run(args: &Serve, session: &Session) -> Result<Exit, Failure> {
     let config = args.config(session)?;
     args.log.begin();
+    if args.new_key {
+        make_key(&config, session)?;
+    }
     let stop = daemon::told_to_stop()?;
     let data = config.data.display().to_string();
     let mut announced = Ok(());
@@ -90,6 +96,15 @@ pub async fn run(args: &Serve, session: &Session) -> Result<Exit, Failure> {
     announced?;
     session.out.say(&Said::plain(Word::Stopped));
     Ok(Exit::Ok)
+}
+
+fn make_key(config: &ServeConfig, session: &Session) -> Result<(), Failure> {
+    let made = dayan_server::new_key(&config.data)
+        .map_err(|fault| Failure::local(Said::plain(Word::Serving), fault))?;
+    if let Some(path) = made {
+        session.out.say(&Said::with(Word::NewKey, "path", path.display().to_string()));
+    }
+    Ok(())
 }
 
 /// Says where it answers, once it does: words for people, one line for scripts.

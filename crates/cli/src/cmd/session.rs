@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dayan_units::{AttemptId, JobId, Money, Span, TaskId, parse_span};
+use dayan_units::{AttemptId, JobId, Micro, Money, MoneyError, Span, TaskId, parse_span};
 
 use crate::client::{Client, JobFilter};
 use crate::config::{Environment, Target};
@@ -239,21 +239,23 @@ pub fn seconds_or_none_arg(text: &str) -> Result<u32, String> {
 pub fn amount_arg(text: &str) -> Result<String, String> {
     let micro = match text.parse::<Money>() {
         Ok(money) => money.micro,
-        Err(_) => {
-            dayan_units::Micro::parse_decimal(text.trim()).map_err(|error| error.to_string())?
-        }
+        Err(_) => Micro::parse_decimal(text.trim()).map_err(|error| error.to_string())?,
     };
-    if micro.0 < 0 {
-        return Err("an amount here cannot be negative".to_owned());
-    }
+    not_negative(micro)?;
     Ok(micro.decimal())
 }
 
-/// An amount with its currency, for clap; without one it is in CNY.
+/// An amount with its currency that is not negative, for clap; without one it is in CNY.
 pub fn money_arg(text: &str) -> Result<String, String> {
     let with_currency =
         if text.trim().contains(' ') { text.trim().to_owned() } else { format!("{text} CNY") };
-    with_currency.parse::<Money>().map(String::from).map_err(|error| error.to_string())
+    let money: Money = with_currency.parse().map_err(|error: MoneyError| error.to_string())?;
+    not_negative(money.micro)?;
+    Ok(String::from(money))
+}
+
+fn not_negative(amount: Micro) -> Result<(), String> {
+    if amount.0 < 0 { Err("an amount here cannot be negative".to_owned()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -307,6 +309,7 @@ mod tests {
         assert_eq!(money_arg("500"), Ok("500.00 CNY".to_owned()));
         assert_eq!(money_arg("5 USD"), Ok("5.00 USD".to_owned()));
         assert!(money_arg("lots").is_err());
+        assert!(money_arg("-5 CNY").is_err() && money_arg("-5").is_err());
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn line(job: &JobSummary, view: &View) -> String {
 }
 
 /// What a state means for who waits; none: not ended. A state of a newer server is waited on.
-fn outcome(state: &str) -> Option<Exit> {
+pub fn outcome(state: &str) -> Option<Exit> {
     match state {
         "succeeded" => Some(Exit::Ok),
         "failed" | "cancelled" | "unfunded" => Some(Exit::Failed),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::session::{Session, org_slug, pool_id, provider_id, seconds_arg};
 use crate::exit::{Exit, Failure, Said};
-use crate::output::{Cell, Grid, Show, View, money};
+use crate::output::{Cell, Format, Grid, Show, View, money};
 use crate::words::Word;
 
 /// Sellers of compute
@@ -34,6 +34,8 @@ pub enum ProviderCommand {
     Activate(OfProvider),
     /// Stops a provider from getting new work
     Suspend(OfProvider),
+    /// Ends a provider for good
+    Retire(OfProvider),
     /// Makes a one-time join token for an agent of a provider
     Invite {
         /// The provider: its slug or id
@@ -108,6 +110,7 @@ pub async fn provider(command: &ProviderCommand, session: &Session) -> Result<Ex
         ProviderCommand::Verify(of) => set_provider(of, "verified", session).await?,
         ProviderCommand::Activate(of) => set_provider(of, "active", session).await?,
         ProviderCommand::Suspend(of) => set_provider(of, "suspended", session).await?,
+        ProviderCommand::Retire(of) => set_provider(of, "retired", session).await?,
         ProviderCommand::Invite { provider, expires } => {
             let id = provider_id(&client, provider).await?;
             let invitation = client.invite(&id, &NewInvitation { expires_in: *expires }).await?;
@@ -179,7 +182,13 @@ pub async fn resolve(args: &Resolve, session: &Session) -> Result<Exit, Failure>
 pub async fn net(command: &NetCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         NetCommand::Matrix { places } => {
-            session.out.show(&session.client()?.net_matrix(places).await?)?;
+            let matrix = session.client()?.net_matrix(places).await?;
+            match session.out.format {
+                Format::Table if matrix.places.len() < 2 => {
+                    session.out.say(&Said::plain(Word::TwoPlaces));
+                }
+                Format::Table | Format::Json | Format::Yaml => session.out.show(&matrix)?,
+            }
         }
     }
     Ok(Exit::Ok)

@@ -140,15 +140,33 @@ async fn a_providers_slug_becomes_its_id() {
     assert_eq!(fake.lines()[1], "POST /v1/providers/prov_x/status");
     assert_eq!(fake.came()[1].body, r#"{"status":"active"}"#);
 
+    let ran = dayan(fake.environment(), &["provider", "retire", "sz"]).await;
+    assert_eq!((ran.exit, ran.stderr.as_str()), (Exit::Ok, "sz is now retired.\n"));
+    assert_eq!(fake.came()[3].body, r#"{"status":"retired"}"#);
+
     let line = ["provider", "invite", "sz", "--expires", "2h"];
     let ran = dayan(fake.environment(), &line).await;
     assert_eq!(ran.stdout, "dyj1.S.-\n");
     assert!(ran.stderr.contains(&fake.url), "{}", ran.stderr);
-    assert_eq!(fake.came()[3].body, r#"{"expires_in":7200}"#);
+    assert_eq!(fake.came()[5].body, r#"{"expires_in":7200}"#);
 
     let ran = dayan(fake.environment(), &["provider", "verify", "nobody"]).await;
     assert_eq!(ran.exit, Exit::Usage);
     assert_eq!(ran.stderr, "error: there is no provider `nobody` that you can see\n");
+}
+
+#[tokio::test]
+async fn one_place_alone_has_no_delays_and_that_is_said() {
+    let fake = Fake::start(|_, _| {
+        let matrix = NetMatrix { places: vec!["Guiyang".to_owned()], cells: Vec::new() };
+        Says::json(200, &serde_json::to_value(matrix).expect("JSON"))
+    })
+    .await;
+    let ran = dayan(fake.environment(), &["net", "matrix", "Guiyang"]).await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Ok, ""));
+    assert_eq!(ran.stderr, "Delays are between places: name two at least.\n");
+    let ran = dayan(fake.environment(), &["net", "matrix", "Guiyang", "-o", "json"]).await;
+    assert!(ran.stdout.contains("Guiyang") && ran.stderr.is_empty(), "{ran:?}");
 }
 
 #[tokio::test]

@@ -152,9 +152,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::ThisMachine => "this machine, no TLS needed",
         // What was done.
         Word::NothingHere => "There is nothing to show.",
+        Word::TwoPlaces => "Delays are between places: name two at least.",
+        Word::PricesAreYours => {
+            "These are the prices that your own organisation would pay: its class's share of the list price."
+        }
         Word::LoggedIn => "Logged in to {exchange} as {org}/{name} ({role}).",
         Word::JobEnded => "{job}: {state}, {spent} {currency}",
         Word::Cancelled => "Taken back: {job}",
+        Word::AlreadyEnded => "{job} had already ended ({state}); there is nothing to take back.",
         Word::Retried => "Will run again: {job}",
         Word::Paused => "Paused: {job}",
         Word::Resumed => "Goes on: {job}",
@@ -178,8 +183,15 @@ pub const fn text(word: Word) -> &'static str {
             "The exchange answers at {url}; its data is in {data}. The operator's first token: dayan login {url}{fingerprint} --token - < {token}"
         }
         Word::ServingAgain => "The exchange answers at {url}; its data is in {data}.",
+        Word::NewKey => {
+            "A new key was made in {path}; quotes signed before cannot be verified with it."
+        }
+        Word::JournalDamaged => {
+            "The rows before it hold, and nothing was changed. Stop the exchange and restore the newest backup: dayan restore BACKUP --data NEWDIR"
+        }
         Word::Stopped => "Stopped.",
         Word::AgentStarts => "The agent works for {url}; its data is in {data}.",
+        Word::AgentRemembers => "As before: {options}. An option given again replaces {file}'s.",
         Word::AgentStopped => {
             "The agent has stopped; its tasks go on under their keeper until their leases end."
         }
@@ -203,7 +215,10 @@ pub const fn text(word: Word) -> &'static str {
         // What tables cannot say.
         Word::WhyItWaits => "It waits because:",
         Word::WouldHelp => "What would help:",
-        Word::Relaxation => "without {code} more pools would take it ({pools}), such as {example}",
+        Word::Relaxation => {
+            "another `{key}`: it alone keeps {pools} more from taking it ({example})"
+        }
+        Word::WouldBeRefused => "Submitted now it would be refused ({code}):",
         Word::MoreAttempts => {
             "The newest {shown} attempts are shown; `dayan show {job} -o json` has all of them."
         }
@@ -278,8 +293,6 @@ pub const fn text(word: Word) -> &'static str {
         Word::WritingOutput => "writing to standard output",
         Word::StartingUp => "starting up",
         Word::Serving => "the exchange has ended",
-        Word::LookingInto => "looking into {dir}",
-        Word::Restoring => "restoring from {from}",
         Word::DemoTooSlow => "the demo has not ended within {s} s; what there is stays",
         Word::DemoAgentFailed => "the agent of {pool} does not work; see {log}",
         Word::DemoJobFile => "a job file of the demo",

@@ -42,12 +42,22 @@ fn chinese(error: &SpecError, file: &str) -> String {
 }
 
 fn said(error: &SpecError, template: &str) -> String {
-    error.fill(template).unwrap_or_else(|| template.to_owned())
+    filled(error, template).unwrap_or_else(|| template.to_owned())
+}
+
+/// The parser's values are the same in every language, but for the list of units, whose end is
+/// English.
+fn filled(error: &SpecError, template: &str) -> Option<String> {
+    let text = error.fill(template)?;
+    match error.fill("{units}") {
+        Some(units) => Some(text.replace(&units, &units.replace(" and ", ", "))),
+        None => Some(text),
+    }
 }
 
 /// The first advice whose values are all there, as in English.
 fn advice(error: &SpecError) -> String {
-    helps(error.code).iter().find_map(|template| error.fill(template)).unwrap_or_default()
+    helps(error.code).iter().find_map(|template| filled(error, template)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -83,6 +93,7 @@ mod tests {
         let errors = dayan_spec::parse(text).expect_err("broken");
         let shown = render(Lang::Zh, "job.yaml", &errors);
         assert!(!shown.contains("error[") && !shown.contains("= help"), "{shown}");
+        assert!(!shown.contains(" and "), "{shown}");
         insta::assert_snapshot!(shown);
     }
 }

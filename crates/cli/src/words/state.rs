@@ -14,7 +14,8 @@ fn english(word: &str) -> &str {
     match word {
         "not_waiting" => "not waiting",
         "at_max_parallel" => "at its own limit of parallel tasks",
-        "infeasible" => "no pool can ever take it",
+        "behind_strict" => "behind an earlier strict job of the project",
+        "infeasible" => "no pool can take it as things are",
         other => other,
     }
 }
@@ -45,7 +46,8 @@ fn chinese(word: &str) -> &str {
         "not_waiting" => "未在等待",
         "blocked" => "被阻塞",
         "at_max_parallel" => "已达自身并行上限",
-        "infeasible" => "没有任何资源池能够承接",
+        "behind_strict" => "排在本项目更早的严格顺序作业之后",
+        "infeasible" => "目前没有任何资源池能够承接",
         "waiting" => "等待中",
         "viewer" => "只读",
         "member" => "成员",

@@ -152,9 +152,12 @@ pub const fn text(word: Word) -> &'static str {
         Word::ThisMachine => "本机，无需 TLS",
         // What was done.
         Word::NothingHere => "没有可显示的内容。",
+        Word::TwoPlaces => "时延是两地之间的：请至少指定两个地点。",
+        Word::PricesAreYours => "以上是贵机构自己要付的价格：标价乘以其价格类别的比例。",
         Word::LoggedIn => "已登录 {exchange}，身份为 {org}/{name}（{role}）。",
         Word::JobEnded => "{job}：{state}，{spent} {currency}",
         Word::Cancelled => "已取消：{job}",
+        Word::AlreadyEnded => "{job} 此前已结束（{state}）；没有可取消的内容。",
         Word::Retried => "将重新运行：{job}",
         Word::Paused => "已暂停：{job}",
         Word::Resumed => "继续运行：{job}",
@@ -176,8 +179,13 @@ pub const fn text(word: Word) -> &'static str {
             "交易所已在 {url} 应答；数据在 {data}。运营方首次登录：dayan login {url}{fingerprint} --token - < {token}"
         }
         Word::ServingAgain => "交易所已在 {url} 应答；数据在 {data}。",
+        Word::NewKey => "已在 {path} 生成新密钥；此前签名的报价无法用它验证。",
+        Word::JournalDamaged => {
+            "此前各行完好，未作任何更改。请停下交易所，并恢复最新的备份：dayan restore BACKUP --data NEWDIR"
+        }
         Word::Stopped => "已停止。",
         Word::AgentStarts => "代理为 {url} 工作；数据在 {data}。",
+        Word::AgentRemembers => "沿用此前的选项：{options}。再次给出的选项会取代 {file} 中的值。",
         Word::AgentStopped => "代理已停止；其任务由守护进程继续看管，直到租约结束。",
         Word::Measuring => "测量约需半分钟；本机上的其他工作会使数值偏低。",
         Word::MeasuringQuickly => "测量需几秒钟。",
@@ -195,7 +203,8 @@ pub const fn text(word: Word) -> &'static str {
         // What tables cannot say.
         Word::WhyItWaits => "等待原因：",
         Word::WouldHelp => "可行的办法：",
-        Word::Relaxation => "若去掉 {code}，有 {pools} 个资源池可承接，例如 {example}",
+        Word::Relaxation => "改写 `{key}`：另有 {pools} 个资源池仅因此不能承接（{example}）",
+        Word::WouldBeRefused => "现在提交会被拒绝（{code}）：",
         Word::MoreAttempts => "仅显示最近 {shown} 次尝试；全部内容见 `dayan show {job} -o json`。",
         Word::MoreLines => {
             "共 {all} 行，仅显示 {shown} 行；全部内容见 `dayan invoice get {id} --format json`。"
@@ -256,8 +265,6 @@ pub const fn text(word: Word) -> &'static str {
         Word::WritingOutput => "写入标准输出",
         Word::StartingUp => "启动",
         Word::Serving => "交易所已终止",
-        Word::LookingInto => "查看 {dir}",
-        Word::Restoring => "从 {from} 恢复",
         Word::DemoTooSlow => "演示未能在 {s} 秒内结束；已有的内容保留",
         Word::DemoAgentFailed => "{pool} 的代理无法工作；见 {log}",
         Word::DemoJobFile => "演示的作业文件",

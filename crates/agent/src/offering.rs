@@ -1,0 +1,139 @@
+//! What an operator lets be offered, as it was said on the command line and is kept in the agent's
+//! folder: an agent that is started again with nothing but its folder offers the same.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use dayan_units::{Bytes, MilliCpu};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::AgentFault;
+use crate::home::read_kept;
+
+/// The file of it in the agent's folder.
+const OFFERING_FILE: &str = "offering.json";
+
+/// What is offered, as far as the operator has said. What is none was not said.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Offering {
+    /// What runs the tasks: `process` or `simulated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// This machine's name in the pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// At most so much of the processor, in thousandths of a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<MilliCpu>,
+    /// At most so much memory, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
+    /// As so many nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NonZeroU32>,
+    /// How tasks are kept apart: `none`, `bubblewrap` or `best`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
+    /// Where outputs are published and inputs found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_root: Option<PathBuf>,
+    /// Further folders that inputs may be taken from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub input_roots: Vec<PathBuf>,
+}
+
+impl Offering {
+    /// What is kept in an agent's folder; nothing at all where nothing is.
+    pub fn kept(data: &Path) -> Result<Self, AgentFault> {
+        Ok(read_kept(Self::path(data))?.unwrap_or_default())
+    }
+
+    /// Where it is kept in an agent's folder.
+    pub fn path(data: &Path) -> PathBuf {
+        data.join(OFFERING_FILE)
+    }
+
+    /// The part of it about which `said` is silent.
+    #[must_use]
+    pub fn beside(self, said: &Self) -> Self {
+        Self {
+            engine: self.engine.filter(|_| said.engine.is_none()),
+            node: self.node.filter(|_| said.node.is_none()),
+            cpus: self.cpus.filter(|_| said.cpus.is_none()),
+            memory: self.memory.filter(|_| said.memory.is_none()),
+            nodes: self.nodes.filter(|_| said.nodes.is_none()),
+            isolation: self.isolation.filter(|_| said.isolation.is_none()),
+            publish_root: self.publish_root.filter(|_| said.publish_root.is_none()),
+            input_roots: if said.input_roots.is_empty() { self.input_roots } else { Vec::new() },
+        }
+    }
+
+    /// This, and where it is silent, `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let input_roots =
+            if self.input_roots.is_empty() { other.input_roots } else { self.input_roots };
+        Self {
+            engine: self.engine.or(other.engine),
+            node: self.node.or(other.node),
+            cpus: self.cpus.or(other.cpus),
+            memory: self.memory.or(other.memory),
+            nodes: self.nodes.or(other.nodes),
+            isolation: self.isolation.or(other.isolation),
+            publish_root: self.publish_root.or(other.publish_root),
+            input_roots,
+        }
+    }
+
+    /// As options of the command line.
+    pub fn options(&self) -> Vec<String> {
+        let Self { engine, node, cpus, memory, nodes, isolation, publish_root, input_roots } = self;
+        let folder = |path: &PathBuf| path.display().to_string();
+        let one = [
+            ("engine", engine.clone()),
+            ("node", node.clone()),
+            ("cpus", cpus.map(|cpus| cpus.to_string())),
+            ("memory", memory.map(|memory| memory.to_string())),
+            ("nodes", nodes.map(|nodes| nodes.to_string())),
+            ("isolation", isolation.clone()),
+            ("publish-root", publish_root.as_ref().map(folder)),
+        ];
+        let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
+        one.chain(input_roots.iter().map(|root| format!("--input-root {}", folder(root)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined_with() -> Offering {
+        Offering {
+            cpus: Some(MilliCpu(1_000)),
+            memory: Some(Bytes(2_000_000_000)),
+            isolation: Some("best".to_owned()),
+            input_roots: vec![PathBuf::from("/in")],
+            ..Offering::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_again_stays_and_what_is_said_counts() {
+        let kept = joined_with();
+        let silent = Offering::default();
+        assert_eq!(silent.clone().or(kept.clone().beside(&silent)), kept);
+        let options = kept.options().join(" ");
+        assert_eq!(options, "--cpus 1 --memory 2GB --isolation best --input-root /in");
+
+        let said = Offering {
+            cpus: Some(MilliCpu(500)),
+            input_roots: vec![PathBuf::from("/other")],
+            ..Offering::default()
+        };
+        let used = kept.beside(&said);
+        assert_eq!(used.options().join(" "), "--memory 2GB --isolation best");
+        let offered = said.or(used).options().join(" ");
+        assert_eq!(offered, "--cpus 0.5 --memory 2GB --isolation best --input-root /other");
+    }
+}
