@@ -1,5 +1,5 @@
-//! `dayan sim`: traces and logs, replayed. `pack` drives the planner of the live exchange; `hpc` the
-//! order that is to become the live queue's. No exchange is asked, no address or token is needed.
+//! `dayan sim`: traces and logs, replayed. What they call `default` is the planner of the live
+//! exchange. No exchange is asked, no address or token is needed.
 
 mod hpc;
 mod pack;
