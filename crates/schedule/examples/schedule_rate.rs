@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dayan_schedule::{
-    Ask, Change, JobAsk, LeaseEnd, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, Plan,
-    Planner, PoolView, Residence, Tasks, Trust, Work,
+    Ask, Change, JobAsk, LeaseEnd, NodeName, NodeView, OfferView, Plan, Planner, PoolView, Tasks,
+    Work,
 };
 use dayan_units::{
-    Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId, ProviderId, Rate,
+    Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, PoolId, ProjectId, ProviderId, Rate,
     Resources, SiteId, Span, TaskId, Time,
 };
 
@@ -98,25 +98,15 @@ fn task_shapes(random: &mut Random, count: u64) -> Vec<Arc<Ask>> {
 }
 
 fn job(id: u64, ask: &Arc<Ask>, tasks: u64, priority: i32) -> Change {
+    let submitted_at = Time::from_micros(i64::try_from(id).expect("small"));
+    let project = ProjectId::from_bits(u128::from(id % 500));
+    let plain =
+        JobAsk::plain(JobId::from_bits(u128::from(id)), project, submitted_at, ask.clone());
     Change::JobQueued(Box::new(JobAsk {
-        job: JobId::from_bits(u128::from(id)),
-        project: ProjectId::from_bits(u128::from(id % 500)),
-        org: OrgId::from_bits(1),
-        buyer_class: "external".to_owned(),
-        submitted_at: Time::from_micros(i64::try_from(id).expect("small")),
         priority,
-        ask: ask.clone(),
-        expected: None,
-        strict: false,
         tasks: Tasks::range(0..u32::try_from(tasks).expect("small")),
         tasks_total: tasks,
-        max_parallel: None,
-        gang: None,
-        deadline: None,
-        prefer: Vec::new(),
-        quote: None,
-        max_unit_price: None,
-        max_price: None,
+        ..plain
     }))
 }
 
@@ -156,51 +146,24 @@ fn country(random: &mut Random, nodes: u64, shapes: &[Shape]) -> Country {
                 let name = NodeName::new(&format!("n{n:06}"));
                 totals.insert((pool, name.clone()), shape.total);
                 NodeView {
-                    name,
-                    total: shape.total,
-                    count: 1,
                     accelerator: shape.model.clone(),
-                    capability: BTreeMap::new(),
-                    features: std::collections::BTreeSet::new(),
-                    up: NodeUp::Up,
+                    ..NodeView::plain(name.as_str(), shape.total)
                 }
             })
             .collect();
         planner.observe(&Change::PoolShown(Box::new(PoolView {
-            pool,
             provider: ProviderId::from_bits(u128::from(number % 33)),
             site: SiteId::from_bits(u128::from(number)),
-            place: "Guiyang".to_owned(),
-            region: "Guizhou".to_owned(),
-            residence: Residence::Domestic,
-            trust: Trust::Measured,
-            features: std::collections::BTreeSet::new(),
-            placing: Placing::ByNode,
-            fabric: None,
-            nodes: view,
-            rules: OrgRule::default(),
-            carbon: None,
+            ..PoolView::plain(pool, view)
         })));
         let price = 50_000 + i64::try_from(random.below(100_000)).expect("small");
-        planner.observe(&Change::OffersShown {
-            pool,
-            offers: vec![OfferView {
-                offer: OfferId::from_bits(u128::from(number) + 1),
-                accelerator: None,
-                rate: Rate {
-                    core_hour: Micro(price),
-                    gb_hour: Micro(price / 10),
-                    card_hour: Micro(price * 30),
-                },
-                minimum: Span::ZERO,
-                least: Resources::ZERO,
-                most: None,
-                time_max: None,
-                classes: BTreeMap::new(),
-                reliability_permille: 1_000,
-                closed: false,
-            }],
-        });
+        let rate = Rate {
+            core_hour: Micro(price),
+            gb_hour: Micro(price / 10),
+            card_hour: Micro(price * 30),
+        };
+        let offers = vec![OfferView::plain(OfferId::from_bits(u128::from(number) + 1), rate)];
+        planner.observe(&Change::OffersShown { pool, offers });
     }
     Country { totals, planner }
 }

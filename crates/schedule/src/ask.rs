@@ -221,3 +221,30 @@ pub struct JobAsk {
     #[serde(default)]
     pub max_price: Option<Micro>,
 }
+
+impl JobAsk {
+    /// One task of this ask, at list price and nothing beyond: the starting point that others
+    /// refine.
+    pub fn plain(job: JobId, project: ProjectId, submitted_at: Time, ask: Arc<Ask>) -> Self {
+        Self {
+            job,
+            project,
+            org: OrgId::from_bits(0),
+            buyer_class: String::new(),
+            submitted_at,
+            priority: 0,
+            ask,
+            expected: None,
+            strict: false,
+            tasks: Tasks::one(0),
+            tasks_total: 1,
+            max_parallel: None,
+            gang: None,
+            deadline: None,
+            prefer: Vec::new(),
+            quote: None,
+            max_unit_price: None,
+            max_price: None,
+        }
+    }
+}

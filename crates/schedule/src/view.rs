@@ -196,3 +196,58 @@ pub struct OfferView {
     #[serde(default)]
     pub closed: bool,
 }
+
+impl NodeView {
+    /// One node without cards that takes work: the starting point that others refine.
+    pub fn plain(name: &str, total: Resources) -> Self {
+        Self {
+            name: NodeName::new(name),
+            total,
+            count: 1,
+            accelerator: None,
+            capability: BTreeMap::new(),
+            features: BTreeSet::new(),
+            up: NodeUp::Up,
+        }
+    }
+}
+
+impl PoolView {
+    /// A pool that nothing but its nodes restricts, and where we place: the starting point that
+    /// others refine.
+    pub fn plain(pool: PoolId, nodes: Vec<NodeView>) -> Self {
+        Self {
+            pool,
+            provider: ProviderId::from_bits(0),
+            site: SiteId::from_bits(0),
+            place: String::new(),
+            region: String::new(),
+            residence: Residence::Domestic,
+            trust: Trust::Measured,
+            features: BTreeSet::new(),
+            placing: Placing::ByNode,
+            fabric: None,
+            nodes,
+            rules: OrgRule::default(),
+            carbon: None,
+        }
+    }
+}
+
+impl OfferView {
+    /// Everything of a pool at this price for everybody: the starting point that others refine.
+    pub fn plain(offer: OfferId, rate: Rate) -> Self {
+        Self {
+            offer,
+            accelerator: None,
+            rate,
+            minimum: Span::ZERO,
+            least: Resources::ZERO,
+            most: None,
+            time_max: None,
+            classes: BTreeMap::new(),
+            reliability_permille: 1_000,
+            closed: false,
+        }
+    }
+}

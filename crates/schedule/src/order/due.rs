@@ -101,11 +101,10 @@ pub fn by_due(one: &Waiting, other: &Waiting) -> Ordering {
 mod tests {
     use std::sync::Arc;
 
-    use dayan_units::{Bytes, JobId, MilliAccel, MilliCpu, OrgId, ProjectId};
+    use dayan_units::{Bytes, JobId, MilliAccel, MilliCpu, ProjectId};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tasks::Tasks;
 
     const OVERTAKEN_MAX_S: i64 = OVERTAKEN_MAX.micros() / 1_000_000;
 
@@ -130,26 +129,9 @@ mod tests {
             disk: Bytes::ZERO,
             accel: MilliAccel(cards * 1_000),
         };
-        JobAsk {
-            job: JobId::from_bits(1),
-            project: ProjectId::from_bits(1),
-            org: OrgId::from_bits(1),
-            buyer_class: "external".to_owned(),
-            submitted_at: Time::EPOCH,
-            priority: 0,
-            ask: Arc::new(Ask::plain(resources, Span::from_secs(60))),
-            expected: None,
-            strict: false,
-            tasks: Tasks::none(),
-            tasks_total: tasks,
-            max_parallel,
-            gang: None,
-            deadline: None,
-            prefer: Vec::new(),
-            quote: None,
-            max_unit_price: None,
-            max_price: None,
-        }
+        let ask = Arc::new(Ask::plain(resources, Span::from_secs(60)));
+        let plain = JobAsk::plain(JobId::from_bits(1), ProjectId::from_bits(1), Time::EPOCH, ask);
+        JobAsk { tasks_total: tasks, max_parallel, ..plain }
     }
 
     #[test]

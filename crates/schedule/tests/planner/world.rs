@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dayan_schedule::{
     AcceleratorChoice, Ask, Atomicity, Avoid, Cards, Change, GangAsk, JobAsk, LeaseEnd, Models,
-    NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, Plan, Planner, Policy, PoolView,
+    NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy, PoolView,
     Preference, Residence, Same, Seat, Tasks, Trust, Work,
 };
 use dayan_units::{
@@ -39,16 +39,10 @@ pub fn resources(cores: u64, gb: u64, milli_cards: u64) -> Resources {
 pub fn pool(n: u8, nodes: &[(u64, u64, u64, Option<&str>)]) -> PoolView {
     let node =
         |(at, &(cores, gb, cards, model)): (usize, &(u64, u64, u64, Option<&str>))| NodeView {
-            name: NodeName::new(&format!("n{at}")),
-            total: resources(cores, gb, cards * 1_000),
-            count: 1,
             accelerator: model.map(str::to_owned),
-            capability: BTreeMap::new(),
-            features: BTreeSet::new(),
-            up: NodeUp::Up,
+            ..NodeView::plain(&format!("n{at}"), resources(cores, gb, cards * 1_000))
         };
     PoolView {
-        pool: pool_id(n),
         provider: ProviderId::from_bits(u128::from(n) + 1),
         site: SiteId::from_bits(u128::from(n / 2)),
         place: "Guiyang".to_owned(),
@@ -56,53 +50,29 @@ pub fn pool(n: u8, nodes: &[(u64, u64, u64, Option<&str>)]) -> PoolView {
         residence: if n.is_multiple_of(3) { Residence::Domestic } else { Residence::Any },
         trust: if n.is_multiple_of(2) { Trust::Measured } else { Trust::Listed },
         features: BTreeSet::from(["process".to_owned()]),
-        placing: Placing::ByNode,
         fabric: n.is_multiple_of(2).then(|| "ib".to_owned()),
-        nodes: nodes.iter().enumerate().map(node).collect(),
-        rules: OrgRule::default(),
-        carbon: None,
+        ..PoolView::plain(pool_id(n), nodes.iter().enumerate().map(node).collect())
     }
 }
 
 pub fn offer(n: u8, price: i64) -> OfferView {
-    OfferView {
-        offer: OfferId::from_bits(u128::from(n) + 1),
-        accelerator: None,
-        rate: Rate {
-            core_hour: Micro(price),
-            gb_hour: Micro(price / 10),
-            card_hour: Micro(price * 20),
-        },
-        minimum: Span::ZERO,
-        least: Resources::ZERO,
-        most: None,
-        time_max: None,
-        classes: BTreeMap::new(),
-        reliability_permille: 990,
-        closed: false,
-    }
+    let rate = Rate {
+        core_hour: Micro(price),
+        gb_hour: Micro(price / 10),
+        card_hour: Micro(price * 20),
+    };
+    let plain = OfferView::plain(OfferId::from_bits(u128::from(n) + 1), rate);
+    OfferView { reliability_permille: 990, ..plain }
 }
 
 pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
+    let submitted_at = Time::from_micros(i64::from(n));
     JobAsk {
-        job: job_id(n),
-        project: project_id(0),
         org: OrgId::from_bits(1),
         buyer_class: "external".to_owned(),
-        submitted_at: Time::from_micros(i64::from(n)),
-        priority: 0,
-        ask: Arc::new(ask),
-        expected: None,
-        strict: false,
         tasks: Tasks::range(0..tasks),
         tasks_total: u64::from(tasks),
-        max_parallel: None,
-        gang: None,
-        deadline: None,
-        prefer: Vec::new(),
-        quote: None,
-        max_unit_price: None,
-        max_price: None,
+        ..JobAsk::plain(job_id(n), project_id(0), submitted_at, Arc::new(ask))
     }
 }
 

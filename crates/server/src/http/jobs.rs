@@ -1,13 +1,12 @@
 //! Jobs: in, out, and everything between.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dayan_exchange::{Action, Command, Made, Resource, Submit};
-use dayan_schedule::JobStanding;
+use dayan_schedule::{Explanation, JobStanding};
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
 use dayan_units::{Currency, JobId, QuoteId};
@@ -17,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::unexpected;
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
-use super::market::idle_pools;
+use super::market::idle_reasons;
 use super::{JobFile, Problems};
 use crate::app::Shared;
 use crate::problem::Failure;
@@ -378,30 +377,13 @@ pub async fn explain(
     let row = job_row(&app, &caller, &job).await?;
     let id = row.id;
     let explanation = app.planner.ask(move |planner, now| planner.explain(id, now)).await?;
-    let Some(explanation) = explanation else {
-        return Ok(Json(wire::Explanation {
-            job: row.id.to_string(),
-            standing: "not_waiting".to_owned(),
-            position: None,
-            tasks_waiting: 0,
-            reasons: Vec::new(),
-            relaxations: Vec::new(),
-            start_p50_s: None,
-            start_p90_s: None,
-        }));
-    };
+    let explanation = explanation.unwrap_or_else(|| Explanation::not_waiting(id));
     let standing = serde_json::to_value(explanation.standing).ok();
-    let waits = explanation.standing != JobStanding::NotWaiting;
-    let idle = app.writer.ask(|live| {
-        let mut idle: BTreeMap<String, wire::Reason> = BTreeMap::new();
-        for (_, reason) in idle_pools(live) {
-            let known = idle.entry(reason.message.clone());
-            let new = || wire::Reason { code: reason.code, message: reason.message, pools: 0 };
-            known.or_insert_with(new).pools += 1;
-        }
-        idle
-    });
-    let idle = idle.await?.into_values().filter(|_| waits);
+    let idle = if explanation.standing == JobStanding::NotWaiting {
+        Vec::new()
+    } else {
+        app.writer.ask(idle_reasons).await?
+    };
     let pools = |code| {
         explanation.counts.iter().find(|count| count.code == code).map_or(1, |count| count.pools)
     };

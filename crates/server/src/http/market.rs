@@ -210,7 +210,7 @@ pub async fn plan(
 }
 
 /// Pools that the planner does not see, because they do not take work now, and why.
-pub(super) fn idle_pools(live: &Live) -> impl Iterator<Item = (&Pool, wire::Waiting)> {
+fn idle_pools(live: &Live) -> impl Iterator<Item = (&Pool, wire::Waiting)> {
     let reason = |status| match status {
         Status::Applied => Some("it has not shown its inventory to the exchange yet"),
         Status::Verified => Some("it is verified, and not active yet"),
@@ -221,6 +221,18 @@ pub(super) fn idle_pools(live: &Live) -> impl Iterator<Item = (&Pool, wire::Wait
         let message = reason(pool.status)?.to_owned();
         Some((pool, wire::Waiting { code: "pool.not_active".to_owned(), message }))
     })
+}
+
+/// The same, by reason.
+pub(super) fn idle_reasons(live: &Live) -> Vec<wire::Reason> {
+    let mut reasons: Vec<wire::Reason> = Vec::new();
+    for (_, wire::Waiting { code, message }) in idle_pools(live) {
+        match reasons.iter_mut().find(|known| known.message == message) {
+            Some(known) => known.pools += 1,
+            None => reasons.push(wire::Reason { code, message, pools: 1 }),
+        }
+    }
+    reasons
 }
 
 /// A firm, signed price with an expiry: submit the same file with its id.

@@ -5,17 +5,15 @@
 //! job is learned from those that ended, as the exchange learns it. It must not know what a job
 //! will take.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dayan_schedule::order::{Alike, Running, Waiting};
+use dayan_schedule::order::{Running, Waiting};
 use dayan_schedule::{
-    Ask, Change, JobAsk, LeaseEnd, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing,
-    Planner, PoolView, Residence, Tasks, Trust, Work,
+    Ask, Change, JobAsk, LeaseEnd, NodeView, OfferView, Placing, Planner, PoolView, Work,
 };
 use dayan_units::{
-    Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId, ProviderId, Rate,
-    Resources, SiteId, Span, TaskId, Time,
+    JobId, MilliCpu, OfferId, PoolId, ProjectId, Rate, Resources, Span, TaskId, Time,
 };
 
 use super::protocol::HpcJob;
@@ -28,8 +26,8 @@ const POOL: PoolId = PoolId::from_bits(1);
 pub struct Live<'a> {
     jobs: &'a [HpcJob],
     planner: Planner,
-    learned: Alike,
-    /// For a replay that only asks which job is the next one.
+    /// What is learned of run times; and, for a replay that only asks which job is the next one,
+    /// the order alone.
     order: ByDue<'a>,
 }
 
@@ -37,33 +35,22 @@ impl<'a> Live<'a> {
     /// On a machine of so many processors.
     pub fn new(machine: i64, jobs: &'a [HpcJob], order: ByDue<'a>) -> Self {
         let mut planner = Planner::new();
-        planner.observe(&Change::PoolShown(Box::new(pool(machine))));
-        planner.observe(&Change::OffersShown { pool: POOL, offers: vec![offer()] });
-        Self { jobs, planner, learned: Alike::default(), order }
+        let machine = NodeView::plain("machine", processors(machine));
+        let view = PoolView { placing: Placing::ByPool, ..PoolView::plain(POOL, vec![machine]) };
+        planner.observe(&Change::PoolShown(Box::new(view)));
+        let offer = OfferView::plain(OfferId::from_bits(0), Rate::default());
+        planner.observe(&Change::OffersShown { pool: POOL, offers: vec![offer] });
+        Self { jobs, planner, order }
     }
 
     fn ask(&self, nth: usize) -> JobAsk {
         let job = &self.jobs[nth];
         let limit = Span::from_secs(job.limit);
+        let ask = Arc::new(Ask::plain(processors(job.width), limit));
+        let project = ProjectId::from_bits(0);
         JobAsk {
-            job: job_id(nth),
-            project: ProjectId::from_bits(1),
-            org: OrgId::from_bits(1),
-            buyer_class: "external".to_owned(),
-            submitted_at: at(job.submit),
-            priority: 0,
-            ask: Arc::new(Ask::plain(processors(job.width), limit)),
-            expected: self.learned.expect(&job.forecast()),
-            strict: false,
-            tasks: Tasks::one(0),
-            tasks_total: 1,
-            max_parallel: None,
-            gang: None,
-            deadline: None,
-            prefer: Vec::new(),
-            quote: None,
-            max_unit_price: None,
-            max_price: None,
+            expected: self.order.expected(nth),
+            ..JobAsk::plain(job_id(nth), project, at(job.submit), ask)
         }
     }
 }
@@ -79,7 +66,6 @@ impl Scheduler for Live<'_> {
         let attempt = task(job).attempt(1);
         self.planner.observe(&Change::LeaseEnded { attempt });
         self.planner.observe(&Change::JobGone(attempt.job));
-        self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));
         self.order.ended(job, run);
     }
 
@@ -138,51 +124,5 @@ fn task(nth: usize) -> TaskId {
 }
 
 const fn processors(count: i64) -> Resources {
-    Resources {
-        cpu: MilliCpu(count.unsigned_abs() * 1_000),
-        memory: Bytes::ZERO,
-        disk: Bytes::ZERO,
-        accel: MilliAccel::ZERO,
-    }
-}
-
-fn pool(machine: i64) -> PoolView {
-    PoolView {
-        pool: POOL,
-        provider: ProviderId::from_bits(1),
-        site: SiteId::from_bits(1),
-        place: "log".to_owned(),
-        region: "log".to_owned(),
-        residence: Residence::Domestic,
-        trust: Trust::Measured,
-        features: BTreeSet::new(),
-        placing: Placing::ByPool,
-        fabric: None,
-        nodes: vec![NodeView {
-            name: NodeName::new("machine"),
-            total: processors(machine),
-            count: 1,
-            accelerator: None,
-            capability: BTreeMap::new(),
-            features: BTreeSet::new(),
-            up: NodeUp::Up,
-        }],
-        rules: OrgRule::default(),
-        carbon: None,
-    }
-}
-
-fn offer() -> OfferView {
-    OfferView {
-        offer: OfferId::from_bits(1),
-        accelerator: None,
-        rate: Rate { core_hour: Micro(0), gb_hour: Micro(0), card_hour: Micro(0) },
-        minimum: Span::ZERO,
-        least: Resources::ZERO,
-        most: None,
-        time_max: None,
-        classes: BTreeMap::new(),
-        reliability_permille: 1_000,
-        closed: false,
-    }
+    Resources { cpu: MilliCpu(count.unsigned_abs() * 1_000), ..Resources::ZERO }
 }

@@ -155,12 +155,16 @@ impl<'a> ByDue<'a> {
     pub fn new(jobs: &'a [HpcJob], backfill: Backfill) -> Self {
         Self { jobs, learned: Alike::default(), backfill }
     }
+
+    /// What is expected of a job now, where anything like it has ended.
+    pub fn expected(&self, job: usize) -> Option<Span> {
+        self.learned.expect(&self.jobs[job].forecast())
+    }
 }
 
 impl Scheduler for ByDue<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
-        let job = &self.jobs[job];
-        in_seconds(self.learned.expect(&job.forecast()), job.limit)
+        in_seconds(self.expected(job), self.jobs[job].limit)
     }
     fn ended(&mut self, job: usize, run: i64) {
         self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));

@@ -4,16 +4,16 @@
 //! What the planner knows of the workload are the leases it has booked so far; the rest of the list
 //! is never shown to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_schedule::{
-    AcceleratorChoice, Ask, Change, JobAsk, LeaseEnd, Models, NodeName, NodeUp, NodeView,
-    OfferView, OrgRule, Placing, Planner, PoolView, Residence, Tasks, Trust, Work,
+    AcceleratorChoice, Ask, Change, JobAsk, LeaseEnd, Models, NodeName, NodeView, OfferView,
+    Planner, PoolView, Work,
 };
 use dayan_units::{
-    Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId, ProviderId, Rate,
-    Resources, SiteId, Span, TaskId, Time,
+    Bytes, JobId, MilliAccel, MilliCpu, OfferId, PoolId, ProjectId, Rate, Resources, Span, TaskId,
+    Time,
 };
 
 use super::list::{NodeRow, PodRow};
@@ -25,50 +25,16 @@ const MIB: u64 = 1 << 20;
 const STAY: Span = Span::from_secs(365 * 86_400);
 
 fn pool(nodes: &[NodeRow]) -> PoolView {
-    let view = |row: &NodeRow| NodeView {
-        name: NodeName::new(&row.name),
-        total: Resources {
+    let view = |row: &NodeRow| {
+        let total = Resources {
             cpu: MilliCpu(row.cpu_milli),
             memory: Bytes(row.memory_mib * MIB),
-            disk: Bytes::ZERO,
             accel: MilliAccel(u64::from(row.cards) * 1_000),
-        },
-        count: 1,
-        accelerator: row.model.clone(),
-        capability: BTreeMap::new(),
-        features: BTreeSet::new(),
-        up: NodeUp::Up,
+            ..Resources::ZERO
+        };
+        NodeView { accelerator: row.model.clone(), ..NodeView::plain(&row.name, total) }
     };
-    PoolView {
-        pool: POOL,
-        provider: ProviderId::from_bits(1),
-        site: SiteId::from_bits(1),
-        place: "trace".to_owned(),
-        region: "trace".to_owned(),
-        residence: Residence::Domestic,
-        trust: Trust::Measured,
-        features: BTreeSet::new(),
-        placing: Placing::ByNode,
-        fabric: None,
-        nodes: nodes.iter().map(view).collect(),
-        rules: OrgRule::default(),
-        carbon: None,
-    }
-}
-
-fn offer() -> OfferView {
-    OfferView {
-        offer: OfferId::from_bits(1),
-        accelerator: None,
-        rate: Rate { core_hour: Micro(0), gb_hour: Micro(0), card_hour: Micro(0) },
-        minimum: Span::ZERO,
-        least: Resources::ZERO,
-        most: None,
-        time_max: None,
-        classes: BTreeMap::new(),
-        reliability_permille: 1_000,
-        closed: false,
-    }
+    PoolView::plain(POOL, nodes.iter().map(view).collect())
 }
 
 fn ask(pod: &PodRow) -> Ask {
@@ -89,26 +55,9 @@ fn ask(pod: &PodRow) -> Ask {
 }
 
 fn job(nth: u32, ask: &Arc<Ask>) -> JobAsk {
-    JobAsk {
-        job: JobId::from_bits(u128::from(nth)),
-        project: ProjectId::from_bits(1),
-        org: OrgId::from_bits(1),
-        buyer_class: "external".to_owned(),
-        submitted_at: Time::from_micros(i64::from(nth)),
-        priority: 0,
-        ask: ask.clone(),
-        expected: None,
-        strict: false,
-        tasks: Tasks::range(0..1),
-        tasks_total: 1,
-        max_parallel: None,
-        gang: None,
-        deadline: None,
-        prefer: Vec::new(),
-        quote: None,
-        max_unit_price: None,
-        max_price: None,
-    }
+    let submitted_at = Time::from_micros(i64::from(nth));
+    let job = JobId::from_bits(u128::from(nth));
+    JobAsk::plain(job, ProjectId::from_bits(0), submitted_at, ask.clone())
 }
 
 /// Places the pods in this order.
@@ -119,7 +68,8 @@ pub(crate) fn place(nodes: &[NodeRow], pods: &[PodRow], order: &[usize]) -> Vec<
         by_name.iter().map(|row| NodeName::new(&row.name)).zip(0..).collect();
     let mut planner = Planner::new();
     planner.observe(&Change::PoolShown(Box::new(pool(nodes))));
-    planner.observe(&Change::OffersShown { pool: POOL, offers: vec![offer()] });
+    let offers = vec![OfferView::plain(OfferId::from_bits(0), Rate::default())];
+    planner.observe(&Change::OffersShown { pool: POOL, offers });
     let asks: Vec<Arc<Ask>> = pods.iter().map(|pod| Arc::new(ask(pod))).collect();
     let now = Time::EPOCH;
     let ends = now.plus(STAY);
