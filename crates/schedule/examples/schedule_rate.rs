@@ -100,8 +100,7 @@ fn task_shapes(random: &mut Random, count: u64) -> Vec<Arc<Ask>> {
 fn job(id: u64, ask: &Arc<Ask>, tasks: u64, priority: i32) -> Change {
     let submitted_at = Time::from_micros(i64::try_from(id).expect("small"));
     let project = ProjectId::from_bits(u128::from(id % 500));
-    let plain =
-        JobAsk::plain(JobId::from_bits(u128::from(id)), project, submitted_at, ask.clone());
+    let plain = JobAsk::plain(JobId::from_bits(u128::from(id)), project, submitted_at, ask.clone());
     Change::JobQueued(Box::new(JobAsk {
         priority,
         tasks: Tasks::range(0..u32::try_from(tasks).expect("small")),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use dayan_schedule::{
     AcceleratorChoice, Ask, Atomicity, Avoid, Cards, Change, GangAsk, JobAsk, LeaseEnd, Models,
-    NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy, PoolView,
-    Preference, Residence, Same, Seat, Tasks, Trust, Work,
+    NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy, PoolView, Preference, Residence,
+    Same, Seat, Tasks, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
@@ -56,11 +56,8 @@ pub fn pool(n: u8, nodes: &[(u64, u64, u64, Option<&str>)]) -> PoolView {
 }
 
 pub fn offer(n: u8, price: i64) -> OfferView {
-    let rate = Rate {
-        core_hour: Micro(price),
-        gb_hour: Micro(price / 10),
-        card_hour: Micro(price * 20),
-    };
+    let rate =
+        Rate { core_hour: Micro(price), gb_hour: Micro(price / 10), card_hour: Micro(price * 20) };
     let plain = OfferView::plain(OfferId::from_bits(u128::from(n) + 1), rate);
     OfferView { reliability_permille: 990, ..plain }
 }
