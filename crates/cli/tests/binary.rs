@@ -1,7 +1,11 @@
 //! The real binary: wrong calls, exit codes, streams and languages, as a shell sees them.
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
+
+use support::{command, dayan, text};
 
 const GOOD_JOB: &str = "\
 version: 1
@@ -12,22 +16,6 @@ resources: {cpus: 1, memory: 1GB, time: 10m}
 run: echo hello
 market: {mode: on_demand}
 ";
-
-/// In an environment of its own: nothing of the machine's configuration is seen.
-fn dayan(home: &Path, line: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dayan"))
-        .args(line)
-        .env_clear()
-        .env("HOME", home)
-        .env("LANG", "C.UTF-8")
-        .current_dir(home)
-        .output()
-        .expect("the binary is there")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
 
 /// Checks that a line ends so, with nothing on standard output, and gives back what it said.
 fn refused(home: &Path, line: &[&str], code: i32) -> String {
@@ -84,14 +72,8 @@ fn nobody_there_ends_with_three() {
     let url = format!("http://{}", closed.local_addr().expect("an address"));
     drop(closed);
     std::fs::write(home.path().join("job.yaml"), GOOD_JOB).expect("written");
-    let out = Command::new(env!("CARGO_BIN_EXE_dayan"))
-        .args(["submit", "job.yaml", "--key", "k1"])
-        .env_clear()
-        .env("HOME", home.path())
-        .env("DAYAN_URL", url)
-        .current_dir(home.path())
-        .output()
-        .expect("the binary is there");
+    let mut line = command(home.path(), &["submit", "job.yaml", "--key", "k1"]);
+    let out = line.env("DAYAN_URL", url).output().expect("the binary is there");
     let said = text(&out.stderr);
     assert_eq!(out.status.code(), Some(3), "{said}");
     assert!(said.contains("no answer from") && said.contains("--key k1"), "{said}");
@@ -122,14 +104,8 @@ fn help_and_version_are_data_and_end_well() {
 fn the_language_is_the_systems_unless_told() {
     let home = tempfile::tempdir().expect("a folder");
     let say = |lang: &str, line: &[&str]| {
-        let out = Command::new(env!("CARGO_BIN_EXE_dayan"))
-            .args(line)
-            .env_clear()
-            .env("HOME", home.path())
-            .env("LANG", lang)
-            .output()
-            .expect("the binary is there");
-        text(&out.stderr)
+        let out = command(home.path(), line).env("LANG", lang).output();
+        text(&out.expect("the binary is there").stderr)
     };
     assert!(say("zh_CN.UTF-8", &["ps"]).starts_with("错误: 不知道交易所"));
     assert!(say("en_US.UTF-8", &["ps"]).starts_with("error: no exchange is known"));

@@ -1,29 +1,17 @@
 //! The real binary on the data folder of an exchange that is damaged, or not whole: what it says
 //! leads on, and not in a circle.
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
 use dayan_store::{Batch, Location, OpenMode, Store};
-
-/// White space that stands in one row only; blanks mean nothing in JSON.
-const MARK: &str = "\t \t\t \t\t\t \t\t\t\t";
-
-fn dayan(home: &Path, line: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dayan"))
-        .args(line)
-        .env_clear()
-        .env("HOME", home)
-        .env("LANG", "C.UTF-8")
-        .current_dir(home)
-        .output()
-        .expect("the binary is there")
-}
+use dayan_testbed::{MARK, damage};
+use support::{dayan, text};
 
 /// How the line ended, and what it said on both streams.
 fn said(home: &Path, line: &[&str]) -> (Option<i32>, String, String) {
     let out = dayan(home, line);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (out.status.code(), text(&out.stdout), text(&out.stderr))
 }
 
@@ -37,15 +25,6 @@ fn journal(data: &Path, marked: usize) {
         let payload = format!("{{\"v\":1,\"entries\":[{mark}]}}").into_bytes();
         store.commit(&Batch { term, payload, ..Batch::default() }).expect("committed");
     }
-}
-
-fn damage(data: &Path) {
-    let file = data.join("dayan.db");
-    let mut bytes = std::fs::read(&file).expect("a database");
-    let mark = MARK.as_bytes();
-    let at = bytes.windows(mark.len()).rposition(|window| window == mark).expect("the mark");
-    bytes[at] = b' ';
-    std::fs::write(&file, bytes).expect("written");
 }
 
 #[test]

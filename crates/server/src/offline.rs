@@ -223,11 +223,9 @@ fn open(data: &Path, mode: OpenMode) -> Result<Store, String> {
 #[cfg(test)]
 mod tests {
     use dayan_store::Batch;
+    use dayan_testbed::{MARK, damage};
 
     use super::*;
-
-    /// White space that stands in one payload only; blanks mean nothing in JSON.
-    const MARK: &str = "\t \t\t \t\t\t \t\t\t\t";
 
     /// Five batches without events, of which one is marked.
     fn five_rows(data: &Path, marked: u64) {
@@ -240,15 +238,6 @@ mod tests {
             let batch = Batch { term, payload, ..Batch::default() };
             assert_eq!(store.commit(&batch).expect("committed").seq, seq);
         }
-    }
-
-    fn damage(data: &Path) {
-        let file = data.join("dayan.db");
-        let mut bytes = std::fs::read(&file).expect("a database");
-        let mark = MARK.as_bytes();
-        let at = bytes.windows(mark.len()).rposition(|window| window == mark).expect("the mark");
-        bytes[at] = b' ';
-        std::fs::write(&file, bytes).expect("written");
     }
 
     #[test]

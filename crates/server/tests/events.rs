@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Ask, Exchange, FakeAgent};
+use support::{Ask, Exchange, FakeAgent, ended_well};
 
 /// No event is on its way for so long; a reader that waits longer waits for nothing.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -176,19 +176,14 @@ async fn a_jobs_way_is_told_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
-    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-    agent.prove(&exchange).await;
-    exchange.offer(&agent.pool, "0.36").await;
+    let agent = FakeAgent::selling(&exchange, &setup.join_token).await;
     let mut reader = Reader::open(&exchange, &setup.viewer, None).await;
 
     let id = exchange.submit(&setup.member, &job("lab/demo").to_string()).await;
     let order = agent.next_order().await;
     let attempt = order["attempt"].as_str().expect("an id").to_owned();
     agent.report(json!([{ "attempt": attempt, "seen": "running" }]), None).await;
-    let ended = json!([{ "attempt": attempt, "seen": "ended", "outcome": "exited", "code": 0 }]);
-    let usage = json!([{ "attempt": attempt, "seq": 1, "counters": {
-        "wall_us": 1_000, "cpu_us": 900, "memory_peak": 1_000_000, "read_bytes": 0,
-        "write_bytes": 0 } }]);
+    let (ended, usage) = ended_well(&attempt);
     agent.report(ended, Some(usage)).await;
 
     let heard = reader.take(5).await;

@@ -33,8 +33,7 @@ impl Scene {
         let folder = tempfile::tempdir().expect("a folder");
         let exchange = Exchange::start(folder.path()).await;
         let setup = exchange.set_up("lab/demo").await;
-        let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-        agent.prove(&exchange).await;
+        let agent = FakeAgent::proven(&exchange, &setup.join_token).await;
         exchange.offer_from(&agent.pool, CORE_HOUR, 0).await;
         let job = exchange.submit(&setup.member, JOB).await;
         let order = agent.next_order().await;
@@ -424,8 +423,7 @@ async fn after_a_wrong_answer_the_inventory_is_compared_line_by_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
-    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-    agent.prove(&exchange).await;
+    let agent = FakeAgent::proven(&exchange, &setup.join_token).await;
     assert_eq!(proven(&exchange, &agent.pool).await, ["cpu.model", "memory"]);
     let path = format!("/v1/pools/{}/challenge", agent.pool);
     exchange.post(&exchange.operator, &path, json!({})).await;

@@ -165,8 +165,7 @@ async fn amounts_names_and_numbers_that_make_no_sense() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
-    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-    agent.prove(&exchange).await;
+    let agent = FakeAgent::proven(&exchange, &setup.join_token).await;
     let op = exchange.operator.clone();
     let before = exchange.picture().await;
 
@@ -312,8 +311,7 @@ async fn a_role_does_no_more_than_it_may() {
     let other = exchange.user("dc", "other", "member").await;
     let owner = exchange.user("lab", "o", "owner").await;
     let auditor = exchange.user("operator", "a", "auditor").await;
-    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-    agent.prove(&exchange).await;
+    let agent = FakeAgent::proven(&exchange, &setup.join_token).await;
     let job = exchange.submit(&setup.member, JOB).await;
     let paths = |what: &str| format!("/v1/jobs/{job}{what}");
     let (show, cancel) = (paths(""), paths("/cancel"));

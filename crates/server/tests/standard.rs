@@ -21,8 +21,7 @@ async fn a_measured_pool_is_told_in_standard_units() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
-    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-    agent.prove(&exchange).await;
+    let agent = FakeAgent::proven(&exchange, &setup.join_token).await;
     let path = format!("/v1/pools/{}", agent.pool);
     let pool = exchange.get(&exchange.operator, &path).await;
     assert_eq!(pool["standard"], Value::Null, "nothing was measured: {pool}");

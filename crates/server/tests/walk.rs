@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Exchange, FakeAgent};
+use support::{Exchange, FakeAgent, ended_well};
 
 const JOB: &str = "version: 1
 name: hello
@@ -20,9 +20,7 @@ async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
-    let agent = FakeAgent::join(&exchange, &setup.join_token).await;
-    agent.prove(&exchange).await;
-    exchange.offer(&agent.pool, "0.36").await;
+    let agent = FakeAgent::selling(&exchange, &setup.join_token).await;
 
     let job = exchange.submit(&setup.member, JOB).await;
     let order = agent.next_order().await;
@@ -36,10 +34,7 @@ async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
     assert_eq!(shown["tasks"]["running"], 1);
     assert_ne!(shown["money"]["held"], "0.00");
 
-    let ended = json!([{ "attempt": attempt, "seen": "ended", "outcome": "exited", "code": 0 }]);
-    let usage = json!([{ "attempt": attempt, "seq": 1, "counters": {
-        "wall_us": 1_000, "cpu_us": 900, "memory_peak": 1_000_000, "read_bytes": 0,
-        "write_bytes": 0 } }]);
+    let (ended, usage) = ended_well(&attempt);
     let answer = agent.report(ended.clone(), Some(usage.clone())).await;
     assert_eq!(answer["forget"], json!([attempt]));
     // Said again, it changes nothing.

@@ -1,6 +1,8 @@
-//! What tests of several rooms start on this machine: for now a PostgreSQL of their own. It knows
-//! nothing of the rooms.
+//! What tests of several rooms need of this machine: a PostgreSQL of their own, and a damaged
+//! database. It knows nothing of the rooms.
 
+mod damage;
 mod postgres;
 
+pub use damage::{MARK, damage};
 pub use postgres::Postgres;

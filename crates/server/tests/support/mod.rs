@@ -244,6 +244,9 @@ impl Exchange {
     }
 }
 
+/// What a core costs for an hour where a test does not say otherwise, at a least time of 10 s.
+pub const CORE_HOUR: &str = "0.36";
+
 /// An agent played by hand.
 pub struct FakeAgent {
     client: reqwest::Client,
@@ -294,6 +297,20 @@ impl FakeAgent {
             pool: text("pool"),
             revision: AtomicU64::new(0),
         }
+    }
+
+    /// It has joined and proven its pool, which may take work then.
+    pub async fn proven(exchange: &Exchange, token: &str) -> Self {
+        let agent = Self::join(exchange, token).await;
+        agent.prove(exchange).await;
+        agent
+    }
+
+    /// Besides, its pool is offered: what is submitted next comes to it.
+    pub async fn selling(exchange: &Exchange, token: &str) -> Self {
+        let agent = Self::proven(exchange, token).await;
+        exchange.offer(&agent.pool, CORE_HOUR).await;
+        agent
     }
 
     pub async fn sync(&self, request: Value) -> Value {
@@ -384,6 +401,15 @@ impl FakeAgent {
     pub fn sign_with(key: u8, records: &str) -> Value {
         sign(&SigningKey::from_bytes(&[key; 32]), records)
     }
+}
+
+/// What an agent reports of an attempt that has ended well after a millisecond, and the usage of it.
+pub fn ended_well(attempt: &str) -> (Value, Value) {
+    let ended = json!([{ "attempt": attempt, "seen": "ended", "outcome": "exited", "code": 0 }]);
+    let usage = json!([{ "attempt": attempt, "seq": 1, "counters": {
+        "wall_us": 1_000, "cpu_us": 900, "memory_peak": 1_000_000, "read_bytes": 0,
+        "write_bytes": 0 } }]);
+    (ended, usage)
 }
 
 fn sign(key: &SigningKey, records: &str) -> Value {
