@@ -52,6 +52,10 @@ pub(crate) async fn join(
             AgentFault::JoinRefused(why)
         }
     })?;
+    if !answer.pool_name.is_empty() && answer.pool_name != introduction.pool {
+        let (asked, name) = (introduction.pool, &answer.pool_name);
+        tracing::warn!(asked, name, "the provider has a pool of that name; this one got a number");
+    }
     let membership = Membership {
         agent: answer.agent,
         pool: answer.pool,

@@ -112,6 +112,8 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         Event::Founded { .. }
         | Event::OrgCreated { .. }
         | Event::UserCreated { .. }
+        | Event::RoleSet { .. }
+        | Event::UserRemoved { .. }
         | Event::TokenIssued { .. }
         | Event::TokenRevoked { .. }
         | Event::ProjectCreated { .. }

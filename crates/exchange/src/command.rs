@@ -280,6 +280,18 @@ pub enum Command {
         /// What it may do.
         role: Role,
     },
+    /// Another role for a user; it holds at once, for all its tokens.
+    SetRole {
+        /// Whose.
+        user: UserId,
+        /// What it may do from now on.
+        role: Role,
+    },
+    /// A user goes, and its tokens with it.
+    RemoveUser {
+        /// Which.
+        user: UserId,
+    },
     /// A new token.
     IssueToken {
         /// For whom.

@@ -11,14 +11,14 @@ use dayan_schedule::Tasks;
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
-    QuoteId, Resources, SiteId, Span, Time, TokenId,
+    QuoteId, Resources, SiteId, Span, Time, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Actor, Evidence, Outcome};
 use crate::state::{
-    Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Settings, Shown, Site,
-    SpecKey, StopReason, Token, User,
+    Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Settings, Shown,
+    Site, SpecKey, StopReason, Token, User,
 };
 
 /// What becomes of a task when one of its attempts has ended.
@@ -108,6 +108,18 @@ pub enum Event {
     UserCreated {
         /// It.
         user: User,
+    },
+    /// A user got another role.
+    RoleSet {
+        /// Whose.
+        user: UserId,
+        /// What it may do from now on.
+        role: Role,
+    },
+    /// A user went, and its tokens with it.
+    UserRemoved {
+        /// Which.
+        user: UserId,
     },
     /// A token was issued.
     TokenIssued {

@@ -29,6 +29,8 @@ impl State {
             Event::Founded { .. }
             | Event::OrgCreated { .. }
             | Event::UserCreated { .. }
+            | Event::RoleSet { .. }
+            | Event::UserRemoved { .. }
             | Event::TokenIssued { .. }
             | Event::TokenRevoked { .. }
             | Event::ProjectCreated { .. }
@@ -90,6 +92,15 @@ impl State {
             }
             Event::UserCreated { user } => {
                 access.users.insert(user.id, user.clone());
+            }
+            Event::RoleSet { user, role } => {
+                access.users.get_mut(user).expect("decided for this user").role = *role;
+            }
+            Event::UserRemoved { user } => {
+                access.users.remove(user);
+                for gone in access.tokens.extract_if(.., |_, token| token.user == *user) {
+                    access.token_digests.remove(&gone.1.digest);
+                }
             }
             Event::TokenIssued { token } => {
                 access.token_digests.insert(token.digest, token.id);

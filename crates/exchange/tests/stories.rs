@@ -750,3 +750,36 @@ fn a_lease_that_nobody_was_told_of_is_taken_back_soon() {
     let after = Liveness::new(story.now);
     assert!(!after.is_lost(&story.state, attempt, story.now.plus(seconds(60))));
 }
+
+#[test]
+fn a_run_that_ended_by_itself_says_what_the_next_one_takes() {
+    let mut story = Story::new();
+    let expected = |story: &Story, job: JobId| story.state.work.jobs[&job].expected;
+    let job = story.submits("array: {range: 0-1}\n");
+    assert_eq!(expected(&story, job), None, "nothing has ended yet");
+    story.places(job, &[0, 1]);
+    for task in [0, 1] {
+        story.says(first(job, task), Seen::Running, None);
+    }
+    story.passes(seconds(50));
+    let stopped = Seen::Ended { outcome: Outcome::NodeFailure };
+    story.says(first(job, 0), stopped, Some((9, seconds(50))));
+    let next = story.submits("");
+    assert_eq!(expected(&story, next), None, "what was cut short says nothing");
+    let ended = Seen::Ended { outcome: exits(0) };
+    story.says(first(job, 1), ended, Some((9, seconds(50))));
+    let next = story.submits("");
+    assert_eq!(expected(&story, next), Some(seconds(50)));
+}
+
+#[test]
+fn the_offers_of_a_retired_pool_are_retired_with_it() {
+    let mut story = Story::new();
+    let pool = story.pool;
+    assert!(story.state.supply.offers.contains_key(&story.offer));
+    story.does(Command::SetPoolStatus { pool, status: Status::Retired });
+    assert!(story.state.supply.offers.is_empty());
+    let job = story.submits("");
+    assert!(story.plans().is_empty());
+    assert_eq!(story.waits(job), [0]);
+}

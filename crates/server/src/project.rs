@@ -11,6 +11,7 @@ use dayan_store::{
     AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, TransferRow,
 };
 use dayan_units::{AttemptId, JobId, Span, Time};
+use dayan_wire::JobState;
 
 /// Collects the rows of a batch. Entries are shown twice: before they are applied, when a lease
 /// that ends is still there, and after, for what they made.
@@ -34,59 +35,15 @@ fn job_doc(state: &State, job: &Job) -> String {
 }
 
 /// The state of a job as the API writes it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum JobState {
-    /// It waits, and nothing of it is placed until it is resumed.
-    Paused,
-    /// It waits.
-    Queued,
-    /// Some of it is under a lease.
-    Running,
-    /// It ended well.
-    Succeeded,
-    /// It ended badly.
-    Failed,
-    /// It was taken back.
-    Cancelled,
-    /// What it may cost pays for no more of it.
-    Unfunded,
-}
-
-impl JobState {
-    /// Every state, in the order of a job's way.
-    pub const ALL: [Self; 7] = [
-        Self::Paused,
-        Self::Queued,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Unfunded,
-    ];
-
-    /// Its written name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Paused => "paused",
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Unfunded => "unfunded",
-        }
-    }
-
-    fn of(job: &Job) -> Self {
-        match (job.ended, job.gate) {
-            (Some((_, JobEnd::Succeeded)), _) => Self::Succeeded,
-            (Some((_, JobEnd::Failed)), _) => Self::Failed,
-            (Some((_, JobEnd::Cancelled)), _) => Self::Cancelled,
-            (Some((_, JobEnd::Unfunded)), _) => Self::Unfunded,
-            (None, _) if !job.active.is_empty() => Self::Running,
-            (None, Gate::Paused) => Self::Paused,
-            (None, Gate::Open) => Self::Queued,
-        }
+fn state_of(job: &Job) -> JobState {
+    match (job.ended, job.gate) {
+        (Some((_, JobEnd::Succeeded)), _) => JobState::Succeeded,
+        (Some((_, JobEnd::Failed)), _) => JobState::Failed,
+        (Some((_, JobEnd::Cancelled)), _) => JobState::Cancelled,
+        (Some((_, JobEnd::Unfunded)), _) => JobState::Unfunded,
+        (None, _) if !job.active.is_empty() => JobState::Running,
+        (None, Gate::Paused) => JobState::Paused,
+        (None, Gate::Open) => JobState::Queued,
     }
 }
 
@@ -381,7 +338,7 @@ fn job_row(state: &State, job: &Job) -> JobRow {
         project: job.project,
         org: job.org,
         name: spec.name.clone(),
-        state: JobState::of(job).name().to_owned(),
+        state: state_of(job).name().to_owned(),
         submitted_at: job.submitted_at,
         ended_at: job.ended.map(|(at, _)| at),
         tasks_total: count(job.task_count()),

@@ -72,6 +72,8 @@ impl Secrets {
             matches!(
                 event,
                 Event::UserCreated { .. }
+                    | Event::RoleSet { .. }
+                    | Event::UserRemoved { .. }
                     | Event::TokenIssued { .. }
                     | Event::TokenRevoked { .. }
                     | Event::AgentJoined { .. }
@@ -88,6 +90,8 @@ impl Secrets {
                 Event::UserCreated { user } => {
                     tables.roles.insert(user.id, (user.org, user.role));
                 }
+                Event::RoleSet { user, role } => tables.set_role(*user, *role),
+                Event::UserRemoved { user } => tables.remove(*user),
                 Event::TokenIssued { token } => tables.issue(token),
                 Event::TokenRevoked { token } => {
                     if let Some(digest) = tables.digests.remove(token) {
@@ -117,6 +121,22 @@ impl Secrets {
 }
 
 impl Tables {
+    fn set_role(&mut self, user: UserId, role: Role) {
+        if let Some((_, known)) = self.roles.get_mut(&user) {
+            *known = role;
+        }
+        for known in self.users.values_mut().filter(|known| known.user == user) {
+            known.role = role;
+        }
+    }
+
+    fn remove(&mut self, user: UserId) {
+        self.roles.remove(&user);
+        self.users.retain(|_, known| known.user != user);
+        let Self { users, digests, .. } = self;
+        digests.retain(|_, digest| users.contains_key(digest));
+    }
+
     fn issue(&mut self, token: &dayan_exchange::Token) {
         let Some((org, role)) = self.roles.get(&token.user).copied() else { return };
         self.digests.insert(token.id, token.digest);

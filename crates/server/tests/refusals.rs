@@ -430,6 +430,64 @@ async fn only_live_tokens_open_anything() {
     exchange.stop().await;
 }
 
+fn put<'a>(token: &'a str, path: &'a str, role: &str) -> Ask<'a> {
+    let role = json!({ "role": role }).to_string();
+    Ask { method: Method::PUT, ..Ask::post(token, path, role) }
+}
+
+fn delete<'a>(token: &'a str, path: &'a str) -> Ask<'a> {
+    Ask { method: Method::DELETE, ..Ask::get(token, path) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_holds_from_its_change_on_and_a_user_who_went_has_no_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchange = Exchange::start(folder.path()).await;
+    let setup = exchange.set_up("lab/demo").await;
+    let owner = exchange.user("lab", "o", "owner").await;
+    let auditor = exchange.user("operator", "a", "auditor").await;
+    let op = exchange.operator.clone();
+    let users = exchange.get(&op, "/v1/users").await;
+    let path = |name: &str, what: &str| {
+        let users = users["items"].as_array().expect("a list");
+        let user = users.iter().find(|user| user["name"] == name).expect("a user");
+        format!("/v1/users/{}{what}", user["id"].as_str().expect("an id"))
+    };
+
+    // A viewer submits nothing; as a member it does, with the token it has.
+    exchange.refused(Ask::post(&setup.viewer, "/v1/jobs", JOB), 403, "auth.role").await;
+    exchange.refused(put(&setup.member, &path("v", "/role"), "member"), 403, "auth.role").await;
+    assert_eq!(exchange.answer(put(&owner, &path("v", "/role"), "member")).await.0, 204);
+    exchange.submit(&setup.viewer, JOB).await;
+    assert_eq!(exchange.answer(put(&owner, &path("v", "/role"), "viewer")).await.0, 204);
+    exchange.refused(Ask::post(&setup.viewer, "/v1/jobs", JOB), 403, "auth.role").await;
+
+    // Nobody makes, or unmakes, what is above the own role.
+    exchange.refused(put(&owner, &path("v", "/role"), "operator"), 403, "auth.role_above").await;
+    exchange.refused(put(&owner, &path("a", "/role"), "viewer"), 404, "user.unknown").await;
+    exchange.refused(put(&auditor, &path("v", "/role"), "owner"), 403, "auth.role").await;
+    exchange.refused(put(&op, &path("v", "/role"), "king"), 422, "user.role").await;
+    let last = path("operator", "/role");
+    exchange.refused(put(&op, &last, "viewer"), 409, "user.last_operator").await;
+    exchange.refused(delete(&op, &path("operator", "")), 409, "user.last_operator").await;
+    assert_eq!(exchange.answer(put(&op, &path("a", "/role"), "operator")).await.0, 204);
+    assert_eq!(exchange.answer(put(&auditor, &last, "viewer")).await.0, 204);
+    exchange.refused(Ask::get(&op, "/v1/ledger/check"), 403, "auth.role").await;
+    assert_eq!(exchange.answer(put(&auditor, &last, "operator")).await.0, 204);
+
+    assert_eq!(exchange.answer(delete(&owner, &path("v", ""))).await.0, 204);
+    exchange.refused(delete(&owner, &path("v", "")), 404, "user.unknown").await;
+    exchange.refused(Ask::get(&setup.viewer, "/v1/whoami"), 401, "auth.token").await;
+    exchange.get(&setup.member, "/v1/whoami").await;
+    exchange.stop().await;
+
+    // After a start from the journal it is the same.
+    let again = Exchange::start(folder.path()).await;
+    again.refused(Ask::get(&setup.viewer, "/v1/whoami"), 401, "auth.token").await;
+    again.get(&auditor, "/v1/ledger/check").await;
+    again.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_another_organisations_answers_as_what_is_not_there() {
     let folder = tempfile::tempdir().expect("a folder");

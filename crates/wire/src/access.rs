@@ -61,6 +61,23 @@ pub struct NewUser {
     #[schema(pattern = "^(viewer|member|owner|auditor|operator)$")]
     pub role: String,
 }
+
+/// What came of a payment that was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Deposited {
+    /// Was the same reference booked before? Then nothing was booked now.
+    pub repeated: bool,
+}
+
+/// Another role for a user.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRole {
+    /// `viewer`, `member`, `owner`, `auditor` or `operator`.
+    #[schema(pattern = "^(viewer|member|owner|auditor|operator)$")]
+    pub role: String,
+}
+
 fn viewer() -> String {
     "viewer".to_owned()
 }

@@ -49,6 +49,56 @@ pub struct Waiting {
     pub message: String,
 }
 
+/// The state of a job as the API writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobState {
+    /// It waits, and nothing of it is placed until it is resumed.
+    Paused,
+    /// It waits.
+    Queued,
+    /// Some of it is under a lease.
+    Running,
+    /// It ended well.
+    Succeeded,
+    /// It ended badly.
+    Failed,
+    /// It was taken back.
+    Cancelled,
+    /// What it may cost pays for no more of it.
+    Unfunded,
+}
+
+impl JobState {
+    /// Every state, in the order of a job's way.
+    pub const ALL: [Self; 7] = [
+        Self::Paused,
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Unfunded,
+    ];
+
+    /// Its written name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unfunded => "unfunded",
+        }
+    }
+
+    /// The state with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
 /// A job in a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobSummary {

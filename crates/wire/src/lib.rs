@@ -15,14 +15,16 @@ mod supply;
 mod sync;
 
 pub use access::{
-    BudgetLimits, NewOrg, NewProject, NewToken, NewUser, Org, Project, Token, TokenIssued, User,
-    WhoAmI,
+    BudgetLimits, Deposited, NewOrg, NewProject, NewRole, NewToken, NewUser, Org, Project, Token,
+    TokenIssued, User, WhoAmI,
 };
 pub use jobs::{
-    Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobSummary, LogQuery, Reason,
+    Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobState, JobSummary, LogQuery, Reason,
     Relaxation, Submitted, TaskCounts, Waiting,
 };
-pub use market::{Candidate, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool};
+pub use market::{
+    Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,
+};
 pub use money::{
     Account, Deposit, Finding, Invoice, InvoiceJob, InvoiceSummary, JournalCheck, LedgerCheck,
     Line, LinePrice, UsageRow,

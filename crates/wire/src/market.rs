@@ -63,6 +63,22 @@ pub struct Offer {
     pub accelerator: Option<String>,
     /// Least billed time of an attempt, in seconds.
     pub minimum: i64,
+    /// What it lists, for whom it may concern: who may change it, and who reads everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<ListPrice>,
+}
+
+/// The prices an offer lists, before the share that a buyer's class pays of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ListPrice {
+    /// For one core for an hour.
+    pub core_hour: String,
+    /// For one GB of memory for an hour.
+    pub gb_hour: String,
+    /// For one accelerator card for an hour.
+    pub card_hour: String,
+    /// What each buyer class pays of it, in thousandths; who is not named is not offered it.
+    pub classes: BTreeMap<String, u32>,
 }
 
 /// Where a job could go.

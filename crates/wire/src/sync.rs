@@ -66,6 +66,9 @@ pub struct JoinAnswer {
     pub agent: String,
     /// Its pool's id.
     pub pool: String,
+    /// What the pool is called: as was asked, or with a number behind it where that was taken.
+    #[serde(default)]
+    pub pool_name: String,
     /// The pool's compute-resource name.
     pub crn: String,
     /// The token it syncs with, shown this once.

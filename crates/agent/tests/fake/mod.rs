@@ -254,10 +254,12 @@ async fn join(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
              \"advice\":\"make a new one\"}";
         return (StatusCode::FORBIDDEN, problem).into_response();
     }
+    let pool_name = request.pool.clone();
     books.joins.push(request);
     let answer = JoinAnswer {
         agent: "agt_x".to_owned(),
         pool: "pool_x".to_owned(),
+        pool_name,
         crn: "crn".to_owned(),
         token: TOKEN.to_owned(),
         exchange: "test".to_owned(),

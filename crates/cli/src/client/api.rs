@@ -195,9 +195,9 @@ impl Client {
         self.json(Ask::post(&["orgs"]).body(Body::json(org))).await
     }
     /// Books a payment; its reference makes a repeated one the same payment.
-    pub async fn deposit(&self, slug: &str, deposit: &wire::Deposit) -> Outcome<()> {
+    pub async fn deposit(&self, slug: &str, deposit: &wire::Deposit) -> Outcome<wire::Deposited> {
         let ask = Ask::post(&["orgs", slug, "deposits"]).repeatable();
-        self.done(ask.body(Body::json(deposit))).await
+        self.json(ask.body(Body::json(deposit))).await
     }
     /// Users, of one organisation or all we may see.
     pub async fn users(&self, org: Option<&str>) -> Outcome<Vec<wire::User>> {
@@ -210,6 +210,14 @@ impl Client {
     /// A new user.
     pub async fn create_user(&self, user: &wire::NewUser) -> Outcome<Made> {
         self.json(Ask::post(&["users"]).body(Body::json(user))).await
+    }
+    /// Another role for a user.
+    pub async fn set_role(&self, id: &str, role: &wire::NewRole) -> Outcome<()> {
+        self.done(Ask::put(&["users", id, "role"]).body(Body::json(role))).await
+    }
+    /// Removes a user and its tokens.
+    pub async fn remove_user(&self, id: &str) -> Outcome<()> {
+        self.done(Ask::delete(&["users", id])).await
     }
     /// Tokens, without their secrets.
     pub async fn tokens(&self) -> Outcome<Vec<wire::Token>> {

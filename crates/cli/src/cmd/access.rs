@@ -1,6 +1,6 @@
 //! `dayan org`, `user`, `token`, `project` and `budget`: who there is, what they may do and spend.
 
-use dayan_wire::{BudgetLimits, Deposit, NewOrg, NewProject, NewToken, NewUser};
+use dayan_wire::{BudgetLimits, Deposit, NewOrg, NewProject, NewRole, NewToken, NewUser};
 use dayan_wire::{Org, Project, Token, User};
 use serde_json::json;
 
@@ -51,6 +51,19 @@ pub enum UserCommand {
         /// What it may do; a viewer changes nothing
         #[arg(long, default_value = "viewer", value_parser = ["viewer", "member", "owner", "auditor", "operator"])]
         role: String,
+    },
+    /// Gives a user another role, which holds at once
+    Role {
+        /// The user: its id, its name or ORG/NAME
+        user: String,
+        /// What it may do
+        #[arg(value_parser = ["viewer", "member", "owner", "auditor", "operator"])]
+        role: String,
+    },
+    /// Removes a user and ends its tokens; what it submitted stays
+    Rm {
+        /// The user: its id, its name or ORG/NAME
+        user: String,
     },
     /// Lists users
     Ls {
@@ -179,9 +192,12 @@ pub async fn org(command: &OrgCommand, session: &Session) -> Result<Exit, Failur
         OrgCommand::Deposit { org, amount, reference } => {
             let slug = org_slug(&client, org).await?;
             let deposit = Deposit { amount: amount.clone(), reference: reference.clone() };
-            client.deposit(&slug, &deposit).await?;
-            let said = Said::with(Word::Deposited, "org", &slug).and("amount", amount);
-            let data = json!({ "org": slug, "amount": amount, "reference": reference });
+            let repeated = client.deposit(&slug, &deposit).await?.repeated;
+            let word = if repeated { Word::DepositedBefore } else { Word::Deposited };
+            let said = Said::with(word, "org", &slug).and("amount", amount);
+            let said = said.and("reference", reference);
+            let data = json!({ "org": slug, "amount": amount, "reference": reference,
+                "repeated": repeated });
             session.out.done(&data, &said)?;
         }
     }
@@ -204,6 +220,17 @@ pub async fn user(command: &UserCommand, session: &Session) -> Result<Exit, Fail
             let new = NewUser { org, name: name.clone(), role: role.clone() };
             let made = client.create_user(&new).await?;
             session.out.value("id", &json!({ "id": made.id }), None)?;
+        }
+        UserCommand::Role { user, role } => {
+            let id = user_id(&client, user).await?;
+            client.set_role(&id, &NewRole { role: role.clone() }).await?;
+            let said = Said::with(Word::RoleSet, "user", user).and("role", role);
+            session.out.done(&json!({ "id": id, "role": role }), &said)?;
+        }
+        UserCommand::Rm { user } => {
+            let id = user_id(&client, user).await?;
+            client.remove_user(&id).await?;
+            session.out.done(&json!({ "id": id }), &Said::with(Word::UserRemoved, "user", user))?;
         }
     }
     Ok(Exit::Ok)

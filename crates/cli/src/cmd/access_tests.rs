@@ -119,12 +119,37 @@ async fn a_secret_goes_to_standard_output_alone() {
 async fn a_deposit_may_be_sent_again() {
     let fake = Fake::start(|_, before| match before {
         0 => Says::bytes(503, b"").with("retry-after", "0"),
-        _ => Says::bytes(204, b""),
+        _ => Says::json(200, &json!({ "repeated": true })),
     })
     .await;
     let line = ["org", "deposit", "studio-a", "500", "--reference", "B-1"];
     let ran = dayan(fake.environment(), &line).await;
     assert_eq!(ran.exit, Exit::Ok, "{}", ran.stderr);
+    assert!(ran.stderr.contains("`B-1` was booked before"), "{}", ran.stderr);
     let sent: Value = serde_json::from_str(&fake.came()[1].body).expect("JSON");
     assert_eq!(sent, json!({ "amount": "500.00 CNY", "reference": "B-1" }));
+}
+
+#[tokio::test]
+async fn a_user_is_known_by_its_name_when_its_role_changes_or_it_goes() {
+    let user = json!({ "id": "usr_1", "org": "a", "name": "lin", "role": "member" });
+    let fake = Fake::start(move |asked, _| {
+        if asked.line.starts_with("GET") {
+            Says::json(200, &json!({ "items": [user] }))
+        } else {
+            Says::bytes(204, b"")
+        }
+    })
+    .await;
+    let ran = dayan(fake.environment(), &["user", "role", "a/lin", "owner"]).await;
+    assert_eq!((ran.exit, ran.stderr.as_str()), (Exit::Ok, "a/lin is owner from now on.\n"));
+    let ran = dayan(fake.environment(), &["user", "rm", "a/lin"]).await;
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.stderr);
+    let lines = fake.lines();
+    assert_eq!(
+        (lines[1].as_str(), lines[3].as_str()),
+        ("PUT /v1/users/usr_1/role", "DELETE /v1/users/usr_1")
+    );
+    let sent: Value = serde_json::from_str(&fake.came()[1].body).expect("JSON");
+    assert_eq!(sent, json!({ "role": "owner" }));
 }

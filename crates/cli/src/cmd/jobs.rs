@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dayan_wire::{Attempt, Explanation, Job, JobSummary, TaskCounts, Waiting};
+use dayan_wire::{Attempt, Explanation, Job, JobState, JobSummary, TaskCounts, Waiting};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub struct Ps {
     #[arg(long, value_name = "ORG/PROJECT")]
     project: Option<String>,
     /// Only in this state
-    #[arg(long, value_parser = ["paused", "queued", "running", "succeeded", "failed", "cancelled", "unfunded"])]
+    #[arg(long, value_parser = JobState::ALL.map(JobState::name))]
     state: Option<String>,
     /// Only with this name
     #[arg(long)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayan_wire::{NewOffer, Offer};
+use serde::Serialize;
 use serde_json::json;
 
 use super::session::{Session, amount_arg, pool_id, seconds_arg, seconds_or_none_arg};
@@ -83,6 +84,66 @@ pub async fn offers(args: &Offers, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// What a seller lists; for who sells nothing, the offers of others.
+async fn listings(args: &Offers, session: &Session) -> Result<Exit, Failure> {
+    let mut rows = session.client()?.offers().await?;
+    if let Some(filter) = &args.filter {
+        rows.retain(|offer| matches(offer, filter));
+    }
+    if rows.iter().any(|offer| offer.listed.is_some()) {
+        rows.retain(|offer| offer.listed.is_some());
+        session.out.show(&Listings(rows))?;
+        return Ok(Exit::Ok);
+    }
+    session.out.show(&rows)?;
+    match session.out.format {
+        Format::Table => session.out.say(&Said::plain(Word::PricesAreYours)),
+        Format::Json | Format::Yaml => {}
+    }
+    Ok(Exit::Ok)
+}
+
+/// Offers with what they list, and for whom.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Listings(Vec<Offer>);
+
+impl Show for Listings {
+    fn table(&self, view: &View) -> String {
+        let heads = [
+            Word::Offer,
+            Word::Pool,
+            Word::Provider,
+            Word::CoreHour,
+            Word::GbHour,
+            Word::CardHour,
+            Word::Classes,
+            Word::Accelerator,
+            Word::Minimum,
+        ];
+        let mut grid = Grid::new(view, &heads);
+        for offer in &self.0 {
+            let Some(listed) = &offer.listed else { continue };
+            let class = |(name, permille): (&String, &u32)| {
+                format!("{name} {}%", f64::from(*permille) / 10.0)
+            };
+            let classes: Vec<String> = listed.classes.iter().map(class).collect();
+            grid.row([
+                Cell::id(&offer.id),
+                Cell::text(&offer.pool_name),
+                Cell::text(&offer.provider),
+                Cell::number(format!("{} {}", listed.core_hour, offer.currency)),
+                Cell::number(&listed.gb_hour),
+                Cell::number(&listed.card_hour),
+                Cell::text(classes.join(" ")),
+                Cell::text(offer.accelerator.as_deref().unwrap_or("-")),
+                Cell::number(format!("{}s", offer.minimum)),
+            ]);
+        }
+        grid.finish()
+    }
+}
+
 fn matches(offer: &Offer, filter: &str) -> bool {
     let filter = filter.to_lowercase();
     let accelerator = offer.accelerator.as_deref().unwrap_or_default();
@@ -94,15 +155,7 @@ fn matches(offer: &Offer, filter: &str) -> bool {
 /// Runs `dayan offer`.
 pub async fn offer(command: &OfferCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
-        OfferCommand::Ls(args) => {
-            let exit = offers(args, session).await?;
-            // The exchange answers everybody at their own prices, and a seller looks for the list's.
-            match session.out.format {
-                Format::Table => session.out.say(&Said::plain(Word::PricesAreYours)),
-                Format::Json | Format::Yaml => {}
-            }
-            Ok(exit)
-        }
+        OfferCommand::Ls(args) => listings(args, session).await,
         OfferCommand::Create(args) => create(args, session).await,
         OfferCommand::Retire { id } => {
             session.client()?.retire_offer(id).await?;
@@ -178,7 +231,38 @@ mod tests {
             currency: "CNY".to_owned(),
             accelerator: None,
             minimum: 10,
+            listed: None,
         }
+    }
+
+    fn listed() -> Offer {
+        let classes = [("internal".to_owned(), 600), ("external".to_owned(), 1_255)];
+        let price = dayan_wire::ListPrice {
+            core_hour: "0.20".to_owned(),
+            gb_hour: "0.02".to_owned(),
+            card_hour: "0.00".to_owned(),
+            classes: BTreeMap::from(classes),
+        };
+        Offer { listed: Some(price), ..offer() }
+    }
+
+    #[test]
+    fn a_seller_sees_the_list_and_what_each_class_pays_of_it() {
+        insta::assert_snapshot!(both(&Listings(vec![listed()])));
+    }
+
+    #[tokio::test]
+    async fn a_seller_is_shown_the_own_offers_only() {
+        let fake = crate::tests::Fake::start(|_, _| {
+            let other = Offer { pool_name: "elsewhere".to_owned(), ..offer() };
+            crate::tests::Says::json(200, &json!({ "items": [listed(), other] }))
+        })
+        .await;
+        let ran = crate::tests::dayan(fake.environment(), &["offer", "ls"]).await;
+        assert!(ran.stdout.contains("0.20 CNY") && !ran.stdout.contains("elsewhere"), "{ran:?}");
+        assert_eq!(ran.stderr, "");
+        let ran = crate::tests::dayan(fake.environment(), &["offers"]).await;
+        assert!(ran.stdout.contains("elsewhere"), "{ran:?}");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Cards => "cards",
         Word::ChangeMark => "change",
         Word::Check => "check",
+        Word::Classes => "pay of it",
         Word::CoreHour => "core·h",
         Word::CoreHours => "core-hours",
         Word::CoreSeconds => "core-seconds",
@@ -172,8 +173,13 @@ pub const fn text(word: Word) -> &'static str {
             "This token is good for one agent until {until}. On the provider's machine: dayan agent --url {url} --engine process --site CITY --join TOKEN"
         }
         Word::Deposited => "{amount} booked for {org}.",
+        Word::DepositedBefore => {
+            "Nothing booked for {org}: the payment `{reference}` was booked before."
+        }
         Word::TokenIssued => "The secret of {id}, shown this once:",
         Word::Revoked => "Ended: {id}",
+        Word::RoleSet => "{user} is {role} from now on.",
+        Word::UserRemoved => "{user} is removed, and its tokens have ended.",
         Word::BudgetSet => "Limits of {project} are set.",
         Word::BackedUp => "Written on the server's machine to {dir}.",
         Word::Restored => {

@@ -26,6 +26,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Cards => "加速卡",
         Word::ChangeMark => "变化",
         Word::Check => "检查项",
+        Word::Classes => "各类买方付",
         Word::CoreHour => "每核时",
         Word::CoreHours => "核时",
         Word::CoreSeconds => "核秒",
@@ -168,8 +169,11 @@ pub const fn text(word: Word) -> &'static str {
             "此令牌可供一个代理使用，有效至 {until}。在供给方机器上运行：dayan agent --url {url} --engine process --site CITY --join TOKEN"
         }
         Word::Deposited => "已为 {org} 入账 {amount}。",
+        Word::DepositedBefore => "未为 {org} 入账：付款 `{reference}` 此前已入账。",
         Word::TokenIssued => "{id} 的密钥，仅显示这一次：",
         Word::Revoked => "已撤销：{id}",
+        Word::RoleSet => "{user} 的角色现为 {role}。",
+        Word::UserRemoved => "已删除 {user}，其令牌均已失效。",
         Word::BudgetSet => "{project} 的限额已设定。",
         Word::BackedUp => "已写入服务器的 {dir}。",
         Word::Restored => {

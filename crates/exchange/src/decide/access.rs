@@ -195,14 +195,30 @@ impl Ask<'_> {
         ))
     }
 
-    pub(super) fn issue_token(
-        &self,
-        user: UserId,
-        label: &str,
-        digest: Digest,
-        expires_at: Option<Time>,
-    ) -> Result<Decision, Refusal> {
-        let found = self.state.access.users.get(&user);
+    pub(super) fn set_role(&self, user: UserId, role: Role) -> Result<Decision, Refusal> {
+        let found = self.user_to(user, Action::Update)?;
+        self.may_hand_out(role)?;
+        if found.role == role {
+            return Ok(Decision::nothing());
+        }
+        self.leaves_an_operator(found)?;
+        Ok(Decision::one(Event::RoleSet { user, role }))
+    }
+
+    pub(super) fn remove_user(&self, user: UserId) -> Result<Decision, Refusal> {
+        let found = self.user_to(user, Action::Delete)?;
+        self.leaves_an_operator(found)?;
+        Ok(Decision::one(Event::UserRemoved { user }))
+    }
+
+    /// The user, if the actor may do this to it: nobody touches a role that is above the own.
+    fn user_to(&self, user: UserId, action: Action) -> Result<&User, Refusal> {
+        let found = self.user(user, Resource::User, action)?;
+        self.may_hand_out(found.role)?;
+        Ok(found)
+    }
+
+    fn user(&self, user: UserId, resource: Resource, action: Action) -> Result<&User, Refusal> {
         let unknown = || {
             Refusal::not_found(
                 "user.unknown",
@@ -210,8 +226,32 @@ impl Ask<'_> {
                 "list them with `dayan user ls`",
             )
         };
-        let of =
-            authorized(self.actor, Resource::Token, Action::Create, found, |of| of.org, unknown)?;
+        let found = self.state.access.users.get(&user);
+        authorized(self.actor, resource, action, found, |of| of.org, unknown)
+    }
+
+    /// An exchange without an operator could not be run by anybody any more.
+    fn leaves_an_operator(&self, going: &User) -> Result<(), Refusal> {
+        let mut users = self.state.access.users.values();
+        let another = |user: &User| user.role == Role::Operator && user.id != going.id;
+        if going.role != Role::Operator || users.any(another) {
+            return Ok(());
+        }
+        Err(Refusal::conflict(
+            "user.last_operator",
+            format!("`{}` is the only operator there is", going.name),
+            "make another user operator first",
+        ))
+    }
+
+    pub(super) fn issue_token(
+        &self,
+        user: UserId,
+        label: &str,
+        digest: Digest,
+        expires_at: Option<Time>,
+    ) -> Result<Decision, Refusal> {
+        let of = self.user(user, Resource::Token, Action::Create)?;
         self.may_hand_out(of.role)?;
         check_label(label)?;
         if expires_at.is_some_and(|end| end <= self.now) {
@@ -335,11 +375,10 @@ impl Ask<'_> {
             at: self.now,
         };
         match self.state.ledger.check(&transfer) {
-            Ok(()) => Ok(Decision::one(Event::Deposited {
-                org: org.id,
-                reference: reference.to_owned(),
-                transfer,
-            })),
+            Ok(()) => {
+                let (org, reference) = (org.id, reference.to_owned());
+                Ok(Decision::making(Event::Deposited { org, reference, transfer }, Made::Booked))
+            }
             Err(status) if status.is_repeat() => Ok(Decision::nothing()),
             Err(status) => Err(status.into()),
         }

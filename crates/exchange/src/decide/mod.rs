@@ -38,6 +38,8 @@ pub enum Made {
     User(UserId),
     /// A token.
     Token(TokenId),
+    /// Money was booked; a payment that was booked before makes nothing.
+    Booked,
     /// A project.
     Project(ProjectId),
     /// A provider.
@@ -118,6 +120,8 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::IssueToken { user, label, digest, expires_at } => {
             ask.issue_token(*user, label, *digest, *expires_at)
         }
+        Command::SetRole { user, role } => ask.set_role(*user, *role),
+        Command::RemoveUser { user } => ask.remove_user(*user),
         Command::RevokeToken { token } => ask.revoke_token(*token),
         Command::CreateProject { path, budget } => ask.create_project(path, budget),
         Command::SetBudget { project, budget } => ask.set_budget(*project, budget),

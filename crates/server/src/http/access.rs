@@ -117,13 +117,13 @@ pub async fn create_org(
 /// Money came in for an organisation.
 #[utoipa::path(post, path = "/v1/orgs/{name}/deposits", request_body = wire::Deposit,
     params(("name" = String, Path, description = "The organisation's slug.")),
-    responses((status = 204), Problems))]
+    responses((status = 200, body = wire::Deposited), Problems))]
 pub async fn deposit(
     State(app): State<Shared>,
     caller: Caller,
     Path(name): Path<String>,
     Body(deposit): Body<wire::Deposit>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Json<wire::Deposited>, Failure> {
     let money: Money = deposit.amount.parse().map_err(|error: dayan_units::MoneyError| {
         Failure::invalid("deposit.amount", error.to_string(), "write it like `500.00 CNY`")
     })?;
@@ -136,8 +136,18 @@ pub async fn deposit(
         ));
     }
     let command = Command::Deposit { org: name, amount: money.micro, reference: deposit.reference };
-    app.command(caller.actor(), command).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let made = app.command(caller.actor(), command).await?;
+    Ok(Json(wire::Deposited { repeated: made == Made::Nothing }))
+}
+
+fn role(name: &str) -> Result<Role, Failure> {
+    Role::from_name(name).ok_or_else(|| {
+        Failure::invalid(
+            "user.role",
+            format!("`{}` is no role", name.chars().take(40).collect::<String>()),
+            "use viewer, member, owner, auditor or operator",
+        )
+    })
 }
 
 /// Users you may see.
@@ -169,18 +179,40 @@ pub async fn create_user(
     caller: Caller,
     Body(new): Body<wire::NewUser>,
 ) -> Result<(StatusCode, Json<Created>), Failure> {
-    let role = Role::from_name(&new.role).ok_or_else(|| {
-        Failure::invalid(
-            "user.role",
-            format!("`{}` is no role", new.role.chars().take(40).collect::<String>()),
-            "use viewer, member, owner, auditor or operator",
-        )
-    })?;
+    let role = role(&new.role)?;
     let command = Command::CreateUser { org: new.org, name: new.name, role };
     match app.command(caller.actor(), command).await? {
         Made::User(id) => Ok(created(&id)),
         _ => Err(unexpected()),
     }
+}
+
+/// Another role for a user. It holds at once, for all its tokens; the last operator stays one.
+#[utoipa::path(put, path = "/v1/users/{id}/role", request_body = wire::NewRole,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_role(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(user): Path<String>,
+    Body(new): Body<wire::NewRole>,
+) -> Result<StatusCode, Failure> {
+    let user = id("user", &user)?;
+    let command = Command::SetRole { user, role: role(&new.role)? };
+    app.command(caller.actor(), command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a user and ends its tokens; what it submitted stays. The last operator cannot go.
+#[utoipa::path(delete, path = "/v1/users/{id}", params(("id" = String, Path)),
+    responses((status = 204), Problems))]
+pub async fn remove_user(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(user): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let user = id("user", &user)?;
+    app.command(caller.actor(), Command::RemoveUser { user }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Tokens you may see, without their secrets.

@@ -114,14 +114,18 @@ pub async fn join(
     let answer = app.writer.commands_then(Actor::System, vec![command], |live, mut done| {
         let made = done.pop().expect("one command, one outcome")?;
         let Made::Agent(agent, pool) = made else { return Ok(None) };
-        let crn = live.state.supply.pools[&pool].crn.to_string();
-        Ok(Some((agent, pool, crn, live.state.name.clone())))
+        let named = &live.state.supply.pools[&pool];
+        Ok(Some(wire::JoinAnswer {
+            agent: agent.to_string(),
+            pool: pool.to_string(),
+            pool_name: named.name.clone(),
+            crn: named.crn.to_string(),
+            token,
+            exchange: live.state.name.clone(),
+        }))
     });
     let joined: Result<_, dayan_exchange::Refusal> = answer.await?;
-    let (agent, pool, crn, exchange) = joined?.ok_or_else(unexpected)?;
-    let answer =
-        wire::JoinAnswer { agent: agent.to_string(), pool: pool.to_string(), crn, token, exchange };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(joined?.ok_or_else(unexpected)?)))
 }
 
 fn outcome(outcome: wire::Outcome) -> Outcome {

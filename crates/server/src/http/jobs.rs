@@ -20,7 +20,6 @@ use super::market::idle_reasons;
 use super::{JobFile, Problems};
 use crate::app::Shared;
 use crate::problem::Failure;
-use crate::project::JobState;
 
 /// Jobs in one batch: more would make one commit, and everybody behind it, wait.
 const BATCH_MAX: usize = 1_000;
@@ -200,10 +199,10 @@ pub struct ListQuery {
 /// The states that were asked for. One that no job can be in would find nothing, for ever.
 fn known_states(text: &str) -> Result<Vec<String>, Failure> {
     let known = |name: &str| {
-        let state = JobState::ALL.into_iter().find(|state| state.name() == name);
+        let state = wire::JobState::from_name(name);
         state.map(|state| state.name().to_owned()).ok_or_else(|| {
             let shown: String = name.chars().take(40).collect();
-            let all = JobState::ALL.map(JobState::name).join(", ");
+            let all = wire::JobState::ALL.map(wire::JobState::name).join(", ");
             Failure::invalid(
                 "jobs.state",
                 format!("`{shown}` is no state of a job"),

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes};
 use dayan_identity::Status;
-use dayan_market::{BuyerClass, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
+use dayan_market::{BuyerClass, Offer, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
 use dayan_schedule::{Candidates, JobAsk};
 use dayan_spec::JobSpec;
 use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, RequestId, Span};
@@ -30,17 +30,34 @@ pub async fn list_offers(
 ) -> Result<Json<wire::Page<wire::Offer>>, Failure> {
     caller.scope(Resource::Offer, Action::Read)?;
     let org = caller.0.org;
+    // Whose list prices the caller sees: those it may change, or all of them when it audits.
+    let lists = caller.scope(Resource::Offer, Action::Update);
+    let lists = lists.or_else(|_| caller.scope(Resource::Ledger, Action::Read)).ok();
     let list = app.writer.ask(move |live| {
         let class = live.state.access.orgs.get(&org).map_or(BuyerClass::External, |org| org.class);
-        live.state.supply.offers.values().filter_map(|offer| offer_of(live, offer, class)).collect()
+        let sees = |offer: &Offer| {
+            let owner = live.state.supply.providers.get(&offer.provider).map(|own| own.org);
+            lists.is_some_and(|scope| scope.is_none_or(|own| Some(own) == owner))
+        };
+        let offers = live.state.supply.offers.values();
+        offers.filter_map(|offer| offer_of(live, offer, class, sees(offer))).collect()
     });
     Ok(Json(whole(list.await?)))
 }
 
-fn offer_of(live: &Live, offer: &dayan_market::Offer, class: BuyerClass) -> Option<wire::Offer> {
+/// An offer at the prices of a class; none where the class is not offered it, except to who sees
+/// what it lists.
+fn offer_of(live: &Live, offer: &Offer, class: BuyerClass, lists: bool) -> Option<wire::Offer> {
     let supply = &live.state.supply;
     let pool = supply.pools.get(&offer.pool)?;
-    let permille = u64::from(*offer.classes.get(&class)?);
+    let own = offer.classes.get(&class).copied().or_else(|| lists.then_some(PERMILLE_ONE))?;
+    let permille = u64::from(own);
+    let listed = lists.then(|| wire::ListPrice {
+        core_hour: offer.rate.core_hour.decimal(),
+        gb_hour: offer.rate.gb_hour.decimal(),
+        card_hour: offer.rate.card_hour.decimal(),
+        classes: offer.classes.iter().map(|(class, of)| (class.name().to_owned(), *of)).collect(),
+    });
     let price = |list: Micro| {
         list.mul_div_half_even(permille, u64::from(PERMILLE_ONE)).unwrap_or(list).decimal()
     };
@@ -56,6 +73,7 @@ fn offer_of(live: &Live, offer: &dayan_market::Offer, class: BuyerClass) -> Opti
         currency: live.state.settings.currency.to_string(),
         accelerator: offer.accelerator.clone(),
         minimum: offer.minimum.secs_ceil(),
+        listed,
     })
 }
 

@@ -125,6 +125,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(access::deposit))
         .routes(routes!(access::list_users, access::create_user))
         .routes(routes!(access::list_tokens, access::issue_token))
+        .routes(routes!(access::set_role))
+        .routes(routes!(access::remove_user))
         .routes(routes!(access::revoke_token))
         .routes(routes!(access::list_projects, access::create_project))
         .routes(routes!(access::set_budget))

@@ -33,6 +33,37 @@ pub enum PackPolicy {
     Default,
 }
 
+impl PackPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 7] = [
+        Self::Random,
+        Self::FirstFit,
+        Self::BestFit,
+        Self::DotProd,
+        Self::GpuPacking,
+        Self::Fgd,
+        Self::Default,
+    ];
+
+    /// Its written name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::FirstFit => "firstfit",
+            Self::BestFit => "bestfit",
+            Self::DotProd => "dotprod",
+            Self::GpuPacking => "gpupacking",
+            Self::Fgd => "fgd",
+            Self::Default => "default",
+        }
+    }
+
+    /// The policy with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name() == name)
+    }
+}
+
 /// A pod that was placed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Placed {

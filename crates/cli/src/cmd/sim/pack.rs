@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use dayan_simulate::pack::{self, Bound, PackPolicy, SeedReport};
 use serde::Serialize;
 
@@ -25,14 +26,21 @@ pub struct Pack {
     #[arg(long, value_name = "CSV")]
     pods: PathBuf,
     /// Who chooses the node; `default` is the planner of the live exchange
-    #[arg(long, value_name = "NAME", default_value = "default", hide_default_value = true)]
-    policy: PolicyName,
+    #[arg(long, value_name = "NAME", default_value = "default", hide_default_value = true,
+        value_parser = policies())]
+    policy: PackPolicy,
     /// Orders of arrival: one number, or the first and the last
     #[arg(long, value_name = "N|N-N", default_value = "42-51", value_parser = seeds)]
     seeds: Seeds,
     /// Also the most that any placement in this order could reach
     #[arg(long)]
     bound: bool,
+}
+
+/// The policies by name.
+fn policies() -> impl TypedValueParser<Value = PackPolicy> {
+    PossibleValuesParser::new(PackPolicy::ALL.map(PackPolicy::name))
+        .map(|name| PackPolicy::from_name(&name).expect("one of the names"))
 }
 
 #[derive(Clone, Debug)]
@@ -46,32 +54,6 @@ fn seeds(text: &str) -> Result<Seeds, String> {
         return Err(format!("from the lower to the higher, at most {SEEDS_MAX}"));
     }
     Ok(Seeds((first..=last).collect()))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-#[value(rename_all = "lower")]
-enum PolicyName {
-    Random,
-    FirstFit,
-    BestFit,
-    DotProd,
-    GpuPacking,
-    Fgd,
-    Default,
-}
-
-impl From<PolicyName> for PackPolicy {
-    fn from(name: PolicyName) -> Self {
-        match name {
-            PolicyName::Random => Self::Random,
-            PolicyName::FirstFit => Self::FirstFit,
-            PolicyName::BestFit => Self::BestFit,
-            PolicyName::DotProd => Self::DotProd,
-            PolicyName::GpuPacking => Self::GpuPacking,
-            PolicyName::Fgd => Self::Fgd,
-            PolicyName::Default => Self::Default,
-        }
-    }
 }
 
 /// What scripts get.
@@ -95,7 +77,7 @@ pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
     let nodes = read_file(&args.nodes, pack::read_nodes)?;
     let pods = read_file(&args.pods, pack::read_pods)?;
     let bound = if args.bound { Bound::Wanted } else { Bound::Unwanted };
-    let report = pack::pack(&nodes, &pods, args.policy.into(), &args.seeds.0, bound)
+    let report = pack::pack(&nodes, &pods, args.policy, &args.seeds.0, bound)
         .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))?;
     let bounds: Option<Vec<f64>> = report.seeds.iter().map(|seed| seed.bound_pct).collect();
     let mean = |all: Vec<f64>| all.iter().sum::<f64>() / all.len().max(1) as f64;
