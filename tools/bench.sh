@@ -31,10 +31,25 @@ example() { # PACKAGE EXAMPLE [ARGS…]
   "$target/release/examples/$name" "$@"
 }
 
+scale() {
+  echo "$*"
+  "$target/release/dayan" sim scale "$@" -o json
+}
+
 part() {
   case "$1" in
     ledger) example dayan-ledger ledger_rate ;;
-    schedule) example dayan-schedule schedule_rate ;;
+    schedule)
+      echo
+      echo "== dayan sim scale"
+      cargo build --release --quiet -p dayan-cli
+      scale --nodes 1000 --tasks 10000
+      scale --nodes 2000 --tasks 50000
+      scale --nodes 4000 --tasks 50000
+      scale --nodes 5000 --placed 5000 --tasks 50000
+      scale --nodes 6100 --tasks 2000000
+      scale --nodes 100000 --tasks 1000000 --node-shapes 500 --task-shapes 10000
+      ;;
     store)
       local folder
       folder="$(mktemp -d -p bench-out store.XXXXXX)"

@@ -16,7 +16,7 @@ use crate::refusal::{Refusal, RefusalKind};
 
 /// Work of one round, in elementary steps. A step is a few dozen nanoseconds: a round stays within
 /// some 20 ms, so that a question or a change never waits longer.
-const ROUND: Work = Work(500_000);
+const ROUND: Work = Work::LIVE_ROUND;
 /// A project without money is tried again after this, if nothing is heard of its money before.
 const BLOCKED_FOR: Span = Span::from_secs(30);
 /// A job that was refused its place for its own limits keeps off that pool for so long.

@@ -14,6 +14,8 @@ pub struct Work(pub u64);
 impl Work {
     /// No bound.
     pub const UNBOUNDED: Self = Self(u64::MAX);
+    /// A round of the live exchange.
+    pub const LIVE_ROUND: Self = Self(500_000);
 }
 
 /// What a choice between pools is made by. In each, less is better.

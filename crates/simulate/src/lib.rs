@@ -18,6 +18,7 @@ pub mod pack;
 mod people;
 mod random;
 mod report;
+pub mod scale;
 mod scenario;
 mod script;
 mod site;

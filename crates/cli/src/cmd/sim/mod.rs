@@ -3,6 +3,7 @@
 
 mod hpc;
 mod pack;
+mod scale;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -20,6 +21,7 @@ use crate::words::Word;
 pub enum SimCommand {
     Hpc(hpc::Hpc),
     Pack(pack::Pack),
+    Scale(scale::Scale),
 }
 
 /// Runs it.
@@ -27,6 +29,7 @@ pub fn run(command: &SimCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SimCommand::Hpc(args) => hpc::run(args, session),
         SimCommand::Pack(args) => pack::run(args, session),
+        SimCommand::Scale(args) => scale::run(args, session),
     }
 }
 
