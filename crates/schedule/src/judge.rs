@@ -53,6 +53,8 @@ struct Local {
     transfer_micros: i64,
     delay_micros: i64,
     carbon: i64,
+    /// The offer and resources priced last: the bays of a pool mostly ask for the same again.
+    priced: Option<(u16, Resources, Option<Micro>)>,
 }
 
 /// What is not known is worst.
@@ -89,9 +91,9 @@ impl Judge<'_> {
         if pool.bays.is_empty() {
             furthest = ReasonCode::PoolNoNodeFits;
         }
-        let local = self.local(view);
+        let mut local = self.local(view);
         for &bay_ix in &pool.bays {
-            match self.bay(pool, bay_ix, &local, needs) {
+            match self.bay(pool, bay_ix, &mut local, needs) {
                 Ok(scored) => found.push(scored),
                 Err(code) => furthest = furthest.max(code),
             }
@@ -104,6 +106,7 @@ impl Judge<'_> {
             transfer_micros: or_worst(self.transfer(view)),
             delay_micros: or_worst(self.worst_delay(view)),
             carbon: view.carbon.map_or(i64::MAX, grams_thousandths),
+            priced: None,
         }
     }
 
@@ -181,7 +184,7 @@ impl Judge<'_> {
         &self,
         pool: &Pool,
         bay_ix: BayIx,
-        local: &Local,
+        local: &mut Local,
         needs: &mut SmallVec<[Need; 1]>,
     ) -> Result<(Score, Choice), ReasonCode> {
         let bay = &self.estate.bays[bay_ix];
@@ -254,7 +257,7 @@ impl Judge<'_> {
         pool: &Pool,
         bay: &Bay,
         need: &Need,
-        local: &Local,
+        local: &mut Local,
         alternative: u8,
     ) -> Result<(Score, u16), ReasonCode> {
         let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
@@ -264,7 +267,15 @@ impl Judge<'_> {
             if !self.offer_covers(offer, bay, need) {
                 continue;
             }
-            let price = self.task_price(offer, &need.resources);
+            let price = match local.priced {
+                Some((offered, resources, price))
+                    if (offered, resources) == (at, need.resources) =>
+                {
+                    price
+                }
+                Some(_) | None => self.task_price(offer, &need.resources),
+            };
+            local.priced = Some((at, need.resources, price));
             let dear = match price {
                 None => true,
                 // What was quoted is firm; caps were judged when it was accepted.

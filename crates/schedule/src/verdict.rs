@@ -160,18 +160,20 @@ impl Planner {
     /// The verdict of all pools on one wish.
     pub(crate) fn verdict(&self, judge: &Judge<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        let mut found = Vec::new();
+        let mut found = Vec::with_capacity(self.estate.bays.len());
         for &pool in self.estate.pool_ids.values().filter(|pool| self.is_shown(**pool)) {
             if let Err(code) = judge.pool(pool, &mut verdict.needs, &mut found) {
                 verdict.refused.push((pool, code));
             }
         }
-        // Nearly always the first measures tell; sorting small keys moves less memory.
+        // Nearly always the first measures tell, and sorting small keys moves less memory. What
+        // they leave equal are mostly the bays of one pool, few and in order already.
         let mut ranked: Vec<((u8, i64), u32)> =
             found.iter().zip(0u32..).map(|((score, _), at)| (score.head(), at)).collect();
-        ranked.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| found[a.1 as usize].0.cmp(&found[b.1 as usize].0))
-        });
+        ranked.sort_unstable();
+        for equal in ranked.chunk_by_mut(|a, b| a.0 == b.0) {
+            equal.sort_unstable_by(|a, b| found[a.1 as usize].0.cmp(&found[b.1 as usize].0));
+        }
         verdict.choices = ranked.into_iter().map(|(_, at)| found[at as usize].1).collect();
         if let Some(gang) = judge.wish.gang {
             verdict.split(self, gang.size, gang.same);
