@@ -105,7 +105,8 @@ codes! {
     ExpectedList = "spec.expected_list", "`{key}` takes a list", ["write it like `{key}: [{example}]`", "write it like `{key}: [...]`"];
     /// Not a map.
     ExpectedMap = "spec.expected_map", "`{key}` takes keys and values",
-        ["its keys are {keys}", "write it like `{key}: {{name: value}}`"];
+        ["write it like `{key}: {{{first}: {value}}}`; its keys are {keys}", "its keys are {keys}",
+         "write it like `{key}: {{name: value}}`"];
     /// Not true or false.
     ExpectedTrueFalse = "spec.expected_true_false", "`{key}` takes true or false, not `{value}`",
         ["write `{suggestion}`, without quotes", "write `true` or `false`, without quotes"];

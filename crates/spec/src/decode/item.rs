@@ -24,6 +24,9 @@ pub(super) struct Item<'a> {
     report: &'a Report<'a>,
 }
 
+/// A longer value is not repeated as an example.
+const EXAMPLE_BYTES_MAX: usize = 40;
+
 impl<'a> Item<'a> {
     pub(super) fn new(
         node: &'a Node,
@@ -354,8 +357,15 @@ impl<'a> Item<'a> {
             unreachable!("the table says that this is a section")
         };
         let Value::Map(entries) = &self.node.value else {
-            let keys = key_names(section).join(", ");
-            self.fail(Code::ExpectedMap, &[("key", self.def.name.to_owned()), ("keys", keys)]);
+            let names = key_names(section);
+            let mut about = vec![("key", self.def.name.to_owned()), ("keys", names.join(", "))];
+            // A single value is most likely meant for the first key, which is the chief one.
+            if let (Value::Bare(value), Some(first)) = (&self.node.value, names.first())
+                && value.len() <= EXAMPLE_BYTES_MAX
+            {
+                about.extend([("first", (*first).to_owned()), ("value", value.clone())]);
+            }
+            self.fail(Code::ExpectedMap, &about);
             return None;
         };
         let start = At { start: self.node.at.start, end: self.node.at.start };
