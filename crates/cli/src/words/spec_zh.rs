@@ -115,7 +115,11 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::NoValue => &["请在冒号后写上值，或去掉这个键"],
         Code::ExpectedText => &["请写成 `{key}: {example}`"],
         Code::ExpectedList => &["请写成 `{key}: [{example}]`", "请写成 `{key}: [...]`"],
-        Code::ExpectedMap => &["它的键有 {keys}", "请写成 `{key}: {{name: value}}`"],
+        Code::ExpectedMap => &[
+            "请写成 `{key}: {{{first}: {value}}}`；它的键有 {keys}",
+            "它的键有 {keys}",
+            "请写成 `{key}: {{name: value}}`",
+        ],
         Code::ExpectedTrueFalse => {
             &["请写 `{suggestion}`，不加引号", "请写 `true` 或 `false`，不加引号"]
         }
