@@ -99,38 +99,37 @@ impl Exchange {
         Ok(token["secret"].as_str().context("a secret")?.to_owned())
     }
 
-    /// An active provider without machines.
-    pub async fn founded_provider(&self) -> anyhow::Result<()> {
+    /// An active provider without machines; gives back its id.
+    pub async fn founded_provider(&self, name: &str) -> anyhow::Result<String> {
         let mut api = self.connect().await?;
-        api.post("/v1/orgs", &json!({ "name": "dc" })).await?;
-        let provider = api.post("/v1/providers", &json!({ "org": "dc", "name": "dc" })).await?;
+        api.post("/v1/orgs", &json!({ "name": name })).await?;
+        let provider = api.post("/v1/providers", &json!({ "org": name, "name": name })).await?;
         let id = provider["id"].as_str().context("an id")?.to_owned();
         for status in ["verified", "active"] {
             let path = format!("/v1/providers/{id}/status");
             api.post(&path, &json!({ "status": status })).await?;
         }
-        Ok(())
+        Ok(id)
     }
 
     /// A join token of that provider.
-    pub async fn invite(&self, api: &mut Connection) -> anyhow::Result<String> {
-        let providers = api.get("/v1/providers").await?;
-        let id = providers["items"][0]["id"].as_str().context("a provider")?.to_owned();
-        let path = format!("/v1/providers/{id}/invitations");
+    pub async fn invite(&self, api: &mut Connection, provider: &str) -> anyhow::Result<String> {
+        let path = format!("/v1/providers/{provider}/invitations");
         let invitation = api.post(&path, &json!({})).await?;
         Ok(invitation["token"].as_str().context("a token")?.to_owned())
     }
 
-    /// A provider with one process agent of so many cores, active, with a listed price.
-    pub async fn provider(&mut self, cpus: u32) -> anyhow::Result<()> {
-        self.founded_provider().await?;
+    /// A provider with one agent, started with these options, active, with a listed price.
+    pub async fn provider(&mut self, name: &str, options: &[&str]) -> anyhow::Result<()> {
+        let provider = self.founded_provider(name).await?;
         let mut api = self.connect().await?;
-        let token = self.invite(&mut api).await?;
-        let log = std::fs::File::create(self.folder.join("agent.log"))?;
+        let token = self.invite(&mut api, &provider).await?;
+        let log = std::fs::File::create(self.folder.join(format!("agent-{name}.log")))?;
         let agent = Command::new(&self.program)
-            .args(["agent", "--engine", "process", "--site", "Guiyang", "--measure", "off"])
-            .args(["--cpus", &cpus.to_string(), "--pool", "main", "--data"])
-            .arg(self.folder.join("agent"))
+            .args(["agent", "--site", "Guiyang", "--measure", "off", "--pool", name])
+            .args(options)
+            .arg("--data")
+            .arg(self.folder.join(format!("agent-{name}")))
             .env("DAYAN_URL", format!("http://{}", self.address))
             .env("DAYAN_JOIN", token)
             .stdin(Stdio::null())
@@ -143,7 +142,8 @@ impl Exchange {
             loop {
                 let pools = api.get("/v1/pools").await?;
                 let pools = pools["items"].as_array().cloned().unwrap_or_default();
-                if let Some(pool) = pools.iter().find(|pool| pool["status"] == "active") {
+                let mine = |pool: &&Value| pool["provider"] == name && pool["status"] == "active";
+                if let Some(pool) = pools.iter().find(mine) {
                     return anyhow::Ok(pool["id"].as_str().unwrap_or_default().to_owned());
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -2,10 +2,12 @@
 //! agent`, over HTTP on this machine, durable, metered and billed. Prints each figure with the
 //! machine and the commit.
 
+mod control;
 mod exchange;
 mod load;
 mod machine;
 mod noop;
+mod place;
 mod queue;
 mod soak;
 mod submit;
@@ -54,6 +56,22 @@ enum Bench {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Fifteen thousand workloads of thirty projects over five owners, as Kueue's load generator sends
+    /// them, beside the bound that no overhead at all would give
+    Control {
+        /// Of each hundred workloads so many, with as much less of everything
+        #[arg(long, default_value_t = 100)]
+        percent: u32,
+    },
+    /// Placements a second end to end: virtual tasks, durable, billed, their leases given and taken
+    Place {
+        /// Tasks
+        #[arg(long, default_value_t = 100_000)]
+        tasks: usize,
+        /// Nodes they are placed on
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+    },
     /// A queue of many tasks: memory, and the time of a restart
     Queue {
         /// Tasks, half single jobs, half arrays of 1,000
@@ -89,6 +107,8 @@ async fn main() -> anyhow::Result<()> {
         Bench::Submit { connections, jobs } => submit::run(&program, connections, jobs).await,
         Bench::Noop { tasks, cpus, alone } => noop::run(&program, tasks, &cpus, alone).await,
         Bench::Usage { seconds } => usage::run(&program, seconds).await,
+        Bench::Control { percent } => control::run(&program, percent).await,
+        Bench::Place { tasks, nodes } => place::run(&program, tasks, nodes).await,
         Bench::Queue { tasks, shapes } => queue::run(&program, tasks, shapes).await,
         Bench::Soak { minutes } => soak::run(&program, minutes).await,
         Bench::Idle { seconds } => queue::idle(&program, seconds).await,

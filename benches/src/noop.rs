@@ -65,7 +65,7 @@ pub async fn run(program: &Path, tasks: usize, cpus: &str, singles: usize) -> an
     let folder = tempfile::tempdir()?;
     let mut exchange = Exchange::start(program, folder.path()).await?;
     let token = exchange.consumer("bench/noop").await?;
-    exchange.provider(2).await?;
+    exchange.provider("dc", &["--engine", "process", "--cpus", "2"]).await?;
     let mut api = Connection::open(&exchange.address, &token).await?;
     let job = json!({
         "version": 1, "name": "noop", "type": "batch", "project": "bench/noop",

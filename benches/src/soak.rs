@@ -58,7 +58,7 @@ pub async fn run(program: &Path, minutes: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut exchange = Exchange::start(program, folder.path()).await?;
     let token = exchange.consumer("bench/soak").await?;
-    exchange.provider(2).await?;
+    exchange.provider("dc", &["--engine", "process", "--cpus", "2"]).await?;
     let ended = Arc::new(AtomicU64::new(0));
     let begin = tokio::time::Instant::now();
     let length = Duration::from_secs(minutes * 60);

@@ -27,9 +27,9 @@ struct Agent {
 
 impl Agent {
     /// Joins with a pool as large as is needed, which the operator lets in at once.
-    async fn join(exchange: &Exchange, tasks: usize) -> anyhow::Result<Self> {
+    async fn join(exchange: &Exchange, provider: &str, tasks: usize) -> anyhow::Result<Self> {
         let mut api = exchange.connect().await?;
-        let invitation = exchange.invite(&mut api).await?;
+        let invitation = exchange.invite(&mut api, provider).await?;
         let secret = invitation.split('.').nth(1).context("a join token")?.to_owned();
         let key = SigningKey::from_bytes(&[7; 32]);
         let proof = key.sign(&[b"dayan join 1\n", secret.as_bytes()].concat());
@@ -91,9 +91,9 @@ pub async fn run(program: &Path, seconds: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let exchange = Exchange::start(program, folder.path()).await?;
     let member = exchange.consumer("bench/usage").await?;
-    exchange.founded_provider().await?;
+    let provider = exchange.founded_provider("dc").await?;
     let tasks = CALLS * RECORDS;
-    let agent = Agent::join(&exchange, tasks).await?;
+    let agent = Agent::join(&exchange, &provider, tasks).await?;
     let job = json!({
         "version": 1, "name": "long", "type": "batch", "project": "bench/usage",
         "array": { "range": format!("0-{}", tasks - 1) },
