@@ -28,7 +28,7 @@ pub async fn run(program: &Path, tasks: usize, nodes: usize) -> anyhow::Result<(
         "version": 1, "name": "place", "type": "batch", "project": "bench/place",
         "array": { "range": format!("0-{}", tasks - 1) },
         "resources": { "cpus": 1, "memory": "1MB", "time": "1h" }, "run": "true",
-        "env": { "DAYAN_SIM_SECONDS": SECONDS.to_string() },
+        "env": { "SIMULATED_SECONDS": SECONDS.to_string() },
     });
     let (server_before, _) = machine::usage(exchange.pid());
     let begin = tokio::time::Instant::now();

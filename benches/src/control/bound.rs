@@ -5,14 +5,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use super::{Figures, Workload};
+use super::{Figures, Priority, Workload};
 
 /// Plays one owner's workloads.
 pub(super) fn play(workloads: &[Workload], units: u32) -> Figures {
     let mut arrivals: Vec<usize> = (0..workloads.len()).collect();
     arrivals.sort_by_key(|&at| workloads[at].due_us);
     let mut arrivals = arrivals.into_iter().peekable();
-    let mut waiting: BTreeSet<(Reverse<u32>, u64, usize)> = BTreeSet::new();
+    let mut waiting: BTreeSet<(Reverse<Priority>, u64, usize)> = BTreeSet::new();
     let mut ends: BinaryHeap<Reverse<(u64, u32)>> = BinaryHeap::new();
     let mut free = units;
     let mut figures = Figures::default();

@@ -26,6 +26,25 @@ const UNITS: u32 = 120;
 /// How long it may take before it is given up.
 const WITHIN: Duration = Duration::from_mins(15);
 
+/// Which goes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Priority {
+    Low,
+    Normal,
+    High,
+}
+
+impl Priority {
+    /// As a job file says it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
 /// A kind of workload.
 #[derive(Debug)]
 struct Class {
@@ -34,7 +53,8 @@ struct Class {
     every_us: u64,
     runs_us: u64,
     units: u32,
-    priority: u32,
+    /// Kueue's 50, 100 and 200.
+    priority: Priority,
     /// Mean seconds to admission as published for Kueue.
     kueue: f64,
 }
@@ -46,7 +66,7 @@ const CLASSES: [Class; 3] = [
         every_us: 100_000,
         runs_us: 200_000,
         units: 1,
-        priority: 50,
+        priority: Priority::Low,
         kueue: 215.5,
     },
     Class {
@@ -55,7 +75,7 @@ const CLASSES: [Class; 3] = [
         every_us: 500_000,
         runs_us: 500_000,
         units: 5,
-        priority: 100,
+        priority: Priority::Normal,
         kueue: 76.8,
     },
     Class {
@@ -64,7 +84,7 @@ const CLASSES: [Class; 3] = [
         every_us: 1_200_000,
         runs_us: 1_000_000,
         units: 20,
-        priority: 200,
+        priority: Priority::High,
         kueue: 6.67,
     },
 ];
@@ -147,11 +167,11 @@ async fn send(
         tokio::time::sleep_until(begin + Duration::from_micros(workload.due_us)).await;
         let class = workload.class;
         let job = json!({
-            "version": 1, "name": class.name, "type": "batch", "priority": class.priority,
+            "version": 1, "name": class.name, "type": "batch", "priority": class.priority.name(),
             "project": format!("q{cohort}-{}/load", workload.queue),
             "resources": { "cpus": class.units, "memory": "1MB", "time": "10s" },
-            "placement": { "providers": [format!("c{cohort}")] },
-            "env": { "DAYAN_SIM_SECONDS": (class.runs_us as f64 / 1e6).to_string() },
+            "placement": { "providers": { "allow": [format!("c{cohort}")] } },
+            "env": { "SIMULATED_SECONDS": (class.runs_us as f64 / 1e6).to_string() },
             "run": "true",
         });
         let answer = api.post("/v1/jobs", &job).await?;

@@ -20,9 +20,9 @@ use crate::{
 
 /// The variable of a launch that says how long its virtual work takes, in seconds. Without it the
 /// work takes its whole wall time limit, to the microsecond before it would be over.
-pub(crate) const SECONDS: &str = "DAYAN_SIM_SECONDS";
+pub(crate) const SECONDS: &str = "SIMULATED_SECONDS";
 /// The variable that says with which status it ends; 0 without it.
-const EXIT: &str = "DAYAN_SIM_EXIT";
+const EXIT: &str = "SIMULATED_EXIT";
 
 /// Ended attempts remembered after they are forgotten, as real engines do.
 const TOMBSTONES_MAX: usize = 65_536;
