@@ -102,6 +102,9 @@ pub struct Explanation {
     pub standing: JobStanding,
     /// How many waiting jobs are before it.
     pub position: Option<u64>,
+    /// How much later than it is due it stands, because its project had more than its share.
+    #[serde(default)]
+    pub behind: Span,
     /// How many of its tasks wait.
     pub tasks_waiting: u64,
     /// How many pools refuse it, by reason (each pool under its first).
@@ -121,6 +124,7 @@ impl Explanation {
             job,
             standing: JobStanding::NotWaiting,
             position: None,
+            behind: Span::ZERO,
             tasks_waiting: 0,
             counts: Vec::new(),
             reasons: Vec::new(),

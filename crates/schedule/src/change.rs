@@ -130,6 +130,14 @@ pub enum Change {
     },
     /// The project can pay again.
     ProjectUnblocked(ProjectId),
+    /// The project had more than its share, or no longer: among equals its jobs stand so much later
+    /// than they are due, at most [`order::BEHIND_MAX`](crate::order::BEHIND_MAX).
+    ProjectBehind {
+        /// Which project.
+        project: ProjectId,
+        /// How much later.
+        behind: Span,
+    },
     /// A new picture of the network.
     Network(Arc<dyn Network>),
     /// A new policy.

@@ -57,6 +57,7 @@ impl Planner {
         reasons.splice(0..0, before_pools);
         Some(Explanation {
             job: job.key.job,
+            behind: self.demand.behind_of(job.project),
             standing,
             position: self.position(job),
             tasks_waiting: job.pending.len(),
@@ -116,10 +117,13 @@ impl Planner {
         if job.pending.is_empty() {
             return None;
         }
-        let before = |key: &JobKey| *key < job.key;
+        let place = self.demand.place_of(job);
+        let before = |project, key: JobKey| key.behind(self.demand.behind_of(project)) < place;
         let lines = self.demand.classes.iter().flat_map(|(_, class)| class.lines.iter());
         let open = lines.filter(|(project, _)| !self.demand.blocked_projects.contains_key(project));
-        let ahead = open.map(|(_, line)| line.iter().take_while(|(key, _)| before(key)).count());
+        let ahead = open.map(|(&project, line)| {
+            line.iter().take_while(|(key, _)| before(project, *key)).count()
+        });
         Some(ahead.sum::<usize>() as u64)
     }
 

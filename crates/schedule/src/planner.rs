@@ -112,6 +112,9 @@ impl Planner {
                 self.demand.block_project(*project, reason);
             }
             Change::ProjectUnblocked(project) => self.demand.unblock_project(*project),
+            Change::ProjectBehind { project, behind } => {
+                self.demand.set_behind(*project, *behind);
+            }
             Change::Network(network) => {
                 self.network = Some(network.clone());
                 self.judge_timed_again();

@@ -2,8 +2,10 @@
 //!
 //! Jobs whose wishes are equal form a *class*: they share one verdict on every pool and one
 //! knowledge of where there is no room. In a class each project has a *line*, ordered by
-//! [`JobKey`]; the first of all open lines is the class's head. Classes that wait are registered
-//! under their head's key in exactly one of three sets, by their standing.
+//! [`JobKey`]; the first of all open lines is the class's head. Before lines are compared, the first
+//! of each is moved back by what its project is behind: that is the same for a whole line, so the
+//! order in a line never changes. Classes that wait are registered under their head's key in exactly
+//! one of three sets, by their standing.
 //!
 //! Invariant: a job is in its line exactly when it is ready (a task waits and may start, money
 //! apart); a class is registered exactly when an open line of it is not empty. Knows nothing of
@@ -22,7 +24,7 @@ use crate::change::Avoid;
 use crate::estate::PoolIx;
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Wish};
-use crate::order::due_at;
+use crate::order::{BEHIND_MAX, due_at};
 use crate::policy::Preference;
 use crate::reason::ReasonCode;
 use crate::slots::{BitSet, Slots};
@@ -44,6 +46,13 @@ pub(crate) struct JobKey {
     pub due: Time,
     pub submitted_at: Time,
     pub job: JobId,
+}
+
+impl JobKey {
+    /// The place of a job whose project is so much behind.
+    pub fn behind(self, behind: Span) -> Self {
+        Self { due: self.due.plus(behind), ..self }
+    }
 }
 
 /// What makes two jobs equal in wishes.
@@ -91,6 +100,7 @@ pub(crate) struct Class {
     pub cursor: usize,
     jobs: u32,
     pub lines: BTreeMap<ProjectId, BTreeSet<(JobKey, JobIx)>>,
+    /// The first of each open line, at its place among all projects.
     heads: BTreeSet<(JobKey, ProjectId)>,
     pub standing: Standing,
     pub registered: Option<JobKey>,
@@ -117,7 +127,7 @@ impl Class {
     pub fn head(&self) -> Option<JobIx> {
         let (key, project) = self.heads.first()?;
         let first = self.lines.get(project)?.first()?;
-        debug_assert_eq!(first.0, *key);
+        debug_assert_eq!(first.0.job, key.job);
         Some(first.1)
     }
     pub fn reopen(&mut self) {
@@ -160,6 +170,8 @@ pub(crate) struct Demand {
     /// Strict jobs that wait, by project, in their order of arrival.
     strict: FxHashMap<ProjectId, BTreeSet<(Time, JobId)>>,
     pub blocked_projects: BTreeMap<ProjectId, String>,
+    /// How much later than they are due the jobs of a project stand; none, where not at all.
+    behind: FxHashMap<ProjectId, Span>,
     project_classes: FxHashMap<ProjectId, BTreeSet<ClassIx>>,
     pub active: BTreeSet<(JobKey, ClassIx)>,
     pub no_room: BTreeSet<(JobKey, ClassIx)>,
@@ -365,6 +377,7 @@ impl Demand {
         job.in_line = true;
         let (key, class_ix, project) = (job.key, job.class, job.project);
         let open = !self.blocked_projects.contains_key(&project);
+        let behind = self.behind_of(project);
         let class = &mut self.classes[class_ix];
         let line = class.lines.entry(project).or_default();
         let before = line.first().map(|first| first.0);
@@ -374,9 +387,9 @@ impl Demand {
         }
         if open && before.is_none_or(|before| key < before) {
             if let Some(before) = before {
-                class.heads.remove(&(before, project));
+                class.heads.remove(&(before.behind(behind), project));
             }
-            class.heads.insert((key, project));
+            class.heads.insert((key.behind(behind), project));
             self.register(class_ix);
         }
     }
@@ -387,6 +400,7 @@ impl Demand {
             return;
         }
         let (key, class_ix, project) = (job.key, job.class, job.project);
+        let behind = self.behind_of(project);
         let class = &mut self.classes[class_ix];
         let line = class.lines.get_mut(&project).expect("the job stands in its line");
         line.remove(&(key, ix));
@@ -400,11 +414,44 @@ impl Demand {
                 }
             }
         }
-        if class.heads.remove(&(key, project)) {
+        if class.heads.remove(&(key.behind(behind), project)) {
             if let Some(next) = next {
-                class.heads.insert((next, project));
+                class.heads.insert((next.behind(behind), project));
             }
             self.register(class_ix);
+        }
+    }
+
+    /// How much later than they are due a project's jobs stand.
+    pub fn behind_of(&self, project: ProjectId) -> Span {
+        self.behind.get(&project).copied().unwrap_or(Span::ZERO)
+    }
+
+    /// A job's place among all: behind where its project is.
+    pub fn place_of(&self, job: &Job) -> JobKey {
+        job.key.behind(self.behind_of(job.project))
+    }
+
+    /// Moves a project's jobs so much behind the moments they are due.
+    pub fn set_behind(&mut self, project: ProjectId, behind: Span) {
+        let behind = behind.clamp(Span::ZERO, BEHIND_MAX);
+        let before = self.behind_of(project);
+        if behind == before {
+            return;
+        }
+        if behind == Span::ZERO {
+            self.behind.remove(&project);
+        } else {
+            self.behind.insert(project, behind);
+        }
+        for ix in self.classes_of(project) {
+            let class = &mut self.classes[ix];
+            let first = class.lines.get(&project).and_then(|line| line.first());
+            let Some(&(key, _)) = first else { continue };
+            if class.heads.remove(&(key.behind(before), project)) {
+                class.heads.insert((key.behind(behind), project));
+                self.register(ix);
+            }
         }
     }
 
@@ -461,11 +508,12 @@ impl Demand {
 
     pub fn block_project(&mut self, project: ProjectId, reason: &str) {
         self.blocked_projects.insert(project, reason.to_owned());
+        let behind = self.behind_of(project);
         for ix in self.classes_of(project) {
             let class = &mut self.classes[ix];
             let first = class.lines.get(&project).and_then(|line| line.first());
             if let Some(&(key, _)) = first {
-                class.heads.remove(&(key, project));
+                class.heads.remove(&(key.behind(behind), project));
                 self.register(ix);
             }
         }
@@ -475,11 +523,12 @@ impl Demand {
         if self.blocked_projects.remove(&project).is_none() {
             return;
         }
+        let behind = self.behind_of(project);
         for ix in self.classes_of(project) {
             let class = &mut self.classes[ix];
             let first = class.lines.get(&project).and_then(|line| line.first());
             if let Some(&(key, _)) = first {
-                class.heads.insert((key, project));
+                class.heads.insert((key.behind(behind), project));
                 self.register(ix);
             }
         }
@@ -602,7 +651,7 @@ impl Demand {
                 }
                 let first = line.first().ok_or("an empty line was kept")?;
                 if !self.blocked_projects.contains_key(&project) {
-                    heads.insert((first.0, project));
+                    heads.insert((first.0.behind(self.behind_of(project)), project));
                 }
             }
             if len != class.lines.len() || heads != class.heads {

@@ -21,6 +21,11 @@ use crate::ask::{Ask, JobAsk};
 /// arrival would have made of it by more than about that.
 pub const OVERTAKEN_MAX: Span = Span::from_secs(3 * 24 * 3_600);
 
+/// How much later than it is due a job may stand because its project had more than its share: a
+/// day. So much a project that asks for little gets ahead of one that asks for everything; and
+/// nobody is overtaken by what was submitted more than this and [`OVERTAKEN_MAX`] later.
+pub const BEHIND_MAX: Span = Span::from_secs(24 * 3_600);
+
 /// How many times its expected length a job on one processor is let wait before it is due: ten,
 /// the slowdown at which people call a machine overloaded.
 const PATIENCE: u128 = 10;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dayan_schedule::order::due_at;
 use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload};
-use dayan_units::{JobId, MilliAccel, PoolId, Resources};
+use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span};
 
 use crate::world::{World, card_shares};
 
@@ -35,7 +35,10 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
         world.jobs.values().map(|ask| (ask.job, ask.tasks.len())).collect();
     let open = world.jobs.values().filter(|ask| !world.blocked.contains(&ask.project));
     let mut queue: Vec<&JobAsk> = open.collect();
-    queue.sort_by_key(|ask| (-ask.priority, due_at(ask), ask.submitted_at, ask.job));
+    let behind = |ask: &JobAsk| world.behind.get(&ask.project).copied().unwrap_or(Span::ZERO);
+    queue.sort_by_key(|ask| {
+        (-ask.priority, due_at(ask).plus(behind(ask)), ask.submitted_at, ask.job)
+    });
     let mut placed = Vec::new();
     while let Some(at) = queue.iter().position(|ask| !is_behind(world, &left, ask)) {
         let ask = queue.remove(at);

@@ -80,6 +80,39 @@ fn among_equals_the_job_that_is_due_first_goes_first() {
 }
 
 #[test]
+fn a_project_that_had_more_than_its_share_stands_behind_and_not_for_ever() {
+    let mut world = one_node(1);
+    let of = |project, ask: JobAsk| JobAsk { project: project_id(project), ..ask };
+    // Due ten minutes after they came.
+    for n in 1..4 {
+        world.queue(of(1, cores(n, 1, 1)));
+    }
+    let came = |minute| Time::EPOCH.plus(minutes(minute));
+    for (n, minute) in [(4, 30), (5, 90)] {
+        world.queue(JobAsk { submitted_at: came(minute), ..of(0, cores(n, 1, 1)) });
+    }
+    world.put_behind(project_id(1), minutes(60));
+    // An hour behind: after what came half an hour later, before what came an hour and a half later.
+    assert_eq!(at(&mut world, 600), [job_id(4)]);
+    let why = world.planner.explain(job_id(5), world.now).expect("known");
+    assert_eq!((why.position, why.behind), (Some(3), Span::ZERO));
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!((why.position, why.behind), (Some(0), minutes(60)));
+    assert_eq!(at(&mut world, 601), [job_id(1)]);
+    // Its order within stays; with its share back it is not behind any more.
+    world.put_behind(project_id(1), minutes(100));
+    assert_eq!(at(&mut world, 602), [job_id(5)]);
+    world.put_behind(project_id(1), Span::ZERO);
+    world.queue(JobAsk { submitted_at: came(30), ..of(0, cores(6, 1, 1)) });
+    assert_eq!(at(&mut world, 603), [job_id(2)]);
+    // However much it had, it is never more than a day behind.
+    world.put_behind(project_id(1), OVERTAKEN_MAX);
+    world.queue(JobAsk { submitted_at: came(24 * 60 + 1), ..of(0, cores(7, 1, 1)) });
+    assert_eq!(at(&mut world, 604), [job_id(6)]);
+    assert_eq!(at(&mut world, 605), [job_id(3)]);
+}
+
+#[test]
 fn strict_jobs_of_a_project_keep_their_order_of_arrival() {
     let mut world = one_node(4);
     world.queue(cores(1, 3, 60));

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dayan_schedule::order::BEHIND_MAX;
 use dayan_schedule::{
     AcceleratorChoice, Ask, Atomicity, Avoid, Cards, Change, GangAsk, JobAsk, LeaseEnd, Models,
     NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy, PoolView, Preference, Residence,
@@ -93,6 +94,7 @@ pub enum Step {
     Take { nth: u8, task: u8 },
     Block { project: u8 },
     Unblock { project: u8 },
+    Behind { project: u8, minutes: u16 },
     Wait { minutes: u8 },
     Plan { refuse: u8, budget: Option<u16> },
 }
@@ -113,6 +115,8 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), 0u8..6).prop_map(|(nth, task)| Step::Take { nth, task }),
         1 => (0u8..2).prop_map(|project| Step::Block { project }),
         1 => (0u8..2).prop_map(|project| Step::Unblock { project }),
+        1 => (0u8..2, 0u16..2_000)
+            .prop_map(|(project, minutes)| Step::Behind { project, minutes }),
         2 => (0u8..60).prop_map(|minutes| Step::Wait { minutes }),
         8 => (any::<u8>(), proptest::option::weighted(0.2, 0u16..60))
             .prop_map(|(refuse, budget)| Step::Plan { refuse, budget }),
@@ -130,6 +134,7 @@ pub struct World {
     pub leases: BTreeMap<AttemptId, Lease>,
     pub attempts: BTreeMap<TaskId, u32>,
     pub blocked: BTreeSet<ProjectId>,
+    pub behind: BTreeMap<ProjectId, Span>,
     pub jobs_made: u32,
 }
 
@@ -148,6 +153,7 @@ impl World {
             leases: BTreeMap::new(),
             attempts: BTreeMap::new(),
             blocked: BTreeSet::new(),
+            behind: BTreeMap::new(),
             jobs_made: 0,
         }
     }
@@ -163,6 +169,11 @@ impl World {
     pub fn queue(&mut self, ask: JobAsk) {
         self.planner.observe(&Change::JobQueued(Box::new(ask.clone())));
         self.jobs.insert(ask.job, ask);
+    }
+
+    pub fn put_behind(&mut self, project: ProjectId, behind: Span) {
+        self.planner.observe(&Change::ProjectBehind { project, behind });
+        self.behind.insert(project, behind.min(BEHIND_MAX));
     }
 
     /// A planner that was told the present state and nothing else, in another order.
@@ -182,6 +193,9 @@ impl World {
         for project in &self.blocked {
             let (project, reason) = (*project, "no money".to_owned());
             planner.observe(&Change::ProjectBlocked { project, reason });
+        }
+        for (&project, &behind) in &self.behind {
+            planner.observe(&Change::ProjectBehind { project, behind });
         }
         for (pool, offers) in self.offers.iter().rev() {
             let (pool, offers) = (*pool, offers.clone());
@@ -322,6 +336,9 @@ impl World {
             Step::Unblock { project } => {
                 self.blocked.remove(&project_id(*project));
                 self.planner.observe(&Change::ProjectUnblocked(project_id(*project)));
+            }
+            Step::Behind { project, minutes } => {
+                self.put_behind(project_id(*project), MINUTE.times(i64::from(*minutes)));
             }
             Step::Wait { minutes } => {
                 self.now = self.now.plus(MINUTE.times(i64::from(*minutes)));
