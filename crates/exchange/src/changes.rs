@@ -42,6 +42,8 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     for lease in state.work.leases.values() {
         out.push(placed(state, lease));
     }
+    let behind = crate::shares::behind(state, now).into_iter();
+    out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
     out
 }
 
@@ -118,6 +120,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::TokenRevoked { .. }
         | Event::ProjectCreated { .. }
         | Event::BudgetSet { .. }
+        | Event::WeightSet { .. }
         | Event::BudgetWarned { .. }
         | Event::Deposited { .. }
         | Event::ProviderApplied { .. }

@@ -250,6 +250,16 @@ pub struct NewOffer {
     pub valid_until: Option<Time>,
 }
 
+/// What has a weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighed {
+    /// An organisation, among organisations.
+    Org(OrgId),
+    /// A project, among those of its organisation.
+    Project(ProjectId),
+}
+
 /// What may be asked.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
@@ -314,6 +324,13 @@ pub enum Command {
         path: String,
         /// Its limits.
         budget: BudgetLimits,
+    },
+    /// Another weight, by which shares are meted out.
+    SetWeight {
+        /// Whose.
+        of: Weighed,
+        /// From 1 to [`WEIGHT_MAX`](crate::state::WEIGHT_MAX).
+        weight: u32,
     },
     /// New limits.
     SetBudget {

@@ -15,7 +15,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Actor, Evidence, Outcome};
+use crate::command::{Actor, Evidence, Outcome, Weighed};
 use crate::state::{
     Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Settings, Shown,
     Site, SpecKey, StopReason, Token, User,
@@ -141,6 +141,13 @@ pub enum Event {
         path: String,
         /// Its limits.
         budget: BudgetLimits,
+    },
+    /// An organisation or a project got another weight.
+    WeightSet {
+        /// Which.
+        of: Weighed,
+        /// The weight.
+        weight: u32,
     },
     /// A project's limits changed.
     BudgetSet {

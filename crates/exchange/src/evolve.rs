@@ -8,9 +8,10 @@ mod work;
 
 use dayan_market::BudgetState;
 
+use crate::command::Weighed;
 use crate::event::{Entry, Event};
 use crate::ids::accounts;
-use crate::state::{Agent, FindingsSeen, Pool, Project, State};
+use crate::state::{Agent, FindingsSeen, Pool, Project, State, WEIGHT};
 
 impl State {
     /// Applies all events of an entry.
@@ -35,6 +36,7 @@ impl State {
             | Event::TokenRevoked { .. }
             | Event::ProjectCreated { .. }
             | Event::BudgetSet { .. }
+            | Event::WeightSet { .. }
             | Event::Deposited { .. } => self.apply_access(event),
             Event::ProviderApplied { .. }
             | Event::ProviderStatusChanged { .. }
@@ -117,9 +119,16 @@ impl State {
                     org: *org,
                     path: path.clone(),
                     budget: BudgetState::new(budget.clone()),
+                    weight: WEIGHT,
                 };
                 access.project_paths.insert(path.clone(), *project);
                 access.projects.insert(*project, record);
+            }
+            Event::WeightSet { of: Weighed::Org(org), weight } => {
+                access.orgs.get_mut(org).expect("decided for this one").weight = *weight;
+            }
+            Event::WeightSet { of: Weighed::Project(project), weight } => {
+                access.projects.get_mut(project).expect("decided for this one").weight = *weight;
             }
             Event::BudgetSet { project, budget } => {
                 let record = access.projects.get_mut(project).expect("decided for this project");

@@ -38,6 +38,8 @@ pub struct Planning {
     network: Option<Arc<dyn Network>>,
     /// Projects without money, and since when.
     blocked: BTreeMap<ProjectId, Time>,
+    /// Projects that were told to stand behind.
+    behind: BTreeSet<ProjectId>,
     /// Pools that are not heard: whatever they have shown, none of their nodes takes work. None
     /// until it is known who is there.
     silent: Option<BTreeSet<PoolId>>,
@@ -60,6 +62,7 @@ impl Planning {
     pub fn reset(&mut self, changes: &[Change]) {
         self.planner = Planner::new();
         self.blocked.clear();
+        self.behind.clear();
         if let Some(network) = &self.network {
             self.planner.observe(&Change::Network(network.clone()));
         }
@@ -77,6 +80,10 @@ impl Planning {
                     }
                     self.planner.observe(&Change::PoolShown(view));
                 }
+                Change::ProjectBehind { project, .. } => {
+                    self.behind.insert(*project);
+                    self.planner.observe(change);
+                }
                 _ => self.planner.observe(change),
             }
         }
@@ -90,6 +97,18 @@ impl Planning {
     pub fn silence(&mut self, pools: BTreeSet<PoolId>, shown: &[Change]) {
         self.silent = Some(pools);
         self.observe(shown);
+    }
+
+    /// These projects stand so much behind now, and no others.
+    pub fn stand(&mut self, behind: &BTreeMap<ProjectId, Span>) {
+        let before = std::mem::take(&mut self.behind);
+        for project in before.into_iter().filter(|project| !behind.contains_key(project)) {
+            self.planner.observe(&Change::ProjectBehind { project, behind: Span::ZERO });
+        }
+        for (&project, &behind) in behind {
+            self.behind.insert(project);
+            self.planner.observe(&Change::ProjectBehind { project, behind });
+        }
     }
 
     /// Money came in or was given back, or limits changed: blocked projects may try again.

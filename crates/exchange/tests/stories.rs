@@ -8,7 +8,7 @@ use dayan_exchange::liveness::Liveness;
 use dayan_exchange::{
     Actor, At, AttemptNews, Command, Counters, Digest, Entry, Event, Fence, Gate, JobEnd, Join,
     Made, NewOffer, Node, Outcome, Place, Placing, PoolNews, Refusal, Seat, Seen, Settings, Shown,
-    State, Submit, UsageRecord, decide,
+    State, Submit, UsageRecord, Weighed, decide,
 };
 use dayan_identity::Status;
 use dayan_market::{
@@ -128,8 +128,12 @@ impl Story {
     }
 
     fn submission(&self, more: &str, quote: Option<QuoteId>) -> Command {
+        Self::submission_of("buyer/a", more, quote)
+    }
+
+    fn submission_of(project: &str, more: &str, quote: Option<QuoteId>) -> Command {
         let text = format!(
-            "version: 1\nname: j\ntype: batch\nproject: buyer/a\n\
+            "version: 1\nname: j\ntype: batch\nproject: {project}\n\
              resources: {{cpus: 1, memory: 1GB, time: 10m}}\nrun: ./work\n{more}"
         );
         let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
@@ -782,4 +786,35 @@ fn the_offers_of_a_retired_pool_are_retired_with_it() {
     let job = story.submits("");
     assert!(story.plans().is_empty());
     assert_eq!(story.waits(job), [0]);
+}
+
+#[test]
+fn who_used_the_machines_stands_behind_who_did_not_and_weights_are_within_bounds() {
+    let mut story = Story::new();
+    let project = story.state.access.project_by_path("buyer/a").expect("created").id;
+    let job = story.submits("");
+    story.places(job, &[0]);
+    story.says(first(job, 0), Seen::Running, None);
+    story.passes(Span::from_secs(20 * 3_600));
+    let other = story.does(Command::CreateProject {
+        path: "buyer/b".to_owned(),
+        budget: BudgetLimits::default(),
+    });
+    let Made::Project(other) = other else { panic!("a project") };
+    story.does(Story::submission_of("buyer/b", "", None));
+    // One organisation with two projects, one of which had all there was.
+    let standings = dayan_exchange::shares::standings(&story.state, story.now);
+    assert_eq!((standings[&project].had, standings[&other].had), (1_000, 0));
+    assert_eq!((standings[&project].share, standings[&project].org_share), (500, 1_000));
+    let behind = dayan_exchange::shares::behind(&story.state, story.now);
+    assert_eq!(behind.keys().copied().collect::<Vec<_>>(), [project]);
+    story.does(Command::SetWeight { of: Weighed::Project(project), weight: 999 });
+    let after = dayan_exchange::shares::standings(&story.state, story.now);
+    assert_eq!(after[&project].share, 999);
+    assert!(after[&project].behind < standings[&project].behind);
+    for weight in [0, 1_001] {
+        let of = Weighed::Project(project);
+        let refusal = story.asks(Command::SetWeight { of, weight }).expect_err("out of bounds");
+        assert_eq!(refusal.code, "share.weight");
+    }
 }

@@ -1,6 +1,7 @@
 //! The planner's thread: hears of every committed change, plans, and has its placements committed
 //! like any other command. What is refused goes back into its picture.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use dayan_exchange::Actor;
 use dayan_exchange::due::Silence;
 use dayan_exchange::planning::{Planning, command};
 use dayan_schedule::{Change, Placement, Planner};
-use dayan_units::Time;
+use dayan_units::{ProjectId, Span, Time};
 use tokio::sync::oneshot;
 
 use crate::clock::SharedClock;
@@ -29,6 +30,8 @@ enum Input {
     Reset(Vec<Change>),
     /// Others are not heard than before.
     Silence(Silence),
+    /// How far behind which projects stand.
+    Shares(BTreeMap<ProjectId, Span>),
     /// Money has moved: blocked projects may try again.
     MoneyMoved,
     Ask(Question),
@@ -61,6 +64,10 @@ impl PlannerHandle {
     /// Others are not heard than before.
     pub fn silence(&self, silence: Silence) {
         self.send(Input::Silence(silence));
+    }
+    /// How far behind which projects stand, and no others.
+    pub fn shares(&self, behind: BTreeMap<ProjectId, Span>) {
+        self.send(Input::Shares(behind));
     }
     /// Money came in or was given back, or limits changed.
     pub fn money_moved(&self) {
@@ -161,6 +168,7 @@ impl Thread {
             Input::Changes(changes) => self.planning.observe(&changes),
             Input::Silence(Silence { pools, shown }) => self.planning.silence(pools, &shown),
             Input::Reset(changes) => self.planning.reset(&changes),
+            Input::Shares(behind) => self.planning.stand(&behind),
             Input::MoneyMoved => self.planning.money_moved(),
             Input::Ask(ask) => ask(self.planning.planner(), self.clock.now()),
             Input::Stop => return Flow::Stop,

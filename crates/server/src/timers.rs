@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use dayan_exchange::Actor;
 use dayan_exchange::due::{due, silence};
+use dayan_exchange::shares::{SHARES_EVERY, behind};
 use dayan_identity::Nonce;
-use dayan_units::{PoolId, Span};
+use dayan_units::{PoolId, Span, Time};
 
 use crate::planner::PlannerHandle;
 use crate::random::random_bytes;
@@ -21,19 +22,21 @@ const CHALLENGE_EVERY: Span = Span::from_secs(3_600);
 /// Runs until the writer stops.
 pub async fn run(writer: Writer, planner: PlannerHandle) {
     let mut silent: Option<BTreeSet<PoolId>> = None;
+    let mut shared_at: Option<Time> = None;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (before, planner) = (silent.clone(), planner.clone());
+        let (before, planner, shared) = (silent.clone(), planner.clone(), shared_at);
         let asked = writer.ask(move |live| {
             let nonce = || Nonce(random_bytes());
             let due = due(&live.state, &live.liveness, live.now, CHALLENGE_EVERY, nonce);
-            (due, tell_silence(live, before, &planner))
+            (due, tell_silence(live, before, &planner), tell_shares(live, shared, &planner))
         });
         let due = match asked.await {
-            Ok((due, now_silent)) => {
+            Ok((due, now_silent, now_shared)) => {
                 silent = now_silent;
+                shared_at = now_shared;
                 due
             }
             Err(Unavailable::Stopping) => return,
@@ -45,6 +48,16 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
         // A refusal here means that something else was faster.
         drop(writer.commands_then(Actor::System, due, |_, _| ()).await);
     }
+}
+
+/// Tells the planner how projects stand, once in a while.
+fn tell_shares(live: &Live, before: Option<Time>, planner: &PlannerHandle) -> Option<Time> {
+    // A clock that was set back must not keep it from being told for as long.
+    if before.is_some_and(|at| at <= live.now && live.now.since(at) < SHARES_EVERY) {
+        return before;
+    }
+    planner.shares(behind(&live.state, live.now));
+    Some(live.now)
 }
 
 /// Tells the planner which pools are not heard, if others were before. On the writer's thread, so

@@ -541,6 +541,12 @@ async fn what_is_another_organisations_answers_as_what_is_not_there() {
         (&owner, &post, names("/v1/providers", "{\"org\":\"{}\",\"name\":\"x\"}"), "org.unknown"),
         (&owner, &post, ids("/v1/tokens", "{\"user\":\"{}\"}", &user), "user.unknown"),
         (&owner, &put, ids("/v1/projects/{}/budget", budget, &project), "project.unknown"),
+        (
+            &owner,
+            &put,
+            ids("/v1/projects/{}/weight", "{\"weight\":2}", &project),
+            "project.unknown",
+        ),
         (&owner, &delete, ids("/v1/tokens/{}", "", &token), "token.unknown"),
     ];
     for (secret, method, pair, code) in cases {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dayan_custody::Answer;
 use dayan_exchange::liveness::Liveness;
 use dayan_exchange::planning::{self, Planning};
+use dayan_exchange::shares::{self, SHARES_EVERY};
 use dayan_exchange::{
     Actor, At, AttemptNews, Command, Effect, Entry, Made, Phase, PoolNews, Refusal, State, changes,
     decide, due, orders,
@@ -75,6 +76,8 @@ pub(crate) struct Host {
     pub(crate) planning: Planning,
     /// What the planner was told of who is not heard.
     silent: Option<BTreeSet<PoolId>>,
+    /// When the planner was told how projects stand.
+    shared_at: Time,
     /// The journal: its entries as they are written.
     pub(crate) journal: Vec<Vec<u8>>,
     /// The state that follows from the journal up to `replayed`.
@@ -94,6 +97,7 @@ impl Host {
             liveness: Liveness::new(now),
             planning: Planning::default(),
             silent: None,
+            shared_at: now,
             journal: Vec::new(),
             shadow: State::default(),
             replayed: 0,
@@ -273,6 +277,10 @@ impl Host {
         if let Some(due::Silence { pools, shown }) = news {
             self.silent = Some(pools.clone());
             self.planning.silence(pools, &shown);
+        }
+        if now.since(self.shared_at) >= SHARES_EVERY {
+            self.shared_at = now;
+            self.planning.stand(&shares::behind(&self.state, now));
         }
         if !due.is_empty() {
             let asked = Asked { actor: Actor::System, commands: due, asker: Asker::Nobody };

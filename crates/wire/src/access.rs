@@ -45,6 +45,13 @@ pub struct Org {
     pub currency: String,
     /// When it was created.
     pub created_at: String,
+    /// Its weight among organisations, by which shares are meted out.
+    #[serde(default = "usual_weight")]
+    pub weight: u32,
+}
+
+fn usual_weight() -> u32 {
+    1
 }
 
 /// A new user; without a role it is a viewer, who changes nothing.
@@ -167,6 +174,36 @@ pub struct NewProject {
     pub budget: BudgetLimits,
 }
 
+/// A weight.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewWeight {
+    /// From 1, which all have that nobody gave another, to 1,000.
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub weight: u32,
+}
+
+/// How a project that has a job which has not ended stands to the others that have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Share {
+    /// The project's path.
+    pub project: String,
+    /// The weight of its organisation among organisations.
+    pub org_weight: u32,
+    /// What is meant for the organisation, in permille of all.
+    pub org_share_permille: u32,
+    /// What the organisation had of late, in permille of all.
+    pub org_had_permille: u32,
+    /// Its weight among the projects of its organisation.
+    pub weight: u32,
+    /// What is meant for it, in permille of its organisation's.
+    pub share_permille: u32,
+    /// What it had of late, in permille of its organisation's.
+    pub had_permille: u32,
+    /// How much later than they are due its jobs stand, in seconds.
+    pub behind_s: u64,
+}
+
 /// A project, its limits and what has gone against them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Project {
@@ -190,6 +227,9 @@ pub struct Project {
     pub held: String,
     /// The currency of all of them.
     pub currency: String,
+    /// Its weight among the projects of its organisation.
+    #[serde(default = "usual_weight")]
+    pub weight: u32,
 }
 
 /// Whom a token speaks for.

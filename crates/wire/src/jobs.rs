@@ -223,6 +223,10 @@ pub struct Explanation {
     /// How many jobs are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
+    /// How much later than it is due it stands, in seconds, because its project had more than its
+    /// share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_s: Option<f64>,
     /// How many of its tasks wait.
     pub tasks_waiting: u64,
     /// What refused it, by code.

@@ -15,8 +15,8 @@ mod supply;
 mod sync;
 
 pub use access::{
-    BudgetLimits, Deposited, NewOrg, NewProject, NewRole, NewToken, NewUser, Org, Project, Token,
-    TokenIssued, User, WhoAmI,
+    BudgetLimits, Deposited, NewOrg, NewProject, NewRole, NewToken, NewUser, NewWeight, Org,
+    Project, Share, Token, TokenIssued, User, WhoAmI,
 };
 pub use jobs::{
     Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobState, JobSummary, LogQuery, Reason,

@@ -243,6 +243,14 @@ impl Client {
     pub async fn set_budget(&self, id: &str, limits: &wire::BudgetLimits) -> Outcome<()> {
         self.done(Ask::put(&["projects", id, "budget"]).body(Body::json(limits))).await
     }
+    /// How projects stand to each other.
+    pub async fn shares(&self) -> Outcome<Vec<wire::Share>> {
+        self.list(&["shares"], &[], LIST_ROWS_MAX).await
+    }
+    /// Sets the weight of one of `orgs` or `projects`.
+    pub async fn set_weight(&self, kind: &str, id: &str, new: &wire::NewWeight) -> Outcome<()> {
+        self.done(Ask::put(&[kind, id, "weight"]).body(Body::json(new))).await
+    }
     /// Providers.
     pub async fn providers(&self) -> Outcome<Vec<wire::Provider>> {
         self.list(&["providers"], &[], LIST_ROWS_MAX).await

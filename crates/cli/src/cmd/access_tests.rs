@@ -21,6 +21,7 @@ fn a_project() -> Project {
         warned_month: 0,
         held: "1.00".to_owned(),
         currency: "CNY".to_owned(),
+        weight: 1,
     }
 }
 
@@ -36,6 +37,7 @@ fn who_there_is_as_people_see_it() {
             held: "1.00".to_owned(),
             currency: "CNY".to_owned(),
             created_at: "2026-11-23T12:00:00Z".to_owned(),
+            weight: 1,
         }])
     );
     insta::assert_snapshot!(

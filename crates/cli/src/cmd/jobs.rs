@@ -356,6 +356,9 @@ impl Show for Explanation {
         if let Some(position) = self.position {
             grid.pair(Word::JobsBefore, Cell::text(position.to_string()));
         }
+        if let Some(behind) = self.behind_s {
+            grid.pair(Word::Behind, Cell::text(seconds(behind)));
+        }
         grid.pair(Word::TasksWaiting, Cell::text(self.tasks_waiting.to_string()));
         if let (Some(p50), Some(p90)) = (self.start_p50_s, self.start_p90_s) {
             let expected = format!("P50 {}, P90 {}", seconds(p50), seconds(p90));

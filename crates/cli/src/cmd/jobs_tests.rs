@@ -103,6 +103,7 @@ fn explanations() {
         job: JOB.to_owned(),
         standing: "waiting".to_owned(),
         position: Some(3),
+        behind_s: Some(5_400.0),
         tasks_waiting: 50,
         reasons: vec![dayan_wire::Reason {
             code: "capacity.cpu".to_owned(),
@@ -122,6 +123,7 @@ fn explanations() {
     let ended = Explanation {
         standing: "not_waiting".to_owned(),
         position: None,
+        behind_s: None,
         tasks_waiting: 0,
         reasons: Vec::new(),
         relaxations: Vec::new(),

@@ -14,6 +14,7 @@ mod measure;
 mod plan;
 mod serve;
 pub mod session;
+mod share;
 mod sim;
 mod submit;
 mod supply;
@@ -62,6 +63,8 @@ pub enum Command {
     Invoice(books::InvoiceCommand),
     /// Limits of projects' spending
     Budget(access::BudgetArgs),
+    /// Shares of projects and organisations: who stands before whom among equals
+    Share(share::Shares),
     // Running an exchange.
     /// Organisations
     #[command(subcommand)]
@@ -168,6 +171,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Usage(args) => books::usage(args, session).await,
         Command::Invoice(command) => books::invoice(command, session).await,
         Command::Budget(args) => access::budget(args, session).await,
+        Command::Share(args) => share::share(args, session).await,
         Command::Org(command) => access::org(command, session).await,
         Command::User(command) => access::user(command, session).await,
         Command::Token(command) => access::token(command, session).await,

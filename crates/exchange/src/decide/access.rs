@@ -6,10 +6,11 @@ use dayan_units::{ExchangeId, Micro, OrgId, ProjectId, Time, TokenId, UserId};
 
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorize, authorized};
+use crate::command::Weighed;
 use crate::event::Event;
 use crate::ids::{accounts, deposit_id};
 use crate::refusal::Refusal;
-use crate::state::{Digest, Org, Role, Settings, Token, User};
+use crate::state::{Digest, Org, Project, Role, Settings, Token, User, WEIGHT, WEIGHT_MAX};
 
 /// Slugs are at most this long: they stand in paths, tables and bills.
 const NAME_CHARS_MAX: usize = 40;
@@ -101,6 +102,7 @@ impl Ask<'_> {
                     class: BuyerClass::Internal,
                     account: accounts::consumer(org),
                     created_at: self.now,
+                    weight: WEIGHT,
                 },
                 credit: Micro::ZERO,
             },
@@ -150,6 +152,7 @@ impl Ask<'_> {
             class,
             account: accounts::consumer(id),
             created_at: self.now,
+            weight: WEIGHT,
         };
         Ok(Decision::making(Event::OrgCreated { org, credit }, Made::Org(id)))
     }
@@ -321,26 +324,53 @@ impl Ask<'_> {
         Ok(Decision::making(event, Made::Project(project)))
     }
 
+    fn project_to_change(&self, project: ProjectId) -> Result<(), Refusal> {
+        let found = self.state.access.projects.get(&project);
+        let unknown = || {
+            Refusal::not_found(
+                "project.unknown",
+                format!("there is no project {project}"),
+                "list them with `dayan budget`",
+            )
+        };
+        let org = |found: &Project| found.org;
+        authorized(self.actor, Resource::Project, Action::Update, found, org, unknown)?;
+        Ok(())
+    }
+
+    pub(super) fn set_weight(&self, of: Weighed, weight: u32) -> Result<Decision, Refusal> {
+        match of {
+            Weighed::Project(project) => self.project_to_change(project)?,
+            Weighed::Org(org) => {
+                // A larger share is one that all others have less of.
+                let found = self.state.access.orgs.get(&org);
+                let unknown = || {
+                    Refusal::not_found(
+                        "org.unknown",
+                        format!("there is no organisation {org}"),
+                        "list them with `dayan org ls`",
+                    )
+                };
+                let own = |found: &Org| found.id;
+                authorized(self.actor, Resource::Exchange, Action::Update, found, own, unknown)?;
+            }
+        }
+        if !(1..=WEIGHT_MAX).contains(&weight) {
+            return Err(Refusal::invalid(
+                "share.weight",
+                format!("a weight is from 1 to {WEIGHT_MAX}, not {weight}"),
+                "1 is what all have that nobody gave another; 2 is twice as much",
+            ));
+        }
+        Ok(Decision::one(Event::WeightSet { of, weight }))
+    }
+
     pub(super) fn set_budget(
         &self,
         project: ProjectId,
         budget: &BudgetLimits,
     ) -> Result<Decision, Refusal> {
-        let found = self.state.access.projects.get(&project);
-        authorized(
-            self.actor,
-            Resource::Project,
-            Action::Update,
-            found,
-            |found| found.org,
-            || {
-                Refusal::not_found(
-                    "project.unknown",
-                    format!("there is no project {project}"),
-                    "list them with `dayan budget`",
-                )
-            },
-        )?;
+        self.project_to_change(project)?;
         check_limits(budget)?;
         Ok(Decision::one(Event::BudgetSet { project, budget: budget.clone() }))
     }

@@ -124,6 +124,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::RemoveUser { user } => ask.remove_user(*user),
         Command::RevokeToken { token } => ask.revoke_token(*token),
         Command::CreateProject { path, budget } => ask.create_project(path, budget),
+        Command::SetWeight { of, weight } => ask.set_weight(*of, *weight),
         Command::SetBudget { project, budget } => ask.set_budget(*project, budget),
         Command::Deposit { org, amount, reference } => ask.deposit(org, *amount, reference),
         Command::ApplyProvider { org, name, credit_code } => {

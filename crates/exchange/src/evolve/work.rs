@@ -69,6 +69,7 @@ impl State {
                     ended: None,
                 };
                 work.jobs.insert(*job, record);
+                work.shares.job_opened(*project, *org, entry.at);
                 if held > Micro::ZERO {
                     self.budget_held(entry, *job, held);
                 }
@@ -93,6 +94,8 @@ impl State {
                     }
                 }
                 if let Some((at, _)) = record.ended.take() {
+                    let (project, org) = (record.project, record.org);
+                    work.shares.job_opened(project, org, entry.at);
                     work.ended.remove(&(at, *job));
                 }
             }
@@ -112,6 +115,8 @@ impl State {
             Event::JobEnded { job, end, release, .. } => {
                 let record = work.job_mut(*job);
                 record.ended = Some((entry.at, *end));
+                let (project, org) = (record.project, record.org);
+                work.shares.job_ended(project, org, entry.at);
                 // What every task did is in the tables; the newest epochs must stay, because a
                 // retry goes on from them.
                 work.ended.insert((entry.at, *job));
@@ -259,6 +264,9 @@ impl State {
                 let lease = self.work.leases.remove(attempt).expect("decided for a lease in force");
                 self.work.learn(&lease, outcome, line.as_ref());
                 self.load(&lease, Resources::checked_sub);
+                let job = &self.work.jobs[&attempt.job];
+                let (project, org) = (job.project, job.org);
+                self.work.shares.release(project, org, &lease.resources, entry.at);
                 if let Some(held) = self.work.by_agent.get_mut(&lease.agent) {
                     held.remove(attempt);
                     if held.is_empty() {
@@ -309,6 +317,8 @@ impl State {
         job.queued.remove(attempt.task);
         job.active.insert(attempt.task, attempt.attempt);
         job.tries.entry(attempt.task).or_default().attempts = attempt.attempt;
+        let (project, org) = (job.project, job.org);
+        self.work.shares.lease(project, org, &lease.resources, entry.at);
         self.work.by_agent.entry(lease.agent).or_default().insert(attempt);
         self.load(lease, Resources::checked_add);
         self.work.leases.insert(attempt, lease.clone());

@@ -76,6 +76,13 @@ pub struct Org {
     pub account: AccountId,
     /// When it was created.
     pub created_at: Time,
+    /// Its share among organisations that want something: a part of the sum of their weights.
+    #[serde(default = "usual_weight")]
+    pub weight: u32,
+}
+
+const fn usual_weight() -> u32 {
+    super::shares::WEIGHT
 }
 
 /// A person or program.
@@ -119,6 +126,9 @@ pub struct Project {
     pub path: String,
     /// Limits per job, day and month, and what has gone against them.
     pub budget: BudgetState,
+    /// Its share among the projects of its organisation.
+    #[serde(default = "usual_weight")]
+    pub weight: u32,
 }
 
 /// All of it, with the look-ups that decisions need.

@@ -16,6 +16,8 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::shares::Shares;
+
 /// The first 128 bits of the SHA-256 of a job file's canonical JSON.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpecKey(pub u128);
@@ -346,6 +348,9 @@ pub struct Work {
     /// Run times of what has ended.
     #[serde(default)]
     pub learned: Alike,
+    /// What each project had.
+    #[serde(default)]
+    pub shares: Shares,
 }
 
 impl Job {

@@ -5,6 +5,7 @@
 
 mod access;
 mod jobs;
+mod shares;
 mod supply;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
     StopReason, StoredSpec, Tries, UsageMark, Work,
 };
+pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
     Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,
     Placing, Pool, Provider, Shown, Site, Supply, VERIFIED_FOR,

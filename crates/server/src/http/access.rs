@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use dayan_exchange::{Action, Command, Made, Resource, Role};
+use dayan_exchange::shares::standings;
+use dayan_exchange::{Action, Command, Made, Resource, Role, Weighed};
 use dayan_market::BuyerClass;
 use dayan_units::{Micro, Money, Span, TokenId, UserId};
 use dayan_wire as wire;
@@ -92,6 +93,7 @@ fn org_of(live: &Live, org: &dayan_exchange::Org) -> wire::Org {
         held: account.map_or(Micro::ZERO, |account| account.debits_pending).decimal(),
         currency: live.state.settings.currency.to_string(),
         created_at: org.created_at.to_string(),
+        weight: org.weight,
     }
 }
 
@@ -309,7 +311,72 @@ fn project_of(live: &Live, project: &dayan_exchange::Project) -> wire::Project {
         warned_month: project.budget.month(&periods).warned,
         held: project.budget.month(&periods).held.decimal(),
         currency: live.state.settings.currency.to_string(),
+        weight: project.weight,
     }
+}
+
+/// How the projects stand to each other that have a job which has not ended: what each had of late
+/// beside its share, and how far behind its jobs stand for it.
+#[utoipa::path(get, path = "/v1/shares",
+    responses((status = 200, body = wire::Page<wire::Share>), Problems))]
+pub async fn shares(
+    State(app): State<Shared>,
+    caller: Caller,
+) -> Result<Json<wire::Page<wire::Share>>, Failure> {
+    let scope = caller.scope(Resource::Project, Action::Read)?;
+    let list = app.writer.ask(move |live| {
+        let access = &live.state.access;
+        let standings = standings(&live.state, live.now).into_iter();
+        let own = standings.filter(|(_, standing)| scope.is_none_or(|own| own == standing.org));
+        let mut rows: Vec<wire::Share> = own
+            .filter_map(|(project, standing)| {
+                let project = access.projects.get(&project)?;
+                Some(wire::Share {
+                    project: project.path.clone(),
+                    org_weight: access.orgs.get(&standing.org)?.weight,
+                    org_share_permille: standing.org_share,
+                    org_had_permille: standing.org_had,
+                    weight: project.weight,
+                    share_permille: standing.share,
+                    had_permille: standing.had,
+                    behind_s: u64::try_from(standing.behind.micros() / 1_000_000).unwrap_or(0),
+                })
+            })
+            .collect();
+        rows.sort_by(|one, other| one.project.cmp(&other.project));
+        rows
+    });
+    Ok(Json(whole(list.await?)))
+}
+
+/// Another weight for an organisation, which the exchange's operator gives.
+#[utoipa::path(put, path = "/v1/orgs/{id}/weight", request_body = wire::NewWeight,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_org_weight(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(org): Path<String>,
+    Body(new): Body<wire::NewWeight>,
+) -> Result<StatusCode, Failure> {
+    let of = Weighed::Org(id("organisation", &org)?);
+    let weight = new.weight;
+    app.command(caller.actor(), Command::SetWeight { of, weight }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Another weight for a project, among those of its organisation.
+#[utoipa::path(put, path = "/v1/projects/{id}/weight", request_body = wire::NewWeight,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_project_weight(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(project): Path<String>,
+    Body(new): Body<wire::NewWeight>,
+) -> Result<StatusCode, Failure> {
+    let of = Weighed::Project(id("project", &project)?);
+    let weight = new.weight;
+    app.command(caller.actor(), Command::SetWeight { of, weight }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A new project.

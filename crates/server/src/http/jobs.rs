@@ -9,7 +9,7 @@ use dayan_exchange::{Action, Command, Made, Resource, Submit};
 use dayan_schedule::{Explanation, JobStanding};
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
-use dayan_units::{Currency, JobId, QuoteId};
+use dayan_units::{Currency, JobId, QuoteId, Span};
 use dayan_wire as wire;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -390,6 +390,7 @@ pub async fn explain(
         job: row.id.to_string(),
         standing: standing.and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default(),
         position: explanation.position,
+        behind_s: Some(explanation.behind).filter(|s| *s > Span::ZERO).map(Span::secs_f64),
         tasks_waiting: explanation.tasks_waiting,
         reasons: explanation
             .reasons
