@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use dayan_units::{Resources, Time};
+use dayan_units::{Resources, Span, Time};
 
 use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
@@ -24,11 +24,80 @@ pub(crate) struct Held {
     pub spare: Resources,
     /// Does the reserved job take cards here?
     pub takes_cards: bool,
+    /// What each of its seats here takes, and how many there are.
+    need: Need,
+    seats: u64,
+    /// When it is expected to start here; asked for only where something of less priority could.
+    soon: Option<Soon>,
+}
+
+/// When enough of a node is expected to be free, by expected ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Soon {
+    pub from: Time,
+    /// What is left over then, with the reserved job in place.
+    pub spare: Resources,
+}
+
+impl Reservation {
+    /// When all of the reserved job is expected to start.
+    pub fn soon(&mut self, estate: &Estate, now: Time, work: &mut u64) -> Time {
+        let moments = self.held.iter_mut().map(|held| held.soon(estate, now, work).from);
+        moments.max().unwrap_or(self.from)
+    }
+}
+
+impl Held {
+    /// When the reserved job is expected to start here. What runs longer than was expected of it is
+    /// expected to go on for as long as it is late.
+    pub fn soon(&mut self, estate: &Estate, now: Time, work: &mut u64) -> &mut Soon {
+        let soon = self.soon.take().unwrap_or_else(|| self.look_ahead(estate, now, work));
+        self.soon.insert(soon)
+    }
+
+    /// Something was placed here that is expected to end at that moment.
+    pub fn beside_soon(&mut self, end: Time, taken: &Resources) {
+        if let Some(soon) = &mut self.soon
+            && end > soon.from
+        {
+            soon.spare = soon.spare.checked_sub(taken).unwrap_or(Resources::ZERO);
+        }
+    }
+
+    fn look_ahead(&self, estate: &Estate, now: Time, work: &mut u64) -> Soon {
+        let node = estate.node(self.at);
+        let leases = &estate.pools[estate.pool_of(self.at.bay) as usize].ends;
+        *work += leases.len() as u64;
+        let here = leases.iter().filter(|(_, ix)| estate.leases[*ix].at == Some(self.at));
+        let end_of = |&(latest, ix): &(Time, LeaseIx)| {
+            let expected = estate.leases[ix].end.expected;
+            let late = now.since(expected);
+            (if late > Span::ZERO { now.plus(late).min(latest) } else { expected }, ix)
+        };
+        let mut ends: Vec<(Time, LeaseIx)> = here.map(end_of).collect();
+        ends.sort_unstable();
+        let mut booked = node.booked.clone();
+        let mut from = now;
+        for (end, ix) in ends {
+            // All that ends at the same instant counts.
+            if end > from && node.seats_with(&booked, &self.need) >= self.seats {
+                break;
+            }
+            let lease = &estate.leases[ix];
+            booked.sub(&lease.resources, lease.cards);
+            from = from.max(end);
+        }
+        let taken = self.need.resources.checked_mul(self.seats).expect("it fits in the node");
+        let spare = node.free_with(&booked).checked_sub(&taken).unwrap_or(Resources::ZERO);
+        Soon { from, spare }
+    }
 }
 
 /// Nodes held from a moment on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Reservation {
+    /// The priority of whose it is.
+    pub priority: i32,
     pub from: Time,
     pub held: Vec<Held>,
 }
@@ -193,9 +262,10 @@ impl Domain<'_> {
             let free = estate.node(at).free_with(&site.booked);
             let spare = free.checked_sub(&taken).expect("the seats fit in what is free");
             let takes_cards = need.resources.accel.0 > 0;
-            held.push(Held { at, spare, takes_cards });
+            let need = *need;
+            held.push(Held { at, spare, takes_cards, need, seats, soon: None });
         }
-        Reservation { from, held }
+        Reservation { priority: 0, from, held }
     }
 }
 

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use dayan_units::{OfferId, TaskId, Time};
+use dayan_units::{OfferId, Resources, Span, TaskId, Time};
 use smallvec::SmallVec;
 
 use crate::cards::Cards;
@@ -20,7 +20,7 @@ use crate::judge::Choice;
 use crate::plan::{Atomicity, Placement, Plan, Refusal, Seat};
 use crate::planner::Planner;
 use crate::policy::Work;
-use crate::queue::{ClassIx, JobIx, JobKey, Standing};
+use crate::queue::{ClassIx, Job, JobIx, JobKey, Standing};
 use crate::reason::{ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, Held, Reservation, earliest_of};
 use crate::search::{Search, are_equal};
@@ -243,7 +243,7 @@ impl Round<'_> {
             self.work += 1;
             // The first node that fits stays the first as long as it still fits.
             let spot = last.take().filter(|spot| self.still_fits(class, spot));
-            let Some(spot) = spot.or_else(|| self.find(class)) else {
+            let Some(spot) = spot.or_else(|| self.find(class, job)) else {
                 break Outcome::NoRoom;
             };
             seats.push(self.book(class, TaskId { job: id, task }, &spot));
@@ -270,7 +270,7 @@ impl Round<'_> {
 
     /// The best place for one task: of the best choices that are equal, the node whose expected
     /// waste grows least; after all choices, room on a reserved node that its job will not miss.
-    fn find(&mut self, class: ClassIx) -> Option<Spot> {
+    fn find(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
         let Planner { estate, demand, packer, .. } = &mut *self.planner;
         let class_mut = &mut demand.classes[class];
         while let Some(&first) = class_mut.choices.get(class_mut.cursor) {
@@ -299,21 +299,23 @@ impl Round<'_> {
                 return Some(Spot { at, choice, reserved: None });
             }
         }
-        self.find_reserved(class)
+        if self.reservations.is_empty() { None } else { self.find_reserved(class, job) }
     }
 
-    /// Room on a reserved node: for work that ends in time, or beside the reserved job.
-    fn find_reserved(&mut self, class: ClassIx) -> Option<Spot> {
-        if self.reservations.is_empty() {
-            return None;
-        }
-        let class = &self.planner.demand.classes[class];
-        let ends_at = self.now.plus(class.ask.time);
+    /// Room on a reserved node: for work that ends in time, or beside the reserved job. Work of less
+    /// priority must also be expected to, so that a job of more priority starts when it is expected
+    /// to and not only when it must.
+    fn find_reserved(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
+        let Self { planner, reservations, work, now, .. } = self;
+        let (estate, class) = (&planner.estate, &planner.demand.classes[class]);
+        let job = &planner.demand.jobs[job];
+        let (latest, expected) = ends(*now, class.ask.time, job);
         let mut best: Option<(usize, Spot)> = None;
-        for (nth, reservation) in self.reservations.iter().enumerate() {
-            for (index, held) in reservation.held.iter().enumerate() {
-                self.work += 1;
-                let node = self.planner.estate.node(held.at);
+        for (nth, reservation) in reservations.iter_mut().enumerate() {
+            for index in 0..reservation.held.len() {
+                *work += 1;
+                let held = &reservation.held[index];
+                let node = estate.node(held.at);
                 let room = node.room_with(&node.booked);
                 if !node.is_up() || !class.needs.iter().any(|need| need.may_fit(&room)) {
                     continue;
@@ -322,14 +324,23 @@ impl Round<'_> {
                 let Some(rank) = ranked else { continue };
                 let choice = class.choices[rank];
                 let need = &class.needs[usize::from(choice.need)];
-                let in_time = ends_at <= reservation.from || beside(held, need);
-                if in_time
-                    && node.fits_with(&node.booked, need)
-                    && best.as_ref().is_none_or(|(least, _)| rank < *least)
+                let must_not_delay = latest <= reservation.from || beside(held, &held.spare, need);
+                if !must_not_delay
+                    || !node.fits_with(&node.booked, need)
+                    || best.as_ref().is_some_and(|(least, _)| rank >= *least)
                 {
-                    let reserved = Some((nth, index));
-                    best = Some((rank, Spot { at: held.at, choice, reserved }));
+                    continue;
                 }
+                if job.key.priority.0 < reservation.priority {
+                    let soon = reservation.soon(estate, *now, work);
+                    let held = &mut reservation.held[index];
+                    let spare = held.soon(estate, *now, work).spare;
+                    if expected > soon && !beside(held, &spare, need) {
+                        continue;
+                    }
+                }
+                let at = reservation.held[index].at;
+                best = Some((rank, Spot { at, choice, reserved: Some((nth, index)) }));
             }
         }
         best.map(|(_, spot)| spot)
@@ -339,16 +350,15 @@ impl Round<'_> {
     fn book(&mut self, class: ClassIx, task: TaskId, spot: &Spot) -> Seat {
         let class = &self.planner.demand.classes[class];
         let need = class.needs[usize::from(spot.choice.need)];
-        let time = class.ask.time;
-        let latest = self.now.plus(time);
         let job = self.planner.demand.job_ids[&task.job];
-        let expected = self.planner.demand.jobs[job].expected.map_or(time, |run| run.min(time));
-        let expected = self.now.plus(expected);
-        if let Some((nth, index)) = spot.reserved
-            && latest > self.reservations[nth].from
-        {
-            let held = &mut self.reservations[nth].held[index];
-            held.spare = held.spare.checked_sub(&need.resources).expect("it fits beside");
+        let (latest, expected) = ends(self.now, class.ask.time, &self.planner.demand.jobs[job]);
+        if let Some((nth, index)) = spot.reserved {
+            let reservation = &mut self.reservations[nth];
+            let held = &mut reservation.held[index];
+            if latest > reservation.from {
+                held.spare = held.spare.checked_sub(&need.resources).expect("it fits beside");
+            }
+            held.beside_soon(expected, &need.resources);
         }
         let pool_ix = self.planner.estate.pool_of(spot.at.bay);
         let node = self.planner.estate.node(spot.at);
@@ -454,7 +464,8 @@ impl Round<'_> {
             };
             let Some(&(head, class)) = next.filter(|next| next.0 < key) else { return };
             self.reserved_upto = Some(head);
-            if let Some(reservation) = self.reservation_for(class) {
+            if let Some(mut reservation) = self.reservation_for(class) {
+                reservation.priority = head.priority.0;
                 for held in &reservation.held {
                     self.planner.estate.mask(held.at);
                     self.reserved_bays.insert(held.at.bay);
@@ -524,8 +535,14 @@ impl Round<'_> {
 
 /// Does it fit in what the reserved job leaves over? Cards are not shared with it, as only whole
 /// sums are known of that moment, not which card is free.
-fn beside(held: &Held, need: &Need) -> bool {
-    need.resources.fits_in(&held.spare) && !(held.takes_cards && need.resources.accel.0 > 0)
+fn beside(held: &Held, spare: &Resources, need: &Need) -> bool {
+    need.resources.fits_in(spare) && !(held.takes_cards && need.resources.accel.0 > 0)
+}
+
+/// When a task that starts now ends: at the latest, and as expected.
+fn ends(now: Time, limit: Span, job: &Job) -> (Time, Time) {
+    let expected = job.expected.map_or(limit, |run| run.min(limit));
+    (now.plus(limit), now.plus(expected))
 }
 
 fn offer_of(pool: &crate::estate::Pool, choice: &Choice) -> OfferId {

@@ -171,6 +171,67 @@ fn backfilling_never_delays_a_reserved_head() {
     assert_eq!(at(&mut world, 60), [job_id(4)]);
 }
 
+/// Four jobs on eight cores, all with limits of an hour: the first ends after eight minutes, the
+/// second is expected to after ten, the others after thirty. Then comes one of four cores.
+fn soon_free(head: JobAsk) -> World {
+    let known = |n, run| JobAsk { expected: Some(minutes(run)), ..cores(n, 2, 60) };
+    let mut world = one_node(8);
+    for (n, run) in [(1, 10), (2, 10), (3, 30), (4, 30)] {
+        world.queue(known(n, run));
+    }
+    assert_eq!(at(&mut world, 0).len(), 4);
+    world.queue(head);
+    end(&mut world, 1);
+    world
+}
+
+fn end(world: &mut World, n: u32) {
+    let attempt = world.leases.keys().find(|attempt| attempt.job == job_id(n)).copied();
+    world.end(attempt.expect("it runs"));
+}
+
+#[test]
+fn work_of_less_priority_leaves_room_for_what_is_expected_to_start_soon() {
+    let ten = |n, asked| JobAsk { expected: Some(minutes(10)), ..cores(n, asked, 60) };
+    let mut world = soon_free(JobAsk { priority: 1, ..ten(5, 4) });
+    // By their limits all end together, and leave four cores over. By what is known of them the
+    // first is free in two minutes, and leaves none: ten minutes would be in the way.
+    world.queue(ten(6, 2));
+    assert_eq!(at(&mut world, 8), []);
+    // What is expected to end before is not.
+    world.queue(JobAsk { expected: Some(minutes(1)), ..cores(7, 2, 60) });
+    assert_eq!(at(&mut world, 8), [job_id(7)]);
+    end(&mut world, 7);
+    assert_eq!(at(&mut world, 9), []);
+    end(&mut world, 2);
+    assert_eq!(at(&mut world, 10), [job_id(5)]);
+    assert_eq!(at(&mut world, 11), []);
+}
+
+#[test]
+fn an_equal_may_use_what_the_head_of_the_queue_leaves_over_by_limits() {
+    let ten = |n, asked| JobAsk { expected: Some(minutes(10)), ..cores(n, asked, 60) };
+    let mut world = soon_free(ten(5, 4));
+    world.queue(JobAsk { submitted_at: Time::EPOCH.plus(minutes(100)), ..ten(6, 2) });
+    assert_eq!(at(&mut world, 8), [job_id(6)]);
+}
+
+#[test]
+fn what_is_late_is_not_waited_for_for_ever() {
+    let one = |n| JobAsk { expected: Some(minutes(1)), ..cores(n, 2, 60) };
+    let mut world = soon_free(JobAsk { priority: 1, ..one(5) });
+    // The head fits at once; the next needs six cores, which were expected free by minute 30.
+    assert_eq!(at(&mut world, 8), [job_id(5)]);
+    end(&mut world, 5);
+    world.queue(JobAsk { priority: 1, ..cores(8, 6, 60) });
+    world.queue(one(6));
+    // Half a minute late: as much later again is too soon for a minute of work.
+    world.now = Time::from_micros(1_000_000_000).plus(minutes(30)).plus(Span::from_secs(30));
+    assert_eq!(round(&mut world), []);
+    // Two minutes late: it is expected to go on for two more.
+    assert_eq!(at(&mut world, 32), [job_id(6)]);
+}
+
 #[test]
 fn what_the_head_leaves_over_may_be_used_for_long() {
     let mut world = one_node(8);

@@ -235,9 +235,11 @@ impl World {
                 let task = TaskId { job, task: seat.task };
                 let epoch = self.attempts.entry(task).or_insert(0);
                 *epoch += 1;
-                let latest = plan.now.plus(self.jobs[&job].ask.time);
-                let lease =
-                    Lease { seat: seat.clone(), end: LeaseEnd { expected: latest, latest } };
+                let ask = &self.jobs[&job];
+                let limit = ask.ask.time;
+                let expected = plan.now.plus(ask.expected.map_or(limit, |run| run.min(limit)));
+                let end = LeaseEnd { expected, latest: plan.now.plus(limit) };
+                let lease = Lease { seat: seat.clone(), end };
                 let attempt = task.attempt(*epoch);
                 self.planner.observe(&lease_placed(attempt, &lease));
                 self.leases.insert(attempt, lease);
