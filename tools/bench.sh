@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How fast it is on this machine. `tools/bench.sh [PART…]`; without a part, all of them:
-# ledger schedule store books engines kernels submit noop usage queue idle. What each measures:
+# ledger schedule store books engines kernels submit noop usage queue idle place control. What each measures:
 # docs/performance.md.
 #
 # Everything printed is kept in bench-out/ under the commit and the moment.
@@ -68,21 +68,21 @@ part() {
     engines) example dayan-engines spawn_rate ;;
     kernels) example dayan-agent measure ;;
     # The whole program from outside: `dayan serve` and `dayan agent` over HTTP.
-    submit | noop | usage | queue | idle)
+    submit | noop | usage | queue | idle | place | control)
       echo
       echo "== dayan-bench $1"
       cargo build --release --quiet -p dayan-cli -p dayan-benches
       "$target/release/dayan-bench" "$1"
       ;;
     *)
-      echo "no part is called \`$1\`: ledger schedule store books engines kernels submit noop usage queue idle" >&2
+      echo "no part is called \`$1\`: ledger schedule store books engines kernels submit noop usage queue idle place control" >&2
       exit 2
       ;;
   esac
 }
 
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(ledger schedule store books engines kernels submit noop usage queue idle)
+[ "${#parts[@]}" -gt 0 ] || parts=(ledger schedule store books engines kernels submit noop usage queue idle place control)
 {
   machine
   for name in "${parts[@]}"; do part "$name"; done
