@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// The version of a journal payload.
 const PAYLOAD_VERSION: u32 = 1;
-/// The version of a snapshot.
-pub const SNAPSHOT_VERSION: u32 = 1;
+/// The version of a snapshot. It is raised when the state holds something that older programs did not
+/// count from the same events: what they wrote is then not used, and the journal is read from its
+/// beginning. 2: what each project had.
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct PayloadOut<'a> {

@@ -264,6 +264,26 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_of_an_older_program_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        five_rows(folder.path(), 3);
+        let loaded = |version: u32| {
+            let location = Location::Sqlite(folder.path().to_owned());
+            let store = Store::open(&location, OpenMode::Write).expect("it opens");
+            let written = State { name: format!("of {version}"), ..State::default() };
+            let bytes = encoding::snapshot(&written);
+            store.snapshots().put_bytes(3, version, &bytes).expect("it is put");
+            let (state, seq) =
+                crate::writer::load(&store.snapshots(), &store.reader()).expect("it is read");
+            assert_eq!(seq, 5);
+            state.name
+        };
+        let now = encoding::SNAPSHOT_VERSION;
+        assert_eq!(loaded(now - 1), "", "the journal gives a state without a name");
+        assert_eq!(loaded(now), format!("of {now}"));
+    }
+
+    #[test]
     fn a_fault_of_the_books_names_its_row_to_whoever_starts_on_them() {
         let folder = tempfile::tempdir().expect("a folder");
         five_rows(folder.path(), 3);

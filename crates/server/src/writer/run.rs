@@ -60,13 +60,15 @@ pub struct WriterConfig {
     pub publish: Box<dyn FnMut(Published) + Send>,
 }
 
-/// Reads the state back: the newest snapshot and the journal after it.
+/// Reads the state back: the newest snapshot and the journal after it. A snapshot of an older program
+/// lacks what that did not count, so the whole journal is read instead.
 pub fn load(
     snapshots: &dayan_store::Snapshots,
     reader: &dayan_store::Reader,
 ) -> Result<(State, u64), String> {
     let fault = |fault: Fault| chain(&fault);
     let latest = snapshots.latest().map_err(fault)?;
+    let latest = latest.filter(|snapshot| snapshot.encoding >= encoding::SNAPSHOT_VERSION);
     let (mut state, mut seq) = match latest {
         Some(snapshot) => {
             let state = encoding::state(snapshot.encoding, &snapshot.bytes)
