@@ -444,14 +444,8 @@ impl Demand {
         } else {
             self.behind.insert(project, behind);
         }
-        for ix in self.classes_of(project) {
-            let class = &mut self.classes[ix];
-            let first = class.lines.get(&project).and_then(|line| line.first());
-            let Some(&(key, _)) = first else { continue };
-            if class.heads.remove(&(key.behind(before), project)) {
-                class.heads.insert((key.behind(behind), project));
-                self.register(ix);
-            }
+        if !self.blocked_projects.contains_key(&project) {
+            self.move_heads(project, Some(before), Some(behind));
         }
     }
 
@@ -507,30 +501,34 @@ impl Demand {
     }
 
     pub fn block_project(&mut self, project: ProjectId, reason: &str) {
-        self.blocked_projects.insert(project, reason.to_owned());
         let behind = self.behind_of(project);
-        for ix in self.classes_of(project) {
-            let class = &mut self.classes[ix];
-            let first = class.lines.get(&project).and_then(|line| line.first());
-            if let Some(&(key, _)) = first {
-                class.heads.remove(&(key.behind(behind), project));
-                self.register(ix);
-            }
+        let before = self.blocked_projects.insert(project, reason.to_owned());
+        if before.is_none() {
+            self.move_heads(project, Some(behind), None);
         }
     }
 
     pub fn unblock_project(&mut self, project: ProjectId) {
-        if self.blocked_projects.remove(&project).is_none() {
-            return;
+        if self.blocked_projects.remove(&project).is_some() {
+            let behind = self.behind_of(project);
+            self.move_heads(project, None, Some(behind));
         }
-        let behind = self.behind_of(project);
+    }
+
+    /// Registers the first of each of a project's lines so much behind instead of as before; none,
+    /// where it is not registered at all.
+    fn move_heads(&mut self, project: ProjectId, before: Option<Span>, after: Option<Span>) {
         for ix in self.classes_of(project) {
             let class = &mut self.classes[ix];
             let first = class.lines.get(&project).and_then(|line| line.first());
-            if let Some(&(key, _)) = first {
-                class.heads.insert((key.behind(behind), project));
-                self.register(ix);
+            let Some(&(key, _)) = first else { continue };
+            if let Some(before) = before {
+                class.heads.remove(&(key.behind(before), project));
             }
+            if let Some(after) = after {
+                class.heads.insert((key.behind(after), project));
+            }
+            self.register(ix);
         }
     }
 

@@ -7,7 +7,7 @@
 //! moves back while leases keep their latest ends. (EASY backfilling: Lifka, JSSPP 1995; here for
 //! several queue heads, each on nodes of its own.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
 use dayan_units::{Resources, Span, Time};
@@ -15,6 +15,10 @@ use dayan_units::{Resources, Span, Time};
 use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::Choice;
+
+/// Leases of a pool that are read to see when a head may start in it. Where there are more, limits
+/// alone decide, so that a round goes on in a large pool.
+const LOOK_AHEAD_MAX: usize = 4_096;
 
 /// A node held for a queue head.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,17 +46,25 @@ pub(crate) struct Soon {
 impl Reservation {
     /// When all of the reserved job is expected to start.
     pub fn soon(&mut self, estate: &Estate, now: Time, work: &mut u64) -> Time {
-        let moments = self.held.iter_mut().map(|held| held.soon(estate, now, work).from);
-        moments.max().unwrap_or(self.from)
+        let from = self.from;
+        let moments = self.held.iter_mut().map(|held| held.soon(from, estate, now, work).from);
+        moments.max().unwrap_or(from)
     }
 }
 
 impl Held {
-    /// When the reserved job is expected to start here. What runs longer than was expected of it is
-    /// expected to go on for as long as it is late.
-    pub fn soon(&mut self, estate: &Estate, now: Time, work: &mut u64) -> &mut Soon {
-        let soon = self.soon.take().unwrap_or_else(|| self.look_ahead(estate, now, work));
-        self.soon.insert(soon)
+    /// When the reserved job is expected to start here, at the latest when it must. What runs longer
+    /// than was expected of it is expected to go on for as long as it is late.
+    pub fn soon(&mut self, must: Time, estate: &Estate, now: Time, work: &mut u64) -> Soon {
+        let leases = &estate.pools[estate.pool_of(self.at.bay) as usize].ends;
+        if leases.len() > LOOK_AHEAD_MAX {
+            return Soon { from: must, spare: self.spare };
+        }
+        if self.soon.is_none() {
+            *work += leases.len() as u64;
+            self.soon = Some(self.look_ahead(leases, estate, now));
+        }
+        self.soon.expect("looked for above")
     }
 
     /// Something was placed here that is expected to end at that moment.
@@ -64,10 +76,8 @@ impl Held {
         }
     }
 
-    fn look_ahead(&self, estate: &Estate, now: Time, work: &mut u64) -> Soon {
+    fn look_ahead(&self, leases: &BTreeSet<(Time, LeaseIx)>, estate: &Estate, now: Time) -> Soon {
         let node = estate.node(self.at);
-        let leases = &estate.pools[estate.pool_of(self.at.bay) as usize].ends;
-        *work += leases.len() as u64;
         let here = leases.iter().filter(|(_, ix)| estate.leases[*ix].at == Some(self.at));
         let end_of = |&(latest, ix): &(Time, LeaseIx)| {
             let expected = estate.leases[ix].end.expected;
@@ -96,8 +106,6 @@ impl Held {
 /// Nodes held from a moment on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Reservation {
-    /// The priority of whose it is.
-    pub priority: i32,
     pub from: Time,
     pub held: Vec<Held>,
 }
@@ -265,7 +273,7 @@ impl Domain<'_> {
             let need = *need;
             held.push(Held { at, spare, takes_cards, need, seats, soon: None });
         }
-        Reservation { priority: 0, from, held }
+        Reservation { from, held }
     }
 }
 

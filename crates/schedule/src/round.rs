@@ -60,7 +60,7 @@ struct Round<'a> {
     budget: u64,
     work: u64,
     placements: Vec<Placement>,
-    reservations: Vec<Reservation>,
+    reservations: Vec<Promised>,
     /// Heads up to here have been given their reservations.
     reserved_upto: Option<JobKey>,
     news: News,
@@ -69,6 +69,12 @@ struct Round<'a> {
     /// Which classes found no room in which of those bays.
     shut_out: Vec<(ClassIx, BayIx)>,
     exhausted: bool,
+}
+
+/// A reservation, and the priority of whose it is.
+struct Promised {
+    priority: i32,
+    place: Reservation,
 }
 
 /// Room that came free, told to the classes that had found none, each at its turn: by then those
@@ -311,10 +317,10 @@ impl Round<'_> {
         let job = &planner.demand.jobs[job];
         let (latest, expected) = ends(*now, class.ask.time, job);
         let mut best: Option<(usize, Spot)> = None;
-        for (nth, reservation) in reservations.iter_mut().enumerate() {
-            for index in 0..reservation.held.len() {
+        for (nth, Promised { priority, place }) in reservations.iter_mut().enumerate() {
+            for index in 0..place.held.len() {
                 *work += 1;
-                let held = &reservation.held[index];
+                let held = &place.held[index];
                 let node = estate.node(held.at);
                 let room = node.room_with(&node.booked);
                 if !node.is_up() || !class.needs.iter().any(|need| need.may_fit(&room)) {
@@ -324,22 +330,22 @@ impl Round<'_> {
                 let Some(rank) = ranked else { continue };
                 let choice = class.choices[rank];
                 let need = &class.needs[usize::from(choice.need)];
-                let must_not_delay = latest <= reservation.from || beside(held, &held.spare, need);
-                if !must_not_delay
+                let keeps_it = latest <= place.from || beside(held, &held.spare, need);
+                if !keeps_it
                     || !node.fits_with(&node.booked, need)
                     || best.as_ref().is_some_and(|(least, _)| rank >= *least)
                 {
                     continue;
                 }
-                if job.key.priority.0 < reservation.priority {
-                    let soon = reservation.soon(estate, *now, work);
-                    let held = &mut reservation.held[index];
-                    let spare = held.soon(estate, *now, work).spare;
+                if job.key.priority.0 < *priority {
+                    let (soon, must) = (place.soon(estate, *now, work), place.from);
+                    let held = &mut place.held[index];
+                    let spare = held.soon(must, estate, *now, work).spare;
                     if expected > soon && !beside(held, &spare, need) {
                         continue;
                     }
                 }
-                let at = reservation.held[index].at;
+                let at = place.held[index].at;
                 best = Some((rank, Spot { at, choice, reserved: Some((nth, index)) }));
             }
         }
@@ -353,9 +359,9 @@ impl Round<'_> {
         let job = self.planner.demand.job_ids[&task.job];
         let (latest, expected) = ends(self.now, class.ask.time, &self.planner.demand.jobs[job]);
         if let Some((nth, index)) = spot.reserved {
-            let reservation = &mut self.reservations[nth];
-            let held = &mut reservation.held[index];
-            if latest > reservation.from {
+            let place = &mut self.reservations[nth].place;
+            let held = &mut place.held[index];
+            if latest > place.from {
                 held.spare = held.spare.checked_sub(&need.resources).expect("it fits beside");
             }
             held.beside_soon(expected, &need.resources);
@@ -464,13 +470,12 @@ impl Round<'_> {
             };
             let Some(&(head, class)) = next.filter(|next| next.0 < key) else { return };
             self.reserved_upto = Some(head);
-            if let Some(mut reservation) = self.reservation_for(class) {
-                reservation.priority = head.priority.0;
-                for held in &reservation.held {
+            if let Some(place) = self.reservation_for(class) {
+                for held in &place.held {
                     self.planner.estate.mask(held.at);
                     self.reserved_bays.insert(held.at.bay);
                 }
-                self.reservations.push(reservation);
+                self.reservations.push(Promised { priority: head.priority.0, place });
             }
         }
     }
@@ -487,7 +492,7 @@ impl Round<'_> {
     /// next time.
     fn unmask(&mut self) {
         let mut rooms: BTreeMap<BayIx, Vec<Room>> = BTreeMap::new();
-        let reserved = self.reservations.iter().flat_map(|reservation| &reservation.held);
+        let reserved = self.reservations.iter().flat_map(|promised| &promised.place.held);
         for held in reserved {
             self.planner.estate.unmask(held.at);
             let node = self.planner.estate.node(held.at);

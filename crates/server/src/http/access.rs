@@ -339,7 +339,7 @@ pub async fn shares(
                     weight: project.weight,
                     share_permille: standing.share,
                     had_permille: standing.had,
-                    behind_s: u64::try_from(standing.behind.micros() / 1_000_000).unwrap_or(0),
+                    behind_s: standing.behind.micros().unsigned_abs() / 1_000_000,
                 })
             })
             .collect();
