@@ -1,7 +1,7 @@
 //! What people ask the planner beside a plan: where could this job go, why does it wait, how busy is
 //! everything. Answers are values and change nothing.
 
-use dayan_units::{JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span};
+use dayan_units::{JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::reason::{Reason, ReasonCode, ReasonCount};
@@ -62,6 +62,16 @@ pub struct Candidates {
     pub candidates: Vec<Candidate>,
     /// The others, by id.
     pub refused: Vec<RefusedPool>,
+}
+
+/// Why a job has no appointment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NoAppointment {
+    /// The earliest moment by which it could be promised to have ended; none where no pool can
+    /// take it.
+    pub earliest_end: Option<Time>,
+    /// Then why: one message for each reason.
+    pub reasons: Vec<Reason>,
 }
 
 /// What would open more pools.
@@ -149,6 +159,8 @@ pub struct Stats {
     pub asks: u64,
     /// Groups of jobs that are judged alike.
     pub classes: u64,
+    /// Tasks with appointments.
+    pub appointments: u64,
     /// Leases held.
     pub leases: u64,
     /// Seats of the last plan neither confirmed nor refused.

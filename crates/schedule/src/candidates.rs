@@ -8,8 +8,8 @@ use crate::answer::{Candidate, Candidates, RefusedPool, StartEstimate};
 use crate::ask::JobAsk;
 use crate::estate::PoolIx;
 use crate::judge::{Choice, Judge, Relax, Wish, grams_thousandths};
+use crate::later::When;
 use crate::planner::Planner;
-use crate::queue::task_price_cap;
 use crate::reason::{Reason, ReasonCode};
 use crate::reserve::{Domain, EndBy};
 use crate::score::Order;
@@ -19,16 +19,7 @@ impl Planner {
     /// Where this job could go, known to the planner or not. Start estimates count the leases there
     /// are, not the jobs that wait before it.
     pub fn candidates(&self, ask: &JobAsk, now: Time) -> Candidates {
-        let wish = Wish {
-            ask: &ask.ask,
-            org: ask.org,
-            buyer_class: &ask.buyer_class,
-            gang: ask.gang,
-            pin: ask.quote,
-            max_unit_price: ask.max_unit_price,
-            max_task_price: task_price_cap(ask),
-            avoid: &[],
-        };
+        let wish = Wish::of(ask);
         let order = Order::of(&ask.prefer, &self.policy);
         let judge = self.judge(wish, &order, window_of(now));
         let verdict = self.verdict(&judge);
@@ -94,10 +85,13 @@ impl Planner {
         let offer = &pool.offers[usize::from(best.offer)];
         let dear = ReasonCode::PoolPrice;
         let per_task = judge.task_price(offer, &need.resources).ok_or(dear)?;
+        let when = When::now(now, judge.wish.ask.time);
         let fit = match judge.wish.gang {
-            None => places.iter().map(|&at| self.tasks_now(verdict, at)).sum::<u64>().min(tasks),
+            None => {
+                places.iter().map(|&at| self.tasks_now(verdict, at, when)).sum::<u64>().min(tasks)
+            }
             Some(gang) => {
-                let seats: u64 = places.iter().map(|&at| self.seats_now(verdict, at)).sum();
+                let seats: u64 = places.iter().map(|&at| self.seats_now(verdict, at, when)).sum();
                 if seats >= u64::from(gang.size) { u64::from(gang.size) } else { 0 }
             }
         };
@@ -131,12 +125,15 @@ impl Planner {
     }
 
     /// How many tasks fit at a choice now, side by side.
-    fn tasks_now(&self, verdict: &Verdict, at: usize) -> u64 {
+    fn tasks_now(&self, verdict: &Verdict, at: usize, when: When) -> u64 {
         let choice = &verdict.choices[at];
         let need = &verdict.needs[usize::from(choice.need)];
         let nodes = self.estate.bays[choice.bay].nodes.iter().filter(|node| node.is_up());
         nodes
             .map(|node| {
+                if node.later.is_some() {
+                    return node.times_beside(need, when);
+                }
                 let mut booked = node.booked.clone();
                 // Cards are taken one by one; without them the sum tells.
                 if booked.bank.is_empty() || need.resources.accel.0 == 0 {
@@ -158,11 +155,11 @@ impl Planner {
             .fold(0, u64::saturating_add)
     }
 
-    fn seats_now(&self, verdict: &Verdict, at: usize) -> u64 {
+    fn seats_now(&self, verdict: &Verdict, at: usize, when: When) -> u64 {
         let choice = &verdict.choices[at];
         let need = &verdict.needs[usize::from(choice.need)];
         let nodes = self.estate.bays[choice.bay].nodes.iter().filter(|node| node.is_up());
-        nodes.map(|node| node.seats_with(&node.booked, need)).sum()
+        nodes.map(|node| node.seats_from(&node.booked, need, when)).sum()
     }
 
     /// How long until enough leases have ended at these places.
@@ -177,19 +174,9 @@ impl Planner {
         let members: Vec<u32> =
             places.iter().map(|&at| u32::try_from(at).expect("choices are few")).collect();
         let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size));
-        self.earliest(verdict, &members, seats, now, by)
-    }
-
-    pub(crate) fn earliest(
-        &self,
-        verdict: &Verdict,
-        members: &[u32],
-        seats: u64,
-        now: Time,
-        by: EndBy,
-    ) -> Option<Span> {
         let choices: &[Choice] = &verdict.choices;
-        let domain = Domain { choices, members, needs: &verdict.needs, seats };
+        let (members, needs, limit) = (&*members, &*verdict.needs, judge.wish.ask.time);
+        let domain = Domain { choices, members, needs, seats, limit };
         let mut work = 0;
         let found = domain.earliest(&self.estate, now, Time::NEVER, by, &mut work)?;
         Some(found.from.since(now))

@@ -41,6 +41,24 @@ pub struct Avoid {
     pub until: Time,
 }
 
+/// A task will start there then, at the latest: a part of the node is kept for it. Many things may
+/// start sooner; nothing may delay it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Appointment {
+    /// Which task of its job.
+    pub task: u32,
+    /// In which pool.
+    pub pool: PoolId,
+    /// On which node, or in which group of nodes.
+    pub node: NodeName,
+    /// What it takes.
+    pub resources: Resources,
+    /// When it starts at the latest.
+    pub from: Time,
+    /// When it ends at the latest.
+    pub until: Time,
+}
+
 /// Something the planner must know.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -130,6 +148,14 @@ pub enum Change {
     },
     /// The project can pay again.
     ProjectUnblocked(ProjectId),
+    /// The job has these appointments and no others. One is over when its task holds a lease, or no
+    /// longer waits.
+    Appointed {
+        /// Which job.
+        job: JobId,
+        /// Its appointments.
+        appointments: Vec<Appointment>,
+    },
     /// The project had more than its share, or no longer: among equals its jobs stand so much later
     /// than they are due, at most [`order::BEHIND_MAX`](crate::order::BEHIND_MAX).
     ProjectBehind {

@@ -1,6 +1,9 @@
 //! The planner checks itself: every index is recomputed from scratch and compared. In tests after
 //! every step, live on demand.
 
+use dayan_units::Time;
+
+use crate::later::When;
 use crate::planner::Planner;
 use crate::queue::Standing;
 use crate::score::Order;
@@ -9,6 +12,7 @@ impl Planner {
     /// Recomputes every index from scratch and compares; the message names the first difference.
     pub fn consistency_check(&self) -> Result<(), String> {
         self.estate.check()?;
+        self.estate.check_calendar()?;
         self.demand.check()?;
         self.check_running()?;
         self.check_classes()
@@ -67,6 +71,7 @@ impl Planner {
     /// Where a class thinks there is no room, there is none but what was touched since.
     fn check_closed(&self, ix: u32, class: &crate::queue::Class) -> Result<(), String> {
         let mut open = 0;
+        let when = When::now(self.planned_at.unwrap_or(Time::EPOCH), class.ask.time);
         for (at, choice) in class.choices.iter().enumerate() {
             if !class.closed.contains(choice.bay) {
                 open += 1;
@@ -78,7 +83,7 @@ impl Planner {
             let need = &class.needs[usize::from(choice.need)];
             let bay = &self.estate.bays[choice.bay];
             let (mut from, mut work) = (0, 0);
-            while let Some(node) = bay.first_fit(need, from, &mut work) {
+            while let Some(node) = bay.first_fit(need, when, from, &mut work) {
                 let at = crate::estate::NodeAt { bay: choice.bay, node };
                 let told = self.estate.touched.contains(&at) || self.owed.contains_key(&at);
                 if class.key.gang.is_none() && !told {

@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_units::{AttemptId, FlopRate, MilliAccel, PoolId, Resources, TaskId, Time};
+use dayan_units::{AttemptId, FlopRate, JobId, MilliAccel, PoolId, Resources, TaskId, Time};
 use rustc_hash::FxHashMap;
 
+use crate::calendar::Appointed;
 use crate::cards::{CardBank, CardRoom, Cards};
 use crate::change::LeaseEnd;
 use crate::fit_tree::{FitTree, Need, Room};
+use crate::later::{Later, When};
 use crate::slots::Slots;
 use crate::view::{NodeName, NodeUp, NodeView, OfferView, PoolView};
 use crate::waste::{self, Free, Kind};
@@ -44,6 +46,8 @@ pub(crate) struct Node {
     pub booked: Booked,
     /// Held out of the tree while it is reserved for a queue head, within one round.
     pub masked: bool,
+    /// What it has promised for later, if anything.
+    pub later: Option<Box<Later>>,
     touched: bool,
 }
 
@@ -75,6 +79,7 @@ impl Node {
             up: view.up,
             booked: Booked { used: Resources::ZERO, bank: CardBank::of(cards) },
             masked: false,
+            later: None,
             touched: false,
         }
     }
@@ -143,6 +148,36 @@ impl Node {
     fn shown_room(&self) -> Room {
         if self.is_up() && !self.masked { self.room_with(&self.booked) } else { Room::default() }
     }
+    /// Does it fit now, and for as long as it may run beside what is promised for later?
+    pub fn fits(&self, need: &Need, when: When) -> bool {
+        match &self.later {
+            None => self.fits_with(&self.booked, need),
+            Some(later) => self.fits_with(&self.booked, need) && later.fits(self, need, when, None),
+        }
+    }
+    /// How many such tasks fit now side by side, beside what is promised for later.
+    pub fn times_beside(&self, need: &Need, when: When) -> u64 {
+        let most = need.resources.times_in(&self.free_with(&self.booked));
+        let fits = |times: &u64| {
+            let all = need.resources.checked_mul(*times).map(Need::of);
+            all.is_some_and(|all| self.fits(if *times == 1 { need } else { &all }, when))
+        };
+        (1..=most).take_while(fits).count() as u64
+    }
+    /// How many seats from a moment on, when this will be booked.
+    pub fn seats_from(&self, booked: &Booked, need: &Need, when: When) -> u64 {
+        let seats = self.seats_with(booked, need);
+        let Some(later) = self.later.as_ref().filter(|_| seats > 0) else { return seats };
+        let fits = |seats: u64| {
+            let all = need.resources.checked_mul(seats).map(Need::of);
+            all.is_some_and(|all| {
+                // A group's members share the sum; of one node there is one seat.
+                let all = if seats == 1 { *need } else { all };
+                later.fits(self, &all, when, None)
+            })
+        };
+        (1..=seats).take_while(|seats| fits(*seats)).count() as u64
+    }
     /// How many members of a gang could sit here: one on each node behind the name.
     pub fn seats_with(&self, booked: &Booked, need: &Need) -> u64 {
         if !self.fits_with(booked, need) {
@@ -210,15 +245,14 @@ impl Bay {
         fitting.map(|(_, nodes)| nodes).sum()
     }
     /// The first up and unmasked node from `from` on where the need fits now.
-    pub fn first_fit(&self, need: &Need, from: usize, work: &mut u64) -> Option<u32> {
+    pub fn first_fit(&self, need: &Need, when: When, from: usize, work: &mut u64) -> Option<u32> {
         // The tree pads with rooms of nothing, and shows down nodes as such: a need of nothing and
         // one that mixes whole cards and a part must look at the node itself.
         let certain = !need.mixes_cards() && need.resources != Resources::ZERO;
         let exact = |at: usize| {
-            certain
-                || self.nodes.get(at).is_some_and(|node| {
-                    node.is_up() && !node.masked && node.fits_with(&node.booked, need)
-                })
+            let node = self.nodes.get(at);
+            (certain && node.is_none_or(|node| node.later.is_none()))
+                || node.is_some_and(|node| node.is_up() && !node.masked && node.fits(need, when))
         };
         let found = self.tree.first_fit(need, from, work, exact)?;
         Some(u32::try_from(found).expect("nodes are numbered in 32 bits"))
@@ -231,9 +265,11 @@ pub(crate) struct Pool {
     pub view: Option<PoolView>,
     pub offers: Vec<OfferView>,
     pub bays: Vec<BayIx>,
-    names: FxHashMap<NodeName, NodeAt>,
+    pub names: FxHashMap<NodeName, NodeAt>,
     /// Its leases by when they end at the latest.
     pub ends: BTreeSet<(Time, LeaseIx)>,
+    /// Its nodes that have promised something for later.
+    pub promised: BTreeSet<NodeAt>,
 }
 
 /// Who holds a lease.
@@ -274,6 +310,12 @@ pub(crate) struct Estate {
     pub dirty: BTreeSet<PoolIx>,
     /// Bays that are gone; their numbers may have been given out again.
     pub dropped: BTreeSet<BayIx>,
+    /// Tasks with appointments.
+    pub appointed: BTreeMap<JobId, BTreeMap<u32, Appointed>>,
+    /// The same by the first moment of each job.
+    pub appointed_from: BTreeSet<(Time, JobId)>,
+    /// When closures of pools end.
+    pub closures_end: BTreeSet<(Time, PoolIx)>,
 }
 
 impl Estate {
@@ -296,7 +338,7 @@ impl Estate {
     pub fn node(&self, at: NodeAt) -> &Node {
         &self.bays[at.bay].nodes[at.node as usize]
     }
-    fn node_mut(&mut self, at: NodeAt) -> &mut Node {
+    pub fn node_mut(&mut self, at: NodeAt) -> &mut Node {
         &mut self.bays[at.bay].nodes[at.node as usize]
     }
 
@@ -306,7 +348,7 @@ impl Estate {
         let room = bay.nodes[at.node as usize].shown_room();
         bay.tree.set(at.node as usize, room);
     }
-    fn touch(&mut self, at: NodeAt) {
+    pub fn touch(&mut self, at: NodeAt) {
         let node = self.node_mut(at);
         if !node.touched {
             node.touched = true;
@@ -362,6 +404,7 @@ impl Estate {
         for lease in leases {
             self.attach(lease);
         }
+        self.claim_again(ix, view);
         self.pools[ix as usize].view = Some(PoolView { nodes: Vec::new(), ..view.clone() });
         self.dirty.insert(ix);
     }
@@ -383,6 +426,7 @@ impl Estate {
         for lease in leases {
             self.leases[lease].at = None;
         }
+        self.lose_sight(ix);
         for bay in &bays {
             self.bays.take(*bay);
             self.dropped.insert(*bay);
@@ -413,6 +457,7 @@ impl Estate {
         lease.at = Some(at);
         let (resources, cards) = (lease.resources, lease.cards);
         self.node_mut(at).booked.add(&resources, cards);
+        self.occupy(at, ix);
         self.refresh(at);
     }
 
@@ -434,10 +479,12 @@ impl Estate {
             Some(at) => {
                 let (resources, cards) = (self.leases[ix].resources, self.leases[ix].cards);
                 self.node_mut(at).booked.add(&resources, cards);
+                self.occupy(at, ix);
                 self.refresh(at);
             }
             None => self.attach(ix),
         }
+        self.seat_taken(holder, self.leases[ix].at);
         ix
     }
 
@@ -450,10 +497,15 @@ impl Estate {
             self.attempts.remove(&attempt);
         }
         if let Some(at) = lease.at {
-            self.node_mut(at).booked.sub(&lease.resources, lease.cards);
+            let node = self.node_mut(at);
+            node.booked.sub(&lease.resources, lease.cards);
+            if let Some(later) = &mut node.later {
+                later.leases.remove(&ix);
+            }
             self.refresh(at);
             self.touch(at);
         }
+        self.seat_left(lease.holder, lease.at);
         lease
     }
 
@@ -462,6 +514,7 @@ impl Estate {
         self.leases[ix].holder = Holder::Attempt(attempt);
         self.attempts.insert(attempt, ix);
         self.set_end(ix, end);
+        self.seat_taken(Holder::Attempt(attempt), self.leases[ix].at);
     }
 
     pub fn set_end(&mut self, ix: LeaseIx, end: LeaseEnd) {
@@ -472,6 +525,7 @@ impl Estate {
             let ends = &mut self.pools[lease.pool as usize].ends;
             ends.remove(&(before, ix));
             ends.insert((end.latest, ix));
+            self.occupant_ends(ix, before);
         }
     }
 

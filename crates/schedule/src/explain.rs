@@ -7,8 +7,9 @@ use dayan_units::{JobId, Time};
 use smallvec::SmallVec;
 
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
-use crate::estate::PoolIx;
+use crate::estate::{Node, PoolIx};
 use crate::judge::{Judge, Relax};
+use crate::later::When;
 use crate::planner::Planner;
 use crate::queue::{Job, JobKey};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
@@ -32,7 +33,7 @@ impl Planner {
         for &(pool, code) in &verdict.refused {
             by_code.entry(code).or_default().push(pool);
         }
-        for (pool, code) in self.busy(&verdict) {
+        for (pool, code) in self.busy(&verdict, When::now(now, class.ask.time)) {
             by_code.entry(code).or_default().push(pool);
         }
         let mut reasons: Vec<Reason> =
@@ -92,15 +93,18 @@ impl Planner {
     }
 
     /// Pools that would do but have no room, or no node up.
-    fn busy(&self, verdict: &Verdict) -> BTreeMap<PoolIx, ReasonCode> {
+    fn busy(&self, verdict: &Verdict, when: When) -> BTreeMap<PoolIx, ReasonCode> {
         let mut found: BTreeMap<PoolIx, ReasonCode> = BTreeMap::new();
         for choice in &verdict.choices {
             let need = &verdict.needs[usize::from(choice.need)];
             let bay = &self.estate.bays[choice.bay];
             let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
             let mut work = 0;
-            let code = match (some_up, bay.first_fit(need, 0, &mut work)) {
+            let has_room = |node: &Node| node.is_up() && node.fits_with(&node.booked, need);
+            let code = match (some_up, bay.first_fit(need, when, 0, &mut work)) {
                 (false, _) => ReasonCode::PoolDown,
+                // Room now, but not for as long as it may run.
+                (true, None) if bay.nodes.iter().any(has_room) => ReasonCode::PoolPromised,
                 (true, None) => ReasonCode::PoolBusy,
                 // Room now, and yet it waits: it is held for those before it, or too little for a
                 // gang.
@@ -149,7 +153,7 @@ impl Planner {
 
     fn start(&self, judge: &Judge<'_>, verdict: &Verdict, now: Time) -> Option<StartEstimate> {
         let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.size.max(1))));
-        let places = (&*verdict.choices, &*verdict.needs);
+        let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);
         let earliest = |by| {
             let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;
             Some(found.from.since(now))

@@ -7,10 +7,11 @@
 use dayan_units::{Micro, MilliAccel, OrgId, Resources, Span, Time};
 use smallvec::SmallVec;
 
-use crate::ask::{Ask, DataAt, GangAsk, Pin, Same};
+use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Pin, Same};
 use crate::change::{Avoid, Network};
 use crate::estate::{Bay, BayIx, Estate, Pool, PoolIx};
 use crate::fit_tree::Need;
+use crate::queue::task_price_cap;
 use crate::reason::{Reason, ReasonCode};
 use crate::score::{Measures, Order, Score};
 use crate::view::{Carbon, OfferView, PoolView, Residence};
@@ -26,6 +27,22 @@ pub(crate) struct Wish<'a> {
     pub max_unit_price: Option<Micro>,
     pub max_task_price: Option<Micro>,
     pub avoid: &'a [Avoid],
+}
+
+impl<'a> Wish<'a> {
+    /// Of a job that nothing keeps off any pool.
+    pub fn of(ask: &'a JobAsk) -> Self {
+        Self {
+            ask: &ask.ask,
+            org: ask.org,
+            buyer_class: &ask.buyer_class,
+            gang: ask.gang,
+            pin: ask.quote,
+            max_unit_price: ask.max_unit_price,
+            max_task_price: task_price_cap(ask),
+            avoid: &[],
+        }
+    }
 }
 
 /// A place that would do: a bay, an offer, and which need it comes to there. Eight bytes: a country
@@ -456,6 +473,10 @@ impl Judge<'_> {
             }
             ReasonCode::PoolDown => "every node that could take it is down".to_owned(),
             ReasonCode::PoolBusy => "it fits, but others are there now".to_owned(),
+            ReasonCode::PoolPromised => {
+                "it fits now, but not until its limit: what has room is promised for later, or closes"
+                    .to_owned()
+            }
             ReasonCode::PoolReserved => {
                 "it fits now, but would delay a job that waits before it".to_owned()
             }

@@ -24,14 +24,18 @@ mod cards;
 mod fit_tree;
 mod waste;
 
+mod calendar;
 mod estate;
 mod judge;
+mod later;
 mod queue;
 mod score;
 
+mod appoint;
 mod candidates;
 mod check;
 mod explain;
+mod keep;
 mod planner;
 mod reserve;
 mod round;
@@ -40,17 +44,20 @@ mod slots;
 mod verdict;
 
 pub use answer::{
-    Candidate, Candidates, Explanation, JobStanding, RefusedPool, Relaxation, StartEstimate, Stats,
+    Candidate, Candidates, Explanation, JobStanding, NoAppointment, RefusedPool, Relaxation,
+    StartEstimate, Stats,
 };
+pub use appoint::APPOINTED_TASKS_MAX;
 pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Models, Pin, Same};
 pub use cards::{CardPart, Cards};
-pub use change::{Avoid, Change, LeaseEnd, Network};
+pub use change::{Appointment, Avoid, Change, LeaseEnd, Network};
 pub use plan::{Atomicity, Placement, Plan, PlanDiff, Refusal, Seat};
 pub use planner::Planner;
 pub use policy::{Policy, Preference, Work};
 pub use reason::{Reason, ReasonCode, ReasonCount};
 pub use tasks::Tasks;
 pub use view::{
-    Carbon, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, PoolView, Residence, Trust,
+    Carbon, Closure, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, PoolView, Residence,
+    Trust,
 };
 pub use waste::Workload;

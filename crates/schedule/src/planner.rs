@@ -38,6 +38,8 @@ pub struct Planner {
     /// Judges nodes by the work that runs.
     pub(crate) packer: Packer,
     pub(crate) revision: u64,
+    /// The moment of the last plan.
+    pub(crate) planned_at: Option<Time>,
     /// The moment that timed verdicts were made for.
     pub(crate) judged_at: Option<Time>,
     pub(crate) work_total: u64,
@@ -68,6 +70,7 @@ impl Planner {
             }
             Change::TasksTaken { job, tasks } => {
                 self.drop_seats(*job, tasks);
+                self.estate.release(*job, tasks);
                 if let Some(&ix) = self.demand.job_ids.get(job) {
                     self.demand.jobs[ix].pending.subtract(tasks);
                     self.demand.relink(ix);
@@ -77,6 +80,7 @@ impl Planner {
                 if self.demand.running.contains_key(job) {
                     self.drop_seats(*job, &Tasks::range(0..u32::MAX));
                 }
+                self.estate.release_job(*job);
                 self.demand.remove(*job);
             }
             Change::LeasePlaced { attempt, pool, node, resources, cards, end } => {
@@ -112,6 +116,13 @@ impl Planner {
                 self.demand.block_project(*project, reason);
             }
             Change::ProjectUnblocked(project) => self.demand.unblock_project(*project),
+            Change::Appointed { job, appointments } => {
+                let seat_of = |estate: &Estate, task| {
+                    let ix = self.seats.get(&TaskId { job: *job, task })?;
+                    estate.leases[*ix].at
+                };
+                self.estate.appoint(*job, appointments, seat_of);
+            }
             Change::ProjectBehind { project, behind } => {
                 self.demand.set_behind(*project, *behind);
             }
@@ -137,6 +148,7 @@ impl Planner {
             tasks_waiting: tasks.sum(),
             asks: self.demand.asks_len() as u64,
             classes: self.demand.classes.len() as u64,
+            appointments: self.estate.appointed.values().map(|of| of.len() as u64).sum(),
             leases: (self.estate.leases.len() - self.seats.len()) as u64,
             tentative: self.seats.len() as u64,
             work_total: self.work_total,

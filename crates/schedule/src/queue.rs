@@ -49,6 +49,13 @@ pub(crate) struct JobKey {
 }
 
 impl JobKey {
+    /// A place behind every job.
+    pub const LAST: Self = Self {
+        priority: Reverse(i32::MIN),
+        due: Time::NEVER,
+        submitted_at: Time::NEVER,
+        job: JobId::from_bits(u128::MAX),
+    };
     /// The place of a job whose project is so much behind.
     pub fn behind(self, behind: Span) -> Self {
         Self { due: self.due.plus(behind), ..self }
@@ -361,6 +368,18 @@ impl Demand {
             Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
             None => !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most),
         }
+    }
+
+    /// May a task of it be placed, room apart?
+    pub fn may_start(&self, ix: JobIx) -> bool {
+        let job = &self.jobs[ix];
+        self.is_ready(job) && !self.blocked_projects.contains_key(&job.project)
+    }
+    /// How many more of its tasks may run than do.
+    pub fn may_run_more(&self, ix: JobIx) -> u64 {
+        let job = &self.jobs[ix];
+        let running = self.running.get(&job.key.job).copied().unwrap_or(0);
+        job.max_parallel.map_or(u64::MAX, |most| u64::from(most.saturating_sub(running)))
     }
 
     fn link(&mut self, ix: JobIx) {

@@ -60,6 +60,8 @@ codes! {
     PoolDown = "pool.down";
     /// It would fit, but others are there.
     PoolBusy = "pool.busy";
+    /// It would fit now, but not until its limit: the place is promised to an appointment, or closes.
+    PoolPromised = "pool.promised";
     /// It would fit now, but delay a job that waits before it.
     PoolReserved = "pool.reserved";
 }
@@ -85,6 +87,7 @@ impl ReasonCode {
             | Self::PoolOffer
             | Self::PoolDown
             | Self::PoolBusy
+            | Self::PoolPromised
             | Self::PoolReserved => None,
         }
     }

@@ -15,6 +15,7 @@ use dayan_units::{Resources, Span, Time};
 use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::Choice;
+use crate::later::When;
 
 /// Leases of a pool that are read to see when a head may start in it. Where there are more, limits
 /// alone decide, so that a round goes on in a large pool.
@@ -29,8 +30,8 @@ pub(crate) struct Held {
     /// Does the reserved job take cards here?
     pub takes_cards: bool,
     /// What each of its seats here takes, and how many there are.
-    need: Need,
-    seats: u64,
+    pub need: Need,
+    pub seats: u64,
     /// When it is expected to start here; asked for only where something of less priority could.
     soon: Option<Soon>,
 }
@@ -126,12 +127,14 @@ pub(crate) struct Domain<'a> {
     pub members: &'a [u32],
     pub needs: &'a [Need],
     pub seats: u64,
+    /// How long a task may run.
+    pub limit: Span,
 }
 
 /// The earliest of several domains, and where; of equal moments the better choice wins.
 pub(crate) fn earliest_of(
     estate: &Estate,
-    (choices, needs): (&[Choice], &[Need]),
+    (choices, needs, limit): (&[Choice], &[Need], Span),
     gang: Option<(&[Vec<u32>], u64)>,
     (now, by): (Time, EndBy),
     work: &mut u64,
@@ -142,7 +145,7 @@ pub(crate) fn earliest_of(
             .as_ref()
             .map_or(Time::NEVER, |best| best.from.minus(dayan_units::Span::from_micros(1)));
         *work += 1;
-        let domain = Domain { choices, members, needs, seats };
+        let domain = Domain { choices, members, needs, seats, limit };
         if let Some(found) = domain.earliest(estate, now, before, by, work) {
             best = Some(found);
         }
@@ -176,6 +179,7 @@ impl Domain<'_> {
         if now > before {
             return None;
         }
+        let when = When::now(now, self.limit);
         // Most places cannot beat what was found already: nothing there ends early enough.
         if let [only] = self.members
             && by == EndBy::Latest
@@ -183,8 +187,13 @@ impl Domain<'_> {
         {
             let choice = &self.choices[*only as usize];
             let first_end = estate.pools[estate.pool_of(choice.bay) as usize].ends.first();
-            let has_room = estate.bays[choice.bay].first_fit(self.need(choice), 0, work).is_some();
-            if !has_room && first_end.is_none_or(|end| end.0.max(now) > before) {
+            let has_room =
+                estate.bays[choice.bay].first_fit(self.need(choice), when, 0, work).is_some();
+            let pool = &estate.pools[estate.pool_of(choice.bay) as usize];
+            if !has_room
+                && pool.promised.is_empty()
+                && first_end.is_none_or(|end| end.0.max(now) > before)
+            {
                 return None;
             }
         }
@@ -201,10 +210,10 @@ impl Domain<'_> {
         for (&bay_ix, &(rank, need)) in &rank_of {
             let bay = &estate.bays[bay_ix];
             let mut from = 0;
-            while let Some(node) = bay.first_fit(need, from, work) {
+            while let Some(node) = bay.first_fit(need, when, from, work) {
                 let at = NodeAt { bay: bay_ix, node };
                 let shown = estate.node(at);
-                let here = shown.seats_with(&shown.booked, need);
+                let here = shown.seats_from(&shown.booked, need, when);
                 seats += here;
                 sites.insert((rank, at), Site { booked: shown.booked.clone(), seats: here });
                 if seats >= self.seats {
@@ -220,9 +229,25 @@ impl Domain<'_> {
             .collect();
         pools.sort_unstable();
         pools.dedup();
+        // Nodes with promises: room there may come and go without a lease that ends.
+        let mut promised: Vec<(u32, NodeAt)> = Vec::new();
+        let mut over: BTreeSet<Time> = BTreeSet::new();
+        for &at in pools.iter().flat_map(|pool| &estate.pools[*pool as usize].promised) {
+            let Some(&(rank, _)) = rank_of.get(&at.bay) else { continue };
+            let node = estate.node(at);
+            if let Some(later) = node.later.as_ref().filter(|_| node.is_up() && !node.masked) {
+                let booked = node.booked.clone();
+                sites.entry((rank, at)).or_insert(Site { booked, seats: 0 });
+                promised.push((rank, at));
+                over.extend(later.moments(now, now));
+            }
+        }
         let mut ends = Ends::new(estate, &pools, by);
-        while let Some(moment) = ends.peek() {
+        while let Some(moment) = [ends.peek(), over.first().copied()].into_iter().flatten().min() {
             let moment = moment.max(now);
+            while over.first().is_some_and(|first| *first <= moment) {
+                over.pop_first();
+            }
             if moment > before {
                 return None;
             }
@@ -242,6 +267,14 @@ impl Domain<'_> {
                 site.booked.sub(&lease.resources, lease.cards);
                 seats -= site.seats;
                 site.seats = node.seats_with(&site.booked, need);
+                seats += site.seats;
+            }
+            for key in &promised {
+                let need = rank_of[&key.1.bay].1;
+                let site = sites.get_mut(key).expect("put there above");
+                seats -= site.seats;
+                let node = estate.node(key.1);
+                site.seats = node.seats_from(&site.booked, need, when.starting(moment));
                 seats += site.seats;
             }
             if seats >= self.seats {

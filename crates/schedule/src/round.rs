@@ -17,6 +17,7 @@ use crate::change::LeaseEnd;
 use crate::estate::{BayIx, Holder, Lease, NodeAt};
 use crate::fit_tree::{Need, Room};
 use crate::judge::Choice;
+use crate::later::When;
 use crate::plan::{Atomicity, Placement, Plan, Refusal, Seat};
 use crate::planner::Planner;
 use crate::policy::Work;
@@ -30,20 +31,9 @@ use crate::waste::Mix;
 pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
     planner.settle(now);
     planner.packer.learn(Mix::of(&planner.estate.kinds));
-    let mut round = Round {
-        planner,
-        now,
-        budget: budget.0,
-        work: 0,
-        placements: Vec::new(),
-        reservations: Vec::new(),
-        reserved_upto: None,
-        news: News::default(),
-        reserved_bays: BTreeSet::new(),
-        shut_out: Vec::new(),
-        exhausted: false,
-    };
+    let mut round = Round::new(planner, now, budget);
     round.hear_news();
+    round.keep_appointments();
     round.place_all();
     let refusals = round.refusals();
     round.unmask();
@@ -54,13 +44,13 @@ pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
     Plan { revision, now, placements, refusals, work_used: Work(work), exhausted }
 }
 
-struct Round<'a> {
-    planner: &'a mut Planner,
-    now: Time,
-    budget: u64,
-    work: u64,
-    placements: Vec<Placement>,
-    reservations: Vec<Promised>,
+pub(crate) struct Round<'a> {
+    pub planner: &'a mut Planner,
+    pub now: Time,
+    pub budget: u64,
+    pub work: u64,
+    pub placements: Vec<Placement>,
+    pub reservations: Vec<Promised>,
     /// Heads up to here have been given their reservations.
     reserved_upto: Option<JobKey>,
     news: News,
@@ -68,13 +58,15 @@ struct Round<'a> {
     reserved_bays: BTreeSet<BayIx>,
     /// Which classes found no room in which of those bays.
     shut_out: Vec<(ClassIx, BayIx)>,
-    exhausted: bool,
+    pub exhausted: bool,
 }
 
 /// A reservation, and the priority of whose it is.
-struct Promised {
+pub(crate) struct Promised {
     priority: i32,
-    place: Reservation,
+    pub place: Reservation,
+    /// How long the reserved job may run.
+    pub limit: Span,
 }
 
 /// Room that came free, told to the classes that had found none, each at its turn: by then those
@@ -109,14 +101,35 @@ enum Outcome {
 }
 
 /// A place found for one task.
-struct Spot {
-    at: NodeAt,
-    choice: Choice,
+pub(crate) struct Spot {
+    pub at: NodeAt,
+    pub choice: Choice,
     /// The reservation whose node it is, and the node's index in it.
-    reserved: Option<(usize, usize)>,
+    pub reserved: Option<(usize, usize)>,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
+    pub fn new(planner: &'a mut Planner, now: Time, budget: Work) -> Self {
+        Self {
+            planner,
+            now,
+            budget: budget.0,
+            work: 0,
+            placements: Vec::new(),
+            reservations: Vec::new(),
+            reserved_upto: None,
+            news: News::default(),
+            reserved_bays: BTreeSet::new(),
+            shut_out: Vec::new(),
+            exhausted: false,
+        }
+    }
+
+    /// How long a task of the class may run, from now on.
+    pub fn when(&self, class: ClassIx) -> When {
+        When::now(self.now, self.planner.demand.classes[class].ask.time)
+    }
+
     fn place_all(&mut self) {
         while let Some((key, class)) = self.next() {
             self.work += 1;
@@ -197,6 +210,13 @@ impl Round<'_> {
         }
     }
 
+    /// The class is to be tried out of its turn: it hears all news.
+    pub fn hear(&mut self, class: ClassIx) {
+        if self.tell(class, Tell::All) {
+            self.planner.demand.stand(class, Standing::Active);
+        }
+    }
+
     /// Opens the bays where the class found no room before and may find some now; was there one?
     fn tell(&mut self, class: ClassIx, tell: Tell) -> bool {
         let class = &mut self.planner.demand.classes[class];
@@ -229,11 +249,7 @@ impl Round<'_> {
             let job = &self.planner.demand.jobs[job];
             (job.key.job, job.project)
         };
-        let may_run = {
-            let job = &self.planner.demand.jobs[job];
-            let running = self.planner.demand.running.get(&id).copied().unwrap_or(0);
-            job.max_parallel.map_or(u64::MAX, |most| u64::from(most.saturating_sub(running)))
-        };
+        let may_run = self.planner.demand.may_run_more(job);
         let mut seats: SmallVec<[Seat; 1]> = SmallVec::new();
         let mut last: Option<Spot> = None;
         let outcome = loop {
@@ -269,14 +285,16 @@ impl Round<'_> {
         if spot.reserved.is_some() {
             return false;
         }
+        let when = self.when(class);
         let class = &self.planner.demand.classes[class];
         let node = self.planner.estate.node(spot.at);
-        node.fits_with(&node.booked, &class.needs[usize::from(spot.choice.need)])
+        node.fits(&class.needs[usize::from(spot.choice.need)], when)
     }
 
     /// The best place for one task: of the best choices that are equal, the node whose expected
     /// waste grows least; after all choices, room on a reserved node that its job will not miss.
-    fn find(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
+    pub fn find(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
+        let when = self.when(class);
         let Planner { estate, demand, packer, .. } = &mut *self.planner;
         let class_mut = &mut demand.classes[class];
         while let Some(&first) = class_mut.choices.get(class_mut.cursor) {
@@ -285,7 +303,7 @@ impl Round<'_> {
                 continue;
             }
             let need = &class_mut.needs[usize::from(first.need)];
-            let mut search = Search::new(need, packer);
+            let mut search = Search::new(need, when, packer);
             let equal = class_mut.choices[class_mut.cursor..].iter();
             for &choice in equal.take_while(|choice| are_equal(estate, &first, choice, need)) {
                 if class_mut.closed.contains(choice.bay) {
@@ -312,12 +330,13 @@ impl Round<'_> {
     /// priority must also be expected to, so that a job of more priority starts when it is expected
     /// to and not only when it must.
     fn find_reserved(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
+        let when = self.when(class);
         let Self { planner, reservations, work, now, .. } = self;
         let (estate, class) = (&planner.estate, &planner.demand.classes[class]);
         let job = &planner.demand.jobs[job];
         let (latest, expected) = ends(*now, class.ask.time, job);
         let mut best: Option<(usize, Spot)> = None;
-        for (nth, Promised { priority, place }) in reservations.iter_mut().enumerate() {
+        for (nth, Promised { priority, place, .. }) in reservations.iter_mut().enumerate() {
             for index in 0..place.held.len() {
                 *work += 1;
                 let held = &place.held[index];
@@ -332,7 +351,7 @@ impl Round<'_> {
                 let need = &class.needs[usize::from(choice.need)];
                 let keeps_it = latest <= place.from || beside(held, &held.spare, need);
                 if !keeps_it
-                    || !node.fits_with(&node.booked, need)
+                    || !node.fits(need, when)
                     || best.as_ref().is_some_and(|(least, _)| rank >= *least)
                 {
                     continue;
@@ -353,7 +372,7 @@ impl Round<'_> {
     }
 
     /// Books a place tentatively.
-    fn book(&mut self, class: ClassIx, task: TaskId, spot: &Spot) -> Seat {
+    pub fn book(&mut self, class: ClassIx, task: TaskId, spot: &Spot) -> Seat {
         let class = &self.planner.demand.classes[class];
         let need = class.needs[usize::from(spot.choice.need)];
         let job = self.planner.demand.job_ids[&task.job];
@@ -429,7 +448,8 @@ impl Round<'_> {
         Outcome::Placed
     }
 
-    fn find_gang(&mut self, class: ClassIx, size: u64) -> Option<Vec<Spot>> {
+    pub fn find_gang(&mut self, class: ClassIx, size: u64) -> Option<Vec<Spot>> {
+        let when = self.when(class);
         let class = &self.planner.demand.classes[class];
         for domain in &class.domains {
             let mut spots = Vec::new();
@@ -438,11 +458,11 @@ impl Round<'_> {
                 let need = &class.needs[usize::from(choice.need)];
                 let bay = &self.planner.estate.bays[choice.bay];
                 let mut from = 0;
-                while let Some(node) = bay.first_fit(need, from, &mut self.work) {
+                while let Some(node) = bay.first_fit(need, when, from, &mut self.work) {
                     let at = NodeAt { bay: choice.bay, node };
                     let shown = self.planner.estate.node(at);
                     let left = size - spots.len() as u64;
-                    for _ in 0..shown.seats_with(&shown.booked, need).min(left) {
+                    for _ in 0..shown.seats_from(&shown.booked, need, when).min(left) {
                         spots.push(Spot { at, choice, reserved: None });
                     }
                     if spots.len() as u64 == size {
@@ -457,7 +477,7 @@ impl Round<'_> {
 
     /// Gives the waiting heads before this key their reservations, oldest first, up to the policy's
     /// number. Only when something after them could be placed is the search worth its work.
-    fn reserve_before(&mut self, key: JobKey) {
+    pub fn reserve_before(&mut self, key: JobKey) {
         let most = self.planner.policy.reservations_max as usize;
         while self.reservations.len() < most {
             let next = match self.reserved_upto {
@@ -475,7 +495,8 @@ impl Round<'_> {
                     self.planner.estate.mask(held.at);
                     self.reserved_bays.insert(held.at.bay);
                 }
-                self.reservations.push(Promised { priority: head.priority.0, place });
+                let limit = self.planner.demand.classes[class].ask.time;
+                self.reservations.push(Promised { priority: head.priority.0, place, limit });
             }
         }
     }
@@ -483,14 +504,14 @@ impl Round<'_> {
     fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
         let class = &self.planner.demand.classes[class];
         let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.size.max(1))));
-        let places = (&*class.choices, &*class.needs);
+        let places = (&*class.choices, &*class.needs, class.ask.time);
         let when = (self.now, EndBy::Latest);
         earliest_of(&self.planner.estate, places, gang, when, &mut self.work)
     }
 
     /// Lets the reserved nodes back in. Classes that they alone would have had room for look again
     /// next time.
-    fn unmask(&mut self) {
+    pub fn unmask(&mut self) {
         let mut rooms: BTreeMap<BayIx, Vec<Room>> = BTreeMap::new();
         let reserved = self.reservations.iter().flat_map(|promised| &promised.place.held);
         for held in reserved {

@@ -8,6 +8,7 @@ use dayan_units::MilliAccel;
 use crate::estate::{Bay, Estate, NodeAt};
 use crate::fit_tree::Need;
 use crate::judge::Choice;
+use crate::later::When;
 use crate::waste::Packer;
 
 /// Nodes compared for one task. A pool with more nodes that have room is packed in parts of this
@@ -30,6 +31,7 @@ fn has_cards(bay: &Bay) -> bool {
 /// A search under way.
 pub(crate) struct Search<'a> {
     need: &'a Need,
+    when: When,
     packer: &'a mut Packer,
     looks: u32,
     /// How much the waste grows (in hundredths of a card), and where.
@@ -38,8 +40,8 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(need: &'a Need, packer: &'a mut Packer) -> Self {
-        Self { need, packer, looks: 0, best: None, done: false }
+    pub fn new(need: &'a Need, when: When, packer: &'a mut Packer) -> Self {
+        Self { need, when, packer, looks: 0, best: None, done: false }
     }
 
     /// Nothing better can be found, or enough has been looked at.
@@ -50,7 +52,7 @@ impl<'a> Search<'a> {
     /// Looks at the nodes of a bay; did any have room?
     pub fn look_in(&mut self, choice: Choice, bay: &Bay, work: &mut u64) -> bool {
         let at = |node| NodeAt { bay: choice.bay, node };
-        let Some(mut node) = bay.first_fit(self.need, 0, work) else { return false };
+        let Some(mut node) = bay.first_fit(self.need, self.when, 0, work) else { return false };
         if self.packer.is_blank() || !has_cards(bay) {
             // Nothing to go by, or no cards to waste: the first in packing order.
             self.best = self.best.or(Some((0, at(node), choice)));
@@ -76,7 +78,8 @@ impl<'a> Search<'a> {
             if self.done {
                 return true;
             }
-            let Some(next) = bay.first_fit(self.need, node as usize + 1, work) else { return true };
+            let next = bay.first_fit(self.need, self.when, node as usize + 1, work);
+            let Some(next) = next else { return true };
             node = next;
         }
     }

@@ -36,6 +36,8 @@ impl Planner {
     /// Brings verdicts and knowledge of room up to what was observed.
     pub(crate) fn settle(&mut self, now: Time) {
         self.forget_seats();
+        self.planned_at = Some(now);
+        self.estate.end_closures(now);
         self.demand.end_avoids(now);
         let window = window_of(now);
         if self.judged_at != Some(window) {
@@ -51,7 +53,7 @@ impl Planner {
     }
 
     /// Judges the pools that changed again, for every class that waits.
-    fn mend_dirty(&mut self) {
+    pub(crate) fn mend_dirty(&mut self) {
         let dirty = std::mem::take(&mut self.estate.dirty);
         if dirty.is_empty() {
             return;

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use dayan_units::{FlopRate, OfferId, OrgId, PoolId, ProviderId, Rate, Resources, SiteId, Span};
+use dayan_units::{
+    FlopRate, OfferId, OrgId, PoolId, ProviderId, Rate, Resources, SiteId, Span, Time,
+};
 use serde::{Deserialize, Serialize};
 
 /// The name of a node (or node group) within its pool. Cheap to clone.
@@ -132,6 +134,18 @@ pub enum NodeUp {
     Down,
 }
 
+/// A time for which nodes are closed: what may still run when it begins is not started on them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Closure {
+    /// Which nodes; empty means all.
+    #[serde(default)]
+    pub nodes: BTreeSet<NodeName>,
+    /// From when.
+    pub from: Time,
+    /// Until when.
+    pub until: Time,
+}
+
 /// The static picture of a pool. Shown again it replaces the former picture; leases stay.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PoolView {
@@ -164,6 +178,9 @@ pub struct PoolView {
     /// How dirty its electricity is, where known.
     #[serde(default)]
     pub carbon: Option<Carbon>,
+    /// When it is closed.
+    #[serde(default)]
+    pub closures: Vec<Closure>,
 }
 
 /// A pool's capacity at a price.
@@ -230,6 +247,7 @@ impl PoolView {
             nodes,
             rules: OrgRule::default(),
             carbon: None,
+            closures: Vec::new(),
         }
     }
 }

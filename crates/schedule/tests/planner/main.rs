@@ -1,5 +1,7 @@
 //! The planner from outside: a small world beside it, random histories, a naive planner, stories.
 
+mod appointments;
+mod later;
 mod naive;
 mod properties;
 mod scenarios;

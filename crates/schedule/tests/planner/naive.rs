@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use dayan_schedule::order::due_at;
 use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload};
-use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span};
+use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 
+use crate::later::{TURNOVER, over};
 use crate::world::{World, card_shares};
 
 type At = (PoolId, NodeName);
@@ -15,6 +16,19 @@ type At = (PoolId, NodeName);
 struct Used {
     sum: Resources,
     cards: Vec<u32>,
+    /// What makes up the sum: until when, and on which cards.
+    held: Vec<(Time, Resources, Vec<(u8, u32)>)>,
+}
+
+/// What a task wants of a node that may have promised something for later: until its limit, beside
+/// all that others have been promised and have not taken up.
+struct Wish<'a> {
+    world: &'a World,
+    limit: Span,
+    /// Whose own promise does not count.
+    but: Option<TaskId>,
+    /// Those that sit where they were promised to.
+    seated: Vec<TaskId>,
 }
 
 pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
@@ -28,6 +42,8 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
         for (card, milli) in card_shares(&lease.seat.cards) {
             entry.cards[usize::from(card)] += milli;
         }
+        let shares = card_shares(&lease.seat.cards);
+        entry.held.push((lease.end.latest, lease.seat.resources, shares));
     }
     let mut workload = Workload::default();
     world.leases.values().for_each(|lease| workload.add(&lease.seat.resources));
@@ -40,23 +56,124 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
         (-ask.priority, due_at(ask).plus(behind(ask)), ask.submitted_at, ask.job)
     });
     let mut placed = Vec::new();
+    keep(world, &queue, &mut used, &mut running, &mut workload, &mut placed);
+    for (job, ..) in &placed {
+        *left.get_mut(job).expect("it is one of them") -= 1;
+    }
     while let Some(at) = queue.iter().position(|ask| !is_behind(world, &left, ask)) {
         let ask = queue.remove(at);
         let already = placed.len();
         let order = places(world, ask);
+        let left_of_it = ask.tasks.iter().filter(|task| !has_seat(&placed, ask.job, *task));
+        let tasks: Vec<u32> = left_of_it.collect();
+        let wish = wish_of(world, ask, &placed);
         match ask.gang {
-            Some(gang) if ask.tasks.len() >= u64::from(gang.size) => {
-                place_gang(ask, gang.size, gang.same, &order, &mut used, &mut placed);
+            Some(gang) if tasks.len() >= gang.size as usize => {
+                place_gang(&wish, ask, gang.size, gang.same, &order, &mut used, &mut placed);
             }
             Some(_) => {}
             None => {
                 let running = running.entry(ask.job).or_default();
-                place_each(ask, running, &order, &mut used, &mut workload, &mut placed);
+                let (used, workload) = (&mut used, &mut workload);
+                place_each(&wish, ask, &tasks, running, &order, used, workload, &mut placed);
             }
         }
         *left.get_mut(&ask.job).expect("it is one of them") -= (placed.len() - already) as u64;
     }
     placed
+}
+
+type Placed = Vec<(JobId, u32, PoolId, NodeName)>;
+
+fn has_seat(placed: &Placed, job: JobId, task: u32) -> bool {
+    placed.iter().any(|seat| (seat.0, seat.1) == (job, task))
+}
+
+fn wish_of<'a>(world: &'a World, ask: &JobAsk, placed: &Placed) -> Wish<'a> {
+    let at_home = placed.iter().filter(|(job, task, pool, node)| {
+        let made = world.appointments.get(job).into_iter().flatten();
+        made.into_iter().any(|made| made.task == *task && made.pool == *pool && made.node == *node)
+    });
+    let seated = at_home.map(|&(job, task, ..)| TaskId { job, task }).collect();
+    Wish { world, limit: ask.ask.time, but: None, seated }
+}
+
+/// What was promised comes first: where it was promised, and when it is due anywhere.
+fn keep(
+    world: &World,
+    queue: &[&JobAsk],
+    used: &mut BTreeMap<At, Used>,
+    running: &mut BTreeMap<JobId, u32>,
+    workload: &mut Workload,
+    placed: &mut Placed,
+) {
+    let mut promised: Vec<(Time, JobId)> = world
+        .appointments
+        .iter()
+        .filter_map(|(job, made)| Some((made.iter().map(|made| made.from).min()?, *job)))
+        .collect();
+    promised.sort_unstable();
+    for (from, job) in promised {
+        let Some(ask) = queue.iter().find(|ask| ask.job == job) else { continue };
+        let order = places(world, ask);
+        let all = &world.appointments[&job];
+        if let Some(gang) = ask.gang {
+            if all.len() < gang.size as usize || ask.tasks.len() < u64::from(gang.size) {
+                continue;
+            }
+            let own = |made: &dayan_schedule::Appointment| {
+                let mut wish = wish_of(world, ask, placed);
+                wish.but = Some(TaskId { job, task: made.task });
+                let there =
+                    |place: &&Place<'_>| place.0.pool == made.pool && place.1.name == made.node;
+                let place = order.iter().find(there)?;
+                let at = (made.pool, made.node.clone());
+                wish.fits(place.1, &at, used.get(&at), &place.3).then_some(place)
+            };
+            let spots: Option<Vec<&Place<'_>>> = all.iter().map(own).collect();
+            if let Some(spots) = spots {
+                for (made, (view, node, _, need)) in all.iter().zip(spots) {
+                    let entry = used.entry((view.pool, node.name.clone())).or_insert_with(nothing);
+                    take(node, entry, need, world.now.plus(ask.ask.time));
+                    placed.push((job, made.task, view.pool, node.name.clone()));
+                }
+            } else if from <= world.now {
+                let wish = wish_of(world, ask, placed);
+                place_gang(&wish, ask, gang.size, gang.same, &order, used, placed);
+            }
+            continue;
+        }
+        for made in all {
+            let running = running.entry(job).or_default();
+            if ask.max_parallel.is_some_and(|most| *running >= most) {
+                break;
+            }
+            let mut wish = wish_of(world, ask, placed);
+            wish.but = Some(TaskId { job, task: made.task });
+            let is_own = |place: &Place<'_>| {
+                let at = (made.pool, made.node.clone());
+                place.0.pool == made.pool
+                    && place.1.name == made.node
+                    && wish.fits(place.1, &at, used.get(&at), &place.3)
+            };
+            let mut spot = order.iter().position(is_own);
+            if spot.is_none() && made.from <= world.now {
+                wish.but = None;
+                let is_free = |(view, node, _, need): &Place<'_>| {
+                    let at = (view.pool, node.name.clone());
+                    wish.fits(node, &at, used.get(&at), need)
+                };
+                let first = order.iter().position(is_free);
+                spot = first.map(|first| least_waste(&order, first, is_free, used, workload));
+            }
+            let Some(spot) = spot else { continue };
+            let (view, node, _, need) = &order[spot];
+            *running += 1;
+            let entry = used.entry((view.pool, node.name.clone())).or_insert_with(nothing);
+            take(node, entry, need, world.now.plus(ask.ask.time));
+            placed.push((job, made.task, view.pool, node.name.clone()));
+        }
+    }
 }
 
 /// Does an earlier strict job of the same project wait?
@@ -70,8 +187,11 @@ fn is_behind(world: &World, left: &BTreeMap<JobId, u64>, ask: &JobAsk) -> bool {
     ask.strict && world.jobs.values().any(|other| earlier(&other))
 }
 
+#[expect(clippy::too_many_arguments, reason = "all there is, once")]
 fn place_each(
+    wish: &Wish<'_>,
     ask: &JobAsk,
+    tasks: &[u32],
     running: &mut u32,
     order: &[Place<'_>],
     used: &mut BTreeMap<At, Used>,
@@ -79,12 +199,13 @@ fn place_each(
     placed: &mut Vec<(JobId, u32, PoolId, NodeName)>,
 ) {
     let mut last: Option<usize> = None;
-    for task in ask.tasks.iter() {
+    for &task in tasks {
         if ask.max_parallel.is_some_and(|most| *running >= most) {
             break;
         }
         let is_free = |(view, node, _, need): &Place<'_>| {
-            fits(node, used.get(&(view.pool, node.name.clone())), need)
+            let at = (view.pool, node.name.clone());
+            wish.fits(node, &at, used.get(&at), need)
         };
         // An array stays on a node as long as that has room.
         let spot = match last.filter(|at| is_free(&order[*at])) {
@@ -97,7 +218,8 @@ fn place_each(
         last = Some(spot);
         let (view, node, _, need) = &order[spot];
         *running += 1;
-        take(node, used.entry((view.pool, node.name.clone())).or_insert_with(nothing), need);
+        let entry = used.entry((view.pool, node.name.clone())).or_insert_with(nothing);
+        take(node, entry, need, wish.world.now.plus(wish.limit));
         placed.push((ask.job, task, view.pool, node.name.clone()));
     }
 }
@@ -128,7 +250,7 @@ fn least_waste(
             (cpu, cards.map(|left| u16::try_from(left).expect("a card")).collect::<Vec<_>>())
         };
         let (cpu, cards) = state(&before);
-        take(node, &mut before, &need);
+        take(node, &mut before, &need, Time::NEVER);
         let (cpu_after, cards_after) = state(&before);
         let growth = if node.accelerator.is_none() || cards.is_empty() {
             0
@@ -143,7 +265,7 @@ fn least_waste(
 }
 
 fn nothing() -> Used {
-    Used { sum: Resources::ZERO, cards: vec![0; 64] }
+    Used { sum: Resources::ZERO, cards: vec![0; 64], held: Vec::new() }
 }
 
 type Place<'a> = (&'a PoolView, &'a NodeView, &'a OfferView, Resources);
@@ -231,8 +353,9 @@ fn fits(node: &NodeView, used: Option<&Used>, need: &Resources) -> bool {
         && untouched >= whole + usize::from(part > 0 && !part_elsewhere)
 }
 
-fn take(node: &NodeView, used: &mut Used, need: &Resources) {
+fn take(node: &NodeView, used: &mut Used, need: &Resources, end: Time) {
     let free = free_cards(node, used);
+    let before = used.cards.clone();
     let part = u32::try_from(need.accel.0 % 1_000).expect("small");
     let mut taken = None;
     if part > 0 {
@@ -247,9 +370,75 @@ fn take(node: &NodeView, used: &mut Used, need: &Resources) {
         used.cards[card] += 1_000;
     }
     used.sum = used.sum.checked_add(need).expect("small");
+    let grown = (0u8..).zip(used.cards.iter().zip(before)).filter(|(_, (now, then))| *now > then);
+    let shares = grown.map(|(card, (now, then))| (card, now - then)).collect();
+    used.held.push((end, *need, shares));
+}
+
+impl Wish<'_> {
+    /// Now, and at each moment until its limit at which something that was promised begins.
+    fn fits(&self, node: &NodeView, at: &At, used: Option<&Used>, need: &Resources) -> bool {
+        if !fits(node, used, need) {
+            return false;
+        }
+        let now = self.world.now;
+        let until = now.plus(self.limit);
+        let closures = &self.world.pools[&at.0].closures;
+        let closes = closures.iter().any(|closure| {
+            (closure.nodes.is_empty() || closure.nodes.contains(&at.1))
+                && closure.from < until.plus(TURNOVER)
+                && now < closure.until
+        });
+        if closes {
+            return false;
+        }
+        let made = self.world.appointments.iter().flat_map(|(job, made)| {
+            made.iter().map(|made| (TaskId { job: *job, task: made.task }, made))
+        });
+        let made: Vec<_> = made
+            .filter(|(task, made)| {
+                (made.pool, &made.node) == (at.0, &at.1)
+                    && Some(*task) != self.but
+                    && !self.seated.contains(task)
+                    && made.from < until.plus(TURNOVER)
+            })
+            .map(|(_, made)| made)
+            .collect();
+        let begins = made.iter().map(|made| made.from).filter(|from| *from > now);
+        std::iter::once(now).chain(begins).all(|moment| {
+            let mut then = nothing();
+            for (end, resources, shares) in used.into_iter().flat_map(|used| &used.held) {
+                if moment > now && end.plus(TURNOVER) <= moment {
+                    continue;
+                }
+                then.sum = then.sum.checked_add(resources).expect("small");
+                shares.iter().for_each(|(card, milli)| then.cards[usize::from(*card)] += milli);
+            }
+            let mut kept = 0;
+            for made in &made {
+                if made.from <= moment && moment < over(made, now) {
+                    then.sum = then.sum.checked_add(&made.resources).expect("small");
+                    kept += made.resources.accel.0.div_ceil(1_000);
+                }
+            }
+            let has = |total: u64, used: u64, need: u64| need <= total.saturating_sub(used);
+            let sums = has(node.total.cpu.0, then.sum.cpu.0, need.cpu.0)
+                && has(node.total.memory.0, then.sum.memory.0, need.memory.0)
+                && has(node.total.accel.0, then.sum.accel.0, need.accel.0);
+            if need.accel.0 == 0 || !sums {
+                return sums;
+            }
+            if kept == 0 {
+                return fits(node, Some(&then), need);
+            }
+            let whole = free_cards(node, &then).iter().filter(|free| **free == 1_000).count();
+            whole as u64 >= kept + need.accel.0.div_ceil(1_000)
+        })
+    }
 }
 
 fn place_gang(
+    wish: &Wish<'_>,
     ask: &JobAsk,
     size: u32,
     same: Same,
@@ -273,7 +462,8 @@ fn place_gang(
         let free: Vec<_> = members
             .iter()
             .filter(|(view, node, _, need)| {
-                fits(node, used.get(&(view.pool, node.name.clone())), need)
+                let at = (view.pool, node.name.clone());
+                wish.fits(node, &at, used.get(&at), need)
             })
             .take(size as usize)
             .collect();
@@ -281,7 +471,8 @@ fn place_gang(
             continue;
         }
         for ((view, node, _, need), task) in free.into_iter().zip(ask.tasks.iter()) {
-            take(node, used.entry((view.pool, node.name.clone())).or_insert_with(nothing), need);
+            let entry = used.entry((view.pool, node.name.clone())).or_insert_with(nothing);
+            take(node, entry, need, wish.world.now.plus(wish.limit));
             placed.push((ask.job, task, view.pool, node.name.clone()));
         }
         return;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use dayan_schedule::order::BEHIND_MAX;
 use dayan_schedule::{
-    AcceleratorChoice, Ask, Atomicity, Avoid, Cards, Change, GangAsk, JobAsk, LeaseEnd, Models,
-    NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy, PoolView, Preference, Residence,
-    Same, Seat, Tasks, Trust, Work,
+    AcceleratorChoice, Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, GangAsk, JobAsk,
+    LeaseEnd, Models, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy,
+    PoolView, Preference, Residence, Same, Seat, Tasks, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
@@ -83,20 +83,72 @@ pub struct Lease {
 /// One step of the world.
 #[derive(Clone, Debug)]
 pub enum Step {
-    ShowPool { n: u8, nodes: Vec<(u8, u8)>, price: u8 },
-    HidePool { n: u8 },
-    Price { n: u8, price: u8 },
-    Node { n: u8, node: u8, up: NodeUp },
-    Queue { shape: u8, tasks: u8, priority: u8, kind: u8 },
-    End { nth: u8, requeue: bool },
-    Drop { nth: u8 },
-    Again { nth: u8 },
-    Take { nth: u8, task: u8 },
-    Block { project: u8 },
-    Unblock { project: u8 },
-    Behind { project: u8, minutes: u16 },
-    Wait { minutes: u8 },
-    Plan { refuse: u8, budget: Option<u16> },
+    ShowPool {
+        n: u8,
+        nodes: Vec<(u8, u8)>,
+        price: u8,
+    },
+    HidePool {
+        n: u8,
+    },
+    Price {
+        n: u8,
+        price: u8,
+    },
+    Node {
+        n: u8,
+        node: u8,
+        up: NodeUp,
+    },
+    Queue {
+        shape: u8,
+        tasks: u8,
+        priority: u8,
+        kind: u8,
+    },
+    End {
+        nth: u8,
+        requeue: bool,
+    },
+    Drop {
+        nth: u8,
+    },
+    Again {
+        nth: u8,
+    },
+    Take {
+        nth: u8,
+        task: u8,
+    },
+    Block {
+        project: u8,
+    },
+    Unblock {
+        project: u8,
+    },
+    Behind {
+        project: u8,
+        minutes: u16,
+    },
+    Wait {
+        minutes: u8,
+    },
+    /// A job is to be done in so many minutes.
+    Admit {
+        nth: u8,
+        within: u8,
+    },
+    /// A pool, or the first of its nodes, closes in so many minutes for so many.
+    Close {
+        n: u8,
+        first_only: bool,
+        after: u8,
+        minutes: u8,
+    },
+    Plan {
+        refuse: u8,
+        budget: Option<u16>,
+    },
 }
 
 pub fn any_step() -> impl Strategy<Value = Step> {
@@ -118,6 +170,10 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (0u8..2, 0u16..2_000)
             .prop_map(|(project, minutes)| Step::Behind { project, minutes }),
         2 => (0u8..60).prop_map(|minutes| Step::Wait { minutes }),
+        2 => (any::<u8>(), any::<u8>()).prop_map(|(nth, within)| Step::Admit { nth, within }),
+        1 => (0u8..4, any::<bool>(), 0u8..100, 1u8..60).prop_map(|(n, first_only, after, minutes)| {
+            Step::Close { n, first_only, after, minutes }
+        }),
         8 => (any::<u8>(), proptest::option::weighted(0.2, 0u16..60))
             .prop_map(|(refuse, budget)| Step::Plan { refuse, budget }),
     ]
@@ -135,6 +191,7 @@ pub struct World {
     pub attempts: BTreeMap<TaskId, u32>,
     pub blocked: BTreeSet<ProjectId>,
     pub behind: BTreeMap<ProjectId, Span>,
+    pub appointments: BTreeMap<JobId, Vec<Appointment>>,
     pub jobs_made: u32,
 }
 
@@ -154,6 +211,7 @@ impl World {
             attempts: BTreeMap::new(),
             blocked: BTreeSet::new(),
             behind: BTreeMap::new(),
+            appointments: BTreeMap::new(),
             jobs_made: 0,
         }
     }
@@ -201,10 +259,34 @@ impl World {
             let (pool, offers) = (*pool, offers.clone());
             planner.observe(&Change::OffersShown { pool, offers });
         }
+        let half = self.appointments.len() / 2;
+        let appoint = |planner: &mut Planner, (job, made): (&JobId, &Vec<Appointment>)| {
+            planner.observe(&Change::Appointed { job: *job, appointments: made.clone() });
+        };
+        self.appointments.iter().take(half).for_each(|one| appoint(&mut planner, one));
         for view in self.pools.values().rev() {
             planner.observe(&Change::PoolShown(Box::new(view.clone())));
         }
+        self.appointments.iter().skip(half).for_each(|one| appoint(&mut planner, one));
         planner
+    }
+
+    /// Asks for appointments, and keeps them.
+    pub fn admit(&mut self, job: JobId, by: Time) -> Result<Vec<Appointment>, NoAppointment> {
+        let appointments = self.planner.admit(&self.jobs[&job], by, self.now)?;
+        let change = Change::Appointed { job, appointments: appointments.clone() };
+        self.planner.observe(&change);
+        self.appointments.insert(job, appointments.clone());
+        Ok(appointments)
+    }
+
+    fn no_longer_appointed(&mut self, job: JobId, tasks: &Tasks) {
+        if let Some(made) = self.appointments.get_mut(&job) {
+            made.retain(|made| !tasks.contains(made.task));
+            if made.is_empty() {
+                self.appointments.remove(&job);
+            }
+        }
     }
 
     pub fn end(&mut self, attempt: AttemptId) -> Lease {
@@ -217,6 +299,7 @@ impl World {
         self.planner.observe(&Change::JobGone(job));
         self.jobs.remove(&job);
         self.avoid.remove(&job);
+        self.appointments.remove(&job);
     }
 
     /// Commits a plan but for the placements that `refuse` picks.
@@ -244,6 +327,7 @@ impl World {
                 self.planner.observe(&lease_placed(attempt, &lease));
                 self.leases.insert(attempt, lease);
                 self.jobs.get_mut(&job).expect("planned").tasks.remove(seat.task);
+                self.no_longer_appointed(job, &Tasks::one(seat.task));
             }
         }
     }
@@ -328,6 +412,7 @@ impl World {
                 let Some(job) = self.jobs.keys().nth(nth).copied() else { return Ok(()) };
                 let tasks = Tasks::one(u32::from(*task));
                 self.jobs.get_mut(&job).expect("picked").tasks.subtract(&tasks);
+                self.no_longer_appointed(job, &tasks);
                 self.planner.observe(&Change::TasksTaken { job, tasks });
             }
             Step::Block { project } => {
@@ -347,6 +432,39 @@ impl World {
                 for avoid in self.avoid.values_mut() {
                     avoid.retain(|avoid| avoid.until > self.now);
                 }
+            }
+            Step::Admit { nth, within } => {
+                let nth = usize::from(*nth) % self.jobs.len().max(1);
+                let Some(ask) = self.jobs.values().nth(nth) else { return Ok(()) };
+                let whole = ask.gang.is_none_or(|gang| ask.tasks.len() == u64::from(gang.size));
+                if ask.tasks.is_empty() || ask.strict || !whole {
+                    return Ok(());
+                }
+                let by = self.now.plus(MINUTE.times(i64::from(*within)));
+                let (job, held) = (ask.job, self.policy.reservations_max > 0);
+                let fresh = self.fresh().admit(ask, by, self.now);
+                self.appointments.remove(&job);
+                self.planner.observe(&Change::Appointed { job, appointments: Vec::new() });
+                let made = self.admit(job, by);
+                if !held {
+                    let fresh = if fresh.is_ok() == made.is_ok() { made.clone() } else { fresh };
+                    prop_assert_eq!(&made, &fresh, "incremental equals fresh");
+                }
+                if let Ok(made) = made {
+                    self.check_appointments(job, by, &made)?;
+                }
+            }
+            Step::Close { n, first_only, after, minutes } => {
+                let Some(view) = self.pools.get_mut(&pool_id(*n)) else { return Ok(()) };
+                let nodes = if *first_only {
+                    view.nodes.iter().take(1).map(|node| node.name.clone()).collect()
+                } else {
+                    BTreeSet::new()
+                };
+                let from = self.now.plus(MINUTE.times(i64::from(*after)));
+                let until = from.plus(MINUTE.times(i64::from(*minutes)));
+                view.closures.push(Closure { nodes, from, until });
+                self.planner.observe(&Change::PoolShown(Box::new(view.clone())));
             }
             Step::Plan { refuse, budget } => self.plan(*refuse, *budget)?,
         }
@@ -429,6 +547,15 @@ impl World {
         }
         let distinct: BTreeSet<TaskId> = plan.seats().map(|(task, _)| task).collect();
         prop_assert_eq!(distinct.len(), plan.placed_len(), "no task twice");
+        for (at, _) in &planned {
+            let new: Vec<(TaskId, &Seat, Time)> = plan
+                .seats()
+                .filter(|(_, seat)| (seat.pool, seat.node.clone()) == *at)
+                .map(|(task, seat)| (task, seat, self.now.plus(self.jobs[&task.job].ask.time)))
+                .collect();
+            let last = new.iter().map(|(_, _, end)| *end).max().expect("there is one");
+            crate::later::check(self, &new, at, (self.now, last))?;
+        }
         // What shrank may be over-booked by old leases, but no more of it is promised.
         for ((pool, name), new) in planned {
             let view = &self.pools[&pool];
@@ -447,6 +574,37 @@ impl World {
                     && card_shares(&seat.cards).iter().any(|share| share.0 == card)
             });
             prop_assert!(!fresh || milli <= 1_000, "card {card} of {node}: {milli}");
+        }
+        Ok(())
+    }
+
+    /// Appointments are for all waiting tasks, in time, and each node can keep them.
+    fn check_appointments(
+        &self,
+        job: JobId,
+        by: Time,
+        made: &[Appointment],
+    ) -> Result<(), TestCaseError> {
+        let ask = &self.jobs[&job];
+        let tasks: Tasks = made.iter().map(|made| made.task).collect();
+        prop_assert_eq!(&tasks, &ask.tasks);
+        for made in made {
+            prop_assert!(made.from >= self.now && made.until <= by);
+            prop_assert_eq!(made.until, made.from.plus(ask.ask.time));
+            let span = (made.from, made.until);
+            crate::later::check(self, &[], &(made.pool, made.node.clone()), span)?;
+        }
+        if let Some(most) = ask.max_parallel {
+            for made_at in made {
+                let during =
+                    |other: &&Appointment| other.from <= made_at.from && made_at.from < other.until;
+                prop_assert!(made.iter().filter(during).count() <= most as usize);
+            }
+        }
+        if ask.gang.is_some() {
+            let nodes: BTreeSet<_> = made.iter().map(|made| (made.pool, &made.node)).collect();
+            let moments: BTreeSet<_> = made.iter().map(|made| made.from).collect();
+            prop_assert_eq!((nodes.len(), moments.len()), (made.len(), 1), "a node each, at once");
         }
         Ok(())
     }

@@ -1,0 +1,321 @@
+//! Appointments: can this job be done by a deadline, whatever comes? Leases are counted by their
+//! latest ends, appointments as they stand, and the waiting heads with their reservations. The
+//! answer is a place and a moment for each task, or the earliest end there could be.
+//!
+//! Invariant: nothing that was promised is delayed by what is found here. Changes nothing: who
+//! commits the answer says so with [`Change::Appointed`](crate::Change::Appointed).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use dayan_units::{Span, Time};
+
+use crate::answer::NoAppointment;
+use crate::ask::JobAsk;
+use crate::change::Appointment;
+use crate::estate::{NodeAt, PoolIx};
+use crate::fit_tree::Need;
+use crate::judge::{Judge, Wish};
+use crate::later::{Claim, ClaimBy, Later, When};
+use crate::planner::Planner;
+use crate::policy::Work;
+use crate::queue::JobKey;
+use crate::round::Round;
+use crate::score::Order;
+use crate::verdict::{Verdict, window_of};
+
+/// Nodes looked at for one job: an admission is a question, and asks no longer than a round takes.
+const NODES_MAX: usize = 16_384;
+/// Tasks of one job with appointments: each is a row of the state.
+pub const APPOINTED_TASKS_MAX: u64 = 4_096;
+
+/// A node that a task could go to.
+struct Place {
+    at: NodeAt,
+    /// Index of the choice: less is better.
+    rank: usize,
+    need: Need,
+    /// From the start of the lease to its end at the latest, with the inputs on the way.
+    length: Span,
+    later: Later,
+}
+
+/// When a task begins, and at which place.
+type Found = (Time, usize);
+
+impl Planner {
+    /// Appointments for all waiting tasks of a job, so that all of it ends by then.
+    ///
+    /// # Errors
+    /// With the earliest end that could be promised, or the reasons of the pools where none can.
+    pub fn admit(
+        &mut self,
+        ask: &JobAsk,
+        by: Time,
+        now: Time,
+    ) -> Result<Vec<Appointment>, NoAppointment> {
+        self.mend_dirty();
+        let heads = self.heads(now);
+        let order = Order::of(&ask.prefer, &self.policy);
+        let judge = self.judge(Wish::of(ask), &order, window_of(now));
+        let verdict = self.verdict(&judge);
+        if verdict.choices.is_empty() || ask.tasks.len() > APPOINTED_TASKS_MAX {
+            return Err(self.nowhere(&judge, &verdict));
+        }
+        let mut search = Admission { planner: self, places: Vec::new(), by, now, work: 0 };
+        search.gather(&judge, &verdict, heads);
+        let found = match ask.gang {
+            Some(gang) => search.gang(&verdict, usize::try_from(gang.size.max(1)).unwrap_or(1)),
+            None => search.each(ask),
+        };
+        let found = found.ok_or_else(|| self.nowhere(&judge, &verdict))?;
+        let places = &found.places;
+        let ends = found.seats.iter().map(|&(from, at)| from.plus(places[at].length));
+        let end = ends.max().unwrap_or(now);
+        if end > by {
+            return Err(NoAppointment { earliest_end: Some(end), reasons: Vec::new() });
+        }
+        let made = |(task, &(from, at)): (u32, &Found)| {
+            let place = &places[at];
+            let pool = &self.estate.pools[self.estate.pool_of(place.at.bay) as usize];
+            Appointment {
+                task,
+                pool: pool.view.as_ref().expect("it was judged").pool,
+                node: self.estate.node(place.at).name.clone(),
+                resources: place.need.resources,
+                from,
+                until: from.plus(place.length),
+            }
+        };
+        Ok(ask.tasks.iter().zip(&found.seats).map(made).collect())
+    }
+
+    /// The reservations of the waiting heads, as claims.
+    fn heads(&mut self, now: Time) -> BTreeMap<NodeAt, Vec<Claim>> {
+        let mut round = Round::new(self, now, Work::UNBOUNDED);
+        round.reserve_before(JobKey::LAST);
+        let mut claims: BTreeMap<NodeAt, Vec<Claim>> = BTreeMap::new();
+        for promised in &round.reservations {
+            let from = promised.place.from;
+            for held in &promised.place.held {
+                let resources = held.need.resources.checked_mul(held.seats);
+                claims.entry(held.at).or_default().push(Claim {
+                    by: ClaimBy::Head,
+                    from,
+                    until: from.plus(promised.limit),
+                    resources: resources.expect("it fits in the node"),
+                    seated: false,
+                });
+            }
+        }
+        round.unmask();
+        claims
+    }
+
+    fn nowhere(&self, judge: &Judge<'_>, verdict: &Verdict) -> NoAppointment {
+        let mut codes = BTreeSet::new();
+        let first = verdict.refused.iter().filter(|(_, code)| codes.insert(*code));
+        let reasons = first.map(|&(pool, code)| judge.reason(pool, code)).collect();
+        NoAppointment { earliest_end: None, reasons }
+    }
+}
+
+/// What was found: a moment and a place for each task, in the order of the tasks.
+struct Admitted {
+    seats: Vec<Found>,
+    places: Vec<Place>,
+}
+
+struct Admission<'a> {
+    planner: &'a Planner,
+    places: Vec<Place>,
+    by: Time,
+    now: Time,
+    work: u64,
+}
+
+impl Admission<'_> {
+    /// The nodes of all choices, the best first, with what they have promised.
+    fn gather(
+        &mut self,
+        judge: &Judge<'_>,
+        verdict: &Verdict,
+        mut heads: BTreeMap<NodeAt, Vec<Claim>>,
+    ) {
+        let estate = &self.planner.estate;
+        let mut occupants = BTreeMap::new();
+        let mut read: BTreeSet<PoolIx> = BTreeSet::new();
+        for (rank, choice) in verdict.choices.iter().enumerate() {
+            let pool = estate.pool_of(choice.bay);
+            let view = estate.pools[pool as usize].view.as_ref().expect("it was judged");
+            // Where the way of the inputs is not known, no moment can be promised.
+            let Some(transfer) = judge.transfer(view) else { continue };
+            if read.insert(pool) {
+                occupants.append(&mut estate.occupants(pool));
+            }
+            let need = verdict.needs[usize::from(choice.need)];
+            for (node, shown) in (0u32..).zip(&estate.bays[choice.bay].nodes) {
+                if self.places.len() >= NODES_MAX {
+                    return;
+                }
+                if !shown.is_up() || shown.seats_empty(&need) == 0 {
+                    continue;
+                }
+                let at = NodeAt { bay: choice.bay, node };
+                let mut later = match &shown.later {
+                    Some(later) => (**later).clone(),
+                    None => Later {
+                        leases: occupants.remove(&at).unwrap_or_default(),
+                        claims: Vec::new(),
+                    },
+                };
+                for claim in heads.remove(&at).unwrap_or_default() {
+                    later.add(claim);
+                }
+                let length = judge.wish.ask.time.plus(transfer);
+                self.places.push(Place { at, rank, need, length, later });
+            }
+        }
+    }
+
+    fn earliest(&mut self, at: usize, from: Time) -> Option<Time> {
+        let place = &self.places[at];
+        let when = When { now: self.now, from, until: from.plus(place.length) };
+        let node = self.planner.estate.node(place.at);
+        place.later.earliest(node, &place.need, when, &mut self.work)
+    }
+
+    fn claim(&mut self, at: usize, from: Time) {
+        let place = &mut self.places[at];
+        place.later.add(Claim {
+            by: ClaimBy::Head,
+            from,
+            until: from.plus(place.length),
+            resources: place.need.resources,
+            seated: false,
+        });
+    }
+
+    /// A moment for each task, one after the other: at the best choice where it ends in time, and
+    /// where it does nowhere, wherever it ends first.
+    fn each(mut self, ask: &JobAsk) -> Option<Admitted> {
+        // The earliest moment of each place only moves back, so what was true of the first in a
+        // heap is looked at again before it is believed.
+        let mut heaps: Vec<BinaryHeap<Reverse<(Time, Time, usize)>>> = Vec::new();
+        for at in 0..self.places.len() {
+            let rank = self.places[at].rank;
+            heaps.resize_with(heaps.len().max(rank + 1), BinaryHeap::new);
+            if let Some(from) = self.earliest(at, self.now) {
+                heaps[rank].push(Reverse((from.plus(self.places[at].length), from, at)));
+            }
+        }
+        let mut running: BinaryHeap<Reverse<Time>> = BinaryHeap::new();
+        let mut seats = Vec::new();
+        for _ in ask.tasks.iter() {
+            let mut not_before = self.now;
+            if ask.max_parallel.is_some_and(|most| running.len() >= most.max(1) as usize) {
+                let Reverse(end) = running.pop().expect("as many as may run");
+                not_before = end;
+            }
+            let mut chosen: Option<(Time, Time, usize, usize)> = None;
+            for (rank, heap) in heaps.iter_mut().enumerate() {
+                while let Some(&Reverse((end, from, at))) = heap.peek() {
+                    let Some(now_from) = self.earliest(at, from.max(not_before)) else {
+                        heap.pop();
+                        continue;
+                    };
+                    if now_from == from {
+                        if chosen.is_none_or(|(least, ..)| end < least) {
+                            chosen = Some((end, from, at, rank));
+                        }
+                        break;
+                    }
+                    heap.pop();
+                    heap.push(Reverse((now_from.plus(self.places[at].length), now_from, at)));
+                }
+                if chosen.is_some_and(|(end, ..)| end <= self.by) {
+                    break;
+                }
+            }
+            let (end, from, at, rank) = chosen?;
+            heaps[rank].pop();
+            self.claim(at, from);
+            if let Some(next) = self.earliest(at, from) {
+                heaps[rank].push(Reverse((next.plus(self.places[at].length), next, at)));
+            }
+            running.push(Reverse(end));
+            seats.push((from, at));
+        }
+        Some(Admitted { seats, places: self.places })
+    }
+
+    /// One moment for all members, each on a node of its own: in the first domain where it is in
+    /// time, and where it is in none, wherever it is earliest.
+    fn gang(mut self, verdict: &Verdict, size: usize) -> Option<Admitted> {
+        let mut best: Option<(Time, Vec<Found>)> = None;
+        for domain in &verdict.domains {
+            let ranks: BTreeSet<usize> = domain.iter().map(|&rank| rank as usize).collect();
+            let members: Vec<usize> = (0..self.places.len())
+                .filter(|at| ranks.contains(&self.places[*at].rank))
+                .collect();
+            let Some(seats) = self.together(&members, size) else { continue };
+            let end = seats.iter().map(|&(from, at)| from.plus(self.places[at].length)).max()?;
+            if best.as_ref().is_none_or(|(least, _)| end < *least) {
+                best = Some((end, seats));
+            }
+            if end <= self.by {
+                break;
+            }
+        }
+        best.map(|(_, seats)| Admitted { seats, places: self.places })
+    }
+
+    /// The earliest moment at which so many of these places are free together.
+    fn together(&mut self, members: &[usize], size: usize) -> Option<Vec<Found>> {
+        let mut from = self.now;
+        loop {
+            let mut moments: Vec<(Time, usize)> = Vec::new();
+            for &at in members {
+                if let Some(moment) = self.earliest(at, from) {
+                    let count = self.planner.estate.node(self.places[at].at).count as usize;
+                    let seats = self.seats(at, moment, count.min(size));
+                    moments.extend(std::iter::repeat_n((moment, at), seats));
+                }
+            }
+            moments.sort_unstable();
+            // Before this moment there are too few; at it there are enough, if none that was free
+            // sooner is taken again by then.
+            let moment = moments.get(size - 1)?.0;
+            let mut seats: Vec<Found> = Vec::new();
+            let candidates: BTreeSet<usize> =
+                moments.iter().filter(|(first, _)| *first <= moment).map(|(_, at)| *at).collect();
+            for at in candidates {
+                let count = self.planner.estate.node(self.places[at].at).count as usize;
+                let here = self.seats(at, moment, count.min(size - seats.len()));
+                seats.extend(std::iter::repeat_n((moment, at), here));
+                if seats.len() == size {
+                    return Some(seats);
+                }
+            }
+            // Something that is free now is taken then: go on from the next moment.
+            let next = |&at: &usize| {
+                let later = &self.places[at].later;
+                later.moments(moment, self.now).first().copied()
+            };
+            from = members.iter().filter_map(next).min()?;
+        }
+    }
+
+    /// How many seats, at most so many, a place has from a moment on.
+    fn seats(&self, at: usize, moment: Time, most: usize) -> usize {
+        let place = &self.places[at];
+        let node = self.planner.estate.node(place.at);
+        let when = When { now: self.now, from: moment, until: moment.plus(place.length) };
+        let fits = |seats: &usize| {
+            let all = place.need.resources.checked_mul(*seats as u64);
+            let all = all.map(|all| if *seats == 1 { place.need } else { Need::of(all) });
+            all.is_some_and(|all| place.later.fits(node, &all, when, None))
+        };
+        (1..=most).take_while(fits).count()
+    }
+}
