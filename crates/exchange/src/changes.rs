@@ -11,7 +11,7 @@ use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{FlopRate, JobId, PoolId, ProviderId, SiteId, Span, Time};
+use dayan_units::{FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::command::Outcome;
 use crate::event::{Entry, Event, Next};
@@ -42,6 +42,9 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     for lease in state.work.leases.values() {
         out.push(placed(state, lease));
     }
+    for (job, made) in state.work.promises.iter() {
+        out.push(Change::Appointed { job, appointments: made.cloned().collect() });
+    }
     let behind = crate::shares::behind(state, now).into_iter();
     out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
     out
@@ -60,6 +63,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         Event::AgentJoined { pool, .. }
         | Event::PoolShown { pool, .. }
         | Event::PoolStatusChanged { pool, .. }
+        | Event::ClosuresSet { pool, .. }
         | Event::Measured { pool, .. }
         | Event::ChallengeFailed { pool }
         | Event::ChallengeMet { pool } => {
@@ -78,6 +82,10 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
             if let Some(job) = job(id) {
                 out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
             }
+        }
+        Event::Appointed { job, appointments } => {
+            let appointments = appointments.clone();
+            out.push(Change::Appointed { job: *job, appointments });
         }
         Event::JobPaused { job: id } => {
             if let Some(job) = job(id) {
@@ -273,6 +281,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             grams_per_kwh: milligrams / 1_000,
             pue_permille: PUE_PERMILLE,
         }),
+        closures: pool.closures.iter().filter(|closure| closure.until > now).cloned().collect(),
     }
 }
 
@@ -326,11 +335,14 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     ask.tasks_total = job.task_count();
     ask.tasks = tasks;
     ask.deadline = job.deadline;
-    ask.quote = job.quote.and_then(|(quote, _)| {
-        let line = *state.work.quotes.get(&quote)?.quote.lines.first()?;
-        Some(plan::Pin { pool: line.pool, offer: line.offer })
-    });
+    ask.quote = job.quote.and_then(|(quote, _)| pin(state, quote));
     ask
+}
+
+/// Where a quote binds its job to.
+pub fn pin(state: &State, quote: QuoteId) -> Option<plan::Pin> {
+    let line = *state.work.quotes.get(&quote)?.quote.lines.first()?;
+    Some(plan::Pin { pool: line.pool, offer: line.offer })
 }
 
 /// A job file as the planner sees it, for a question or for a job.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayan_identity::{Nonce, Status};
 use dayan_market::{BudgetLimits, BuyerClass, Quote};
 use dayan_measure::Measurement;
-use dayan_schedule::Cards;
+use dayan_schedule::{Appointment, Cards, Closure, NoAppointment};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
@@ -210,6 +210,20 @@ pub struct Submit {
     pub quote: Option<QuoteId>,
     /// The submitter's idempotency key.
     pub idempotency: Option<String>,
+    /// What the planner says of a hard deadline.
+    pub admission: Admission,
+}
+
+/// Can a hard deadline be promised? The planner looks; the decision looks again.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum Admission {
+    /// Nobody has asked. Right for every job without a hard deadline.
+    #[default]
+    NotSought,
+    /// Yes: a place and a moment for each task.
+    Found(Vec<Appointment>),
+    /// No.
+    Refused(NoAppointment),
 }
 
 /// What a new agent brings.
@@ -381,6 +395,13 @@ pub enum Command {
         pool: PoolId,
         /// Where to.
         status: Status,
+    },
+    /// When a pool, or some of its nodes, are closed; replaces what was said before.
+    SetClosures {
+        /// Which.
+        pool: PoolId,
+        /// All closures that are to come.
+        closures: Vec<Closure>,
     },
     /// Capacity is listed at a price.
     ListOffer(Box<NewOffer>),

@@ -7,7 +7,7 @@ use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::Transfer;
 use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
-use dayan_schedule::Tasks;
+use dayan_schedule::{Appointment, Closure, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
@@ -238,6 +238,13 @@ pub enum Event {
         /// Where to.
         status: Status,
     },
+    /// When a pool is closed.
+    ClosuresSet {
+        /// Which.
+        pool: PoolId,
+        /// All closures that are to come.
+        closures: Vec<Closure>,
+    },
     /// Values were measured.
     Measured {
         /// Of which pool.
@@ -314,6 +321,13 @@ pub enum Event {
         /// The submitter's idempotency key.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+    },
+    /// A job's hard deadline is promised: its tasks have these appointments, and no others.
+    Appointed {
+        /// Which job.
+        job: JobId,
+        /// A place and a moment for each task.
+        appointments: Vec<Appointment>,
     },
     /// No more tasks of it are placed.
     JobPaused {

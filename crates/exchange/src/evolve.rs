@@ -45,6 +45,7 @@ impl State {
             | Event::AgentJoined { .. }
             | Event::PoolShown { .. }
             | Event::PoolStatusChanged { .. }
+            | Event::ClosuresSet { .. }
             | Event::Measured { .. }
             | Event::Challenged { .. }
             | Event::ChallengeFailed { .. }
@@ -55,6 +56,7 @@ impl State {
             | Event::OfferRetired { .. } => self.apply_supply(entry, event),
             Event::SpecStored { .. }
             | Event::JobSubmitted { .. }
+            | Event::Appointed { .. }
             | Event::JobPaused { .. }
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }
@@ -202,6 +204,7 @@ impl State {
                         challenge: None,
                         verified_at: None,
                         doubted_at: None,
+                        closures: Vec::new(),
                         joined_at: entry.at,
                     },
                 );
@@ -223,6 +226,10 @@ impl State {
             }
             Event::PoolStatusChanged { pool, status } => {
                 supply.pools.get_mut(pool).expect("decided for it").status = *status;
+            }
+            Event::ClosuresSet { pool, closures } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                record.closures.clone_from(closures);
             }
             Event::Measured { pool, values } => {
                 let record = supply.pools.get_mut(pool).expect("decided for it");

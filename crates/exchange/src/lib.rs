@@ -25,8 +25,8 @@ pub mod shares;
 
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
-    Actor, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews, Seat,
-    Seen, SignedUsage, Submit, UsageRecord, Weighed,
+    Actor, Admission, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews,
+    Seat, Seen, SignedUsage, Submit, UsageRecord, Weighed,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

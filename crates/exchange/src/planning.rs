@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dayan_schedule::{Atomicity, Avoid, Change, Network, NodeUp, Placement, Planner, Tasks, Work};
+use dayan_schedule::{
+    Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Tasks, Work,
+};
 use dayan_units::{PoolId, ProjectId, Span, Time};
 
-use crate::command::{Command, Place, Seat};
+use crate::command::{Admission, Command, Place, Seat};
 use crate::refusal::{Refusal, RefusalKind};
 
 /// Work of one round, in elementary steps. A step is a few dozen nanoseconds: a round stays within
@@ -123,6 +125,14 @@ impl Planning {
         for project in due {
             self.blocked.remove(&project);
             self.planner.observe(&Change::ProjectUnblocked(project));
+        }
+    }
+
+    /// Can all of a job be promised to have ended by its deadline, and where would it run?
+    pub fn admit(&mut self, ask: &JobAsk, by: Time, now: Time) -> Admission {
+        match self.planner.admit(ask, by, now) {
+            Ok(found) => Admission::Found(found),
+            Err(no) => Admission::Refused(no),
         }
     }
 

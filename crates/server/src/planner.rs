@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use dayan_exchange::Actor;
 use dayan_exchange::due::Silence;
 use dayan_exchange::planning::{Planning, command};
-use dayan_schedule::{Change, Placement, Planner};
+use dayan_exchange::{Actor, Admission};
+use dayan_schedule::{Change, JobAsk, Placement, Planner};
+use dayan_spec::Deadline;
 use dayan_units::{ProjectId, Span, Time};
 use tokio::sync::oneshot;
 
@@ -25,6 +26,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A question, answered on the planner's thread.
 type Question = Box<dyn FnOnce(&Planner, Time) + Send>;
 
+/// A hard deadline, to be admitted or not.
+struct Admit {
+    ask: Box<JobAsk>,
+    deadline: Deadline,
+    answer: oneshot::Sender<Admission>,
+}
+
 enum Input {
     Changes(Vec<Change>),
     Reset(Vec<Change>),
@@ -35,6 +43,7 @@ enum Input {
     /// Money has moved: blocked projects may try again.
     MoneyMoved,
     Ask(Question),
+    Admit(Admit),
     Stop,
 }
 
@@ -86,6 +95,12 @@ impl PlannerHandle {
         self.send(Input::Ask(Box::new(move |planner, now| {
             drop(send.send(question(planner, now)));
         })));
+        receive.await.map_err(|_| Unavailable::Stopping)
+    }
+    /// Asks whether a hard deadline can be promised.
+    pub async fn admit(&self, ask: JobAsk, deadline: Deadline) -> Result<Admission, Unavailable> {
+        let (answer, receive) = oneshot::channel();
+        self.send(Input::Admit(Admit { ask: Box::new(ask), deadline, answer }));
         receive.await.map_err(|_| Unavailable::Stopping)
     }
     fn send(&self, input: Input) {
@@ -170,6 +185,11 @@ impl Thread {
             Input::Reset(changes) => self.planning.reset(&changes),
             Input::Shares(behind) => self.planning.stand(&behind),
             Input::MoneyMoved => self.planning.money_moved(),
+            Input::Admit(Admit { ask, deadline, answer }) => {
+                let now = self.clock.now();
+                // Who asked may have gone away.
+                drop(answer.send(self.planning.admit(&ask, deadline.at(now), now)));
+            }
             Input::Ask(ask) => ask(self.planning.planner(), self.clock.now()),
             Input::Stop => return Flow::Stop,
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_exchange::{
-    Actor, Command, Digest, Fence, JobEnd, Join, NewOffer, Node, Placing, Settings, Shown, State,
-    Submit,
+    Actor, Admission, Command, Digest, Fence, JobEnd, Join, NewOffer, Node, Placing, Settings,
+    Shown, State, Submit,
 };
 use dayan_identity::Status;
 use dayan_market::{
@@ -205,7 +205,8 @@ impl People {
         let text = job_file(random, name, self.submitted, scenario);
         let (spec, digest) = read(&text);
         let key = format!("key-{}", self.submitted);
-        let submit = Submit { spec, digest, quote: None, idempotency: Some(key) };
+        let admission = Admission::NotSought;
+        let submit = Submit { spec, digest, quote: None, idempotency: Some(key), admission };
         if random.in_permille(scenario.quotes_permille) {
             return self.under_quote(state, org, submit, now);
         }

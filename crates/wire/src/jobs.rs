@@ -140,9 +140,21 @@ pub struct Job {
     /// Whether it did, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_met: Option<bool>,
+    /// What is promised to the tasks that still wait, where its deadline is hard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// Its job file, in canonical form.
     #[schema(value_type = Object)]
     pub spec: serde_json::Value,
+}
+
+/// A hard deadline was admitted: places are kept for all of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Promise {
+    /// When the last of its tasks starts at the latest.
+    pub starts_by: String,
+    /// When the last of them ends at the latest.
+    pub ends_by: String,
 }
 
 /// One attempt.

@@ -19,8 +19,8 @@ pub use access::{
     Project, Share, Token, TokenIssued, User, WhoAmI,
 };
 pub use jobs::{
-    Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobState, JobSummary, LogQuery, Reason,
-    Relaxation, Submitted, TaskCounts, Waiting,
+    Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobState, JobSummary, LogQuery, Promise,
+    Reason, Relaxation, Submitted, TaskCounts, Waiting,
 };
 pub use market::{
     Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,
@@ -33,8 +33,8 @@ pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, API, HEALTH, ME
 pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};
 pub use supply::{
-    Attested, Attribute, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation, NewProvider,
-    Node, Pool, Provider, Record, SetStatus, StandardUnits,
+    Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
+    NewProvider, Node, Pool, Provider, Record, SetStatus, StandardUnits,
 };
 pub use sync::{
     AttemptReport, ChallengeAnswer, Counters, Gang, JoinAnswer, JoinRequest, LeaseOrder, LogAsk,

@@ -136,6 +136,9 @@ pub struct PlanAnswer {
     /// Why submitting the file now would be refused, wherever it could go: for want of money, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submission: Option<crate::Problem>,
+    /// What would be promised if it were submitted now, where its deadline is hard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<crate::Promise>,
 }
 
 /// A firm price.

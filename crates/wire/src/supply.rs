@@ -157,6 +157,24 @@ pub struct Pool {
     /// What an hour of all it shows comes to in standard units, where its speed was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standard: Vec<StandardUnits>,
+    /// When it, or some of its machines, are closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closures: Vec<Closure>,
+}
+
+/// A time for which machines are closed: nothing is started on them that could still run when it
+/// begins. What runs already is not touched.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Closure {
+    /// Which machines; empty means all of the pool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// From when; absent means from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Until when.
+    pub until: String,
 }
 
 /// Capacity in units that make unlike hardware comparable.

@@ -172,6 +172,10 @@ impl Client {
     pub async fn set_pool_status(&self, id: &str, status: &str) -> Outcome<()> {
         self.set_status(&["pools", id, "status"], status).await
     }
+    /// Says when a pool is closed, instead of what was said before.
+    pub async fn set_closures(&self, id: &str, closures: &[wire::Closure]) -> Outcome<()> {
+        self.done(Ask::put(&["pools", id, "closures"]).body(Body::json(closures))).await
+    }
     /// Asks a pool's agent to prove its inventory now.
     pub async fn challenge(&self, id: &str) -> Outcome<()> {
         self.done(Ask::post(&["pools", id, "challenge"]).repeatable()).await

@@ -277,6 +277,10 @@ fn head(job: &Job, view: &View) -> String {
         };
         grid.pair(Word::Deadline, Cell::text(view.time(deadline) + &kept));
     }
+    if let Some(promise) = &job.promise {
+        grid.pair(Word::StartsBy, Cell::text(view.time(&promise.starts_by)));
+        grid.pair(Word::EndsBy, Cell::text(view.time(&promise.ends_by)));
+    }
     if let Some(quote) = &job.quote {
         grid.pair(Word::Quote, Cell::text(quote));
     }

@@ -97,6 +97,13 @@ impl Show for PlanAnswer {
             out.push('\n');
             out.push_str(&refused(&self.refused, view));
         }
+        if let Some(promise) = &self.promise {
+            let times = [view.time(&promise.starts_by), view.time(&promise.ends_by)];
+            let values = [("from", &*times[0]), ("until", &*times[1])];
+            out.push('\n');
+            out.push_str(&view.lang.fill(Word::WouldBePromised, &values));
+            out.push('\n');
+        }
         if let Some(problem) = &self.submission {
             out.push('\n');
             out.push_str(&view.lang.fill(Word::WouldBeRefused, &[("code", &problem.code)]));

@@ -2,7 +2,8 @@
 //! far it is.
 
 use dayan_wire::{
-    Attribute, NetMatrix, NewInvitation, NewProvider, Pool, Provider, Record, StandardUnits,
+    Attribute, Closure, NetMatrix, NewInvitation, NewProvider, Pool, Provider, Record,
+    StandardUnits,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -68,8 +69,28 @@ pub enum PoolCommand {
     Suspend(OfPool),
     /// Ends a pool for good
     Retire(OfPool),
+    /// Closes a pool, or some of its machines, for a time: nothing starts that could run into it
+    Close(Close),
+    /// Takes back every closure that is still to come or under way
+    Reopen(OfPool),
     /// Has a pool's agent prove its inventory now
     Challenge(OfPool),
+}
+
+/// When a pool is closed
+#[derive(Debug, clap::Args)]
+pub struct Close {
+    /// The pool: its id, its name, PROVIDER/NAME or its compute-resource name
+    pool: String,
+    /// From when, like 2026-12-01T08:00:00+08:00; from now on unless told
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    until: String,
+    /// Only this machine; may be given several times
+    #[arg(long = "node", value_name = "NAME")]
+    nodes: Vec<String>,
 }
 
 /// One pool
@@ -155,6 +176,24 @@ pub async fn pool(command: &PoolCommand, session: &Session) -> Result<Exit, Fail
         PoolCommand::Activate(of) => set_pool(of, "active", session).await?,
         PoolCommand::Suspend(of) => set_pool(of, "suspended", session).await?,
         PoolCommand::Retire(of) => set_pool(of, "retired", session).await?,
+        PoolCommand::Close(args) => {
+            let id = pool_id(&client, &args.pool).await?;
+            let mut closures = client.pool(&id).await?.closures;
+            closures.push(Closure {
+                nodes: args.nodes.clone(),
+                from: args.from.clone(),
+                until: args.until.clone(),
+            });
+            client.set_closures(&id, &closures).await?;
+            let said = Said::with(Word::PoolCloses, "name", &args.pool);
+            session.out.done(&json!({ "id": id }), &said.and("until", args.until.clone()))?;
+        }
+        PoolCommand::Reopen(of) => {
+            let id = pool_id(&client, &of.pool).await?;
+            client.set_closures(&id, &[]).await?;
+            let said = Said::with(Word::PoolReopened, "name", &of.pool);
+            session.out.done(&json!({ "id": id }), &said)?;
+        }
         PoolCommand::Challenge(of) => {
             let id = pool_id(&client, &of.pool).await?;
             client.challenge(&id).await?;
@@ -287,6 +326,11 @@ impl Show for ShownPool {
             let StandardUnits { unit, per_hour, formula, method } = standard;
             let text = format!("{per_hour} {unit} (formula {formula}, {method})");
             head.pair(Word::StandardUnits, Cell::text(text));
+        }
+        for Closure { nodes, from, until } in &pool.closures {
+            let from = view.time_or_dash(from.as_deref());
+            let text = format!("{from} – {} {}", view.time(until), nodes.join(", "));
+            head.pair(Word::Closed, Cell::text(text.trim_end()));
         }
         let mut out = head.finish();
         let heads = [Word::Node, Word::Up, Word::Cores, Word::Memory, Word::Cards];

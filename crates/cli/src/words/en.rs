@@ -37,6 +37,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::Credits => "credits",
         Word::Currency => "currency",
         Word::Deadline => "deadline",
+        Word::Closed => "closed",
+        Word::StartsBy => "starts by",
+        Word::EndsBy => "ends by",
         Word::Debits => "debits",
         Word::Delay => "delay",
         Word::DelayClass => "class",
@@ -154,6 +157,13 @@ pub const fn text(word: Word) -> &'static str {
         Word::KindProvider => "provider",
         Word::KindUser => "user",
         Word::DeadlineMet => "met",
+        Word::PoolCloses => {
+            "{name} is closed until {until}; `dayan pool show {name}` tells all of it"
+        }
+        Word::PoolReopened => "{name} is not closed any more",
+        Word::WouldBePromised => {
+            "It would be promised to start by {from} and to have ended by {until}."
+        }
         Word::DeadlineMissed => "missed",
         Word::Pinned => "pinned by its fingerprint",
         Word::ByAuthority => "vouched for by an authority",

@@ -73,7 +73,8 @@ impl Ask<'_> {
         self.check_deadline(spec)?;
         self.check_currency(spec)?;
         let id = JobId::from_bits(self.ids.bits());
-        let mut events = Vec::with_capacity(2);
+        let appointments = self.admitted(spec, id, &submit.admission)?;
+        let mut events = Vec::with_capacity(3);
         if !self.state.work.specs.contains_key(&key) {
             events.push(Event::SpecStored {
                 key,
@@ -104,6 +105,9 @@ impl Ask<'_> {
             deadline,
             key: submit.idempotency.clone(),
         });
+        if !appointments.is_empty() {
+            events.push(Event::Appointed { job: id, appointments });
+        }
         let mut decision = Decision { events, effects: Vec::new(), made: Made::Job(id) };
         decision.warn(project.id, id, warnings);
         Ok(decision)

@@ -8,6 +8,7 @@ mod ending;
 mod findings;
 mod jobs;
 mod placing;
+mod promises;
 mod quotes;
 mod shown;
 mod supply;
@@ -138,6 +139,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         }
         Command::Join(join) => ask.join(join),
         Command::SetPoolStatus { pool, status } => ask.set_pool_status(*pool, *status),
+        Command::SetClosures { pool, closures } => ask.set_closures(*pool, closures),
         Command::ListOffer(offer) => ask.list_offer(offer),
         Command::RetireOffer { offer } => ask.retire_offer(*offer),
         Command::PoolNews(news) => ask.pool_news(news),

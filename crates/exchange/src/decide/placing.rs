@@ -41,6 +41,7 @@ impl Ask<'_> {
         }
         self.check_tasks(job, stored, place)?;
         self.check_room(place)?;
+        self.check_promises(place, stored.spec.time_limit())?;
         let gang = self.gang_launch(stored, place);
         let mut leases = Vec::with_capacity(place.seats.len());
         let mut holds = Vec::with_capacity(place.seats.len());
@@ -153,6 +154,28 @@ impl Ask<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is started where it would run into what was promised to others, or into a closure.
+    fn check_promises(&self, place: &Place, limit: Span) -> Result<(), Refusal> {
+        let pools = &self.state.supply.pools;
+        let is_open =
+            |seat: &Seat| pools.get(&seat.pool).is_none_or(|pool| pool.closures.is_empty());
+        if self.state.work.promises.is_empty() && place.seats.iter().all(is_open) {
+            return Ok(());
+        }
+        let mut stays = Vec::with_capacity(place.seats.len());
+        for seat in &place.seats {
+            stays.push(super::promises::Stay {
+                task: dayan_units::TaskId { job: place.job, task: seat.task },
+                pool: seat.pool,
+                node: &seat.node,
+                resources: seat.resources,
+                from: self.now,
+                until: self.now.plus(limit),
+            });
+        }
+        self.check_stays(&stays).map_err(|message| stale("place.promised", message))
     }
 
     fn gang_launch(&self, stored: &StoredSpec, place: &Place) -> Option<GangLaunch> {

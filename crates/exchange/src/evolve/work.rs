@@ -74,9 +74,14 @@ impl State {
                     self.budget_held(entry, *job, held);
                 }
             }
-            Event::JobPaused { job } => work.job_mut(*job).gate = Gate::Paused,
+            Event::Appointed { job, appointments } => work.promises.appoint(*job, appointments),
+            Event::JobPaused { job } => {
+                work.promises.release(*job, |_| true);
+                work.job_mut(*job).gate = Gate::Paused;
+            }
             Event::JobResumed { job } => work.job_mut(*job).gate = Gate::Open,
             Event::TasksCancelled { job, tasks } => {
+                work.promises.release(*job, |task| tasks.contains(task));
                 let job = work.job_mut(*job);
                 job.queued.subtract(tasks);
                 job.failed.subtract(tasks);
@@ -113,6 +118,7 @@ impl State {
                 }
             }
             Event::JobEnded { job, end, release, .. } => {
+                work.promises.release(*job, |_| true);
                 let record = work.job_mut(*job);
                 record.ended = Some((entry.at, *end));
                 let (project, org) = (record.project, record.org);
@@ -321,6 +327,7 @@ impl State {
         self.work.shares.lease(project, org, &lease.resources, entry.at);
         self.work.by_agent.entry(lease.agent).or_default().insert(attempt);
         self.load(lease, Resources::checked_add);
+        self.work.promises.release(attempt.job, |task| task == attempt.task);
         self.work.leases.insert(attempt, lease.clone());
         self.touch_agent(attempt);
     }

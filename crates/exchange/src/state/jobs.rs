@@ -16,6 +16,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::promises::Promises;
 use super::shares::Shares;
 
 /// The first 128 bits of the SHA-256 of a job file's canonical JSON.
@@ -351,6 +352,9 @@ pub struct Work {
     /// What each project had.
     #[serde(default)]
     pub shares: Shares,
+    /// What was promised for later.
+    #[serde(default, skip_serializing_if = "Promises::is_empty")]
+    pub promises: Promises,
 }
 
 impl Job {

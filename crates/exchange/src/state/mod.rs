@@ -5,6 +5,7 @@
 
 mod access;
 mod jobs;
+mod promises;
 mod shares;
 mod supply;
 
@@ -20,6 +21,7 @@ pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
     StopReason, StoredSpec, Tries, UsageMark, Work,
 };
+pub use promises::Promises;
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
     Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,

@@ -179,6 +179,9 @@ pub struct Pool {
     pub doubted_at: Option<Time>,
     /// When it joined.
     pub joined_at: Time,
+    /// When it, or some of its nodes, are closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closures: Vec<dayan_schedule::Closure>,
 }
 
 /// One agent's identity.

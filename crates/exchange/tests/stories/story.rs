@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_exchange::{
-    Actor, At, AttemptNews, Command, Counters, Digest, Entry, Event, Fence, JobEnd, Join, Made,
-    NewOffer, Node, Outcome, Place, Placing, Refusal, Seat, Seen, Settings, Shown, State, Submit,
-    UsageRecord, decide,
+    Actor, Admission, At, AttemptNews, Command, Counters, Digest, Entry, Event, Fence, JobEnd,
+    Join, Made, NewOffer, Node, Outcome, Place, Placing, Refusal, Seat, Seen, Settings, Shown,
+    State, Submit, UsageRecord, decide,
 };
 use dayan_identity::Status;
 use dayan_market::{BudgetLimits, BuyerClass, Settlement};
@@ -133,7 +133,13 @@ impl Story {
         );
         let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
         let digest = Digest(std::array::from_fn(|n| text.as_bytes()[n * 7 % text.len()]));
-        Command::Submit(Box::new(Submit { spec, digest, quote, idempotency: None }))
+        Command::Submit(Box::new(Submit {
+            spec,
+            digest,
+            quote,
+            idempotency: None,
+            admission: Admission::NotSought,
+        }))
     }
 
     /// What a planner that has just started would place.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dayan_exchange::{Action, Command, Made, Resource, Submit};
+use dayan_exchange::{Action, Admission, Command, Made, Resource, Submit};
 use dayan_schedule::{Explanation, JobStanding};
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::access::unexpected;
+use super::admission::{self, of_appointments, seek};
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
 use super::market::idle_reasons;
 use super::{JobFile, Problems};
@@ -44,10 +45,12 @@ pub(super) fn submit_command(
     spec: JobSpec,
     quote: Option<QuoteId>,
     idempotency: Option<String>,
+    admission: Admission,
 ) -> Command {
     let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
     let digest = dayan_exchange::Digest(Sha256::digest(&canonical).into());
-    Command::Submit(Box::new(Submit { spec: Arc::new(spec), digest, quote, idempotency }))
+    let submit = Submit { spec: Arc::new(spec), digest, quote, idempotency, admission };
+    Command::Submit(Box::new(submit))
 }
 
 /// Submits a job. The body is a job file: YAML, or the same object as JSON.
@@ -68,7 +71,7 @@ pub async fn submit(
     if let Some(known) = archived(&app, &caller, key.as_deref(), &spec).await? {
         return Ok((StatusCode::CREATED, Json(known)));
     }
-    match app.command(caller.actor(), submit_command(spec, quote, key)).await? {
+    match admission::submit(&app, &caller, spec, quote, key).await? {
         Made::Job(job) => {
             app.metrics.submissions.inc();
             Ok((StatusCode::CREATED, Json(wire::Submitted { job: job.to_string() })))
@@ -147,7 +150,8 @@ pub async fn submit_batch(
     for job in jobs {
         match dayan_spec::parse_json(job.get()) {
             Ok(spec) => {
-                commands.push(submit_command(spec, None, None));
+                let admission = seek(&app, &spec, None).await?;
+                commands.push(submit_command(spec, None, None, admission));
                 outcomes.push(None);
             }
             Err(errors) => outcomes.push(Some(Failure::from(errors))),
@@ -313,11 +317,12 @@ pub async fn show(
     let (id, project) = (row.id, row.project);
     let paging = dayan_store::Paging { limit: SHOWN_ATTEMPTS_MAX, after: None };
     let attempts = app.read(move |reader| reader.attempts(id, &paging)).await?;
-    let (path, currency) = app
+    let (path, currency, promise) = app
         .writer
         .ask(move |live| {
             let path = live.state.access.projects.get(&project).map(|project| project.path.clone());
-            (path, live.state.settings.currency)
+            let promise = of_appointments(live.state.work.promises.of_job(id));
+            (path, live.state.settings.currency, promise)
         })
         .await?;
     let doc: serde_json::Value =
@@ -333,6 +338,7 @@ pub async fn show(
         quote: doc["quote"].as_str().map(str::to_owned),
         deadline: time(&doc["deadline"]),
         deadline_met: doc["deadline_met"].as_bool(),
+        promise,
         spec: doc["spec"].clone(),
     }))
 }

@@ -14,6 +14,7 @@ use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 
 use super::access::{Created, amount, buyer_class, created, unexpected};
+use super::admission::{promise, seek};
 use super::extract::{Body, Caller, Path, Text, id, whole};
 use super::jobs::submit_command;
 use super::{JobFile, Problems};
@@ -127,17 +128,19 @@ pub async fn retire_offer(
 }
 
 /// Where a job could go, for whom it would be.
-struct Question {
-    ask: JobAsk,
+pub(super) struct Question {
+    pub ask: JobAsk,
     project: ProjectId,
     class: BuyerClass,
 }
 
-async fn candidates(
+/// A job file as the planner would see it; none where nobody has its project. Under a quote it goes
+/// where that was given.
+pub(super) async fn question(
     app: &Shared,
-    caller: &Caller,
     spec: &JobSpec,
-) -> Result<(Question, Candidates), Failure> {
+    quote: Option<QuoteId>,
+) -> Result<Option<Question>, Failure> {
     let owned = spec.clone();
     let asked = app.writer.ask(move |live| {
         let access = &live.state.access;
@@ -148,10 +151,20 @@ async fn candidates(
         ask.project = project.id;
         ask.org = project.org;
         ask.submitted_at = live.now;
-        Some((Question { ask, project: project.id, class }, project.org))
+        ask.quote = quote.and_then(|quote| changes::pin(&live.state, quote));
+        Some(Question { ask, project: project.id, class })
     });
+    Ok(asked.await?)
+}
+
+async fn candidates(
+    app: &Shared,
+    caller: &Caller,
+    spec: &JobSpec,
+) -> Result<(Question, Candidates), Failure> {
     let unknown = || Failure::not_found("project", spec.project.as_str());
-    let (question, org) = asked.await?.ok_or_else(unknown)?;
+    let question = question(app, spec, None).await?.ok_or_else(unknown)?;
+    let org = question.ask.org;
     caller.may(Resource::Quote, Action::Read, org, "project", spec.project.as_str())?;
     let ask = question.ask.clone();
     let found = app.planner.ask(move |planner, now| planner.candidates(&ask, now)).await?;
@@ -169,8 +182,10 @@ pub async fn plan(
 ) -> Result<Json<wire::PlanAnswer>, Failure> {
     let spec = dayan_spec::parse(&text)?;
     let (_, found) = candidates(&app, &caller, &spec).await?;
+    let admission = seek(&app, &spec, None).await?;
+    let promise = promise(&admission);
     let submit = At {
-        command: submit_command(spec, None, None),
+        command: submit_command(spec, None, None, admission),
         now: app.now(),
         actor: caller.actor(),
         // Nothing is committed: no id that it makes is ever seen.
@@ -221,6 +236,7 @@ pub async fn plan(
         wire::PlanAnswer {
             candidates: candidates.collect(),
             refused: refused.chain(idle).collect(),
+            promise: promise.filter(|_| submission.is_none()),
             submission: submission.map(|refusal| *Failure::from(refusal).0),
         }
     });

@@ -2,6 +2,7 @@
 //! outcome into wire types. They decide nothing.
 
 mod access;
+mod admission;
 mod agent;
 mod events;
 mod extract;
@@ -140,6 +141,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(supply::show_pool))
         .routes(routes!(supply::measured))
         .routes(routes!(supply::set_pool_status))
+        .routes(routes!(supply::set_closures))
         .routes(routes!(supply::challenge))
         .routes(routes!(supply::resolve))
         .routes(routes!(supply::net_matrix))

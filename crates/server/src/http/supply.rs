@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use dayan_exchange::{Action, Command, Made, Resource};
+use dayan_exchange::{Action, Command, Made, Pool, Resource};
 use dayan_identity::{self as identity, Answer, AttestationStanding, Nonce, Status};
 use dayan_measure::Standing;
+use dayan_schedule::{Closure, NodeName};
 use dayan_topology::PlaceId;
 use dayan_units::{FlopRate, Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span, Time};
 use dayan_wire as wire;
@@ -159,6 +160,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         heard_at: live.liveness.last(pool.agent).map(|at| at.to_string()),
         verified_at: pool.verified_at.map(|at| at.to_string()),
         standard: standard_units(pool, live.now),
+        closures: closures_of(pool, live.now),
     }
 }
 
@@ -290,6 +292,46 @@ pub async fn set_pool_status(
     let command = Command::SetPoolStatus { pool, status: status(&body.status)? };
     app.command(caller.actor(), command).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Says when a pool, or some of its machines, are closed. The list replaces the one before.
+#[utoipa::path(put, path = "/v1/pools/{id}/closures", request_body = Vec<wire::Closure>,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_closures(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(pool): Path<String>,
+    Body(body): Body<Vec<wire::Closure>>,
+) -> Result<StatusCode, Failure> {
+    let pool: PoolId = id("pool", &pool)?;
+    let now = app.now();
+    let closures = body.iter().map(|closure| closure_of(closure, now)).collect::<Result<_, _>>()?;
+    app.command(caller.actor(), Command::SetClosures { pool, closures }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn closure_of(told: &wire::Closure, now: Time) -> Result<Closure, Failure> {
+    let time = |text: &String| {
+        text.parse::<Time>().map_err(|why| {
+            let title = format!("`{text}` is no time: {why}");
+            Failure::invalid("closure.time", title, "write it like 2026-12-01T08:00:00+08:00")
+        })
+    };
+    Ok(Closure {
+        nodes: told.nodes.iter().map(|node| NodeName::new(node)).collect(),
+        from: told.from.as_ref().map_or(Ok(now), time)?,
+        until: time(&told.until)?,
+    })
+}
+
+fn closures_of(pool: &Pool, now: Time) -> Vec<wire::Closure> {
+    let to_come = pool.closures.iter().filter(|closure| closure.until > now);
+    let told = to_come.map(|closure| wire::Closure {
+        nodes: closure.nodes.iter().map(|node| node.as_str().to_owned()).collect(),
+        from: Some(closure.from.to_string()),
+        until: closure.until.to_string(),
+    });
+    told.collect()
 }
 
 /// Asks a pool to prove its inventory now.

@@ -1,0 +1,230 @@
+//! Promises for later: appointments are checked against what holds now before they are given, and
+//! every placement is checked against the appointments and closures of its node.
+//!
+//! Invariant: on no node is more promised for any moment than it has shown, counted by leases'
+//! latest ends. Cards are counted in sum here; which cards, the planner saw to.
+
+use std::collections::BTreeMap;
+
+use dayan_identity::Status;
+use dayan_schedule::{Appointment, Closure};
+use dayan_spec::{DeadlineKind, JobSpec};
+use dayan_units::{JobId, PoolId, Resources, TaskId, Time};
+
+use super::{Ask, Decision};
+use crate::authorize::{Action, Resource, authorize};
+use crate::command::Admission;
+use crate::event::Event;
+use crate::refusal::{Refusal, RefusalDetail};
+use crate::state::Pool;
+
+/// Closures of one pool that are to come: a year's maintenance, announced week by week.
+const CLOSURES_MAX: usize = 64;
+/// A closure further away is a pool that is retired.
+const CLOSURE_AHEAD_MAX: dayan_units::Span = dayan_units::Span::from_secs(366 * 86_400);
+
+/// What a task would take of a node, and for how long.
+pub(super) struct Stay<'a> {
+    pub task: TaskId,
+    pub pool: PoolId,
+    pub node: &'a str,
+    pub resources: Resources,
+    pub from: Time,
+    pub until: Time,
+}
+
+fn raced(message: impl Into<String>) -> Refusal {
+    Refusal::conflict("deadline.raced", message, "submit it again: others were faster")
+}
+
+impl Ask<'_> {
+    /// The appointments of a job with a hard deadline, or why it has none.
+    pub(super) fn admitted(
+        &self,
+        spec: &JobSpec,
+        job: JobId,
+        admission: &Admission,
+    ) -> Result<Vec<Appointment>, Refusal> {
+        let hard = spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard);
+        let Some(deadline) = hard else { return Ok(Vec::new()) };
+        if spec.strict {
+            return Err(Refusal::invalid(
+                "deadline.strict",
+                "a hard deadline is a promise of a moment, and `strict: true` waits for others",
+                "leave one of them out, or write `kind: soft`",
+            ));
+        }
+        let by = deadline.at(self.now);
+        let made = match admission {
+            Admission::NotSought => {
+                return Err(Refusal::conflict(
+                    "deadline.not_sought",
+                    "nobody has looked whether this hard deadline can be promised",
+                    "submit it by itself, or write `kind: soft`",
+                ));
+            }
+            Admission::Refused(no) => return Err(not_admitted(by, no)),
+            Admission::Found(made) => made,
+        };
+        let tasks: dayan_schedule::Tasks = made.iter().map(|made| made.task).collect();
+        if tasks != dayan_schedule::Tasks::range(0..spec.task_count()) {
+            return Err(raced("the places that were found are not for all of its tasks"));
+        }
+        // The deadline counts from now, and the places were found a moment ago.
+        if made.iter().any(|made| made.until > by || made.from.plus(spec.time_limit()) > made.until)
+        {
+            return Err(raced("the places that were found are for another deadline"));
+        }
+        let stays: Vec<Stay<'_>> = made
+            .iter()
+            .map(|made| Stay {
+                task: TaskId { job, task: made.task },
+                pool: made.pool,
+                node: made.node.as_str(),
+                resources: made.resources,
+                from: made.from,
+                until: made.until,
+            })
+            .collect();
+        self.check_stays(&stays).map_err(raced)?;
+        Ok(made.clone())
+    }
+
+    /// Can the nodes keep all that they have promised with these stays beside it? The message
+    /// says which cannot.
+    pub(super) fn check_stays(&self, stays: &[Stay<'_>]) -> Result<(), String> {
+        let mut nodes: BTreeMap<(PoolId, &str), Vec<&Stay<'_>>> = BTreeMap::new();
+        for stay in stays {
+            nodes.entry((stay.pool, stay.node)).or_default().push(stay);
+        }
+        nodes.into_iter().try_for_each(|((pool, node), stays)| self.check_node(pool, node, &stays))
+    }
+
+    fn check_node(&self, id: PoolId, node: &str, stays: &[&Stay<'_>]) -> Result<(), String> {
+        let pool = self.state.supply.pools.get(&id).filter(|pool| pool.status == Status::Active);
+        let pool = pool.ok_or_else(|| format!("{id} takes no work"))?;
+        let shown = pool.shown.nodes.iter().find(|shown| shown.name == node && shown.up);
+        let shown = shown.ok_or_else(|| format!("`{node}` takes no work"))?;
+        for closure in pool.closures.iter().filter(|closure| is_meant(closure, node)) {
+            if stays.iter().any(|stay| closure.from < stay.until && stay.from < closure.until) {
+                return Err(format!("`{node}` is closed from {}", closure.from));
+            }
+        }
+        let seated = |task: TaskId| stays.iter().any(|stay| stay.task == task);
+        let promised: Vec<&Appointment> = self
+            .state
+            .work
+            .promises
+            .on(id, node)
+            .filter(|(job, made)| !seated(TaskId { job: *job, task: made.task }))
+            .map(|(_, made)| made)
+            .collect();
+        let is_later = stays.iter().any(|stay| stay.from > self.now);
+        // Without promises the present load tells all, and that is checked for every placement.
+        if promised.is_empty() && !is_later {
+            return Ok(());
+        }
+        let leases = self.occupants(pool, node);
+        let begins = promised.iter().map(|made| made.from);
+        let begins = begins.chain(stays.iter().map(|stay| stay.from)).map(|at| at.max(self.now));
+        for moment in begins {
+            let during = stays.iter().filter(|stay| stay.from <= moment && moment < stay.until);
+            let during: Vec<Resources> = during.map(|stay| stay.resources).collect();
+            if during.is_empty() {
+                continue;
+            }
+            let still = leases.iter().filter(|(latest, _)| *latest > moment);
+            // What has not begun in time is still to come.
+            let kept = promised.iter().filter(|made| {
+                made.from.max(self.now) <= moment && (moment < made.until || made.from <= self.now)
+            });
+            let all = still.map(|(_, resources)| *resources).chain(during);
+            let mut all = all.chain(kept.map(|made| made.resources));
+            let sum = all.try_fold(Resources::ZERO, |sum, one| sum.checked_add(&one));
+            if !sum.is_some_and(|sum| sum.fits_in(&shown.total)) {
+                return Err(format!("`{node}` has promised more at {moment} than it could keep"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What runs on a node, until when at the latest.
+    fn occupants(&self, pool: &Pool, node: &str) -> Vec<(Time, Resources)> {
+        let held = self.state.work.by_agent.get(&pool.agent).into_iter().flatten();
+        let leases = held.map(|attempt| &self.state.work.leases[attempt]);
+        leases
+            .filter(|lease| lease.pool == pool.id && lease.node == node)
+            .map(|lease| (lease.placed_at.plus(lease.time_limit), lease.resources))
+            .collect()
+    }
+
+    /// When a pool, or some nodes of it, are closed from now on.
+    pub(super) fn set_closures(
+        &self,
+        pool: PoolId,
+        closures: &[Closure],
+    ) -> Result<Decision, Refusal> {
+        let found = self.state.supply.pools.get(&pool);
+        let org = found.map(|pool| self.state.supply.providers[&pool.provider].org);
+        authorize(self.actor, Resource::Pool, Action::Update, org)?;
+        let found = found.ok_or_else(|| {
+            Refusal::not_found(
+                "pool.unknown",
+                format!("there is no pool {pool}"),
+                "list them with `dayan pools`",
+            )
+        })?;
+        let invalid = |message: String| {
+            let advice = "give an end after the beginning, within a year, and nodes of the pool";
+            Err(Refusal::invalid("closure.invalid", message, advice))
+        };
+        let mut kept: Vec<Closure> =
+            closures.iter().filter(|closure| closure.until > self.now).cloned().collect();
+        kept.sort_unstable();
+        kept.dedup();
+        if kept.len() > CLOSURES_MAX {
+            return invalid(format!("{} closures; at most {CLOSURES_MAX}", kept.len()));
+        }
+        for closure in &kept {
+            if closure.from >= closure.until || closure.until > self.now.plus(CLOSURE_AHEAD_MAX) {
+                return invalid(format!("from {} until {}", closure.from, closure.until));
+            }
+            let known = |name: &&dayan_schedule::NodeName| {
+                found.shown.nodes.iter().any(|node| node.name == name.as_str())
+            };
+            if let Some(node) = closure.nodes.iter().find(|name| !known(name)) {
+                return invalid(format!("the pool has no node `{node}`"));
+            }
+        }
+        if kept == found.closures {
+            return Ok(Decision::nothing());
+        }
+        Ok(Decision::one(Event::ClosuresSet { pool, closures: kept }))
+    }
+}
+
+fn is_meant(closure: &Closure, node: &str) -> bool {
+    closure.nodes.is_empty() || closure.nodes.contains(node)
+}
+
+fn not_admitted(by: Time, no: &dayan_schedule::NoAppointment) -> Refusal {
+    if let Some(earliest) = no.earliest_end {
+        return Refusal::conflict(
+            "deadline.too_early",
+            format!("its end by {by} cannot be promised; the earliest that can is {earliest}"),
+            "move the deadline there, lower `resources.time` to what it really needs, or write \
+             `kind: soft`",
+        );
+    }
+    let details = no.reasons.iter().map(|reason| RefusalDetail {
+        subject: "pools".to_owned(),
+        code: reason.code.to_string(),
+        message: reason.message.clone(),
+    });
+    Refusal::conflict(
+        "deadline.nowhere",
+        "no pool can take all of it, at any time",
+        "see why with `dayan plan`; write `kind: soft` to let it wait for a pool that can",
+    )
+    .with_details(details.collect())
+}
