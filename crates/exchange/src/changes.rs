@@ -111,6 +111,10 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         Event::Leased { lease, .. } => out.push(placed(state, lease)),
         Event::AttemptEnded { attempt, pool, next, outcome, .. } => {
             out.push(Change::LeaseEnded { attempt: *attempt });
+            let record = state.supply.pools.get(pool).filter(|pool| pool.status == Status::Active);
+            if record.is_some_and(|pool| pool.record.moved) {
+                show_offers(state, *pool, out);
+            }
             let requeued = matches!(next, Next::Requeued | Next::RequeuedFree);
             let open = job(&attempt.job).is_some_and(|job| job.gate == Gate::Open);
             if requeued && open {
@@ -201,6 +205,7 @@ pub fn of_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
 
 fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
     let listed = state.supply.offers.values().filter(|offer| offer.pool == pool);
+    let record = state.supply.pools.get(&pool).map(|pool| pool.record).unwrap_or_default();
     let mut offers: Vec<plan::OfferView> = listed
         .map(|offer| plan::OfferView {
             offer: offer.id,
@@ -215,16 +220,16 @@ fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
                 .iter()
                 .map(|(class, permille)| (class.name().to_owned(), *permille))
                 .collect(),
-            reliability_permille: 1_000,
+            reliability_permille: record.permille,
             closed: false,
         })
         .collect();
-    offers.extend(promised(state, pool));
+    offers.extend(promised(state, pool, record.permille));
     out.push(Change::OffersShown { pool, offers });
 }
 
 /// Offers that are no longer listed, and that a firm quote of a job still promises.
-fn promised(state: &State, pool: PoolId) -> Vec<plan::OfferView> {
+fn promised(state: &State, pool: PoolId, reliability_permille: u32) -> Vec<plan::OfferView> {
     let taken = state.work.quotes.values().filter(|given| given.job.is_some());
     let lines = taken.flat_map(|given| &given.quote.lines);
     let gone =
@@ -240,7 +245,7 @@ fn promised(state: &State, pool: PoolId) -> Vec<plan::OfferView> {
                 most: None,
                 time_max: None,
                 classes: BTreeMap::new(),
-                reliability_permille: 1_000,
+                reliability_permille,
                 closed: true,
             };
             (line.offer, view)

@@ -205,6 +205,7 @@ impl State {
                         verified_at: None,
                         doubted_at: None,
                         closures: Vec::new(),
+                        record: crate::state::Record::default(),
                         joined_at: entry.at,
                     },
                 );

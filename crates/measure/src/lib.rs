@@ -12,6 +12,7 @@ mod cpu;
 mod inventory;
 mod matching;
 mod normalise;
+mod power;
 mod precision;
 mod table;
 mod vector;
@@ -25,6 +26,7 @@ pub use normalise::{
     CoreReference, Derate, MicroCoreHours, MicroScu, Normalised, RawUse, SCU_FORMULA,
     normalise_accelerators, normalise_cores, reference,
 };
+pub use power::{draw_milliwatts, milliwatt_hours};
 pub use precision::Precision;
 pub use vector::{
     Doubt, MeasuredVector, Measurement, Method, Sharing, Signature, Slot, Standing, capability,

@@ -10,11 +10,12 @@ use dayan_exchange::liveness::Liveness;
 use dayan_exchange::planning::{self, Planning};
 use dayan_exchange::shares::{self, SHARES_EVERY};
 use dayan_exchange::{
-    Actor, At, AttemptNews, Command, Effect, Entry, Made, Phase, PoolNews, Refusal, State, changes,
-    decide, due, orders,
+    Actor, At, AttemptNews, Command, Effect, Entry, Made, Phase, PoolNews, Refusal, State, Submit,
+    changes, decide, due, orders,
 };
 use dayan_identity::Nonce;
 use dayan_schedule::{Change, Placement};
+use dayan_spec::{Deadline, DeadlineKind};
 use dayan_units::{AgentId, AttemptId, PoolId, RequestId, Span, Time};
 
 use crate::messages::{Order, Payload, Reply, Sync, SyncId};
@@ -113,6 +114,24 @@ impl Host {
         let millis = u128::try_from(now.micros() / 1_000).unwrap_or(0);
         let high = u128::from(self.random.bits() >> 48);
         RequestId::from_bits(millis << 80 | high << 64 | u128::from(self.random.bits()))
+    }
+
+    /// As the shell does before it asks: the planner looks whether a hard deadline can be promised.
+    pub(crate) fn seek(&mut self, command: Command, now: Time) -> Command {
+        let Command::Submit(submit) = command else { return command };
+        let hard = |deadline: &&Deadline| deadline.kind == DeadlineKind::Hard;
+        let Some(deadline) = submit.spec.deadline.as_ref().filter(hard) else {
+            return Command::Submit(submit);
+        };
+        let by = deadline.at(now);
+        let project = self.state.access.project_by_path(&submit.spec.project.to_string());
+        let org = project.and_then(|project| self.state.access.orgs.get(&project.org));
+        let Some((project, org)) = project.zip(org) else { return Command::Submit(submit) };
+        let mut ask = changes::ask_for(&self.state, &submit.spec, org.class);
+        (ask.project, ask.org, ask.submitted_at) = (project.id, org.id, now);
+        ask.quote = submit.quote.and_then(|quote| changes::pin(&self.state, quote));
+        let admission = self.planning.admit(&ask, by, now);
+        Command::Submit(Box::new(Submit { admission, ..*submit }))
     }
 
     pub(crate) fn ask(&mut self, asked: Asked) {

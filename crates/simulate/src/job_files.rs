@@ -42,6 +42,12 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
     } else {
         String::new()
     };
+    let deadline = if random.in_permille(200) {
+        let within = random.pick(&["16m", "20m", "40m", "2h"]);
+        format!("deadline: {{finish_within: {within}, kind: hard}}")
+    } else {
+        String::new()
+    };
     let lines = [
         "version: 1".to_owned(),
         format!("name: j{number}"),
@@ -54,6 +60,7 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
         keep,
         limit,
         outputs,
+        deadline,
     ];
     lines.into_iter().filter(|line| !line.is_empty()).map(|line| line + "\n").collect()
 }

@@ -1,7 +1,7 @@
 //! The people of a world: who founds it, who sells, who buys, and how they change their minds. All
 //! they do is a command like any other; they look at the exchange's state as a console would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_exchange::{
@@ -12,6 +12,7 @@ use dayan_identity::Status;
 use dayan_market::{
     BudgetLimits, BuyerClass, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest, Terms,
 };
+use dayan_schedule::{Closure, NodeName};
 use dayan_spec::{Feature, JobSpec};
 use dayan_units::{
     Bytes, JobId, Micro, MilliCpu, OfferId, OrgId, PoolId, QuoteId, Rate, Resources, Span, Time,
@@ -277,10 +278,10 @@ impl People {
     }
 
     /// Somebody changes their mind.
-    pub(crate) fn change_mind(&mut self, state: &State) -> Vec<(Actor, Command)> {
+    pub(crate) fn change_mind(&mut self, state: &State, now: Time) -> Vec<(Actor, Command)> {
         let job = self.some_job(state);
         let of_job = |command: Command, org| vec![(owner(state, org), command)];
-        match (self.random.below(16), job) {
+        match (self.random.below(18), job) {
             (0 | 1, Some((job, org))) => of_job(Command::Cancel { job, task: None }, org),
             (2 | 3, Some((job, org))) => {
                 let task = Some(u32::try_from(self.random.below(4)).expect("a small number"));
@@ -331,8 +332,27 @@ impl People {
                 let retire = (Actor::System, Command::RetireOffer { offer });
                 vec![retire, (Actor::System, self.offer(pool))]
             }
+            (16 | 17, _) => {
+                let Some(pool) = self.some_pool(state) else { return Vec::new() };
+                vec![(Actor::System, self.closes(state, pool, now))]
+            }
             _ => Vec::new(),
         }
+    }
+
+    /// A pool, or one machine of it, will be closed for some minutes; or not after all.
+    fn closes(&mut self, state: &State, pool: PoolId, now: Time) -> Command {
+        let nodes = &state.supply.pools[&pool].shown.nodes;
+        let node = self.random.pick(nodes).name.clone();
+        let whole = self.random.in_permille(400);
+        let from = now.plus(Span::from_secs(self.random.between(0, 900)));
+        let until = from.plus(Span::from_secs(self.random.between(30, 600)));
+        let nodes = if whole { BTreeSet::new() } else { BTreeSet::from([NodeName::new(&node)]) };
+        let mut closures = vec![Closure { nodes, from, until }];
+        if self.random.in_permille(200) {
+            closures.clear();
+        }
+        Command::SetClosures { pool, closures }
     }
 
     // ---- when it has become quiet ----

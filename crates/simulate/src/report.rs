@@ -22,6 +22,12 @@ pub struct Report {
     pub billed: u64,
     /// Of those, not billed or not to their end.
     pub waived: u64,
+    /// Jobs that were promised their deadline.
+    pub promised: u64,
+    /// Tasks of them that got their lease in time.
+    pub in_time: u64,
+    /// And too late.
+    pub late: u64,
     /// What consumers spent.
     pub spent: Micro,
     /// Of it, what providers earned.

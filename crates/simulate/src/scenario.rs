@@ -111,6 +111,11 @@ impl Scenario {
         Self { faults: Faults::NONE, ..Self::storm() }
     }
 
+    /// A world without faults in which nobody changes their mind: what is promised must be kept.
+    pub const fn steady() -> Self {
+        Self { moves: 0, jobs: 20, ..Self::calm() }
+    }
+
     /// A storm in which half of the agents lie about the use of their tasks.
     pub const fn lies() -> Self {
         Self { liars: 2, ..Self::storm() }

@@ -270,6 +270,9 @@ impl World {
             lasted: self.now.since(self.started),
             jobs: self.audit.jobs(),
             attempts,
+            promised: self.audit.promises.made,
+            in_time: self.audit.promises.in_time,
+            late: self.audit.promises.late,
             billed,
             waived,
             outcomes: self.audit.outcomes.clone(),
@@ -379,7 +382,7 @@ impl World {
             }
             Happening::ChangeMind => {
                 if self.stage == Stage::Busy {
-                    let all = self.people.change_mind(&self.host.state);
+                    let all = self.people.change_mind(&self.host.state, self.now);
                     self.request(all);
                 }
             }
@@ -398,6 +401,7 @@ impl World {
             self.trace.say(self.now, || {
                 format!("asked: {command:?}").chars().take(160).collect::<String>()
             });
+            let command = self.host.seek(command, self.now);
             self.host.ask(Asked { actor, commands: vec![command], asker: Asker::Nobody });
         }
         self.commit_soon();

@@ -50,7 +50,8 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
     let reports: Vec<Report> = seeds(usual).map(|seed| check(name, seed, scenario)).collect();
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     eprintln!(
-        "{name}: {} worlds, {} jobs, {} attempts ({} billed, {} waived), {} faults, {} syncs",
+        "{name}: {} worlds, {} jobs, {} attempts ({} billed, {} waived), {} faults, {} syncs, {} \
+         promised ({} tasks in time, {} late)",
         reports.len(),
         sum(|r| r.jobs),
         sum(|r| r.attempts),
@@ -58,6 +59,9 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
         sum(|r| r.waived),
         sum(|r| r.faults),
         sum(|r| r.syncs),
+        sum(|r| r.promised),
+        sum(|r| r.in_time),
+        sum(|r| r.late),
     );
     let mut words: BTreeMap<&str, u64> = BTreeMap::new();
     for (outcome, count) in reports.iter().flat_map(|r| &r.outcomes) {
@@ -85,6 +89,16 @@ fn every_rule_holds_without_faults() {
         for outcome in ["lease_ended", "site_lost", "node_failure"] {
             assert!(!report.outcomes.contains_key(outcome), "seed {}: {outcome}", report.seed);
         }
+    }
+}
+
+#[test]
+fn what_is_promised_is_kept_where_nothing_goes_wrong() {
+    let reports = check_all("steady", 15, &Scenario::steady());
+    let promised: u64 = reports.iter().map(|report| report.in_time).sum();
+    assert!(promised > reports.len() as u64, "hardly anything was promised");
+    for report in reports {
+        assert_eq!(report.late, 0, "seed {}: a promise was broken", report.seed);
     }
 }
 

@@ -34,7 +34,7 @@ pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};
 pub use supply::{
     Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
-    NewProvider, Node, Pool, Provider, Record, SetStatus, StandardUnits,
+    NewProvider, Node, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
 };
 pub use sync::{
     AttemptReport, ChallengeAnswer, Counters, Gang, JoinAnswer, JoinRequest, LeaseOrder, LogAsk,

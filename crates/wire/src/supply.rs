@@ -160,6 +160,21 @@ pub struct Pool {
     /// When it, or some of its machines, are closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closures: Vec<Closure>,
+    /// How reliable it has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reliability: Option<Reliability>,
+}
+
+/// What became of the last thousand or so attempts that a pool was given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Reliability {
+    /// As the planner counts it, in thousandths: few attempts say little, so a pool begins at 990.
+    pub permille: u32,
+    /// Attempts counted.
+    pub attempts: u32,
+    /// Of those, failed by the pool: its machine or its link went away, or it could not start or
+    /// publish.
+    pub failed: u32,
 }
 
 /// A time for which machines are closed: nothing is started on them that could still run when it

@@ -174,7 +174,7 @@ impl Client {
     }
     /// Says when a pool is closed, instead of what was said before.
     pub async fn set_closures(&self, id: &str, closures: &[wire::Closure]) -> Outcome<()> {
-        self.done(Ask::put(&["pools", id, "closures"]).body(Body::json(closures))).await
+        self.done(Ask::put(&["pools", id, "closures"]).body(Body::json(&closures))).await
     }
     /// Asks a pool's agent to prove its inventory now.
     pub async fn challenge(&self, id: &str) -> Outcome<()> {

@@ -57,8 +57,9 @@ pub async fn quote(args: &AskQuote, session: &Session) -> Result<Exit, Failure> 
     Ok(Exit::Ok)
 }
 
-fn candidate(candidate: &Candidate) -> [Cell; 9] {
+fn candidate(candidate: &Candidate) -> [Cell; 10] {
     let ms = |value: f64| format!("{value:.1} ms");
+    let grams = |value: f64| format!("{value:.1} g");
     [
         Cell::text(&candidate.pool_name),
         Cell::text(&candidate.provider),
@@ -69,6 +70,7 @@ fn candidate(candidate: &Candidate) -> [Cell; 9] {
         Cell::number(seconds(candidate.start_p90_s)),
         Cell::number(or_dash(candidate.transfer_s, seconds)),
         Cell::number(or_dash(candidate.delay_ms, ms)),
+        Cell::number(or_dash(candidate.carbon_g, grams)),
     ]
 }
 
@@ -84,6 +86,7 @@ impl Show for PlanAnswer {
             Word::StartP90,
             Word::Transfer,
             Word::Delay,
+            Word::Carbon,
         ];
         let mut grid = Grid::new(view, &heads);
         for row in &self.candidates {

@@ -18,7 +18,7 @@ fn option(pool: &str, price: &str, start: f64) -> Candidate {
         start_p90_s: start * 2.0,
         transfer_s: None,
         delay_ms: Some(2.75),
-        carbon_g: None,
+        carbon_g: (pool != "shenzhen-1").then_some(1_234.5),
     }
 }
 
@@ -40,6 +40,10 @@ fn answer() -> PlanAnswer {
         candidates: vec![option("guian-1", "120.00", 0.0), option("shenzhen-1", "240.00", 90.0)],
         refused: vec![refusal("hangzhou-1")],
         submission: None,
+        promise: Some(dayan_wire::Promise {
+            starts_by: "2026-11-23T12:20:00Z".to_owned(),
+            ends_by: "2026-11-23T13:00:00Z".to_owned(),
+        }),
     }
 }
 
@@ -89,6 +93,7 @@ fn differences_between_plans() {
         candidates: vec![option("guian-1", "110.00", 30.0), option("chengdu-1", "90.00", 0.0)],
         refused: vec![refusal("hangzhou-1"), refusal("shenzhen-1")],
         submission: None,
+        promise: None,
     };
     let difference = Difference::between(&answer(), &newer);
     assert_eq!(difference.added.len(), 1);

@@ -2,7 +2,7 @@
 //! far it is.
 
 use dayan_wire::{
-    Attribute, Closure, NetMatrix, NewInvitation, NewProvider, Pool, Provider, Record,
+    Attribute, Closure, NetMatrix, NewInvitation, NewProvider, Pool, Provider, Record, Reliability,
     StandardUnits,
 };
 use serde::Serialize;
@@ -326,6 +326,10 @@ impl Show for ShownPool {
             let StandardUnits { unit, per_hour, formula, method } = standard;
             let text = format!("{per_hour} {unit} (formula {formula}, {method})");
             head.pair(Word::StandardUnits, Cell::text(text));
+        }
+        if let Some(Reliability { permille, attempts, failed }) = pool.reliability {
+            let tenths = format!("{}.{} %", permille / 10, permille % 10);
+            head.pair(Word::Reliability, Cell::text(format!("{tenths} ({failed}/{attempts})")));
         }
         for Closure { nodes, from, until } in &pool.closures {
             let from = view.time_or_dash(from.as_deref());

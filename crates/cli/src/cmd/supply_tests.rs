@@ -48,6 +48,12 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
             formula: 1,
             method: "dayan.gemm 1".to_owned(),
         }],
+        closures: vec![dayan_wire::Closure {
+            nodes: vec!["n2".to_owned()],
+            from: Some("2026-11-24T00:00:00Z".to_owned()),
+            until: "2026-11-24T04:00:00Z".to_owned(),
+        }],
+        reliability: Some(dayan_wire::Reliability { permille: 987, attempts: 412, failed: 5 }),
     }
 }
 

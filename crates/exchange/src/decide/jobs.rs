@@ -73,7 +73,7 @@ impl Ask<'_> {
         self.check_deadline(spec)?;
         self.check_currency(spec)?;
         let id = JobId::from_bits(self.ids.bits());
-        let appointments = self.admitted(spec, id, &submit.admission)?;
+        let appointments = self.admitted(id, submit)?;
         let mut events = Vec::with_capacity(3);
         if !self.state.work.specs.contains_key(&key) {
             events.push(Event::SpecStored {

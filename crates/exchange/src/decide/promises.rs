@@ -13,7 +13,7 @@ use dayan_units::{JobId, PoolId, Resources, TaskId, Time};
 
 use super::{Ask, Decision};
 use crate::authorize::{Action, Resource, authorize};
-use crate::command::Admission;
+use crate::command::{Admission, Submit};
 use crate::event::Event;
 use crate::refusal::{Refusal, RefusalDetail};
 use crate::state::Pool;
@@ -41,10 +41,10 @@ impl Ask<'_> {
     /// The appointments of a job with a hard deadline, or why it has none.
     pub(super) fn admitted(
         &self,
-        spec: &JobSpec,
         job: JobId,
-        admission: &Admission,
+        submit: &Submit,
     ) -> Result<Vec<Appointment>, Refusal> {
+        let spec: &JobSpec = &submit.spec;
         let hard = spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard);
         let Some(deadline) = hard else { return Ok(Vec::new()) };
         if spec.strict {
@@ -55,7 +55,7 @@ impl Ask<'_> {
             ));
         }
         let by = deadline.at(self.now);
-        let made = match admission {
+        let made = match &submit.admission {
             Admission::NotSought => {
                 return Err(Refusal::conflict(
                     "deadline.not_sought",
@@ -74,6 +74,13 @@ impl Ask<'_> {
         if made.iter().any(|made| made.until > by || made.from.plus(spec.time_limit()) > made.until)
         {
             return Err(raced("the places that were found are for another deadline"));
+        }
+        // Under a quote it goes where that was given, and nowhere else.
+        let quoted = submit.quote.and_then(|quote| self.state.work.quotes.get(&quote));
+        let elsewhere =
+            |made: &Appointment| quoted.is_some_and(|given| given.quote.line(made.pool).is_none());
+        if made.iter().any(elsewhere) {
+            return Err(raced("the places that were found are not those of its quote"));
         }
         let stays: Vec<Stay<'_>> = made
             .iter()

@@ -269,6 +269,9 @@ impl State {
                 }
                 let lease = self.work.leases.remove(attempt).expect("decided for a lease in force");
                 self.work.learn(&lease, outcome, line.as_ref());
+                if let Some(pool) = self.supply.pools.get_mut(&lease.pool) {
+                    pool.record.count(outcome);
+                }
                 self.load(&lease, Resources::checked_sub);
                 let job = &self.work.jobs[&attempt.job];
                 let (project, org) = (job.project, job.org);

@@ -6,6 +6,7 @@
 mod access;
 mod jobs;
 mod promises;
+mod record;
 mod shares;
 mod supply;
 
@@ -22,6 +23,7 @@ pub use jobs::{
     StopReason, StoredSpec, Tries, UsageMark, Work,
 };
 pub use promises::Promises;
+pub use record::{Record, is_pools_fault};
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
     Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,

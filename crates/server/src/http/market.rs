@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use dayan_exchange::{Action, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes};
 use dayan_identity::Status;
 use dayan_market::{BuyerClass, Offer, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
-use dayan_schedule::{Candidates, JobAsk};
+use dayan_schedule::{Candidate, Candidates, JobAsk};
 use dayan_spec::JobSpec;
-use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, RequestId, Span};
+use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, RequestId, Resources, Span};
 use dayan_wire as wire;
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
@@ -182,6 +182,7 @@ pub async fn plan(
 ) -> Result<Json<wire::PlanAnswer>, Failure> {
     let spec = dayan_spec::parse(&text)?;
     let (_, found) = candidates(&app, &caller, &spec).await?;
+    let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let admission = seek(&app, &spec, None).await?;
     let promise = promise(&admission);
     let submit = At {
@@ -213,7 +214,7 @@ pub async fn plan(
                 start_p90_s: candidate.start.p90.secs_f64(),
                 transfer_s: candidate.transfer.map(Span::secs_f64),
                 delay_ms: candidate.delay.map(ms),
-                carbon_g: None,
+                carbon_g: pool.and_then(|pool| carbon_g(candidate, pool, limit, tasks)),
             }
         });
         let refused = found.refused.iter().map(|refused| wire::RefusedPool {
@@ -241,6 +242,18 @@ pub async fn plan(
         }
     });
     Ok(Json(answer.await?))
+}
+
+/// Grams of CO₂ of all tasks at their time limit there, by what such cores and cards are likely to
+/// draw; none where the grid is not known.
+fn carbon_g(candidate: &Candidate, pool: &Pool, limit: Span, tasks: u32) -> Option<f64> {
+    let grams_per_kwh = candidate.carbon_grams_per_kwh?;
+    let model = pool.shown.nodes.iter().find_map(|node| node.accelerator.as_deref());
+    let Resources { cpu, accel, .. } = candidate.resources;
+    let drawn = dayan_measure::draw_milliwatts(cpu, accel, model);
+    let each = dayan_measure::milliwatt_hours(drawn, limit);
+    let micrograms = u128::from(each) * u128::from(tasks) * u128::from(grams_per_kwh);
+    Some((micrograms / 1_000) as f64 / 1e3)
 }
 
 /// Pools that the planner does not see, because they do not take work now, and why.

@@ -161,6 +161,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         verified_at: pool.verified_at.map(|at| at.to_string()),
         standard: standard_units(pool, live.now),
         closures: closures_of(pool, live.now),
+        reliability: Some(reliability(&pool.record)),
     }
 }
 
@@ -322,6 +323,11 @@ fn closure_of(told: &wire::Closure, now: Time) -> Result<Closure, Failure> {
         from: told.from.as_ref().map_or(Ok(now), time)?,
         until: time(&told.until)?,
     })
+}
+
+fn reliability(record: &dayan_exchange::Record) -> wire::Reliability {
+    let (attempts, failed) = record.counts();
+    wire::Reliability { permille: record.permille, attempts, failed }
 }
 
 fn closures_of(pool: &Pool, now: Time) -> Vec<wire::Closure> {

@@ -6,11 +6,12 @@ mod attempts;
 mod books;
 mod budgets;
 mod price;
+mod promises;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_exchange::{
-    Actor, Event, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Outcome, State,
+    Actor, Event, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Outcome, RefusalKind, State,
 };
 use dayan_ledger::AccountId;
 use dayan_units::{AgentId, AttemptId, JobId, Micro, OrgId, ProjectId, Time};
@@ -19,6 +20,7 @@ use crate::host::{Asked, Asker, Decided};
 use attempts::Attempts;
 use books::{Books, Kind};
 use budgets::Budgets;
+use promises::Promises;
 
 /// Something that must not be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +42,7 @@ pub(crate) struct Audit {
     attempts: Attempts,
     books: Books,
     budgets: Budgets,
+    pub(crate) promises: Promises,
     deposits: BTreeSet<(OrgId, String)>,
     orgs: BTreeMap<OrgId, AccountId>,
     /// Agents that never lie: nothing may be found about their use.
@@ -68,6 +71,14 @@ impl Audit {
             }
             (Asker::Nobody | Asker::Planner(_) | Asker::Agent(_), _) => Vec::new(),
         };
+        if let Asker::Planner(placements) = &asked.asker {
+            for (placement, decided) in placements.iter().zip(all) {
+                let refused = decided.outcome.as_ref().err();
+                if refused.is_some_and(|refusal| refusal.kind == RefusalKind::Unaffordable) {
+                    self.promises.unaffordable(placement.project);
+                }
+            }
+        }
         for entry in all.iter().filter_map(|decided| decided.entry.as_ref()) {
             for event in &entry.events {
                 if let Event::Found { agent, code, message, .. } = event {
@@ -81,6 +92,10 @@ impl Audit {
                     }
                 }
                 self.event(now, event);
+                if let Event::Leased { lease, .. } = event {
+                    let kept = self.promises.check_lease(state, now, lease);
+                    self.must(now, "promises", kept);
+                }
             }
             let gangs = self.attempts.gangs_whole(&entry.events);
             self.must(now, "gangs", gangs);
@@ -124,6 +139,7 @@ impl Audit {
     fn event(&mut self, at: Time, event: &Event) {
         let attempts = self.attempts.event(at, event, &self.honest, &self.ended_well);
         self.must(at, "attempts", attempts);
+        self.promises.event(at, event);
         match event {
             Event::OrgCreated { org, credit } => {
                 self.books.open(org.account, Kind::Consumer, -i128::from(credit.0));
@@ -238,6 +254,8 @@ impl Audit {
         self.must(at, "books", same);
         let leases = self.attempts.compare(state);
         self.must(at, "leases", leases);
+        let promises = self.promises.compare(state);
+        self.must(at, "promises", promises);
     }
 
     /// What must be so when every job has ended.
