@@ -135,3 +135,29 @@ fn a_pipe_that_closes_early_is_no_failure() {
     let status = Command::new("bash").args(["-c", &line]).env("HOME", home.path()).status();
     assert_eq!(status.expect("bash is there").code(), Some(0));
 }
+
+#[test]
+fn a_replay_is_drawn_in_the_language_asked_for_and_a_path_that_cannot_be_is_told_at_once() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let job = |n: i32| format!("{n} {} -1 600 2 -1 -1 2 900 -1 1 1 1 1 1 1 -1 -1\n", n * 60);
+    let log: String = (1..9).map(job).collect();
+    std::fs::write(path("log.swf"), format!("; MaxProcs: 4\n{log}")).expect("written");
+    let (log, picture) = (path("log.swf"), path("out.svg"));
+    let sim = ["sim", "hpc", &log, "--protocol", "cleaned", "--beside", "fcfs"];
+    let drawn = |more: &[&str]| {
+        let out = dayan(home.path(), &[&sim[..], &["--plot", &picture], more].concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        std::fs::read_to_string(&picture).expect("it is there")
+    };
+    let (english, chinese) = (drawn(&[]), drawn(&["--lang", "zh"]));
+    assert!(english.starts_with("<svg") && english.contains("log.swf: 8 jobs on 4 processors"));
+    assert!(chinese.contains("机器利用率") && !chinese.contains("Use of the machine"));
+    assert_eq!(english, drawn(&[]), "the same run, the same bytes");
+    // The log is not even looked for.
+    let line = ["sim", "hpc", "nowhere.swf", "--protocol", "h1", "--plot", &path("no/out.svg")];
+    assert!(refused(home.path(), &line, 1).contains("no/out.svg"));
+    let line = ["sim", "hpc", "nowhere.swf", "--protocol", "h1", "--plot", &path("new.svg")];
+    assert!(refused(home.path(), &line, 1).contains("nowhere.swf"));
+    assert!(!home.path().join("new.svg").exists(), "nothing is left of a run that failed");
+}

@@ -16,6 +16,7 @@ mod keeper;
 mod messages;
 pub mod pack;
 mod people;
+pub mod plot;
 mod random;
 mod report;
 pub mod scale;

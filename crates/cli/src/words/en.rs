@@ -252,6 +252,30 @@ pub const fn text(word: Word) -> &'static str {
             "{shown} of {all} lines are shown; `dayan invoice get {id} --format json` has all of them."
         }
         Word::NoCandidate => "No pool takes this job.",
+        // In pictures.
+        Word::PlotReplay => "{log}: {jobs} jobs on {processors} processors",
+        Word::PlotFirstWindow => {
+            "Waits of all {windows} windows; the other charts show the first one, which begins at job {start}"
+        }
+        Word::PlotBusiestDays => {
+            "Jobs one by one: where the log is long, the two days in which most work waited"
+        }
+        Word::PlotNothing => "Nothing to draw",
+        Word::PlotUse => "Use of the machine",
+        Word::PlotWaits => "Waits: how many jobs waited no longer",
+        Word::PlotJobs => "which job ran when",
+        Word::PlotTime => "Since the first submission",
+        Word::PlotUsed => "Processors at work",
+        Word::PlotWait => "Wait",
+        Word::PlotShareOfJobs => "Share of all jobs",
+        Word::PlotProcessors => "Processors",
+        Word::PlotWaited => "waited {time}",
+        Word::PlotPacking => "Cards at work as pods arrive: {pods}",
+        Word::PlotSeeds => "Mean of {seeds} orders of arrival",
+        Word::PlotFromEmpty => "From an empty cluster on",
+        Word::PlotAtTheEnd => "Where cards run out",
+        Word::PlotArrived => "Cards asked for so far, of all cards",
+        Word::PlotAtWork => "Cards at work, of all cards",
         // Wrong calls.
         Word::NoAddress => {
             "no exchange is known; run `dayan login URL --token T` or set DAYAN_URL and DAYAN_TOKEN"

@@ -230,6 +230,28 @@ pub const fn text(word: Word) -> &'static str {
             "共 {all} 行，仅显示 {shown} 行；全部内容见 `dayan invoice get {id} --format json`。"
         }
         Word::NoCandidate => "没有资源池可承接此作业。",
+        // In pictures.
+        Word::PlotReplay => "{log}：{processors} 个处理器上的 {jobs} 个作业",
+        Word::PlotFirstWindow => {
+            "等待时间取全部 {windows} 个窗口；其余各图为第一个窗口，自第 {start} 个作业起"
+        }
+        Word::PlotBusiestDays => "逐个作业的图：记录较长时取等待工作最多的两天",
+        Word::PlotNothing => "没有可画的数据",
+        Word::PlotUse => "机器利用率",
+        Word::PlotWaits => "等待时间：等待不超过该时间的作业",
+        Word::PlotJobs => "各作业何时运行",
+        Word::PlotTime => "自首次提交起的时间",
+        Word::PlotUsed => "在用处理器",
+        Word::PlotWait => "等待时间",
+        Word::PlotShareOfJobs => "占全部作业",
+        Word::PlotProcessors => "处理器",
+        Word::PlotWaited => "等待 {time}",
+        Word::PlotPacking => "任务陆续到达时的在用加速卡：{pods}",
+        Word::PlotSeeds => "{seeds} 种到达次序的平均",
+        Word::PlotFromEmpty => "自空集群起",
+        Word::PlotAtTheEnd => "加速卡将尽时",
+        Word::PlotArrived => "已请求的加速卡，占全部加速卡",
+        Word::PlotAtWork => "在用加速卡，占全部加速卡",
         // Wrong calls.
         Word::NoAddress => {
             "不知道交易所在哪里；请运行 `dayan login URL --token T`，或设置 DAYAN_URL 与 DAYAN_TOKEN"

@@ -8,6 +8,7 @@
 mod event;
 mod harness;
 mod live;
+mod picture;
 mod protocol;
 mod report;
 mod schedulers;
@@ -16,6 +17,7 @@ mod swf;
 pub use dayan_schedule::order::{Backfill, Rule};
 pub use harness::HarnessFill;
 pub use live::Live;
+pub use picture::{HpcWords, Replayed, WAITS, picture};
 pub use protocol::{HpcJob, Protocol, ProtocolError, Window, Workload};
 pub use report::{HpcReport, WindowReport};
 pub use schedulers::{ByDue, ByRule, EasyPlusPlus, Scheduler};
@@ -64,9 +66,13 @@ impl HpcPolicy {
 
 /// Replays a workload; nothing learned in one window is known in another.
 pub fn run(workload: &Workload, policy: HpcPolicy, discipline: Discipline) -> HpcReport {
+    HpcReport::new(workload, &starts(workload, policy, discipline))
+}
+
+/// The same, but what is known is when each job of each window starts.
+pub fn starts(workload: &Workload, policy: HpcPolicy, discipline: Discipline) -> Vec<Vec<i64>> {
     let window = |window: &Window| replay(workload.machine, &window.jobs, policy, discipline);
-    let starts: Vec<Vec<i64>> = workload.windows.iter().map(window).collect();
-    HpcReport::new(workload, &starts)
+    workload.windows.iter().map(window).collect()
 }
 
 /// When each job starts, in the order of `jobs`, which is that of arrival, on a machine that is

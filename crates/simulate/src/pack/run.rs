@@ -6,11 +6,13 @@ use super::audit::{Overfull, recheck};
 use super::bound::bound_pct;
 use super::choose::Chooser;
 use super::cluster::{Cluster, Shape};
+use super::curve::MeanCurve;
 use super::fgd::Typical;
 use super::list::{NodeRow, PodRow};
 use super::live;
 use super::rivals::Rule;
 use super::workload::{LOAD_PERMILLE, arrivals, index};
+use crate::plot::Point;
 use crate::random::Random;
 
 /// Who chooses the node.
@@ -96,6 +98,24 @@ pub enum Bound {
     Unwanted,
 }
 
+/// Whether to keep what was at work on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Curves {
+    /// For a picture.
+    Wanted,
+    /// Only the end counts.
+    Unwanted,
+}
+
+/// What was at work as more and more was asked for: means over the seeds, in per cent of all cards.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Curve {
+    /// Asked for so far, and at work then.
+    pub at_work: Vec<Point>,
+    /// Asked for so far, and the most that could be at work then, where it was asked for.
+    pub bound: Option<Vec<Point>>,
+}
+
 /// What came of all seeds.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct PackReport {
@@ -107,6 +127,9 @@ pub struct PackReport {
     pub mean: f64,
     /// Their standard deviation (n − 1).
     pub std: f64,
+    /// The way there, where it was asked for.
+    #[serde(skip)]
+    pub curve: Option<Curve>,
 }
 
 /// Runs one seed: which pods were placed where.
@@ -171,15 +194,19 @@ pub fn pack(
     policy: PackPolicy,
     seeds: &[u64],
     bound: Bound,
+    curves: Curves,
 ) -> Result<PackReport, Overfull> {
     let total = Cluster::new(nodes).accel_total;
+    let mut curve = MeanCurve::default();
     let report = |&seed: &u64| {
         let placed = pack_seed(nodes, pods, policy, seed);
         recheck(nodes, pods, &placed)?;
+        let order = || arrivals(pods, total, LOAD_PERMILLE, seed);
+        if curves == Curves::Wanted {
+            curve.add(nodes, pods, &order(), &placed, bound);
+        }
         let bound_pct = match bound {
-            Bound::Wanted => {
-                Some(bound_pct(nodes, pods, &arrivals(pods, total, LOAD_PERMILLE, seed)))
-            }
+            Bound::Wanted => Some(bound_pct(nodes, pods, &order())),
             Bound::Unwanted => None,
         };
         Ok(SeedReport { seed, alloc_pct: alloc_pct(nodes, pods, &placed), bound_pct })
@@ -190,5 +217,6 @@ pub fn pack(
     let square = |seed: &SeedReport| (seed.alloc_pct - mean).powi(2);
     let spread: f64 = seeds.iter().map(square).sum();
     let std = if seeds.len() > 1 { (spread / (count - 1.0)).sqrt() } else { 0.0 };
-    Ok(PackReport { policy, seeds, mean, std })
+    let curve = (curves == Curves::Wanted).then(|| curve.mean(bound));
+    Ok(PackReport { policy, seeds, mean, std, curve })
 }

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use dayan_simulate::hpc::{
-    self, Backfill, Discipline, HarnessFill, HpcPolicy, HpcReport, Protocol, Rule, SwfReader,
-    Workload,
+    self, Backfill, Discipline, HarnessFill, HpcPolicy, HpcReport, HpcWords, Protocol, Replayed,
+    Rule, SwfReader, Workload,
 };
 use serde::Serialize;
 
 use super::super::session::Session;
+use super::plot_file::PlotFile;
 use super::{read_file, unreadable};
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
-use crate::words::Word;
+use crate::words::{Lang, Word};
 
 /// Replays a log of a real machine: waits, slowdowns and use under an order
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,9 @@ pub struct Hpc {
     /// Orders to run beside it, in the same run, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     beside: Vec<PolicyName>,
+    /// Also draw use over time, waits, and which job ran when
+    #[arg(long, value_name = "SVG")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -192,13 +196,62 @@ pub fn run(args: &Hpc, session: &Session) -> Result<Exit, Failure> {
             return Err(Failure::usage(Said::plain(Word::HarnessBackfill)));
         }
     };
+    let plot = PlotFile::open(args.plot.as_deref())?;
     let workload = read(&args.log, args.protocol.into())?;
-    let figures = |name: PolicyName| {
-        Figures::new(name.name(), hpc::run(&workload, name.policy(), discipline))
-    };
-    let beside = args.beside.iter().map(|name| figures(*name)).collect();
-    session.out.show(&Outcome { own: figures(args.policy), beside })?;
+    let names: Vec<PolicyName> = [args.policy].into_iter().chain(args.beside.clone()).collect();
+    let starts = |name: &PolicyName| hpc::starts(&workload, name.policy(), discipline);
+    let mut figures = Vec::new();
+    let mut replays = Vec::new();
+    for name in &names {
+        let starts = starts(name);
+        figures.push(Figures::new(name.name(), HpcReport::new(&workload, &starts)));
+        // The starts of a long log are many: they are kept for a picture only.
+        if plot.is_some() {
+            replays.push((name.name(), starts));
+        }
+    }
+    if let Some(plot) = plot {
+        let replays: Vec<Replayed<'_>> =
+            replays.iter().map(|(name, starts)| Replayed { name, starts }).collect();
+        let words = words(&args.log, &workload, session.out.view.lang);
+        plot.write(&hpc::picture(&workload, &replays, &words))?;
+    }
+    let beside = figures.split_off(1);
+    let own = figures.pop().expect("the first one is asked for always");
+    session.out.show(&Outcome { own, beside })?;
     Ok(Exit::Ok)
+}
+
+/// What is written in the picture.
+fn words(log: &Path, workload: &Workload, lang: Lang) -> HpcWords {
+    let plain = |word: Word| lang.word(word).to_owned();
+    let jobs: usize = workload.windows.iter().map(|window| window.jobs.len()).sum();
+    let (jobs, machine) = (jobs.to_string(), workload.machine.to_string());
+    let log = log.file_name().unwrap_or(log.as_os_str()).to_string_lossy();
+    let args = [("log", &*log), ("jobs", &*jobs), ("processors", &*machine)];
+    let note = match workload.windows.as_slice() {
+        [one, _, ..] => {
+            let (windows, start) = (workload.windows.len().to_string(), one.start.to_string());
+            lang.fill(Word::PlotFirstWindow, &[("windows", &windows), ("start", &start)])
+        }
+        [] | [_] => plain(Word::PlotBusiestDays),
+    };
+    let waited = lang.fill(Word::PlotWaited, &[("time", "< 1 min")]);
+    HpcWords {
+        title: lang.fill(Word::PlotReplay, &args),
+        note,
+        nothing: plain(Word::PlotNothing),
+        utilisation: plain(Word::PlotUse),
+        waits: plain(Word::PlotWaits),
+        jobs: plain(Word::PlotJobs),
+        time: plain(Word::PlotTime),
+        used: plain(Word::PlotUsed),
+        wait: plain(Word::PlotWait),
+        share: plain(Word::PlotShareOfJobs),
+        processors: plain(Word::PlotProcessors),
+        // As `hpc::WAITS` has them.
+        waited: [&waited, "< 1 h", "< 8 h", "< 1 d", "≥ 1 d"].map(str::to_owned),
+    }
 }
 
 fn read(path: &Path, protocol: Protocol) -> Result<Workload, Failure> {

@@ -3,6 +3,7 @@
 
 mod hpc;
 mod pack;
+mod plot_file;
 mod scale;
 
 use std::fs::File;

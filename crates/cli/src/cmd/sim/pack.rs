@@ -4,14 +4,17 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use dayan_simulate::pack::{self, Bound, PackPolicy, SeedReport};
+use dayan_simulate::pack::{
+    self, Bound, Curve, Curves, PackPolicy, PackReport, PackWords, SeedReport,
+};
 use serde::Serialize;
 
 use super::super::session::Session;
+use super::plot_file::PlotFile;
 use super::read_file;
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
-use crate::words::Word;
+use crate::words::{Lang, Word};
 
 /// More seeds than anybody waits for.
 const SEEDS_MAX: usize = 10_000;
@@ -35,6 +38,13 @@ pub struct Pack {
     /// Also the most that any placement in this order could reach
     #[arg(long)]
     bound: bool,
+    /// Policies to run beside it, in the same run, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = policies(),
+        hide_possible_values = true)]
+    beside: Vec<PackPolicy>,
+    /// Also draw what is at work as more and more is asked for
+    #[arg(long, value_name = "SVG")]
+    plot: Option<PathBuf>,
 }
 
 /// The policies by name.
@@ -65,6 +75,29 @@ struct Outcome {
     std: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bound_mean: Option<f64>,
+    /// Those asked for beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<Outcome>,
+}
+
+impl Outcome {
+    fn new(report: PackReport) -> Self {
+        let bounds: Option<Vec<f64>> = report.seeds.iter().map(|seed| seed.bound_pct).collect();
+        let mean = |all: Vec<f64>| all.iter().sum::<f64>() / all.len().max(1) as f64;
+        let seed = |one: SeedReport| SeedReport {
+            seed: one.seed,
+            alloc_pct: rounded(one.alloc_pct),
+            bound_pct: one.bound_pct.map(rounded),
+        };
+        Self {
+            policy: report.policy,
+            seeds: report.seeds.into_iter().map(seed).collect(),
+            mean: rounded(report.mean),
+            std: rounded(report.std),
+            bound_mean: bounds.map(mean).map(rounded),
+            beside: Vec::new(),
+        }
+    }
 }
 
 /// More digits would say nothing.
@@ -74,39 +107,66 @@ fn rounded(value: f64) -> f64 {
 
 /// Runs it.
 pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
+    let plot = PlotFile::open(args.plot.as_deref())?;
     let nodes = read_file(&args.nodes, pack::read_nodes)?;
     let pods = read_file(&args.pods, pack::read_pods)?;
     let bound = if args.bound { Bound::Wanted } else { Bound::Unwanted };
-    let report = pack::pack(&nodes, &pods, args.policy, &args.seeds.0, bound)
-        .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))?;
-    let bounds: Option<Vec<f64>> = report.seeds.iter().map(|seed| seed.bound_pct).collect();
-    let mean = |all: Vec<f64>| all.iter().sum::<f64>() / all.len().max(1) as f64;
-    let seed = |one: SeedReport| SeedReport {
-        seed: one.seed,
-        alloc_pct: rounded(one.alloc_pct),
-        bound_pct: one.bound_pct.map(rounded),
+    let curves = if plot.is_some() { Curves::Wanted } else { Curves::Unwanted };
+    let run = |policy: PackPolicy, bound| {
+        pack::pack(&nodes, &pods, policy, &args.seeds.0, bound, curves)
+            .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))
     };
-    session.out.show(&Outcome {
-        policy: report.policy,
-        seeds: report.seeds.into_iter().map(seed).collect(),
-        mean: rounded(report.mean),
-        std: rounded(report.std),
-        bound_mean: bounds.map(mean).map(rounded),
-    })?;
+    // The bound is that of the arrivals, whoever chooses.
+    let own = run(args.policy, bound)?;
+    let beside = args.beside.iter().map(|policy| run(*policy, Bound::Unwanted));
+    let beside: Vec<PackReport> = beside.collect::<Result<_, _>>()?;
+    if let Some(plot) = plot {
+        let all = std::iter::once(&own).chain(&beside);
+        let curves: Vec<(&str, &Curve)> =
+            all.filter_map(|one| Some((one.policy.name(), one.curve.as_ref()?))).collect();
+        plot.write(&pack::picture(&curves, &words(args, session.out.view.lang)))?;
+    }
+    let beside = beside.into_iter().map(Outcome::new).collect();
+    session.out.show(&Outcome { beside, ..Outcome::new(own) })?;
     Ok(Exit::Ok)
+}
+
+/// What is written in the picture.
+fn words(args: &Pack, lang: Lang) -> PackWords {
+    let plain = |word: Word| lang.word(word).to_owned();
+    let pods = args.pods.file_name().unwrap_or(args.pods.as_os_str()).to_string_lossy();
+    let seeds = args.seeds.0.len().to_string();
+    PackWords {
+        title: lang.fill(Word::PlotPacking, &[("pods", &pods)]),
+        note: lang.fill(Word::PlotSeeds, &[("seeds", &seeds)]),
+        nothing: plain(Word::PlotNothing),
+        whole: plain(Word::PlotFromEmpty),
+        end: plain(Word::PlotAtTheEnd),
+        arrived: plain(Word::PlotArrived),
+        at_work: plain(Word::PlotAtWork),
+        bound: plain(Word::AtMost),
+    }
 }
 
 impl Show for Outcome {
     fn table(&self, view: &View) -> String {
-        let heads = [Word::Seed, Word::CardsAtWork, Word::AtMost];
-        let mut grid = Grid::new(view, &heads);
         let percent = |value: f64| Cell::number(format!("{value:.2} %"));
         let at_most = |value: Option<f64>| value.map_or_else(|| Cell::text("-"), percent);
-        for seed in &self.seeds {
-            grid.row([Cell::number(seed.seed), percent(seed.alloc_pct), at_most(seed.bound_pct)]);
+        let mean = |one: &Self| Cell::number(format!("{:.2} ± {:.2} %", one.mean, one.std));
+        if self.beside.is_empty() {
+            let mut grid = Grid::new(view, &[Word::Seed, Word::CardsAtWork, Word::AtMost]);
+            for seed in &self.seeds {
+                let most = at_most(seed.bound_pct);
+                grid.row([Cell::number(seed.seed), percent(seed.alloc_pct), most]);
+            }
+            let name = Cell::text(view.word(Word::Mean));
+            grid.row([name, mean(self), at_most(self.bound_mean)]);
+            return grid.finish();
         }
-        let mean = format!("{:.2} ± {:.2} %", self.mean, self.std);
-        grid.row([Cell::text(view.word(Word::Mean)), Cell::number(mean), at_most(self.bound_mean)]);
+        let mut grid = Grid::new(view, &[Word::Order, Word::CardsAtWork, Word::AtMost]);
+        for one in std::iter::once(self).chain(&self.beside) {
+            grid.row([Cell::text(one.policy.name()), mean(one), at_most(one.bound_mean)]);
+        }
         grid.finish()
     }
 }
