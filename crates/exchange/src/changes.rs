@@ -381,6 +381,7 @@ pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk
                 plan::Same::Pool
             },
         }),
+        begin: spec.begin,
         deadline: None,
         prefer: spec.prefer.iter().map(|wish| preference(*wish)).collect(),
         quote: None,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use dayan_schedule::{
     Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Tasks, Work,
 };
+use dayan_spec::{Deadline, DeadlineKind, JobSpec};
 use dayan_units::{PoolId, ProjectId, Span, Time};
 
 use crate::command::{Admission, Command, Place, Seat};
@@ -128,8 +129,12 @@ impl Planning {
         }
     }
 
-    /// Can all of a job be promised to have ended by its deadline, and where would it run?
-    pub fn admit(&mut self, ask: &JobAsk, by: Time, now: Time) -> Admission {
+    /// Can all of a job be promised to have ended by its deadline, and where would it run? Nothing is
+    /// sought where the deadline is not hard.
+    pub fn admit(&mut self, ask: &JobAsk, spec: &JobSpec, now: Time) -> Admission {
+        let hard = |deadline: &Deadline| deadline.kind == DeadlineKind::Hard;
+        let by = spec.deadline_at(now).filter(|_| spec.deadline.as_ref().is_some_and(hard));
+        let Some(by) = by else { return Admission::NotSought };
         match self.planner.admit(ask, by, now) {
             Ok(found) => Admission::Found(found),
             Err(no) => Admission::Refused(no),

@@ -15,6 +15,13 @@ pub struct StartEstimate {
     pub p90: Span,
 }
 
+impl StartEstimate {
+    /// The same of what may not start sooner.
+    pub fn not_before(self, wait: Span) -> Self {
+        Self { p50: self.p50.max(wait), p90: self.p90.max(wait) }
+    }
+}
+
 /// A pool that could take a job.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Candidate {
@@ -95,6 +102,8 @@ pub enum JobStanding {
     Blocked,
     /// As many of its tasks run as it allows.
     AtMaxParallel,
+    /// Its moment to begin has not come.
+    NotYet,
     /// It is strict, and an earlier strict job of its project waits.
     BehindStrict,
     /// No pool can take it, even empty.

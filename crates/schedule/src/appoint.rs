@@ -62,7 +62,8 @@ impl Planner {
         if verdict.choices.is_empty() || ask.tasks.len() > APPOINTED_TASKS_MAX {
             return Err(self.nowhere(&judge, &verdict));
         }
-        let mut search = Admission { planner: self, places: Vec::new(), by, now, work: 0 };
+        let start = ask.begin.map_or(now, |begin| begin.max(now));
+        let mut search = Admission { planner: self, places: Vec::new(), by, now, start, work: 0 };
         search.gather(&judge, &verdict, heads);
         let found = match ask.gang {
             Some(gang) => search.gang(&verdict, usize::try_from(gang.size.max(1)).unwrap_or(1)),
@@ -131,6 +132,8 @@ struct Admission<'a> {
     places: Vec<Place>,
     by: Time,
     now: Time,
+    /// Nothing begins before.
+    start: Time,
     work: u64,
 }
 
@@ -205,14 +208,14 @@ impl Admission<'_> {
         for at in 0..self.places.len() {
             let rank = self.places[at].rank;
             heaps.resize_with(heaps.len().max(rank + 1), BinaryHeap::new);
-            if let Some(from) = self.earliest(at, self.now) {
+            if let Some(from) = self.earliest(at, self.start) {
                 heaps[rank].push(Reverse((from.plus(self.places[at].length), from, at)));
             }
         }
         let mut running: BinaryHeap<Reverse<Time>> = BinaryHeap::new();
         let mut seats = Vec::new();
         for _ in ask.tasks.iter() {
-            let mut not_before = self.now;
+            let mut not_before = self.start;
             if ask.max_parallel.is_some_and(|most| running.len() >= most.max(1) as usize) {
                 let Reverse(end) = running.pop().expect("as many as may run");
                 not_before = end;
@@ -272,7 +275,7 @@ impl Admission<'_> {
 
     /// The earliest moment at which so many of these places are free together.
     fn together(&mut self, members: &[usize], size: usize) -> Option<Vec<Found>> {
-        let mut from = self.now;
+        let mut from = self.start;
         loop {
             let mut moments: Vec<(Time, usize)> = Vec::new();
             for &at in members {

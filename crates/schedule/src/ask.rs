@@ -205,6 +205,9 @@ pub struct JobAsk {
     /// All or nothing?
     #[serde(default)]
     pub gang: Option<GangAsk>,
+    /// No task starts before.
+    #[serde(default)]
+    pub begin: Option<Time>,
     /// When it should be done.
     #[serde(default)]
     pub deadline: Option<Time>,
@@ -240,6 +243,7 @@ impl JobAsk {
             tasks_total: 1,
             max_parallel: None,
             gang: None,
+            begin: None,
             deadline: None,
             prefer: Vec::new(),
             quote: None,

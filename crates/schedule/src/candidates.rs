@@ -24,6 +24,7 @@ impl Planner {
         let judge = self.judge(wish, &order, window_of(now));
         let verdict = self.verdict(&judge);
         let tasks = ask.tasks.len();
+        let begins_in = ask.begin.map_or(Span::ZERO, |begin| begin.since(now).max(Span::ZERO));
         let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
         for (at, choice) in verdict.choices.iter().enumerate() {
             by_pool.entry(self.estate.pool_of(choice.bay)).or_default().push(at);
@@ -31,7 +32,7 @@ impl Planner {
         let mut candidates: Vec<(bool, usize, Candidate)> = Vec::new();
         let mut never: Vec<(PoolIx, ReasonCode)> = Vec::new();
         for (ix, places) in by_pool {
-            match self.candidate(&judge, &verdict, &places, tasks, now) {
+            match self.candidate(&judge, &verdict, &places, (tasks, begins_in), now) {
                 Ok(candidate) => candidates.push((candidate.tasks == 0, places[0], candidate)),
                 Err(code) => never.push((ix, code)),
             }
@@ -75,7 +76,7 @@ impl Planner {
         judge: &Judge<'_>,
         verdict: &Verdict,
         places: &[usize],
-        tasks: u64,
+        (tasks, begins_in): (u64, Span),
         now: Time,
     ) -> Result<Candidate, ReasonCode> {
         let best = &verdict.choices[places[0]];
@@ -115,7 +116,7 @@ impl Planner {
             unit_price: judge.unit_price(offer, &need.resources).ok_or(dear)?,
             price_per_task: per_task,
             price: Micro(total.ok_or(dear)?),
-            start: StartEstimate { p50, p90 },
+            start: StartEstimate { p50, p90 }.not_before(begins_in),
             delay: judge.delay(view),
             transfer: if judge.wish.ask.data.is_empty() { None } else { transfer },
             carbon_grams_per_kwh: view

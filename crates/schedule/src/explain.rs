@@ -49,6 +49,10 @@ impl Planner {
                 let message = format!("{most} of its tasks hold places, as many as it allows");
                 Some(Reason { code: ReasonCode::JobMaxParallel, message })
             }
+            JobStanding::NotYet => self.demand.sleeps_until(job).map(|begin| Reason {
+                code: ReasonCode::JobBegin,
+                message: format!("it begins at {begin}"),
+            }),
             JobStanding::BehindStrict => self.demand.behind(job).map(|first| {
                 let message = format!("{first} of the same project came earlier and is strict too");
                 Reason { code: ReasonCode::JobStrict, message }
@@ -71,7 +75,10 @@ impl Planner {
                 .collect(),
             reasons,
             relaxations: Self::relaxations(&judge, &verdict),
-            start: self.start(&judge, &verdict, now),
+            start: self.start(&judge, &verdict, now).map(|start| {
+                let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
+                start.not_before(begin.since(now))
+            }),
         })
     }
 
@@ -81,6 +88,8 @@ impl Planner {
             JobStanding::NotWaiting
         } else if self.demand.blocked_projects.contains_key(&job.project) {
             JobStanding::Blocked
+        } else if self.demand.sleeps_until(job).is_some() {
+            JobStanding::NotYet
         } else if job.max_parallel.is_some_and(|most| running >= most) {
             JobStanding::AtMaxParallel
         } else if self.demand.behind(job).is_some() {

@@ -183,6 +183,10 @@ pub(crate) struct Demand {
     pub active: BTreeSet<(JobKey, ClassIx)>,
     pub no_room: BTreeSet<(JobKey, ClassIx)>,
     pub infeasible: BTreeSet<(JobKey, ClassIx)>,
+    /// When jobs begin that may not begin yet.
+    begins: BTreeSet<(Time, JobId)>,
+    /// The same by job.
+    asleep: FxHashMap<JobId, Time>,
     /// When the first back-off of a job ends.
     timers: BTreeSet<(Time, JobId)>,
     /// Buyer classes by name, so that a million jobs share one text.
@@ -225,6 +229,10 @@ impl Demand {
             strict: ask.strict,
             in_line: false,
         };
+        if let Some(begin) = ask.begin {
+            self.begins.insert((begin, ask.job));
+            self.asleep.insert(ask.job, begin);
+        }
         let ix = self.jobs.add(job);
         self.job_ids.insert(ask.job, ix);
         self.relink(ix);
@@ -234,6 +242,9 @@ impl Demand {
         let Some(ix) = self.job_ids.remove(&job) else { return };
         self.line_up(ix, false);
         self.leave_line(ix);
+        if let Some(begin) = self.asleep.remove(&job) {
+            self.begins.remove(&(begin, job));
+        }
         let job = self.jobs.take(ix);
         self.drop_timers(&job);
         self.leave_class(job.class);
@@ -360,7 +371,7 @@ impl Demand {
 
     /// May a task of it be placed, room and money apart?
     fn is_ready(&self, job: &Job) -> bool {
-        if self.behind(job).is_some() {
+        if self.sleeps_until(job).is_some() || self.behind(job).is_some() {
             return false;
         }
         let running = self.running.get(&job.key.job).copied().unwrap_or(0);
@@ -368,6 +379,19 @@ impl Demand {
             Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
             None => !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most),
         }
+    }
+
+    /// Jobs whose moment has come may be placed.
+    pub fn wake(&mut self, now: Time) {
+        while let Some(&(begin, job)) = self.begins.first().filter(|(begin, _)| *begin <= now) {
+            self.begins.remove(&(begin, job));
+            self.asleep.remove(&job);
+            self.link(self.job_ids[&job]);
+        }
+    }
+    /// When the job begins, if that is not yet.
+    pub fn sleeps_until(&self, job: &Job) -> Option<Time> {
+        if self.asleep.is_empty() { None } else { self.asleep.get(&job.key.job).copied() }
     }
 
     /// May a task of it be placed, room apart?

@@ -28,6 +28,8 @@ codes! {
     ProjectBlocked = "project.blocked";
     /// As many tasks of the job run at once as the job allows.
     JobMaxParallel = "job.max_parallel";
+    /// Its moment to begin has not come.
+    JobBegin = "job.begin";
     /// An earlier strict job of the same project waits.
     JobStrict = "job.strict";
     /// The job is bound to a quote of another pool.
@@ -71,6 +73,7 @@ impl ReasonCode {
     pub const fn job_key(self) -> Option<&'static str> {
         match self {
             Self::JobMaxParallel => Some("array.max_parallel"),
+            Self::JobBegin => Some("begin"),
             Self::JobStrict => Some("strict"),
             Self::PoolDenied => Some("placement.providers"),
             Self::PoolTrust => Some("placement.trust"),

@@ -39,6 +39,7 @@ impl Planner {
         self.planned_at = Some(now);
         self.estate.end_closures(now);
         self.demand.end_avoids(now);
+        self.demand.wake(now);
         let window = window_of(now);
         if self.judged_at != Some(window) {
             self.judged_at = Some(window);

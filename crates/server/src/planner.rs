@@ -9,7 +9,7 @@ use dayan_exchange::due::Silence;
 use dayan_exchange::planning::{Planning, command};
 use dayan_exchange::{Actor, Admission};
 use dayan_schedule::{Change, JobAsk, Placement, Planner};
-use dayan_spec::Deadline;
+use dayan_spec::JobSpec;
 use dayan_units::{ProjectId, Span, Time};
 use tokio::sync::oneshot;
 
@@ -29,7 +29,7 @@ type Question = Box<dyn FnOnce(&Planner, Time) + Send>;
 /// A hard deadline, to be admitted or not.
 struct Admit {
     ask: Box<JobAsk>,
-    deadline: Deadline,
+    spec: Box<JobSpec>,
     answer: oneshot::Sender<Admission>,
 }
 
@@ -98,9 +98,9 @@ impl PlannerHandle {
         receive.await.map_err(|_| Unavailable::Stopping)
     }
     /// Asks whether a hard deadline can be promised.
-    pub async fn admit(&self, ask: JobAsk, deadline: Deadline) -> Result<Admission, Unavailable> {
+    pub async fn admit(&self, ask: JobAsk, spec: JobSpec) -> Result<Admission, Unavailable> {
         let (answer, receive) = oneshot::channel();
-        self.send(Input::Admit(Admit { ask: Box::new(ask), deadline, answer }));
+        self.send(Input::Admit(Admit { ask: Box::new(ask), spec: Box::new(spec), answer }));
         receive.await.map_err(|_| Unavailable::Stopping)
     }
     fn send(&self, input: Input) {
@@ -185,10 +185,10 @@ impl Thread {
             Input::Reset(changes) => self.planning.reset(&changes),
             Input::Shares(behind) => self.planning.stand(&behind),
             Input::MoneyMoved => self.planning.money_moved(),
-            Input::Admit(Admit { ask, deadline, answer }) => {
+            Input::Admit(Admit { ask, spec, answer }) => {
                 let now = self.clock.now();
                 // Who asked may have gone away.
-                drop(answer.send(self.planning.admit(&ask, deadline.at(now), now)));
+                drop(answer.send(self.planning.admit(&ask, &spec, now)));
             }
             Input::Ask(ask) => ask(self.planning.planner(), self.clock.now()),
             Input::Stop => return Flow::Stop,

@@ -119,18 +119,17 @@ impl Host {
     /// As the shell does before it asks: the planner looks whether a hard deadline can be promised.
     pub(crate) fn seek(&mut self, command: Command, now: Time) -> Command {
         let Command::Submit(submit) = command else { return command };
-        let hard = |deadline: &&Deadline| deadline.kind == DeadlineKind::Hard;
-        let Some(deadline) = submit.spec.deadline.as_ref().filter(hard) else {
+        let hard = |deadline: &Deadline| deadline.kind == DeadlineKind::Hard;
+        if !submit.spec.deadline.as_ref().is_some_and(hard) {
             return Command::Submit(submit);
-        };
-        let by = deadline.at(now);
+        }
         let project = self.state.access.project_by_path(&submit.spec.project.to_string());
         let org = project.and_then(|project| self.state.access.orgs.get(&project.org));
         let Some((project, org)) = project.zip(org) else { return Command::Submit(submit) };
         let mut ask = changes::ask_for(&self.state, &submit.spec, org.class);
         (ask.project, ask.org, ask.submitted_at) = (project.id, org.id, now);
         ask.quote = submit.quote.and_then(|quote| changes::pin(&self.state, quote));
-        let admission = self.planning.admit(&ask, by, now);
+        let admission = self.planning.admit(&ask, &submit.spec, now);
         Command::Submit(Box::new(Submit { admission, ..*submit }))
     }
 

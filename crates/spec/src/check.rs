@@ -1,6 +1,6 @@
 //! Rules between keys. Each condition returns to the key that should change.
 
-use dayan_units::{Currency, Money};
+use dayan_units::{Currency, Money, Span};
 
 use crate::code::Code;
 use crate::limits::TASKS_MAX;
@@ -107,6 +107,14 @@ fn deadline(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
         return;
     };
     match (deadline.kind, deadline.finish) {
+        (DeadlineKind::Hard, Finish::By(by))
+            if job.begin.is_some_and(|begin| by.since(begin) < job.resources.time) =>
+        {
+            let within = job.begin.map_or(Span::ZERO, |begin| by.since(begin));
+            let args =
+                vec![("within", within.to_string()), ("time", job.resources.time.to_string())];
+            add("deadline.finish_by", Code::DeadlineTooShort, args);
+        }
         (DeadlineKind::Hard, Finish::Within(within)) if within < job.resources.time => {
             let args =
                 vec![("within", within.to_string()), ("time", job.resources.time.to_string())];

@@ -230,7 +230,7 @@ pub struct Relaxation {
 pub struct Explanation {
     /// The job.
     pub job: String,
-    /// `not_waiting`, `blocked`, `at_max_parallel`, `behind_strict`, `infeasible` or `waiting`.
+    /// `not_waiting`, `blocked`, `at_max_parallel`, `not_yet`, `behind_strict`, `infeasible` or `waiting`.
     pub standing: String,
     /// How many jobs are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

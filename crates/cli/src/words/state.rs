@@ -15,6 +15,7 @@ fn english(word: &str) -> &str {
         "not_waiting" => "not waiting",
         "at_max_parallel" => "at its own limit of parallel tasks",
         "behind_strict" => "behind an earlier strict job of the project",
+        "not_yet" => "waits for its moment to begin",
         "infeasible" => "no pool can take it as things are",
         other => other,
     }
@@ -47,6 +48,7 @@ fn chinese(word: &str) -> &str {
         "blocked" => "被阻塞",
         "at_max_parallel" => "已达自身并行上限",
         "behind_strict" => "排在本项目更早的严格顺序作业之后",
+        "not_yet" => "尚未到开始时间",
         "infeasible" => "目前没有任何资源池能够承接",
         "waiting" => "等待中",
         "viewer" => "只读",

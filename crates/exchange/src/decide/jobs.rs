@@ -94,7 +94,7 @@ impl Ask<'_> {
                 None
             }
         };
-        let deadline = spec.deadline.as_ref().map(|deadline| deadline.at(self.now));
+        let deadline = spec.deadline_at(self.now);
         events.push(Event::JobSubmitted {
             job: id,
             project: project.id,
@@ -195,11 +195,12 @@ impl Ask<'_> {
 
     fn check_deadline(&self, spec: &JobSpec) -> Result<(), Refusal> {
         let Some(deadline) = &spec.deadline else { return Ok(()) };
-        let earliest = self.now.plus(spec.time_limit());
-        let at = deadline.at(self.now);
+        let begin = spec.begin.map_or(self.now, |begin| begin.max(self.now));
+        let earliest = begin.plus(spec.time_limit());
+        let at = deadline.at(begin);
         let hopeless = match deadline.kind {
             DeadlineKind::Hard => earliest > at,
-            DeadlineKind::Soft => at <= self.now,
+            DeadlineKind::Soft => at <= begin,
         };
         if !hopeless {
             return Ok(());

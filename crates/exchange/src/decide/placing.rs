@@ -39,6 +39,9 @@ impl Ask<'_> {
         if job.gate == Gate::Paused {
             return Err(stale("place.paused", format!("{} is paused", job.id)));
         }
+        if let Some(begin) = stored.spec.begin.filter(|begin| *begin > self.now) {
+            return Err(stale("place.begin", format!("{} begins at {begin}", job.id)));
+        }
         self.check_tasks(job, stored, place)?;
         self.check_room(place)?;
         self.check_promises(place, stored.spec.time_limit())?;

@@ -46,7 +46,8 @@ impl Ask<'_> {
     ) -> Result<Vec<Appointment>, Refusal> {
         let spec: &JobSpec = &submit.spec;
         let hard = spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard);
-        let Some(deadline) = hard else { return Ok(Vec::new()) };
+        let by = hard.and_then(|_| spec.deadline_at(self.now));
+        let Some(by) = by else { return Ok(Vec::new()) };
         if spec.strict {
             return Err(Refusal::invalid(
                 "deadline.strict",
@@ -54,7 +55,6 @@ impl Ask<'_> {
                 "leave one of them out, or write `kind: soft`",
             ));
         }
-        let by = deadline.at(self.now);
         let made = match &submit.admission {
             Admission::NotSought => {
                 return Err(Refusal::conflict(
@@ -71,8 +71,12 @@ impl Ask<'_> {
             return Err(raced("the places that were found are not for all of its tasks"));
         }
         // The deadline counts from now, and the places were found a moment ago.
-        if made.iter().any(|made| made.until > by || made.from.plus(spec.time_limit()) > made.until)
-        {
+        let fits = |made: &Appointment| {
+            made.until <= by
+                && made.from.plus(spec.time_limit()) <= made.until
+                && spec.begin.is_none_or(|begin| begin <= made.from)
+        };
+        if !made.iter().all(fits) {
             return Err(raced("the places that were found are for another deadline"));
         }
         // Under a quote it goes where that was given, and nowhere else.

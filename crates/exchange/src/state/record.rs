@@ -90,7 +90,7 @@ mod tests {
         };
         assert_eq!(count(&mut record, &Outcome::Exited { code: 1 }, 100), 990);
         let failing = count(&mut record, &Outcome::NodeFailure, 20);
-        assert!((840..=860).contains(&failing), "{failing}");
+        assert!((845..=865).contains(&failing), "{failing}");
         let better = count(&mut record, &Outcome::Exited { code: 0 }, 400);
         assert!((950..=970).contains(&better), "{better}");
         let good = count(&mut record, &Outcome::Exited { code: 0 }, 4_000);

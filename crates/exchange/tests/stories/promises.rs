@@ -25,7 +25,7 @@ impl Story {
         planner.plan(self.now, Work::UNBOUNDED);
         let class = dayan_market::BuyerClass::External;
         let ask = changes::ask_for(&self.state, &submit.spec, class);
-        let by = submit.spec.deadline.as_ref().expect("it has one").at(self.now);
+        let by = submit.spec.deadline_at(self.now).expect("it has one");
         let admission = match planner.admit(&ask, by, self.now) {
             Ok(found) => Admission::Found(found),
             Err(no) => Admission::Refused(no),
@@ -207,4 +207,27 @@ fn nothing_is_started_that_would_run_into_a_closure() {
     story.passes(seconds(1_200));
     story.does(Command::SetClosures { pool, closures: Vec::new() });
     assert!(story.state.supply.pools[&pool].closures.is_empty());
+}
+
+#[test]
+fn a_time_is_booked_in_advance_and_nothing_of_it_starts_sooner() {
+    let mut story = Story::new();
+    let begin = story.now.plus(seconds(3_600));
+    let end = begin.plus(seconds(600));
+    let file = format!(
+        "begin: {begin}\ndeadline: {{finish_by: {end}, kind: hard}}\narray: {{range: 1-8}}\n"
+    );
+    let booked = story.hard(&file);
+    assert!(story.promised(booked).iter().all(|made| (made.from, made.until) == (begin, end)));
+    let refused = story.try_places(booked, &[0]).expect_err("an hour too soon");
+    assert_eq!(refused.code, "place.begin");
+    let full = story.tries_hard(&file).expect_err("all cores are booked");
+    assert_eq!(full.code, "deadline.too_early");
+    // A span counts from the beginning.
+    let within = format!("begin: {end}\ndeadline: {{finish_within: 15m, kind: hard}}\n");
+    let after = story.hard(&within);
+    assert!(story.promised(after)[0].from >= end);
+    story.passes(seconds(3_600));
+    let plans = story.plans();
+    assert_eq!((plans[0].job, plans[0].seats.len()), (booked, 8));
 }

@@ -1,7 +1,8 @@
 //! Stories of what is promised for later: hard deadlines, closures, and work that comes between.
 
 use dayan_schedule::{
-    Appointment, Ask, Change, Closure, JobAsk, NodeName, Policy, ReasonCode, Same, Tasks, Work,
+    Appointment, Ask, Change, Closure, JobAsk, JobStanding, NodeName, Policy, ReasonCode, Same,
+    Tasks, Work,
 };
 use dayan_units::{JobId, Span, Time};
 
@@ -199,4 +200,28 @@ fn when_its_node_is_gone_it_goes_elsewhere_before_anybody_else() {
     world.planner.observe(&Change::TasksTaken { job: job_id(6), tasks: Tasks::one(0) });
     world.planner.consistency_check().expect("consistent");
     assert_eq!(world.planner.stats().appointments, 0);
+}
+
+#[test]
+fn a_time_can_be_booked_in_advance_and_work_goes_on_until_then() {
+    let mut world = world_of(&[(4, 100, 0, None)]);
+    let begin = in_minutes(&world, 60);
+    world.queue(JobAsk { begin: Some(begin), ..cores(1, 4, 30) });
+    assert_eq!(round(&mut world), []);
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!(why.standing, JobStanding::NotYet);
+    assert_eq!(why.reasons[0].code, ReasonCode::JobBegin);
+    assert_eq!(why.start.expect("there is room").p50, minutes(60));
+    let by = begin.plus(minutes(30));
+    let made = world.admit(job_id(1), by).expect("the time is free");
+    assert_eq!((made[0].from, made[0].until), (begin, by));
+    // The same time is not booked twice, and what is short enough runs before.
+    world.queue(JobAsk { begin: Some(begin), ..cores(2, 1, 30) });
+    let late = world.admit(job_id(2), by).expect_err("all of it is booked");
+    assert_eq!(late.earliest_end, Some(by.plus(TURNOVER).plus(minutes(30))));
+    world.queue(cores(3, 4, 61));
+    world.queue(cores(4, 4, 59));
+    assert_eq!(round(&mut world), [job_id(4)]);
+    assert_eq!(after(&mut world, minutes(59)), [], "the booked one does not begin sooner");
+    assert_eq!(after(&mut world, minutes(1)), [job_id(1)]);
 }

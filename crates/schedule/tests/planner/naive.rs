@@ -50,6 +50,7 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
     let mut left: BTreeMap<JobId, u64> =
         world.jobs.values().map(|ask| (ask.job, ask.tasks.len())).collect();
     let open = world.jobs.values().filter(|ask| !world.blocked.contains(&ask.project));
+    let open = open.filter(|ask| ask.begin.is_none_or(|begin| begin <= world.now));
     let mut queue: Vec<&JobAsk> = open.collect();
     let behind = |ask: &JobAsk| world.behind.get(&ask.project).copied().unwrap_or(Span::ZERO);
     queue.sort_by_key(|ask| {

@@ -519,6 +519,7 @@ impl World {
         for placement in &plan.placements {
             let ask = &self.jobs[&placement.job];
             prop_assert!(!self.blocked.contains(&ask.project));
+            prop_assert!(ask.begin.is_none_or(|begin| begin <= self.now), "it may begin");
             for seat in &placement.seats {
                 take(seat);
                 let new = planned.entry((seat.pool, seat.node.clone())).or_default();
@@ -590,6 +591,7 @@ impl World {
         prop_assert_eq!(&tasks, &ask.tasks);
         for made in made {
             prop_assert!(made.from >= self.now && made.until <= by);
+            prop_assert!(ask.begin.is_none_or(|begin| begin <= made.from));
             prop_assert_eq!(made.until, made.from.plus(ask.ask.time));
             let span = (made.from, made.until);
             crate::later::check(self, &[], &(made.pool, made.node.clone()), span)?;
@@ -700,6 +702,8 @@ fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
         6 | 7 => job.strict = true,
         _ => {}
     }
+    let begin = |minutes: u32| Time::from_micros(1_000_000_000).plus(MINUTE.times(minutes.into()));
+    job.begin = n.is_multiple_of(7).then(|| begin(n * 3));
     // Some were learned of, some for shorter than their limit.
     job.expected = (!n.is_multiple_of(3)).then(|| MINUTE.times(i64::from(n % 40)));
     job

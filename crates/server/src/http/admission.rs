@@ -3,7 +3,7 @@
 
 use dayan_exchange::{Admission, Command, Made};
 use dayan_schedule::Appointment;
-use dayan_spec::{DeadlineKind, JobSpec};
+use dayan_spec::{Deadline, DeadlineKind, JobSpec};
 use dayan_units::QuoteId;
 use dayan_wire as wire;
 
@@ -23,13 +23,15 @@ pub(super) async fn seek(
     spec: &JobSpec,
     quote: Option<QuoteId>,
 ) -> Result<Admission, Failure> {
-    let hard = spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard);
-    let Some(deadline) = hard else { return Ok(Admission::NotSought) };
+    let hard = |deadline: &Deadline| deadline.kind == DeadlineKind::Hard;
+    if !spec.deadline.as_ref().is_some_and(hard) {
+        return Ok(Admission::NotSought);
+    }
     // Where there is no such project, the decision says so.
     let Some(question) = question(app, spec, quote).await? else {
         return Ok(Admission::NotSought);
     };
-    Ok(app.planner.admit(question.ask, deadline.clone()).await?)
+    Ok(app.planner.admit(question.ask, spec.clone()).await?)
 }
 
 /// Submits a job; one with a hard deadline with the places that were found for it.

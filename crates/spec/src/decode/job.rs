@@ -55,6 +55,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
     let placement = section("placement").map(|f| parts::placement(&f)).unwrap_or_default();
     let market = section("market").map(|f| parts::market(&f)).unwrap_or_default();
     let schedule = section("schedule").and_then(|f| parts::schedule(&f));
+    let begin = f.get("begin").and_then(|item| item.time());
     let deadline = section("deadline").and_then(|f| parts::deadline(&f));
     let prefer = f.get("prefer").and_then(|item| item.list(Item::choice)).unwrap_or_default();
     let depends_on =
@@ -88,6 +89,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         placement,
         market,
         schedule,
+        begin,
         deadline,
         prefer,
         depends_on,

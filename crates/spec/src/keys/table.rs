@@ -51,6 +51,7 @@ section! { JOB = "", "The whole job file.";
     "placement", Optional, Under(&PLACEMENT), "Where the job may run.";
     "market", Default("on_demand"), Under(&MARKET), "How capacity is bought, and for how much.";
     "schedule", Optional, Under(&SCHEDULE), "Runs the job again and again.";
+    "begin", Optional, Scalar(&TIME), "No task starts before this moment. With a hard deadline it is an advance booking: the time is kept.";
     "deadline", Optional, Under(&DEADLINE), "By when the job should have ended.";
     "prefer", Default("the exchange's policy"), List { of: &Choice(Preference::WORDS), max: Preference::WORDS.len() }, "What matters among the places that are allowed, the most important first.";
     "depends_on", Optional, List { of: &Scalar(&DEPENDENCY), max: LIST_MAX }, "Jobs that come first, by id or name. `JOB:EVENT` waits for `started`, `succeeded` (the default), `failed` or `ended`.";
@@ -158,7 +159,7 @@ section! { SCHEDULE = "schedule", "Runs the job again and again.";
     "catch_up", Default("none"), Choice(CatchUp::WORDS), "Runs that were due while the exchange was away: `none`, the `latest`, or `all`.";
 }
 section! { DEADLINE = "deadline", "By when the job should have ended. One of `finish_within` and `finish_by`.";
-    "finish_within", Optional, Scalar(&SPAN), "So long after submission, or after the due time of a scheduled run.";
+    "finish_within", Optional, Scalar(&SPAN), "So long after submission, after `begin`, or after the due time of a scheduled run.";
     "finish_by", Optional, Scalar(&TIME), "At this moment.";
     "kind", Default("soft"), Choice(DeadlineKind::WORDS), "`soft`: the bill says whether it was met. `hard`: the job is refused when it cannot be promised.";
 }

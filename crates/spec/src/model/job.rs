@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use dayan_units::Time;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{JobKind, Launch, Preference, Priority, Same};
@@ -73,6 +74,9 @@ pub struct JobSpec {
     /// Runs again and again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// No task starts before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<Time>,
     /// By when it should have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Deadline>,
@@ -91,6 +95,14 @@ pub struct JobSpec {
     /// Arrival order: nothing of it starts before what the same project submitted earlier as strict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
+}
+
+impl JobSpec {
+    /// When it must have finished, where it was submitted (or, on a schedule, due) at `start`.
+    pub fn deadline_at(&self, start: Time) -> Option<Time> {
+        let start = self.begin.map_or(start, |begin| begin.max(start));
+        self.deadline.as_ref().map(|deadline| deadline.at(start))
+    }
 }
 
 /// Options that one kind of engine understands and the others do not see.
