@@ -62,9 +62,9 @@ fn no_money() -> dayan_wire::Problem {
 #[test]
 fn plans_as_people_see_them() {
     insta::assert_snapshot!(both(&answer()));
-    let none = PlanAnswer { candidates: Vec::new(), ..answer() };
+    let none = PlanAnswer { candidates: Vec::new(), promise: None, ..answer() };
     insta::assert_snapshot!("no_candidate", both(&none));
-    let poor = PlanAnswer { submission: Some(no_money()), ..answer() };
+    let poor = PlanAnswer { submission: Some(no_money()), promise: None, ..answer() };
     insta::assert_snapshot!("no_money", both(&poor));
     insta::assert_snapshot!("plan_json", sample(&answer()));
 }

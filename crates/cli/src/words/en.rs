@@ -164,7 +164,7 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::PoolReopened => "{name} is not closed any more",
         Word::WouldBePromised => {
-            "It would be promised to start by {from} and to have ended by {until}."
+            "promised if submitted now: starts by {from},\nends by {until}"
         }
         Word::DeadlineMissed => "missed",
         Word::Pinned => "pinned by its fingerprint",

@@ -161,7 +161,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::DeadlineMet => "按时",
         Word::PoolCloses => "{name} 关闭至 {until}；详情见 `dayan pool show {name}`",
         Word::PoolReopened => "{name} 不再关闭",
-        Word::WouldBePromised => "将承诺最迟于 {from} 开始，最迟于 {until} 结束。",
+        Word::WouldBePromised => "若现在提交可承诺：最迟 {from} 开始，\n最迟 {until} 结束",
         Word::DeadlineMissed => "误期",
         Word::Pinned => "已按指纹锁定",
         Word::ByAuthority => "由证书机构担保",
