@@ -316,9 +316,9 @@ fn gaps(name: &str, cases: u32, mut draw: impl FnMut() -> Case) -> (Vec<i64>, us
     let best = gaps.iter().filter(|gap| **gap == 0).count();
     println!(
         "{name}: {} cases with room for all, {missed} of them not found; best in {best}; gap in 0.01 %: \
-         mean {}, p90 {}, p99 {}, most {}",
+         mean {:.1}, p90 {}, p99 {}, most {}",
         gaps.len() + missed,
-        gaps.iter().sum::<i64>() / gaps.len() as i64,
+        gaps.iter().sum::<i64>() as f64 / gaps.len() as f64,
         at(90),
         at(99),
         at(100),

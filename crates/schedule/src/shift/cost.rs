@@ -64,6 +64,7 @@ impl Cost {
     pub const ZERO: Self = Self { first: 0, second: 0 };
 
     /// So many times.
+    #[must_use]
     pub fn times(self, width: u32) -> Self {
         let width = i128::from(width);
         Self { first: self.first * width, second: self.second * width }

@@ -154,7 +154,9 @@ fn exactly(board: &mut Board<'_>) -> bool {
     }
     let kept = board.worth().broken == 0;
     if !kept {
-        all.iter().for_each(|job| drop(board.lift(*job)));
+        for job in all {
+            board.lift(job);
+        }
     }
     kept
 }

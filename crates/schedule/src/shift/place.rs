@@ -110,6 +110,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "lists of one stretch")]
     fn the_earliest_of_the_cheapest_places_with_room() {
         let tally = Tally::new([5, 1, 1, 9, 1, 1, 0].map(|first| Cost { first, second: 0 }).into());
         let check = |job: &Flexible, room: [i64; 7], expect: Option<&[Range<u32>]>| {

@@ -295,11 +295,11 @@ fn exchange(board: &mut Board<'_>, job: usize, own: &Tally) -> bool {
             let seat = board.lift(other);
             if board.fits(job, &runs) {
                 board.put(job, runs.clone());
-                if let Some((dearer, place)) = board.cheapest(other, own) {
-                    if cost + dearer.times(board.jobs[other].width) < mine + theirs {
-                        board.put(other, place);
-                        return true;
-                    }
+                if let Some((dearer, place)) = board.cheapest(other, own)
+                    && cost + dearer.times(board.jobs[other].width) < mine + theirs
+                {
+                    board.put(other, place);
+                    return true;
                 }
                 board.lift(job);
             }

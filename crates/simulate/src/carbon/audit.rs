@@ -77,10 +77,10 @@ pub fn recheck(
             load[slot as usize] += 1;
         }
     }
-    if let Some(most) = most {
-        if let Some((found, slot)) = load.iter().zip(0..).find(|(found, _)| **found > most) {
-            return Err(Broken::Overfull { slot, found: *found, most });
-        }
+    if let Some(most) = most
+        && let Some((found, slot)) = load.iter().zip(0..).find(|(found, _)| **found > most)
+    {
+        return Err(Broken::Overfull { slot, found: *found, most });
     }
     Ok(load)
 }
@@ -114,6 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "lists of one stretch")]
     fn every_rule_is_looked_at() {
         let job = |start, slots, latest| ShiftJob { start, slots, latest };
         let jobs = [job(0, 2, 4), job(1, 2, 6)];

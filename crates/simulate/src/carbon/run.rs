@@ -168,7 +168,8 @@ pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(usize, SeedReport), Bro
         Capacity::Unlimited => None,
         Capacity::Jobs(most) => Some(most),
         Capacity::PercentOfPeak(percent) => {
-            Some((u64::from(unshifted_peak) * u64::from(percent)).div_ceil(100) as u32)
+            let jobs = (u64::from(unshifted_peak) * u64::from(percent)).div_ceil(100);
+            Some(u32::try_from(jobs).unwrap_or(u32::MAX))
         }
     };
     let seen = forecast(&year.carbon, trial.knowledge, seed);
@@ -193,12 +194,12 @@ pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(usize, SeedReport), Bro
     let late = u32::try_from(late.count()).unwrap_or(u32::MAX);
 
     let real = costs(trial.objective, &year.carbon, trial.prices);
-    let firsts: Vec<i128> = real.iter().map(|cost| cost.first).collect();
-    let start = |series: &[i128]| -> i128 {
-        jobs.iter().map(|job| not_shifted(job, trial.deadline, &firsts, series)).sum()
-    };
     let whole = |series: &[i64]| -> Vec<i128> { series.iter().map(|v| i128::from(*v)).collect() };
     let carbon = whole(&year.carbon);
+    let firsts: Vec<i128> = real.iter().map(|cost| cost.first).collect();
+    let start = |series: &[i128]| -> i128 {
+        jobs.iter().map(|job| not_shifted(job, trial.deadline, &carbon, series)).sum()
+    };
     let emitted = sum(&load, &year.carbon);
     let least: i128 = jobs.iter().map(|job| unlimited_optimum(job, trial.manner, &carbon)).sum();
     let bound = bound(&desk, &real).map(|bound| saved(bound, start(&firsts)));
@@ -226,13 +227,13 @@ fn saved(now: i128, before: i128) -> f64 {
 }
 
 /// What a job comes to, by one series, where it is not shifted: it starts at once, or (published
-/// protocol) in the next half-hour if that is better by what is chosen by.
-fn not_shifted(job: &ShiftJob, deadline: Deadline, by: &[i128], series: &[i128]) -> i128 {
+/// protocol) in the next half-hour if that emits less.
+fn not_shifted(job: &ShiftJob, deadline: Deadline, carbon: &[i128], series: &[i128]) -> i128 {
     let total = |of: &[i128], start: u32| -> i128 {
         of[start as usize..(start + job.slots) as usize].iter().sum()
     };
     let last = (job.start + deadline.grace()).min(job.latest - job.slots);
-    let start = (job.start..=last).min_by_key(|start| total(by, *start)).unwrap_or(job.start);
+    let start = (job.start..=last).min_by_key(|start| total(carbon, *start)).unwrap_or(job.start);
     total(series, start)
 }
 

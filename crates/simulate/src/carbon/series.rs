@@ -157,11 +157,11 @@ pub(super) fn read_values(
         if i64::from(at.minute()) % SLOT_MINUTES != 0 {
             continue;
         }
-        if let Some(before) = last {
-            if minutes(before, at) != SLOT_MINUTES {
-                let (before, found) = (shown(before), shown(at));
-                return Err(SeriesError::Gap { line, before, found });
-            }
+        if let Some(before) = last
+            && minutes(before, at) != SLOT_MINUTES
+        {
+            let (before, found) = (shown(before), shown(at));
+            return Err(SeriesError::Gap { line, before, found });
         }
         last = Some(at);
         start = start.or(last);
