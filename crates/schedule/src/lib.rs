@@ -8,6 +8,7 @@
 //! Nothing here reads a clock, draws a random number, moves money, or knows an engine or a store.
 
 pub mod order;
+pub mod shift;
 mod tasks;
 
 mod ask;

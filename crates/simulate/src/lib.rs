@@ -8,6 +8,7 @@
 
 mod audit;
 mod calendar;
+pub mod carbon;
 mod clock;
 mod host;
 pub mod hpc;

@@ -24,6 +24,12 @@ pub const fn text(word: Word) -> &'static str {
         Word::CardHour => "card·h",
         Word::CardHours => "card-hours",
         Word::CardsAtWork => "cards at work",
+        Word::CarbonSaved => "carbon saved",
+        Word::CostSaved => "cost saved",
+        Word::PriceSaved => "price saved",
+        Word::EachAlone => "each alone",
+        Word::LateJobs => "late",
+        Word::AtOnce => "at once",
         Word::Cards => "cards",
         Word::ChangeMark => "change",
         Word::Check => "check",
@@ -320,6 +326,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::PackedOver => {
             "a node was given more than it has: this is a defect of the policy, not of the lists"
         }
+        Word::ShiftedWrong => {
+            "the run broke a rule: this is a defect of the policy, not of the series"
+        }
+        Word::PricesEnd => "{file} does not hold the whole time of the carbon series",
         Word::HarnessBackfill => {
             "the harness knows no conservative backfilling: give --backfill none or easy, or --discipline event"
         }

@@ -24,6 +24,12 @@ pub const fn text(word: Word) -> &'static str {
         Word::CardHour => "每卡时",
         Word::CardHours => "卡时",
         Word::CardsAtWork => "在用加速卡",
+        Word::CarbonSaved => "减少的碳排放",
+        Word::CostSaved => "减少的成本",
+        Word::PriceSaved => "减少的电费",
+        Word::EachAlone => "各自最优",
+        Word::LateJobs => "误期",
+        Word::AtOnce => "同时运行",
         Word::Cards => "加速卡",
         Word::ChangeMark => "变化",
         Word::Check => "检查项",
@@ -286,6 +292,8 @@ pub const fn text(word: Word) -> &'static str {
             "{dir} 中没有作业所需的程序（{missing}）；`make demo` 会构建它们，或运行 `cargo build --release -p dayan-examples`"
         }
         Word::PackedOver => "某节点被分配超过其所有：这是策略的缺陷，与列表无关",
+        Word::ShiftedWrong => "这次运行违反了规则：这是策略的缺陷，与序列无关",
+        Word::PricesEnd => "{file} 未覆盖碳序列的全部时间",
         Word::HarnessBackfill => {
             "该框架没有保守回填：请用 --backfill none 或 easy，或 --discipline event"
         }

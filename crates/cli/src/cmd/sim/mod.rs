@@ -1,6 +1,7 @@
 //! `dayan sim`: traces and logs, replayed. What they call `default` is the planner of the live
 //! exchange. No exchange is asked, no address or token is needed.
 
+mod carbon;
 mod hpc;
 mod pack;
 mod plot_file;
@@ -21,6 +22,7 @@ use crate::words::Word;
 #[derive(Debug, Subcommand)]
 pub enum SimCommand {
     Hpc(hpc::Hpc),
+    Carbon(carbon::Carbon),
     Pack(pack::Pack),
     Scale(scale::Scale),
 }
@@ -29,6 +31,7 @@ pub enum SimCommand {
 pub fn run(command: &SimCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SimCommand::Hpc(args) => hpc::run(args, session),
+        SimCommand::Carbon(args) => carbon::run(args, session),
         SimCommand::Pack(args) => pack::run(args, session),
         SimCommand::Scale(args) => scale::run(args, session),
     }

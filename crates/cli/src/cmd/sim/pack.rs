@@ -53,10 +53,11 @@ fn policies() -> impl TypedValueParser<Value = PackPolicy> {
         .map(|name| PackPolicy::from_name(&name).expect("one of the names"))
 }
 
+/// Seeds of a run.
 #[derive(Clone, Debug)]
-struct Seeds(Vec<u64>);
+pub(super) struct Seeds(pub Vec<u64>);
 
-fn seeds(text: &str) -> Result<Seeds, String> {
+pub(super) fn seeds(text: &str) -> Result<Seeds, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| text.parse::<u64>().map_err(|why| format!("`{text}`: {why}"));
     let (first, last) = (number(first)?, number(last)?);
@@ -101,7 +102,7 @@ impl Outcome {
 }
 
 /// More digits would say nothing.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 

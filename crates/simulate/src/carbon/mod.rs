@@ -1,0 +1,31 @@
+//! Moving work in time: what a year of flexible jobs emits when the planner chooses their hours.
+//! The protocol is that of "Let's wait awhile" (Wiesner et al., Middleware'21): series of carbon
+//! intensity by the half-hour, jobs drawn from a seed, a forecast with noise. Ours beside it: limits
+//! on how much runs at once, prices, and jobs of which nothing is known before they come.
+//!
+//! Invariant: decisions see the forecast only, emissions are those of the series; every run is added
+//! up again by `recheck`, and the optimum without limits is enumerated, both by code that shares
+//! nothing with the decider. The same series, seed and policy give the same result. Nothing here
+//! opens a file.
+
+mod audit;
+mod decimal;
+mod job_list;
+mod jobs;
+mod price;
+mod run;
+mod series;
+mod year;
+
+pub use dayan_schedule::shift::{Manner, Objective};
+
+pub use audit::{Broken, recheck, unlimited_optimum};
+pub use decimal::amount;
+pub use job_list::read_jobs;
+pub use jobs::{Deadline, JOBS, ShiftJob, draw};
+pub use price::{Prices, read_prices};
+pub use run::{
+    Capacity, CarbonPolicy, CarbonReport, Jobs, Knowledge, SeedReport, Trial, run, run_seed,
+};
+pub use series::{Series, SeriesError, read_carbon};
+pub use year::{NoYear, Year};
