@@ -21,6 +21,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Basis => "依据",
         Word::BrokenAt => "损坏处",
         Word::BuyerClass => "价格类别",
+        Word::CarbonTonnes => "二氧化碳（吨）",
         Word::CardHour => "每卡时",
         Word::CardHours => "卡时",
         Word::CardsAtWork => "在用加速卡",
@@ -28,9 +29,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::ChangeMark => "变化",
         Word::Check => "检查项",
         Word::Classes => "各类买方付",
+        Word::Consumers => "需求方",
         Word::CoreHour => "每核时",
         Word::CoreHours => "核时",
         Word::CoreSeconds => "核秒",
+        Word::Cost => "费用",
+        Word::DeadlineMisses => "错过截止",
+        Word::DelayViolations => "违反时延",
+        Word::Eflops => "EFLOPS（FP16）",
         Word::GbSeconds => "GB秒",
         Word::Cores => "核数",
         Word::Created => "创建时间",
@@ -45,6 +51,13 @@ pub const fn text(word: Word) -> &'static str {
         Word::Engine => "引擎",
         Word::Exchange => "交易所",
         Word::ExitCode => "退出码",
+        Word::Gini => "收入基尼系数",
+        Word::JobsDone => "完成作业",
+        Word::LeastCost => "任何方案都不会低于",
+        Word::OverBound => "高于下界",
+        Word::Policy => "策略",
+        Word::Providers => "供应方",
+        Word::ResidenceViolations => "违反驻留",
         Word::Used => "用量",
         Word::ExpectedStart => "预计开始",
         Word::Expires => "到期",
@@ -254,6 +267,9 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::DemoPrograms => {
             "{dir} 中没有作业所需的程序（{missing}）；`make demo` 会构建它们，或运行 `cargo build --release -p dayan-examples`"
+        }
+        Word::MarketBroken => {
+            "市场中出现了不应有的情况：这是程序的缺陷，不是场景的问题"
         }
         Word::PackedOver => "某节点被分配超过其所有：这是策略的缺陷，与列表无关",
         Word::HarnessBackfill => {

@@ -2,7 +2,9 @@
 //! exchange. No exchange is asked, no address or token is needed.
 
 mod hpc;
+mod market;
 mod pack;
+mod progress;
 mod scale;
 
 use std::fs::File;
@@ -20,6 +22,7 @@ use crate::words::Word;
 #[derive(Debug, Subcommand)]
 pub enum SimCommand {
     Hpc(hpc::Hpc),
+    Market(market::Market),
     Pack(pack::Pack),
     Scale(scale::Scale),
 }
@@ -28,6 +31,7 @@ pub enum SimCommand {
 pub fn run(command: &SimCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SimCommand::Hpc(args) => hpc::run(args, session),
+        SimCommand::Market(args) => market::run(args, session),
         SimCommand::Pack(args) => pack::run(args, session),
         SimCommand::Scale(args) => scale::run(args, session),
     }
