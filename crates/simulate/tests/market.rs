@@ -2,9 +2,7 @@
 //! cuts lose nothing, the rules beside it keep what they must, and a scenario that cannot be is
 //! refused with its line and its key.
 
-use dayan_simulate::market::{
-    Lists, MarketReport, PolicyReport, Rival, Run, Scenario, run,
-};
+use dayan_simulate::market::{Lists, MarketReport, PolicyReport, Rival, Run, Scenario, run};
 
 /// Two cities, three providers, a day and a half of work in a day.
 const SMALL: &str = r#"

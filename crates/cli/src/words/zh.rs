@@ -268,9 +268,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::DemoPrograms => {
             "{dir} 中没有作业所需的程序（{missing}）；`make demo` 会构建它们，或运行 `cargo build --release -p dayan-examples`"
         }
-        Word::MarketBroken => {
-            "市场中出现了不应有的情况：这是程序的缺陷，不是场景的问题"
-        }
+        Word::MarketBroken => "市场中出现了不应有的情况：这是程序的缺陷，不是场景的问题",
         Word::PackedOver => "某节点被分配超过其所有：这是策略的缺陷，与列表无关",
         Word::HarnessBackfill => {
             "该框架没有保守回填：请用 --backfill none 或 easy，或 --discipline event"

@@ -176,9 +176,10 @@ impl Agents {
     pub fn prove(&self, state: &State, pool: usize) -> Option<Command> {
         let (id, agent) = self.ids[pool];
         let record = state.supply.pools.get(&id)?;
-        let answer = record.challenge.as_ref().map(|challenge| {
-            (challenge.nonce, challenge_digest(challenge, &self.shown[pool]))
-        });
+        let answer = record
+            .challenge
+            .as_ref()
+            .map(|challenge| (challenge.nonce, challenge_digest(challenge, &self.shown[pool])));
         let shown = record.doubted_at.map(|_| self.shown[pool].clone());
         if answer.is_none() && shown.is_none() {
             return None;

@@ -9,8 +9,9 @@
 //!
 //! The bound is of its dual. For any prices λ ≥ 0 on the hours of pools,
 //!   Σ over tasks of the least (price + λ of what it would hold) − Σ λ · capacity
-//! is at most the optimum (weak duality), so it needs no solver and no trust in one: λ is climbed by
-//! subgradients (Held, Wolfe and Crowder 1974; steps by Polyak's rule) and the best value counts.
+//! is at most the optimum (weak duality), so it needs no solver and no trust in one: prices rise where
+//! more would be used than there is and fall where less would (subgradients, with shrinking steps:
+//! Held, Wolfe and Crowder 1974), and the best value counts.
 //!
 //! A window ends with the deadline, or later where some policy that is compared ended the job later:
 //! so the bound holds for each of them, the late ones included.
@@ -22,9 +23,13 @@ use super::draw::{Market, cost};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 /// Steps of the climb. After these the value moves by less than a thousandth of itself.
-const STEPS: u32 = 120;
-/// Of Polyak's rule: halved when so many steps brought nothing.
-const PATIENCE: u32 = 6;
+const STEPS: u32 = 60;
+/// The first step moves the price of a pool that is twice full by so much of its list price; later
+/// ones move it less: half as much after so many.
+const STEP_FIRST: f64 = 0.03;
+const STEP_SHRINKS: f64 = 10.0;
+/// A pool that is more than so many times over its capacity is moved no faster.
+const OVER_MAX: f64 = 2.0;
 
 /// Tasks that are alike in all that counts here.
 struct Group {
@@ -44,30 +49,53 @@ struct Climb<'a> {
     capacity: Vec<f64>,
     /// What an hour of a pool costs a program, by hour of the day.
     prices: Vec<Vec<[f64; 24]>>,
+    /// What an hour of a card, or of a core, costs in a pool at list price.
+    worth: Vec<f64>,
+    /// The places of a program by their lowest price of a day.
+    ranked: Vec<Vec<(f64, usize)>>,
+}
+
+/// Until when a task may start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Until {
+    /// Whatever still ends before its deadline, or before anybody compared ended it.
+    InTime,
+    /// As early as it really started: nobody waits longer than they did.
+    AsItDid,
 }
 
 /// In millionths.
-pub(super) fn bound(market: &Market, outcomes: &[(&'static str, Outcome)]) -> i128 {
-    let groups = groups(market, outcomes);
+pub(super) fn bound(market: &Market, outcomes: &[(&'static str, Outcome)], until: Until) -> i128 {
+    let groups = groups(market, outcomes, until);
     let last = groups.iter().map(|group| group.latest.plus(group.run)).max();
     let length = last.unwrap_or(market.end).since(market.start).micros();
     let hours = usize::try_from(length / HOUR_MICROS + 2).expect("a few weeks");
+    let prices = prices(market);
+    let ranked = prices.iter().map(|places| rank(places)).collect();
     let climb = Climb {
         market,
         hours,
-        capacity: market.pools.iter().map(|pool| amount(pool, &pool.node) * f64::from(pool.nodes)).collect(),
-        prices: prices(market),
+        capacity: market
+            .pools
+            .iter()
+            .map(|pool| amount(pool, &pool.node) * f64::from(pool.nodes))
+            .collect(),
+        prices,
+        worth: market.pools.iter().map(worth).collect(),
+        ranked,
         groups,
     };
-    let cheapest = outcomes.iter().map(|(_, outcome)| {
-        outcome.attempts.iter().map(|attempt| attempt.cost).sum::<i128>()
-    });
-    climb.best(cheapest.min().unwrap_or(0) as f64)
+    climb.best()
 }
 
 /// What counts in a pool: cards where it has some.
 fn amount(pool: &super::draw::Pool, of: &dayan_units::Resources) -> f64 {
     if pool.model.is_some() { of.accel.0 as f64 / 1e3 } else { of.cpu.0 as f64 / 1e3 }
+}
+
+fn worth(pool: &super::draw::Pool) -> f64 {
+    let hour = cost(&pool.rate, &pool.node, Span::from_micros(HOUR_MICROS)) as f64;
+    hour / amount(pool, &pool.node)
 }
 
 fn prices(market: &Market) -> Vec<Vec<[f64; 24]>> {
@@ -83,10 +111,19 @@ fn prices(market: &Market) -> Vec<Vec<[f64; 24]>> {
     market.programs.iter().map(of).collect()
 }
 
-fn groups(market: &Market, outcomes: &[(&'static str, Outcome)]) -> Vec<Group> {
+fn rank(places: &[[f64; 24]]) -> Vec<(f64, usize)> {
+    let lowest = |hours: &[f64; 24]| hours.iter().copied().fold(f64::MAX, f64::min);
+    let mut ranked: Vec<(f64, usize)> =
+        places.iter().enumerate().map(|(place, hours)| (lowest(hours), place)).collect();
+    ranked.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+    ranked
+}
+
+fn groups(market: &Market, outcomes: &[(&'static str, Outcome)], until: Until) -> Vec<Group> {
     let of = |(nth, job): (usize, &super::draw::Job)| {
         let ends = outcomes.iter().map(|(_, outcome)| outcome.done[nth].unwrap_or(Time::EPOCH));
-        let by = ends.chain(job.deadline).max().unwrap_or(job.at);
+        let deadline = job.deadline.filter(|_| until == Until::InTime);
+        let by = ends.chain(deadline).max().unwrap_or(job.at);
         let by = by.max(job.at.plus(job.run));
         let (program, from, run) = (job.program, job.at, job.run);
         Group { program, from, latest: by.minus(run), run, tasks: f64::from(job.tasks) }
@@ -95,36 +132,19 @@ fn groups(market: &Market, outcomes: &[(&'static str, Outcome)]) -> Vec<Group> {
 }
 
 impl Climb<'_> {
-    fn best(&self, paid: f64) -> i128 {
+    fn best(&self) -> i128 {
         let pools = self.market.pools.len();
         let mut lambda = vec![0.0; pools * self.hours];
-        let (mut best, mut scale, mut idle) = (f64::MIN, 1.0, 0);
+        let mut best = f64::MIN;
         let mut used = vec![0.0; pools * self.hours];
-        for _ in 0..STEPS {
+        for step in 0..STEPS {
             let value = self.value(&lambda, &mut used);
-            if value > best {
-                (best, idle) = (value, 0);
-            } else {
-                idle += 1;
-                if idle >= PATIENCE {
-                    (scale, idle) = (scale / 2.0, 0);
-                }
-            }
-            let mut norm = 0.0;
-            for (at, used) in used.iter_mut().enumerate() {
-                *used -= self.capacity[at / self.hours];
-                // Where the price is nothing and there is room, nothing moves.
-                if *used < 0.0 && lambda[at] <= 0.0 {
-                    *used = 0.0;
-                }
-                norm += *used * *used;
-            }
-            if norm <= 0.0 {
-                break;
-            }
-            let step = scale * (paid - value).max(paid * 1e-4) / norm;
-            for (lambda, used) in lambda.iter_mut().zip(&used) {
-                *lambda = (*lambda + step * used).max(0.0);
+            best = best.max(value);
+            let part = STEP_FIRST / (1.0 + f64::from(step) / STEP_SHRINKS);
+            for (at, (lambda, used)) in lambda.iter_mut().zip(&used).enumerate() {
+                let pool = at / self.hours;
+                let over = (used / self.capacity[pool] - 1.0).clamp(-1.0, OVER_MAX);
+                *lambda = (*lambda + part * self.worth[pool] * over).max(0.0);
             }
         }
         floor(best)
@@ -172,8 +192,12 @@ impl Climb<'_> {
         let (from, latest) = (self.hours_of(group.from), self.hours_of(group.latest));
         let run = group.run.micros() as f64 / HOUR_MICROS as f64;
         let mut best = (f64::MAX, 0, from);
-        for (place, pool) in program.allowed.iter().enumerate() {
-            let pool = usize::from(*pool);
+        for &(list, place) in &self.ranked[group.program] {
+            // What is held costs nothing at least, so no dearer pool can be better.
+            if list * run >= best.0 {
+                break;
+            }
+            let pool = usize::from(program.allowed[place]);
             let amount = amount(&self.market.pools[pool], &program.need);
             let hours = &lambda[pool * self.hours..(pool + 1) * self.hours];
             let before = &before[pool * (self.hours + 1)..(pool + 1) * (self.hours + 1)];

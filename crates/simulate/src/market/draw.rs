@@ -12,9 +12,7 @@ use dayan_exchange::Digest;
 use dayan_measure::Model;
 use dayan_spec::JobSpec;
 use dayan_topology::{DelayClasses, Layer, Percentile, PlaceId, Topology};
-use dayan_units::{
-    Bytes, Micro, MilliAccel, MilliCpu, PERMILLE_ONE, Rate, Resources, Span, Time,
-};
+use dayan_units::{Bytes, Micro, MilliAccel, MilliCpu, PERMILLE_ONE, Rate, Resources, Span, Time};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use toml::Spanned;
@@ -116,7 +114,8 @@ impl Pool {
     /// dirtiest grid of the table.
     pub fn milligrams_per_kwh(&self) -> i128 {
         let grid = self.place.place().grid_mg_per_kwh;
-        let worst = || dayan_topology::places().iter().filter_map(|place| place.grid_mg_per_kwh).max();
+        let worst =
+            || dayan_topology::places().iter().filter_map(|place| place.grid_mg_per_kwh).max();
         i128::from(grid.or_else(worst).unwrap_or(0))
     }
 }
@@ -287,7 +286,11 @@ impl Market {
         for _ in 0..u64::from(failures.cuts_per_day) * days {
             let (from, until) = when(&mut random, &failures.cut);
             let what = random.below(self.providers.len() as u64);
-            cuts.push(Outage { from, until, what: usize::try_from(what).expect("a number of one") });
+            cuts.push(Outage {
+                from,
+                until,
+                what: usize::try_from(what).expect("a number of one"),
+            });
         }
         cuts.sort_by_key(|cut| (cut.from, cut.what));
         self.cuts = cuts;
@@ -339,8 +342,7 @@ fn resources(cores: u32, memory_gb: u32, cards_milli: u32) -> Resources {
 fn delays(scenario: &Scenario, pools: &[Pool]) -> BTreeMap<(usize, usize), Span> {
     let network = Topology::default();
     let cities = scenario.consumers.iter().flat_map(|consumers| consumers.cities.keys());
-    let from: Vec<PlaceId> =
-        cities.filter_map(|city| PlaceId::find(city.as_ref()).ok()).collect();
+    let from: Vec<PlaceId> = cities.filter_map(|city| PlaceId::find(city.as_ref()).ok()).collect();
     let to = |from: PlaceId| {
         pools.iter().map(move |pool| ((from.index(), pool.place.index()), (from, pool.place)))
     };
@@ -362,7 +364,11 @@ pub(super) fn bound_of(class: dayan_spec::DelayClass) -> Span {
 }
 
 /// May it run there, were the pool empty?
-pub(super) fn may_run(market: &Market, program: (&Resources, u32, PlaceId, &Asks), at: usize) -> bool {
+pub(super) fn may_run(
+    market: &Market,
+    program: (&Resources, u32, PlaceId, &Asks),
+    at: usize,
+) -> bool {
     let (need, members, place, asks) = program;
     let pool = &market.pools[at];
     let model = pool.model;
@@ -373,9 +379,9 @@ pub(super) fn may_run(market: &Market, program: (&Resources, u32, PlaceId, &Asks
     };
     let home = asks.region.is_none_or(|region| pool.place.place().province == region);
     let domestic = !asks.domestic || model.is_none_or(|model| model.vendor.is_domestic());
-    let near = asks.delay.is_none_or(|class| {
-        market.delays[&(place.index(), pool.place.index())] <= bound_of(class)
-    });
+    let near = asks
+        .delay
+        .is_none_or(|class| market.delays[&(place.index(), pool.place.index())] <= bound_of(class));
     cards && home && domestic && near && need.fits_in(&pool.node) && members <= pool.nodes
 }
 
@@ -450,7 +456,10 @@ impl People<'_> {
         let all = 0..market.pools.len();
         let left = |asks: &Asks| {
             let may = |pool: &usize| may_run(market, (&need, members, place, asks), *pool);
-            all.clone().filter(may).map(|pool| u16::try_from(pool).expect("pools are few")).collect()
+            all.clone()
+                .filter(may)
+                .map(|pool| u16::try_from(pool).expect("pools are few"))
+                .collect()
         };
         let enough = |asks: &Asks| Vec::<u16>::len(&left(asks)) >= POOLS_MIN;
         let with = Asks { domestic: true, ..asks.clone() };
@@ -631,6 +640,8 @@ fn file(
             limit.secs_floor(),
         ),
         format!("run: ./{} --variant {at}", work.program),
+        // A long gang meets more failures than the three tries that are usual.
+        "retry: {max: 10, when: [node_failure, preempted, site_lost]}".to_owned(),
     ];
     if program.members > 1 {
         lines.push(format!("gang: {{nodes: {}}}", program.members));
@@ -659,8 +670,7 @@ fn file(
     }
     let text = lines.join("\n") + "\n";
     let refused = |why: String| DrawError::File { work: name.to_owned(), why };
-    let spec = dayan_spec::parse_yaml(&text)
-        .map_err(|errors| refused(format!("{errors:?}")))?;
+    let spec = dayan_spec::parse_yaml(&text).map_err(|errors| refused(format!("{errors:?}")))?;
     let canonical = serde_json::to_vec(&spec).expect("a job file becomes JSON");
     let digest = Digest(Sha256::digest(canonical).into());
     Ok(File { spec: Arc::new(spec), digest })

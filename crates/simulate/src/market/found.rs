@@ -9,7 +9,7 @@ use dayan_exchange::{
 use dayan_identity::Status;
 use dayan_market::{BudgetLimits, BuyerClass, Settlement};
 use dayan_spec::Feature;
-use dayan_units::{AgentId, MilliAccel, Micro, OfferId, OrgId, PoolId, Resources, Span, Time};
+use dayan_units::{AgentId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span, Time};
 use sha2::{Digest as _, Sha256};
 
 use super::draw::{Market, Pool};
@@ -89,8 +89,7 @@ pub(super) fn open(
             order(host, now, Command::SetProviderStatus { provider, status }, seen);
         }
     }
-    let mut opened =
-        Opened { pools: Vec::new(), offers: Vec::new(), shown: Vec::new(), orgs };
+    let mut opened = Opened { pools: Vec::new(), offers: Vec::new(), shown: Vec::new(), orgs };
     for pool in &market.pools {
         let provider = &market.providers[pool.provider];
         let provider = host.state.supply.provider_by_name(provider).expect("it applied").id;

@@ -31,6 +31,7 @@ pub use recheck::Violation;
 pub use report::{Checks, MarketReport, PolicyReport};
 pub use scenario::{Scenario, ScenarioError, Size};
 
+use bound::Until;
 use draw::Market;
 
 /// A rule beside the exchange.
@@ -152,7 +153,10 @@ pub fn run(run: &Run<'_>, progress: &mut dyn FnMut(f64)) -> Result<MarketReport,
         }
         policies.push(report::policy(&market, name, outcome, &found.misplaced));
     }
-    let bound = bound::bound(&market, &outcomes);
+    let bounds = report::Bounds {
+        in_time: bound::bound(&market, &outcomes, Until::InTime),
+        as_it_did: bound::bound(&market, &outcomes[..1], Until::AsItDid),
+    };
     progress(1.0);
-    Ok(report::report(run, &market, policies, bound, told.checks))
+    Ok(report::report(run, &market, policies, &bounds, told.checks))
 }

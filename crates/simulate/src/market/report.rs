@@ -41,8 +41,11 @@ pub struct MarketReport {
     pub with_delay: usize,
     /// Of those jobs, that may not leave their province or domestic hardware.
     pub with_residence: usize,
-    /// What nobody could have been below.
+    /// What nobody could have paid less than, keeping the deadlines.
     pub bound_cost: String,
+    /// The same where no job ends later than the exchange ended it: what was not to be saved
+    /// without letting anybody wait longer.
+    pub prompt_bound_cost: String,
     /// Of all amounts.
     pub currency: &'static str,
     /// The exchange, then the rules beside it.
@@ -78,6 +81,8 @@ pub struct PolicyReport {
     pub utilisation: f64,
     /// Of the cores of pools without cards.
     pub core_utilisation: f64,
+    /// Of the cards of each model, and of the cores beside none.
+    pub utilisation_by_model: BTreeMap<&'static str, f64>,
     /// From a job's coming to its first task's start.
     pub mean_wait_s: f64,
     /// Of a hundred jobs, 99 waited at most this.
@@ -121,6 +126,13 @@ pub struct Checks {
     pub journal: String,
 }
 
+/// What the work costs at least, in millionths.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub in_time: i128,
+    pub as_it_did: i128,
+}
+
 pub(super) fn decimal(micro: i128) -> String {
     let whole = i64::try_from(micro).map_or(i64::MAX, |micro| micro);
     // To the fen: what anybody reads of a region's week.
@@ -132,17 +144,16 @@ pub(super) fn report(
     run: &Run<'_>,
     market: &Market,
     mut policies: Vec<PolicyReport>,
-    bound: i128,
+    bounds: &Bounds,
     checks: Checks,
 ) -> MarketReport {
     for policy in &mut policies {
         let cost: f64 = policy.cost.parse().expect("a decimal of ours");
-        policy.over_bound_pct = rounded((cost / (bound as f64 / 1e6) - 1.0) * 100.0, 1e3);
+        policy.over_bound_pct = rounded((cost / (bounds.in_time as f64 / 1e6) - 1.0) * 100.0, 1e3);
     }
     let program = |job: &super::draw::Job| &market.programs[job.program];
-    let count = |of: &dyn Fn(&super::draw::Job) -> bool| {
-        market.jobs.iter().filter(|job| of(job)).count()
-    };
+    let count =
+        |of: &dyn Fn(&super::draw::Job) -> bool| market.jobs.iter().filter(|job| of(job)).count();
     MarketReport {
         scenario: run.scenario.name.clone(),
         seed: run.seed,
@@ -159,7 +170,8 @@ pub(super) fn report(
         with_residence: count(&|job| {
             program(job).asks.region.is_some() || program(job).asks.domestic
         }),
-        bound_cost: decimal(bound),
+        bound_cost: decimal(bounds.in_time),
+        prompt_bound_cost: decimal(bounds.as_it_did),
         currency: "CNY",
         policies,
         checks: Checks { capacity_ok: true, ..checks },
@@ -195,6 +207,8 @@ pub(super) fn policy(
         // Milliwatts and milligrams: a gram is 10⁹ of their products over an hour and a kilowatt.
         let kilowatts = pool.milliwatts(need) as f64 / 1e6;
         sums.grams += kilowatts * all * pool.milligrams_per_kwh() as f64 / 1e3;
+        let busy = sums.by_model.entry(model_of(pool)).or_default();
+        *busy += inside * if on_cards { cards } else { cores };
         if on_cards {
             sums.busy_cards += cards * inside;
         } else {
@@ -206,13 +220,12 @@ pub(super) fn policy(
         }
     }
     let days = market.end.since(market.start).micros() as f64 / HOUR_MICROS;
-    let has = |cards: bool| {
+    let has = |which: &dyn Fn(&super::draw::Pool) -> bool| {
         let of = |pool: &super::draw::Pool| {
-            let each = if cards { pool.node.accel.0 } else { pool.node.cpu.0 };
+            let each = if pool.model.is_some() { pool.node.accel.0 } else { pool.node.cpu.0 };
             each as f64 / 1e3 * f64::from(pool.nodes)
         };
-        let pools = market.pools.iter().filter(|pool| pool.model.is_some() == cards);
-        pools.map(of).sum::<f64>() * days
+        market.pools.iter().filter(|pool| which(pool)).map(of).sum::<f64>() * days
     };
     let mut waits: Vec<i64> = Vec::with_capacity(first.len());
     for (job, first) in market.jobs.iter().zip(&first) {
@@ -236,8 +249,13 @@ pub(super) fn policy(
         deadline_misses: missed.count(),
         delay_violations: misplaced.delay,
         residence_violations: misplaced.residence,
-        utilisation: share(sums.busy_cards, has(true)),
-        core_utilisation: share(sums.busy_cores, has(false)),
+        utilisation: share(sums.busy_cards, has(&|pool| pool.model.is_some())),
+        core_utilisation: share(sums.busy_cores, has(&|pool| pool.model.is_none())),
+        utilisation_by_model: sums
+            .by_model
+            .iter()
+            .map(|(model, busy)| (*model, share(*busy, has(&|pool| model_of(pool) == *model))))
+            .collect(),
         mean_wait_s: {
             let all: i128 = waits.iter().map(|wait| i128::from(*wait)).sum();
             rounded(all as f64 / 1e6 / waits.len().max(1) as f64, 1e1)
@@ -249,8 +267,16 @@ pub(super) fn policy(
     }
 }
 
+const fn model_of(pool: &super::draw::Pool) -> &'static str {
+    match pool.model {
+        Some(model) => model.name,
+        None => "none",
+    }
+}
+
 #[derive(Default)]
 struct Sums {
+    by_model: BTreeMap<&'static str, f64>,
     cost: i128,
     grams: f64,
     card_hours: f64,

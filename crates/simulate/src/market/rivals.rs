@@ -20,7 +20,7 @@ const LAUNCH: Span = Span::from_secs(2);
 const HOUR_MICROS: i64 = 3_600_000_000;
 const CARD: u32 = 1_000;
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Happening {
     Comes(usize),
     Ends(usize),
@@ -147,7 +147,9 @@ impl Shop<'_> {
                 self.pools[pool][node as usize].up = false;
                 let struck: Vec<usize> =
                     self.pools[pool][node as usize].running.iter().copied().collect();
-                struck.into_iter().for_each(|attempt| self.broken(attempt));
+                for attempt in struck {
+                    self.broken(attempt);
+                }
             }
             Happening::NodeBack(nth) => {
                 let (pool, node) = self.market.failures[nth].what;
@@ -179,7 +181,8 @@ impl Shop<'_> {
 
     fn free(&mut self, nth: usize) {
         let (pool, node) = self.place_of(nth);
-        let need = &self.market.programs[self.market.jobs[self.outcome.attempts[nth].job].program].need;
+        let need =
+            &self.market.programs[self.market.jobs[self.outcome.attempts[nth].job].program].need;
         let machine = &mut self.pools[pool][node];
         machine.running.remove(&nth);
         machine.cpu += need.cpu.0;
@@ -248,15 +251,17 @@ impl Shop<'_> {
         if self.freed.is_empty() && self.fresh.is_empty() {
             return;
         }
-        let firsts = self.waiting.iter().filter_map(|(program, jobs)| {
-            jobs.first_key_value().map(|(job, _)| (*job, *program))
-        });
+        let firsts = self
+            .waiting
+            .iter()
+            .filter_map(|(program, jobs)| jobs.first_key_value().map(|(job, _)| (*job, *program)));
         let mut line: BTreeSet<(usize, usize)> = firsts.collect();
         while let Some((job, program)) = line.pop_first() {
             if !self.place_job(program, job) {
                 return;
             }
-            if let Some((next, _)) = self.waiting.get(&program).and_then(BTreeMap::first_key_value) {
+            if let Some((next, _)) = self.waiting.get(&program).and_then(BTreeMap::first_key_value)
+            {
                 line.insert((*next, program));
             }
         }
@@ -269,15 +274,15 @@ impl Shop<'_> {
             self.fresh.contains(program) || allowed.iter().any(|pool| self.freed.contains(pool))
         };
         let waiting = self.waiting.iter().filter(|(program, _)| may(program));
-        let firsts = waiting.filter_map(|(program, jobs)| {
-            jobs.first_key_value().map(|(job, _)| (*job, *program))
-        });
+        let firsts = waiting
+            .filter_map(|(program, jobs)| jobs.first_key_value().map(|(job, _)| (*job, *program)));
         let mut line: BTreeSet<(usize, usize)> = firsts.collect();
         while let Some((job, program)) = line.pop_first() {
             if !self.place_job(program, job) {
                 continue;
             }
-            if let Some((next, _)) = self.waiting.get(&program).and_then(BTreeMap::first_key_value) {
+            if let Some((next, _)) = self.waiting.get(&program).and_then(BTreeMap::first_key_value)
+            {
                 line.insert((*next, program));
             }
         }
@@ -313,9 +318,7 @@ impl Shop<'_> {
         let shape = (need.cpu.0, need.memory.0, need.accel.0, members);
         for pool in self.rank(program) {
             let pool = usize::from(pool);
-            if self.cut[self.market.pools[pool].provider] > 0
-                || self.full[pool].contains(&shape)
-            {
+            if self.cut[self.market.pools[pool].provider] > 0 || self.full[pool].contains(&shape) {
                 continue;
             }
             let nodes = self.pools[pool].iter().enumerate();
@@ -329,7 +332,9 @@ impl Shop<'_> {
             }
             // The fullest machines first.
             fitting.sort_unstable();
-            return Some(fitting[..members as usize].iter().map(|(_, _, nth)| (pool, *nth)).collect());
+            return Some(
+                fitting[..members as usize].iter().map(|(_, _, nth)| (pool, *nth)).collect(),
+            );
         }
         None
     }

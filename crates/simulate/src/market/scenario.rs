@@ -263,7 +263,8 @@ impl Scenario {
         let cards = |provider: &Provider| {
             let of = |(kind, count): (&Spanned<String>, &u32)| {
                 let kind = &self.kinds[kind.as_ref()];
-                let rate = kind.model.and_then(|model| model.nominal(dayan_measure::Precision::Fp16));
+                let rate =
+                    kind.model.and_then(|model| model.nominal(dayan_measure::Precision::Fp16));
                 rate.map_or(0.0, |rate| rate.0 as f64 / 1e18)
                     * f64::from(kind.cards)
                     * f64::from(*count)
@@ -321,13 +322,14 @@ impl Scenario {
             work.check().map_err(|why| (whole.clone(), format!("work `{name}`: {why}")))?;
         }
         for consumers in &self.consumers {
-            for (work, _) in &consumers.mix {
+            for work in consumers.mix.keys() {
                 known(work, self.works.contains_key(work.as_ref()), "work")?;
             }
-            for (city, _) in &consumers.cities {
+            for city in consumers.cities.keys() {
                 known(city, PlaceId::find(city.as_ref()).is_ok(), "city")?;
             }
-            let empty = |weights: &BTreeMap<Spanned<String>, u32>| weights.values().all(|w| *w == 0);
+            let empty =
+                |weights: &BTreeMap<Spanned<String>, u32>| weights.values().all(|w| *w == 0);
             if empty(&consumers.mix) || empty(&consumers.cities) {
                 let name = &consumers.name;
                 return refuse(format!("consumers `{name}` have no cities or no mix"));
@@ -374,7 +376,7 @@ impl Work {
 /// The line and the key of what is wrong.
 fn located(text: &str, span: Option<Range<usize>>, message: &str) -> ScenarioError {
     let at = span.map_or(0, |span| span.start).min(text.len());
-    let before = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+    let before = text.as_bytes()[..at].split(|byte| *byte == b'\n').count() - 1;
     let line = text.lines().nth(before).unwrap_or_default();
     let key = line.split(['=', '#']).next().unwrap_or_default().trim().to_owned();
     let message = message.lines().next().unwrap_or_default().to_owned();
@@ -434,9 +436,7 @@ fn model<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'static Model>, D
     found.map(Some).ok_or_else(unknown)
 }
 
-fn asks<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Vec<dayan_spec::AcceleratorAsk>, D::Error> {
+fn asks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<dayan_spec::AcceleratorAsk>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }

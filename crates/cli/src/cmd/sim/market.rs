@@ -145,10 +145,7 @@ impl Show for MarketReport {
         facts.pair(Word::Tasks, Cell::number(self.tasks));
         facts.pair(Word::Eflops, Cell::number(format!("{:.3}", self.eflops)));
         facts.pair(Word::Seed, Cell::number(self.seed));
-        facts.pair(
-            Word::LeastCost,
-            Cell::number(format!("{} {}", self.bound_cost, self.currency)),
-        );
+        facts.pair(Word::LeastCost, Cell::number(format!("{} {}", self.bound_cost, self.currency)));
         facts.pair(Word::Balanced, Cell::text(self.checks.books_balanced.to_string()));
         format!("{}\n{}", grid.finish(), facts.finish())
     }
