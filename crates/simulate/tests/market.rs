@@ -182,7 +182,7 @@ fn all_work_is_done_where_it_may_be_and_the_books_balance() {
 
 #[test]
 fn machines_that_fail_and_links_that_are_cut_lose_nothing() {
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let report = report(TROUBLE, seed, &Rival::ALL, &Lists::default());
         let checks = &report.checks;
         assert!(checks.node_failures > 0 && checks.lost > 0, "seed {seed} sees no trouble");

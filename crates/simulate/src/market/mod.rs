@@ -17,6 +17,8 @@ mod lists;
 mod recheck;
 mod report;
 mod rivals;
+#[cfg(test)]
+mod sample;
 mod scenario;
 
 use std::fmt;

@@ -172,3 +172,72 @@ fn place(market: &Market, attempt: &Attempt, found: &mut Found) {
         found.broken.push(Violation { at: attempt.from, rule: "hardware", text });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dayan_schedule::Cards;
+
+    use super::super::sample::{hour, market};
+    use super::*;
+
+    fn attempt(market: &Market, job: usize, pool: usize, hours: [i64; 2]) -> Attempt {
+        Attempt {
+            job,
+            task: 0,
+            pool,
+            node: 0,
+            cards: Some(Cards { whole: 1, part: None }),
+            from: hour(market, hours[0]),
+            until: hour(market, hours[1]),
+            cost: 0,
+            ended_well: true,
+        }
+    }
+
+    fn rules(market: &Market, attempts: Vec<Attempt>) -> Vec<&'static str> {
+        let outcome = Outcome { attempts, ..Outcome::default() };
+        recheck(market, &outcome).broken.into_iter().map(|broken| broken.rule).collect()
+    }
+
+    #[test]
+    fn finds_each_way_to_be_wrong() {
+        let market = market(2, None);
+        let of = |job, pool, hours| attempt(&market, job, pool, hours);
+        let check = |attempts: Vec<Attempt>, expect: &[&str]| {
+            assert_eq!(rules(&market, attempts), expect);
+        };
+        let at_once = Attempt { ended_well: false, ..of(1, 1, [0, 0]) };
+        check(vec![of(0, 0, [0, 1]), of(1, 0, [1, 2]), at_once], &[]);
+        check(vec![of(0, 0, [0, 2]), of(1, 0, [1, 3])], &["capacity", "cards"]);
+        check(vec![of(0, 0, [0, 2]), of(0, 1, [1, 3])], &["tasks"]);
+        let late = Attempt { task: 1, ..of(0, 0, [0, 1]) };
+        check(vec![late], &["tasks"]);
+        let nowhere = Attempt { node: 1, ..of(0, 0, [0, 1]) };
+        check(vec![nowhere], &["capacity", "capacity"]);
+        let half = Cards { whole: 0, part: None };
+        let without = Attempt { cards: Some(half), ..of(0, 0, [0, 1]) };
+        check(vec![without], &["cards", "cards"]);
+    }
+
+    #[test]
+    fn counts_what_ran_too_far_away_or_abroad() {
+        let mut market = market(1, None);
+        market.programs[0].asks.delay = Some(DelayClass::T2);
+        market.programs[0].asks.region = Some("Guizhou");
+        let found = |pool| {
+            let attempts = vec![attempt(&market, 0, pool, [0, 1])];
+            recheck(&market, &Outcome { attempts, ..Outcome::default() }).misplaced
+        };
+        assert_eq!(found(0), Misplaced { delay: 0, residence: 0 });
+        assert_eq!(found(1), Misplaced { delay: 1, residence: 1 });
+    }
+
+    #[test]
+    fn a_gang_begins_whole() {
+        let mut market = market(1, None);
+        market.programs[0].members = 2;
+        market.jobs[0].tasks = 2;
+        let alone = vec![attempt(&market, 0, 0, [0, 1])];
+        assert_eq!(rules(&market, alone), ["gangs"]);
+    }
+}
