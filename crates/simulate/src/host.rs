@@ -14,15 +14,25 @@ use dayan_exchange::{
     changes, decide, due, orders,
 };
 use dayan_identity::Nonce;
-use dayan_schedule::{Change, Placement};
+use dayan_schedule::{Change, Network, Placement};
 use dayan_spec::{Deadline, DeadlineKind};
 use dayan_units::{AgentId, AttemptId, PoolId, RequestId, Span, Time};
+use sha2::{Digest as _, Sha256};
 
 use crate::messages::{Order, Payload, Reply, Sync, SyncId};
 use crate::random::Random;
 
 /// Shorter than the live one, so that short worlds see it.
 const CHALLENGE_EVERY: Span = Span::from_secs(600);
+
+/// What becomes of entries once they are written.
+#[derive(Debug)]
+enum Journal {
+    /// They are kept: the state is replayed from them.
+    Kept,
+    /// Only their digest is: weeks of a whole market would not fit.
+    Digested(Sha256),
+}
 
 /// What came of one command.
 pub(crate) type Done = Result<Made, Refusal>;
@@ -81,12 +91,16 @@ pub(crate) struct Host {
     shared_at: Time,
     /// The journal: its entries as they are written.
     pub(crate) journal: Vec<Vec<u8>>,
+    written: Journal,
+    challenge_every: Span,
     /// The state that follows from the journal up to `replayed`.
     shadow: State,
     replayed: usize,
     queue: Vec<Asked>,
     held: BTreeMap<SyncId, (AgentId, Box<Sync>)>,
     random: Random,
+    /// Was the work of the last round used up?
+    pub(crate) exhausted: bool,
     pub(crate) commits: u64,
     pub(crate) refusals: BTreeMap<String, u64>,
 }
@@ -100,13 +114,33 @@ impl Host {
             silent: None,
             shared_at: now,
             journal: Vec::new(),
+            written: Journal::Kept,
+            challenge_every: CHALLENGE_EVERY,
             shadow: State::default(),
             replayed: 0,
             queue: Vec::new(),
             held: BTreeMap::new(),
             random: Random::new(seed, 0x686f_7374),
+            exhausted: false,
             commits: 0,
             refusals: BTreeMap::new(),
+        }
+    }
+
+    /// One that knows the network, keeps no journal but its digest, and has pools prove themselves
+    /// as seldom as the live one.
+    pub(crate) fn of_market(seed: u64, now: Time, network: Arc<dyn Network>) -> Self {
+        let planning = Planning::new(network);
+        let written = Journal::Digested(Sha256::new());
+        let challenge_every = Span::from_secs(3_600);
+        Self { planning, written, challenge_every, ..Self::new(seed, now) }
+    }
+
+    /// The digest of all entries, where they were not kept.
+    pub(crate) fn digest(&self) -> Option<String> {
+        match &self.written {
+            Journal::Kept => None,
+            Journal::Digested(digest) => Some(hex::encode(digest.clone().finalize())),
         }
     }
 
@@ -228,7 +262,14 @@ impl Host {
         let (all, changes, effects) = self.decide_all(now, queue, seen);
         for decided in all.iter().flat_map(|(_, decided)| decided) {
             if let Some(entry) = &decided.entry {
-                self.journal.push(serde_json::to_vec(entry).expect("entries become JSON"));
+                let line = serde_json::to_vec(entry).expect("entries become JSON");
+                match &mut self.written {
+                    Journal::Kept => self.journal.push(line),
+                    Journal::Digested(digest) => {
+                        digest.update(&line);
+                        digest.update(b"\n");
+                    }
+                }
             }
         }
         self.commits += 1;
@@ -290,7 +331,7 @@ impl Host {
             nonce[..8].copy_from_slice(&random.bits().to_le_bytes());
             Nonce(nonce)
         };
-        let due = due::due(&self.state, &self.liveness, now, CHALLENGE_EVERY, nonce);
+        let due = due::due(&self.state, &self.liveness, now, self.challenge_every, nonce);
         let news = due::silence(&self.state, &self.liveness, now, self.silent.as_ref());
         if let Some(due::Silence { pools, shown }) = news {
             self.silent = Some(pools.clone());
@@ -308,7 +349,9 @@ impl Host {
 
     /// Plans once; true when something is to be placed.
     pub(crate) fn plan(&mut self, now: Time) -> bool {
-        let placements = self.planning.round(now).placements;
+        let round = self.planning.round(now);
+        self.exhausted = round.exhausted;
+        let placements = round.placements;
         if placements.is_empty() {
             return false;
         }

@@ -14,6 +14,7 @@ mod host;
 pub mod hpc;
 mod job_files;
 mod keeper;
+pub mod market;
 mod messages;
 pub mod pack;
 mod people;

@@ -21,6 +21,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Basis => "basis",
         Word::BrokenAt => "broken",
         Word::BuyerClass => "class",
+        Word::CarbonTonnes => "CO2, t",
         Word::CardHour => "card·h",
         Word::CardHours => "card-hours",
         Word::CardsAtWork => "cards at work",
@@ -34,9 +35,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::ChangeMark => "change",
         Word::Check => "check",
         Word::Classes => "pay of it",
+        Word::Consumers => "consumers",
         Word::CoreHour => "core·h",
         Word::CoreHours => "core-hours",
         Word::CoreSeconds => "core-seconds",
+        Word::Cost => "cost",
+        Word::DeadlineMisses => "deadlines missed",
+        Word::DelayViolations => "delays broken",
+        Word::Eflops => "EFLOPS (FP16)",
         Word::GbSeconds => "GB-seconds",
         Word::Cores => "cores",
         Word::Created => "created",
@@ -56,6 +62,13 @@ pub const fn text(word: Word) -> &'static str {
         Word::Engine => "engine",
         Word::Exchange => "exchange",
         Word::ExitCode => "exit",
+        Word::Gini => "Gini of incomes",
+        Word::JobsDone => "jobs done",
+        Word::LeastCost => "nobody could pay less than",
+        Word::OverBound => "over the bound",
+        Word::Policy => "policy",
+        Word::Providers => "providers",
+        Word::ResidenceViolations => "residence broken",
         Word::Used => "used",
         Word::ExpectedStart => "expected start",
         Word::Expires => "expires",
@@ -169,9 +182,7 @@ pub const fn text(word: Word) -> &'static str {
             "{name} is closed until {until}; `dayan pool show {name}` tells all of it"
         }
         Word::PoolReopened => "{name} is not closed any more",
-        Word::WouldBePromised => {
-            "promised if submitted now: starts by {from},\nends by {until}"
-        }
+        Word::WouldBePromised => "promised if submitted now: starts by {from},\nends by {until}",
         Word::DeadlineMissed => "missed",
         Word::Pinned => "pinned by its fingerprint",
         Word::ByAuthority => "vouched for by an authority",
@@ -322,6 +333,9 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::DemoPrograms => {
             "the jobs' programs are not in {dir} ({missing}); `make demo` builds them, or `cargo build --release -p dayan-examples`"
+        }
+        Word::MarketBroken => {
+            "something in the market is not as it must be: this is a defect of the program, not of the scenario"
         }
         Word::PackedOver => {
             "a node was given more than it has: this is a defect of the policy, not of the lists"

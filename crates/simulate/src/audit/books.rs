@@ -8,7 +8,7 @@ use dayan_units::{Micro, TransferId};
 
 /// What an account is to the checker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Consumer,
     Provider,
     /// The exchange's own: the bank's side, clearing, fees.
@@ -32,7 +32,7 @@ struct Hold {
 
 /// All accounts and holds.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(crate) struct Books {
     accounts: BTreeMap<AccountId, Account>,
     holds: BTreeMap<TransferId, Hold>,
     booked: BTreeSet<TransferId>,
@@ -46,7 +46,7 @@ const fn wide(micro: Micro) -> i128 {
 }
 
 impl Books {
-    pub(super) fn open(&mut self, id: AccountId, kind: Kind, floor: i128) {
+    pub(crate) fn open(&mut self, id: AccountId, kind: Kind, floor: i128) {
         let account = Account { kind, floor: Some(floor), posted: 0, held: 0 };
         self.accounts.insert(id, account);
     }
@@ -74,7 +74,7 @@ impl Books {
     }
 
     /// A payment from outside.
-    pub(super) fn deposit(&mut self, transfer: &Transfer) -> Result<(), String> {
+    pub(crate) fn deposit(&mut self, transfer: &Transfer) -> Result<(), String> {
         let TransferKind::Post { debit, .. } = transfer.kind else {
             return Err("a deposit is not a posting".to_owned());
         };
@@ -84,7 +84,7 @@ impl Books {
     }
 
     /// Any booking.
-    pub(super) fn book(&mut self, transfer: &Transfer) -> Result<(), String> {
+    pub(crate) fn book(&mut self, transfer: &Transfer) -> Result<(), String> {
         if !self.booked.insert(transfer.id) {
             return Err(format!("{} was booked before", transfer.id));
         }
@@ -138,7 +138,7 @@ impl Books {
     }
 
     /// What an account can still spend.
-    pub(super) fn room(&self, id: AccountId) -> i128 {
+    pub(crate) fn room(&self, id: AccountId) -> i128 {
         let account = &self.accounts[&id];
         account.posted - account.held - account.floor.unwrap_or(0)
     }
@@ -152,7 +152,7 @@ impl Books {
     }
 
     /// What must always be so.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let all: i128 = self.accounts.values().map(|account| account.posted).sum();
         if all != 0 {
             return Err(format!("debits and credits differ by {all}"));
@@ -166,7 +166,7 @@ impl Books {
     }
 
     /// What must be so when nothing runs.
-    pub(super) fn check_quiet(&self) -> Result<(), String> {
+    pub(crate) fn check_quiet(&self) -> Result<(), String> {
         self.check()?;
         if let Some((id, hold)) = self.holds.first_key_value() {
             return Err(format!("hold {id} of {} is left, one of {}", hold.left, self.holds.len()));
@@ -178,7 +178,7 @@ impl Books {
     }
 
     /// Does the exchange's ledger say the same?
-    pub(super) fn compare(&self, ledger: &dayan_ledger::Ledger) -> Result<(), String> {
+    pub(crate) fn compare(&self, ledger: &dayan_ledger::Ledger) -> Result<(), String> {
         for (id, account) in &self.accounts {
             let theirs = ledger.account(*id).ok_or_else(|| format!("account {id} is missing"))?;
             let posted = wide(theirs.credits_posted) - wide(theirs.debits_posted);
@@ -198,7 +198,7 @@ impl Books {
     }
 
     /// What providers earned and what consumers spent, for reports.
-    pub(super) fn turnover(&self) -> (i128, i128) {
+    pub(crate) fn turnover(&self) -> (i128, i128) {
         (self.sum(Kind::Provider), -self.posted(self.bank) - self.sum(Kind::Consumer))
     }
 }

@@ -18,7 +18,7 @@ use dayan_units::{AgentId, AttemptId, JobId, Micro, OrgId, ProjectId, Time};
 
 use crate::host::{Asked, Asker, Decided};
 use attempts::Attempts;
-use books::{Books, Kind};
+pub(crate) use books::{Books, Kind};
 use budgets::Budgets;
 use promises::Promises;
 

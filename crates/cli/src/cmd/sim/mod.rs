@@ -3,8 +3,10 @@
 
 mod carbon;
 mod hpc;
+mod market;
 mod pack;
 mod plot_file;
+mod progress;
 mod scale;
 
 use std::fs::File;
@@ -23,6 +25,7 @@ use crate::words::Word;
 pub enum SimCommand {
     Hpc(hpc::Hpc),
     Carbon(carbon::Carbon),
+    Market(market::Market),
     Pack(pack::Pack),
     Scale(scale::Scale),
 }
@@ -32,6 +35,7 @@ pub fn run(command: &SimCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SimCommand::Hpc(args) => hpc::run(args, session),
         SimCommand::Carbon(args) => carbon::run(args, session),
+        SimCommand::Market(args) => market::run(args, session),
         SimCommand::Pack(args) => pack::run(args, session),
         SimCommand::Scale(args) => scale::run(args, session),
     }

@@ -1,0 +1,595 @@
+//! Drives the exchange through a market: one calendar on virtual time, the host that decides and
+//! commits as the server does, the agents, and a listener that writes down who ran where, when and
+//! for how much. The books are kept once more beside the exchange's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dayan_exchange::{
+    Actor, Admission, Command, Digest, Event, JobEnd, Made, Outcome as How, Role, Submit,
+};
+use dayan_spec::DeadlineKind;
+use dayan_topology::Topology;
+use dayan_units::{AttemptId, JobId, Span, Time, UserId};
+use sha2::{Digest as _, Sha256};
+
+use super::agents::Agents;
+use super::draw::{File, Market};
+use super::found::{self, Opened};
+use super::report::Checks;
+use super::scenario::Scenario;
+use super::{Attempt, DRAIN_MAX, MarketError, Outcome};
+use crate::audit::{Books, Kind};
+use crate::calendar::Calendar;
+use crate::host::{Asked, Asker, Host};
+
+/// How often the timers look. The live ones look every second; windows are an hour, and an agent
+/// counts as silent after forty seconds.
+const TIMERS_EVERY: Span = Span::from_secs(20);
+/// What a round of planning gathers: a hundredth of the shortest run times. The live one plans at
+/// once; so seldom, a week of a region is run in a minute.
+const PLAN_AFTER: Span = Span::from_secs(10);
+/// The planner looks again this often while something waits.
+const LOOK_AGAIN: Span = Span::from_secs(60);
+/// The books are compared with the exchange's this often.
+const CHECK_EVERY: Span = Span::from_secs(6 * 3_600);
+
+/// What came of it.
+pub(super) struct Told {
+    pub outcome: Outcome,
+    pub checks: Checks,
+}
+
+/// What became of a deadline that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Promise {
+    /// It is promised, or there is none.
+    Kept,
+    /// It cannot be promised.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Submit(usize),
+    Start(AttemptId),
+    End(AttemptId),
+    Tell(usize),
+    NodeFails(usize),
+    NodeBack(usize),
+    Cut(usize),
+    CutOver(usize),
+    Fence(usize),
+    Prices,
+    Timers,
+    Plan,
+    LookAgain,
+    Check,
+}
+
+/// What the commits said, since it was last looked at.
+#[derive(Debug, Default)]
+struct Heard {
+    leased: Vec<dayan_exchange::Lease>,
+    stopped: Vec<AttemptId>,
+}
+
+/// Writes down what was committed.
+struct Listener {
+    books: Books,
+    outcome: Outcome,
+    /// The attempts under a lease, by their place in the outcome.
+    open: BTreeMap<AttemptId, usize>,
+    jobs: BTreeMap<JobId, usize>,
+    pools: BTreeMap<dayan_units::PoolId, usize>,
+    heard: Heard,
+    checks: Checks,
+    /// The first thing that must not be.
+    broken: Option<(Time, &'static str, String)>,
+}
+
+struct Drive<'a> {
+    market: &'a Market,
+    scenario: &'a Scenario,
+    now: Time,
+    calendar: Calendar<Happening>,
+    host: Host,
+    agents: Agents,
+    opened: Opened,
+    listener: Listener,
+    plan_due: bool,
+    left: usize,
+}
+
+/// Runs it to the end of the last job.
+pub(super) fn run(
+    market: &Market,
+    scenario: &Scenario,
+    seed: u64,
+    progress: &mut dyn FnMut(f64),
+) -> Result<Told, MarketError> {
+    let network = Arc::new(Topology::default());
+    let mut host = Host::of_market(seed, market.start, network);
+    let mut listener = Listener {
+        books: Books::default(),
+        outcome: Outcome { done: vec![None; market.jobs.len()], ..Outcome::default() },
+        open: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        pools: BTreeMap::new(),
+        heard: Heard::default(),
+        checks: Checks::default(),
+        broken: None,
+    };
+    let opened = found::open(&mut host, market, &scenario.clearing, &mut |event| {
+        listener.hear(market.start, event);
+    });
+    for (nth, (pool, _)) in opened.pools.iter().enumerate() {
+        listener.pools.insert(*pool, nth);
+    }
+    let agents = Agents::new(opened.pools.clone(), opened.shown.clone());
+    let mut drive = Drive {
+        market,
+        scenario,
+        now: market.start,
+        calendar: Calendar::new(),
+        host,
+        agents,
+        opened,
+        listener,
+        plan_due: false,
+        left: market.jobs.len(),
+    };
+    drive.fill_calendar();
+    drive.go_on(progress)
+}
+
+impl Drive<'_> {
+    fn fill_calendar(&mut self) {
+        let (market, start) = (self.market, self.market.start);
+        for (nth, job) in market.jobs.iter().enumerate() {
+            self.calendar.enter(job.at, Happening::Submit(nth));
+        }
+        for (nth, failure) in market.failures.iter().enumerate() {
+            self.calendar.enter(failure.from, Happening::NodeFails(nth));
+            self.calendar.enter(failure.until, Happening::NodeBack(nth));
+        }
+        for (nth, cut) in market.cuts.iter().enumerate() {
+            self.calendar.enter(cut.from, Happening::Cut(nth));
+            self.calendar.enter(cut.until, Happening::CutOver(nth));
+        }
+        let pools = i64::try_from(market.pools.len()).expect("pools are few");
+        for pool in 0..market.pools.len() {
+            // One after the other, so that no moment has all of it.
+            let every = self.scenario.clearing.told_every.micros();
+            let nth = i64::try_from(pool).expect("pools are few");
+            let first = start.plus(Span::from_micros(every / pools * nth));
+            self.calendar.enter(first, Happening::Tell(pool));
+        }
+        self.calendar.enter(start, Happening::Timers);
+        self.calendar.enter(start.plus(LOOK_AGAIN), Happening::LookAgain);
+        self.calendar.enter(start.plus(CHECK_EVERY), Happening::Check);
+        self.calendar.enter(next_hour(start), Happening::Prices);
+    }
+
+    fn go_on(mut self, progress: &mut dyn FnMut(f64)) -> Result<Told, MarketError> {
+        let most = self.market.end.plus(DRAIN_MAX);
+        let length = self.market.end.since(self.market.start).micros().max(1) as f64;
+        let mut told = 0.0;
+        while self.left > 0
+            && let Some((at, what)) = self.calendar.next(most)
+        {
+            if at > self.now {
+                self.commit();
+                self.now = at;
+                let part = at.since(self.market.start).micros() as f64 / length;
+                if part - told > 0.01 && part <= 1.0 {
+                    told = part;
+                    progress(part);
+                }
+            }
+            self.happen(what);
+            if let Some((at, rule, text)) = self.listener.broken.take() {
+                return Err(MarketError::Broken { policy: "dayan", at, rule, text });
+            }
+        }
+        self.commit();
+        self.close()
+    }
+
+    /// Nothing may be left over: every job has ended, no hold is open, the books balance.
+    fn close(mut self) -> Result<Told, MarketError> {
+        let at = self.now;
+        let broken = |rule, text| MarketError::Broken { policy: "dayan", at, rule, text };
+        if self.left > 0 {
+            let text = format!("{} jobs have not ended", self.left);
+            return Err(broken("liveness", text));
+        }
+        self.listener.books.check_quiet().map_err(|text| broken("books", text))?;
+        let ledger = &self.host.state.ledger;
+        self.listener.books.compare(ledger).map_err(|text| broken("books", text))?;
+        let mut checks = self.listener.checks;
+        checks.books_balanced = true;
+        checks.commits = self.host.commits;
+        checks.refusals = std::mem::take(&mut self.host.refusals);
+        checks.journal = self.host.digest().unwrap_or_default();
+        let (earned, spent) = self.listener.books.turnover();
+        let lines: i128 = self.listener.outcome.attempts.iter().map(|attempt| attempt.cost).sum();
+        if lines != spent {
+            let text = format!("lines say {lines} was spent, the books {spent}");
+            return Err(broken("books", text));
+        }
+        checks.spent = super::report::decimal(spent);
+        checks.earned = super::report::decimal(earned);
+        Ok(Told { outcome: self.listener.outcome, checks })
+    }
+
+    fn ask(&mut self, actor: Actor, commands: Vec<Command>) {
+        self.host.ask(Asked { actor, commands, asker: Asker::Nobody });
+    }
+
+    fn of_agent(&mut self, pool: usize, commands: Vec<Command>) {
+        let agent = self.agents.agent(pool);
+        self.ask(Actor::Agent { agent }, commands);
+    }
+
+    /// Decides and commits what waits, and lets what follows from it happen.
+    fn commit(&mut self) {
+        while self.host.has_work() {
+            let (now, listener) = (self.now, &mut self.listener);
+            let mut ended = 0;
+            let committed = self.host.commit(now, &mut |_, _, decided| {
+                for decided in decided {
+                    for event in decided.entry.iter().flat_map(|entry| &entry.events) {
+                        ended += usize::from(matches!(event, Event::JobEnded { .. }));
+                        listener.hear(now, event);
+                    }
+                }
+            });
+            self.left -= ended;
+            if committed.plan {
+                self.plan_soon();
+            }
+            let heard = std::mem::take(&mut self.listener.heard);
+            for lease in heard.leased {
+                self.lease(&lease);
+            }
+            for attempt in heard.stopped {
+                if self.agents.stop(attempt) {
+                    self.end(attempt, How::Stopped);
+                }
+            }
+        }
+    }
+
+    fn plan_soon(&mut self) {
+        if !self.plan_due {
+            self.plan_due = true;
+            self.calendar.enter(self.now.plus(PLAN_AFTER), Happening::Plan);
+        }
+    }
+
+    fn lease(&mut self, lease: &dayan_exchange::Lease) {
+        let job = self.listener.jobs[&lease.attempt.job];
+        // Nothing else of its task may run under a lease.
+        let task = lease.attempt.task_id();
+        let twins = self.agents.live.range(task.attempt(0)..=task.attempt(u32::MAX));
+        let mut twins = twins.filter(|(_, running)| running.started.is_some());
+        if let Some((other, _)) = twins.next() {
+            let text = format!("{} is leased while {other} runs", lease.attempt);
+            self.listener.broken.get_or_insert((self.now, "double run", text));
+        }
+        let pool = &self.market.pools[self.agents.number(lease.pool)];
+        let milliwatts = i64::try_from(pool.milliwatts(&lease.resources)).unwrap_or(i64::MAX);
+        self.agents.ordered(lease, self.market.jobs[job].run, milliwatts);
+        let at = self.now.plus(self.scenario.clearing.launch);
+        self.calendar.enter(at, Happening::Start(lease.attempt));
+    }
+
+    fn end(&mut self, attempt: AttemptId, outcome: How) {
+        let Some(pool) = self.agents.live.get(&attempt).map(|running| running.pool) else { return };
+        if let Some(told) = self.agents.end(attempt, outcome, self.now) {
+            self.of_agent(pool, vec![told]);
+        }
+    }
+
+    fn start(&mut self, attempt: AttemptId) {
+        if self.agents.is_down(attempt) {
+            let reason = "its machine is down".to_owned();
+            return self.end(attempt, How::StartFailed { reason });
+        }
+        if let Some((ends, pool, told)) = self.agents.start(attempt, self.now) {
+            self.of_agent(pool, vec![told]);
+            self.calendar.enter(ends, Happening::End(attempt));
+        }
+    }
+
+    fn pools_of(&self, provider: usize) -> Vec<usize> {
+        let all = self.market.pools.iter().enumerate();
+        all.filter(|(_, pool)| pool.provider == provider).map(|(nth, _)| nth).collect()
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Submit(nth) => self.submit(nth),
+            Happening::Start(attempt) => self.start(attempt),
+            Happening::End(attempt) => self.end(attempt, How::Exited { code: 0 }),
+            Happening::Tell(pool) => {
+                let told = self.agents.tell(pool, self.now);
+                if !told.is_empty() {
+                    self.of_agent(pool, told);
+                }
+                let at = self.now.plus(self.scenario.clearing.told_every);
+                self.calendar.enter(at, Happening::Tell(pool));
+            }
+            Happening::NodeFails(nth) => {
+                let (pool, node) = self.market.failures[nth].what;
+                let (struck, told) = self.agents.turn(pool, &found::node_name(node), false);
+                if let Some(told) = told {
+                    self.of_agent(pool, vec![told]);
+                }
+                for attempt in struck {
+                    self.end(attempt, How::NodeFailure);
+                }
+            }
+            Happening::NodeBack(nth) => {
+                let (pool, node) = self.market.failures[nth].what;
+                let (_, told) = self.agents.turn(pool, &found::node_name(node), true);
+                if let Some(told) = told {
+                    self.of_agent(pool, vec![told]);
+                }
+            }
+            Happening::Cut(nth) => {
+                let cut = self.market.cuts[nth];
+                for pool in self.pools_of(cut.what) {
+                    self.agents.cut(pool, self.now, cut.until);
+                    let keeps = self.agents.live.values().filter(|running| running.pool == pool);
+                    let ends: std::collections::BTreeSet<Span> =
+                        keeps.map(|running| running.keep).collect();
+                    for keep in ends {
+                        self.calendar.enter(self.now.plus(keep), Happening::Fence(pool));
+                    }
+                }
+            }
+            Happening::Fence(pool) => {
+                for attempt in self.agents.fenced(pool, self.now) {
+                    self.end(attempt, How::LeaseEnded);
+                }
+            }
+            Happening::CutOver(nth) => {
+                for pool in self.pools_of(self.market.cuts[nth].what) {
+                    let state = &self.host.state;
+                    let Some((told, stops, waits)) = self.agents.back(state, pool, self.now) else {
+                        continue;
+                    };
+                    self.of_agent(pool, told);
+                    for attempt in stops {
+                        self.end(attempt, How::Stopped);
+                    }
+                    for attempt in waits {
+                        self.start(attempt);
+                    }
+                }
+            }
+            Happening::Prices => self.prices(),
+            Happening::Timers => self.timers(),
+            Happening::Plan => {
+                self.plan_due = false;
+                let placed = self.host.plan(self.now);
+                if self.host.exhausted && !placed {
+                    self.plan_soon();
+                }
+            }
+            Happening::LookAgain => {
+                self.calendar.enter(self.now.plus(LOOK_AGAIN), Happening::LookAgain);
+                if self.host.planning.planner().stats().tasks_waiting > 0 {
+                    self.plan_soon();
+                }
+            }
+            Happening::Check => {
+                let same = self.listener.books.check();
+                let same = same.and_then(|()| self.listener.books.compare(&self.host.state.ledger));
+                if let Err(text) = same {
+                    self.listener.broken.get_or_insert((self.now, "books", text));
+                }
+                self.calendar.enter(self.now.plus(CHECK_EVERY), Happening::Check);
+            }
+        }
+    }
+
+    /// Everybody who can be heard is heard, answers what it was asked, and time does its part.
+    fn timers(&mut self) {
+        for pool in 0..self.market.pools.len() {
+            if !self.agents.is_cut(pool) {
+                let told = self.agents.prove(&self.host.state, pool);
+                self.of_agent(pool, told.into_iter().collect());
+            }
+        }
+        // Who is heard is known before it is asked who is not.
+        self.commit();
+        self.host.timers(self.now);
+        self.calendar.enter(self.now.plus(TIMERS_EVERY), Happening::Timers);
+    }
+
+    /// A deadline is asked for as a promise; who cannot have it takes the work late rather than not.
+    fn submit(&mut self, nth: usize) {
+        let file = self.market.files[self.market.jobs[nth].file].clone();
+        if self.accepted(nth, &file) == Promise::Refused {
+            let mut spec = (*file.spec).clone();
+            if let Some(deadline) = &mut spec.deadline {
+                deadline.kind = DeadlineKind::Soft;
+            }
+            let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
+            let digest = Digest(Sha256::digest(canonical).into());
+            self.accepted(nth, &File { spec: Arc::new(spec), digest });
+        }
+    }
+
+    fn accepted(&mut self, nth: usize, file: &File) -> Promise {
+        let job = &self.market.jobs[nth];
+        let org = self.opened.orgs[self.market.programs[job.program].consumer];
+        let user = UserId::from_bits(org.bits());
+        let submit = Submit {
+            spec: file.spec.clone(),
+            digest: file.digest,
+            quote: None,
+            idempotency: None,
+            admission: Admission::NotSought,
+        };
+        // Alone in its batch, so that its id is known to be its own.
+        self.commit();
+        let command = self.host.seek(Command::Submit(Box::new(submit)), self.now);
+        self.host.ask(Asked {
+            actor: Actor::User { user, org, role: Role::Owner },
+            commands: vec![command],
+            asker: Asker::Nobody,
+        });
+        let mut promise = Promise::Kept;
+        let (now, listener) = (self.now, &mut self.listener);
+        let committed = self.host.commit(now, &mut |_, _, decided| {
+            for decided in decided {
+                match &decided.outcome {
+                    Ok(Made::Job(job)) => {
+                        listener.jobs.insert(*job, nth);
+                    }
+                    Ok(_) => {}
+                    Err(refusal) if refusal.code.starts_with("deadline.") => {
+                        promise = Promise::Refused;
+                    }
+                    Err(refusal) => {
+                        let text = format!("a job was refused: {}", refusal.message);
+                        listener.broken.get_or_insert((now, "submission", text));
+                    }
+                }
+                for event in decided.entry.iter().flat_map(|entry| &entry.events) {
+                    listener.hear(now, event);
+                }
+            }
+        });
+        if committed.plan {
+            self.plan_soon();
+        }
+        promise
+    }
+
+    /// Where the tariff changes with the hour, the offer does: a new one is listed, the old one is
+    /// taken back, and leases keep their price.
+    fn prices(&mut self) {
+        let hour = Market::hour_of(self.now);
+        for (nth, pool) in self.market.pools.iter().enumerate() {
+            if pool.hours[hour] == pool.hours[(hour + 23) % 24] {
+                continue;
+            }
+            let offer = self.opened.offers[nth];
+            let (id, now, listener) = (self.opened.pools[nth].0, self.now, &mut self.listener);
+            let list = found::offer(pool, id, hour);
+            let made = found::order(&mut self.host, now, list, &mut |event| {
+                listener.hear(now, event);
+            });
+            let retire = Command::RetireOffer { offer };
+            found::order(&mut self.host, now, retire, &mut |event| listener.hear(now, event));
+            if let Made::Offer(new) = made {
+                self.opened.offers[nth] = new;
+            }
+        }
+        self.calendar.enter(next_hour(self.now), Happening::Prices);
+        self.plan_soon();
+    }
+}
+
+fn next_hour(at: Time) -> Time {
+    let hour = 3_600_000_000;
+    Time::from_micros((at.micros().div_euclid(hour) + 1) * hour)
+}
+
+impl Listener {
+    fn must(&mut self, at: Time, rule: &'static str, result: Result<(), String>) {
+        if let Err(text) = result {
+            self.broken.get_or_insert((at, rule, text));
+        }
+    }
+
+    fn book(&mut self, at: Time, transfers: &[dayan_ledger::Transfer]) {
+        for transfer in transfers {
+            let booked = self.books.book(transfer);
+            self.must(at, "books", booked);
+        }
+    }
+
+    fn hear(&mut self, at: Time, event: &Event) {
+        self.checks.events += 1;
+        match event {
+            Event::OrgCreated { org, credit } => {
+                self.books.open(org.account, Kind::Consumer, -i128::from(credit.0));
+            }
+            Event::ProviderApplied { provider } => {
+                self.books.open(provider.account, Kind::Provider, 0);
+            }
+            Event::Deposited { transfer, .. } => {
+                let booked = self.books.deposit(transfer);
+                self.must(at, "books", booked);
+            }
+            Event::Leased { lease, transfer } => {
+                self.book(at, transfer.as_slice());
+                self.leased(at, lease);
+            }
+            Event::WindowClosed { attempt, line, transfers, .. } => {
+                self.checks.windows += 1;
+                self.book(at, transfers);
+                let paid = i128::from(line.amount.0);
+                if let Some(record) = self.open.get(attempt) {
+                    self.outcome.attempts[*record].cost += paid;
+                }
+            }
+            Event::AttemptEnded { attempt, outcome, line, waived, transfers, .. } => {
+                self.book(at, transfers);
+                self.checks.waived += u64::from(waived.is_some());
+                match outcome {
+                    How::NodeFailure => self.checks.node_failures += 1,
+                    How::SiteLost | How::LeaseEnded => self.checks.lost += 1,
+                    How::Exited { .. }
+                    | How::Signalled { .. }
+                    | How::OutOfMemory
+                    | How::TimeLimit
+                    | How::Stopped
+                    | How::StartFailed { .. }
+                    | How::PublishFailed { .. } => {}
+                }
+                if let Some(record) = self.open.remove(attempt) {
+                    let record = &mut self.outcome.attempts[record];
+                    record.until = at;
+                    record.cost += line.as_ref().map_or(0, |line| i128::from(line.amount.0));
+                    record.ended_well = outcome.is_success();
+                }
+            }
+            Event::StopAsked { attempt, .. } => self.heard.stopped.push(*attempt),
+            Event::JobEnded { job, end, .. } => {
+                if *end == JobEnd::Succeeded
+                    && let Some(nth) = self.jobs.get(job)
+                {
+                    self.outcome.done[*nth] = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn leased(&mut self, at: Time, lease: &dayan_exchange::Lease) {
+        let job = self.jobs[&lease.attempt.job];
+        let node = lease.node.strip_prefix('n').and_then(|number| number.parse().ok());
+        let record = Attempt {
+            job,
+            task: lease.attempt.task,
+            pool: self.pools[&lease.pool],
+            node: node.expect("machines are numbered"),
+            cards: Some(lease.cards),
+            from: at,
+            until: at,
+            cost: 0,
+            ended_well: false,
+        };
+        self.open.insert(lease.attempt, self.outcome.attempts.len());
+        self.outcome.attempts.push(record);
+        self.heard.leased.push(lease.clone());
+        self.checks.leases += 1;
+    }
+}

@@ -1,0 +1,272 @@
+//! A market through the whole exchange, small: the same seed gives the same report, failures and
+//! cuts lose nothing, the rules beside it keep what they must, and a scenario that cannot be is
+//! refused with its line and its key.
+
+use dayan_simulate::market::{Lists, MarketReport, PolicyReport, Rival, Run, Scenario, run};
+
+/// Two cities, three providers, a day and a half of work in a day.
+const SMALL: &str = r#"
+version = 1
+name = "small"
+seed = 7
+days = 1
+start = "2026-11-02T00:00:00+08:00"
+
+[arrivals]
+jobs_per_day = 220
+hours = [1, 1, 1, 1, 1, 1, 2, 3, 5, 8, 8, 8, 6, 6, 8, 8, 8, 6, 4, 3, 3, 2, 2, 1]
+weekdays = [1, 1, 1, 1, 1, 1, 1]
+
+[tariff.flat]
+hours = [950, 950, 950, 950, 950, 950, 950, 950, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 950, 950]
+
+[kind.a800]
+model = "A800-SXM4-80GB"
+cards = 8
+cores = 64
+memory_gb = 512
+card_watts = 400
+core_watts = 5
+card_hour = "5.00"
+core_hour = "0.02"
+gb_hour = "0.001"
+
+[kind.ascend]
+model = "Ascend910B"
+cards = 8
+cores = 64
+memory_gb = 512
+card_watts = 400
+core_watts = 5
+card_hour = "3.00"
+core_hour = "0.02"
+gb_hour = "0.001"
+
+[kind.cpu]
+cores = 64
+memory_gb = 256
+core_watts = 5
+core_hour = "0.06"
+gb_hour = "0.004"
+
+[[provider]]
+name = "guian"
+city = "Gui'an New Area"
+price_permille = 900
+pue_permille = 1200
+tariff = "flat"
+nodes = { a800 = 4, ascend = 4, cpu = 4 }
+
+[[provider]]
+name = "guiyang"
+city = "Guiyang"
+price_permille = 1000
+pue_permille = 1250
+tariff = "flat"
+nodes = { ascend = 4, cpu = 4 }
+
+[[provider]]
+name = "shanghai"
+city = "Shanghai"
+price_permille = 1150
+pue_permille = 1300
+tariff = "flat"
+nodes = { a800 = 4, cpu = 2 }
+
+[work.train]
+program = "train"
+cards = ["any:8"]
+cores = [32]
+memory_gb = [128]
+gang = [2, 3]
+run = ["20m", "1h", "2h"]
+limit_permille = [1200, 2000]
+slack = ["6h", "12h"]
+
+[work.infer]
+program = "infer"
+cards = ["any:1", "any:0.5", "Ascend910B:2"]
+cores = [2, 4]
+memory_gb = [8, 16]
+array = [4, 12]
+run = ["5m", "20m", "90m"]
+limit_permille = [1200, 2500]
+slack = ["2h", "6h"]
+delay = ["T1", "T2", "T3"]
+at_home_permille = 300
+domestic_permille = 300
+
+[work.render]
+program = "render"
+cores = [8, 16]
+memory_gb = [16, 32]
+array = [4, 16]
+run = ["5m", "20m", "1h"]
+limit_permille = [1200, 2000]
+from_jobs = true
+from_pods = true
+
+[[consumers]]
+name = "lab"
+count = 5
+weight = 2
+cities = { "Guiyang" = 2, "Shanghai" = 1 }
+mix = { train = 1, infer = 3, render = 2 }
+deposit = "1000000.00"
+budget_per_month = "900000.00"
+
+[[consumers]]
+name = "studio"
+count = 4
+weight = 1
+cities = { "Guiyang" = 1, "Beijing" = 1 }
+mix = { render = 1 }
+deposit = "1000000.00"
+"#;
+
+/// Machines that fail every few hours, links that are cut for up to two hours.
+const TROUBLE: &str = r#"
+[failures]
+nodes_permille_per_day = 1500
+down = ["10m", "2h"]
+cuts_per_day = 12
+cut = ["1m", "2h"]
+"#;
+
+fn scenario(more: &str) -> Scenario {
+    Scenario::parse(&format!("{SMALL}{more}")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn report(more: &str, seed: u64, beside: &[Rival], lists: &Lists) -> MarketReport {
+    let scenario = scenario(more);
+    let run_of = Run { scenario: &scenario, lists, seed, days: scenario.days(), beside };
+    run(&run_of, &mut |_| ()).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+}
+
+fn own(report: &MarketReport) -> &PolicyReport {
+    &report.policies[0]
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report_and_another_seed_another() {
+    let lists = Lists::default();
+    let one = report(TROUBLE, 7, &Rival::ALL, &lists);
+    assert_eq!(one, report(TROUBLE, 7, &Rival::ALL, &lists));
+    assert_ne!(one.checks.journal, report(TROUBLE, 8, &[], &lists).checks.journal);
+}
+
+#[test]
+fn all_work_is_done_where_it_may_be_and_the_books_balance() {
+    let report = report("", 7, &Rival::ALL, &Lists::default());
+    assert_eq!((report.providers, report.consumers, report.jobs), (3, 9, 220));
+    assert!(report.with_delay > 20 && report.with_residence > 20 && report.with_deadline > 50);
+    assert!(report.checks.books_balanced && report.checks.capacity_ok);
+    let (spent, earned): (f64, f64) =
+        (report.checks.spent.parse().expect("money"), report.checks.earned.parse().expect("money"));
+    assert!((earned / spent - 0.95).abs() < 1e-3, "{earned} of {spent}: the fee is a twentieth");
+    let bound: f64 = report.bound_cost.parse().expect("money");
+    assert!(bound > 0.0);
+    let done = own(&report).card_hours;
+    for policy in &report.policies {
+        let name = policy.policy;
+        assert_eq!(policy.jobs_done, 220, "{name}");
+        assert_eq!((policy.delay_violations, policy.residence_violations), (0, 0), "{name}");
+        // The same work takes as long wherever it runs; launching takes two seconds of each task.
+        assert!((policy.card_hours / done - 1.0).abs() < 0.01, "{name}");
+        assert!(policy.cost.parse::<f64>().expect("money") >= bound, "{name} is below the bound");
+        assert!((0.0..1.0).contains(&policy.gini), "{name}");
+        assert!(policy.carbon_t > 0.0 && policy.utilisation > 0.05, "{name}");
+    }
+    assert_eq!(own(&report).cost, report.checks.spent, "lines and books say the same");
+}
+
+#[test]
+fn machines_that_fail_and_links_that_are_cut_lose_nothing() {
+    for seed in 1..=2 {
+        let report = report(TROUBLE, seed, &Rival::ALL, &Lists::default());
+        let checks = &report.checks;
+        assert!(checks.node_failures > 0 && checks.lost > 0, "seed {seed} sees no trouble");
+        assert!(checks.leases > report.tasks, "what was struck ran again");
+        assert!(checks.books_balanced);
+        for policy in &report.policies {
+            assert_eq!(policy.jobs_done, report.jobs, "seed {seed}, {}", policy.policy);
+            assert_eq!((policy.delay_violations, policy.residence_violations), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn run_times_and_shapes_come_from_lists_where_they_are_given() {
+    let jobs = "arrival_time,length,cpus\n0,0.5,1\n1,0.75,2\n";
+    let pods = "name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,4000,8192,0,0\nb,6000,9000,1,500\n";
+    let lists = Lists {
+        jobs: dayan_simulate::market::read_jobs(jobs.as_bytes()).expect("a log"),
+        pods: dayan_simulate::pack::read_pods(pods.as_bytes()).expect("a list"),
+    };
+    let (from_lists, without) = (report("", 7, &[], &lists), report("", 7, &[], &Lists::default()));
+    assert_eq!(from_lists.jobs, without.jobs);
+    // Four cores for half an hour to three quarters: less than the scenario's own sixteen.
+    assert!(own(&from_lists).core_hours < own(&without).core_hours);
+    assert!(own(&from_lists).core_hours > 0.0);
+}
+
+#[test]
+fn progress_grows_to_the_end() {
+    let (scenario, lists) = (scenario(""), Lists::default());
+    let run_of = Run { scenario: &scenario, lists: &lists, seed: 7, days: 1, beside: &[] };
+    let mut told = Vec::new();
+    run(&run_of, &mut |part| told.push(part)).expect("it runs");
+    assert!(told.len() > 10 && told.is_sorted(), "{told:?}");
+    assert!((told[told.len() - 1] - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_line_and_key() {
+    let check = |from: &str, to: &str, expect: &str| {
+        assert!(SMALL.contains(from), "{from}");
+        let text = SMALL.replacen(from, to, 1);
+        let error = Scenario::parse(&text).expect_err(to);
+        let line = SMALL.split(from).next().expect("before it").matches('\n').count() + 1;
+        let told = error.to_string();
+        assert!(told.contains(expect), "{told}");
+        (error, line)
+    };
+    let at = |from: &str, to: &str, key: &str, expect: &str| {
+        let (error, line) = check(from, to, expect);
+        assert_eq!((error.line, error.key.as_str()), (line, key), "{error}");
+    };
+    at("version = 1", "version = 2", "version", "this program reads version 1");
+    at("days = 1", "days = 0", "days", "from 1 to 60");
+    at("city = \"Guiyang\"", "city = \"Guiyan\"", "city", "Guiyan");
+    at("tariff = \"flat\"", "tariff = \"steep\"", "tariff", "there is no tariff `steep`");
+    at("nodes = { a800 = 4,", "nodes = { a900 = 4,", "nodes", "there is no kind `a900`");
+    at("mix = { train = 1,", "mix = { trian = 1,", "mix", "there is no work `trian`");
+    at("cards = [\"any:8\"]", "cards = [\"any:1.5\"]", "cards", "any:1.5");
+    at("model = \"A800-SXM4-80GB\"", "model = \"A8000\"", "model", "no `A8000`");
+    at("card_hour = \"5.00\"", "card_hour = \"-5.00\"", "card_hour", "zero or more");
+    at("slack = [\"6h\", \"12h\"]", "slack = [\"12h\", \"6h\"]", "slack", "the least goes before");
+    at("core_watts = 5", "core_wats = 5", "core_wats", "unknown field");
+    at("jobs_per_day = 220", "jobs_per_day = \"many\"", "jobs_per_day", "invalid type");
+    check("run = [\"20m\", \"1h\", \"2h\"]", "run = [\"20m\"]", "work `train`: `run`");
+    check("cores = [8, 16]\nmemory_gb = [16, 32]", "cores = [8]", "given together");
+    assert!(Scenario::parse("").is_err());
+}
+
+#[test]
+fn work_that_no_pool_takes_is_refused_before_anything_runs() {
+    let text = SMALL.replace("gang = [2, 3]", "gang = [40]");
+    let scenario = Scenario::parse(&text).expect("a scenario");
+    let lists = Lists::default();
+    let run_of = Run { scenario: &scenario, lists: &lists, seed: 7, days: 1, beside: &[] };
+    let error = run(&run_of, &mut |_| ()).expect_err("forty machines are nowhere");
+    assert_eq!(error.to_string(), "no pool takes work `train` of consumers `lab`");
+}
+
+#[test]
+fn the_scenario_of_the_region_has_its_size() {
+    let text = include_str!("../../../scenarios/guizhou.toml");
+    let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let size = scenario.size();
+    assert_eq!((size.providers, size.consumers), (33, 496));
+    assert!((4.49..4.51).contains(&size.eflops), "{} EFLOPS", size.eflops);
+}
