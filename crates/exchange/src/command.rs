@@ -11,11 +11,11 @@ use dayan_schedule::Cards;
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
-    RequestId, Resources, Span, Time, TokenId, UserId,
+    RequestId, Resources, ScheduleId, Span, Time, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Counters, Digest, Role, Settings, Shown};
+use crate::state::{Counters, Digest, Role, Run, Settings, Shown};
 
 /// Who is behind a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -210,6 +210,17 @@ pub struct Submit {
     pub quote: Option<QuoteId>,
     /// The submitter's idempotency key.
     pub idempotency: Option<String>,
+}
+
+/// What a schedule is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tell {
+    /// Make no more jobs.
+    Pause,
+    /// Make jobs again.
+    Resume,
+    /// End. What it made goes on.
+    Cancel,
 }
 
 /// What a new agent brings.
@@ -437,6 +448,15 @@ pub enum Command {
         /// Which job.
         job: JobId,
     },
+    /// A schedule is paused, resumed or taken back.
+    TellSchedule {
+        /// Which.
+        schedule: ScheduleId,
+        /// What.
+        tell: Tell,
+    },
+    /// A run of a schedule is due.
+    Fire(Run),
     /// The planner places tasks.
     Place(Box<Place>),
     /// A lease cannot be valid any more.

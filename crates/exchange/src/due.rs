@@ -1,5 +1,5 @@
 //! What time alone brings about: leases that can no longer be valid, windows that close, pools that
-//! must prove themselves again, ended jobs that leave memory, agents that fall silent. The live
+//! must prove themselves again, schedules that are due, ended jobs that leave memory, agents that fall silent. The live
 //! exchange and the simulator ask this on a timer; each answer is a command like any other.
 
 use std::collections::BTreeSet;
@@ -30,6 +30,7 @@ pub fn due(
     due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
     let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
     due.extend(windows.take(AT_ONCE).map(|lease| Command::CloseWindow { attempt: lease.attempt }));
+    due.extend(state.work.runs_due(now).take(AT_ONCE).map(Command::Fire));
     for pool in state.supply.pools.values() {
         let proven = pool.verified_at.is_some_and(|at| now.since(at) < challenge_every);
         let asked =
@@ -41,10 +42,11 @@ pub fn due(
     let before = now.minus(JOB_RETENTION);
     let jobs = state.work.ended.first().is_some_and(|(at, _)| *at < before)
         || state.work.ended.len() > ENDED_JOBS_MAX;
+    let schedules = state.work.schedules.ended.first().is_some_and(|(at, _)| *at < before);
     let horizon = TRANSFER_RETENTION.times(2);
     let bookings = state.booked.front().is_some_and(|(at, _)| now.since(*at) > horizon);
     let quotes = state.work.quotes.values().any(|g| g.job.is_none() && g.quote.expires_at <= now);
-    if jobs || bookings || quotes {
+    if jobs || schedules || bookings || quotes {
         due.push(Command::Retire { before, jobs_max: AT_ONCE });
     }
     due

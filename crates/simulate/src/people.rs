@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dayan_exchange::{
     Actor, Command, Digest, Fence, JobEnd, Join, NewOffer, Node, Placing, Settings, Shown, State,
-    Submit,
+    Submit, Tell,
 };
 use dayan_identity::Status;
 use dayan_market::{
@@ -19,7 +19,7 @@ use dayan_units::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::job_files::job_file;
+use crate::job_files::{job_file, schedule};
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -202,11 +202,15 @@ impl People {
             return vec![(owner(state, org), Command::Submit(Box::new(last.clone())))];
         }
         self.submitted += 1;
-        let text = job_file(random, name, self.submitted, scenario);
+        let mut text = job_file(random, name, self.submitted, scenario);
+        let quoted = random.in_permille(scenario.quotes_permille);
+        if !quoted && random.in_permille(scenario.schedules_permille) {
+            text += &schedule(random);
+        }
         let (spec, digest) = read(&text);
         let key = format!("key-{}", self.submitted);
         let submit = Submit { spec, digest, quote: None, idempotency: Some(key) };
-        if random.in_permille(scenario.quotes_permille) {
+        if quoted {
             return self.under_quote(state, org, submit, now);
         }
         self.last = Some(submit.clone());
@@ -279,7 +283,7 @@ impl People {
     pub(crate) fn change_mind(&mut self, state: &State) -> Vec<(Actor, Command)> {
         let job = self.some_job(state);
         let of_job = |command: Command, org| vec![(owner(state, org), command)];
-        match (self.random.below(16), job) {
+        match (self.random.below(18), job) {
             (0 | 1, Some((job, org))) => of_job(Command::Cancel { job, task: None }, org),
             (2 | 3, Some((job, org))) => {
                 let task = Some(u32::try_from(self.random.below(4)).expect("a small number"));
@@ -330,6 +334,16 @@ impl People {
                 let retire = (Actor::System, Command::RetireOffer { offer });
                 vec![retire, (Actor::System, self.offer(pool))]
             }
+            (16 | 17, _) => {
+                let all = state.work.schedules.all.values();
+                let all: Vec<_> = all.map(|schedule| (schedule.id, schedule.org)).collect();
+                if all.is_empty() {
+                    return Vec::new();
+                }
+                let (schedule, org) = *self.random.pick(&all);
+                let tell = *self.random.pick(&[Tell::Pause, Tell::Resume, Tell::Cancel]);
+                of_job(Command::TellSchedule { schedule, tell }, org)
+            }
             _ => Vec::new(),
         }
     }
@@ -357,6 +371,10 @@ impl People {
                 order(self.offer(pool.id));
             }
         }
+        // They would go on for ever.
+        for schedule in state.work.schedules.all.keys() {
+            order(Command::TellSchedule { schedule: *schedule, tell: Tell::Cancel });
+        }
         for job in state.work.jobs.values().filter(|job| job.ended.is_none()) {
             let stored = state.work.spec_of(job);
             let gone = job.quote.is_some_and(|(quote, _)| {
@@ -382,9 +400,11 @@ fn has_room(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
     fitting >= spec.gang.as_ref().map_or(1, |gang| gang.nodes as usize)
 }
 
-/// Has every job ended?
+/// Has every job ended, and will none be made any more?
 pub(crate) fn all_ended(state: &State) -> bool {
-    state.work.jobs.values().all(|job| job.ended.is_some())
+    let work = &state.work;
+    work.jobs.values().all(|job| job.ended.is_some())
+        && work.schedules.all.values().all(|schedule| schedule.ended.is_some())
 }
 
 /// How many jobs ended in each way, of those in memory.

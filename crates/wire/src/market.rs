@@ -136,6 +136,9 @@ pub struct PlanAnswer {
     /// Why submitting the file now would be refused, wherever it could go: for want of money, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submission: Option<crate::Problem>,
+    /// When the file's schedule would be due next, the next few times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
 }
 
 /// A firm price.

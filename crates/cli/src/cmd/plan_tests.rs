@@ -40,6 +40,7 @@ fn answer() -> PlanAnswer {
         candidates: vec![option("guian-1", "120.00", 0.0), option("shenzhen-1", "240.00", 90.0)],
         refused: vec![refusal("hangzhou-1")],
         submission: None,
+        next: Vec::new(),
     }
 }
 
@@ -62,6 +63,8 @@ fn plans_as_people_see_them() {
     insta::assert_snapshot!("no_candidate", both(&none));
     let poor = PlanAnswer { submission: Some(no_money()), ..answer() };
     insta::assert_snapshot!("no_money", both(&poor));
+    let next = vec!["2026-11-24T00:20:00Z".to_owned(), "2026-11-24T06:20:00Z".to_owned()];
+    insta::assert_snapshot!("repeats", both(&PlanAnswer { next, ..answer() }));
     insta::assert_snapshot!("plan_json", sample(&answer()));
 }
 
@@ -89,6 +92,7 @@ fn differences_between_plans() {
         candidates: vec![option("guian-1", "110.00", 30.0), option("chengdu-1", "90.00", 0.0)],
         refused: vec![refusal("hangzhou-1"), refusal("shenzhen-1")],
         submission: None,
+        next: Vec::new(),
     };
     let difference = Difference::between(&answer(), &newer);
     assert_eq!(difference.added.len(), 1);

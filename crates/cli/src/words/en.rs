@@ -24,6 +24,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::CardHour => "card·h",
         Word::CardHours => "card-hours",
         Word::CardsAtWork => "cards at work",
+        Word::CameTo => "came to",
+        Word::CatchUp => "if missed",
         Word::Cards => "cards",
         Word::ChangeMark => "change",
         Word::Check => "check",
@@ -40,6 +42,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Debits => "debits",
         Word::Delay => "delay",
         Word::DelayClass => "class",
+        Word::DueNext => "due next",
         Word::Earned => "earned",
         Word::Ended => "ended",
         Word::Engine => "engine",
@@ -65,6 +68,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::JobsBefore => "jobs before it",
         Word::Kind => "kind",
         Word::Label => "label",
+        Word::LastRun => "last due",
         Word::Layer => "layer",
         Word::Lines => "lines",
         Word::LongestWait => "longest wait, s",
@@ -89,6 +93,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::OrgHad => "org had",
         Word::OrgShare => "org share",
         Word::OrgWeight => "org weight",
+        Word::Overlap => "overlap",
         Word::Owner => "owner",
         Word::P99Wait => "p99 wait, s",
         Word::PerDay => "per day",
@@ -108,8 +113,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::Refused => "refused",
         Word::ReplayEqual => "replay equals state",
         Word::ResourceName => "name in full",
+        Word::Rhythm => "rhythm",
         Word::Role => "role",
         Word::Rows => "rows",
+        Word::Schedule => "schedule",
         Word::Seconds => "seconds",
         Word::Seed => "seed",
         Word::Seen => "seen",
@@ -132,6 +139,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::ThisMonth => "this month",
         Word::To => "to",
         Word::Today => "today",
+        Word::ToMakeUp => "to make up for",
         Word::Took => "took",
         Word::Total => "total",
         Word::Transfer => "transfer",
@@ -152,6 +160,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::KindPool => "pool",
         Word::KindProject => "project",
         Word::KindProvider => "provider",
+        Word::KindSchedule => "schedule",
         Word::KindUser => "user",
         Word::DeadlineMet => "met",
         Word::DeadlineMissed => "missed",
@@ -171,6 +180,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::Retried => "Will run again: {job}",
         Word::Paused => "Paused: {job}",
         Word::Resumed => "Goes on: {job}",
+        Word::ScheduleCancelled => {
+            "Ended: {id}. What it has made goes on; take that back by its own id."
+        }
+        Word::SchedulePaused => "Paused: {id}. What is due meanwhile is left out.",
+        Word::ScheduleResumed => "Runs again from its next time on: {id}",
+        Word::WillRun => {
+            "A schedule: it is due next at {next}. See its runs with `dayan show {id}`."
+        }
         Word::Retired => "No longer listed: {what}",
         Word::NowIs => "{name} is now {state}.",
         Word::Challenged => {
@@ -233,6 +250,7 @@ pub const fn text(word: Word) -> &'static str {
             "another `{key}`: it alone keeps {pools} more from taking it ({example})"
         }
         Word::WouldBeRefused => "Submitted now it would be refused ({code}):",
+        Word::WouldRun => "The price is that of one run. Submitted now it would be due next at:",
         Word::MoreAttempts => {
             "The newest {shown} attempts are shown; `dayan show {job} -o json` has all of them."
         }
@@ -260,6 +278,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::BadJob => "`{text}` names no job; write JOB, JOB/TASK or JOB/TASK.ATTEMPT",
         Word::NoAttemptHere => "`{text}` names an attempt; name the job or the task",
         Word::NoTaskHere => "`{text}` names a task; this is done with whole jobs",
+        Word::NoEndToWaitFor => {
+            "the file has a `schedule`: there is no end to wait for; submit it without --wait"
+        }
+        Word::NoRetryOfSchedule => "{id} is a schedule; retry the job of one of its runs",
         Word::NewestOf => "{count} jobs are called `{name}`; this is the newest, {job}.",
         Word::Hopeless => {
             "No pool here can take it as it is, so it waits: {reasons}. See `dayan explain {job}`."

@@ -5,6 +5,7 @@
 
 mod access;
 mod jobs;
+mod schedules;
 mod shares;
 mod supply;
 
@@ -19,6 +20,10 @@ pub use access::{Access, Digest, Org, Project, Role, Token, User};
 pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
     StopReason, StoredSpec, Tries, UsageMark, Work,
+};
+pub use schedules::{
+    Came, MAKE_UP_MAX, PastRun, RUNS_ALIVE_MAX, RUNS_REMEMBERED, Run, SCHEDULES_MAX, Schedule,
+    Schedules,
 };
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{

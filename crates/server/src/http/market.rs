@@ -169,6 +169,7 @@ pub async fn plan(
 ) -> Result<Json<wire::PlanAnswer>, Failure> {
     let spec = dayan_spec::parse(&text)?;
     let (_, found) = candidates(&app, &caller, &spec).await?;
+    let next = super::schedules::next_times(&spec, app.now());
     let submit = At {
         command: submit_command(spec, None, None),
         now: app.now(),
@@ -222,6 +223,7 @@ pub async fn plan(
             candidates: candidates.collect(),
             refused: refused.chain(idle).collect(),
             submission: submission.map(|refusal| *Failure::from(refusal).0),
+            next,
         }
     });
     Ok(Json(answer.await?))
@@ -263,6 +265,13 @@ pub async fn quote(
     Text(text): Text,
 ) -> Result<(StatusCode, Json<wire::Quote>), Failure> {
     let spec = dayan_spec::parse(&text)?;
+    if spec.schedule.is_some() {
+        return Err(Failure::invalid(
+            "quote.schedule",
+            "a firm quote is for one job, and a schedule makes many",
+            "see today's prices with `dayan plan`; its runs pay what is listed then",
+        ));
+    }
     let (question, found) = candidates(&app, &caller, &spec).await?;
     let Some(best) = found.candidates.first() else {
         let mut failure = Failure::invalid(

@@ -11,6 +11,7 @@ mod market;
 mod money;
 mod ops;
 mod probe;
+mod schedules;
 mod supply;
 
 use std::collections::BTreeMap;
@@ -158,6 +159,11 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::pause))
         .routes(routes!(jobs::resume))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show))
+        .routes(routes!(schedules::cancel))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
         .routes(routes!(logs::read))
         .routes(routes!(money::usage))
         .routes(routes!(money::invoices))
