@@ -50,6 +50,10 @@ fn was_due(folder: &Path, schedule: &str, due: &str) {
     store.commit(&Batch { term, at, payload, rows: Vec::new() }).expect("written");
 }
 
+fn post<'a>(token: &'a str, path: &'a str, body: &str) -> Ask<'a> {
+    Ask::post(token, path, body.to_owned())
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("a text: {value}"))
 }
@@ -125,7 +129,6 @@ async fn schedules_are_their_organisations_and_refusals_say_why() {
     let exchange = Exchange::start(folder.path()).await;
     let setup = exchange.set_up("lab/demo").await;
     let file = FILE.to_owned();
-    let post = |token, path, body: &str| Ask::post(token, path, body.to_owned());
     exchange.refused(post(&setup.viewer, "/v1/jobs", &file), 403, "auth.role").await;
     let path = "/v1/jobs";
     let made = exchange.call(Method::POST, &setup.member, path, Some(file.clone())).await.1;
@@ -133,6 +136,7 @@ async fn schedules_are_their_organisations_and_refusals_say_why() {
     exchange.refused(post(&setup.member, path, &file), 409, "schedule.exists").await;
     exchange.refused(post(&setup.member, "/v1/quotes", &file), 422, "quote.schedule").await;
     let lost = file.replace("overlap: forbid", "timezone: Mars/Olympus");
+    let lost = lost.replace("watch", "lost");
     exchange.refused(post(&setup.member, path, &lost), 422, "schedule.timezone").await;
 
     let own = format!("/v1/schedules/{id}");

@@ -14,7 +14,7 @@ const RETRIES: [&str; 4] = [
 
 /// What makes a file a schedule: often due in a world that is busy for a quarter of an hour.
 pub(crate) fn schedule(random: &mut Random) -> String {
-    let every = random.pick(&["*", "*/2", "*/5"]);
+    let every = random.pick(&["*/2", "*/5", "*/7"]);
     let overlap = random.pick(&["forbid", "allow", "replace"]);
     let catch_up = random.pick(&["none", "latest", "all"]);
     format!("schedule: {{cron: '{every} * * * *', overlap: {overlap}, catch_up: {catch_up}}}\n")

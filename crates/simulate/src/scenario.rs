@@ -102,7 +102,7 @@ impl Scenario {
             quiet_max: Span::from_secs(8 * 3_600),
             moves: 30,
             quotes_permille: 150,
-            schedules_permille: 150,
+            schedules_permille: 80,
             liars: 0,
             window: Span::from_secs(90),
             faults: Faults::STORM,

@@ -36,7 +36,7 @@ pub struct ListQuery {
 /// Schedules you may see that live or were cancelled not long ago, the oldest first.
 #[utoipa::path(get, path = "/v1/schedules", params(ListQuery),
     responses((status = 200, body = wire::Page<wire::Schedule>), Problems))]
-pub async fn list(
+pub async fn list_schedules(
     State(app): State<Shared>,
     caller: Caller,
     Params(query): Params<ListQuery>,
@@ -56,7 +56,7 @@ pub async fn list(
 /// A schedule: its next times, its last runs and how they ended.
 #[utoipa::path(get, path = "/v1/schedules/{id}", params(("id" = String, Path)),
     responses((status = 200, body = wire::Schedule), Problems))]
-pub async fn show(
+pub async fn show_schedule(
     State(app): State<Shared>,
     caller: Caller,
     Path(schedule): Path<String>,
@@ -172,7 +172,7 @@ async fn tell(
 /// Ends a schedule. What it made goes on.
 #[utoipa::path(post, path = "/v1/schedules/{id}/cancel", params(("id" = String, Path)),
     responses((status = 204), Problems))]
-pub async fn cancel(
+pub async fn cancel_schedule(
     State(app): State<Shared>,
     caller: Caller,
     Path(schedule): Path<String>,
@@ -183,7 +183,7 @@ pub async fn cancel(
 /// Makes no more jobs until it is resumed.
 #[utoipa::path(post, path = "/v1/schedules/{id}/pause", params(("id" = String, Path)),
     responses((status = 204), Problems))]
-pub async fn pause(
+pub async fn pause_schedule(
     State(app): State<Shared>,
     caller: Caller,
     Path(schedule): Path<String>,
@@ -194,7 +194,7 @@ pub async fn pause(
 /// Makes jobs again, from its next time on.
 #[utoipa::path(post, path = "/v1/schedules/{id}/resume", params(("id" = String, Path)),
     responses((status = 204), Problems))]
-pub async fn resume(
+pub async fn resume_schedule(
     State(app): State<Shared>,
     caller: Caller,
     Path(schedule): Path<String>,

@@ -42,7 +42,7 @@ pub(crate) struct Audit {
     budgets: Budgets,
     deposits: BTreeSet<(OrgId, String)>,
     /// Runs of schedules that have fired.
-    runs: BTreeSet<Run>,
+    pub(crate) runs: BTreeSet<Run>,
     orgs: BTreeMap<OrgId, AccountId>,
     /// Agents that never lie: nothing may be found about their use.
     pub(crate) honest: BTreeSet<AgentId>,
