@@ -25,6 +25,10 @@ impl Exchange {
     async fn schedule(&self, token: &str, id: &str) -> Value {
         self.get(token, &format!("/v1/schedules/{id}")).await
     }
+    async fn submit_schedule(&self, token: &str, file: &str) -> String {
+        let made = self.call(Method::POST, token, "/v1/jobs", Some(file.to_owned())).await.1;
+        text(&made["schedule"]).to_owned()
+    }
     async fn tell(&self, token: &str, id: &str, order: &str) {
         let path = format!("/v1/schedules/{id}/{order}");
         let (status, answer) = self.call(Method::POST, token, &path, None).await;
@@ -117,7 +121,7 @@ async fn a_schedule_runs_when_it_is_due_and_a_restart_knows_it_again() {
     exchange.tell(member, &id, "resume").await;
     assert_eq!(exchange.schedule(member, &id).await["state"], "scheduled");
     exchange.tell(member, &id, "cancel").await;
-    let list = exchange.get(member, "/v1/schedules?name=watch&project=lab/demo").await;
+    let list = exchange.get(member, "/v1/schedules?limit=1000&name=watch&project=lab/demo").await;
     assert_eq!(list["items"][0]["state"], "cancelled", "{list}");
     exchange.assert_balanced().await;
     exchange.stop().await;
@@ -131,13 +135,21 @@ async fn schedules_are_their_organisations_and_refusals_say_why() {
     let file = FILE.to_owned();
     exchange.refused(post(&setup.viewer, "/v1/jobs", &file), 403, "auth.role").await;
     let path = "/v1/jobs";
-    let made = exchange.call(Method::POST, &setup.member, path, Some(file.clone())).await.1;
-    let id = text(&made["schedule"]).to_owned();
+    let id = exchange.submit_schedule(&setup.member, &file).await;
     exchange.refused(post(&setup.member, path, &file), 409, "schedule.exists").await;
     exchange.refused(post(&setup.member, "/v1/quotes", &file), 422, "quote.schedule").await;
     let lost = file.replace("overlap: forbid", "timezone: Mars/Olympus");
     let lost = lost.replace("watch", "lost");
     exchange.refused(post(&setup.member, path, &lost), 422, "schedule.timezone").await;
+
+    // Page by page they are the same.
+    let second = exchange.submit_schedule(&setup.member, &file.replace("watch", "other")).await;
+    let page = exchange.get(&setup.member, "/v1/schedules?limit=1").await;
+    assert_eq!((&page["items"][0]["id"], &page["next"]), (&json!(id), &json!(id)));
+    let page = exchange.get(&setup.member, &format!("/v1/schedules?limit=1&after={id}")).await;
+    assert_eq!((&page["items"][0]["id"], &page["next"]), (&json!(second), &Value::Null));
+    let lost = "/v1/schedules?after=nowhere";
+    exchange.refused(Ask::get(&setup.member, lost), 422, "request.cursor").await;
 
     let own = format!("/v1/schedules/{id}");
     let told = exchange.get(&setup.viewer, &own).await;

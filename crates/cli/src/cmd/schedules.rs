@@ -21,9 +21,9 @@ pub async fn meant(path: &JobPath, client: &Client) -> Result<Option<String>, Fa
     }
     let found = match client.schedules(None, Some(&path.job)).await {
         Ok(found) => found,
-        Err(failure) if failure.exit() == Exit::Unreachable => return Err(failure),
         // An exchange of before there were any, or one that does not let us look.
-        Err(_) => return Ok(None),
+        Err(Failure::Refused(problem)) if matches!(problem.status, 403 | 404) => return Ok(None),
+        Err(failure) => return Err(failure),
     };
     let living = |of: &&Schedule| of.state != "cancelled" && of.name == path.job;
     let ids: Vec<String> = found.iter().filter(living).map(|of| of.id.clone()).collect();

@@ -1,17 +1,20 @@
 //! Schedules: listed, shown, paused, resumed, cancelled. They are submitted like jobs.
 
+use std::ops::Bound;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::calendar::Calendar;
 use dayan_exchange::{Action, Came, Command, Gate, PastRun, Resource, Schedule, Tell};
 use dayan_spec::JobSpec;
+use dayan_store::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use dayan_units::{OrgId, ScheduleId, Time};
 use dayan_wire as wire;
 use serde::Deserialize;
 
 use super::Problems;
-use super::extract::{Caller, Params, Path, id, whole};
+use super::extract::{Caller, Params, Path, id};
 use crate::app::Shared;
 use crate::problem::Failure;
 use crate::project::{ended_state, state_of};
@@ -31,6 +34,12 @@ pub struct ListQuery {
     /// With this name.
     #[serde(default)]
     name: Option<String>,
+    /// How many rows, at most 1,000; 100 unless told.
+    #[serde(default)]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    #[serde(default)]
+    after: Option<String>,
 }
 
 /// Schedules you may see that live or were cancelled not long ago, the oldest first.
@@ -42,15 +51,25 @@ pub async fn list_schedules(
     Params(query): Params<ListQuery>,
 ) -> Result<Json<wire::Page<wire::Schedule>>, Failure> {
     let org = caller.scope(Resource::Job, Action::Read)?;
-    let list = app.writer.ask(move |live| {
-        let all = live.state.work.schedules.all.values();
-        let seen = all.filter(|schedule| org.is_none_or(|org| schedule.org == org));
-        let told = seen.map(|schedule| describe(live, schedule));
+    let after = query.after.as_deref().map(str::parse::<ScheduleId>).transpose();
+    let after = after.map_err(|error| {
+        Failure::invalid("request.cursor", error.to_string(), "start again without `after`")
+    })?;
+    let limit = query.limit.unwrap_or(PAGE_ROWS_DEFAULT).clamp(1, PAGE_ROWS_MAX) as usize;
+    let page = app.writer.ask(move |live| {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = live.state.work.schedules.all.range((begin, Bound::Unbounded));
+        let seen = all.filter(|(_, schedule)| org.is_none_or(|org| schedule.org == org));
+        let told = seen.map(|(_, schedule)| describe(live, schedule));
         let fits = |of: &Option<String>, text: &str| of.as_ref().is_none_or(|of| of == text);
-        told.filter(|told| fits(&query.project, &told.project) && fits(&query.name, &told.name))
-            .collect()
+        let mut fitting = told
+            .filter(|told| fits(&query.project, &told.project) && fits(&query.name, &told.name));
+        let items: Vec<wire::Schedule> = fitting.by_ref().take(limit).collect();
+        let more = fitting.next().is_some();
+        let next = items.last().filter(|_| more).map(|last| last.id.clone());
+        wire::Page { items, next }
     });
-    Ok(Json(whole(list.await?)))
+    Ok(Json(page.await?))
 }
 
 /// A schedule: its next times, its last runs and how they ended.
