@@ -145,6 +145,15 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::SpecStored { .. }
         | Event::GangSettled { .. }
         | Event::JobRetired { .. }
+        // Their runs are jobs like any other.
+        | Event::ScheduleMade { .. }
+        | Event::SchedulePaused { .. }
+        | Event::ScheduleResumed { .. }
+        | Event::ScheduleAdvanced { .. }
+        | Event::RunsMissed { .. }
+        | Event::RunSkipped { .. }
+        | Event::ScheduleEnded { .. }
+        | Event::ScheduleRetired { .. }
         | Event::QuoteIssued { .. }
         | Event::QuoteLapsed { .. }
         | Event::Staging { .. }

@@ -11,11 +11,11 @@ use dayan_schedule::{Appointment, Cards, Closure, NoAppointment};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
-    RequestId, Resources, Span, Time, TokenId, UserId,
+    RequestId, Resources, ScheduleId, Span, Time, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Counters, Digest, Role, Settings, Shown};
+use crate::state::{Counters, Digest, Role, Run, Settings, Shown};
 
 /// Who is behind a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -226,6 +226,17 @@ pub enum Admission {
     Refused(NoAppointment),
 }
 
+/// What a schedule is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tell {
+    /// Make no more jobs.
+    Pause,
+    /// Make jobs again.
+    Resume,
+    /// End. What it made goes on.
+    Cancel,
+}
+
 /// What a new agent brings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Join {
@@ -272,6 +283,15 @@ pub enum Weighed {
     Org(OrgId),
     /// A project, among those of its organisation.
     Project(ProjectId),
+}
+
+/// A run of a schedule that is due.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Firing {
+    /// Which.
+    pub run: Run,
+    /// What the planner says of its hard deadline.
+    pub admission: Admission,
 }
 
 /// What may be asked.
@@ -458,6 +478,15 @@ pub enum Command {
         /// Which job.
         job: JobId,
     },
+    /// A schedule is paused, resumed or taken back.
+    TellSchedule {
+        /// Which.
+        schedule: ScheduleId,
+        /// What.
+        tell: Tell,
+    },
+    /// A run of a schedule is due.
+    Fire(Box<Firing>),
     /// The planner places tasks.
     Place(Box<Place>),
     /// A lease cannot be valid any more.
@@ -484,4 +513,11 @@ pub enum Command {
         /// At most.
         jobs_max: usize,
     },
+}
+
+impl Command {
+    /// A run is due; whether its deadline can be promised is still to be sought.
+    pub fn fire(run: Run) -> Self {
+        Self::Fire(Box::new(Firing { run, admission: Admission::NotSought }))
+    }
 }

@@ -1,13 +1,16 @@
 //! What time alone brings about: leases that can no longer be valid, windows that close, pools that
-//! must prove themselves again, ended jobs that leave memory, agents that fall silent. The live
+//! must prove themselves again, schedules that are due, ended jobs that leave memory, agents that fall silent. The live
 //! exchange and the simulator ask this on a timer; each answer is a command like any other.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dayan_identity::{Nonce, Status};
-use dayan_schedule::Change;
+use dayan_schedule::{Change, JobAsk};
+use dayan_spec::{DeadlineKind, JobSpec};
 use dayan_units::{PoolId, Span, Time};
 
+use crate::calendar::Calendar;
 use crate::changes;
 use crate::command::Command;
 use crate::liveness::Liveness;
@@ -30,6 +33,7 @@ pub fn due(
     due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
     let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
     due.extend(windows.take(AT_ONCE).map(|lease| Command::CloseWindow { attempt: lease.attempt }));
+    due.extend(state.work.runs_due(now).take(AT_ONCE).map(Command::fire));
     for pool in state.supply.pools.values() {
         let proven = pool.verified_at.is_some_and(|at| now.since(at) < challenge_every);
         let asked =
@@ -41,13 +45,45 @@ pub fn due(
     let before = now.minus(JOB_RETENTION);
     let jobs = state.work.ended.first().is_some_and(|(at, _)| *at < before)
         || state.work.ended.len() > ENDED_JOBS_MAX;
+    let schedules = state.work.schedules.ended.first().is_some_and(|(at, _)| *at < before);
     let horizon = TRANSFER_RETENTION.times(2);
     let bookings = state.booked.front().is_some_and(|(at, _)| now.since(*at) > horizon);
     let quotes = state.work.quotes.values().any(|g| g.job.is_none() && g.quote.expires_at <= now);
-    if jobs || bookings || quotes {
+    if jobs || schedules || bookings || quotes {
         due.push(Command::Retire { before, jobs_max: AT_ONCE });
     }
     due
+}
+
+/// A run whose hard deadline the planner must be asked about before it is decided.
+#[derive(Clone, Debug)]
+pub struct ToAdmit {
+    /// As the planner sees it.
+    pub ask: JobAsk,
+    /// Its file.
+    pub spec: Arc<JobSpec>,
+    /// What its deadline counts from.
+    pub start: Time,
+}
+
+/// What the planner must be asked about a command that is due, if anything.
+pub fn to_admit(state: &State, command: &Command, now: Time) -> Option<ToAdmit> {
+    let Command::Fire(firing) = command else { return None };
+    let schedule = state.work.schedules.all.get(&firing.run.schedule)?;
+    let spec = state.work.specs.get(&schedule.spec())?.spec.clone();
+    spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard)?;
+    let org = state.access.orgs.get(&schedule.org)?;
+    let mut ask = changes::ask_for(state, &spec, org.class);
+    (ask.project, ask.org, ask.submitted_at) = (schedule.project, schedule.org, now);
+    let due = firing.run.due;
+    let rule = spec.schedule.as_ref()?;
+    // Of runs that were missed the newest is what becomes a job, but for those that are made up for.
+    let start = if schedule.to_make_up(rule.overlap) == Some(due) {
+        due
+    } else {
+        Calendar::new(rule).ok()?.newest(due, now, 1).last().copied().unwrap_or(due)
+    };
+    Some(ToAdmit { ask, spec, start })
 }
 
 /// Who is not heard, where that has changed.

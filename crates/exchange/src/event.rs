@@ -11,14 +11,14 @@ use dayan_schedule::{Appointment, Closure, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
-    QuoteId, Resources, SiteId, Span, Time, TokenId, UserId,
+    QuoteId, Resources, ScheduleId, SiteId, Span, Time, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Actor, Evidence, Outcome, Weighed};
 use crate::state::{
-    Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Settings, Shown,
-    Site, SpecKey, StopReason, Token, User,
+    Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Run, Settings,
+    Shown, Site, SpecKey, StopReason, Token, User,
 };
 
 /// What becomes of a task when one of its attempts has ended.
@@ -321,6 +321,79 @@ pub enum Event {
         /// The submitter's idempotency key.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+        /// The run of a schedule that it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<Run>,
+    },
+    /// A schedule was accepted.
+    ScheduleMade {
+        /// Its id.
+        schedule: ScheduleId,
+        /// What pays.
+        project: ProjectId,
+        /// Whose.
+        org: OrgId,
+        /// SHA-256 of its file.
+        digest: Digest,
+        /// When it is due first.
+        next: Time,
+        /// The submitter's idempotency key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
+    /// It makes no more jobs.
+    SchedulePaused {
+        /// Which.
+        schedule: ScheduleId,
+    },
+    /// It makes jobs again.
+    ScheduleResumed {
+        /// Which.
+        schedule: ScheduleId,
+        /// When it is due next; none: never.
+        next: Option<Time>,
+    },
+    /// It was due, and is so again at another time.
+    ScheduleAdvanced {
+        /// Which.
+        schedule: ScheduleId,
+        /// When it is due next; none: never.
+        next: Option<Time>,
+    },
+    /// Runs were due while the exchange was away.
+    RunsMissed {
+        /// Of which schedule.
+        schedule: ScheduleId,
+        /// Whose.
+        org: OrgId,
+        /// The first and the last of those that are not made up for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_out: Option<(Time, Time)>,
+        /// Those that are, oldest first.
+        make_up: Vec<Time>,
+    },
+    /// A run was left out.
+    RunSkipped {
+        /// Of which schedule.
+        schedule: ScheduleId,
+        /// Whose.
+        org: OrgId,
+        /// When it was due.
+        due: Time,
+        /// Stable dotted code.
+        code: String,
+        /// Why, in words.
+        message: String,
+    },
+    /// A schedule was taken back.
+    ScheduleEnded {
+        /// Which.
+        schedule: ScheduleId,
+    },
+    /// A schedule left memory.
+    ScheduleRetired {
+        /// Which.
+        schedule: ScheduleId,
     },
     /// A job's hard deadline is promised: its tasks have these appointments, and no others.
     Appointed {

@@ -4,6 +4,7 @@
 
 mod learn;
 mod money;
+mod schedules;
 mod work;
 
 use dayan_market::BudgetState;
@@ -66,6 +67,14 @@ impl State {
             | Event::JobRetired { .. }
             | Event::QuoteIssued { .. }
             | Event::QuoteLapsed { .. } => self.apply_jobs(entry, event),
+            Event::ScheduleMade { .. }
+            | Event::SchedulePaused { .. }
+            | Event::ScheduleResumed { .. }
+            | Event::ScheduleAdvanced { .. }
+            | Event::RunsMissed { .. }
+            | Event::RunSkipped { .. }
+            | Event::ScheduleEnded { .. }
+            | Event::ScheduleRetired { .. } => self.apply_schedules(entry, event),
             Event::Leased { .. }
             | Event::Staging { .. }
             | Event::Started { .. }

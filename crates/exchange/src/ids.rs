@@ -1,8 +1,10 @@
 //! Ids a decision makes. Those of new things come from the request's own id, which the shell made;
 //! those of bookings come from what is booked, so that the same booking always has the same id.
 
-use dayan_units::{AttemptId, OrgId, QuoteId, RequestId, TransferId};
+use dayan_units::{AttemptId, JobId, OrgId, QuoteId, RequestId, TransferId};
 use sha2::{Digest as _, Sha256};
+
+use crate::state::Run;
 
 /// Makes ids from a request: its time-ordered upper half, and a count mixed into the lower.
 #[derive(Debug)]
@@ -66,6 +68,15 @@ pub fn quote_hold_id(quote: QuoteId) -> TransferId {
 /// The release of an accepted quote's hold.
 pub fn quote_release_id(quote: QuoteId) -> TransferId {
     TransferId::from_bits(derive(&[b"quote-release", &quote.bits().to_be_bytes()]))
+}
+/// The job of a schedule's run. Ids order jobs by when they came, so that its upper part is a time
+/// as in others': that at which it was due. The rest says which run it is: the same one always has
+/// the same id.
+pub fn run_id(run: Run) -> JobId {
+    let due = run.due.micros();
+    let rest = derive(&[b"run", &run.schedule.bits().to_be_bytes(), &due.to_be_bytes()]);
+    let millis = u128::from((due / 1_000).max(0).unsigned_abs());
+    JobId::from_bits(millis << 80 | rest >> 48)
 }
 /// A payment that came in, by the bank's reference.
 pub fn deposit_id(org: OrgId, reference: &str) -> TransferId {

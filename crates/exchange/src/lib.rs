@@ -16,6 +16,7 @@ mod ids;
 mod refusal;
 mod state;
 
+pub mod calendar;
 pub mod changes;
 pub mod due;
 pub mod liveness;
@@ -25,8 +26,8 @@ pub mod shares;
 
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
-    Actor, Admission, At, AttemptNews, Command, Evidence, Join, NewOffer, Outcome, Place, PoolNews,
-    Seat, Seen, SignedUsage, Submit, UsageRecord, Weighed,
+    Actor, Admission, At, AttemptNews, Command, Evidence, Firing, Join, NewOffer, Outcome, Place,
+    PoolNews, Seat, Seen, SignedUsage, Submit, Tell, UsageRecord, Weighed,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

@@ -130,10 +130,10 @@ impl Planning {
     }
 
     /// Can all of a job be promised to have ended by its deadline, and where would it run? Nothing is
-    /// sought where the deadline is not hard.
-    pub fn admit(&mut self, ask: &JobAsk, spec: &JobSpec, now: Time) -> Admission {
+    /// sought where the deadline is not hard. It counts from `start`.
+    pub fn admit(&mut self, ask: &JobAsk, spec: &JobSpec, start: Time, now: Time) -> Admission {
         let hard = |deadline: &Deadline| deadline.kind == DeadlineKind::Hard;
-        let by = spec.deadline_at(now).filter(|_| spec.deadline.as_ref().is_some_and(hard));
+        let by = spec.deadline_at(start).filter(|_| spec.deadline.as_ref().is_some_and(hard));
         let Some(by) = by else { return Admission::NotSought };
         match self.planner.admit(ask, by, now) {
             Ok(found) => Admission::Found(found),

@@ -2,6 +2,7 @@
 //! like any other command. What is refused goes back into its picture.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -29,7 +30,9 @@ type Question = Box<dyn FnOnce(&Planner, Time) + Send>;
 /// A hard deadline, to be admitted or not.
 struct Admit {
     ask: Box<JobAsk>,
-    spec: Box<JobSpec>,
+    spec: Arc<JobSpec>,
+    /// What its deadline counts from; now, unless it was due at another time.
+    start: Option<Time>,
     answer: oneshot::Sender<Admission>,
 }
 
@@ -98,9 +101,14 @@ impl PlannerHandle {
         receive.await.map_err(|_| Unavailable::Stopping)
     }
     /// Asks whether a hard deadline can be promised.
-    pub async fn admit(&self, ask: JobAsk, spec: JobSpec) -> Result<Admission, Unavailable> {
+    pub async fn admit(
+        &self,
+        ask: JobAsk,
+        spec: Arc<JobSpec>,
+        start: Option<Time>,
+    ) -> Result<Admission, Unavailable> {
         let (answer, receive) = oneshot::channel();
-        self.send(Input::Admit(Admit { ask: Box::new(ask), spec: Box::new(spec), answer }));
+        self.send(Input::Admit(Admit { ask: Box::new(ask), spec, start, answer }));
         receive.await.map_err(|_| Unavailable::Stopping)
     }
     fn send(&self, input: Input) {
@@ -185,10 +193,10 @@ impl Thread {
             Input::Reset(changes) => self.planning.reset(&changes),
             Input::Shares(behind) => self.planning.stand(&behind),
             Input::MoneyMoved => self.planning.money_moved(),
-            Input::Admit(Admit { ask, spec, answer }) => {
+            Input::Admit(Admit { ask, spec, start, answer }) => {
                 let now = self.clock.now();
                 // Who asked may have gone away.
-                drop(answer.send(self.planning.admit(&ask, &spec, now)));
+                drop(answer.send(self.planning.admit(&ask, &spec, start.unwrap_or(now), now)));
             }
             Input::Ask(ask) => ask(self.planning.planner(), self.clock.now()),
             Input::Stop => return Flow::Stop,

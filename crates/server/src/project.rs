@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use dayan_exchange::{Entry, Event, Job, JobEnd, Lease, Line, Outcome, State, accounts};
-use dayan_exchange::{Gate, Phase, UsageMark};
+use dayan_exchange::{Gate, Phase, SpecKey, UsageMark};
 use dayan_ledger::{Transfer, TransferKind};
 use dayan_store::{
     AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, TransferRow,
 };
-use dayan_units::{AttemptId, JobId, Span, Time};
+use dayan_units::{AttemptId, JobId, OrgId, Span, Time};
 use dayan_wire::JobState;
 
 /// Collects the rows of a batch. Entries are shown twice: before they are applied, when a lease
@@ -30,17 +30,25 @@ fn job_doc(state: &State, job: &Job) -> String {
         "deadline": job.deadline,
         "key": job.key,
         "by": job.by,
+        "run": job.run,
     })
     .to_string()
 }
 
+/// The state of a job that ended so.
+pub(crate) fn ended_state(end: JobEnd) -> JobState {
+    match end {
+        JobEnd::Succeeded => JobState::Succeeded,
+        JobEnd::Failed => JobState::Failed,
+        JobEnd::Cancelled => JobState::Cancelled,
+        JobEnd::Unfunded => JobState::Unfunded,
+    }
+}
+
 /// The state of a job as the API writes it.
-fn state_of(job: &Job) -> JobState {
+pub(crate) fn state_of(job: &Job) -> JobState {
     match (job.ended, job.gate) {
-        (Some((_, JobEnd::Succeeded)), _) => JobState::Succeeded,
-        (Some((_, JobEnd::Failed)), _) => JobState::Failed,
-        (Some((_, JobEnd::Cancelled)), _) => JobState::Cancelled,
-        (Some((_, JobEnd::Unfunded)), _) => JobState::Unfunded,
+        (Some((_, end)), _) => ended_state(end),
         (None, _) if !job.active.is_empty() => JobState::Running,
         (None, Gate::Paused) => JobState::Paused,
         (None, Gate::Open) => JobState::Queued,
@@ -136,16 +144,15 @@ impl Projection {
                     if let Some(record) = state.work.jobs.get(job)
                         && let Some(key) = &record.key
                     {
-                        self.rows.push(
-                            RequestRow {
-                                key: format!("{}/{key}", record.org),
-                                org: record.org,
-                                digest: record.spec.0.to_be_bytes().to_vec(),
-                                outcome: job.to_string(),
-                                at: entry.at,
-                            }
-                            .into(),
-                        );
+                        self.request(record.org, key, record.spec, job.to_string(), entry.at);
+                    }
+                }
+                Event::ScheduleRetired { schedule } => {
+                    if let Some(record) = state.work.schedules.all.get(schedule)
+                        && let Some(key) = &record.key
+                    {
+                        let made = schedule.to_string();
+                        self.request(record.org, key, record.spec(), made, entry.at);
                     }
                 }
                 _ => {}
@@ -248,6 +255,11 @@ impl Projection {
         rows
     }
 
+    fn request(&mut self, org: OrgId, key: &str, spec: SpecKey, outcome: String, at: Time) {
+        let digest = spec.0.to_be_bytes().to_vec();
+        self.rows.push(RequestRow { key: format!("{org}/{key}"), org, digest, outcome, at }.into());
+    }
+
     fn account(
         &mut self,
         state: &State,
@@ -290,7 +302,7 @@ impl Projection {
             "fee": line.fee,
             "terms": lease.terms,
             "offer": lease.offer,
-            "name": state.work.spec_of(job).spec.name,
+            "name": state.work.name_of(job),
         });
         self.rows.push(
             LineRow {
@@ -328,7 +340,6 @@ fn count(number: u64) -> u32 {
 }
 
 fn job_row(state: &State, job: &Job) -> JobRow {
-    let spec = &state.work.spec_of(job).spec;
     let (paused, queued) = match job.gate {
         Gate::Paused => (job.queued.len(), 0),
         Gate::Open => (0, job.queued.len()),
@@ -337,7 +348,7 @@ fn job_row(state: &State, job: &Job) -> JobRow {
         id: job.id,
         project: job.project,
         org: job.org,
-        name: spec.name.clone(),
+        name: state.work.name_of(job),
         state: state_of(job).name().to_owned(),
         submitted_at: job.submitted_at,
         ended_at: job.ended.map(|(at, _)| at),

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dayan_exchange::Actor;
-use dayan_exchange::due::{due, silence};
+use dayan_exchange::due::{ToAdmit, due, silence, to_admit};
 use dayan_exchange::shares::{SHARES_EVERY, behind};
+use dayan_exchange::{Actor, Command};
 use dayan_identity::Nonce;
 use dayan_units::{PoolId, Span, Time};
 
@@ -27,10 +27,18 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let planner_handle = planner.clone();
         let (before, planner, shared) = (silent.clone(), planner.clone(), shared_at);
         let asked = writer.ask(move |live| {
             let nonce = || Nonce(random_bytes());
             let due = due(&live.state, &live.liveness, live.now, CHALLENGE_EVERY, nonce);
+            let due: Vec<(Command, Option<ToAdmit>)> = due
+                .into_iter()
+                .map(|command| {
+                    let seek = to_admit(&live.state, &command, live.now);
+                    (command, seek)
+                })
+                .collect();
             (due, tell_silence(live, before, &planner), tell_shares(live, shared, &planner))
         });
         let due = match asked.await {
@@ -45,9 +53,25 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
         if due.is_empty() {
             continue;
         }
+        let due = admitted(due, &planner_handle).await;
         // A refusal here means that something else was faster.
         drop(writer.commands_then(Actor::System, due, |_, _| ()).await);
     }
+}
+
+/// The planner is asked about the hard deadlines of runs that are due. One that it does not answer
+/// is decided without, which leaves the run out with that reason.
+async fn admitted(due: Vec<(Command, Option<ToAdmit>)>, planner: &PlannerHandle) -> Vec<Command> {
+    let mut commands = Vec::with_capacity(due.len());
+    for (mut command, seek) in due {
+        if let (Command::Fire(firing), Some(ToAdmit { ask, spec, start })) = (&mut command, seek)
+            && let Ok(admission) = planner.admit(ask, spec, Some(start)).await
+        {
+            firing.admission = admission;
+        }
+        commands.push(command);
+    }
+    commands
 }
 
 /// Tells the planner how projects stand, once in a while.

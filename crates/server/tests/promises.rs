@@ -74,7 +74,6 @@ async fn nothing_is_started_on_a_machine_that_closes_and_only_its_owner_closes_i
     let setup = exchange.set_up("lab/demo").await;
     let agent = FakeAgent::selling(&exchange, &setup.join_token).await;
     let closures = format!("/v1/pools/{}/closures", agent.pool);
-    let body = json!([{ "until": "2099-01-01T00:00:00Z" }]);
     let member = setup.member.as_str();
     let first = exchange.submit(member, &file(1, "")).await;
     let order = agent.next_order().await;

@@ -154,7 +154,7 @@ impl Host {
     pub(crate) fn seek(&mut self, command: Command, now: Time) -> Command {
         let Command::Submit(submit) = command else { return command };
         let hard = |deadline: &Deadline| deadline.kind == DeadlineKind::Hard;
-        if !submit.spec.deadline.as_ref().is_some_and(hard) {
+        if submit.spec.schedule.is_some() || !submit.spec.deadline.as_ref().is_some_and(hard) {
             return Command::Submit(submit);
         }
         let project = self.state.access.project_by_path(&submit.spec.project.to_string());
@@ -163,7 +163,7 @@ impl Host {
         let mut ask = changes::ask_for(&self.state, &submit.spec, org.class);
         (ask.project, ask.org, ask.submitted_at) = (project.id, org.id, now);
         ask.quote = submit.quote.and_then(|quote| changes::pin(&self.state, quote));
-        let admission = self.planning.admit(&ask, &submit.spec, now);
+        let admission = self.planning.admit(&ask, &submit.spec, now, now);
         Command::Submit(Box::new(Submit { admission, ..*submit }))
     }
 

@@ -12,6 +12,14 @@ const RETRIES: [&str; 4] = [
     "retry: {max: 2, when: [node_failure, site_lost, preempted, oom, exit:1, exit:75]}",
 ];
 
+/// What makes a file a schedule: often due in a world that is busy for a quarter of an hour.
+pub(crate) fn schedule(random: &mut Random) -> String {
+    let every = random.pick(&["*/2", "*/5", "*/7"]);
+    let overlap = random.pick(&["forbid", "allow", "replace"]);
+    let catch_up = random.pick(&["none", "latest", "all"]);
+    format!("schedule: {{cron: '{every} * * * *', overlap: {overlap}, catch_up: {catch_up}}}\n")
+}
+
 /// One job file of an organisation.
 pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &Scenario) -> String {
     let project = random.pick(&["a", "b", "b"]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dayan_exchange::{
     Actor, Admission, Command, Digest, Fence, JobEnd, Join, NewOffer, Node, Placing, Settings,
-    Shown, State, Submit,
+    Shown, State, Submit, Tell,
 };
 use dayan_identity::Status;
 use dayan_market::{
@@ -20,7 +20,7 @@ use dayan_units::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::job_files::job_file;
+use crate::job_files::{job_file, schedule};
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -203,12 +203,16 @@ impl People {
             return vec![(owner(state, org), Command::Submit(Box::new(last.clone())))];
         }
         self.submitted += 1;
-        let text = job_file(random, name, self.submitted, scenario);
+        let mut text = job_file(random, name, self.submitted, scenario);
+        let quoted = random.in_permille(scenario.quotes_permille);
+        if !quoted && random.in_permille(scenario.schedules_permille) {
+            text += &schedule(random);
+        }
         let (spec, digest) = read(&text);
         let key = format!("key-{}", self.submitted);
         let admission = Admission::NotSought;
         let submit = Submit { spec, digest, quote: None, idempotency: Some(key), admission };
-        if random.in_permille(scenario.quotes_permille) {
+        if quoted {
             return self.under_quote(state, org, submit, now);
         }
         self.last = Some(submit.clone());
@@ -281,7 +285,7 @@ impl People {
     pub(crate) fn change_mind(&mut self, state: &State, now: Time) -> Vec<(Actor, Command)> {
         let job = self.some_job(state);
         let of_job = |command: Command, org| vec![(owner(state, org), command)];
-        match (self.random.below(18), job) {
+        match (self.random.below(20), job) {
             (0 | 1, Some((job, org))) => of_job(Command::Cancel { job, task: None }, org),
             (2 | 3, Some((job, org))) => {
                 let task = Some(u32::try_from(self.random.below(4)).expect("a small number"));
@@ -336,6 +340,16 @@ impl People {
                 let Some(pool) = self.some_pool(state) else { return Vec::new() };
                 vec![(Actor::System, self.closes(state, pool, now))]
             }
+            (18 | 19, _) => {
+                let all = state.work.schedules.all.values();
+                let all: Vec<_> = all.map(|schedule| (schedule.id, schedule.org)).collect();
+                if all.is_empty() {
+                    return Vec::new();
+                }
+                let (schedule, org) = *self.random.pick(&all);
+                let tell = *self.random.pick(&[Tell::Pause, Tell::Resume, Tell::Cancel]);
+                of_job(Command::TellSchedule { schedule, tell }, org)
+            }
             _ => Vec::new(),
         }
     }
@@ -378,6 +392,10 @@ impl People {
                 order(self.offer(pool.id));
             }
         }
+        // They would go on for ever.
+        for schedule in state.work.schedules.all.keys() {
+            order(Command::TellSchedule { schedule: *schedule, tell: Tell::Cancel });
+        }
         for job in state.work.jobs.values().filter(|job| job.ended.is_none()) {
             let stored = state.work.spec_of(job);
             let gone = job.quote.is_some_and(|(quote, _)| {
@@ -403,9 +421,11 @@ fn has_room(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
     fitting >= spec.gang.as_ref().map_or(1, |gang| gang.nodes as usize)
 }
 
-/// Has every job ended?
+/// Has every job ended, and will none be made any more?
 pub(crate) fn all_ended(state: &State) -> bool {
-    state.work.jobs.values().all(|job| job.ended.is_some())
+    let work = &state.work;
+    work.jobs.values().all(|job| job.ended.is_some())
+        && work.schedules.all.values().all(|schedule| schedule.ended.is_some())
 }
 
 /// How many jobs ended in each way, of those in memory.

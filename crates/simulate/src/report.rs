@@ -16,6 +16,8 @@ pub struct Report {
     pub lasted: Span,
     /// Jobs that were accepted.
     pub jobs: u64,
+    /// Of those, runs of schedules.
+    pub runs: u64,
     /// Attempts that have ended.
     pub attempts: u64,
     /// Of those, billed at least in part.

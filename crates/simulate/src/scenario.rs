@@ -21,6 +21,8 @@ pub struct Scenario {
     pub moves: u32,
     /// Of a thousand jobs, so many are submitted under a firm quote.
     pub quotes_permille: u32,
+    /// Of a thousand of the others, so many are schedules.
+    pub schedules_permille: u32,
     /// Agents that tell lies about use.
     pub liars: u32,
     /// Length of a settlement window.
@@ -100,6 +102,7 @@ impl Scenario {
             quiet_max: Span::from_secs(8 * 3_600),
             moves: 30,
             quotes_permille: 150,
+            schedules_permille: 80,
             liars: 0,
             window: Span::from_secs(90),
             faults: Faults::STORM,

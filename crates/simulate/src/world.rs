@@ -283,6 +283,7 @@ impl World {
             faults: self.faults,
             refusals: self.host.refusals.clone(),
             findings: self.audit.findings.clone(),
+            runs: self.audit.runs.len() as u64,
             journal: hex::encode(journal.finalize()),
             violations: self.audit.violations.clone(),
         }

@@ -20,6 +20,7 @@ pub(crate) fn check(job: &JobSpec, root: &Node, report: &Report<'_>) {
     work(job, &add);
     trade(job, &add);
     deadline(job, &add);
+    schedule(job, &add);
 }
 
 fn shape(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
@@ -96,6 +97,13 @@ fn one_currency(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
             ];
             add(&format!("market.{key}"), Code::TwoCurrencies, args);
         }
+    }
+}
+
+fn schedule(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
+    let fixed = job.deadline.as_ref().is_some_and(|of| matches!(of.finish, Finish::By(_)));
+    if fixed && job.schedule.is_some() {
+        add("deadline.finish_by", Code::FinishByRepeats, Vec::new());
     }
 }
 

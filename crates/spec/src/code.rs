@@ -250,6 +250,9 @@ codes! {
     DeadlineTooShort = "spec.deadline_too_short",
         "a hard deadline of {within} cannot be promised to tasks that may run {time}",
         ["shorten `resources.time`, or write `kind: soft`"];
+    /// One end for many runs.
+    FinishByRepeats = "spec.finish_by_repeats", "the runs of a `schedule` cannot all finish by one moment",
+        ["write `finish_within`: it counts from when each run is due"];
     /// A preference without its deadline.
     PreferNeedsDeadline = "spec.prefer_needs_deadline", "`prefer: [deadline]` needs a `deadline`",
         ["add `deadline: {{finish_within: 2h}}`, or remove it from `prefer`"];

@@ -27,6 +27,8 @@ pub struct TaskContext {
     pub memory: Bytes,
     /// When the job should have ended.
     pub deadline: Option<Time>,
+    /// For which moment a schedule made the job, if one did.
+    pub scheduled_at: Option<Time>,
     /// A file with a node to a line.
     pub hostfile: Option<String>,
 }
@@ -34,7 +36,8 @@ pub struct TaskContext {
 /// The variables of a task: the job's own, then the exchange's, which the job cannot replace.
 ///
 /// `DAYAN_CPUS` is in whole cores, rounded down and at least 1, because programs take it as a
-/// number of threads; `DAYAN_MEMORY` is in bytes; `DAYAN_DEADLINE` is RFC 3339.
+/// number of threads; `DAYAN_MEMORY` is in bytes; `DAYAN_DEADLINE` and
+/// `DAYAN_SCHEDULED_AT` are RFC 3339, in UTC.
 pub fn task_env(job: &JobSpec, context: &TaskContext) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> =
         job.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -59,6 +62,9 @@ pub fn task_env(job: &JobSpec, context: &TaskContext) -> Vec<(String, String)> {
     }
     if let Some(deadline) = context.deadline {
         set("DEADLINE", deadline.to_string());
+    }
+    if let Some(at) = context.scheduled_at {
+        set("SCHEDULED_AT", at.to_string());
     }
     env
 }

@@ -43,8 +43,6 @@ features! {
     StreamedOutputs = "streamed_outputs", "no pool offers outputs before the task has ended; write `when: task_end`";
     /// Asks a task to save and starts the next attempt from there.
     Checkpoint = "checkpoint", "no pool offers checkpoints; a retry begins at the start";
-    /// Runs jobs again and again.
-    Schedule = "schedule", "schedules are not offered; submit the job each time";
     /// Lets jobs wait for others.
     Dependencies = "dependencies", "waiting for other jobs is not offered";
     /// Tells people.
@@ -160,7 +158,6 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     let own = |budget: &Budget| budget.per == BudgetPeriod::Job && budget.on_limit == OnLimit::Stop;
     let budget = job.market.budget.as_ref();
     ask(budget.is_some_and(|budget| !own(budget)), Feature::JobBudgets, "market.budget");
-    ask(job.schedule.is_some(), Feature::Schedule, "schedule");
     ask(!job.depends_on.is_empty(), Feature::Dependencies, "depends_on");
     ask(!job.notify.is_empty(), Feature::Notify, "notify");
     ask(!job.backend.slurm.is_empty(), Feature::SlurmOptions, "backend.slurm");

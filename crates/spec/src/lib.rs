@@ -24,6 +24,7 @@ mod schema;
 
 mod tree;
 
+pub use cron::Cron;
 pub use env::{TaskContext, task_env};
 pub use error::{Code, SpecError, SpecErrors};
 pub use feature::{

@@ -265,6 +265,7 @@ mod tests {
         "duplicate_key",
         "env_too_large",
         "fallback_same",
+        "finish_by_on_schedule",
         "head_without_gang",
         "huge_array",
         "money_two_currencies",

@@ -31,7 +31,7 @@ fn each_part_asks_for_its_feature() {
         &[Feature::Staging, Feature::StreamedOutputs],
     );
     check("checkpoint: {path: c}", &[Feature::Checkpoint]);
-    check("schedule: {cron: '0 0 * * *'}", &[Feature::Schedule]);
+    check("schedule: {cron: '0 0 * * *'}", &[]);
     check("depends_on: [y]", &[Feature::Dependencies]);
     check("notify: [{to: 'https://h/x'}]", &[Feature::Notify]);
     check("gang: {nodes: 2, same: [site]}", &[]);
@@ -71,7 +71,7 @@ fn the_product_files_are_refused_for_what_is_not_there() {
         include_str!("files/tyre.yaml"),
         &["not_offered.services", "not_offered.move", "not_offered.job_budgets"],
     );
-    check(include_str!("files/forecast.yaml"), &["not_offered.schedule"]);
+    check(include_str!("files/forecast.yaml"), &[]);
 }
 
 #[test]
@@ -87,6 +87,7 @@ fn a_task_finds_its_place_in_its_environment() {
         cpus: MilliCpu(2_500),
         memory: Bytes(1_000),
         deadline: Some(Time::EPOCH),
+        scheduled_at: Some(Time::EPOCH),
         hostfile: None,
     };
     let array = job("array: {range: '1-20:2', chunk: 4}\nenv: {SCENE: a b, N: 3}");

@@ -149,6 +149,8 @@ ids! {
     QuoteId = "quo";
     /// A job.
     JobId = "job";
+    /// A schedule: what makes a job again and again.
+    ScheduleId = "sch";
     /// A transfer between two ledger accounts; its idempotency key.
     TransferId = "tra";
     /// A bill for a period.

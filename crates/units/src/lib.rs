@@ -15,7 +15,7 @@ mod time;
 pub use amount::{Bytes, FlopRate, MilliAccel, MilliCpu};
 pub use id::{
     AgentId, AttemptId, ExchangeId, IdError, InvoiceId, JobId, OfferId, OrgId, PoolId, ProjectId,
-    ProviderId, QuoteId, RequestId, SiteId, TaskId, TokenId, TransferId, UserId,
+    ProviderId, QuoteId, RequestId, ScheduleId, SiteId, TaskId, TokenId, TransferId, UserId,
 };
 pub use lease::{BootTime, lease_end, lost_after};
 pub use money::{Currency, Micro, Money, MoneyError, div_half_even};

@@ -11,6 +11,7 @@ mod money;
 mod paths;
 mod probe;
 mod problem;
+mod schedules;
 mod supply;
 mod sync;
 
@@ -32,6 +33,7 @@ pub use money::{
 pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI};
 pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};
+pub use schedules::{Schedule, ScheduleRun};
 pub use supply::{
     Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
     NewProvider, Node, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,

@@ -123,6 +123,23 @@ impl Client {
         };
         self.done(ask).await
     }
+    /// Schedules, of one project and with one name where they are given.
+    pub async fn schedules(
+        &self,
+        project: Option<&str>,
+        name: Option<&str>,
+    ) -> Outcome<Vec<wire::Schedule>> {
+        let query = [("project", project.map(str::to_owned)), ("name", name.map(str::to_owned))];
+        self.list(&["schedules"], &query, LIST_ROWS_MAX).await
+    }
+    /// One schedule.
+    pub async fn schedule(&self, id: &str) -> Outcome<wire::Schedule> {
+        self.json(Ask::get(&["schedules", id])).await
+    }
+    /// Tells a schedule what to do; all of it is the same when it is told twice.
+    pub async fn order_schedule(&self, id: &str, order: Order) -> Outcome<()> {
+        self.done(Ask::post(&["schedules", id, order.path()]).repeatable()).await
+    }
     /// A part of a log.
     pub async fn log(
         &self,

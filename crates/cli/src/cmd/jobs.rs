@@ -1,12 +1,13 @@
-//! `dayan ps`, `show`, `explain`, and what a job is told: `cancel`, `retry`, `pause`, `resume`.
+//! `dayan ps`, `show`, `explain` (of schedules, too), and what a job is told: `cancel`, `retry`, `pause`, `resume`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dayan_wire::{Attempt, Explanation, Job, JobState, JobSummary, TaskCounts, Waiting};
+use dayan_wire::{Attempt, Explanation, Job, JobState, JobSummary, Schedule, TaskCounts, Waiting};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::schedules;
 use super::session::{JobPath, Session};
 use crate::client::{JobFilter, Order};
 use crate::exit::{Exit, Failure, Said, one_line};
@@ -32,6 +33,9 @@ pub struct Ps {
     /// Only with this name
     #[arg(long)]
     name: Option<String>,
+    /// Schedules instead of jobs
+    #[arg(long, conflicts_with_all = ["state", "limit"])]
+    schedules: bool,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     limit: u32,
@@ -59,9 +63,22 @@ pub async fn ps(args: &Ps, session: &Session) -> Result<Exit, Failure> {
         state: args.state.clone(),
         name: args.name.clone(),
     };
+    let client = session.client()?;
+    let (project, name) = (args.project.as_deref(), args.name.as_deref());
+    if args.schedules {
+        session.out.show(&client.schedules(project, name).await?)?;
+        return Ok(Exit::Ok);
+    }
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let rows = session.client()?.jobs(&filter, limit).await?;
-    session.out.show(&rows)?;
+    let jobs = client.jobs(&filter, limit).await?;
+    // What a person looks for may be a schedule. Scripts get jobs and nothing else.
+    let schedules = match session.out.format {
+        Format::Table if args.state.is_none() => {
+            client.schedules(project, name).await.unwrap_or_default()
+        }
+        Format::Table | Format::Json | Format::Yaml => Vec::new(),
+    };
+    session.out.show(&Listed { jobs, schedules })?;
     Ok(Exit::Ok)
 }
 
@@ -69,6 +86,10 @@ pub async fn ps(args: &Ps, session: &Session) -> Result<Exit, Failure> {
 pub async fn show(args: &OfJob, session: &Session) -> Result<Exit, Failure> {
     let path = whole_job(&args.job)?;
     let client = session.client()?;
+    if let Some(schedule) = schedules::meant(&path, &client).await? {
+        session.out.show(&client.schedule(&schedule).await?)?;
+        return Ok(Exit::Ok);
+    }
     let id = path.newest_id(&client, session).await?;
     let mut job = client.job(&id).await?;
     let mut pools = BTreeMap::new();
@@ -113,6 +134,9 @@ pub async fn tell_job(args: &OfJob, order: Order, session: &Session) -> Result<E
 
 async fn give(path: &JobPath, order: Order, session: &Session) -> Result<Exit, Failure> {
     let client = session.client()?;
+    if let Some(schedule) = schedules::meant(path, &client).await? {
+        return schedules::give(&schedule, order, &client, session).await;
+    }
     let id = path.job_id(&client).await?;
     // The exchange answers a cancellation of what has ended as it answers any other: what was to be
     // reached is so. Whoever asked should know that it was not their doing.
@@ -202,6 +226,31 @@ impl Show for Vec<JobSummary> {
     }
 }
 
+/// What `ps` lists: jobs, and for people also schedules.
+#[derive(Debug)]
+pub struct Listed {
+    /// Jobs.
+    pub jobs: Vec<JobSummary>,
+    /// Schedules; of the cancelled ones nobody is told again.
+    pub schedules: Vec<Schedule>,
+}
+
+impl Serialize for Listed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.jobs.serialize(serializer)
+    }
+}
+
+impl Show for Listed {
+    fn table(&self, view: &View) -> String {
+        let living: Vec<Schedule> =
+            self.schedules.iter().filter(|of| of.state != "cancelled").cloned().collect();
+        let tables = [self.jobs.table(view), living.table(view)];
+        let tables: Vec<String> = tables.into_iter().filter(|table| !table.is_empty()).collect();
+        tables.join("\n")
+    }
+}
+
 /// A job with the names of the pools it ran in.
 #[derive(Debug)]
 pub struct ShownJob {
@@ -268,6 +317,10 @@ fn head(job: &Job, view: &View) -> String {
     grid.pair(Word::Submitted, Cell::text(view.time(&summary.submitted_at)));
     if let Some(ended) = &summary.ended_at {
         grid.pair(Word::Ended, Cell::text(view.time(ended)));
+    }
+    if let (Some(schedule), Some(at)) = (&job.schedule, &job.scheduled_at) {
+        let due = view.time(at);
+        grid.pair(Word::Schedule, Cell::text(format!("{schedule} ({due})")));
     }
     if let Some(deadline) = &job.deadline {
         let kept = match job.deadline_met {

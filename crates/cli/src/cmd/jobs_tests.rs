@@ -62,6 +62,8 @@ fn job(state: &str, attempts: Vec<Attempt>, waiting: Vec<Waiting>) -> Job {
             starts_by: "2026-11-23T12:20:00Z".to_owned(),
             ends_by: "2026-11-23T13:00:00Z".to_owned(),
         }),
+        schedule: None,
+        scheduled_at: None,
         spec: json!({ "version": 1 }),
     }
 }

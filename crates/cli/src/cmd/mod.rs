@@ -12,6 +12,7 @@ mod logs;
 mod market;
 mod measure;
 mod plan;
+mod schedules;
 mod serve;
 pub mod session;
 mod share;
@@ -35,18 +36,18 @@ pub enum Command {
     Plan(plan::Plan),
     Quote(plan::AskQuote),
     Ps(jobs::Ps),
-    /// Shows a job: its tasks, its money, where each attempt ran, and why it waits
+    /// Shows a job: its tasks, its money, where each attempt ran, and why it waits; or a schedule
     Show(jobs::OfJob),
     /// Says why a job waits, when it is expected to start, and what would help
     Explain(jobs::OfJob),
     Logs(logs::Logs),
-    /// Takes a job or one of its tasks back
+    /// Takes a job or one of its tasks back, or ends a schedule
     Cancel(jobs::OfTask),
     /// Runs what has failed or was cancelled again
     Retry(jobs::OfTask),
-    /// Starts nothing more of a job; what runs goes on
+    /// Starts nothing more of a job or schedule; what runs goes on
     Pause(jobs::OfJob),
-    /// Goes on with a paused job
+    /// Goes on with a paused job or schedule
     Resume(jobs::OfJob),
     // The market.
     Offers(market::Offers),

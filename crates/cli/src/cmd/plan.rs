@@ -107,6 +107,16 @@ impl Show for PlanAnswer {
             out.push_str(&view.lang.fill(Word::WouldBePromised, &values));
             out.push('\n');
         }
+        if !self.next.is_empty() {
+            out.push('\n');
+            out.push_str(view.word(Word::WouldRun));
+            out.push('\n');
+            for at in &self.next {
+                out.push_str("  ");
+                out.push_str(&view.time(at));
+                out.push('\n');
+            }
+        }
         if let Some(problem) = &self.submission {
             out.push('\n');
             out.push_str(&view.lang.fill(Word::WouldBeRefused, &[("code", &problem.code)]));

@@ -44,6 +44,7 @@ fn answer() -> PlanAnswer {
             starts_by: "2026-11-23T12:20:00Z".to_owned(),
             ends_by: "2026-11-23T13:00:00Z".to_owned(),
         }),
+        next: Vec::new(),
     }
 }
 
@@ -66,6 +67,8 @@ fn plans_as_people_see_them() {
     insta::assert_snapshot!("no_candidate", both(&none));
     let poor = PlanAnswer { submission: Some(no_money()), promise: None, ..answer() };
     insta::assert_snapshot!("no_money", both(&poor));
+    let next = vec!["2026-11-24T00:20:00Z".to_owned(), "2026-11-24T06:20:00Z".to_owned()];
+    insta::assert_snapshot!("repeats", both(&PlanAnswer { next, ..answer() }));
     insta::assert_snapshot!("plan_json", sample(&answer()));
 }
 
@@ -94,6 +97,7 @@ fn differences_between_plans() {
         refused: vec![refusal("hangzhou-1"), refusal("shenzhen-1")],
         submission: None,
         promise: None,
+        next: Vec::new(),
     };
     let difference = Difference::between(&answer(), &newer);
     assert_eq!(difference.added.len(), 1);

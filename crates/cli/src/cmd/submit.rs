@@ -1,4 +1,4 @@
-//! `dayan submit`: a job file in, a job id out; and waiting for its end.
+//! `dayan submit`: a job file in, the id of a job or schedule out; and waiting for a job's end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +50,10 @@ fn key_arg(text: &str) -> Result<String, String> {
 /// Runs it.
 pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
     let file = job_file(&args.file)?;
+    let repeats = dayan_spec::parse(&file).is_ok_and(|spec| spec.schedule.is_some());
+    if args.wait && repeats {
+        return Err(Failure::usage(Said::plain(Word::NoEndToWaitFor)));
+    }
     let client = session.client()?;
     // Without a key of the caller's, one of our own makes it safe to send again after a lost
     // answer.
@@ -60,9 +64,17 @@ pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
                 session.out.say(&Said::with(Word::SubmitAgain, "key", &key));
             }
         })?;
-    session.out.value("job", &json!({ "job": submitted.job }), None)?;
-    warn_if_hopeless(&client, session, &submitted.job).await;
-    if args.wait { wait(&client, session, &submitted.job).await } else { Ok(Exit::Ok) }
+    if let Some(job) = submitted.job {
+        session.out.value("job", &json!({ "job": job }), None)?;
+        warn_if_hopeless(&client, session, &job).await;
+        return if args.wait { wait(&client, session, &job).await } else { Ok(Exit::Ok) };
+    }
+    let schedule = submitted.schedule.unwrap_or_default();
+    let next = submitted.next.as_deref();
+    let said = Said::with(Word::WillRun, "id", &schedule);
+    let said = said.and("next", session.out.view.time_or_dash(next));
+    session.out.value("schedule", &json!({ "schedule": schedule, "next": next }), Some(&said))?;
+    Ok(Exit::Ok)
 }
 
 /// Says at once when no pool there is could take it: it may wait for one that comes, but whoever

@@ -31,6 +31,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::EachAlone => "each alone",
         Word::LateJobs => "late",
         Word::AtOnce => "at once",
+        Word::CameTo => "came to",
+        Word::CatchUp => "if missed",
         Word::Cards => "cards",
         Word::ChangeMark => "change",
         Word::Check => "check",
@@ -57,6 +59,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Debits => "debits",
         Word::Delay => "delay",
         Word::DelayClass => "class",
+        Word::DueNext => "due next",
         Word::Earned => "earned",
         Word::Ended => "ended",
         Word::Engine => "engine",
@@ -89,6 +92,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::JobsBefore => "jobs before it",
         Word::Kind => "kind",
         Word::Label => "label",
+        Word::LastRun => "last due",
         Word::Layer => "layer",
         Word::Lines => "lines",
         Word::LongestWait => "longest wait, s",
@@ -113,6 +117,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::OrgHad => "org had",
         Word::OrgShare => "org share",
         Word::OrgWeight => "org weight",
+        Word::Overlap => "overlap",
         Word::Owner => "owner",
         Word::P99Wait => "p99 wait, s",
         Word::PerDay => "per day",
@@ -132,8 +137,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::Refused => "refused",
         Word::ReplayEqual => "replay equals state",
         Word::ResourceName => "name in full",
+        Word::Rhythm => "rhythm",
         Word::Role => "role",
         Word::Rows => "rows",
+        Word::Schedule => "schedule",
         Word::Seconds => "seconds",
         Word::Seed => "seed",
         Word::Seen => "seen",
@@ -156,6 +163,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::ThisMonth => "this month",
         Word::To => "to",
         Word::Today => "today",
+        Word::ToMakeUp => "to make up for",
         Word::Took => "took",
         Word::Total => "total",
         Word::Transfer => "transfer",
@@ -176,6 +184,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::KindPool => "pool",
         Word::KindProject => "project",
         Word::KindProvider => "provider",
+        Word::KindSchedule => "schedule",
         Word::KindUser => "user",
         Word::DeadlineMet => "met",
         Word::PoolCloses => {
@@ -200,6 +209,14 @@ pub const fn text(word: Word) -> &'static str {
         Word::Retried => "Will run again: {job}",
         Word::Paused => "Paused: {job}",
         Word::Resumed => "Goes on: {job}",
+        Word::ScheduleCancelled => {
+            "Ended: {id}. What it has made goes on; take that back by its own id."
+        }
+        Word::SchedulePaused => "Paused: {id}. What is due meanwhile is left out.",
+        Word::ScheduleResumed => "Runs again from its next time on: {id}",
+        Word::WillRun => {
+            "A schedule: it is due next at {next}. See its runs with `dayan show {id}`."
+        }
         Word::Retired => "No longer listed: {what}",
         Word::NowIs => "{name} is now {state}.",
         Word::Challenged => {
@@ -262,6 +279,7 @@ pub const fn text(word: Word) -> &'static str {
             "another `{key}`: it alone keeps {pools} more from taking it ({example})"
         }
         Word::WouldBeRefused => "Submitted now it would be refused ({code}):",
+        Word::WouldRun => "The price is that of one run. Submitted now it would be due next at:",
         Word::MoreAttempts => {
             "The newest {shown} attempts are shown; `dayan show {job} -o json` has all of them."
         }
@@ -313,6 +331,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::BadJob => "`{text}` names no job; write JOB, JOB/TASK or JOB/TASK.ATTEMPT",
         Word::NoAttemptHere => "`{text}` names an attempt; name the job or the task",
         Word::NoTaskHere => "`{text}` names a task; this is done with whole jobs",
+        Word::NoEndToWaitFor => {
+            "the file has a `schedule`: there is no end to wait for; submit it without --wait"
+        }
+        Word::NoRetryOfSchedule => "{id} is a schedule; retry the job of one of its runs",
         Word::NewestOf => "{count} jobs are called `{name}`; this is the newest, {job}.",
         Word::Hopeless => {
             "No pool here can take it as it is, so it waits: {reasons}. See `dayan explain {job}`."

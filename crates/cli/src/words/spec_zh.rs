@@ -80,6 +80,7 @@ pub const fn message(code: Code) -> &'static str {
         Code::ReplicasBackwards => "`min` 为 {min} 而 `max` 只有 {max}",
         Code::OneFinish => "截止时间要么用 `finish_within`，要么用 `finish_by`",
         Code::DeadlineTooShort => "任务可能运行 {time}，无法保证 {within} 的硬性截止时间",
+        Code::FinishByRepeats => "`schedule` 的各次运行不可能都在同一时刻前完成",
         Code::PreferNeedsDeadline => "`prefer: [deadline]` 需要 `deadline`",
         Code::AllowedAndDenied => "供给方 `{value}` 既被允许又被排除",
         Code::ResumeWithoutRetry => "`max: 0` 时 `resume` 没有用处",
@@ -175,6 +176,7 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::TwoCurrencies => &["一个作业的金额请用同一种货币"],
         Code::OneFinish => &["只写其中一个，如 `finish_within: 100m`"],
         Code::DeadlineTooShort => &["请缩短 `resources.time`，或写 `kind: soft`"],
+        Code::FinishByRepeats => &["请写 `finish_within`：从每次运行应开始的时刻算起"],
         Code::PreferNeedsDeadline => {
             &["请加上 `deadline: {{finish_within: 2h}}`，或从 `prefer` 中去掉它"]
         }

@@ -24,6 +24,9 @@ fn english(word: &str) -> &str {
 fn chinese(word: &str) -> &str {
     match word {
         "paused" => "已暂停",
+        "scheduled" => "已排定",
+        "skipped" => "已略过",
+        "missed" => "已错过",
         "queued" => "排队中",
         "running" => "运行中",
         "succeeded" => "成功",

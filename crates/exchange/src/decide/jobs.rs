@@ -1,18 +1,21 @@
 //! Jobs as their owners see them: submitted, cancelled, retried, paused, resumed.
 
+use std::sync::Arc;
+
 use dayan_identity::Status;
 use dayan_market::{BudgetRefusal, BudgetScope};
 use dayan_schedule::Tasks;
 use dayan_spec::{DeadlineKind, JobSpec};
 use dayan_topology::PlaceId;
-use dayan_units::{JobId, Micro, Resources};
+use dayan_units::{JobId, Micro, OrgId, Resources, Time};
 
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorized};
 use crate::command::Submit;
 use crate::event::{Event, Next};
+use crate::ids::run_id;
 use crate::refusal::{Refusal, RefusalDetail};
-use crate::state::{Gate, Job, JobEnd, Org, Project, SpecKey, StopReason, StoredSpec};
+use crate::state::{Gate, Job, JobEnd, Org, Project, Run, SpecKey, StopReason, StoredSpec};
 
 /// Idempotency keys are the submitter's; longer ones are a mistake.
 const KEY_CHARS_MAX: usize = 128;
@@ -40,8 +43,18 @@ impl Ask<'_> {
     pub(super) fn submit(&self, submit: &Submit) -> Result<Decision, Refusal> {
         let spec = submit.spec.as_ref();
         let project = self.project_of(spec)?;
-        let org = &self.state.access.orgs[&project.org];
-        let key = SpecKey::of(&submit.digest);
+        if let Some(known) = self.known_submission(submit, project.org)? {
+            return Ok(Decision { made: known, ..Decision::default() });
+        }
+        match &spec.schedule {
+            None => self.accept(submit, project, None),
+            Some(rule) => self.make_schedule(submit, rule, project),
+        }
+    }
+
+    /// What the same submission made before. A key that was used for another is refused.
+    fn known_submission(&self, submit: &Submit, org: OrgId) -> Result<Option<Made>, Refusal> {
+        let work = &self.state.work;
         if let Some(text) = &submit.idempotency {
             let printable = !text.chars().any(char::is_control);
             if text.is_empty() || text.chars().count() > KEY_CHARS_MAX || !printable {
@@ -51,37 +64,49 @@ impl Ask<'_> {
                     "use a short text that is new for each job",
                 ));
             }
-            let known = self.state.work.keys.get(&org.id).and_then(|keys| keys.get(text));
-            match known {
-                Some((same, job)) if *same == key => {
-                    return Ok(Decision { made: Made::Job(*job), ..Decision::default() });
-                }
-                Some((_, job)) => {
-                    return Err(Refusal::conflict(
-                        "submit.key_used",
-                        format!("the key `{text}` was used for {job} with another job file"),
-                        "use a new key for a new job",
-                    ));
-                }
-                None => {}
-            }
+            let key = SpecKey::of(&submit.digest);
+            let job = work.keys.get(&org).and_then(|keys| keys.get(text));
+            let job = job.map(|(spec, job)| (*spec, Made::Job(*job), job.to_string()));
+            let schedule = work.schedules.keys.get(&org).and_then(|keys| keys.get(text));
+            let schedule = schedule.map(|id| {
+                let known = &work.schedules.all[id];
+                (known.spec(), Made::Schedule(*id, known.next), id.to_string())
+            });
+            return match job.or(schedule) {
+                Some((same, made, _)) if same == key => Ok(Some(made)),
+                Some((_, _, other)) => Err(Refusal::conflict(
+                    "submit.key_used",
+                    format!("the key `{text}` was used for {other} with another job file"),
+                    "use a new key for a new job",
+                )),
+                None => Ok(None),
+            };
         }
+        Ok(None)
+    }
+
+    /// A job, as it was submitted or as a run of a schedule.
+    pub(super) fn accept(
+        &self,
+        submit: &Submit,
+        project: &Project,
+        run: Option<Run>,
+    ) -> Result<Decision, Refusal> {
+        let spec = submit.spec.as_ref();
+        let org = &self.state.access.orgs[&project.org];
+        let key = SpecKey::of(&submit.digest);
+        // Deadlines count from when a run is due.
+        let start = run.map_or(self.now, |run| run.due);
         let stored =
             StoredSpec { spec: submit.spec.clone(), resources: largest_task(spec), jobs: 0 };
         self.check_offered(spec)?;
         self.check_places(spec)?;
-        self.check_deadline(spec)?;
+        self.check_deadline(spec, start)?;
         self.check_currency(spec)?;
-        let id = JobId::from_bits(self.ids.bits());
-        let appointments = self.admitted(id, submit)?;
+        let id = run.map_or_else(|| JobId::from_bits(self.ids.bits()), run_id);
+        let appointments = self.admitted(id, submit, start)?;
         let mut events = Vec::with_capacity(3);
-        if !self.state.work.specs.contains_key(&key) {
-            events.push(Event::SpecStored {
-                key,
-                spec: submit.spec.clone(),
-                resources: stored.resources,
-            });
-        }
+        events.extend(self.spec_stored(key, &submit.spec));
         let mut warnings = Vec::new();
         let quote = match submit.quote {
             Some(quote) => {
@@ -94,7 +119,7 @@ impl Ask<'_> {
                 None
             }
         };
-        let deadline = spec.deadline_at(self.now);
+        let deadline = spec.deadline_at(start);
         events.push(Event::JobSubmitted {
             job: id,
             project: project.id,
@@ -104,6 +129,7 @@ impl Ask<'_> {
             quote,
             deadline,
             key: submit.idempotency.clone(),
+            run,
         });
         if !appointments.is_empty() {
             events.push(Event::Appointed { job: id, appointments });
@@ -111,6 +137,12 @@ impl Ask<'_> {
         let mut decision = Decision { events, effects: Vec::new(), made: Made::Job(id) };
         decision.warn(project.id, id, warnings);
         Ok(decision)
+    }
+
+    /// A file that is not in memory yet.
+    pub(super) fn spec_stored(&self, key: SpecKey, spec: &Arc<JobSpec>) -> Option<Event> {
+        let new = !self.state.work.specs.contains_key(&key);
+        new.then(|| Event::SpecStored { key, spec: spec.clone(), resources: largest_task(spec) })
     }
 
     /// The project a file names, or the nearest one above it, if the actor may submit to it.
@@ -135,7 +167,7 @@ impl Ask<'_> {
     }
 
     /// What no active pool's engine can do is refused now: it would wait for ever.
-    fn check_offered(&self, spec: &JobSpec) -> Result<(), Refusal> {
+    pub(super) fn check_offered(&self, spec: &JobSpec) -> Result<(), Refusal> {
         if dayan_spec::requirements(spec).is_empty() {
             return Ok(());
         }
@@ -169,7 +201,7 @@ impl Ask<'_> {
     }
 
     /// A city nobody knows, or a site nobody has, would only let the job wait.
-    fn check_places(&self, spec: &JobSpec) -> Result<(), Refusal> {
+    pub(super) fn check_places(&self, spec: &JobSpec) -> Result<(), Refusal> {
         let from = spec.network.as_ref().map_or(&[][..], |network| &network.delay.from);
         for dayan_spec::Place::City(city) in from {
             PlaceId::find(city).map_err(|unknown| {
@@ -193,11 +225,11 @@ impl Ask<'_> {
         Ok(())
     }
 
-    fn check_deadline(&self, spec: &JobSpec) -> Result<(), Refusal> {
+    fn check_deadline(&self, spec: &JobSpec, start: Time) -> Result<(), Refusal> {
         let Some(deadline) = &spec.deadline else { return Ok(()) };
         let begin = spec.begin.map_or(self.now, |begin| begin.max(self.now));
         let earliest = begin.plus(spec.time_limit());
-        let at = deadline.at(begin);
+        let at = deadline.at(spec.begin.map_or(start, |begin| begin.max(start)));
         let hopeless = match deadline.kind {
             DeadlineKind::Hard => earliest > at,
             DeadlineKind::Soft => at <= begin,
@@ -212,7 +244,7 @@ impl Ask<'_> {
         ))
     }
 
-    fn check_currency(&self, spec: &JobSpec) -> Result<(), Refusal> {
+    pub(super) fn check_currency(&self, spec: &JobSpec) -> Result<(), Refusal> {
         let market = &spec.market;
         let books = self.state.settings.currency;
         let amounts = [

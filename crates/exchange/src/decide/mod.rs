@@ -10,6 +10,7 @@ mod jobs;
 mod placing;
 mod promises;
 mod quotes;
+mod schedules;
 mod shown;
 mod supply;
 mod upkeep;
@@ -17,8 +18,8 @@ mod upkeep;
 pub use supply::challenge_digest;
 
 use dayan_units::{
-    AgentId, JobId, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Resources, Time,
-    TokenId, UserId,
+    AgentId, JobId, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Resources, ScheduleId,
+    Time, TokenId, UserId,
 };
 
 use crate::command::{At, Command};
@@ -53,6 +54,8 @@ pub enum Made {
     Quote(QuoteId),
     /// A job; also when the same submission was accepted before.
     Job(JobId),
+    /// A schedule, and when it is due next; also when the same submission was accepted before.
+    Schedule(ScheduleId, Option<Time>),
 }
 
 /// What follows from a command.
@@ -152,6 +155,8 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::Retry { job, task } => ask.retry(*job, *task),
         Command::Pause { job } => ask.pause(*job),
         Command::Resume { job } => ask.resume(*job),
+        Command::TellSchedule { schedule, tell } => ask.tell_schedule(*schedule, *tell),
+        Command::Fire(firing) => ask.fire(firing),
         Command::Place(place) => ask.place(place),
         Command::LoseLease { attempt } => ask.lose_lease(*attempt),
         Command::CloseWindow { attempt } => ask.close_window(*attempt),

@@ -38,15 +38,16 @@ fn raced(message: impl Into<String>) -> Refusal {
 }
 
 impl Ask<'_> {
-    /// The appointments of a job with a hard deadline, or why it has none.
+    /// The appointments of a job with a hard deadline that counts from `start`, or why it has none.
     pub(super) fn admitted(
         &self,
         job: JobId,
         submit: &Submit,
+        start: Time,
     ) -> Result<Vec<Appointment>, Refusal> {
         let spec: &JobSpec = &submit.spec;
         let hard = spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard);
-        let by = hard.and_then(|_| spec.deadline_at(self.now));
+        let by = hard.and_then(|_| spec.deadline_at(start));
         let Some(by) = by else { return Ok(Vec::new()) };
         if spec.strict {
             return Err(Refusal::invalid(

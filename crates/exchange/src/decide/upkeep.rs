@@ -1,4 +1,4 @@
-//! What leaves memory: ended jobs, lapsed quotes, remembered bookings.
+//! What leaves memory: ended jobs and schedules, lapsed quotes, remembered bookings.
 
 use dayan_units::Time;
 
@@ -19,6 +19,10 @@ impl Ask<'_> {
         let due = due.take_while(|(number, (at, _))| *number < over || *at < before);
         for (_, (_, job)) in due.take(jobs_max) {
             decision.events.push(Event::JobRetired { job: *job });
+        }
+        let schedules = work.schedules.ended.iter().take_while(|(at, _)| *at < before);
+        for (_, schedule) in schedules.take(jobs_max) {
+            decision.events.push(Event::ScheduleRetired { schedule: *schedule });
         }
         let lapsed = work.quotes.values().take(STEPS_MAX);
         for given in lapsed.filter(|g| g.job.is_none() && g.quote.expires_at <= self.now) {

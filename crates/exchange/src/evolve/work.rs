@@ -25,16 +25,17 @@ impl State {
                 let stored = StoredSpec { spec: spec.clone(), resources: *resources, jobs: 0 };
                 work.specs.insert(*key, stored);
             }
-            Event::JobSubmitted { job, project, org, spec, tasks, quote, deadline, key } => {
+            Event::JobSubmitted { job, project, org, spec, tasks, quote, deadline, key, run } => {
                 work.specs.get_mut(spec).expect("stored before").jobs += 1;
                 if let Some(key) = key {
                     work.keys.entry(*org).or_default().insert(key.clone(), (*spec, *job));
                 }
                 let by = match entry.actor {
                     crate::command::Actor::User { user, .. } => user,
-                    crate::command::Actor::System | crate::command::Actor::Agent { .. } => {
-                        dayan_units::UserId::from_bits(0)
-                    }
+                    // A run of a schedule is its submitter's.
+                    crate::command::Actor::System | crate::command::Actor::Agent { .. } => run
+                        .and_then(|run| work.schedules.all.get(&run.schedule))
+                        .map_or(dayan_units::UserId::from_bits(0), |schedule| schedule.by),
                 };
                 let mut held = Micro::ZERO;
                 if let Some((quote, hold)) = quote {
@@ -66,9 +67,13 @@ impl State {
                     quote: quote.as_ref().map(|(quote, _)| (*quote, held)),
                     deadline: *deadline,
                     key: key.clone(),
+                    run: *run,
                     ended: None,
                 };
                 work.jobs.insert(*job, record);
+                if let Some(run) = run {
+                    work.run_made(*run, *job);
+                }
                 work.shares.job_opened(*project, *org, entry.at);
                 if held > Micro::ZERO {
                     self.budget_held(entry, *job, held);
@@ -100,8 +105,12 @@ impl State {
                 }
                 if let Some((at, _)) = record.ended.take() {
                     let (project, org) = (record.project, record.org);
+                    let run = record.run;
                     work.shares.job_opened(project, org, entry.at);
                     work.ended.remove(&(at, *job));
+                    if let Some(run) = run {
+                        work.run_ended(run, *job, None);
+                    }
                 }
             }
             Event::GangSettled { job, next } => {
@@ -121,8 +130,11 @@ impl State {
                 work.promises.release(*job, |_| true);
                 let record = work.job_mut(*job);
                 record.ended = Some((entry.at, *end));
-                let (project, org) = (record.project, record.org);
+                let (project, org, run) = (record.project, record.org, record.run);
                 work.shares.job_ended(project, org, entry.at);
+                if let Some(run) = run {
+                    work.run_ended(run, *job, Some((entry.at, *end)));
+                }
                 // What every task did is in the tables; the newest epochs must stay, because a
                 // retry goes on from them.
                 work.ended.insert((entry.at, *job));
@@ -152,11 +164,7 @@ impl State {
         if let Some((at, _)) = record.ended {
             work.ended.remove(&(at, job));
         }
-        let stored = work.specs.get_mut(&record.spec).expect("stored while a job refers to it");
-        stored.jobs -= 1;
-        if stored.jobs == 0 {
-            work.specs.remove(&record.spec);
-        }
+        work.let_go(record.spec);
         if let Some(key) = &record.key
             && let Some(keys) = work.keys.get_mut(&record.org)
         {

@@ -17,6 +17,7 @@ use dayan_units::{
 use serde::{Deserialize, Serialize};
 
 use super::promises::Promises;
+use super::schedules::{Run, Schedules};
 use super::shares::Shares;
 
 /// The first 128 bits of the SHA-256 of a job file's canonical JSON.
@@ -50,7 +51,7 @@ pub struct StoredSpec {
     pub spec: Arc<JobSpec>,
     /// What one of its tasks asks of a machine.
     pub resources: Resources,
-    /// How many jobs in memory refer to it.
+    /// How many jobs and schedules in memory refer to it.
     pub jobs: u32,
 }
 
@@ -165,6 +166,9 @@ pub struct Job {
     /// The submitter's idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The run of a schedule that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
     /// When and how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<(Time, JobEnd)>,
@@ -346,6 +350,9 @@ pub struct Work {
     pub keys: BTreeMap<OrgId, BTreeMap<String, (SpecKey, JobId)>>,
     /// Ended jobs by the time they ended: what may leave memory next.
     pub ended: BTreeSet<(Time, JobId)>,
+    /// What makes jobs again and again.
+    #[serde(default, skip_serializing_if = "Schedules::is_empty")]
+    pub schedules: Schedules,
     /// Run times of what has ended.
     #[serde(default)]
     pub learned: Alike,
@@ -387,5 +394,25 @@ impl Work {
     /// The file of a job.
     pub fn spec_of(&self, job: &Job) -> &StoredSpec {
         self.specs.get(&job.spec).expect("a job in memory holds its file in memory")
+    }
+    /// What people call a job: its file's name, and of a schedule's run also when it was due, as in
+    /// `forecast@2026-11-23T06:20Z`.
+    pub fn name_of(&self, job: &Job) -> String {
+        let name = &self.spec_of(job).spec.name;
+        let Some(run) = job.run else { return name.clone() };
+        let due = run.due.to_string();
+        // Minutes are all that a cron line counts.
+        match due.strip_suffix(":00Z") {
+            Some(minutes) => format!("{name}@{minutes}Z"),
+            None => format!("{name}@{due}"),
+        }
+    }
+    /// A file that one less in memory refers to.
+    pub(crate) fn let_go(&mut self, spec: SpecKey) {
+        let stored = self.specs.get_mut(&spec).expect("stored while something refers to it");
+        stored.jobs -= 1;
+        if stored.jobs == 0 {
+            self.specs.remove(&spec);
+        }
     }
 }

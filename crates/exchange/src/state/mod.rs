@@ -7,6 +7,7 @@ mod access;
 mod jobs;
 mod promises;
 mod record;
+mod schedules;
 mod shares;
 mod supply;
 
@@ -24,6 +25,10 @@ pub use jobs::{
 };
 pub use promises::Promises;
 pub use record::{Record, is_pools_fault};
+pub use schedules::{
+    Came, MAKE_UP_MAX, PastRun, RUNS_ALIVE_MAX, RUNS_REMEMBERED, Run, SCHEDULES_MAX, Schedule,
+    Schedules,
+};
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
     Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,

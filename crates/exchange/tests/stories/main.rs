@@ -2,6 +2,7 @@
 //! asked of it, and what comes of it.
 
 mod promises;
+mod schedules;
 mod story;
 
 use std::collections::BTreeSet;

@@ -24,6 +24,7 @@ pub struct Story {
     pub pool: PoolId,
     pub offer: OfferId,
     pub events: Vec<Event>,
+    pub entries: Vec<Entry>,
 }
 
 pub fn secret(number: u8) -> Digest {
@@ -46,6 +47,7 @@ impl Story {
             pool: PoolId::from_bits(0),
             offer: OfferId::from_bits(0),
             events: Vec::new(),
+            entries: Vec::new(),
         };
         let settlement = Settlement::new(seconds(60), seconds(10)).expect("a rhythm");
         let settings = Settings { settlement, ..Settings::default() };
@@ -95,7 +97,10 @@ impl Story {
         let decision = decide(&self.state, &at)?;
         let entry = Entry { at: self.now, request, actor: Actor::System, events: decision.events };
         self.state.evolve(&entry);
-        self.events.extend(entry.events);
+        self.events.extend(entry.events.iter().cloned());
+        if !entry.events.is_empty() {
+            self.entries.push(entry);
+        }
         Ok(decision.made)
     }
 

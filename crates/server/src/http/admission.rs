@@ -1,6 +1,8 @@
 //! Hard deadlines: before a job that has one is decided, the planner is asked whether it can be
 //! promised. The decision looks again, so what was found may be overtaken: then it is sought anew.
 
+use std::sync::Arc;
+
 use dayan_exchange::{Admission, Command, Made};
 use dayan_schedule::Appointment;
 use dayan_spec::{Deadline, DeadlineKind, JobSpec};
@@ -24,14 +26,15 @@ pub(super) async fn seek(
     quote: Option<QuoteId>,
 ) -> Result<Admission, Failure> {
     let hard = |deadline: &Deadline| deadline.kind == DeadlineKind::Hard;
-    if !spec.deadline.as_ref().is_some_and(hard) {
+    // A schedule's runs are admitted when they are due.
+    if spec.schedule.is_some() || !spec.deadline.as_ref().is_some_and(hard) {
         return Ok(Admission::NotSought);
     }
     // Where there is no such project, the decision says so.
     let Some(question) = question(app, spec, quote).await? else {
         return Ok(Admission::NotSought);
     };
-    Ok(app.planner.admit(question.ask, spec.clone()).await?)
+    Ok(app.planner.admit(question.ask, Arc::new(spec.clone()), None).await?)
 }
 
 /// Submits a job; one with a hard deadline with the places that were found for it.

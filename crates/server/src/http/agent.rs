@@ -306,6 +306,7 @@ struct Raw {
     lease: Lease,
     spec: Arc<JobSpec>,
     deadline: Option<Time>,
+    scheduled_at: Option<Time>,
     tasks: u32,
 }
 
@@ -326,6 +327,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
             lease: order.lease.clone(),
             spec: order.stored.spec.clone(),
             deadline: order.job.deadline,
+            scheduled_at: order.job.run.map(|run| run.due),
             tasks: u32::try_from(order.job.task_count()).unwrap_or(u32::MAX),
         })
         .collect();
@@ -348,7 +350,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
 }
 
 fn order(raw: Raw) -> wire::LeaseOrder {
-    let Raw { lease, spec, deadline, tasks } = raw;
+    let Raw { lease, spec, deadline, scheduled_at, tasks } = raw;
     let rank = |gang: &dayan_exchange::GangLaunch| {
         // A gang's tasks are its ranks.
         lease.attempt.task.min(u32::try_from(gang.nodes.len()).unwrap_or(1).saturating_sub(1))
@@ -375,6 +377,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
         cpus: lease.resources.cpu,
         memory: lease.resources.memory,
         deadline,
+        scheduled_at,
         hostfile: None,
     };
     wire::LeaseOrder {

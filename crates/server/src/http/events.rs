@@ -19,7 +19,7 @@ use crate::problem::Failure;
 /// Journal rows read at once while a reader catches up.
 const CATCH_UP_ROWS: usize = 256;
 
-/// Events of your jobs as they are committed.
+/// Events of your jobs and schedules as they are committed.
 #[utoipa::path(get, path = "/v1/events",
     params(("Last-Event-ID" = Option<String>, Header, description = "Go on right after the event with this id; without it, with what is new from now on.")),
     responses((status = 200, content_type = "text/event-stream", body = String), Problems))]
@@ -136,34 +136,77 @@ impl Follower {
 
     async fn visible(&self, row: u64, entries: &[Entry], behind: usize) -> Vec<Sse> {
         let mut events = Vec::new();
-        for (place, (job, value)) in (1usize..).zip(told(entries)).skip(behind) {
-            if self.may_see(job).await {
+        for (place, (whose, value)) in (1usize..).zip(told(entries)).skip(behind) {
+            if self.may_see(whose).await {
                 let id = EventId { row, place };
-                let event = Sse::default().id(id.to_string()).event("job");
+                let kind = match whose {
+                    Whose::Job(_) => "job",
+                    Whose::Org(_) => "schedule",
+                };
+                let event = Sse::default().id(id.to_string()).event(kind);
                 events.push(event.json_data(value).unwrap_or_default());
             }
         }
         events
     }
 
-    async fn may_see(&self, job: JobId) -> bool {
+    async fn may_see(&self, whose: Whose) -> bool {
         let Some(scope) = self.scope else { return true };
+        let job = match whose {
+            Whose::Job(job) => job,
+            Whose::Org(org) => return org == scope,
+        };
         let row = self.app.read(move |reader| reader.job(job)).await;
         row.ok().flatten().is_some_and(|row| row.org == scope)
     }
 }
 
+/// Who may hear of something.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// Who may see the job.
+    Job(JobId),
+    /// Who may see what is the organisation's.
+    Org(OrgId),
+}
+
 /// What readers hear of a row, in the order in which places are counted: over all of it, whoever
 /// may see what.
-fn told(entries: &[Entry]) -> Vec<(JobId, serde_json::Value)> {
+fn told(entries: &[Entry]) -> Vec<(Whose, serde_json::Value)> {
     entries
         .iter()
         .flat_map(|entry| entry.events.iter().filter_map(|event| describe(entry, event)))
         .collect()
 }
 
-/// An event as readers hear of it: which job, what, where.
-fn describe(entry: &Entry, event: &Event) -> Option<(JobId, serde_json::Value)> {
+/// An event as readers hear of it: of a job, or of a schedule.
+fn describe(entry: &Entry, event: &Event) -> Option<(Whose, serde_json::Value)> {
+    let of_job = of_job(entry, event).map(|(job, value)| (Whose::Job(job), value));
+    of_job.or_else(|| {
+        let at = entry.at.to_string();
+        match event {
+            Event::RunSkipped { schedule, org, due, code, message } => {
+                let value = serde_json::json!({
+                    "what": "run_skipped", "schedule": schedule, "due": due.to_string(),
+                    "code": code, "message": message, "at": at,
+                });
+                Some((Whose::Org(*org), value))
+            }
+            Event::RunsMissed { schedule, org, left_out, make_up } => {
+                let text = |at: &dayan_units::Time| at.to_string();
+                let value = serde_json::json!({
+                    "what": "runs_missed", "schedule": schedule,
+                    "left_out": left_out.map(|(from, until)| [text(&from), text(&until)]),
+                    "make_up": make_up.iter().map(text).collect::<Vec<_>>(), "at": at,
+                });
+                Some((Whose::Org(*org), value))
+            }
+            _ => None,
+        }
+    })
+}
+
+fn of_job(entry: &Entry, event: &Event) -> Option<(JobId, serde_json::Value)> {
     let at = entry.at.to_string();
     let attempt_event = |attempt: &dayan_units::AttemptId, what: &str| {
         let value = serde_json::json!({

@@ -9,7 +9,7 @@ use dayan_exchange::{Action, Admission, Command, Made, Resource, Submit};
 use dayan_schedule::{Explanation, JobStanding};
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
-use dayan_units::{Currency, JobId, QuoteId, Span};
+use dayan_units::{Currency, JobId, QuoteId, ScheduleId, Span};
 use dayan_wire as wire;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -53,7 +53,8 @@ pub(super) fn submit_command(
     Command::Submit(Box::new(submit))
 }
 
-/// Submits a job. The body is a job file: YAML, or the same object as JSON.
+/// Submits a job, or a schedule where the file has one. The body is a job file: YAML, or the same
+/// object as JSON.
 #[utoipa::path(post, path = "/v1/jobs",
     params(SubmitQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same as `key`.")),
     request_body(content((JobFile = "application/yaml"), (JobFile = "application/json")), description = "A job file."),
@@ -74,10 +75,24 @@ pub async fn submit(
     match admission::submit(&app, &caller, spec, quote, key).await? {
         Made::Job(job) => {
             app.metrics.submissions.inc();
-            Ok((StatusCode::CREATED, Json(wire::Submitted { job: job.to_string() })))
+            Ok((StatusCode::CREATED, Json(submitted(job.to_string()))))
+        }
+        Made::Schedule(schedule, next) => {
+            let next = next.map(|at| at.to_string());
+            Ok((
+                StatusCode::CREATED,
+                Json(wire::Submitted { next, ..submitted(schedule.to_string()) }),
+            ))
         }
         _ => Err(unexpected()),
     }
+}
+
+/// The answer to a submission that made this: a job, or a schedule.
+fn submitted(made: String) -> wire::Submitted {
+    let schedule = made.parse::<ScheduleId>().is_ok();
+    let (job, schedule) = if schedule { (None, Some(made)) } else { (Some(made), None) };
+    wire::Submitted { job, schedule, next: None }
 }
 
 /// The key of a submission, by query or by header. One that cannot be used is refused: without it
@@ -109,7 +124,7 @@ async fn archived(
     let canonical = serde_json::to_vec(spec).expect("a job file is plain data");
     let digest: [u8; 32] = Sha256::digest(&canonical).into();
     if row.digest == digest[..16] {
-        return Ok(Some(wire::Submitted { job: row.outcome }));
+        return Ok(Some(submitted(row.outcome)));
     }
     Err(Failure::new(
         StatusCode::CONFLICT,
@@ -120,11 +135,14 @@ async fn archived(
 }
 
 /// One outcome of a batch.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Default, serde::Serialize, utoipa::ToSchema)]
 pub struct BatchOutcome {
     /// The job, if it was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<String>,
+    /// The schedule, where the file says when it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
     /// Why not, if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<wire::Problem>,
@@ -169,10 +187,13 @@ pub async fn submit_batch(
         match outcome {
             Ok(Made::Job(job)) => {
                 app.metrics.submissions.inc();
-                BatchOutcome { job: Some(job.to_string()), problem: None }
+                BatchOutcome { job: Some(job.to_string()), ..BatchOutcome::default() }
             }
-            Ok(_) => BatchOutcome { job: None, problem: Some(*unexpected().0) },
-            Err(failure) => BatchOutcome { job: None, problem: Some(*failure.0) },
+            Ok(Made::Schedule(schedule, _)) => {
+                BatchOutcome { schedule: Some(schedule.to_string()), ..BatchOutcome::default() }
+            }
+            Ok(_) => BatchOutcome { problem: Some(*unexpected().0), ..BatchOutcome::default() },
+            Err(failure) => BatchOutcome { problem: Some(*failure.0), ..BatchOutcome::default() },
         }
     });
     Ok(Json(outcomes.collect()))
@@ -339,6 +360,8 @@ pub async fn show(
         deadline: time(&doc["deadline"]),
         deadline_met: doc["deadline_met"].as_bool(),
         promise,
+        schedule: doc["run"]["schedule"].as_str().map(str::to_owned),
+        scheduled_at: time(&doc["run"]["due"]),
         spec: doc["spec"].clone(),
     }))
 }

@@ -185,6 +185,7 @@ pub async fn plan(
     let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let admission = seek(&app, &spec, None).await?;
     let promise = promise(&admission);
+    let next = super::schedules::next_times(&spec, app.now());
     let submit = At {
         command: submit_command(spec, None, None, admission),
         now: app.now(),
@@ -239,6 +240,7 @@ pub async fn plan(
             refused: refused.chain(idle).collect(),
             promise: promise.filter(|_| submission.is_none()),
             submission: submission.map(|refusal| *Failure::from(refusal).0),
+            next,
         }
     });
     Ok(Json(answer.await?))
@@ -292,6 +294,13 @@ pub async fn quote(
     Text(text): Text,
 ) -> Result<(StatusCode, Json<wire::Quote>), Failure> {
     let spec = dayan_spec::parse(&text)?;
+    if spec.schedule.is_some() {
+        return Err(Failure::invalid(
+            "quote.schedule",
+            "a firm quote is for one job, and a schedule makes many",
+            "see today's prices with `dayan plan`; its runs pay what is listed then",
+        ));
+    }
     let (question, found) = candidates(&app, &caller, &spec).await?;
     let Some(best) = found.candidates.first() else {
         let mut failure = Failure::invalid(

@@ -12,6 +12,7 @@ mod market;
 mod money;
 mod ops;
 mod probe;
+mod schedules;
 mod supply;
 
 use std::collections::BTreeMap;
@@ -160,6 +161,11 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::pause))
         .routes(routes!(jobs::resume))
+        .routes(routes!(schedules::list_schedules))
+        .routes(routes!(schedules::show_schedule))
+        .routes(routes!(schedules::cancel_schedule))
+        .routes(routes!(schedules::pause_schedule))
+        .routes(routes!(schedules::resume_schedule))
         .routes(routes!(logs::read))
         .routes(routes!(money::usage))
         .routes(routes!(money::invoices))

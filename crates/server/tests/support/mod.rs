@@ -313,6 +313,11 @@ impl FakeAgent {
         agent
     }
 
+    /// The exchange is somewhere else now.
+    pub fn moved_to(self, exchange: &Exchange) -> Self {
+        Self { url: exchange.url.clone(), ..self }
+    }
+
     pub async fn sync(&self, request: Value) -> Value {
         let (status, answer) = self.try_sync(request).await;
         assert!((200..300).contains(&status), "{status} {answer}");

@@ -129,8 +129,8 @@ impl Attempts {
                     members: BTreeSet::new(),
                     ended: false,
                 };
-                self.jobs.insert(*job, record);
-                Ok(())
+                let new = self.jobs.insert(*job, record).is_none();
+                ensure(new, || format!("{job} was made a second time"))
             }
             Event::TasksCancelled { job, tasks } => {
                 let record = self.jobs.get_mut(job).expect("submitted before");

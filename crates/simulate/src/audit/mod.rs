@@ -11,7 +11,8 @@ mod promises;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_exchange::{
-    Actor, Event, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Outcome, RefusalKind, State,
+    Actor, Event, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Outcome, RefusalKind, Run,
+    State,
 };
 use dayan_ledger::AccountId;
 use dayan_units::{AgentId, AttemptId, JobId, Micro, OrgId, ProjectId, Time};
@@ -44,6 +45,8 @@ pub(crate) struct Audit {
     budgets: Budgets,
     pub(crate) promises: Promises,
     deposits: BTreeSet<(OrgId, String)>,
+    /// Runs of schedules that have fired.
+    pub(crate) runs: BTreeSet<Run>,
     orgs: BTreeMap<OrgId, AccountId>,
     /// Agents that never lie: nothing may be found about their use.
     pub(crate) honest: BTreeSet<AgentId>,
@@ -167,7 +170,10 @@ impl Audit {
                 let booked = self.books.deposit(transfer);
                 self.must(at, "books", booked);
             }
-            Event::JobSubmitted { job, project, quote, .. } => {
+            Event::JobSubmitted { job, project, quote, run, .. } => {
+                let new = run.is_none_or(|run| self.runs.insert(run));
+                let once = new.then_some(()).ok_or_else(|| format!("{job}: its run fired before"));
+                self.must(at, "schedules", once);
                 let limit = self.attempts.job_limit(*job);
                 self.budgets.job(*job, *project, limit);
                 if let Some((_, hold)) = quote {

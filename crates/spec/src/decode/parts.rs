@@ -145,8 +145,8 @@ pub(super) fn market(f: &Fields<'_>) -> Market {
 pub(super) fn schedule(f: &Fields<'_>) -> Option<Schedule> {
     let cron = f.get("cron").and_then(|item| {
         let text = item.text()?;
-        match crate::cron::check(text) {
-            Ok(()) => Some(text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        match crate::cron::Cron::parse(text) {
+            Ok(_) => Some(text.split_whitespace().collect::<Vec<_>>().join(" ")),
             Err(field) => {
                 item.fail(Code::BadCron, &[("value", quote(text)), ("field", field.to_string())]);
                 None
@@ -164,8 +164,9 @@ pub(super) fn schedule(f: &Fields<'_>) -> Option<Schedule> {
         }),
     };
     let overlap = f.get("overlap").and_then(|item| item.choice()).unwrap_or(Overlap::Forbid);
-    let catch_up = f.get("catch_up").and_then(|item| item.choice()).unwrap_or(CatchUp::None);
-    Some(Schedule { cron: cron?, timezone: timezone?, overlap, catch_up })
+    let catch_up = f.get("catch_up").and_then(|item| item.choice()).unwrap_or(CatchUp::Latest);
+    let catch_up_within = f.get("catch_up_within").and_then(|item| item.span());
+    Some(Schedule { cron: cron?, timezone: timezone?, overlap, catch_up, catch_up_within })
 }
 
 /// The form of a name in the IANA table. Whether it is in the table is known where the table is.

@@ -156,7 +156,8 @@ section! { SCHEDULE = "schedule", "Runs the job again and again.";
     "cron", Required, Scalar(&CRON), "Minute, hour, day of month, month, day of week.";
     "timezone", Default("UTC"), Scalar(&TIMEZONE), "The zone in which the fields are read.";
     "overlap", Default("forbid"), Choice(Overlap::WORDS), "When a run is due while one still runs: `forbid` it, `allow` both, or `replace` the old one.";
-    "catch_up", Default("none"), Choice(CatchUp::WORDS), "Runs that were due while the exchange was away: `none`, the `latest`, or `all`.";
+    "catch_up", Default("latest"), Choice(CatchUp::WORDS), "Runs that were due while the exchange was away: `none` is made up for, the `latest`, or `all`, oldest first.";
+    "catch_up_within", Optional, Scalar(&SPAN), "Only what was due so long ago is made up for.";
 }
 section! { DEADLINE = "deadline", "By when the job should have ended. One of `finish_within` and `finish_by`.";
     "finish_within", Optional, Scalar(&SPAN), "So long after submission, after `begin`, or after the due time of a scheduled run.";

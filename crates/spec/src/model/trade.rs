@@ -92,6 +92,9 @@ pub struct Schedule {
     pub overlap: Overlap,
     /// Runs that were missed.
     pub catch_up: CatchUp,
+    /// How far back missed runs are made up for; none: as far as there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up_within: Option<Span>,
 }
 
 /// By when the job should have ended.

@@ -102,7 +102,7 @@ async fn submit(world: &World, file: Fitted, key: &str) -> Result<String, Failur
     let unknown = || Failure::local(Said::plain(Word::DemoJobFile), &file.project);
     let client: &Client = world.buyer_of(&file.project).ok_or_else(unknown)?;
     let submitted = client.submit(file.text, None, &format!("demo-{key}")).await?;
-    Ok(submitted.job)
+    submitted.job.ok_or_else(unknown)
 }
 
 /// A job file, cut to the size of this machine. Changes are lines of text: what is submitted is
