@@ -314,7 +314,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("sim carbon:job_list", "改用此列表中的作业：`Start,Hours`"),
     ("sim carbon:prices", "电价，每千瓦时：`Time,Price`，或一天中的时段 `From,To,Price`"),
     ("sim carbon:prefer", "先看什么；另一项只在相同时起作用"),
-    ("sim carbon:carbon_price", "不用 `--prefer`：每千克碳的价格，与电价相加"),
+    ("sim carbon:per_kg", "不用 `--prefer`：每千克碳的价格，与电价相加"),
     ("sim pack", "把列表中的任务逐个放到集群的加速卡上；能放下的一个也不拒绝"),
     ("sim pack:nodes", "机器列表：`sn,cpu_milli,memory_mib,gpu,model`；`.gz` 会解压"),
     ("sim pack:pods", "任务列表：`name,cpu_milli,memory_mib,num_gpu,gpu_milli`，可另有 `gpu_spec`"),
