@@ -72,8 +72,8 @@ pub struct Carbon {
     )]
     prefer: PreferName,
     /// Instead of `--prefer`: what a kilogram of carbon costs, added to the price
-    #[arg(long, value_name = "AMOUNT", conflicts_with = "prefer", value_parser = carbon::amount)]
-    carbon_price: Option<i64>,
+    #[arg(long = "carbon-price", value_name = "AMOUNT", conflicts_with = "prefer", value_parser = carbon::amount)]
+    per_kg: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -173,7 +173,7 @@ pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
         manner: if args.interruptible { Manner::Parts } else { Manner::Whole },
         capacity: args.capacity.unwrap_or(Capacity::Unlimited),
         knowledge: args.noise,
-        objective: match (args.carbon_price, args.prefer) {
+        objective: match (args.per_kg, args.prefer) {
             (Some(micro_per_kg), _) => Objective::PricedCarbon { micro_per_kg },
             (None, PreferName::Carbon) => Objective::Carbon,
             (None, PreferName::Price) => Objective::Price,
@@ -182,7 +182,7 @@ pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
     };
     let report = carbon::run(&trial, &args.seeds.0)
         .map_err(|broken| Failure::local(Said::plain(Word::ShiftedWrong), broken))?;
-    session.out.show(&Outcome::new(args, report.jobs, report.seeds))?;
+    session.out.show(&Outcome::new(args, report.jobs, &report.seeds))?;
     Ok(Exit::Ok)
 }
 
@@ -191,7 +191,7 @@ fn mean(all: &[f64]) -> f64 {
 }
 
 impl Outcome {
-    fn new(args: &Carbon, jobs: usize, seeds: Vec<SeedReport>) -> Self {
+    fn new(args: &Carbon, jobs: usize, seeds: &[SeedReport]) -> Self {
         let of =
             |what: &dyn Fn(&SeedReport) -> f64| -> Vec<f64> { seeds.iter().map(what).collect() };
         let some = |what: &dyn Fn(&SeedReport) -> Option<f64>| -> Option<f64> {
@@ -212,19 +212,19 @@ impl Outcome {
             price_saved_pct: some(&|seed| seed.price_saved_pct),
             objective_saved_pct: some(&|seed| seed.objective_saved_pct),
             late: seeds.iter().map(|seed| seed.late).sum(),
-            seeds: seeds.into_iter().map(shortened).collect(),
+            seeds: seeds.iter().map(shortened).collect(),
         }
     }
 }
 
-fn shortened(seed: SeedReport) -> SeedReport {
+fn shortened(seed: &SeedReport) -> SeedReport {
     SeedReport {
         saved_pct: rounded(seed.saved_pct),
         optimum_pct: rounded(seed.optimum_pct),
         bound_pct: seed.bound_pct.map(rounded),
         price_saved_pct: seed.price_saved_pct.map(rounded),
         objective_saved_pct: seed.objective_saved_pct.map(rounded),
-        ..seed
+        ..seed.clone()
     }
 }
 
