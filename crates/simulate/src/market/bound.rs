@@ -152,7 +152,9 @@ impl Climb<'_> {
                 mean.iter_mut().zip(&lambda).for_each(|(mean, lambda)| *mean += lambda);
             }
         }
-        mean.iter_mut().for_each(|mean| *mean /= counted);
+        for mean in &mut mean {
+            *mean /= counted;
+        }
         best = best.max(self.value(&mean, &mut used));
         floor(best)
     }

@@ -1,25 +1,26 @@
 //! Drives the exchange through a market: one calendar on virtual time, the host that decides and
-//! commits as the server does, the agents, and a listener that writes down who ran where, when and
-//! for how much. The books are kept once more beside the exchange's.
+//! commits as the server does, the agents, and a listener.
+//!
+//! Invariant: everything that happens to the exchange is a command; what follows from a commit
+//! follows at its moment.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_exchange::{
-    Actor, Admission, Command, Digest, Event, JobEnd, Made, Outcome as How, Role, Submit,
+    Actor, Admission, Command, Digest, Event, Made, Outcome as How, Role, Submit,
 };
 use dayan_spec::DeadlineKind;
-use dayan_topology::Topology;
-use dayan_units::{AttemptId, JobId, Span, Time, UserId};
+use dayan_units::{AttemptId, Span, Time, UserId};
 use sha2::{Digest as _, Sha256};
 
 use super::agents::Agents;
 use super::draw::{File, Market};
 use super::found::{self, Opened};
+use super::listener::Listener;
+use super::network::Distances;
 use super::report::Checks;
 use super::scenario::Scenario;
-use super::{Attempt, DRAIN_MAX, MarketError, Outcome};
-use crate::audit::{Books, Kind};
+use super::{DRAIN_MAX, MarketError, Outcome};
 use crate::calendar::Calendar;
 use crate::host::{Asked, Asker, Host};
 
@@ -67,27 +68,6 @@ enum Happening {
     Check,
 }
 
-/// What the commits said, since it was last looked at.
-#[derive(Debug, Default)]
-struct Heard {
-    leased: Vec<dayan_exchange::Lease>,
-    stopped: Vec<AttemptId>,
-}
-
-/// Writes down what was committed.
-struct Listener {
-    books: Books,
-    outcome: Outcome,
-    /// The attempts under a lease, by their place in the outcome.
-    open: BTreeMap<AttemptId, usize>,
-    jobs: BTreeMap<JobId, usize>,
-    pools: BTreeMap<dayan_units::PoolId, usize>,
-    heard: Heard,
-    checks: Checks,
-    /// The first thing that must not be.
-    broken: Option<(Time, &'static str, String)>,
-}
-
 struct Drive<'a> {
     market: &'a Market,
     scenario: &'a Scenario,
@@ -108,18 +88,10 @@ pub(super) fn run(
     seed: u64,
     progress: &mut dyn FnMut(f64),
 ) -> Result<Told, MarketError> {
-    let network = Arc::new(Topology::default());
+    let network = Arc::new(Distances::between(market));
     let mut host = Host::of_market(seed, market.start, network);
-    let mut listener = Listener {
-        books: Books::default(),
-        outcome: Outcome { done: vec![None; market.jobs.len()], ..Outcome::default() },
-        open: BTreeMap::new(),
-        jobs: BTreeMap::new(),
-        pools: BTreeMap::new(),
-        heard: Heard::default(),
-        checks: Checks::default(),
-        broken: None,
-    };
+    let mut listener = Listener::default();
+    listener.outcome.done = vec![None; market.jobs.len()];
     let opened = found::open(&mut host, market, &scenario.clearing, &mut |event| {
         listener.hear(market.start, event);
     });
@@ -499,97 +471,4 @@ impl Drive<'_> {
 fn next_hour(at: Time) -> Time {
     let hour = 3_600_000_000;
     Time::from_micros((at.micros().div_euclid(hour) + 1) * hour)
-}
-
-impl Listener {
-    fn must(&mut self, at: Time, rule: &'static str, result: Result<(), String>) {
-        if let Err(text) = result {
-            self.broken.get_or_insert((at, rule, text));
-        }
-    }
-
-    fn book(&mut self, at: Time, transfers: &[dayan_ledger::Transfer]) {
-        for transfer in transfers {
-            let booked = self.books.book(transfer);
-            self.must(at, "books", booked);
-        }
-    }
-
-    fn hear(&mut self, at: Time, event: &Event) {
-        self.checks.events += 1;
-        match event {
-            Event::OrgCreated { org, credit } => {
-                self.books.open(org.account, Kind::Consumer, -i128::from(credit.0));
-            }
-            Event::ProviderApplied { provider } => {
-                self.books.open(provider.account, Kind::Provider, 0);
-            }
-            Event::Deposited { transfer, .. } => {
-                let booked = self.books.deposit(transfer);
-                self.must(at, "books", booked);
-            }
-            Event::Leased { lease, transfer } => {
-                self.book(at, transfer.as_slice());
-                self.leased(at, lease);
-            }
-            Event::WindowClosed { attempt, line, transfers, .. } => {
-                self.checks.windows += 1;
-                self.book(at, transfers);
-                let paid = i128::from(line.amount.0);
-                if let Some(record) = self.open.get(attempt) {
-                    self.outcome.attempts[*record].cost += paid;
-                }
-            }
-            Event::AttemptEnded { attempt, outcome, line, waived, transfers, .. } => {
-                self.book(at, transfers);
-                self.checks.waived += u64::from(waived.is_some());
-                match outcome {
-                    How::NodeFailure => self.checks.node_failures += 1,
-                    How::SiteLost | How::LeaseEnded => self.checks.lost += 1,
-                    How::Exited { .. }
-                    | How::Signalled { .. }
-                    | How::OutOfMemory
-                    | How::TimeLimit
-                    | How::Stopped
-                    | How::StartFailed { .. }
-                    | How::PublishFailed { .. } => {}
-                }
-                if let Some(record) = self.open.remove(attempt) {
-                    let record = &mut self.outcome.attempts[record];
-                    record.until = at;
-                    record.cost += line.as_ref().map_or(0, |line| i128::from(line.amount.0));
-                    record.ended_well = outcome.is_success();
-                }
-            }
-            Event::StopAsked { attempt, .. } => self.heard.stopped.push(*attempt),
-            Event::JobEnded { job, end, .. } => {
-                if *end == JobEnd::Succeeded
-                    && let Some(nth) = self.jobs.get(job)
-                {
-                    self.outcome.done[*nth] = Some(at);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn leased(&mut self, at: Time, lease: &dayan_exchange::Lease) {
-        let job = self.jobs[&lease.attempt.job];
-        let node = lease.node.strip_prefix('n').and_then(|number| number.parse().ok());
-        let record = Attempt {
-            job,
-            task: lease.attempt.task,
-            pool: self.pools[&lease.pool],
-            node: node.expect("machines are numbered"),
-            cards: Some(lease.cards),
-            from: at,
-            until: at,
-            cost: 0,
-            ended_well: false,
-        };
-        self.open.insert(lease.attempt, self.outcome.attempts.len());
-        self.outcome.attempts.push(record);
-        self.heard.leased.push(lease.clone());
-        self.checks.leases += 1;
-    }
 }
