@@ -30,6 +30,8 @@ pub fn due(
     due.extend(lost.into_iter().map(|attempt| Command::LoseLease { attempt }));
     let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
     due.extend(windows.take(AT_ONCE).map(|lease| Command::CloseWindow { attempt: lease.attempt }));
+    let lapsed = state.work.kept_for.iter().filter(|(_, until)| **until <= now);
+    due.extend(lapsed.take(AT_ONCE).map(|(job, _)| Command::LapsePlaces { job: *job }));
     for pool in state.supply.pools.values() {
         let proven = pool.verified_at.is_some_and(|at| now.since(at) < challenge_every);
         let asked =

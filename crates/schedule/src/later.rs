@@ -15,7 +15,7 @@ use crate::fit_tree::Need;
 
 /// A task that has reached its limit is told to end, has a grace to do so, and its end must become
 /// known: what is promised for a moment counts on nothing that may run until shortly before it.
-pub(crate) const TURNOVER: Span = Span::from_secs(10);
+pub const TURNOVER: Span = Span::from_secs(10);
 
 /// The time a task would take: from its start to its limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

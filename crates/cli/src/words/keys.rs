@@ -91,6 +91,7 @@ words! {
     Message,
     Method,
     Minimum,
+    Spot,
     Name,
     NewestHash,
     Node,

@@ -8,6 +8,7 @@ mod ending;
 mod findings;
 mod jobs;
 mod placing;
+mod preempting;
 mod promises;
 mod quotes;
 mod shown;
@@ -153,6 +154,8 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::Pause { job } => ask.pause(*job),
         Command::Resume { job } => ask.resume(*job),
         Command::Place(place) => ask.place(place),
+        Command::Preempt(preempt) => ask.preempt(preempt),
+        Command::LapsePlaces { job } => Ok(ask.lapse_places(*job)),
         Command::LoseLease { attempt } => ask.lose_lease(*attempt),
         Command::CloseWindow { attempt } => ask.close_window(*attempt),
         Command::Challenge { pool, nonce } => ask.challenge(*pool, *nonce),

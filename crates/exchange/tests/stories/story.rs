@@ -80,6 +80,7 @@ impl Story {
             min: None,
             max: None,
             classes: BTreeMap::from([(BuyerClass::External, 1_000)]),
+            spot_permille: Some(400),
             valid_until: None,
         };
         let listed = story.does(Command::ListOffer(Box::new(offer)));

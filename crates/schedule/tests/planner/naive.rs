@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use dayan_schedule::order::due_at;
-use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload};
+use dayan_schedule::{
+    JobAsk, Mode, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload,
+};
 use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 
 use crate::later::{TURNOVER, over};
@@ -306,12 +308,17 @@ fn places<'a>(world: &'a World, ask: &JobAsk) -> Vec<Place<'a>> {
             for offer in &world.offers[&view.pool] {
                 let hour = offer.rate.per_hour(&need).expect("small");
                 let quoted = ask.quote.map(|pin| pin.offer);
+                let share = match (wish.mode, offer.spot_permille) {
+                    (Mode::Spot, None) => continue,
+                    (Mode::Spot, Some(share)) => share,
+                    (Mode::OnDemand, _) => 1_000,
+                };
                 if quoted.is_some_and(|quoted| quoted != offer.offer)
                     || (quoted.is_none() && ask.max_unit_price.is_some_and(|cap| hour > cap))
                 {
                     continue;
                 }
-                let price = offer.rate.cost(&need, wish.time, 1_000).expect("small");
+                let price = offer.rate.cost(&need, wish.time, share).expect("small");
                 // In this world all pools are as reliable and as clean: only price tells.
                 let idles = need.accel == MilliAccel::ZERO && node.accelerator.is_some();
                 let size = (node.total.accel, node.total.cpu, node.total.memory);
