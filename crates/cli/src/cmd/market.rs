@@ -244,6 +244,7 @@ mod tests {
             currency: "CNY".to_owned(),
             accelerator: None,
             minimum: 10,
+            spot: Some(400),
             listed: None,
         }
     }

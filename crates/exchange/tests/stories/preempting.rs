@@ -47,6 +47,12 @@ impl Story {
         job
     }
 
+    /// It is taken back by its owner: nothing is learned of how long such a task runs.
+    fn gives_up(&mut self, attempt: AttemptId) {
+        self.does(Command::Cancel { job: attempt.job, task: Some(attempt.task) });
+        self.ends(attempt, Outcome::Stopped);
+    }
+
     fn state_of(&self, attempt: AttemptId) -> Option<StopReason> {
         self.state.work.leases[&attempt].stop
     }
@@ -146,11 +152,12 @@ fn what_is_taken_back_is_checked_again_when_it_is_decided() {
     let kept = story.full_of("");
     let head = story.submits("");
     assert!(story.would_preempt().is_empty(), "nothing was sold as spot");
+    let resources = story.state.work.leases[&first(kept, 0)].resources;
     let place = |story: &Story| dayan_schedule::Appointment {
         task: 0,
         pool: story.pool,
         node: dayan_schedule::NodeName::new("n"),
-        resources: story.state.work.leases[&first(kept, 0)].resources,
+        resources,
         from: story.now.plus(POLICY.notice),
         until: story.now.plus(POLICY.notice).plus(seconds(600)),
     };
@@ -164,7 +171,7 @@ fn what_is_taken_back_is_checked_again_when_it_is_decided() {
     let nobody = wanted(&story, Vec::new());
     assert_eq!(story.tries(nobody).expect_err("why then?").code, "preempt.nobody");
     for task in 0..8 {
-        story.ends(first(kept, task), exits(0));
+        story.gives_up(first(kept, task));
     }
     let spot = story.full_of(SPOT);
     let early = Preempt { places: vec![], ..wanted(&story, vec![first(spot, 0)]) };
@@ -189,38 +196,39 @@ fn what_is_taken_back_is_checked_again_when_it_is_decided() {
 fn a_task_is_spared_after_it_was_taken_off_and_in_the_end_for_good() {
     let mut story = Story::new();
     story.pays(1_000, "second");
-    let spot = story.full_of(SPOT);
+    let spot = story.submits(SPOT);
+    let mut victim = first(spot, 0);
     for time in 1..=POLICY.task_max {
-        let head = story.submits("");
-        let taken = story.preempts();
-        assert_eq!(taken.len(), 1, "time {time}");
-        let victim = taken[0].victims[0];
-        story.ends(victim, Outcome::Stopped);
-        story.places(head, &[0]);
-        story.ends(first(head, 0), exits(0));
-        story.places(spot, &[victim.task]);
-        let again = AttemptId { attempt: victim.attempt + 1, ..victim };
-        story.says(again, Seen::Running, None);
-        let lease = &story.state.work.leases[&again];
-        let spared = story.state.work.spared_until(lease);
-        if victim.attempt == POLICY.task_max {
-            assert_eq!(spared, Time::NEVER);
-        } else {
-            assert!(spared > story.now);
-        }
-        // All others end, so that it is the one to go the next time.
-        let others: Vec<AttemptId> =
-            story.state.work.leases.keys().copied().filter(|one| *one != again).collect();
-        for other in others {
-            story.ends(other, exits(0));
-        }
+        story.places(spot, &[0]);
         let filler = story.submits("array: {range: 0-6}\n");
         story.places(filler, &[0, 1, 2, 3, 4, 5, 6]);
         let head = story.submits("");
+        let taken = story.preempts();
+        assert_eq!(taken.len(), 1, "time {time}");
+        assert_eq!(taken[0].victims, [victim]);
+        story.ends(victim, Outcome::Stopped);
+        story.places(head, &[0]);
+        story.gives_up(first(head, 0));
+        story.places(spot, &[0]);
+        victim.attempt += 1;
+        let lease = &story.state.work.leases[&victim];
+        let for_good = story.state.work.spared_until(lease) == Time::NEVER;
+        assert_eq!(for_good, time == POLICY.task_max);
+        let head = story.submits("");
         assert!(story.would_preempt().is_empty(), "it was taken off just now");
         story.does(Command::Cancel { job: head, task: None });
+        if for_good {
+            break;
+        }
+        // All begin anew, some time later.
+        for task in 0..7 {
+            story.gives_up(first(filler, task));
+        }
+        story.ends(victim, Outcome::NodeFailure);
+        victim.attempt += 1;
         story.passes(POLICY.task_spared);
     }
+    story.passes(seconds(60));
     story.submits("");
     assert!(story.would_preempt().is_empty(), "three times are enough");
 }
@@ -249,7 +257,7 @@ fn a_placement_beside_what_is_taken_back_counts_with_its_early_end() {
     let mut story = Story::new();
     let spot = story.full_of(SPOT);
     for task in 1..8 {
-        story.ends(first(spot, task), exits(0));
+        story.gives_up(first(spot, task));
     }
     let wide = story.submits("");
     story.places(wide, &[0]);
@@ -258,7 +266,7 @@ fn a_placement_beside_what_is_taken_back_counts_with_its_early_end() {
     let head = story.submits("");
     let taken = story.preempts();
     assert_eq!(taken.iter().map(|one| one.for_job).collect::<Vec<_>>(), [head]);
-    story.ends(first(wide, 0), exits(0));
+    story.gives_up(first(wide, 0));
     // A core is free, and one more will be: the head's promise does not stand in the way.
     let seat = Seat {
         task: 0,

@@ -133,7 +133,12 @@ impl Story {
              resources: {{cpus: 1, memory: 1GB, time: 10m}}\nrun: ./work\n{more}"
         );
         let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
-        let digest = Digest(std::array::from_fn(|n| text.as_bytes()[n * 7 % text.len()]));
+        let mut digest = [0u8; 32];
+        for (n, byte) in text.bytes().enumerate() {
+            let mixed = &mut digest[n % 32];
+            *mixed = mixed.wrapping_mul(31).wrapping_add(byte);
+        }
+        let digest = Digest(digest);
         Command::Submit(Box::new(Submit {
             spec,
             digest,

@@ -10,6 +10,11 @@ use crate::world::World;
 /// Nothing counts on a lease to have ended sooner after its limit.
 pub const TURNOVER: Span = Span::from_secs(10);
 
+/// How late a task may be in its own place without those that were promised behind it counting.
+pub fn late(made: &Appointment, now: Time) -> Span {
+    now.since(made.from).clamp(Span::ZERO, TURNOVER)
+}
+
 /// When an appointment is over at the latest, seen from now.
 pub fn over(made: &Appointment, now: Time) -> Time {
     made.until.plus(now.since(made.from).max(Span::ZERO)).plus(TURNOVER)

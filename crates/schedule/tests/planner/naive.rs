@@ -9,7 +9,7 @@ use dayan_schedule::{
 };
 use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 
-use crate::later::{TURNOVER, over};
+use crate::later::{TURNOVER, late, over};
 use crate::world::{World, card_shares};
 
 type At = (PoolId, NodeName);
@@ -126,6 +126,7 @@ fn keep(
             let own = |made: &dayan_schedule::Appointment| {
                 let mut wish = wish_of(world, ask, placed);
                 wish.but = Some(TaskId { job, task: made.task });
+                wish.limit = ask.ask.time.minus(late(made, world.now));
                 let there =
                     |place: &&Place<'_>| place.0.pool == made.pool && place.1.name == made.node;
                 let place = order.iter().find(there)?;
@@ -152,6 +153,7 @@ fn keep(
             }
             let mut wish = wish_of(world, ask, placed);
             wish.but = Some(TaskId { job, task: made.task });
+            wish.limit = ask.ask.time.minus(late(made, world.now));
             let is_own = |place: &Place<'_>| {
                 let at = (made.pool, made.node.clone());
                 place.0.pool == made.pool
@@ -160,7 +162,7 @@ fn keep(
             };
             let mut spot = order.iter().position(is_own);
             if spot.is_none() && made.from <= world.now {
-                wish.but = None;
+                (wish.but, wish.limit) = (None, ask.ask.time);
                 let is_free = |(view, node, _, need): &Place<'_>| {
                     let at = (view.pool, node.name.clone());
                     wish.fits(node, &at, used.get(&at), need)

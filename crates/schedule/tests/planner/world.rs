@@ -608,7 +608,15 @@ impl World {
             let new: Vec<(TaskId, &Seat, Time)> = plan
                 .seats()
                 .filter(|(_, seat)| (seat.pool, seat.node.clone()) == *at)
-                .map(|(task, seat)| (task, seat, self.now.plus(self.jobs[&task.job].ask.time)))
+                .map(|(task, seat)| {
+                    let made = self.appointments.get(&task.job).into_iter().flatten();
+                    let own = made.filter(|made| {
+                        (made.task, made.pool, &made.node) == (task.task, seat.pool, &seat.node)
+                    });
+                    let late = own.map(|made| crate::later::late(made, self.now)).next();
+                    let end = self.now.plus(self.jobs[&task.job].ask.time);
+                    (task, seat, end.minus(late.unwrap_or(Span::ZERO)))
+                })
                 .collect();
             let last = new.iter().map(|(_, _, end)| *end).max().expect("there is one");
             crate::later::check(self, &new, at, (self.now, last))?;
