@@ -9,7 +9,7 @@ use dayan_schedule::{
 };
 use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 
-use crate::later::{TURNOVER, late, over};
+use crate::later::{GAP, late, over};
 use crate::world::{World, card_shares};
 
 type At = (PoolId, NodeName);
@@ -395,7 +395,7 @@ impl Wish<'_> {
         let closures = &self.world.pools[&at.0].closures;
         let closes = closures.iter().any(|closure| {
             (closure.nodes.is_empty() || closure.nodes.contains(&at.1))
-                && closure.from < until.plus(TURNOVER)
+                && closure.from < until.plus(GAP)
                 && now < closure.until
         });
         if closes {
@@ -409,7 +409,7 @@ impl Wish<'_> {
                 (made.pool, &made.node) == (at.0, &at.1)
                     && Some(*task) != self.but
                     && !self.seated.contains(task)
-                    && made.from < until.plus(TURNOVER)
+                    && made.from < until.plus(GAP)
             })
             .map(|(_, made)| made)
             .collect();
@@ -417,7 +417,7 @@ impl Wish<'_> {
         std::iter::once(now).chain(begins).all(|moment| {
             let mut then = nothing();
             for (end, resources, shares) in used.into_iter().flat_map(|used| &used.held) {
-                if moment > now && end.plus(TURNOVER) <= moment {
+                if moment > now && end.plus(GAP) <= moment {
                     continue;
                 }
                 then.sum = then.sum.checked_add(resources).expect("small");
