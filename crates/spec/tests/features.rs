@@ -61,12 +61,7 @@ fn the_product_files_are_refused_for_what_is_not_there() {
     };
     check(
         include_str!("files/film.yaml"),
-        &[
-            "not_offered.containers",
-            "not_offered.object_store",
-            "not_offered.spot",
-            "not_offered.fallback",
-        ],
+        &["not_offered.containers", "not_offered.object_store", "not_offered.spot"],
     );
     check(
         include_str!("files/llm.yaml"),
