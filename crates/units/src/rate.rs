@@ -25,9 +25,9 @@ pub const PERMILLE_ONE: u32 = 1_000;
 
 /// A share of a share, rounded down: the buyer's side of a rounding that is worth less than a
 /// thousandth of the list price.
-pub const fn permille_of_floor(permille: u32, of: u32) -> u32 {
-    let product = permille as u64 * of as u64 / PERMILLE_ONE as u64;
-    if product > u32::MAX as u64 { u32::MAX } else { product as u32 }
+pub fn permille_of_floor(permille: u32, of: u32) -> u32 {
+    let product = u64::from(permille) * u64::from(of) / u64::from(PERMILLE_ONE);
+    u32::try_from(product).unwrap_or(u32::MAX)
 }
 
 /// The common base of the meters: thousandths of a core and of a card are scaled to bytes per GB.
