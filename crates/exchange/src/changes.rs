@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_identity::Status;
-use dayan_market::BuyerClass;
+use dayan_market::{BuyerClass, OfferMode};
 use dayan_measure::{Attribute, Precision};
 use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
-use dayan_spec::{AcceleratorKind, JobSpec};
+use dayan_spec::{AcceleratorKind, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::command::Outcome;
 use crate::event::{Entry, Event, Next};
-use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR};
+use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR, mode_of};
 
 /// Power usage effectiveness of a data centre that has not said its own: what the policy for new
 /// ones in the national clusters asks for.
@@ -42,6 +42,7 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     for lease in state.work.leases.values() {
         out.push(placed(state, lease));
     }
+    out.extend(state.supply.pools.keys().filter_map(|pool| preempted(state, *pool)));
     for (job, made) in state.work.promises.iter() {
         out.push(Change::Appointed { job, appointments: made.cloned().collect() });
     }
@@ -109,6 +110,21 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         }
         Event::JobEnded { job, .. } => out.push(Change::JobGone(*job)),
         Event::Leased { lease, .. } => out.push(placed(state, lease)),
+        Event::StopAsked { attempt, .. } | Event::PublishGranted { attempt } => {
+            out.push(Change::LeaseStopping { attempt: *attempt, by: None });
+        }
+        Event::Preempted { for_job, victims, ends_by, places } => {
+            for attempt in victims {
+                out.push(Change::LeaseStopping { attempt: *attempt, by: Some(*ends_by) });
+                if let Some(lease) = state.work.leases.get(attempt) {
+                    out.extend(preempted(state, lease.pool));
+                }
+            }
+            out.push(Change::Appointed { job: *for_job, appointments: places.clone() });
+        }
+        Event::PlacesLapsed { job } => {
+            out.push(Change::Appointed { job: *job, appointments: Vec::new() });
+        }
         Event::AttemptEnded { attempt, pool, next, outcome, .. } => {
             out.push(Change::LeaseEnded { attempt: *attempt });
             let record = state.supply.pools.get(pool).filter(|pool| pool.status == Status::Active);
@@ -158,8 +174,6 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::QuoteLapsed { .. }
         | Event::Staging { .. }
         | Event::Started { .. }
-        | Event::PublishGranted { .. }
-        | Event::StopAsked { .. }
         | Event::UsageRecorded { .. }
         | Event::WindowClosed { .. }
         | Event::TransfersRetired { .. } => {}
@@ -188,7 +202,7 @@ fn avoid(state: &State, pool: PoolId, outcome: &Outcome, at: Time) -> Vec<plan::
 }
 
 fn placed(state: &State, lease: &Lease) -> Change {
-    let latest = lease.placed_at.plus(lease.time_limit);
+    let latest = lease.latest_end();
     let job = state.work.jobs.get(&lease.attempt.job);
     let expected =
         job.and_then(|job| job.expected).map_or(lease.time_limit, |run| run.min(lease.time_limit));
@@ -198,8 +212,23 @@ fn placed(state: &State, lease: &Lease) -> Change {
         node: plan::NodeName::new(&lease.node),
         resources: lease.resources,
         cards: lease.cards,
-        end: plan::LeaseEnd { expected: lease.placed_at.plus(expected), latest },
+        end: plan::LeaseEnd { expected: lease.placed_at.plus(expected).min(latest), latest },
+        tenure: tenure(state, lease),
     }
+}
+
+/// May it be taken back, and from when on?
+fn tenure(state: &State, lease: &Lease) -> plan::Tenure {
+    if !lease.may_be_preempted() {
+        return plan::Tenure::Kept;
+    }
+    plan::Tenure::Spot { since: lease.placed_at, spared_until: state.work.spared_until(lease) }
+}
+
+/// When leases of a pool were taken back lately, if any were.
+fn preempted(state: &State, pool: PoolId) -> Option<Change> {
+    let at = &state.supply.pools.get(&pool)?.preempted;
+    (!at.is_empty()).then(|| Change::PoolPreempted { pool, at: at.clone() })
 }
 
 /// A pool and its offers, in full.
@@ -229,6 +258,7 @@ fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
                 .iter()
                 .map(|(class, permille)| (class.name().to_owned(), *permille))
                 .collect(),
+            spot_permille: offer.spot_permille,
             reliability_permille: record.permille,
             closed: false,
         })
@@ -254,6 +284,7 @@ fn promised(state: &State, pool: PoolId, reliability_permille: u32) -> Vec<plan:
                 most: None,
                 time_max: None,
                 classes: BTreeMap::new(),
+                spot_permille: None,
                 reliability_permille,
                 closed: true,
             };
@@ -451,8 +482,13 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
         dayan_spec::Trust::Verified => plan::Trust::Verified,
         dayan_spec::Trust::Measured => plan::Trust::Measured,
     };
-    ask.pool_features =
-        dayan_spec::requirements(spec).iter().map(|feature| feature.as_str().to_owned()).collect();
+    // Spot is sold by offers, whatever the engine of their pool can do.
+    let of_pools = dayan_spec::requirements(spec).into_iter().filter(|f| *f != Feature::Spot);
+    ask.pool_features = of_pools.map(|feature| feature.as_str().to_owned()).collect();
+    ask.mode = match mode_of(spec) {
+        OfferMode::OnDemand => plan::Mode::OnDemand,
+        OfferMode::Spot => plan::Mode::Spot,
+    };
     ask
 }
 

@@ -182,6 +182,17 @@ pub struct Place {
     pub seats: Vec<Seat>,
 }
 
+/// What the planner takes back so that a waiting job can start: all of it, or nothing.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Preempt {
+    /// For which job.
+    pub for_job: JobId,
+    /// Which leases end.
+    pub victims: Vec<AttemptId>,
+    /// What is kept for the job of what comes free.
+    pub places: Vec<Appointment>,
+}
+
 /// Where one task goes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Seat {
@@ -271,6 +282,8 @@ pub struct NewOffer {
     pub max: Option<Resources>,
     /// Share of the list price each buyer class pays, in permille.
     pub classes: BTreeMap<BuyerClass, u32>,
+    /// Share of that which spot work pays, in permille; none: no spot is sold.
+    pub spot_permille: Option<u32>,
     /// When it stops being listed.
     pub valid_until: Option<Time>,
 }
@@ -489,6 +502,13 @@ pub enum Command {
     Fire(Box<Firing>),
     /// The planner places tasks.
     Place(Box<Place>),
+    /// The planner takes leases back that were sold as ones that may be.
+    Preempt(Box<Preempt>),
+    /// What was kept for a job of what came free was not taken up in time.
+    LapsePlaces {
+        /// Which job.
+        job: JobId,
+    },
     /// A lease cannot be valid any more.
     LoseLease {
         /// Which.

@@ -34,6 +34,8 @@ pub fn due(
     let windows = state.work.leases.values().filter(|lease| lease.window_due <= now);
     due.extend(windows.take(AT_ONCE).map(|lease| Command::CloseWindow { attempt: lease.attempt }));
     due.extend(state.work.runs_due(now).take(AT_ONCE).map(Command::fire));
+    let lapsed = state.work.kept_for.iter().filter(|(_, until)| **until <= now);
+    due.extend(lapsed.take(AT_ONCE).map(|(job, _)| Command::LapsePlaces { job: *job }));
     for pool in state.supply.pools.values() {
         let proven = pool.verified_at.is_some_and(|at| now.since(at) < challenge_every);
         let asked =

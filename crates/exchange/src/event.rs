@@ -491,6 +491,23 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+    /// Leases that were sold as ones that may be taken back are, so that a waiting job can start:
+    /// their tasks are asked to stop, and what comes free is kept for it.
+    Preempted {
+        /// For which job.
+        for_job: JobId,
+        /// Which leases.
+        victims: Vec<AttemptId>,
+        /// When they have ended at the latest.
+        ends_by: Time,
+        /// What is kept for it, and for which of its tasks.
+        places: Vec<Appointment>,
+    },
+    /// What was kept for a job was not taken up in time, or is no longer needed.
+    PlacesLapsed {
+        /// Which job.
+        job: JobId,
+    },
     /// Usage came in with its agent's signature: the text as it was signed, for anybody who wants to
     /// check it again. The records that were believed follow.
     UsageSigned {

@@ -58,6 +58,7 @@ impl State {
             Event::SpecStored { .. }
             | Event::JobSubmitted { .. }
             | Event::Appointed { .. }
+            | Event::PlacesLapsed { .. }
             | Event::JobPaused { .. }
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }
@@ -80,6 +81,7 @@ impl State {
             | Event::Started { .. }
             | Event::PublishGranted { .. }
             | Event::StopAsked { .. }
+            | Event::Preempted { .. }
             | Event::UsageRecorded { .. }
             | Event::WindowClosed { .. }
             | Event::AttemptEnded { .. }
@@ -214,6 +216,7 @@ impl State {
                         verified_at: None,
                         doubted_at: None,
                         closures: Vec::new(),
+                        preempted: Vec::new(),
                         record: crate::state::Record::default(),
                         joined_at: entry.at,
                     },

@@ -27,7 +27,7 @@ pub mod shares;
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
     Actor, Admission, At, AttemptNews, Command, Evidence, Firing, Join, NewOffer, Outcome, Place,
-    PoolNews, Seat, Seen, SignedUsage, Submit, Tell, UsageRecord, Weighed,
+    PoolNews, Preempt, Seat, Seen, SignedUsage, Submit, Tell, UsageRecord, Weighed,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

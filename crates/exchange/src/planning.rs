@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_schedule::{
-    Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Tasks, Work,
+    Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Preemption, Tasks, Work,
 };
 use dayan_spec::{Deadline, DeadlineKind, JobSpec};
-use dayan_units::{PoolId, ProjectId, Span, Time};
+use dayan_units::{JobId, PoolId, ProjectId, Span, Time};
 
-use crate::command::{Admission, Command, Place, Seat};
+use crate::command::{Admission, Command, Place, Preempt, Seat};
 use crate::refusal::{Refusal, RefusalKind};
 
 /// Work of one round, in elementary steps. A step is a few dozen nanoseconds: a round stays within
@@ -30,6 +30,8 @@ const REFUSED_FOR: Span = Span::from_secs(10);
 pub struct Round {
     /// Each is a command of its own; [`command`] makes it.
     pub placements: Vec<Placement>,
+    /// Each is a command of its own too; [`preempt`] makes it.
+    pub preemptions: Vec<Preemption>,
     /// The round's work was used up: there may be more to place at once.
     pub exhausted: bool,
 }
@@ -43,6 +45,8 @@ pub struct Planning {
     blocked: BTreeMap<ProjectId, Time>,
     /// Projects that were told to stand behind.
     behind: BTreeSet<ProjectId>,
+    /// Jobs that nothing is taken back for until then: what was wanted for them was refused.
+    unhelped: BTreeMap<JobId, Time>,
     /// Pools that are not heard: whatever they have shown, none of their nodes takes work. None
     /// until it is known who is there.
     silent: Option<BTreeSet<PoolId>>,
@@ -66,6 +70,7 @@ impl Planning {
         self.planner = Planner::new();
         self.blocked.clear();
         self.behind.clear();
+        self.unhelped.clear();
         if let Some(network) = &self.network {
             self.planner.observe(&Change::Network(network.clone()));
         }
@@ -149,7 +154,10 @@ impl Planning {
         self.unblock(now.minus(BLOCKED_FOR));
         let plan = self.planner.plan(now, ROUND);
         let placements = plan.placements.into_iter().flat_map(apart).collect();
-        Round { placements, exhausted: plan.exhausted }
+        self.unhelped.retain(|_, until| now < *until);
+        let wanted = |taken: &Preemption| !self.unhelped.contains_key(&taken.for_job);
+        let preemptions = plan.preemptions.into_iter().filter(wanted).collect();
+        Round { placements, preemptions, exhausted: plan.exhausted }
     }
 
     /// What became of a placement.
@@ -181,6 +189,13 @@ impl Planning {
         }
     }
 
+    /// What became of a preemption.
+    pub fn preempted(&mut self, taken: &Preemption, outcome: Result<(), &Refusal>, now: Time) {
+        if outcome.is_err() {
+            self.unhelped.insert(taken.for_job, now.plus(REFUSED_FOR));
+        }
+    }
+
     /// A placement was not decided at all: the store is away.
     pub fn undecided(&mut self, placement: &Placement) {
         self.refused(placement, Vec::new());
@@ -203,6 +218,12 @@ fn apart(placement: Placement) -> Vec<Placement> {
             seats.into_iter().map(alone).collect()
         }
     }
+}
+
+/// The command that a preemption is.
+pub fn preempt(taken: &Preemption) -> Command {
+    let Preemption { for_job, victims, places } = taken.clone();
+    Command::Preempt(Box::new(Preempt { for_job, victims, places }))
 }
 
 /// The command that a placement is.

@@ -49,13 +49,23 @@ impl fmt::Display for BuyerClass {
 }
 
 /// What the buyer may rely on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OfferMode {
     /// Runs to its end or its time limit.
+    #[default]
     OnDemand,
-    /// Cheaper, and may be taken back at any time.
+    /// Cheaper, and may be taken back with notice.
     Spot,
+}
+
+impl OfferMode {
+    /// Is it what everybody gets who says nothing?
+    pub const fn is_on_demand(&self) -> bool {
+        matches!(self, Self::OnDemand)
+    }
 }
 
 /// Whether an offer takes new work. Running work is not touched by it.
@@ -94,6 +104,9 @@ pub struct Offer {
     pub task_max: Resources,
     /// Which classes are served, and at how many permille of the list price.
     pub classes: BTreeMap<BuyerClass, u32>,
+    /// What spot work pays, in permille of what its class pays; `None` where no spot is sold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot_permille: Option<u32>,
     /// Takes work from then on.
     pub valid_from: Time,
     /// Takes work until just before then; [`Time::NEVER`] for without end.
@@ -129,6 +142,9 @@ pub enum OfferDefect {
     /// A class pays more than ten times the list price.
     #[error("a class pays more than ten times the list price")]
     ClassPrice,
+    /// Spot work pays nothing, or more than other work.
+    #[error("spot work pays nothing, or more than work that is not taken back")]
+    SpotPrice,
     /// It ends before it begins.
     #[error("the offer ends before it begins")]
     Validity,
@@ -144,6 +160,7 @@ impl OfferDefect {
             Self::Bounds => "market.offer_bounds",
             Self::NoClass => "market.offer_no_class",
             Self::ClassPrice => "market.offer_class_price",
+            Self::SpotPrice => "market.offer_spot_price",
             Self::Validity => "market.offer_validity",
         }
     }
@@ -160,6 +177,7 @@ impl OfferDefect {
             Self::ClassPrice => {
                 "give classes in permille of the list price: 1000 is the list price"
             }
+            Self::SpotPrice => "give the share that spot work pays, from 1 to 1000 permille",
             Self::Validity => "give an end that is after the beginning",
         }
     }
@@ -183,6 +201,9 @@ pub enum OfferRefusal {
     /// The buyer's class is not served.
     #[error("the offer does not serve {0} buyers")]
     Class(BuyerClass),
+    /// Spot is asked for and none is sold.
+    #[error("the offer sells no spot")]
+    NoSpot,
     /// Accelerators are asked for and none are sold.
     #[error("the offer has no accelerators")]
     NoAccelerator,
@@ -211,6 +232,7 @@ impl OfferRefusal {
             Self::NotYet(_) => "market.offer_not_yet",
             Self::Over(_) => "market.offer_over",
             Self::Class(_) => "market.offer_class",
+            Self::NoSpot => "market.offer_no_spot",
             Self::NoAccelerator => "market.offer_no_accelerator",
             Self::OtherAccelerator { .. } => "market.offer_other_accelerator",
             Self::TooSmall(_) => "market.offer_too_small",
@@ -223,6 +245,7 @@ impl OfferRefusal {
             Self::Paused | Self::NotYet(_) => "wait, or let other pools be considered",
             Self::Withdrawn | Self::Over(_) => "let other pools be considered",
             Self::Class(_) => "ask the provider for an agreement, or let other pools be considered",
+            Self::NoSpot => "write `mode: on_demand`, or let other pools be considered",
             Self::NoAccelerator => "leave out the accelerators, or let other pools be considered",
             Self::OtherAccelerator { .. } => "add the model to the job's list of accelerators",
             Self::TooSmall(_) => "ask for more, or put several steps into one task",
@@ -254,6 +277,9 @@ impl Offer {
         }
         if self.classes.values().any(|permille| *permille > CLASS_PERMILLE_MAX) {
             return Err(OfferDefect::ClassPrice);
+        }
+        if self.spot_permille.is_some_and(|spot| spot == 0 || spot > PERMILLE_ONE) {
+            return Err(OfferDefect::SpotPrice);
         }
         if self.valid_from >= self.valid_until {
             return Err(OfferDefect::Validity);
@@ -337,6 +363,7 @@ pub(crate) mod tests {
             task_min: resources(1_000, 0, 0),
             task_max: resources(96_000, 1_000, 8_000),
             classes: BuyerClass::ALL.map(|class| (class, class.usual_permille())).into(),
+            spot_permille: None,
             valid_from: Time::from_micros(100),
             valid_until: Time::from_micros(200),
             status: OfferStatus::Open,
@@ -389,6 +416,9 @@ pub(crate) mod tests {
         check(|o| o.task_min = resources(97_000, 0, 0), Err(OfferDefect::Bounds));
         check(|o| o.classes.clear(), Err(OfferDefect::NoClass));
         check(|o| _ = o.classes.insert(BuyerClass::Partner, 10_001), Err(OfferDefect::ClassPrice));
+        check(|o| o.spot_permille = Some(1_000), Ok(()));
+        check(|o| o.spot_permille = Some(0), Err(OfferDefect::SpotPrice));
+        check(|o| o.spot_permille = Some(1_001), Err(OfferDefect::SpotPrice));
         check(|o| o.valid_until = o.valid_from, Err(OfferDefect::Validity));
     }
 }

@@ -5,10 +5,10 @@
 //! line's amount so far less what was captured before, so that any sequence of windows adds up to
 //! the line. Rating does not know who measured the time.
 
-use dayan_units::{Micro, PERMILLE_ONE, Rate, Resources, Span, div_half_even};
+use dayan_units::{Micro, PERMILLE_ONE, Rate, Resources, Span, div_half_even, permille_of_floor};
 use serde::{Deserialize, Serialize};
 
-use crate::offer::{BuyerClass, Offer, OfferRefusal};
+use crate::offer::{BuyerClass, Offer, OfferMode, OfferRefusal};
 use crate::quote::QuoteLine;
 
 /// What was agreed for an attempt.
@@ -82,9 +82,15 @@ impl PriceRefusal {
 }
 
 impl Terms {
-    /// The listed price for a class of buyers.
-    pub fn listed(offer: &Offer, class: BuyerClass) -> Result<Self, OfferRefusal> {
-        let permille = *offer.classes.get(&class).ok_or(OfferRefusal::Class(class))?;
+    /// The listed price for a class of buyers, and for what they may rely on.
+    pub fn listed(offer: &Offer, class: BuyerClass, mode: OfferMode) -> Result<Self, OfferRefusal> {
+        let of_class = *offer.classes.get(&class).ok_or(OfferRefusal::Class(class))?;
+        let permille = match mode {
+            OfferMode::OnDemand => of_class,
+            OfferMode::Spot => {
+                permille_of_floor(offer.spot_permille.ok_or(OfferRefusal::NoSpot)?, of_class)
+            }
+        };
         Ok(Self { rate: offer.rate, permille, minimum: offer.minimum, cap: None })
     }
 
@@ -114,7 +120,7 @@ pub fn estimate(
     span: Span,
     class: BuyerClass,
 ) -> Result<Micro, PriceRefusal> {
-    Ok(Terms::listed(offer, class)?.price(resources, span)?)
+    Ok(Terms::listed(offer, class, OfferMode::OnDemand)?.price(resources, span)?)
 }
 
 /// How much was used, in millionths, rounded half to even. For the reader of a bill; the amount is

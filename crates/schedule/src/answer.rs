@@ -17,6 +17,7 @@ pub struct StartEstimate {
 
 impl StartEstimate {
     /// The same of what may not start sooner.
+    #[must_use]
     pub fn not_before(self, wait: Span) -> Self {
         Self { p50: self.p50.max(wait), p90: self.p90.max(wait) }
     }

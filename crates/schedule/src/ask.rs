@@ -67,6 +67,19 @@ pub struct DataAt {
     pub bytes: Bytes,
 }
 
+/// What a task may rely on once it has its place.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It stays until its end or its limit.
+    #[default]
+    OnDemand,
+    /// Cheaper: it may be taken off again, with notice. Only offers that sell spot take it.
+    Spot,
+}
+
 /// What each task of a job wants.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Ask {
@@ -113,6 +126,9 @@ pub struct Ask {
     /// Inputs, for transfer times.
     #[serde(default)]
     pub data: Vec<DataAt>,
+    /// May it be taken off again?
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 impl Ask {
@@ -134,6 +150,7 @@ impl Ask {
             pool_features: BTreeSet::new(),
             node_features: BTreeSet::new(),
             data: Vec::new(),
+            mode: Mode::OnDemand,
         }
     }
 }

@@ -32,6 +32,22 @@ pub struct LeaseEnd {
     pub latest: Time,
 }
 
+/// May a lease be taken back before its end?
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tenure {
+    /// It may not: it was not sold so, or it is ending anyway.
+    #[default]
+    Kept,
+    /// It was sold as one that may.
+    Spot {
+        /// Since when it runs: what is lost with it.
+        since: Time,
+        /// Not before then: its task was taken off before, not long ago or too often.
+        spared_until: Time,
+    },
+}
+
 /// Not this pool for this job before that time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Avoid {
@@ -116,6 +132,22 @@ pub enum Change {
         cards: Cards,
         /// When it ends.
         end: LeaseEnd,
+        /// May it be taken back?
+        tenure: Tenure,
+    },
+    /// A lease was asked to stop, or is about to end by itself: it is not taken back any more.
+    LeaseStopping {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When it will have ended at the latest, where that is before its end.
+        by: Option<Time>,
+    },
+    /// When leases of a pool were taken back lately: all that counts against its budget.
+    PoolPreempted {
+        /// Which pool.
+        pool: PoolId,
+        /// When, each of them.
+        at: Vec<Time>,
     },
     /// A lease has new expected and latest ends.
     LeaseProlonged {

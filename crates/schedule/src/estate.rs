@@ -5,6 +5,7 @@
 //! included; a bay's tree shows exactly what its up, unmasked nodes have free; every node that got
 //! more room since the last round is in `touched`.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::{AttemptId, FlopRate, JobId, MilliAccel, PoolId, Resources, TaskId, Time};
@@ -12,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::calendar::Appointed;
 use crate::cards::{CardBank, CardRoom, Cards};
-use crate::change::LeaseEnd;
+use crate::change::{LeaseEnd, Tenure};
 use crate::fit_tree::{FitTree, Need, Room};
 use crate::later::{Later, When};
 use crate::slots::Slots;
@@ -270,6 +271,10 @@ pub(crate) struct Pool {
     pub ends: BTreeSet<(Time, LeaseIx)>,
     /// Its nodes that have promised something for later.
     pub promised: BTreeSet<NodeAt>,
+    /// Its leases that may be taken back, those that run for the shortest time first.
+    pub spot: BTreeSet<(Reverse<Time>, AttemptId, LeaseIx)>,
+    /// When some were, lately.
+    pub preempted: Vec<Time>,
 }
 
 /// Who holds a lease.
@@ -291,6 +296,19 @@ pub(crate) struct Lease {
     pub resources: Resources,
     pub cards: Cards,
     pub end: LeaseEnd,
+    pub tenure: Tenure,
+}
+
+impl Lease {
+    /// Its place among those that may be taken back, if it is one of them.
+    fn among_spot(&self, ix: LeaseIx) -> Option<(Reverse<Time>, AttemptId, LeaseIx)> {
+        match (self.tenure, self.holder) {
+            (Tenure::Spot { since, .. }, Holder::Attempt(attempt)) => {
+                Some((Reverse(since), attempt, ix))
+            }
+            (Tenure::Spot { .. }, Holder::Seat(_)) | (Tenure::Kept, _) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -472,6 +490,7 @@ impl Estate {
         waste::add(&mut self.kinds, &lease.resources);
         let ix = self.leases.add(lease);
         self.pools[pool as usize].ends.insert((latest, ix));
+        self.pools[pool as usize].spot.extend(self.leases[ix].among_spot(ix));
         if let Holder::Attempt(attempt) = holder {
             self.attempts.insert(attempt, ix);
         }
@@ -493,6 +512,9 @@ impl Estate {
         let lease = self.leases.take(ix);
         waste::remove(&mut self.kinds, &lease.resources);
         self.pools[lease.pool as usize].ends.remove(&(lease.end.latest, ix));
+        if let Some(entry) = lease.among_spot(ix) {
+            self.pools[lease.pool as usize].spot.remove(&entry);
+        }
         if let Holder::Attempt(attempt) = lease.holder {
             self.attempts.remove(&attempt);
         }
@@ -510,8 +532,11 @@ impl Estate {
     }
 
     /// A seat was committed: its booking becomes the attempt's.
-    pub fn confirm(&mut self, ix: LeaseIx, attempt: AttemptId, end: LeaseEnd) {
-        self.leases[ix].holder = Holder::Attempt(attempt);
+    pub fn confirm(&mut self, ix: LeaseIx, attempt: AttemptId, (end, tenure): (LeaseEnd, Tenure)) {
+        let lease = &mut self.leases[ix];
+        (lease.holder, lease.tenure) = (Holder::Attempt(attempt), tenure);
+        let (pool, entry) = (lease.pool, lease.among_spot(ix));
+        self.pools[pool as usize].spot.extend(entry);
         self.attempts.insert(attempt, ix);
         self.set_end(ix, end);
         self.seat_taken(Holder::Attempt(attempt), self.leases[ix].at);
@@ -526,6 +551,20 @@ impl Estate {
             ends.remove(&(before, ix));
             ends.insert((end.latest, ix));
             self.occupant_ends(ix, before);
+        }
+    }
+
+    /// The lease is not taken back any more, and may end sooner than was agreed.
+    pub fn stopping(&mut self, ix: LeaseIx, by: Option<Time>) {
+        let lease = &mut self.leases[ix];
+        let (pool, entry) = (lease.pool, lease.among_spot(ix));
+        lease.tenure = Tenure::Kept;
+        if let Some(entry) = entry {
+            self.pools[pool as usize].spot.remove(&entry);
+        }
+        if let Some(by) = by {
+            let LeaseEnd { expected, latest } = self.leases[ix].end;
+            self.set_end(ix, LeaseEnd { expected: expected.min(by), latest: latest.min(by) });
         }
     }
 
@@ -562,6 +601,14 @@ impl Estate {
                 let node = booked.get_mut(&at).ok_or("a lease names a node that is gone")?;
                 node.add(&lease.resources, lease.cards);
             }
+        }
+        let spot =
+            self.leases.iter().filter_map(|(ix, lease)| Some((lease.pool, lease.among_spot(ix)?)));
+        let spot: BTreeSet<_> = spot.collect();
+        let pools = (0u32..).zip(&self.pools);
+        let kept = pools.flat_map(|(ix, pool)| pool.spot.iter().map(move |entry| (ix, *entry)));
+        if !spot.iter().copied().eq(kept) {
+            return Err("other leases that may be taken back".to_owned());
         }
         let mut kinds = BTreeMap::new();
         self.leases.iter().for_each(|(_, lease)| waste::add(&mut kinds, &lease.resources));

@@ -7,7 +7,7 @@
 use dayan_units::{Micro, MilliAccel, OrgId, Resources, Span, Time};
 use smallvec::SmallVec;
 
-use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Pin, Same};
+use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
 use crate::change::{Avoid, Network};
 use crate::estate::{Bay, BayIx, Estate, Pool, PoolIx};
 use crate::fit_tree::Need;
@@ -318,7 +318,11 @@ impl Judge<'_> {
     }
 
     fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
-        self.wish.pin.map_or(!offer.closed, |pin| pin.offer == offer.offer)
+        let sold = || match self.wish.ask.mode {
+            Mode::OnDemand => !offer.closed,
+            Mode::Spot => !offer.closed && offer.spot_permille.is_some(),
+        };
+        self.wish.pin.map_or_else(sold, |pin| pin.offer == offer.offer)
             && offer
                 .accelerator
                 .as_ref()
@@ -330,7 +334,11 @@ impl Judge<'_> {
 
     fn permille(&self, offer: &OfferView) -> u32 {
         let factor = offer.classes.get(self.wish.buyer_class).copied();
-        factor.unwrap_or(dayan_units::PERMILLE_ONE)
+        let factor = factor.unwrap_or(dayan_units::PERMILLE_ONE);
+        match (self.wish.ask.mode, offer.spot_permille) {
+            (Mode::Spot, Some(spot)) => dayan_units::permille_of_floor(spot, factor),
+            (Mode::Spot, None) | (Mode::OnDemand, _) => factor,
+        }
     }
     /// What this buyer pays for an hour of a task; none where it is over the range of money.
     pub fn unit_price(&self, offer: &OfferView, resources: &Resources) -> Option<Micro> {
@@ -460,6 +468,12 @@ impl Judge<'_> {
             },
             ReasonCode::PoolOffer if pool.offers.iter().all(|offer| offer.closed) => {
                 "its provider has not offered it at any price yet".to_owned()
+            }
+            ReasonCode::PoolOffer
+                if ask.mode == Mode::Spot
+                    && pool.offers.iter().all(|offer| offer.spot_permille.is_none()) =>
+            {
+                "no open offer sells spot here".to_owned()
             }
             ReasonCode::PoolOffer => "no open offer covers the job".to_owned(),
             ReasonCode::PoolPrice => {

@@ -4,10 +4,11 @@
 //! Invariant: nothing is placed here that breaks another promise. Must not know how appointments
 //! were found.
 
-use dayan_units::{JobId, TaskId, Time};
+use dayan_units::{JobId, Span, TaskId, Time};
 use smallvec::SmallVec;
 
 use crate::calendar::Appointed;
+use crate::later::{TURNOVER, When};
 use crate::plan::{Atomicity, Placement, Seat};
 use crate::queue::{ClassIx, JobIx};
 use crate::round::{Round, Spot};
@@ -113,7 +114,11 @@ impl Round<'_> {
     /// The place that was promised, if it is free for as long as the task may run.
     fn own_place(&self, class: ClassIx, task: TaskId, made: &Appointed) -> Option<Spot> {
         let at = made.at?;
+        // What was promised behind it on the node was promised behind its promised end: a little
+        // late, as every plan is, it must not be kept waiting by that.
+        let late = self.now.since(made.from).clamp(Span::ZERO, TURNOVER);
         let when = self.when(class);
+        let when = When { until: when.until.minus(late), ..when };
         let class = &self.planner.demand.classes[class];
         let choice = *class.choices.iter().find(|choice| choice.bay == at.bay)?;
         let need = &class.needs[usize::from(choice.need)];

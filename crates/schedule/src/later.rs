@@ -15,7 +15,11 @@ use crate::fit_tree::Need;
 
 /// A task that has reached its limit is told to end, has a grace to do so, and its end must become
 /// known: what is promised for a moment counts on nothing that may run until shortly before it.
-pub(crate) const TURNOVER: Span = Span::from_secs(10);
+pub const TURNOVER: Span = Span::from_secs(10);
+
+/// What starts now may come so much closer to what is promised for later: it, or what runs there, may
+/// have started that much later than was promised, because plans and commits take their time.
+const LATE: Span = Span::from_secs(2);
 
 /// The time a task would take: from its start to its limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +33,10 @@ impl When {
     /// From now on.
     pub fn now(now: Time, limit: Span) -> Self {
         Self { now, from: now, until: now.plus(limit) }
+    }
+    /// How long must lie between an end and what is promised after it.
+    const fn gap(self) -> Span {
+        if self.from.micros() <= self.now.micros() { TURNOVER.minus(LATE) } else { TURNOVER }
     }
     /// The same length from another moment on.
     pub fn starting(self, from: Time) -> Self {
@@ -108,7 +116,7 @@ impl Later {
             !claim.seated && but.is_none_or(|task| claim.by != ClaimBy::Task(task))
         };
         let overlaps = |claim: &&Claim| {
-            claim.from < when.until.plus(TURNOVER) && when.from < claim.end(when.now)
+            claim.from < when.until.plus(when.gap()) && when.from < claim.end(when.now)
         };
         let claims: Vec<&Claim> = self.claims.iter().filter(counts).filter(overlaps).collect();
         if claims.iter().any(|claim| claim.by == ClaimBy::Closure) {
@@ -120,7 +128,7 @@ impl Later {
         // What is taken only grows where a claim begins.
         let begins = claims.iter().map(|claim| claim.from).filter(|from| *from > when.from);
         std::iter::once(when.from).chain(begins).all(|moment| {
-            let mut booked = self.booked_at(node, moment, when.now);
+            let mut booked = self.booked_at(node, moment, when);
             let mut cards = 0;
             for claim in claims.iter().filter(|claim| claim.is_at(moment, when.now)) {
                 booked.add(&claim.resources, Cards::NONE);
@@ -131,8 +139,8 @@ impl Later {
     }
 
     /// What leases have booked at a moment, by their latest ends.
-    fn booked_at(&self, node: &Node, moment: Time, now: Time) -> Booked {
-        if moment <= now {
+    fn booked_at(&self, node: &Node, moment: Time, when: When) -> Booked {
+        if moment <= when.now {
             return node.booked.clone();
         }
         let bank = if node.booked.bank.is_empty() {
@@ -141,7 +149,7 @@ impl Later {
             CardBank::of(node.unit.accel)
         };
         let mut booked = Booked { used: Resources::ZERO, bank };
-        for lease in self.leases.values().filter(|lease| lease.latest.plus(TURNOVER) > moment) {
+        for lease in self.leases.values().filter(|lease| lease.latest.plus(when.gap()) > moment) {
             booked.add(&lease.resources, lease.cards);
         }
         booked

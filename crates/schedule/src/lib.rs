@@ -38,6 +38,7 @@ mod check;
 mod explain;
 mod keep;
 mod planner;
+mod preempt;
 mod reserve;
 mod round;
 mod search;
@@ -49,12 +50,13 @@ pub use answer::{
     StartEstimate, Stats,
 };
 pub use appoint::APPOINTED_TASKS_MAX;
-pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Models, Pin, Same};
+pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, Models, Pin, Same};
 pub use cards::{CardPart, Cards};
-pub use change::{Appointment, Avoid, Change, LeaseEnd, Network};
-pub use plan::{Atomicity, Placement, Plan, PlanDiff, Refusal, Seat};
+pub use change::{Appointment, Avoid, Change, LeaseEnd, Network, Tenure};
+pub use later::TURNOVER;
+pub use plan::{Atomicity, Placement, Plan, PlanDiff, Preemption, Refusal, Seat};
 pub use planner::Planner;
-pub use policy::{Policy, Preference, Work};
+pub use policy::{Policy, PreemptionPolicy, Preference, Work};
 pub use reason::{Reason, ReasonCode, ReasonCount};
 pub use tasks::Tasks;
 pub use view::{

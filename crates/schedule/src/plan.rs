@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use dayan_units::{JobId, OfferId, PoolId, ProjectId, Resources, TaskId, Time};
+use dayan_units::{AttemptId, JobId, OfferId, PoolId, ProjectId, Resources, TaskId, Time};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::cards::Cards;
+use crate::change::Appointment;
 use crate::policy::Work;
 use crate::reason::ReasonCount;
 use crate::view::NodeName;
@@ -53,6 +54,18 @@ pub struct Placement {
     pub seats: SmallVec<[Seat; 1]>,
 }
 
+/// Leases to be taken back so that a waiting job can start, all of them or none.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Preemption {
+    /// For which job.
+    pub for_job: JobId,
+    /// Which leases: by loss they are the cheapest, in their order.
+    pub victims: Vec<AttemptId>,
+    /// What is kept for the job of what comes free, so that nobody else takes it: to be observed as
+    /// its [`Appointed`](crate::Change::Appointed).
+    pub places: Vec<Appointment>,
+}
+
 /// Why a job waits.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Refusal {
@@ -71,6 +84,9 @@ pub struct Plan {
     pub now: Time,
     /// What to place, in the order decided.
     pub placements: Vec<Placement>,
+    /// What to take back, for the first waiting jobs, in queue order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preemptions: Vec<Preemption>,
     /// Why the first waiting jobs wait, one for each like group, in queue order.
     pub refusals: Vec<Refusal>,
     /// What it cost. The one field that depends on what the planner remembered.
@@ -111,7 +127,7 @@ impl Plan {
 
     /// Is there nothing to do?
     pub fn is_empty(&self) -> bool {
-        self.placements.is_empty()
+        self.placements.is_empty() && self.preemptions.is_empty()
     }
 
     /// What a newer plan does otherwise.

@@ -83,7 +83,7 @@ impl Planner {
                 self.estate.release_job(*job);
                 self.demand.remove(*job);
             }
-            Change::LeasePlaced { attempt, pool, node, resources, cards, end } => {
+            Change::LeasePlaced { attempt, pool, node, resources, cards, end, tenure } => {
                 let pool = self.estate.pool_ix(*pool);
                 let holder = Holder::Attempt(*attempt);
                 let lease = Lease {
@@ -94,6 +94,7 @@ impl Planner {
                     resources: *resources,
                     cards: *cards,
                     end: *end,
+                    tenure: *tenure,
                 };
                 self.place(*attempt, lease);
             }
@@ -101,6 +102,15 @@ impl Planner {
                 if let Some(&ix) = self.estate.attempts.get(attempt) {
                     self.estate.set_end(ix, *end);
                 }
+            }
+            Change::LeaseStopping { attempt, by } => {
+                if let Some(&ix) = self.estate.attempts.get(attempt) {
+                    self.estate.stopping(ix, *by);
+                }
+            }
+            Change::PoolPreempted { pool, at } => {
+                let pool = self.estate.pool_ix(*pool);
+                self.estate.pools[pool as usize].preempted.clone_from(at);
             }
             Change::LeaseEnded { attempt } => {
                 if let Some(&ix) = self.estate.attempts.get(attempt) {
@@ -164,7 +174,7 @@ impl Planner {
                 && seat.resources == lease.resources
                 && seat.cards == lease.cards;
             if as_planned && !self.estate.attempts.contains_key(&attempt) {
-                self.estate.confirm(ix, attempt, lease.end);
+                self.estate.confirm(ix, attempt, (lease.end, lease.tenure));
                 return;
             }
             self.estate.free(ix);

@@ -1,6 +1,7 @@
 //! The operator's knobs, all published: what a plan looks at first, how many waiting jobs are
 //! protected, how much a round may do.
 
+use dayan_units::{Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// A count of elementary steps (jobs looked at, pools tried, index cells read), never a clock: the
@@ -36,6 +37,56 @@ pub enum Preference {
     Reliability,
 }
 
+/// How much may be taken back, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PreemptionPolicy {
+    /// So long after it was told to stop a lease has ended: the next sync of its agent, and the
+    /// grace that a task has.
+    pub notice: Span,
+    /// In one pool at most so many leases are taken back within the time below.
+    pub pool_max: u32,
+    /// Within this time.
+    pub pool_within: Span,
+    /// A task is taken off at most so often in its life.
+    pub task_max: u32,
+    /// And not again before this has passed.
+    pub task_spared: Span,
+}
+
+impl PreemptionPolicy {
+    /// Half a minute's notice: an agent hears within a second and gives a task five to save what it
+    /// can; the rest is for slow links. Sixteen in ten minutes: a pool whose tasks run for an hour
+    /// loses no more than a hundred of them to it. A task is taken off three times in its life and
+    /// then runs through, and each time has ten minutes before the next, so that it gets somewhere.
+    pub const DEFAULT: Self = Self {
+        notice: Span::from_secs(30),
+        pool_max: 16,
+        pool_within: Span::from_secs(600),
+        task_max: 3,
+        task_spared: Span::from_secs(600),
+    };
+
+    /// How many more leases of a pool may be taken back at a moment, after these.
+    pub fn pool_left(&self, before: &[Time], now: Time) -> u32 {
+        let within = before.iter().filter(|at| now.since(**at) < self.pool_within).count();
+        self.pool_max.saturating_sub(u32::try_from(within).unwrap_or(u32::MAX))
+    }
+
+    /// From when on a task may be taken off that was so often, the last time then.
+    pub fn task_spared_until(&self, times: u32, last: Option<Time>) -> Time {
+        if times >= self.task_max {
+            return Time::NEVER;
+        }
+        last.map_or(Time::EPOCH, |last| last.plus(self.task_spared))
+    }
+}
+
+impl Default for PreemptionPolicy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// How the planner decides where the job does not say.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Policy {
@@ -46,6 +97,9 @@ pub struct Policy {
     pub reservations_max: u32,
     /// How many of the first waiting jobs a plan gives reasons for.
     pub refusals_listed_max: u32,
+    /// How much may be taken back.
+    #[serde(default)]
+    pub preemption: PreemptionPolicy,
 }
 
 impl Default for Policy {
@@ -62,6 +116,7 @@ impl Default for Policy {
             ],
             reservations_max: 8,
             refusals_listed_max: 64,
+            preemption: PreemptionPolicy::DEFAULT,
         }
     }
 }

@@ -13,7 +13,7 @@ use dayan_units::{OfferId, Resources, Span, TaskId, Time};
 use smallvec::SmallVec;
 
 use crate::cards::Cards;
-use crate::change::LeaseEnd;
+use crate::change::{LeaseEnd, Tenure};
 use crate::estate::{BayIx, Holder, Lease, NodeAt};
 use crate::fit_tree::{Need, Room};
 use crate::judge::Choice;
@@ -35,13 +35,15 @@ pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
     round.hear_news();
     round.keep_appointments();
     round.place_all();
+    let preemptions = if round.exhausted { Vec::new() } else { round.preempt() };
     let refusals = round.refusals();
     round.unmask();
     round.pass_on_news();
     let Round { work, placements, exhausted, .. } = round;
     planner.work_total += work;
     let revision = planner.revision;
-    Plan { revision, now, placements, refusals, work_used: Work(work), exhausted }
+    let work_used = Work(work);
+    Plan { revision, now, placements, preemptions, refusals, work_used, exhausted }
 }
 
 pub(crate) struct Round<'a> {
@@ -61,9 +63,9 @@ pub(crate) struct Round<'a> {
     pub exhausted: bool,
 }
 
-/// A reservation, and the priority of whose it is.
+/// A reservation, and whose it is.
 pub(crate) struct Promised {
-    priority: i32,
+    pub head: JobKey,
     pub place: Reservation,
     /// How long the reserved job may run.
     pub limit: Span,
@@ -336,7 +338,7 @@ impl<'a> Round<'a> {
         let job = &planner.demand.jobs[job];
         let (latest, expected) = ends(*now, class.ask.time, job);
         let mut best: Option<(usize, Spot)> = None;
-        for (nth, Promised { priority, place, .. }) in reservations.iter_mut().enumerate() {
+        for (nth, Promised { head, place, .. }) in reservations.iter_mut().enumerate() {
             for index in 0..place.held.len() {
                 *work += 1;
                 let held = &place.held[index];
@@ -356,7 +358,7 @@ impl<'a> Round<'a> {
                 {
                     continue;
                 }
-                if job.key.priority.0 < *priority {
+                if job.key.priority.0 < head.priority.0 {
                     let (soon, must) = (place.soon(estate, *now, work), place.from);
                     let held = &mut place.held[index];
                     let spare = held.soon(must, estate, *now, work).spare;
@@ -409,6 +411,7 @@ impl<'a> Round<'a> {
             resources: need.resources,
             cards,
             end: LeaseEnd { expected, latest },
+            tenure: Tenure::Kept,
         });
         self.planner.seats.insert(task, lease);
         if let Some((_, room)) = self.news.rooms.get_mut(&spot.at) {
@@ -490,18 +493,22 @@ impl<'a> Round<'a> {
             };
             let Some(&(head, class)) = next.filter(|next| next.0 < key) else { return };
             self.reserved_upto = Some(head);
+            // What was promised to it is its reservation.
+            if self.planner.estate.appointed.contains_key(&head.job) {
+                continue;
+            }
             if let Some(place) = self.reservation_for(class) {
                 for held in &place.held {
                     self.planner.estate.mask(held.at);
                     self.reserved_bays.insert(held.at.bay);
                 }
                 let limit = self.planner.demand.classes[class].ask.time;
-                self.reservations.push(Promised { priority: head.priority.0, place, limit });
+                self.reservations.push(Promised { head, place, limit });
             }
         }
     }
 
-    fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
+    pub fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
         let class = &self.planner.demand.classes[class];
         let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.size.max(1))));
         let places = (&*class.choices, &*class.needs, class.ask.time);

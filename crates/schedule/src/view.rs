@@ -207,6 +207,9 @@ pub struct OfferView {
     /// Thousandths of the list price per buyer class; a class that is not named pays list price.
     #[serde(default)]
     pub classes: BTreeMap<String, u32>,
+    /// What spot work pays, in thousandths of what its buyer class pays; none: no spot is sold.
+    #[serde(default)]
+    pub spot_permille: Option<u32>,
     /// Attempts that ended as they should, in thousandths, as measured.
     pub reliability_permille: u32,
     /// No longer sold: only jobs bound to a quote of it may still go there.
@@ -264,6 +267,7 @@ impl OfferView {
             most: None,
             time_max: None,
             classes: BTreeMap::new(),
+            spot_permille: None,
             reliability_permille: 1_000,
             closed: false,
         }

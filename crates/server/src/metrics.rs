@@ -26,6 +26,8 @@ pub struct Metrics {
     pub events: Counter,
     /// Attempts that ended.
     pub attempts_ended: Counter,
+    /// Attempts that were taken back for other jobs.
+    pub attempts_preempted: Counter,
     /// Answers over HTTP by the class of their status: `2xx`, `4xx`, `5xx`.
     pub answers: Family<ByStatus, Counter>,
     /// How long answers took, those aside that are held back on purpose.
@@ -44,6 +46,7 @@ impl Default for Metrics {
             batches: Counter::default(),
             events: Counter::default(),
             attempts_ended: Counter::default(),
+            attempts_preempted: Counter::default(),
             answers: Family::default(),
             answer_seconds: Histogram::new(SECONDS),
             batch_seconds: Histogram::new(SECONDS),
@@ -82,6 +85,8 @@ impl Metrics {
         registry.register("batches", "Batches committed", self.batches.clone());
         registry.register("events", "Events committed", self.events.clone());
         registry.register("attempts_ended", "Attempts that ended", self.attempts_ended.clone());
+        let preempted = self.attempts_preempted.clone();
+        registry.register("attempts_preempted", "Attempts taken back for other jobs", preempted);
         registry.register("answers", "Answers over HTTP by class of status", self.answers.clone());
         let answer_seconds = self.answer_seconds.clone();
         registry.register("answer_seconds", "Time to an answer over HTTP", answer_seconds);

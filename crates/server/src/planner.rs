@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use dayan_exchange::due::Silence;
-use dayan_exchange::planning::{Planning, command};
+use dayan_exchange::planning::{Planning, command, preempt};
 use dayan_exchange::{Actor, Admission};
-use dayan_schedule::{Change, JobAsk, Placement, Planner};
+use dayan_schedule::{Change, JobAsk, Placement, Planner, Preemption};
 use dayan_spec::JobSpec;
 use dayan_units::{ProjectId, Span, Time};
 use tokio::sync::oneshot;
@@ -208,10 +208,29 @@ impl Thread {
     fn round(&mut self) -> bool {
         let now = self.clock.now();
         let round = self.planning.round(now);
-        if round.placements.is_empty() {
+        if round.placements.is_empty() && round.preemptions.is_empty() {
             return round.exhausted;
         }
         round.placements.chunks(PLACE_MAX).all(|some| self.commit(some, now))
+            && self.preempt(&round.preemptions, now)
+            && !round.placements.is_empty()
+    }
+
+    /// Has what is to be taken back committed: what changes by it comes back as changes.
+    fn preempt(&mut self, all: &[Preemption], now: Time) -> bool {
+        if all.is_empty() {
+            return true;
+        }
+        let commands = all.iter().map(preempt).collect();
+        let outcome = self.writer.commands_blocking(Actor::System, commands, |_, done| done);
+        let Ok(done) = outcome else { return false };
+        for (taken, outcome) in all.iter().zip(done) {
+            if let Err(refusal) = &outcome {
+                tracing::debug!(job = %taken.for_job, code = %refusal.code, "preemption refused");
+            }
+            self.planning.preempted(taken, outcome.as_ref().map(|_| ()), now);
+        }
+        true
     }
 
     fn commit(&mut self, placements: &[Placement], now: Time) -> bool {

@@ -57,8 +57,14 @@ pub(crate) fn state_of(job: &Job) -> JobState {
 
 /// The state of an attempt that has ended, its exit code, and why in words.
 fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, String) {
-    let stopped = lease.stop.is_some();
-    let failed = if stopped { "cancelled" } else { "failed" };
+    use dayan_exchange::StopReason;
+    let failed = match lease.stop {
+        Some(StopReason::Preempted { for_job, .. }) if !outcome.is_success() => {
+            return ("preempted", None, format!("its room went to {for_job}"));
+        }
+        Some(_) => "cancelled",
+        None => "failed",
+    };
     match outcome {
         Outcome::Exited { code: 0 } => ("succeeded", Some(0), String::new()),
         Outcome::Exited { code } => (failed, Some(*code), format!("exit code {code}")),
@@ -68,10 +74,11 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
         Outcome::LeaseEnded => ("lost", None, "its lease ran out".to_owned()),
         Outcome::Stopped => {
             let why = lease.stop.map_or("its agent stopped it", |reason| match reason {
-                dayan_exchange::StopReason::Cancelled => "cancelled",
-                dayan_exchange::StopReason::Unfunded => "no money for its next window",
-                dayan_exchange::StopReason::GangBroken => "another member of its gang ended",
-                dayan_exchange::StopReason::PoolWithdrawn => "its pool was withdrawn",
+                StopReason::Cancelled => "cancelled",
+                StopReason::Unfunded => "no money for its next window",
+                StopReason::GangBroken => "another member of its gang ended",
+                StopReason::PoolWithdrawn => "its pool was withdrawn",
+                StopReason::Preempted { .. } => "its room went to another job",
             });
             ("cancelled", None, why.to_owned())
         }

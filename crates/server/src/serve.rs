@@ -244,6 +244,9 @@ fn count(metrics: &Metrics, planner: &PlannerHandle, batch: &writer::Batch) {
                 line.iter().for_each(bill);
                 money_moved |= released.0 > 0;
             }
+            Event::Preempted { victims, .. } => {
+                metrics.attempts_preempted.inc_by(victims.len() as u64);
+            }
             Event::Deposited { .. } | Event::BudgetSet { .. } => money_moved = true,
             _ => {}
         }

@@ -14,7 +14,7 @@ use dayan_exchange::{
     changes, decide, due, orders,
 };
 use dayan_identity::Nonce;
-use dayan_schedule::{Change, Network, Placement};
+use dayan_schedule::{Change, Network, Placement, Preemption};
 use dayan_spec::{Deadline, DeadlineKind};
 use dayan_units::{AgentId, AttemptId, PoolId, RequestId, Span, Time};
 use sha2::{Digest as _, Sha256};
@@ -46,6 +46,8 @@ pub(crate) enum Asker {
     Agent(Box<Sync>),
     /// The planner.
     Planner(Vec<Placement>),
+    /// The planner, of what it takes back.
+    Preempting(Vec<Preemption>),
 }
 
 /// Commands that wait for the writer.
@@ -287,6 +289,12 @@ impl Host {
                     }
                     committed.plan = true;
                 }
+                Asker::Preempting(all) => {
+                    for (taken, decided) in all.iter().zip(&decided) {
+                        let outcome = decided.outcome.as_ref().map(|_| ());
+                        self.planning.preempted(taken, outcome, now);
+                    }
+                }
                 Asker::Agent(sync) => self.answer(sync, asked.actor, now, &mut committed),
             }
         }
@@ -349,16 +357,19 @@ impl Host {
 
     /// Plans once; true when something is to be placed.
     pub(crate) fn plan(&mut self, now: Time) -> bool {
-        let round = self.planning.round(now);
-        self.exhausted = round.exhausted;
-        let placements = round.placements;
-        if placements.is_empty() {
-            return false;
+        let planning::Round { placements, preemptions, exhausted } = self.planning.round(now);
+        self.exhausted = exhausted;
+        let actor = Actor::System;
+        let busy = !placements.is_empty() || !preemptions.is_empty();
+        if !placements.is_empty() {
+            let commands = placements.iter().map(planning::command).collect();
+            self.queue.push(Asked { actor, commands, asker: Asker::Planner(placements) });
         }
-        let commands = placements.iter().map(planning::command).collect();
-        let asker = Asker::Planner(placements);
-        self.queue.push(Asked { actor: Actor::System, commands, asker });
-        true
+        if !preemptions.is_empty() {
+            let commands = preemptions.iter().map(planning::preempt).collect();
+            self.queue.push(Asked { actor, commands, asker: Asker::Preempting(preemptions) });
+        }
+        busy
     }
 
     /// The process ends: what was not committed is gone, and so is everybody who waited.

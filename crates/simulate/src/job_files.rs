@@ -39,11 +39,18 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
         "" => String::new(),
         keep => format!("on_lost_link: {{keep: {keep}}}"),
     };
-    let limit = if random.in_permille(120) {
+    let mut market = Vec::new();
+    if random.in_permille(120) {
         let (units, cents) = (random.below(2), random.between(10, 99));
-        format!("market: {{max_price: {units}.{cents} CNY}}")
-    } else {
-        String::new()
+        market.push(format!("max_price: {units}.{cents} CNY"));
+    }
+    // Gangs are not sold spot.
+    if random.in_permille(400) && !shape.starts_with("gang") {
+        market.push("mode: spot".to_owned());
+    }
+    let market = match &market[..] {
+        [] => String::new(),
+        keys => format!("market: {{{}}}", keys.join(", ")),
     };
     let outputs = if random.in_permille(300) {
         "outputs: [{from: out/, to: results/}]".to_owned()
@@ -66,7 +73,7 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
         shape,
         retry,
         keep,
-        limit,
+        market,
         outputs,
         deadline,
     ];

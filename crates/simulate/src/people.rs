@@ -10,7 +10,8 @@ use dayan_exchange::{
 };
 use dayan_identity::Status;
 use dayan_market::{
-    BudgetLimits, BuyerClass, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest, Terms,
+    BudgetLimits, BuyerClass, OfferMode, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest,
+    Terms,
 };
 use dayan_schedule::{Closure, NodeName};
 use dayan_spec::{Feature, JobSpec};
@@ -151,6 +152,7 @@ impl People {
             card_hour: Micro::ZERO,
         };
         let minimum = Span::from_secs(*self.random.pick(&[0, 0, 10, 60]));
+        let spot_permille = self.random.in_permille(600).then_some(400);
         let classes = BuyerClass::ALL.into_iter().map(|c| (c, c.usual_permille())).collect();
         Command::ListOffer(Box::new(NewOffer {
             pool,
@@ -160,6 +162,7 @@ impl People {
             min: None,
             max: None,
             classes,
+            spot_permille,
             valid_until: None,
         }))
     }
@@ -240,7 +243,9 @@ impl People {
             return Vec::new();
         }
         let offer = *self.random.pick(&fitting);
-        let terms = Terms::listed(offer, class).expect("it is offered to everybody");
+        let Ok(terms) = Terms::listed(offer, class, dayan_exchange::mode_of(spec)) else {
+            return Vec::new();
+        };
         let id = QuoteId::from_bits(u128::from(self.random.bits()) << 64 | 1);
         let project = state.access.project_by_path(&spec.project.to_string());
         let head = QuoteTerms {
@@ -402,7 +407,9 @@ impl People {
                 let lines = &state.work.quotes[&quote].quote.lines;
                 lines.iter().any(|line| !state.supply.offers.contains_key(&line.offer))
             });
-            let fits = state.supply.pools.keys().any(|pool| has_room(state, *pool, &stored.spec));
+            let fits = state.supply.pools.keys().any(|pool| {
+                has_room(state, *pool, &stored.spec) && sells(state, *pool, &stored.spec)
+            });
             if gone || !fits || stored.job_limit().is_some() {
                 order(Command::Cancel { job: job.id, task: None });
             } else if job.gate == dayan_exchange::Gate::Paused {
@@ -419,6 +426,15 @@ fn has_room(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
     let nodes = &state.supply.pools[&pool].shown.nodes;
     let fitting = nodes.iter().filter(|node| need.fits_in(&node.total)).count();
     fitting >= spec.gang.as_ref().map_or(1, |gang| gang.nodes as usize)
+}
+
+/// Is it offered there to work of its kind? Who has no offer gets one that may sell no spot.
+fn sells(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
+    let mut offers = state.supply.offers.values().filter(|offer| offer.pool == pool);
+    match dayan_exchange::mode_of(spec) {
+        OfferMode::OnDemand => true,
+        OfferMode::Spot => offers.any(|offer| offer.spot_permille.is_some()),
+    }
 }
 
 /// Has every job ended, and will none be made any more?

@@ -24,6 +24,8 @@ pub struct Report {
     pub billed: u64,
     /// Of those, not billed or not to their end.
     pub waived: u64,
+    /// Attempts that were taken back for others.
+    pub preempted: u64,
     /// Jobs that were promised their deadline.
     pub promised: u64,
     /// Tasks of them that got their lease in time.

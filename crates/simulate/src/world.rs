@@ -270,6 +270,7 @@ impl World {
             lasted: self.now.since(self.started),
             jobs: self.audit.jobs(),
             attempts,
+            preempted: self.audit.preempted(),
             promised: self.audit.promises.made,
             in_time: self.audit.promises.in_time,
             late: self.audit.promises.late,

@@ -50,13 +50,14 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
     let reports: Vec<Report> = seeds(usual).map(|seed| check(name, seed, scenario)).collect();
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     eprintln!(
-        "{name}: {} worlds, {} jobs, {} attempts ({} billed, {} waived), {} faults, {} syncs, {} \
-         promised ({} tasks in time, {} late)",
+        "{name}: {} worlds, {} jobs, {} attempts ({} billed, {} waived, {} taken back), {} faults, \
+         {} syncs, {} promised ({} tasks in time, {} late)",
         reports.len(),
         sum(|r| r.jobs),
         sum(|r| r.attempts),
         sum(|r| r.billed),
         sum(|r| r.waived),
+        sum(|r| r.preempted),
         sum(|r| r.faults),
         sum(|r| r.syncs),
         sum(|r| r.promised),
@@ -81,6 +82,8 @@ fn every_rule_holds_in_a_storm() {
     assert!(attempts >= 10 * reports.len() as u64, "hardly anything ran");
     let runs: u64 = reports.iter().map(|report| report.runs).sum();
     assert!(runs * 3 >= reports.len() as u64 || number("DAYAN_SEED").is_some(), "{runs} runs");
+    let preempted: u64 = reports.iter().map(|report| report.preempted).sum();
+    assert!(number("DAYAN_SEED").is_some() || preempted > 0, "nothing was taken back");
 }
 
 #[test]

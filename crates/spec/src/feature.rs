@@ -53,6 +53,10 @@ features! {
     Move = "move", "moving a running task is not offered; write `on_breach: warn`";
     /// Sells capacity that can be taken away.
     Spot = "spot", "no pool offers spot capacity; write `mode: on_demand`";
+    /// Takes a gang back as a whole.
+    SpotGangs = "spot_gangs", "spot capacity is not offered to gangs; write `mode: on_demand`";
+    /// Goes on in another way where the first is not to be had.
+    Fallback = "fallback", "going on at another price is not offered; leave `fallback` out";
     /// Sells capacity under contracts.
     Reserved = "reserved", "no pool offers reserved capacity; write `mode: on_demand`";
     /// Counts a job file's own budget by day or month, or only warns of it.
@@ -152,9 +156,12 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     if let Some(feature) = of_mode(job.market.mode) {
         ask(true, feature, "market.mode");
     }
+    let spot_gang = job.gang.is_some() && job.market.mode == MarketMode::Spot;
+    ask(spot_gang, Feature::SpotGangs, "gang");
     if let Some(feature) = job.market.fallback.and_then(of_mode) {
         ask(true, feature, "market.fallback");
     }
+    ask(job.market.fallback.is_some(), Feature::Fallback, "market.fallback");
     let own = |budget: &Budget| budget.per == BudgetPeriod::Job && budget.on_limit == OnLimit::Stop;
     let budget = job.market.budget.as_ref();
     ask(budget.is_some_and(|budget| !own(budget)), Feature::JobBudgets, "market.budget");

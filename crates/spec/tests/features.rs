@@ -36,10 +36,10 @@ fn each_part_asks_for_its_feature() {
     check("notify: [{to: 'https://h/x'}]", &[Feature::Notify]);
     check("gang: {nodes: 2, same: [site]}", &[]);
     check("gang: {nodes: 2, same: [fabric]}", &[Feature::Fabric]);
-    check("market: {mode: spot, fallback: on_demand}", &[Feature::Spot]);
+    check("market: {mode: spot, fallback: on_demand}", &[Feature::Spot, Feature::Fallback]);
     check(
         "market: {mode: reserved, contract: C, fallback: spot}",
-        &[Feature::Spot, Feature::Reserved],
+        &[Feature::Spot, Feature::Fallback, Feature::Reserved],
     );
     check("network: {delay: {class: T1, from: city:Guiyang}}", &[]);
     check("network: {delay: {class: T1, from: city:Guiyang, on_breach: move}}", &[Feature::Move]);
@@ -65,7 +65,12 @@ fn the_product_files_are_refused_for_what_is_not_there() {
     );
     check(
         include_str!("files/llm.yaml"),
-        &["not_offered.fabric", "not_offered.checkpoint", "not_offered.reserved"],
+        &[
+            "not_offered.fabric",
+            "not_offered.checkpoint",
+            "not_offered.reserved",
+            "not_offered.fallback",
+        ],
     );
     check(
         include_str!("files/tyre.yaml"),

@@ -20,6 +20,6 @@ pub use id::{
 pub use lease::{BootTime, lease_end, lost_after};
 pub use money::{Currency, Micro, Money, MoneyError, div_half_even};
 pub use quantity::{QuantityError, Range, parse_span};
-pub use rate::{PERMILLE_ONE, Rate};
+pub use rate::{PERMILLE_ONE, Rate, permille_of_floor};
 pub use resources::Resources;
 pub use time::{Span, Time};

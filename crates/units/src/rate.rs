@@ -23,6 +23,13 @@ pub struct Rate {
 /// One thousand permille: the list price.
 pub const PERMILLE_ONE: u32 = 1_000;
 
+/// A share of a share, rounded down: the buyer's side of a rounding that is worth less than a
+/// thousandth of the list price.
+pub fn permille_of_floor(permille: u32, of: u32) -> u32 {
+    let product = u64::from(permille) * u64::from(of) / u64::from(PERMILLE_ONE);
+    u32::try_from(product).unwrap_or(u32::MAX)
+}
+
 /// The common base of the meters: thousandths of a core and of a card are scaled to bytes per GB.
 const GB: i128 = 1_000_000_000;
 const MILLI_TO_GB_BASE: i128 = GB / 1_000;

@@ -32,6 +32,10 @@ pub struct NewOffer {
     /// internal, partner and external.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<String, u32>,
+    /// Share of its class's price that spot work pays, in permille: it may be taken back with
+    /// notice; none: no spot is sold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<u32>,
     /// In how many seconds it stops being listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u32>,
@@ -63,6 +67,9 @@ pub struct Offer {
     pub accelerator: Option<String>,
     /// Least billed time of an attempt, in seconds.
     pub minimum: i64,
+    /// Share of these prices that spot work pays, in permille; none: no spot is sold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<u32>,
     /// What it lists, for whom it may concern: who may change it, and who reads everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<ListPrice>,

@@ -55,6 +55,9 @@ pub struct CreateOffer {
     /// What a class of buyers pays, in thousandths of the price: internal=600
     #[arg(long = "class", value_name = "CLASS=PERMILLE", value_parser = class_arg)]
     classes: Vec<(String, u32)>,
+    /// Sells it to work that may be taken back too, at so many thousandths of the price: 400
+    #[arg(long, value_name = "PERMILLE")]
+    spot: Option<u32>,
     /// After how long it stops being listed
     #[arg(long, value_name = "TIME", value_parser = seconds_arg)]
     expires: Option<u32>,
@@ -118,6 +121,7 @@ impl Show for Listings {
             Word::GbHour,
             Word::CardHour,
             Word::Classes,
+            Word::Spot,
             Word::Accelerator,
             Word::Minimum,
         ];
@@ -136,12 +140,18 @@ impl Show for Listings {
                 Cell::number(&listed.gb_hour),
                 Cell::number(&listed.card_hour),
                 Cell::text(classes.join(" ")),
+                Cell::number(spot(offer)),
                 Cell::text(offer.accelerator.as_deref().unwrap_or("-")),
                 Cell::number(format!("{}s", offer.minimum)),
             ]);
         }
         grid.finish()
     }
+}
+
+/// What spot work pays of the price.
+fn spot(offer: &Offer) -> String {
+    offer.spot.map_or_else(|| "-".to_owned(), |spot| format!("{}%", f64::from(spot) / 10.0))
 }
 
 fn matches(offer: &Offer, filter: &str) -> bool {
@@ -175,6 +185,7 @@ async fn create(args: &CreateOffer, session: &Session) -> Result<Exit, Failure> 
         accelerator: args.accelerator.clone(),
         minimum: args.minimum,
         classes: args.classes.iter().cloned().collect::<BTreeMap<_, _>>(),
+        spot: args.spot,
         expires_in: args.expires,
     };
     let made = client.create_offer(&offer).await?;
@@ -192,6 +203,7 @@ impl Show for Vec<Offer> {
             Word::CoreHour,
             Word::GbHour,
             Word::CardHour,
+            Word::Spot,
             Word::Accelerator,
             Word::Minimum,
         ];
@@ -205,6 +217,7 @@ impl Show for Vec<Offer> {
                 Cell::number(format!("{} {}", offer.core_hour, offer.currency)),
                 Cell::number(&offer.gb_hour),
                 Cell::number(&offer.card_hour),
+                Cell::number(spot(offer)),
                 Cell::text(offer.accelerator.as_deref().unwrap_or("-")),
                 Cell::number(format!("{}s", offer.minimum)),
             ]);
@@ -231,6 +244,7 @@ mod tests {
             currency: "CNY".to_owned(),
             accelerator: None,
             minimum: 10,
+            spot: Some(400),
             listed: None,
         }
     }

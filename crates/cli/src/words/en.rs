@@ -104,6 +104,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Message => "message",
         Word::Method => "method",
         Word::Minimum => "minimum",
+        Word::Spot => "spot",
         Word::Name => "name",
         Word::NewestHash => "newest hash",
         Word::Node => "node",

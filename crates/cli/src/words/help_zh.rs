@@ -236,6 +236,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("offer create:accelerator", "加速卡型号"),
     ("offer create:minimum", "每次尝试的最短计费时间"),
     ("offer create:classes", "某类买方付价格的千分之几：internal=600"),
+    ("offer create:spot", "也卖给可被收回的任务，付价格的千分之几：400"),
     ("offer create:expires", "多久后不再挂牌"),
     ("offer ls", "列出挂牌"),
     ("offer ls:filter", "只列资源池、供给方、站点或加速卡含此文字的"),

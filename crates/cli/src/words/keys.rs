@@ -114,6 +114,7 @@ words! {
     Message,
     Method,
     Minimum,
+    Spot,
     Name,
     NewestHash,
     Node,

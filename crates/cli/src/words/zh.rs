@@ -104,6 +104,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Message => "说明",
         Word::Method => "方法",
         Word::Minimum => "最短计费",
+        Word::Spot => "可抢占",
         Word::Name => "名称",
         Word::NewestHash => "最新哈希",
         Word::Node => "节点",

@@ -118,6 +118,11 @@ fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> 
         Some(StopReason::PoolWithdrawn | StopReason::GangBroken) => {
             return MemberEnd::RequeuedFree;
         }
+        // It was taken back: that is no failure of the task, if its file lets it go again at all.
+        Some(StopReason::Preempted { .. }) => {
+            let again = stored.spec.retry.when.contains(&RetryCause::Preempted);
+            return if again { MemberEnd::RequeuedFree } else { MemberEnd::Failed };
+        }
         None => {}
     }
     // Of a gang's launch the first failure counts; what fails after it may fail because of it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dayan_identity::Status;
 use dayan_market::{BudgetRefusal, BudgetScope};
 use dayan_schedule::Tasks;
-use dayan_spec::{DeadlineKind, JobSpec};
+use dayan_spec::{DeadlineKind, Feature, JobSpec};
 use dayan_topology::PlaceId;
 use dayan_units::{JobId, Micro, OrgId, Resources, Time};
 
@@ -15,7 +15,9 @@ use crate::command::Submit;
 use crate::event::{Event, Next};
 use crate::ids::run_id;
 use crate::refusal::{Refusal, RefusalDetail};
-use crate::state::{Gate, Job, JobEnd, Org, Project, Run, SpecKey, StopReason, StoredSpec};
+use crate::state::{
+    Gate, Job, JobEnd, Org, Project, Run, SpecKey, StopReason, StoredSpec, mode_of,
+};
 
 /// Idempotency keys are the submitter's; longer ones are a mistake.
 const KEY_CHARS_MAX: usize = 128;
@@ -177,6 +179,9 @@ impl Ask<'_> {
             .iter()
             .copied()
             .filter(|feature| {
+                if *feature == Feature::Spot {
+                    return self.sells_spot();
+                }
                 active.iter().any(|pool| pool.shown.features.contains(feature.as_str()))
             })
             .collect();
@@ -198,6 +203,15 @@ impl Ask<'_> {
             "leave these keys out, or wait for a provider that offers them",
         )
         .with_details(details))
+    }
+
+    /// Does an offer of an active pool sell spot? That is for providers to say, not for engines.
+    fn sells_spot(&self) -> bool {
+        let supply = &self.state.supply;
+        supply.offers.values().any(|offer| {
+            let pool = supply.pools.get(&offer.pool);
+            offer.spot_permille.is_some() && pool.is_some_and(|pool| pool.status == Status::Active)
+        })
     }
 
     /// A city nobody knows, or a site nobody has, would only let the job wait.
@@ -315,12 +329,13 @@ impl Ask<'_> {
     pub(super) fn cheapest_first_hold(&self, stored: &StoredSpec, org: &Org) -> Option<Micro> {
         let limit = stored.spec.time_limit();
         let settlement = &self.state.settings.settlement;
+        let mode = mode_of(&stored.spec);
         self.state
             .supply
             .offers
             .values()
             .filter_map(|offer| {
-                let terms = dayan_market::Terms::listed(offer, org.class).ok()?;
+                let terms = dayan_market::Terms::listed(offer, org.class, mode).ok()?;
                 let fits = stored
                     .spec
                     .resources

@@ -8,6 +8,7 @@ mod ending;
 mod findings;
 mod jobs;
 mod placing;
+mod preempting;
 mod promises;
 mod quotes;
 mod schedules;
@@ -158,6 +159,8 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::TellSchedule { schedule, tell } => ask.tell_schedule(*schedule, *tell),
         Command::Fire(firing) => ask.fire(firing),
         Command::Place(place) => ask.place(place),
+        Command::Preempt(preempt) => ask.preempt(preempt),
+        Command::LapsePlaces { job } => Ok(ask.lapse_places(*job)),
         Command::LoseLease { attempt } => ask.lose_lease(*attempt),
         Command::CloseWindow { attempt } => ask.close_window(*attempt),
         Command::Challenge { pool, nonce } => ask.challenge(*pool, *nonce),

@@ -15,7 +15,9 @@ use crate::command::{Actor, Place, Seat};
 use crate::event::Event;
 use crate::ids::{accounts, codes, hold_id};
 use crate::refusal::Refusal;
-use crate::state::{Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, StoredSpec, UsageMark};
+use crate::state::{
+    Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, StoredSpec, UsageMark, mode_of,
+};
 
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
 const GANG_SLOTS: u32 = 4_096;
@@ -25,7 +27,7 @@ const GANG_SLOTS: u32 = 4_096;
 /// it came.
 const LEASE_MIN: Span = Span::from_secs(30);
 
-fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
+pub(super) fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal::conflict(code, message, "nothing to do: the planner will plan it again")
 }
 
@@ -207,6 +209,7 @@ impl Ask<'_> {
         let spec = stored.spec.as_ref();
         let org = &self.state.access.orgs[&job.org];
         let pool = &self.state.supply.pools[&seat.pool];
+        let mode = mode_of(spec);
         let terms = match job.quote {
             Some((quote, _)) => self.quoted_terms(quote, seat)?,
             None => {
@@ -218,7 +221,7 @@ impl Ask<'_> {
                 offer
                     .admits(&seat.resources, None, org.class, self.now)
                     .map_err(|no| stale("place.offer", no.to_string()))?;
-                Terms::listed(offer, org.class)
+                Terms::listed(offer, org.class, mode)
                     .map_err(|no| stale("place.offer", no.to_string()))?
             }
         };
@@ -268,6 +271,7 @@ impl Ask<'_> {
             cards: seat.cards,
             offer: seat.offer,
             terms,
+            mode,
             placed_at: self.now,
             keep: spec.on_lost_link.keep.max(LEASE_MIN),
             time_limit: limit,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use dayan_identity::Status;
 use dayan_schedule::{Appointment, Closure};
 use dayan_spec::{DeadlineKind, JobSpec};
-use dayan_units::{JobId, PoolId, Resources, TaskId, Time};
+use dayan_units::{AttemptId, JobId, PoolId, Resources, TaskId, Time};
 
 use super::{Ask, Decision};
 use crate::authorize::{Action, Resource, authorize};
@@ -105,14 +105,32 @@ impl Ask<'_> {
     /// Can the nodes keep all that they have promised with these stays beside it? The message
     /// says which cannot.
     pub(super) fn check_stays(&self, stays: &[Stay<'_>]) -> Result<(), String> {
+        self.check_stays_after(&[], stays)
+    }
+
+    /// The same, where these leases have ended before.
+    pub(super) fn check_stays_after(
+        &self,
+        ending: &[AttemptId],
+        stays: &[Stay<'_>],
+    ) -> Result<(), String> {
         let mut nodes: BTreeMap<(PoolId, &str), Vec<&Stay<'_>>> = BTreeMap::new();
         for stay in stays {
             nodes.entry((stay.pool, stay.node)).or_default().push(stay);
         }
-        nodes.into_iter().try_for_each(|((pool, node), stays)| self.check_node(pool, node, &stays))
+        let check = |((pool, node), stays): (_, Vec<&Stay<'_>>)| {
+            self.check_node(pool, node, &stays, ending)
+        };
+        nodes.into_iter().try_for_each(check)
     }
 
-    fn check_node(&self, id: PoolId, node: &str, stays: &[&Stay<'_>]) -> Result<(), String> {
+    fn check_node(
+        &self,
+        id: PoolId,
+        node: &str,
+        stays: &[&Stay<'_>],
+        ending: &[AttemptId],
+    ) -> Result<(), String> {
         let pool = self.state.supply.pools.get(&id).filter(|pool| pool.status == Status::Active);
         let pool = pool.ok_or_else(|| format!("{id} takes no work"))?;
         let shown = pool.shown.nodes.iter().find(|shown| shown.name == node && shown.up);
@@ -136,7 +154,7 @@ impl Ask<'_> {
         if promised.is_empty() && !is_later {
             return Ok(());
         }
-        let leases = self.occupants(pool, node);
+        let leases = self.occupants(pool, node, ending);
         let begins = promised.iter().map(|made| made.from);
         let begins = begins.chain(stays.iter().map(|stay| stay.from)).map(|at| at.max(self.now));
         for moment in begins {
@@ -161,12 +179,13 @@ impl Ask<'_> {
     }
 
     /// What runs on a node, until when at the latest.
-    fn occupants(&self, pool: &Pool, node: &str) -> Vec<(Time, Resources)> {
+    fn occupants(&self, pool: &Pool, node: &str, ending: &[AttemptId]) -> Vec<(Time, Resources)> {
         let held = self.state.work.by_agent.get(&pool.agent).into_iter().flatten();
         let leases = held.map(|attempt| &self.state.work.leases[attempt]);
         leases
             .filter(|lease| lease.pool == pool.id && lease.node == node)
-            .map(|lease| (lease.placed_at.plus(lease.time_limit), lease.resources))
+            .filter(|lease| !ending.contains(&lease.attempt))
+            .map(|lease| (lease.latest_end(), lease.resources))
             .collect()
     }
 

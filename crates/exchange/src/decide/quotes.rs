@@ -2,7 +2,7 @@
 //! the whole of it.
 
 use dayan_ledger::{Amount, Transfer, TransferKind};
-use dayan_market::{Quote, QuoteState, SpecDigest, Terms, Warning};
+use dayan_market::{OfferMode, Quote, QuoteState, SpecDigest, Terms, Warning};
 use dayan_units::{JobId, QuoteId};
 
 use super::{Ask, Decision, Made};
@@ -40,7 +40,11 @@ impl Ask<'_> {
         }
         for line in &quote.lines {
             let offer = self.state.supply.offers.get(&line.offer).ok_or_else(moved)?;
-            let terms = Terms::listed(offer, class).map_err(|_| moved())?;
+            // The job file, whose digest it names, says whether it is for spot.
+            let listed = |mode| Terms::listed(offer, class, mode).ok();
+            let modes = [OfferMode::OnDemand, OfferMode::Spot].into_iter().filter_map(listed);
+            let terms = modes.into_iter().find(|terms| terms.permille == line.permille);
+            let terms = terms.ok_or_else(moved)?;
             let same = offer.pool == line.pool
                 && terms.rate == line.rate
                 && terms.permille == line.permille

@@ -378,6 +378,7 @@ impl Ask<'_> {
             task_min: new.min.unwrap_or(Resources::ZERO),
             task_max: new.max.unwrap_or(whole),
             classes: new.classes.clone(),
+            spot_permille: new.spot_permille,
             valid_from: self.now,
             valid_until: new.valid_until.unwrap_or(Time::NEVER),
             status: OfferStatus::Open,

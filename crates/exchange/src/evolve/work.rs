@@ -1,12 +1,16 @@
 //! Jobs, quotes and leases.
 
-use dayan_schedule::Tasks;
-use dayan_units::{AttemptId, JobId, Micro, Resources};
+use dayan_schedule::{PreemptionPolicy, Tasks};
+use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
-    Backing, Gate, Job, Lease, MemberEnd, Phase, State, StoredSpec, UsageMark, Work,
+    Backing, Gate, Job, Lease, MemberEnd, Phase, State, StopReason, StoredSpec, UsageMark, Work,
 };
+
+/// What others were taken off for is kept for so long after they should have ended: a plan and a
+/// commit take seconds, and an agent whose link is slow a minute.
+const KEPT_FOR: Span = Span::from_secs(120);
 
 impl Work {
     fn job_mut(&mut self, job: JobId) -> &mut Job {
@@ -80,6 +84,10 @@ impl State {
                 }
             }
             Event::Appointed { job, appointments } => work.promises.appoint(*job, appointments),
+            Event::PlacesLapsed { job } => {
+                work.promises.release(*job, |_| true);
+                work.kept_for.remove(job);
+            }
             Event::JobPaused { job } => {
                 work.promises.release(*job, |_| true);
                 work.job_mut(*job).gate = Gate::Paused;
@@ -128,6 +136,7 @@ impl State {
             }
             Event::JobEnded { job, end, release, .. } => {
                 work.promises.release(*job, |_| true);
+                work.kept_for.remove(job);
                 let record = work.job_mut(*job);
                 record.ended = Some((entry.at, *end));
                 let (project, org, run) = (record.project, record.org, record.run);
@@ -239,6 +248,24 @@ impl State {
             Event::StopAsked { attempt, reason } => {
                 self.work.lease_mut(*attempt).stop = Some(*reason);
                 self.touch_agent(*attempt);
+            }
+            Event::Preempted { for_job, victims, ends_by, places } => {
+                for victim in victims {
+                    let (for_job, ends_by) = (*for_job, *ends_by);
+                    let lease = self.work.lease_mut(*victim);
+                    lease.stop = Some(StopReason::Preempted { for_job, ends_by });
+                    let pool = lease.pool;
+                    self.touch_agent(*victim);
+                    let tries = self.work.job_mut(victim.job).tries.entry(victim.task).or_default();
+                    tries.preempted += 1;
+                    tries.preempted_at = Some(entry.at);
+                    let pool = self.supply.pools.get_mut(&pool).expect("a lease has its pool");
+                    let within = PreemptionPolicy::DEFAULT.pool_within;
+                    pool.preempted.retain(|at| entry.at.since(*at) < within);
+                    pool.preempted.push(entry.at);
+                }
+                self.work.promises.appoint(*for_job, places);
+                self.work.kept_for.insert(*for_job, ends_by.plus(KEPT_FOR));
             }
             Event::UsageRecorded { attempt, seq, counters, .. } => {
                 let mark = UsageMark { seq: *seq, counters: *counters };

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dayan_market::{Quote, Terms};
+use dayan_market::{OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
-use dayan_schedule::{Cards, Tasks};
-use dayan_spec::JobSpec;
+use dayan_schedule::{Cards, PreemptionPolicy, Tasks};
+use dayan_spec::{JobSpec, MarketMode};
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources, Span,
     Time, TransferId, UserId,
@@ -53,6 +53,14 @@ pub struct StoredSpec {
     pub resources: Resources,
     /// How many jobs and schedules in memory refer to it.
     pub jobs: u32,
+}
+
+/// What a job's tasks may rely on, and how they pay.
+pub fn mode_of(spec: &JobSpec) -> OfferMode {
+    match spec.market.mode {
+        MarketMode::Spot => OfferMode::Spot,
+        MarketMode::OnDemand | MarketMode::Reserved => OfferMode::OnDemand,
+    }
 }
 
 impl StoredSpec {
@@ -116,6 +124,17 @@ pub struct Tries {
     pub attempts: u32,
     /// Attempts that count against `retry.max`.
     pub failures: u32,
+    /// Attempts that were taken back for others.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub preempted: u32,
+    /// The last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preempted_at: Option<Time>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A job.
@@ -206,6 +225,13 @@ pub enum StopReason {
     GangBroken,
     /// The pool was suspended or retired.
     PoolWithdrawn,
+    /// It was sold as one that may be taken back, and its room goes to another job.
+    Preempted {
+        /// Which.
+        for_job: JobId,
+        /// When it has ended at the latest.
+        ends_by: Time,
+    },
 }
 
 /// What the agent last said of an attempt's use, cumulative since its beginning.
@@ -278,6 +304,9 @@ pub struct Lease {
     pub offer: OfferId,
     /// At which price: fixed when the lease was given.
     pub terms: Terms,
+    /// What it may rely on.
+    #[serde(default, skip_serializing_if = "OfferMode::is_on_demand")]
+    pub mode: OfferMode,
     /// When it was given.
     pub placed_at: Time,
     /// How long it may outlive its link.
@@ -308,6 +337,29 @@ pub struct Lease {
     /// The other members, when it is part of a gang: their common launch number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<GangLaunch>,
+}
+
+impl Lease {
+    /// When it has ended at the latest.
+    pub fn latest_end(&self) -> Time {
+        let limit = self.placed_at.plus(self.time_limit);
+        match self.stop {
+            Some(StopReason::Preempted { ends_by, .. }) => limit.min(ends_by),
+            Some(
+                StopReason::Cancelled
+                | StopReason::Unfunded
+                | StopReason::GangBroken
+                | StopReason::PoolWithdrawn,
+            )
+            | None => limit,
+        }
+    }
+    /// Was it sold as one that may be taken back, and does it go on by itself so far?
+    pub const fn may_be_preempted(&self) -> bool {
+        matches!(self.mode, OfferMode::Spot)
+            && self.stop.is_none()
+            && !matches!(self.phase, Phase::Publishing { .. })
+    }
 }
 
 /// One launch of a gang: which nodes its members are on.
@@ -362,6 +414,9 @@ pub struct Work {
     /// What was promised for later.
     #[serde(default, skip_serializing_if = "Promises::is_empty")]
     pub promises: Promises,
+    /// Jobs that others were taken off for, and until when their places are kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept_for: BTreeMap<JobId, Time>,
 }
 
 impl Job {
@@ -391,6 +446,13 @@ impl Job {
 }
 
 impl Work {
+    /// From when on a lease may be taken back: its task was before, not long ago or too often.
+    pub fn spared_until(&self, lease: &Lease) -> Time {
+        let attempt = lease.attempt;
+        let tries = self.jobs.get(&attempt.job).and_then(|job| job.tries.get(&attempt.task));
+        let tries = tries.copied().unwrap_or_default();
+        PreemptionPolicy::DEFAULT.task_spared_until(tries.preempted, tries.preempted_at)
+    }
     /// The file of a job.
     pub fn spec_of(&self, job: &Job) -> &StoredSpec {
         self.specs.get(&job.spec).expect("a job in memory holds its file in memory")

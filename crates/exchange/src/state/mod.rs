@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
 pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
-    StopReason, StoredSpec, Tries, UsageMark, Work,
+    StopReason, StoredSpec, Tries, UsageMark, Work, mode_of,
 };
 pub use promises::Promises;
 pub use record::{Record, is_pools_fault};

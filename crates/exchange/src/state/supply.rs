@@ -182,6 +182,9 @@ pub struct Pool {
     /// When it, or some of its nodes, are closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closures: Vec<dayan_schedule::Closure>,
+    /// When leases in it were taken back for others, lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preempted: Vec<Time>,
     /// What became of the attempts it was given.
     #[serde(default)]
     pub record: super::record::Record,

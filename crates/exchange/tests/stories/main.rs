@@ -1,6 +1,7 @@
 //! Short stories through the public interface: an exchange with one pool and one buyer, what is
 //! asked of it, and what comes of it.
 
+mod preempting;
 mod promises;
 mod schedules;
 mod story;
@@ -234,7 +235,12 @@ fn a_firm_quote_outlives_the_offer_it_was_made_from() {
     let item = QuoteItem {
         pool: story.pool,
         offer: story.offer,
-        terms: dayan_market::Terms::listed(offer, BuyerClass::External).expect("listed"),
+        terms: dayan_market::Terms::listed(
+            offer,
+            BuyerClass::External,
+            dayan_market::OfferMode::OnDemand,
+        )
+        .expect("listed"),
         resources: Resources {
             cpu: MilliCpu(1_000),
             memory: Bytes(1_000_000_000),

@@ -82,6 +82,7 @@ impl Story {
             min: None,
             max: None,
             classes: BTreeMap::from([(BuyerClass::External, 1_000)]),
+            spot_permille: Some(400),
             valid_until: None,
         };
         let listed = story.does(Command::ListOffer(Box::new(offer)));
@@ -137,7 +138,12 @@ impl Story {
              resources: {{cpus: 1, memory: 1GB, time: 10m}}\nrun: ./work\n{more}"
         );
         let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
-        let digest = Digest(std::array::from_fn(|n| text.as_bytes()[n * 7 % text.len()]));
+        let mut digest = [0u8; 32];
+        for (n, byte) in text.bytes().enumerate() {
+            let mixed = &mut digest[n % 32];
+            *mixed = mixed.wrapping_mul(31).wrapping_add(byte);
+        }
+        let digest = Digest(digest);
         Command::Submit(Box::new(Submit {
             spec,
             digest,

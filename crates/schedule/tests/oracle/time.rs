@@ -62,6 +62,7 @@ fn by_planner(instance: &Instance) -> Vec<usize> {
                 resources: seat.resources,
                 cards: seat.cards,
                 end: LeaseEnd { expected: end, latest: end },
+                tenure: dayan_schedule::Tenure::Kept,
             });
             starts.insert(task.job, now);
             running.push((end, attempt, seat.clone()));

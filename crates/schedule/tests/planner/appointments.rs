@@ -140,6 +140,13 @@ fn tasks_of_an_array_follow_each_other_and_keep_their_limit() {
     let froms: Vec<Span> = made.iter().map(|made| made.from.since(world.now)).collect();
     let second = minutes(10).plus(TURNOVER);
     assert_eq!(froms, [Span::ZERO, Span::ZERO, second, second]);
+    // A moment later, as every plan is, they start nevertheless.
+    let mut later = World::new(Policy::default());
+    later.show(world.pools[&pool_id(0)].clone(), vec![offer(0, 10_000)]);
+    later.queue(job(1, ask.clone(), 4));
+    let by = in_minutes(&later, 25);
+    later.admit(job_id(1), by).expect("two by two");
+    assert_eq!(after(&mut later, Span::from_millis(20)).len(), 1);
     world.queue(JobAsk { max_parallel: Some(1), ..job(2, ask, 2) });
     let by = in_minutes(&world, 40);
     let late = world.admit(job_id(2), by).expect_err("one after the other");

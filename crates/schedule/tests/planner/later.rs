@@ -10,6 +10,14 @@ use crate::world::World;
 /// Nothing counts on a lease to have ended sooner after its limit.
 pub const TURNOVER: Span = Span::from_secs(10);
 
+/// What starts now may come so close to what is promised after it.
+pub const GAP: Span = Span::from_secs(8);
+
+/// How late a task may be in its own place without those that were promised behind it counting.
+pub fn late(made: &Appointment, now: Time) -> Span {
+    now.since(made.from).clamp(Span::ZERO, TURNOVER)
+}
+
 /// When an appointment is over at the latest, seen from now.
 pub fn over(made: &Appointment, now: Time) -> Time {
     made.until.plus(now.since(made.from).max(Span::ZERO)).plus(TURNOVER)
@@ -27,7 +35,7 @@ pub fn check(
     let node = view.nodes.iter().find(|node| node.name == at.1).expect("shown");
     for closure in &view.closures {
         let meant = closure.nodes.is_empty() || closure.nodes.contains(&at.1);
-        let apart = until.plus(TURNOVER) <= closure.from || closure.until <= from;
+        let apart = until.plus(GAP) <= closure.from || closure.until <= from;
         prop_assert!(!meant || apart, "nothing runs on a closed node");
     }
     let made: Vec<(TaskId, &Appointment)> = world
@@ -41,7 +49,7 @@ pub fn check(
         })
         .collect();
     let begins = made.iter().map(|(_, made)| made.from);
-    let begins = begins.filter(|begin| *begin > from && *begin < until.plus(TURNOVER));
+    let begins = begins.filter(|begin| *begin > from && *begin < until.plus(GAP));
     for moment in std::iter::once(from).chain(begins) {
         let is_now = moment <= world.now;
         let mut sum = Resources::ZERO;
@@ -59,12 +67,12 @@ pub fn check(
         }
         for lease in world.leases.values() {
             let here = (lease.seat.pool, lease.seat.node.clone()) == *at;
-            if here && (is_now || lease.end.latest.plus(TURNOVER) > moment) {
+            if here && (is_now || lease.end.latest.plus(GAP) > moment) {
                 sum = sum.checked_add(&lease.seat.resources).expect("small");
             }
         }
         for (_, seat, end) in new {
-            if is_now || end.plus(TURNOVER) > moment {
+            if is_now || end.plus(GAP) > moment {
                 sum = sum.checked_add(&seat.resources).expect("small");
             }
         }

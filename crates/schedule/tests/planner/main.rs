@@ -3,6 +3,7 @@
 mod appointments;
 mod later;
 mod naive;
+mod preemptions;
 mod properties;
 mod scenarios;
 mod world;

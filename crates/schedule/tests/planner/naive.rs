@@ -4,20 +4,25 @@
 use std::collections::BTreeMap;
 
 use dayan_schedule::order::due_at;
-use dayan_schedule::{JobAsk, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload};
+use dayan_schedule::{
+    JobAsk, Mode, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload,
+};
 use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 
-use crate::later::{TURNOVER, over};
+use crate::later::{GAP, late, over};
 use crate::world::{World, card_shares};
 
 type At = (PoolId, NodeName);
+
+/// Until when, how much, and what of which cards.
+type Held = (Time, Resources, Vec<(u8, u32)>);
 
 #[derive(Clone)]
 struct Used {
     sum: Resources,
     cards: Vec<u32>,
     /// What makes up the sum: until when, and on which cards.
-    held: Vec<(Time, Resources, Vec<(u8, u32)>)>,
+    held: Vec<Held>,
 }
 
 /// What a task wants of a node that may have promised something for later: until its limit, beside
@@ -125,6 +130,7 @@ fn keep(
             let own = |made: &dayan_schedule::Appointment| {
                 let mut wish = wish_of(world, ask, placed);
                 wish.but = Some(TaskId { job, task: made.task });
+                wish.limit = ask.ask.time.minus(late(made, world.now));
                 let there =
                     |place: &&Place<'_>| place.0.pool == made.pool && place.1.name == made.node;
                 let place = order.iter().find(there)?;
@@ -151,6 +157,7 @@ fn keep(
             }
             let mut wish = wish_of(world, ask, placed);
             wish.but = Some(TaskId { job, task: made.task });
+            wish.limit = ask.ask.time.minus(late(made, world.now));
             let is_own = |place: &Place<'_>| {
                 let at = (made.pool, made.node.clone());
                 place.0.pool == made.pool
@@ -159,7 +166,7 @@ fn keep(
             };
             let mut spot = order.iter().position(is_own);
             if spot.is_none() && made.from <= world.now {
-                wish.but = None;
+                (wish.but, wish.limit) = (None, ask.ask.time);
                 let is_free = |(view, node, _, need): &Place<'_>| {
                     let at = (view.pool, node.name.clone());
                     wish.fits(node, &at, used.get(&at), need)
@@ -307,12 +314,17 @@ fn places<'a>(world: &'a World, ask: &JobAsk) -> Vec<Place<'a>> {
             for offer in &world.offers[&view.pool] {
                 let hour = offer.rate.per_hour(&need).expect("small");
                 let quoted = ask.quote.map(|pin| pin.offer);
+                let share = match (wish.mode, offer.spot_permille) {
+                    (Mode::Spot, None) => continue,
+                    (Mode::Spot, Some(share)) => share,
+                    (Mode::OnDemand, _) => 1_000,
+                };
                 if quoted.is_some_and(|quoted| quoted != offer.offer)
                     || (quoted.is_none() && ask.max_unit_price.is_some_and(|cap| hour > cap))
                 {
                     continue;
                 }
-                let price = offer.rate.cost(&need, wish.time, 1_000).expect("small");
+                let price = offer.rate.cost(&need, wish.time, share).expect("small");
                 // In this world all pools are as reliable and as clean: only price tells.
                 let idles = need.accel == MilliAccel::ZERO && node.accelerator.is_some();
                 let size = (node.total.accel, node.total.cpu, node.total.memory);
@@ -387,7 +399,7 @@ impl Wish<'_> {
         let closures = &self.world.pools[&at.0].closures;
         let closes = closures.iter().any(|closure| {
             (closure.nodes.is_empty() || closure.nodes.contains(&at.1))
-                && closure.from < until.plus(TURNOVER)
+                && closure.from < until.plus(GAP)
                 && now < closure.until
         });
         if closes {
@@ -401,7 +413,7 @@ impl Wish<'_> {
                 (made.pool, &made.node) == (at.0, &at.1)
                     && Some(*task) != self.but
                     && !self.seated.contains(task)
-                    && made.from < until.plus(TURNOVER)
+                    && made.from < until.plus(GAP)
             })
             .map(|(_, made)| made)
             .collect();
@@ -409,11 +421,13 @@ impl Wish<'_> {
         std::iter::once(now).chain(begins).all(|moment| {
             let mut then = nothing();
             for (end, resources, shares) in used.into_iter().flat_map(|used| &used.held) {
-                if moment > now && end.plus(TURNOVER) <= moment {
+                if moment > now && end.plus(GAP) <= moment {
                     continue;
                 }
                 then.sum = then.sum.checked_add(resources).expect("small");
-                shares.iter().for_each(|(card, milli)| then.cards[usize::from(*card)] += milli);
+                for (card, milli) in shares {
+                    then.cards[usize::from(*card)] += milli;
+                }
             }
             let mut kept = 0;
             for made in &made {

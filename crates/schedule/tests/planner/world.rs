@@ -7,8 +7,8 @@ use std::sync::Arc;
 use dayan_schedule::order::BEHIND_MAX;
 use dayan_schedule::{
     AcceleratorChoice, Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, GangAsk, JobAsk,
-    LeaseEnd, Models, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Plan, Planner, Policy,
-    PoolView, Preference, Residence, Same, Seat, Tasks, Trust, Work,
+    LeaseEnd, Mode, Models, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Plan, Planner,
+    Policy, PoolView, Preference, Residence, Same, Seat, Tasks, Tenure, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
@@ -60,7 +60,9 @@ pub fn offer(n: u8, price: i64) -> OfferView {
     let rate =
         Rate { core_hour: Micro(price), gb_hour: Micro(price / 10), card_hour: Micro(price * 20) };
     let plain = OfferView::plain(OfferId::from_bits(u128::from(n) + 1), rate);
-    OfferView { reliability_permille: 990, ..plain }
+    // Every other one sells spot.
+    let spot_permille = n.is_multiple_of(2).then_some(400);
+    OfferView { reliability_permille: 990, spot_permille, ..plain }
 }
 
 pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
@@ -78,6 +80,7 @@ pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
 pub struct Lease {
     pub seat: Seat,
     pub end: LeaseEnd,
+    pub tenure: Tenure,
 }
 
 /// One step of the world.
@@ -192,6 +195,9 @@ pub struct World {
     pub blocked: BTreeSet<ProjectId>,
     pub behind: BTreeMap<ProjectId, Span>,
     pub appointments: BTreeMap<JobId, Vec<Appointment>>,
+    /// When leases of a pool were taken back, and how often those of a task, last then.
+    pub preempted: BTreeMap<PoolId, Vec<Time>>,
+    pub taken_off: BTreeMap<TaskId, (u32, Time)>,
     pub jobs_made: u32,
 }
 
@@ -212,6 +218,8 @@ impl World {
             blocked: BTreeSet::new(),
             behind: BTreeMap::new(),
             appointments: BTreeMap::new(),
+            preempted: BTreeMap::new(),
+            taken_off: BTreeMap::new(),
             jobs_made: 0,
         }
     }
@@ -240,6 +248,9 @@ impl World {
         planner.observe(&Change::PolicySet(self.policy.clone()));
         for (attempt, lease) in self.leases.iter().rev() {
             planner.observe(&lease_placed(*attempt, lease));
+        }
+        for (pool, at) in &self.preempted {
+            planner.observe(&Change::PoolPreempted { pool: *pool, at: at.clone() });
         }
         for ask in self.jobs.values().rev() {
             planner.observe(&Change::JobQueued(Box::new(ask.clone())));
@@ -322,13 +333,48 @@ impl World {
                 let limit = ask.ask.time;
                 let expected = plan.now.plus(ask.expected.map_or(limit, |run| run.min(limit)));
                 let end = LeaseEnd { expected, latest: plan.now.plus(limit) };
-                let lease = Lease { seat: seat.clone(), end };
+                let tenure = match ask.ask.mode {
+                    Mode::OnDemand => Tenure::Kept,
+                    Mode::Spot => {
+                        let (times, last) = self.taken_off.get(&task).copied().unzip();
+                        let spared_until =
+                            self.policy.preemption.task_spared_until(times.unwrap_or(0), last);
+                        Tenure::Spot { since: plan.now, spared_until }
+                    }
+                };
+                let lease = Lease { seat: seat.clone(), end, tenure };
                 let attempt = task.attempt(*epoch);
                 self.planner.observe(&lease_placed(attempt, &lease));
                 self.leases.insert(attempt, lease);
                 self.jobs.get_mut(&job).expect("planned").tasks.remove(seat.task);
                 self.no_longer_appointed(job, &Tasks::one(seat.task));
             }
+        }
+    }
+
+    /// Takes back what a plan wants taken back: the leases are told to stop.
+    pub fn preempt(&mut self, plan: &Plan, refuse: impl Fn(usize) -> bool) {
+        for (nth, taken) in plan.preemptions.iter().enumerate() {
+            if refuse(nth) {
+                continue;
+            }
+            let by = plan.now.plus(self.policy.preemption.notice);
+            for attempt in &taken.victims {
+                let lease = self.leases.get_mut(attempt).expect("checked");
+                lease.tenure = Tenure::Kept;
+                lease.end.latest = lease.end.latest.min(by);
+                lease.end.expected = lease.end.expected.min(by);
+                self.planner.observe(&Change::LeaseStopping { attempt: *attempt, by: Some(by) });
+                let pool = lease.seat.pool;
+                let at = self.preempted.entry(pool).or_default();
+                at.push(plan.now);
+                self.planner.observe(&Change::PoolPreempted { pool, at: at.clone() });
+                let off = self.taken_off.entry(attempt.task_id()).or_insert((0, plan.now));
+                *off = (off.0 + 1, plan.now);
+            }
+            let (job, appointments) = (taken.for_job, taken.places.clone());
+            self.planner.observe(&Change::Appointed { job, appointments: appointments.clone() });
+            self.appointments.insert(job, appointments);
         }
     }
 
@@ -490,11 +536,22 @@ impl World {
         } else {
             prop_assert_eq!(&plan.placements, &whole.placements, "incremental equals fresh");
             prop_assert_eq!(&plan.refusals, &whole.refusals, "incremental equals fresh");
+            prop_assert_eq!(&plan.preemptions, &whole.preemptions, "incremental equals fresh");
             let again = self.planner.plan(self.now, Work::UNBOUNDED);
             prop_assert_eq!(&again.placements, &plan.placements, "nothing changed between");
+            prop_assert_eq!(&again.preemptions, &plan.preemptions, "nothing changed between");
         }
         self.check_plan(&plan)?;
-        self.commit(&plan, |nth| refuse >> (nth % 8) & 1 == 1 && refuse.is_multiple_of(3));
+        crate::preemptions::check(self, &plan)?;
+        let refuse = |nth: usize| refuse >> (nth % 8) & 1 == 1 && refuse.is_multiple_of(3);
+        self.commit(&plan, refuse);
+        let refused: Vec<JobId> = (plan.placements.iter().enumerate())
+            .filter_map(|(nth, placement)| refuse(nth).then_some(placement.job))
+            .collect();
+        // What was planned after a placement that was refused may stand on it.
+        if refused.is_empty() {
+            self.preempt(&plan, refuse);
+        }
         Ok(())
     }
 
@@ -548,11 +605,19 @@ impl World {
         }
         let distinct: BTreeSet<TaskId> = plan.seats().map(|(task, _)| task).collect();
         prop_assert_eq!(distinct.len(), plan.placed_len(), "no task twice");
-        for (at, _) in &planned {
+        for at in planned.keys() {
             let new: Vec<(TaskId, &Seat, Time)> = plan
                 .seats()
                 .filter(|(_, seat)| (seat.pool, seat.node.clone()) == *at)
-                .map(|(task, seat)| (task, seat, self.now.plus(self.jobs[&task.job].ask.time)))
+                .map(|(task, seat)| {
+                    let made = self.appointments.get(&task.job).into_iter().flatten();
+                    let own = made.filter(|made| {
+                        (made.task, made.pool, &made.node) == (task.task, seat.pool, &seat.node)
+                    });
+                    let late = own.map(|made| crate::later::late(made, self.now)).next();
+                    let end = self.now.plus(self.jobs[&task.job].ask.time);
+                    (task, seat, end.minus(late.unwrap_or(Span::ZERO)))
+                })
                 .collect();
             let last = new.iter().map(|(_, _, end)| *end).max().expect("there is one");
             crate::later::check(self, &new, at, (self.now, last))?;
@@ -658,6 +723,7 @@ pub fn lease_placed(attempt: AttemptId, lease: &Lease) -> Change {
         resources: seat.resources,
         cards: seat.cards,
         end: lease.end,
+        tenure: lease.tenure,
     }
 }
 
@@ -700,6 +766,7 @@ fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
         }
         5 => job.prefer = vec![Preference::Reliability, Preference::Carbon],
         6 | 7 => job.strict = true,
+        8..=10 => Arc::make_mut(&mut job.ask).mode = Mode::Spot,
         _ => {}
     }
     let begin = |minutes: u32| Time::from_micros(1_000_000_000).plus(MINUTE.times(minutes.into()));

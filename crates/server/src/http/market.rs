@@ -74,6 +74,7 @@ fn offer_of(live: &Live, offer: &Offer, class: BuyerClass, lists: bool) -> Optio
         currency: live.state.settings.currency.to_string(),
         accelerator: offer.accelerator.clone(),
         minimum: offer.minimum.secs_ceil(),
+        spot: offer.spot_permille,
         listed,
     })
 }
@@ -106,6 +107,7 @@ pub async fn create_offer(
         min: None,
         max: None,
         classes,
+        spot_permille: new.spot,
         valid_until: new.expires_in.map(|secs| app.now().plus(Span::from_secs(secs.into()))),
     };
     match app.command(caller.actor(), Command::ListOffer(Box::new(offer))).await? {
@@ -328,10 +330,10 @@ pub async fn quote(
     let (offer, pool, resources) = (best.offer, best.pool, best.resources);
     let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let quote_id = QuoteId::from_bits(u128::from_be_bytes(random_bytes::<16>()));
-    let class = question.class;
+    let (class, mode) = (question.class, dayan_exchange::mode_of(&spec));
     let drafted = app.writer.ask(move |live| {
         let listed = live.state.supply.offers.get(&offer)?;
-        let terms = Terms::listed(listed, class).ok()?;
+        let terms = Terms::listed(listed, class, mode).ok()?;
         let head = QuoteTerms {
             id: quote_id,
             project: question.project,

@@ -31,6 +31,10 @@ struct Job {
     over: BTreeSet<u32>,
     members: BTreeSet<u32>,
     ended: bool,
+    /// Its file says that it may be taken back, and whether it then goes again.
+    spot: bool,
+    again: bool,
+    taken_off: BTreeMap<u32, (u32, Time)>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ struct Attempt {
     cards: Cards,
     terms: Terms,
     placed_at: Time,
+    preempted: bool,
+    cancelled: bool,
     started: bool,
     seq: u64,
     told: Counters,
@@ -72,6 +78,9 @@ pub(super) struct Attempts {
     ended: u64,
     billed: u64,
     waived: u64,
+    /// When leases of each pool were taken back lately, and how many in all.
+    taken_back: BTreeMap<PoolId, Vec<Time>>,
+    pub(super) preempted: u64,
 }
 
 fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
@@ -128,6 +137,9 @@ impl Attempts {
                     over: BTreeSet::new(),
                     members: BTreeSet::new(),
                     ended: false,
+                    spot: spec.market.mode == dayan_spec::MarketMode::Spot,
+                    again: spec.retry.when.contains(&dayan_spec::RetryCause::Preempted),
+                    taken_off: BTreeMap::new(),
                 };
                 let new = self.jobs.insert(*job, record).is_none();
                 ensure(new, || format!("{job} was made a second time"))
@@ -168,6 +180,13 @@ impl Attempts {
                 ensure(so, || format!("use of {attempt} was believed that cannot be so"))
             }
             Event::WindowClosed { attempt, line, .. } => self.line(at, *attempt, line),
+            Event::Preempted { for_job, victims, places, .. } => {
+                self.preempted(at, *for_job, victims, places)
+            }
+            Event::StopAsked { attempt, .. } => {
+                self.attempt(*attempt)?.cancelled = true;
+                Ok(())
+            }
             Event::AttemptEnded { attempt, outcome, next, line, waived, .. } => {
                 let honest = honest.contains(&self.attempt(*attempt)?.agent);
                 if let Some(line) = line {
@@ -199,6 +218,8 @@ impl Attempts {
             cards: lease.cards,
             terms: lease.terms,
             placed_at: lease.placed_at,
+            preempted: false,
+            cancelled: false,
             started: false,
             seq: 0,
             told: Counters::default(),
@@ -211,6 +232,44 @@ impl Attempts {
         ensure(attempt.attempt == newest + 1, || format!("{attempt} follows epoch {newest}"))?;
         ensure(!done, || format!("{attempt} is of a task that has ended"))?;
         self.room(lease)
+    }
+
+    /// Only what was sold so, not for others of its kind, in one place, not too often, and not too
+    /// much of a pool.
+    fn preempted(
+        &mut self,
+        at: Time,
+        for_job: JobId,
+        victims: &[AttemptId],
+        places: &[dayan_schedule::Appointment],
+    ) -> Result<(), String> {
+        let head = &self.jobs[&for_job];
+        let size = head.gang.unwrap_or(1) as usize;
+        ensure(!head.spot && places.len() == size, || format!("{for_job} takes no room so"))?;
+        let waits = places.iter().all(|made| {
+            !head.active.contains_key(&made.task) && !head.succeeded.contains(&made.task)
+        });
+        ensure(waits, || format!("{for_job} has room made for what does not wait"))?;
+        for victim in victims {
+            let record = self.live.get_mut(victim).ok_or_else(|| format!("{victim} is over"))?;
+            let stopping = std::mem::replace(&mut record.preempted, true) || record.cancelled;
+            let pool = record.pool;
+            let there =
+                places.iter().any(|made| made.pool == pool && made.node.as_str() == record.node);
+            let job = self.jobs.get_mut(&victim.job).expect("submitted before");
+            let known = job.taken_off.entry(victim.task).or_insert((0, Time::EPOCH));
+            let (times, last) = std::mem::replace(known, (known.0 + 1, at));
+            ensure(job.spot, || format!("{victim} was not sold as one that may be taken back"))?;
+            ensure(there && !stopping, || format!("{victim} is taken back for nothing"))?;
+            let rested = times == 0 || at.since(last) >= Span::from_secs(600);
+            ensure(times < 3 && rested, || format!("{victim} is taken off again too soon"))?;
+            let lately = self.taken_back.entry(pool).or_default();
+            lately.retain(|before| at.since(*before) < Span::from_secs(600));
+            lately.push(at);
+            ensure(lately.len() <= 16, || format!("too much is taken back in {pool}"))?;
+        }
+        self.preempted += victims.len() as u64;
+        Ok(())
     }
 
     /// No node over what it has shown, no card twice.
@@ -304,6 +363,10 @@ impl Attempts {
         let record = self.live.remove(&attempt).ok_or_else(|| format!("{attempt} ended twice"))?;
         let job = self.jobs.get_mut(&attempt.job).expect("submitted before");
         let was = job.active.remove(&attempt.task);
+        if record.preempted && !record.cancelled {
+            let goes_on = matches!(next, Next::Succeeded | Next::RequeuedFree);
+            ensure(goes_on || !job.again, || format!("{attempt} was taken back and is {next:?}"))?;
+        }
         let first = match next {
             Next::Succeeded => job.succeeded.insert(attempt.task),
             Next::Failed | Next::Cancelled => job.over.insert(attempt.task),

@@ -72,7 +72,9 @@ impl Audit {
             (Asker::Agent(sync), Actor::Agent { agent }) if !all.is_empty() => {
                 self.attempts.lies_found(sync, agent, now)
             }
-            (Asker::Nobody | Asker::Planner(_) | Asker::Agent(_), _) => Vec::new(),
+            (Asker::Nobody | Asker::Planner(_) | Asker::Preempting(_) | Asker::Agent(_), _) => {
+                Vec::new()
+            }
         };
         if let Asker::Planner(placements) = &asked.asker {
             for (placement, decided) in placements.iter().zip(all) {
@@ -278,6 +280,11 @@ impl Audit {
     /// Attempts ended, and how many of them were billed and waived.
     pub(crate) fn attempts_ended(&self) -> (u64, u64, u64) {
         self.attempts.ended()
+    }
+
+    /// Attempts that were taken back for others.
+    pub(crate) const fn preempted(&self) -> u64 {
+        self.attempts.preempted
     }
 
     /// Jobs that were accepted.

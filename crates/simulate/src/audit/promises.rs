@@ -17,6 +17,8 @@ struct Kept {
     resources: Resources,
     from: Time,
     until: Time,
+    /// For a hard deadline; else it was freed by taking back what others held.
+    by_deadline: bool,
 }
 
 /// What was promised and not taken up yet, and which leases there are.
@@ -51,15 +53,33 @@ impl Promises {
                         resources: made.resources,
                         from: made.from,
                         until: made.until,
+                        by_deadline: true,
                     };
                     self.kept.insert((*job, made.task), kept);
                 }
             }
+            Event::Preempted { for_job, victims, ends_by, places } => {
+                for victim in victims {
+                    if let Some((.., latest)) = self.leases.get_mut(victim) {
+                        *latest = (*latest).min(*ends_by);
+                    }
+                }
+                self.drop(*for_job, |_| true);
+                for made in places {
+                    let node = made.node.as_str().to_owned();
+                    let (pool, resources) = (made.pool, made.resources);
+                    let (from, until) = (made.from, made.until);
+                    let kept = Kept { pool, node, resources, from, until, by_deadline: false };
+                    self.kept.insert((*for_job, made.task), kept);
+                }
+            }
+            Event::PlacesLapsed { job } => self.drop(*job, |_| true),
             Event::Leased { lease, .. } => {
                 let Lease { attempt, pool, node, resources, time_limit, .. } = lease.as_ref();
                 let held = (*pool, node.clone(), *resources, at.plus(*time_limit));
                 self.leases.insert(*attempt, held);
-                if let Some(kept) = self.kept.remove(&(attempt.job, attempt.task)) {
+                let kept = self.kept.remove(&(attempt.job, attempt.task));
+                if let Some(kept) = kept.filter(|kept| kept.by_deadline) {
                     if at <= kept.from.plus(PUNCTUAL) {
                         self.in_time += 1;
                     } else if !self.poor.contains(&self.projects[&attempt.job]) {

@@ -91,6 +91,7 @@ impl Scheduler for Live<'_> {
                 resources: seat.resources,
                 cards: seat.cards,
                 end: LeaseEnd { expected: latest, latest },
+                tenure: dayan_schedule::Tenure::Kept,
             });
             started.insert(task.job.bits());
         }

@@ -150,5 +150,6 @@ pub(super) fn offer(pool: &Pool, id: PoolId, hour: usize) -> Command {
         max: None,
         classes: BTreeMap::from([(BuyerClass::External, dayan_units::PERMILLE_ONE)]),
         valid_until: None,
+        spot_permille: None,
     }))
 }

@@ -90,6 +90,7 @@ pub(crate) fn place(nodes: &[NodeRow], pods: &[PodRow], order: &[usize]) -> Vec<
             resources: seat.resources,
             cards: seat.cards,
             end: LeaseEnd { expected: ends, latest: ends },
+            tenure: dayan_schedule::Tenure::Kept,
         });
         let cards = seat.cards.numbers().map(usize::from).collect();
         placed.push(Placed { pod, node: numbers[&seat.node], cards });

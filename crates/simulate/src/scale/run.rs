@@ -113,6 +113,7 @@ impl Bench {
                 resources: seat.resources,
                 cards: seat.cards,
                 end: LeaseEnd { expected: ends, latest: ends },
+                tenure: dayan_schedule::Tenure::Kept,
             });
         }
         plan

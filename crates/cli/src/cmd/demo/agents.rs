@@ -131,6 +131,7 @@ async fn list(operator: &Client, pool: &Pool) -> Result<(), Failure> {
         accelerator: None,
         minimum: 0,
         classes: std::collections::BTreeMap::new(),
+        spot: None,
         expires_in: None,
     };
     operator.create_offer(&offer).await.map(drop)
