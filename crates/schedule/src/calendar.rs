@@ -244,6 +244,8 @@ impl Estate {
             let own = later.claims.iter_mut().filter(|claim| claim.by == ClaimBy::Task(task));
             own.for_each(|claim| claim.seated = seated);
         }
+        // It takes its place in the sum now: beside it there may be more room than before.
+        self.touch(at);
     }
 
     /// The claims and leases that a node must carry, from scratch.

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::calendar::Appointed;
 use crate::later::{TURNOVER, When};
 use crate::plan::{Atomicity, Placement, Seat};
-use crate::queue::{ClassIx, JobIx};
+use crate::queue::{ClassIx, JobIx, Standing};
 use crate::round::{Round, Spot};
 
 /// Jobs with appointments looked at in one round, the earliest first. The others find their place in
@@ -23,15 +23,25 @@ impl Round<'_> {
         let estate = &self.planner.estate;
         let first: Vec<(Time, JobId)> =
             estate.appointed_from.iter().copied().take(JOBS_MAX).collect();
+        let mut tried: Vec<ClassIx> = Vec::new();
         for (from, id) in first {
             if self.work >= self.budget {
                 self.exhausted = true;
-                return;
+                break;
             }
             self.work += 1;
             let Some(&job) = self.planner.demand.job_ids.get(&id) else { continue };
             if self.planner.demand.may_start(job) {
+                tried.push(self.planner.demand.jobs[job].class);
                 self.keep(id, job, from);
+            }
+        }
+        // Where one found no room beside what was promised to another, there may be some now that
+        // the other sits there: all look again at their turn.
+        for class in tried {
+            self.planner.demand.classes[class].reopen();
+            if self.planner.demand.classes[class].standing == Standing::NoRoom {
+                self.planner.demand.stand(class, Standing::Active);
             }
         }
     }

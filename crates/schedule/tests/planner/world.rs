@@ -488,9 +488,11 @@ impl World {
                 }
                 let by = self.now.plus(MINUTE.times(i64::from(*within)));
                 let (job, held) = (ask.job, self.policy.reservations_max > 0);
-                let fresh = self.fresh().admit(ask, by, self.now);
+                let ask = ask.clone();
+                // What it had been promised before does not stand in its way.
                 self.appointments.remove(&job);
                 self.planner.observe(&Change::Appointed { job, appointments: Vec::new() });
+                let fresh = self.fresh().admit(&ask, by, self.now);
                 let made = self.admit(job, by);
                 if !held {
                     let fresh = if fresh.is_ok() == made.is_ok() { made.clone() } else { fresh };
@@ -605,7 +607,7 @@ impl World {
         }
         let distinct: BTreeSet<TaskId> = plan.seats().map(|(task, _)| task).collect();
         prop_assert_eq!(distinct.len(), plan.placed_len(), "no task twice");
-        for at in planned.keys() {
+        for (at, asked) in &planned {
             let new: Vec<(TaskId, &Seat, Time)> = plan
                 .seats()
                 .filter(|(_, seat)| (seat.pool, seat.node.clone()) == *at)
@@ -620,7 +622,7 @@ impl World {
                 })
                 .collect();
             let last = new.iter().map(|(_, _, end)| *end).max().expect("there is one");
-            crate::later::check(self, &new, at, (self.now, last))?;
+            crate::later::check(self, &new, at, (self.now, last), asked)?;
         }
         // What shrank may be over-booked by old leases, but no more of it is promised.
         for ((pool, name), new) in planned {
@@ -659,7 +661,8 @@ impl World {
             prop_assert!(ask.begin.is_none_or(|begin| begin <= made.from));
             prop_assert_eq!(made.until, made.from.plus(ask.ask.time));
             let span = (made.from, made.until);
-            crate::later::check(self, &[], &(made.pool, made.node.clone()), span)?;
+            let at = (made.pool, made.node.clone());
+            crate::later::check(self, &[], &at, span, &made.resources)?;
         }
         if let Some(most) = ask.max_parallel {
             for made_at in made {
