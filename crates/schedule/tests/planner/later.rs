@@ -23,6 +23,15 @@ pub fn over(made: &Appointment, now: Time) -> Time {
     made.until.plus(now.since(made.from).max(Span::ZERO)).plus(TURNOVER)
 }
 
+/// Does a node hold that sum, in all that is asked for here? In the rest one that shrank may be
+/// over-booked by old leases.
+pub fn holds(asked: &Resources, sum: &Resources, has: &Resources) -> bool {
+    let within = |asked: u64, sum: u64, has: u64| asked == 0 || sum <= has;
+    within(asked.cpu.0, sum.cpu.0, has.cpu.0)
+        && within(asked.memory.0, sum.memory.0, has.memory.0)
+        && within(asked.accel.0, sum.accel.0, has.accel.0)
+}
+
 /// During that time everything fits on the node together, these new seats included; only what is
 /// promised to tasks that have no new seat counts.
 pub fn check(
@@ -78,13 +87,8 @@ pub fn check(
             }
         }
         if promised {
-            // A node that shrank may be over-booked in what is not asked for here.
-            let within = |asked: u64, sum: u64, has: u64| asked == 0 || sum <= has;
             let has = &node.total;
-            let fits = within(asked.cpu.0, sum.cpu.0, has.cpu.0)
-                && within(asked.memory.0, sum.memory.0, has.memory.0)
-                && within(asked.accel.0, sum.accel.0, has.accel.0);
-            prop_assert!(fits, "at {moment}: {sum} of {has}");
+            prop_assert!(holds(asked, &sum, has), "at {moment}: {sum} of {has}");
         }
     }
     Ok(())

@@ -84,12 +84,7 @@ fn check_place(
     plan.seats()
         .filter(|(_, seat)| here(seat.pool, &seat.node))
         .for_each(|(_, s)| add(&s.resources));
-    // A node that shrank may be over-booked in what the job does not ask for.
-    let within = |asked: u64, sum: u64, has: u64| asked == 0 || sum <= has;
-    let asked = &made.resources;
-    let fits = within(asked.cpu.0, sum.cpu.0, total.cpu.0)
-        && within(asked.memory.0, sum.memory.0, total.memory.0)
-        && within(asked.accel.0, sum.accel.0, total.accel.0);
+    let fits = crate::later::holds(&made.resources, &sum, &total);
     prop_assert!(fits, "{sum} of {total} after all that was taken back");
     let others = world.appointments.values().flatten().any(|other| here(other.pool, &other.node));
     // Which card is free is for the planner to say, and promises for later take their part.
