@@ -46,6 +46,11 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     for (job, made) in state.work.promises.iter() {
         out.push(Change::Appointed { job, appointments: made.cloned().collect() });
     }
+    let access = &state.access;
+    let orgs = access.orgs.values().map(|org| (plan::QuotaOf::Org(org.id), org.quota));
+    let projects = access.projects.values().map(|one| (plan::QuotaOf::Project(one.id), one.quota));
+    let quotas = orgs.chain(projects).filter(|(_, quota)| !quota.is_unlimited());
+    out.extend(quotas.map(|(of, quota)| Change::QuotaSet { of, quota }));
     let behind = crate::shares::behind(state, now).into_iter();
     out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
     out
@@ -121,6 +126,9 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 }
             }
             out.push(Change::Appointed { job: *for_job, appointments: places.clone() });
+        }
+        Event::QuotaSet { of, quota } => {
+            out.push(Change::QuotaSet { of: *of, quota: *quota });
         }
         Event::PlacesLapsed { job } => {
             out.push(Change::Appointed { job: *job, appointments: Vec::new() });
@@ -203,11 +211,11 @@ fn avoid(state: &State, pool: PoolId, outcome: &Outcome, at: Time) -> Vec<plan::
 
 fn placed(state: &State, lease: &Lease) -> Change {
     let latest = lease.latest_end();
-    let job = state.work.jobs.get(&lease.attempt.job);
-    let expected =
-        job.and_then(|job| job.expected).map_or(lease.time_limit, |run| run.min(lease.time_limit));
+    let job = &state.work.jobs[&lease.attempt.job];
+    let expected = job.expected.map_or(lease.time_limit, |run| run.min(lease.time_limit));
     Change::LeasePlaced {
         attempt: lease.attempt,
+        payer: plan::Payer { project: job.project, org: job.org },
         pool: lease.pool,
         node: plan::NodeName::new(&lease.node),
         resources: lease.resources,

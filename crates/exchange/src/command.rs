@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayan_identity::{Nonce, Status};
 use dayan_market::{BudgetLimits, BuyerClass, Quote};
 use dayan_measure::Measurement;
-use dayan_schedule::{Appointment, Cards, Closure, NoAppointment};
+use dayan_schedule::{Appointment, Cards, Closure, NoAppointment, Quota, QuotaOf};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
@@ -378,6 +378,13 @@ pub enum Command {
         of: Weighed,
         /// From 1 to [`WEIGHT_MAX`](crate::state::WEIGHT_MAX).
         weight: u32,
+    },
+    /// The most that an organisation or a project may hold at once.
+    SetQuota {
+        /// Whose.
+        of: QuotaOf,
+        /// The most; unlimited, where nothing is set.
+        quota: Quota,
     },
     /// New limits.
     SetBudget {

@@ -7,7 +7,7 @@ use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::Transfer;
 use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
-use dayan_schedule::{Appointment, Closure, Tasks};
+use dayan_schedule::{Appointment, Closure, Quota, QuotaOf, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
@@ -148,6 +148,13 @@ pub enum Event {
         of: Weighed,
         /// The weight.
         weight: u32,
+    },
+    /// An organisation or a project may hold another amount at once.
+    QuotaSet {
+        /// Which.
+        of: QuotaOf,
+        /// The most.
+        quota: Quota,
     },
     /// A project's limits changed.
     BudgetSet {

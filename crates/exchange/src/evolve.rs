@@ -8,6 +8,7 @@ mod schedules;
 mod work;
 
 use dayan_market::BudgetState;
+use dayan_schedule::{Quota, QuotaOf};
 
 use crate::command::Weighed;
 use crate::event::{Entry, Event};
@@ -38,6 +39,7 @@ impl State {
             | Event::ProjectCreated { .. }
             | Event::BudgetSet { .. }
             | Event::WeightSet { .. }
+            | Event::QuotaSet { .. }
             | Event::Deposited { .. } => self.apply_access(event),
             Event::ProviderApplied { .. }
             | Event::ProviderStatusChanged { .. }
@@ -133,6 +135,7 @@ impl State {
                     path: path.clone(),
                     budget: BudgetState::new(budget.clone()),
                     weight: WEIGHT,
+                    quota: Quota::default(),
                 };
                 access.project_paths.insert(path.clone(), *project);
                 access.projects.insert(*project, record);
@@ -142,6 +145,12 @@ impl State {
             }
             Event::WeightSet { of: Weighed::Project(project), weight } => {
                 access.projects.get_mut(project).expect("decided for this one").weight = *weight;
+            }
+            Event::QuotaSet { of: QuotaOf::Org(org), quota } => {
+                access.orgs.get_mut(org).expect("decided for this one").quota = *quota;
+            }
+            Event::QuotaSet { of: QuotaOf::Project(project), quota } => {
+                access.projects.get_mut(project).expect("decided for this one").quota = *quota;
             }
             Event::BudgetSet { project, budget } => {
                 let record = access.projects.get_mut(project).expect("decided for this project");

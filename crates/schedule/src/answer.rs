@@ -101,6 +101,9 @@ pub enum JobStanding {
     NotWaiting,
     /// Its project cannot pay.
     Blocked,
+    /// Its project or organisation holds as much as its quota lets it, or the rest is kept for one
+    /// that came before it.
+    OverQuota,
     /// As many of its tasks run as it allows.
     AtMaxParallel,
     /// Its moment to begin has not come.

@@ -106,9 +106,18 @@ impl Estate {
         if later.claims.is_empty() {
             self.node_mut(at).later = None;
             let pool = self.pool_of(at.bay);
-            self.pools[pool as usize].promised.remove(&at);
+            if self.pools[pool as usize].promised.remove(&at) {
+                self.bays[at.bay].promised -= 1;
+            }
         }
         self.touch(at);
+    }
+
+    fn promises(&mut self, at: NodeAt) {
+        let pool = self.pool_of(at.bay);
+        if self.pools[pool as usize].promised.insert(at) {
+            self.bays[at.bay].promised += 1;
+        }
     }
 
     /// What the node promises for later; its leases are gathered when the first promise comes.
@@ -116,7 +125,7 @@ impl Estate {
         if self.node(at).later.is_none() {
             let pool = self.pool_of(at.bay);
             let leases = self.occupants(pool).remove(&at).unwrap_or_default();
-            self.pools[pool as usize].promised.insert(at);
+            self.promises(at);
             self.node_mut(at).later = Some(Box::new(Later { leases, claims: Vec::new() }));
         }
         self.node_mut(at).later.as_mut().expect("made above")
@@ -168,7 +177,7 @@ impl Estate {
                     Box::new(Later { leases, claims: Vec::new() })
                 });
                 later.add(claim);
-                self.pools[ix as usize].promised.insert(at);
+                self.promises(at);
             }
         }
         let ends = view.closures.iter().map(|closure| (closure.until, ix));
@@ -269,6 +278,10 @@ impl Estate {
             return Err("other first moments of appointments".to_owned());
         }
         for (ix, bay) in self.bays.iter() {
+            let promised = bay.nodes.iter().filter(|node| node.later.is_some()).count();
+            if promised != bay.promised as usize {
+                return Err(format!("a bay of pool {} counts {} promised", bay.pool, bay.promised));
+            }
             for (node, shown) in (0u32..).zip(&bay.nodes) {
                 let at = NodeAt { bay: ix, node };
                 let promised = &self.pools[bay.pool as usize].promised;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ask::JobAsk;
 use crate::cards::Cards;
 use crate::policy::Policy;
+use crate::quota::{Payer, Quota, QuotaOf};
 use crate::tasks::Tasks;
 use crate::view::{NodeName, NodeUp, OfferView, PoolView};
 
@@ -122,6 +123,8 @@ pub enum Change {
     LeasePlaced {
         /// Which attempt.
         attempt: AttemptId,
+        /// Against whose quotas it counts.
+        payer: Payer,
         /// Where.
         pool: PoolId,
         /// On which node (or in which group) it is booked.
@@ -187,6 +190,14 @@ pub enum Change {
         job: JobId,
         /// Its appointments.
         appointments: Vec<Appointment>,
+    },
+    /// What an organisation or a project may hold at most at once. Tasks with appointments start all
+    /// the same, and count.
+    QuotaSet {
+        /// Whose.
+        of: QuotaOf,
+        /// The most; unlimited, where nothing is set.
+        quota: Quota,
     },
     /// The project had more than its share, or no longer: among equals its jobs stand so much later
     /// than they are due, at most [`order::BEHIND_MAX`](crate::order::BEHIND_MAX).

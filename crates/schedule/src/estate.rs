@@ -16,6 +16,7 @@ use crate::cards::{CardBank, CardRoom, Cards};
 use crate::change::{LeaseEnd, Tenure};
 use crate::fit_tree::{FitTree, Need, Room};
 use crate::later::{Later, When};
+use crate::quota::{Accounts, Payers};
 use crate::slots::Slots;
 use crate::view::{NodeName, NodeUp, NodeView, OfferView, PoolView};
 use crate::waste::{self, Free, Kind};
@@ -233,6 +234,8 @@ pub(crate) struct Bay {
     pub sizes: Vec<(Resources, u64)>,
     /// The component-wise most of the sizes: refuses most asks that are too large at one look.
     pub largest: Room,
+    /// How many of the nodes have promised something for later.
+    pub promised: u32,
 }
 
 impl Bay {
@@ -248,11 +251,13 @@ impl Bay {
     /// The first up and unmasked node from `from` on where the need fits now.
     pub fn first_fit(&self, need: &Need, when: When, from: usize, work: &mut u64) -> Option<u32> {
         // The tree pads with rooms of nothing, and shows down nodes as such: a need of nothing and
-        // one that mixes whole cards and a part must look at the node itself.
-        let certain = !need.mixes_cards() && need.resources != Resources::ZERO;
+        // one that mixes whole cards and a part must look at the node itself. So must all where a
+        // node has promised something.
+        let certain =
+            self.promised == 0 && !need.mixes_cards() && need.resources != Resources::ZERO;
         let exact = |at: usize| {
             let node = self.nodes.get(at);
-            (certain && node.is_none_or(|node| node.later.is_none()))
+            certain
                 || node.is_some_and(|node| node.is_up() && !node.masked && node.fits(need, when))
         };
         let found = self.tree.first_fit(need, from, work, exact)?;
@@ -290,6 +295,7 @@ pub(crate) enum Holder {
 pub(crate) struct Lease {
     pub holder: Holder,
     pub pool: PoolIx,
+    pub payers: Payers,
     pub node: NodeName,
     /// None while its node is not shown.
     pub at: Option<NodeAt>,
@@ -320,6 +326,8 @@ pub(crate) struct Estate {
     pub bays: Slots<Bay>,
     pub leases: Slots<Lease>,
     pub attempts: FxHashMap<AttemptId, LeaseIx>,
+    /// What organisations and projects hold, and may.
+    pub accounts: Accounts,
     /// How many leases there are of each kind that takes cards.
     pub kinds: BTreeMap<Kind, u64>,
     /// Nodes that got more room.
@@ -410,7 +418,16 @@ impl Estate {
             let tree = FitTree::new(&rooms);
             let largest =
                 sizes.iter().fold(Room::default(), |most, (unit, _)| most.max(&Room::summed(unit)));
-            let bay = self.bays.add(Bay { pool: ix, number, make, nodes, tree, sizes, largest });
+            let bay = self.bays.add(Bay {
+                pool: ix,
+                number,
+                make,
+                nodes,
+                tree,
+                sizes,
+                largest,
+                promised: 0,
+            });
             let pool = &mut self.pools[ix as usize];
             pool.bays.push(bay);
             for (node, shown) in (0u32..).zip(&self.bays[bay].nodes) {
@@ -489,6 +506,7 @@ impl Estate {
         let (pool, latest, holder, at) = (lease.pool, lease.end.latest, lease.holder, lease.at);
         waste::add(&mut self.kinds, &lease.resources);
         let ix = self.leases.add(lease);
+        self.accounts.book(&self.leases[ix], ix);
         self.pools[pool as usize].ends.insert((latest, ix));
         self.pools[pool as usize].spot.extend(self.leases[ix].among_spot(ix));
         if let Holder::Attempt(attempt) = holder {
@@ -510,6 +528,7 @@ impl Estate {
     /// Gives a lease's capacity back.
     pub fn free(&mut self, ix: LeaseIx) -> Lease {
         let lease = self.leases.take(ix);
+        self.accounts.free(&lease, ix);
         waste::remove(&mut self.kinds, &lease.resources);
         self.pools[lease.pool as usize].ends.remove(&(lease.end.latest, ix));
         if let Some(entry) = lease.among_spot(ix) {
@@ -550,6 +569,7 @@ impl Estate {
             let ends = &mut self.pools[lease.pool as usize].ends;
             ends.remove(&(before, ix));
             ends.insert((end.latest, ix));
+            self.accounts.ends(&self.leases[ix], ix, before);
             self.occupant_ends(ix, before);
         }
     }
@@ -602,6 +622,7 @@ impl Estate {
                 node.add(&lease.resources, lease.cards);
             }
         }
+        self.accounts.check(&self.leases)?;
         let spot =
             self.leases.iter().filter_map(|(ix, lease)| Some((lease.pool, lease.among_spot(ix)?)));
         let spot: BTreeSet<_> = spot.collect();

@@ -7,11 +7,13 @@ use dayan_units::{JobId, Time};
 use smallvec::SmallVec;
 
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
+use crate::capped::want_of;
 use crate::estate::{Node, PoolIx};
 use crate::judge::{Judge, Relax};
 use crate::later::When;
 use crate::planner::Planner;
 use crate::queue::{Job, JobKey};
+use crate::quota::QuotaOf;
 use crate::reason::{Reason, ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, earliest_of};
 use crate::score::Order;
@@ -44,6 +46,7 @@ impl Planner {
                 let message = why.cloned().unwrap_or_default();
                 Some(Reason { code: ReasonCode::ProjectBlocked, message })
             }
+            JobStanding::OverQuota => self.quota_reason(job),
             JobStanding::AtMaxParallel => {
                 let most = job.max_parallel.unwrap_or(0);
                 let message = format!("{most} of its tasks hold places, as many as it allows");
@@ -77,6 +80,7 @@ impl Planner {
             relaxations: Self::relaxations(&judge, &verdict),
             start: self.start(&judge, &verdict, now).map(|start| {
                 let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
+                let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
                 start.not_before(begin.since(now))
             }),
         })
@@ -88,6 +92,8 @@ impl Planner {
             JobStanding::NotWaiting
         } else if self.demand.blocked_projects.contains_key(&job.project) {
             JobStanding::Blocked
+        } else if self.demand.capped.under(job.class, job.project).is_some() {
+            JobStanding::OverQuota
         } else if self.demand.sleeps_until(job).is_some() {
             JobStanding::NotYet
         } else if job.max_parallel.is_some_and(|most| running >= most) {
@@ -99,6 +105,28 @@ impl Planner {
         } else {
             JobStanding::Waiting
         }
+    }
+
+    /// When its quota has room for it, if it waits for that.
+    fn quota_frees(&self, job: &Job, now: Time) -> Option<Time> {
+        let account = self.demand.capped.under(job.class, job.project)?;
+        let want = want_of(&self.demand.classes[job.class]);
+        let accounts = &self.estate.accounts;
+        Some(accounts.guard(account, &want, now, &self.estate.leases)?.until())
+    }
+
+    fn quota_reason(&self, job: &Job) -> Option<Reason> {
+        let account = self.demand.capped.under(job.class, job.project)?;
+        let (quota, held) = self.estate.accounts.quota(account)?;
+        let (code, whose) = match self.estate.accounts.of(account) {
+            QuotaOf::Project(_) => (ReasonCode::ProjectQuota, "project"),
+            QuotaOf::Org(_) => (ReasonCode::OrgQuota, "organisation"),
+        };
+        let message = format!(
+            "its {whose} holds {held} of {quota} at most: it waits for others of it to end, and for \
+             those that came before it"
+        );
+        Some(Reason { code, message })
     }
 
     /// Pools that would do but have no room, or no node up.

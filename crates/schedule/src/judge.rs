@@ -395,6 +395,8 @@ impl Judge<'_> {
         };
         let message = match code {
             ReasonCode::ProjectBlocked => "the project cannot pay".to_owned(),
+            ReasonCode::ProjectQuota => "its project holds as much as it may".to_owned(),
+            ReasonCode::OrgQuota => "its organisation holds as much as it may".to_owned(),
             ReasonCode::JobBegin => "its moment to begin has not come".to_owned(),
             ReasonCode::JobMaxParallel => {
                 "as many of its tasks run at once as the job allows".to_owned()

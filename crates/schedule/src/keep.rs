@@ -81,6 +81,7 @@ impl Round<'_> {
             if let Some(spot) = spot {
                 seats.push(self.book(class, task, &spot));
                 self.planner.demand.jobs[job].pending.remove(task.task);
+                self.took_quota(class, job, None);
             }
         }
         self.push(job, seats, Atomicity::Each);
@@ -108,6 +109,7 @@ impl Round<'_> {
             seats.push(self.book(class, TaskId { job: id, task: *task }, spot));
             self.planner.demand.jobs[job].pending.remove(*task);
         }
+        self.took_quota(class, job, None);
         self.push(job, seats, Atomicity::AllOrNothing);
     }
 

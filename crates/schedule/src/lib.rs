@@ -26,10 +26,12 @@ mod fit_tree;
 mod waste;
 
 mod calendar;
+mod capped;
 mod estate;
 mod judge;
 mod later;
 mod queue;
+mod quota;
 mod score;
 
 mod appoint;
@@ -57,6 +59,7 @@ pub use later::TURNOVER;
 pub use plan::{Atomicity, Placement, Plan, PlanDiff, Preemption, Refusal, Seat};
 pub use planner::Planner;
 pub use policy::{Policy, PreemptionPolicy, Preference, Work};
+pub use quota::{Payer, Quota, QuotaOf};
 pub use reason::{Reason, ReasonCode, ReasonCount};
 pub use tasks::Tasks;
 pub use view::{

@@ -13,6 +13,7 @@ use crate::estate::{Estate, Holder, Lease, LeaseIx, NodeAt};
 use crate::plan::Plan;
 use crate::policy::{Policy, Work};
 use crate::queue::{Demand, JobKey};
+use crate::quota::Payer;
 use crate::tasks::Tasks;
 use crate::waste::Packer;
 
@@ -61,7 +62,9 @@ impl Planner {
             Change::OffersShown { pool, offers } => self.estate.show_offers(*pool, offers),
             Change::JobQueued(ask) => {
                 self.drop_seats(ask.job, &ask.tasks);
-                self.demand.queue(ask);
+                let payer = Payer { project: ask.project, org: ask.org };
+                let payers = self.estate.accounts.payers(payer);
+                self.demand.queue(ask, payers);
             }
             Change::TasksQueued { job, tasks, avoid } => {
                 // Who says that they wait says that a seat of theirs is not wanted.
@@ -83,12 +86,14 @@ impl Planner {
                 self.estate.release_job(*job);
                 self.demand.remove(*job);
             }
-            Change::LeasePlaced { attempt, pool, node, resources, cards, end, tenure } => {
+            Change::LeasePlaced { attempt, payer, pool, node, resources, cards, end, tenure } => {
                 let pool = self.estate.pool_ix(*pool);
+                let payers = self.estate.accounts.payers(*payer);
                 let holder = Holder::Attempt(*attempt);
                 let lease = Lease {
                     holder,
                     pool,
+                    payers,
                     node: node.clone(),
                     at: None,
                     resources: *resources,
@@ -133,6 +138,9 @@ impl Planner {
                 };
                 self.estate.appoint(*job, appointments, seat_of);
             }
+            Change::QuotaSet { of, quota } => {
+                self.estate.accounts.set(*of, quota, &self.estate.leases);
+            }
             Change::ProjectBehind { project, behind } => {
                 self.demand.set_behind(*project, *behind);
             }
@@ -171,6 +179,7 @@ impl Planner {
             let seat = &self.estate.leases[ix];
             let as_planned = seat.pool == lease.pool
                 && seat.node == lease.node
+                && seat.payers == lease.payers
                 && seat.resources == lease.resources
                 && seat.cards == lease.cards;
             if as_planned && !self.estate.attempts.contains_key(&attempt) {

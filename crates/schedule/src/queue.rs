@@ -20,12 +20,14 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::ask::{Ask, GangAsk, JobAsk, Pin};
+use crate::capped::Capped;
 use crate::change::Avoid;
 use crate::estate::PoolIx;
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Wish};
 use crate::order::{BEHIND_MAX, due_at};
 use crate::policy::Preference;
+use crate::quota::Payers;
 use crate::reason::ReasonCode;
 use crate::slots::{BitSet, Slots};
 use crate::tasks::Tasks;
@@ -137,6 +139,10 @@ impl Class {
         debug_assert_eq!(first.0.job, key.job);
         Some(first.1)
     }
+    /// Whose job that is.
+    pub fn head_project(&self) -> Option<ProjectId> {
+        self.heads.first().map(|(_, project)| *project)
+    }
     pub fn reopen(&mut self) {
         self.closed.clear();
         self.cursor = 0;
@@ -155,6 +161,7 @@ pub(crate) struct Job {
     pub key: JobKey,
     pub class: ClassIx,
     pub project: ProjectId,
+    pub payers: Payers,
     pub pending: Tasks,
     pub max_parallel: Option<u32>,
     pub gang: Option<GangAsk>,
@@ -177,6 +184,8 @@ pub(crate) struct Demand {
     /// Strict jobs that wait, by project, in their order of arrival.
     strict: FxHashMap<ProjectId, BTreeSet<(Time, JobId)>>,
     pub blocked_projects: BTreeMap<ProjectId, String>,
+    /// Lines that wait for their quota.
+    pub capped: Capped,
     /// How much later than they are due the jobs of a project stand; none, where not at all.
     behind: FxHashMap<ProjectId, Span>,
     project_classes: FxHashMap<ProjectId, BTreeSet<ClassIx>>,
@@ -199,7 +208,7 @@ impl Demand {
     }
 
     /// A job joins the queue, or joins it again in another form.
-    pub fn queue(&mut self, ask: &JobAsk) {
+    pub fn queue(&mut self, ask: &JobAsk, payers: Payers) {
         self.remove(ask.job);
         let key = ClassKey {
             ask: self.intern_ask(&ask.ask),
@@ -222,6 +231,7 @@ impl Demand {
             },
             class,
             project: ask.project,
+            payers,
             pending: ask.tasks.clone(),
             max_parallel: ask.max_parallel,
             gang: ask.gang,
@@ -419,7 +429,7 @@ impl Demand {
         let job = &mut self.jobs[ix];
         job.in_line = true;
         let (key, class_ix, project) = (job.key, job.class, job.project);
-        let open = !self.blocked_projects.contains_key(&project);
+        let open = self.is_open(class_ix, project);
         let behind = self.behind_of(project);
         let class = &mut self.classes[class_ix];
         let line = class.lines.entry(project).or_default();
@@ -427,6 +437,10 @@ impl Demand {
         line.insert((key, ix));
         if line.len() == 1 {
             self.project_classes.entry(project).or_default().insert(class_ix);
+        }
+        if !open && before.is_none_or(|before| key < before) {
+            self.line_changed(class_ix, project);
+            return;
         }
         if open && before.is_none_or(|before| key < before) {
             if let Some(before) = before {
@@ -446,6 +460,7 @@ impl Demand {
         let behind = self.behind_of(project);
         let class = &mut self.classes[class_ix];
         let line = class.lines.get_mut(&project).expect("the job stands in its line");
+        let was_first = line.first() == Some(&(key, ix));
         line.remove(&(key, ix));
         let next = line.first().map(|first| first.0);
         if next.is_none() {
@@ -462,6 +477,25 @@ impl Demand {
                 class.heads.insert((next.behind(behind), project));
             }
             self.register(class_ix);
+        } else if was_first {
+            self.line_changed(class_ix, project);
+        }
+    }
+
+    /// May the first of the line be its class's head?
+    fn is_open(&self, class: ClassIx, project: ProjectId) -> bool {
+        !self.blocked_projects.contains_key(&project) && self.capped.under(class, project).is_none()
+    }
+    /// The first of the line, which stands there, is no head any more.
+    pub fn close_line(&mut self, class: ClassIx, project: ProjectId, place: JobKey) {
+        self.classes[class].heads.remove(&(place, project));
+        self.register(class);
+    }
+    /// It is one again, unless something else keeps it from being one.
+    pub fn open_line(&mut self, class: ClassIx, project: ProjectId, place: JobKey) {
+        if self.is_open(class, project) {
+            self.classes[class].heads.insert((place, project));
+            self.register(class);
         }
     }
 
@@ -562,6 +596,7 @@ impl Demand {
     /// where it is not registered at all.
     fn move_heads(&mut self, project: ProjectId, before: Option<Span>, after: Option<Span>) {
         for ix in self.classes_of(project) {
+            self.line_changed(ix, project);
             let class = &mut self.classes[ix];
             let first = class.lines.get(&project).and_then(|line| line.first());
             let Some(&(key, _)) = first else { continue };
@@ -575,7 +610,7 @@ impl Demand {
         }
     }
 
-    fn classes_of(&self, project: ProjectId) -> Vec<ClassIx> {
+    pub fn classes_of(&self, project: ProjectId) -> Vec<ClassIx> {
         self.project_classes
             .get(&project)
             .map_or_else(Vec::new, |classes| classes.iter().copied().collect())
@@ -691,7 +726,7 @@ impl Demand {
                     return Err(format!("the line of {project} in class {ix} differs"));
                 }
                 let first = line.first().ok_or("an empty line was kept")?;
-                if !self.blocked_projects.contains_key(&project) {
+                if self.is_open(ix, project) {
                     heads.insert((first.0.behind(self.behind_of(project)), project));
                 }
             }
@@ -716,6 +751,6 @@ impl Demand {
         if registered != self.active.len() + self.no_room.len() + self.infeasible.len() {
             return Err("a set holds a class that does not wait".to_owned());
         }
-        Ok(())
+        self.check_capped()
     }
 }

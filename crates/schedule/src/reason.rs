@@ -26,6 +26,10 @@ macro_rules! codes {
 codes! {
     /// The project cannot pay.
     ProjectBlocked = "project.blocked";
+    /// Its project holds as much as it may at once.
+    ProjectQuota = "project.quota";
+    /// Its organisation holds as much as it may at once.
+    OrgQuota = "org.quota";
     /// As many tasks of the job run at once as the job allows.
     JobMaxParallel = "job.max_parallel";
     /// Its moment to begin has not come.
@@ -84,6 +88,8 @@ impl ReasonCode {
             Self::PoolCapability | Self::PoolNoNodeFits => Some("resources"),
             Self::PoolPrice => Some("market.max_unit_price or market.max_price"),
             Self::ProjectBlocked
+            | Self::ProjectQuota
+            | Self::OrgQuota
             | Self::PoolNotQuoted
             | Self::PoolAvoided
             | Self::PoolFeature

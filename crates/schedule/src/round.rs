@@ -12,6 +12,7 @@ use std::ops::Bound;
 use dayan_units::{OfferId, Resources, Span, TaskId, Time};
 use smallvec::SmallVec;
 
+use crate::capped::Guards;
 use crate::cards::Cards;
 use crate::change::{LeaseEnd, Tenure};
 use crate::estate::{BayIx, Holder, Lease, NodeAt};
@@ -22,6 +23,7 @@ use crate::plan::{Atomicity, Placement, Plan, Refusal, Seat};
 use crate::planner::Planner;
 use crate::policy::Work;
 use crate::queue::{ClassIx, Job, JobIx, JobKey, Standing};
+use crate::quota::AccountIx;
 use crate::reason::{ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, Held, Reservation, earliest_of};
 use crate::search::{Search, are_equal};
@@ -60,6 +62,7 @@ pub(crate) struct Round<'a> {
     reserved_bays: BTreeSet<BayIx>,
     /// Which classes found no room in which of those bays.
     shut_out: Vec<(ClassIx, BayIx)>,
+    pub guards: Guards,
     pub exhausted: bool,
 }
 
@@ -98,6 +101,8 @@ enum Outcome {
     Placed,
     /// There is no room for a next one.
     NoRoom,
+    /// Its quota has no room for a next one.
+    OverQuota(AccountIx),
     /// The budget ended first.
     OutOfBudget,
 }
@@ -123,6 +128,7 @@ impl<'a> Round<'a> {
             news: News::default(),
             reserved_bays: BTreeSet::new(),
             shut_out: Vec::new(),
+            guards: Guards::default(),
             exhausted: false,
         }
     }
@@ -142,12 +148,13 @@ impl<'a> Round<'a> {
             self.reserve_before(key);
             let job = self.planner.demand.classes[class].head().expect("it is registered");
             let outcome = match self.planner.demand.jobs[job].gang {
-                Some(gang) => self.place_gang(class, job, gang.size.max(1)),
-                None => self.place_tasks(class, job),
+                Some(gang) => self.place_gang(class, job, gang.size.max(1), key),
+                None => self.place_tasks(class, job, key),
             };
             match outcome {
                 Outcome::Placed => self.planner.demand.relink(job),
                 Outcome::NoRoom => self.planner.demand.stand(class, Standing::NoRoom),
+                Outcome::OverQuota(account) => self.cap(class, job, account),
                 Outcome::OutOfBudget => {
                     self.exhausted = true;
                     return;
@@ -246,7 +253,7 @@ impl<'a> Round<'a> {
         opened
     }
 
-    fn place_tasks(&mut self, class: ClassIx, job: JobIx) -> Outcome {
+    fn place_tasks(&mut self, class: ClassIx, job: JobIx, place: JobKey) -> Outcome {
         let (id, project) = {
             let job = &self.planner.demand.jobs[job];
             (job.key.job, job.project)
@@ -265,6 +272,9 @@ impl<'a> Round<'a> {
                 break Outcome::OutOfBudget;
             }
             self.work += 1;
+            if let Some(account) = self.over_quota(class, job, place) {
+                break Outcome::OverQuota(account);
+            }
             // The first node that fits stays the first as long as it still fits.
             let spot = last.take().filter(|spot| self.still_fits(class, spot));
             let Some(spot) = spot.or_else(|| self.find(class, job)) else {
@@ -272,6 +282,7 @@ impl<'a> Round<'a> {
             };
             seats.push(self.book(class, TaskId { job: id, task }, &spot));
             self.planner.demand.jobs[job].pending.remove(task);
+            self.took_quota(class, job, Some(place));
             last = Some(spot);
         };
         if !seats.is_empty() {
@@ -378,7 +389,8 @@ impl<'a> Round<'a> {
         let class = &self.planner.demand.classes[class];
         let need = class.needs[usize::from(spot.choice.need)];
         let job = self.planner.demand.job_ids[&task.job];
-        let (latest, expected) = ends(self.now, class.ask.time, &self.planner.demand.jobs[job]);
+        let job = &self.planner.demand.jobs[job];
+        let (payers, (latest, expected)) = (job.payers, ends(self.now, class.ask.time, job));
         if let Some((nth, index)) = spot.reserved {
             let place = &mut self.reservations[nth].place;
             let held = &mut place.held[index];
@@ -406,6 +418,7 @@ impl<'a> Round<'a> {
         let lease = self.planner.estate.book(Lease {
             holder: Holder::Seat(task),
             pool: pool_ix,
+            payers,
             node: seat.node.clone(),
             at: Some(spot.at),
             resources: need.resources,
@@ -423,7 +436,10 @@ impl<'a> Round<'a> {
     }
 
     /// All members at once, each on a node of its own, in the first domain with room; or none.
-    fn place_gang(&mut self, class_ix: ClassIx, job: JobIx, size: u32) -> Outcome {
+    fn place_gang(&mut self, class_ix: ClassIx, job: JobIx, size: u32, place: JobKey) -> Outcome {
+        if let Some(account) = self.over_quota(class_ix, job, place) {
+            return Outcome::OverQuota(account);
+        }
         let Some(spots) = self.find_gang(class_ix, u64::from(size)) else {
             let class = &mut self.planner.demand.classes[class_ix];
             class.closed = all_closed(&class.choices);
@@ -442,6 +458,7 @@ impl<'a> Round<'a> {
             seats.push(self.book(class_ix, TaskId { job: id, task }, spot));
             self.planner.demand.jobs[job].pending.remove(task);
         }
+        self.took_quota(class_ix, job, Some(place));
         self.placements.push(Placement {
             job: id,
             project,

@@ -29,6 +29,7 @@ pub(crate) fn window_of(now: Time) -> Time {
 impl Planner {
     /// The next look at the class judges all pools afresh.
     pub(crate) fn judge_again(&mut self, ix: ClassIx) {
+        self.demand.class_changed(ix);
         self.demand.classes[ix].stale = true;
         self.demand.stand(ix, Standing::Active);
     }
@@ -46,6 +47,7 @@ impl Planner {
             self.judge_timed_again();
         }
         self.mend_dirty();
+        self.settle_quotas();
         let dropped = std::mem::take(&mut self.estate.dropped);
         self.owed.retain(|at, _| !dropped.contains(&at.bay));
         for at in self.estate.take_touched() {
@@ -111,6 +113,7 @@ impl Planner {
             choices.insert(at, choice);
         }
         let infeasible = choices.is_empty();
+        self.demand.class_changed(ix);
         let class = &mut self.demand.classes[ix];
         for &(_, code) in &refused {
             count(&mut class.counts, code, Count::More);

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 const PAYLOAD_VERSION: u32 = 1;
 /// The version of a snapshot. It is raised when the state holds something that older programs did not
 /// count from the same events: what they wrote is then not used, and the journal is read from its
-/// beginning. 2: what each project had.
-pub const SNAPSHOT_VERSION: u32 = 2;
+/// beginning. 2: what each project had. 3: what its leases take, exactly.
+pub const SNAPSHOT_VERSION: u32 = 3;
 
 #[derive(Serialize)]
 struct PayloadOut<'a> {

@@ -13,7 +13,7 @@ use dayan_market::{
     BudgetLimits, BuyerClass, OfferMode, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest,
     Terms,
 };
-use dayan_schedule::{Closure, NodeName};
+use dayan_schedule::{Closure, NodeName, Quota, QuotaOf};
 use dayan_spec::{Feature, JobSpec};
 use dayan_units::{
     Bytes, JobId, Micro, MilliCpu, OfferId, OrgId, PoolId, QuoteId, Rate, Resources, Span, Time,
@@ -290,7 +290,7 @@ impl People {
     pub(crate) fn change_mind(&mut self, state: &State, now: Time) -> Vec<(Actor, Command)> {
         let job = self.some_job(state);
         let of_job = |command: Command, org| vec![(owner(state, org), command)];
-        match (self.random.below(20), job) {
+        match (self.random.below(22), job) {
             (0 | 1, Some((job, org))) => of_job(Command::Cancel { job, task: None }, org),
             (2 | 3, Some((job, org))) => {
                 let task = Some(u32::try_from(self.random.below(4)).expect("a small number"));
@@ -355,8 +355,20 @@ impl People {
                 let tell = *self.random.pick(&[Tell::Pause, Tell::Resume, Tell::Cancel]);
                 of_job(Command::TellSchedule { schedule, tell }, org)
             }
+            (20 | 21, _) => vec![(Actor::System, self.limits(state))],
             _ => Vec::new(),
         }
+    }
+
+    /// A project or its organisation may hold a few cores, or any number again.
+    fn limits(&mut self, state: &State) -> Command {
+        let projects: Vec<_> = state.access.projects.values().collect();
+        let project = *self.random.pick(&projects);
+        let one = self.random.in_permille(600);
+        let of = if one { QuotaOf::Project(project.id) } else { QuotaOf::Org(project.org) };
+        let cores = self.random.in_permille(700).then(|| self.random.below(8));
+        let cpu = cores.map(|cores| MilliCpu(cores * 1_000));
+        Command::SetQuota { of, quota: Quota { cpu, ..Quota::default() } }
     }
 
     /// A pool, or one machine of it, will be closed for some minutes; or not after all.
@@ -388,6 +400,12 @@ impl People {
         for project in state.access.projects.keys() {
             let budget = BudgetLimits::default();
             order(Command::SetBudget { project: *project, budget });
+            let (of, quota) = (QuotaOf::Project(*project), Quota::default());
+            order(Command::SetQuota { of, quota });
+        }
+        for org in state.access.orgs.keys() {
+            let (of, quota) = (QuotaOf::Org(*org), Quota::default());
+            order(Command::SetQuota { of, quota });
         }
         for pool in state.supply.pools.values() {
             if pool.status == Status::Suspended {

@@ -204,6 +204,49 @@ pub struct Share {
     pub behind_s: u64,
 }
 
+/// The most that may be held at once; what is left out is not limited.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaLimits {
+    /// Cores, as a decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,9}(\.[0-9]{1,3})?$")]
+    pub cpus: Option<String>,
+    /// Memory in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Accelerator cards of any model, as a decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,9}(\.[0-9]{1,3})?$")]
+    pub accelerators: Option<String>,
+}
+
+/// What is held now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Held {
+    /// Cores, as a decimal.
+    pub cpus: String,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Accelerator cards, as a decimal.
+    pub accelerators: String,
+}
+
+/// A quota and what is held under it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Quota {
+    /// `org` or `project`.
+    pub of: String,
+    /// Whose: an organisation's or a project's id.
+    pub id: String,
+    /// Its slug or path.
+    pub name: String,
+    /// The most that may be held.
+    pub quota: QuotaLimits,
+    /// What is held.
+    pub held: Held,
+}
+
 /// A project, its limits and what has gone against them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Project {

@@ -16,8 +16,8 @@ mod supply;
 mod sync;
 
 pub use access::{
-    BudgetLimits, Deposited, NewOrg, NewProject, NewRole, NewToken, NewUser, NewWeight, Org,
-    Project, Share, Token, TokenIssued, User, WhoAmI,
+    BudgetLimits, Deposited, Held, NewOrg, NewProject, NewRole, NewToken, NewUser, NewWeight, Org,
+    Project, Quota, QuotaLimits, Share, Token, TokenIssued, User, WhoAmI,
 };
 pub use jobs::{
     Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobState, JobSummary, LogQuery, Promise,

@@ -272,6 +272,14 @@ impl Client {
     pub async fn set_weight(&self, kind: &str, id: &str, new: &wire::NewWeight) -> Outcome<()> {
         self.done(Ask::put(&[kind, id, "weight"]).body(Body::json(new))).await
     }
+    /// Quotas and what is held under them.
+    pub async fn quotas(&self) -> Outcome<Vec<wire::Quota>> {
+        self.list(&["quotas"], &[], LIST_ROWS_MAX).await
+    }
+    /// Sets the quota of one of `orgs` or `projects`.
+    pub async fn set_quota(&self, kind: &str, id: &str, new: &wire::QuotaLimits) -> Outcome<()> {
+        self.done(Ask::put(&[kind, id, "quota"]).body(Body::json(new))).await
+    }
     /// Providers.
     pub async fn providers(&self) -> Outcome<Vec<wire::Provider>> {
         self.list(&["providers"], &[], LIST_ROWS_MAX).await

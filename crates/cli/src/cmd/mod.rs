@@ -12,6 +12,7 @@ mod logs;
 mod market;
 mod measure;
 mod plan;
+mod quota;
 mod schedules;
 mod serve;
 pub mod session;
@@ -64,6 +65,8 @@ pub enum Command {
     Invoice(books::InvoiceCommand),
     /// Limits of projects' spending
     Budget(access::BudgetArgs),
+    /// Quotas: what projects and organisations may hold at once, and hold
+    Quota(quota::Quotas),
     /// Shares of projects and organisations: who stands before whom among equals
     Share(share::Shares),
     // Running an exchange.
@@ -172,6 +175,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Usage(args) => books::usage(args, session).await,
         Command::Invoice(command) => books::invoice(command, session).await,
         Command::Budget(args) => access::budget(args, session).await,
+        Command::Quota(args) => quota::quota(args, session).await,
         Command::Share(args) => share::share(args, session).await,
         Command::Org(command) => access::org(command, session).await,
         Command::User(command) => access::user(command, session).await,

@@ -174,6 +174,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::User => "user",
         Word::Utilisation => "processors in use",
         Word::Weight => "weight",
+        Word::CpusHeld => "cpus held",
+        Word::MemoryHeld => "memory held",
+        Word::CardsHeld => "accelerators held",
         Word::Waited => "waited",
         Word::WhatToDo => "what to do",
         // Parts of messages.
@@ -234,6 +237,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Revoked => "Ended: {id}",
         Word::RoleSet => "{user} is {role} from now on.",
         Word::UserRemoved => "{user} is removed, and its tokens have ended.",
+        Word::QuotaSet => "{name} may hold at most (cpus / memory / accelerators): {quota}.",
         Word::WeightSet => "{name} has the weight {weight} from now on.",
         Word::BudgetSet => "Limits of {project} are set.",
         Word::BackedUp => "Written on the server's machine to {dir}.",

@@ -185,6 +185,9 @@ words! {
     Utilisation,
     Waited,
     Weight,
+    CpusHeld,
+    MemoryHeld,
+    CardsHeld,
     WhatToDo,
     // Parts of messages.
     Error,
@@ -232,6 +235,7 @@ words! {
     UserRemoved,
     BudgetSet,
     WeightSet,
+    QuotaSet,
     BackedUp,
     Restored,
     ServingAt,

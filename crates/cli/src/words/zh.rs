@@ -174,6 +174,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::User => "用户",
         Word::Utilisation => "利用率",
         Word::Weight => "权重",
+        Word::CpusHeld => "占用核数",
+        Word::MemoryHeld => "占用内存",
+        Word::CardsHeld => "占用加速卡",
         Word::Waited => "等待",
         Word::WhatToDo => "怎么办",
         // Parts of messages.
@@ -222,6 +225,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Revoked => "已撤销：{id}",
         Word::RoleSet => "{user} 的角色现为 {role}。",
         Word::UserRemoved => "已删除 {user}，其令牌均已失效。",
+        Word::QuotaSet => "{name} 最多可同时占用（核 / 内存 / 加速卡）：{quota}。",
         Word::WeightSet => "{name} 的权重现为 {weight}。",
         Word::BudgetSet => "{project} 的限额已设定。",
         Word::BackedUp => "已写入服务器的 {dir}。",

@@ -2,6 +2,7 @@
 
 use dayan_ledger::{Amount, Transfer, TransferKind};
 use dayan_market::{BudgetLimits, BuyerClass};
+use dayan_schedule::Quota;
 use dayan_units::{ExchangeId, Micro, OrgId, ProjectId, Time, TokenId, UserId};
 
 use super::{Ask, Decision, Made};
@@ -103,6 +104,7 @@ impl Ask<'_> {
                     account: accounts::consumer(org),
                     created_at: self.now,
                     weight: WEIGHT,
+                    quota: Quota::default(),
                 },
                 credit: Micro::ZERO,
             },
@@ -153,6 +155,7 @@ impl Ask<'_> {
             account: accounts::consumer(id),
             created_at: self.now,
             weight: WEIGHT,
+            quota: Quota::default(),
         };
         Ok(Decision::making(Event::OrgCreated { org, credit }, Made::Org(id)))
     }
@@ -324,7 +327,7 @@ impl Ask<'_> {
         Ok(Decision::making(event, Made::Project(project)))
     }
 
-    fn project_to_change(&self, project: ProjectId) -> Result<(), Refusal> {
+    pub(super) fn project_to_change(&self, project: ProjectId) -> Result<(), Refusal> {
         let found = self.state.access.projects.get(&project);
         let unknown = || {
             Refusal::not_found(

@@ -105,8 +105,9 @@ impl Ask<'_> {
         self.check_places(spec)?;
         self.check_deadline(spec, start)?;
         self.check_currency(spec)?;
+        self.check_quota_ever(spec, project)?;
         let id = run.map_or_else(|| JobId::from_bits(self.ids.bits()), run_id);
-        let appointments = self.admitted(id, submit, start)?;
+        let appointments = self.admitted(id, submit, project, start)?;
         let mut events = Vec::with_capacity(3);
         events.extend(self.spec_stored(key, &submit.spec));
         let mut warnings = Vec::new();

@@ -10,6 +10,7 @@ mod jobs;
 mod placing;
 mod preempting;
 mod promises;
+mod quotas;
 mod quotes;
 mod schedules;
 mod shown;
@@ -130,6 +131,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::RevokeToken { token } => ask.revoke_token(*token),
         Command::CreateProject { path, budget } => ask.create_project(path, budget),
         Command::SetWeight { of, weight } => ask.set_weight(*of, *weight),
+        Command::SetQuota { of, quota } => ask.set_quota(*of, *quota),
         Command::SetBudget { project, budget } => ask.set_budget(*project, budget),
         Command::Deposit { org, amount, reference } => ask.deposit(org, *amount, reference),
         Command::ApplyProvider { org, name, credit_code } => {

@@ -16,7 +16,7 @@ use crate::authorize::{Action, Resource, authorize};
 use crate::command::{Admission, Submit};
 use crate::event::Event;
 use crate::refusal::{Refusal, RefusalDetail};
-use crate::state::Pool;
+use crate::state::{Pool, Project};
 
 /// Closures of one pool that are to come: a year's maintenance, announced week by week.
 const CLOSURES_MAX: usize = 64;
@@ -43,6 +43,7 @@ impl Ask<'_> {
         &self,
         job: JobId,
         submit: &Submit,
+        project: &Project,
         start: Time,
     ) -> Result<Vec<Appointment>, Refusal> {
         let spec: &JobSpec = &submit.spec;
@@ -99,6 +100,7 @@ impl Ask<'_> {
             })
             .collect();
         self.check_stays(&stays).map_err(raced)?;
+        self.check_quota_promised(project, made)?;
         Ok(made.clone())
     }
 

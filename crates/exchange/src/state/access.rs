@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use dayan_ledger::AccountId;
 use dayan_market::{BudgetState, BuyerClass};
+use dayan_schedule::Quota;
 use dayan_units::{OrgId, ProjectId, Time, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,9 @@ pub struct Org {
     /// Its share among organisations that want something: a part of the sum of their weights.
     #[serde(default = "usual_weight")]
     pub weight: u32,
+    /// The most that all of its projects may hold at once.
+    #[serde(default)]
+    pub quota: Quota,
 }
 
 const fn usual_weight() -> u32 {
@@ -129,6 +133,9 @@ pub struct Project {
     /// Its share among the projects of its organisation.
     #[serde(default = "usual_weight")]
     pub weight: u32,
+    /// The most that it may hold at once.
+    #[serde(default)]
+    pub quota: Quota,
 }
 
 /// All of it, with the look-ups that decisions need.

@@ -72,21 +72,21 @@ struct Share {
     /// Up to when use is counted, in milliseconds.
     at: i64,
     /// What its leases take now.
-    held: Amount,
+    held: Resources,
     /// What they took, by milliseconds, less what time made of it.
     used: Amount,
 }
 
 impl Share {
     fn new(org: OrgId, at: Time) -> Self {
-        Self { org, open: 0, at: millis(at), held: Amount::default(), used: Amount::default() }
+        Self { org, open: 0, at: millis(at), held: Resources::ZERO, used: Amount::default() }
     }
 
     /// Counts up to a moment. A clock that went back counts nothing.
     fn count(&mut self, now: Time) {
         let now = millis(now);
         while self.at.div_euclid(STEP_MS) < now.div_euclid(STEP_MS) {
-            if self.held == Amount::default() && self.used == Amount::default() {
+            if self.held == Resources::ZERO && self.used == Amount::default() {
                 self.at = now;
                 return;
             }
@@ -101,8 +101,9 @@ impl Share {
     fn take(&mut self, until: i64) {
         let Ok(millis) = u64::try_from(until - self.at) else { return };
         self.at = until;
-        self.used =
-            self.used.zip(self.held, |used, held| used.saturating_add(held.saturating_mul(millis)));
+        self.used = self.used.zip(Amount::of(&self.held), |used, held| {
+            used.saturating_add(held.saturating_mul(millis))
+        });
     }
 }
 
@@ -187,14 +188,25 @@ impl Shares {
     pub(crate) fn lease(&mut self, project: ProjectId, org: OrgId, taken: &Resources, at: Time) {
         let share = self.of(project, org, at);
         share.count(at);
-        share.held = share.held.zip(Amount::of(taken), u64::saturating_add);
+        share.held = share.held.checked_add(taken).unwrap_or(share.held);
     }
 
     /// A lease has ended.
     pub(crate) fn release(&mut self, project: ProjectId, org: OrgId, taken: &Resources, at: Time) {
         let share = self.of(project, org, at);
         share.count(at);
-        share.held = share.held.zip(Amount::of(taken), u64::saturating_sub);
+        share.held = share.held.checked_sub(taken).unwrap_or_default();
+    }
+
+    /// What the leases of a project take now.
+    pub fn held_by(&self, project: ProjectId) -> Resources {
+        self.projects.get(&project).map_or(Resources::ZERO, |share| share.held)
+    }
+
+    /// What those of all projects of an organisation take now.
+    pub fn held_by_org(&self, org: OrgId) -> Resources {
+        let own = self.projects.values().filter(|share| share.org == org);
+        own.fold(Resources::ZERO, |sum, share| sum.checked_add(&share.held).unwrap_or(sum))
     }
 
     /// How those stand that have a job which has not ended; `all` is what there is, `weights` those

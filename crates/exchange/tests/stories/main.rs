@@ -3,6 +3,7 @@
 
 mod preempting;
 mod promises;
+mod quotas;
 mod schedules;
 mod story;
 

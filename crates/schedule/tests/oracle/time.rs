@@ -56,6 +56,10 @@ fn by_planner(instance: &Instance) -> Vec<usize> {
             let end = now.plus(job.ask.time);
             let attempt = task.attempt(1);
             planner.observe(&Change::LeasePlaced {
+                payer: dayan_schedule::Payer {
+                    project: dayan_units::ProjectId::from_bits(1),
+                    org: dayan_units::OrgId::from_bits(1),
+                },
                 attempt,
                 pool: seat.pool,
                 node: seat.node.clone(),

@@ -5,5 +5,6 @@ mod later;
 mod naive;
 mod preemptions;
 mod properties;
+mod quotas;
 mod scenarios;
 mod world;

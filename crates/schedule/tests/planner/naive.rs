@@ -10,6 +10,7 @@ use dayan_schedule::{
 use dayan_units::{JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 
 use crate::later::{GAP, late, over};
+use crate::quotas::Quotas;
 use crate::world::{World, card_shares};
 
 type At = (PoolId, NodeName);
@@ -62,10 +63,12 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
         (-ask.priority, due_at(ask).plus(behind(ask)), ask.submitted_at, ask.job)
     });
     let mut placed = Vec::new();
+    let mut quotas = Quotas::of(world);
     keep(world, &queue, &mut used, &mut running, &mut workload, &mut placed);
     for (job, ..) in &placed {
         *left.get_mut(job).expect("it is one of them") -= 1;
     }
+    quotas.hold(&placed);
     while let Some(at) = queue.iter().position(|ask| !is_behind(world, &left, ask)) {
         let ask = queue.remove(at);
         let already = placed.len();
@@ -75,14 +78,21 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
         let wish = wish_of(world, ask, &placed);
         match ask.gang {
             Some(gang) if tasks.len() >= gang.size as usize => {
+                if is_feasible(&order, gang.size, gang.same) && quotas.refuse(ask) {
+                    continue;
+                }
                 place_gang(&wish, ask, gang.size, gang.same, &order, &mut used, &mut placed);
             }
             Some(_) => {}
             None => {
                 let running = running.entry(ask.job).or_default();
                 let (used, workload) = (&mut used, &mut workload);
-                place_each(&wish, ask, &tasks, running, &order, used, workload, &mut placed);
+                let rest = (&mut quotas, workload);
+                place_each(&wish, ask, &tasks, running, &order, used, rest, &mut placed);
             }
+        }
+        if ask.gang.is_some() && placed.len() > already {
+            quotas.hold(&placed[already..]);
         }
         *left.get_mut(&ask.job).expect("it is one of them") -= (placed.len() - already) as u64;
     }
@@ -203,12 +213,15 @@ fn place_each(
     running: &mut u32,
     order: &[Place<'_>],
     used: &mut BTreeMap<At, Used>,
-    workload: &mut Workload,
+    (quotas, workload): (&mut Quotas<'_>, &mut Workload),
     placed: &mut Vec<(JobId, u32, PoolId, NodeName)>,
 ) {
     let mut last: Option<usize> = None;
     for &task in tasks {
         if ask.max_parallel.is_some_and(|most| *running >= most) {
+            break;
+        }
+        if !order.is_empty() && quotas.refuse(ask) {
             break;
         }
         let is_free = |(view, node, _, need): &Place<'_>| {
@@ -229,6 +242,7 @@ fn place_each(
         let entry = used.entry((view.pool, node.name.clone())).or_insert_with(nothing);
         take(node, entry, need, wish.world.now.plus(wish.limit));
         placed.push((ask.job, task, view.pool, node.name.clone()));
+        quotas.hold(&placed[placed.len() - 1..]);
     }
 }
 
@@ -452,6 +466,26 @@ impl Wish<'_> {
     }
 }
 
+/// Are there enough nodes close enough together, were they empty?
+fn is_feasible(order: &[Place<'_>], size: u32, same: Same) -> bool {
+    let mut nodes: BTreeMap<_, std::collections::BTreeSet<At>> = BTreeMap::new();
+    for (view, node, ..) in order {
+        let group = nodes.entry(together(view, same)).or_default();
+        group.insert((view.pool, node.name.clone()));
+    }
+    nodes.values().any(|nodes| nodes.len() >= size as usize)
+}
+
+type Together = (Option<dayan_units::SiteId>, Option<String>, Option<PoolId>);
+
+fn together(view: &PoolView, same: Same) -> Together {
+    match same {
+        Same::Site => (Some(view.site), None, None),
+        Same::Fabric => (Some(view.site), view.fabric.clone(), None),
+        Same::Pool => (None, None, Some(view.pool)),
+    }
+}
+
 fn place_gang(
     wish: &Wish<'_>,
     ask: &JobAsk,
@@ -461,18 +495,14 @@ fn place_gang(
     used: &mut BTreeMap<At, Used>,
     placed: &mut Vec<(JobId, u32, PoolId, NodeName)>,
 ) {
-    let together = |view: &PoolView| match same {
-        Same::Site => (Some(view.site), None, None),
-        Same::Fabric => (Some(view.site), view.fabric.clone(), None),
-        Same::Pool => (None, None, Some(view.pool)),
-    };
     let mut tried = Vec::new();
     for (view, ..) in order {
-        let group = together(view);
+        let group = together(view, same);
         if tried.contains(&group) {
             continue;
         }
-        let members: Vec<_> = order.iter().filter(|(view, ..)| together(view) == group).collect();
+        let members: Vec<_> =
+            order.iter().filter(|(view, ..)| together(view, same) == group).collect();
         tried.push(group);
         let free: Vec<_> = members
             .iter()

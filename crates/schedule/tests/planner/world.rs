@@ -7,8 +7,9 @@ use std::sync::Arc;
 use dayan_schedule::order::BEHIND_MAX;
 use dayan_schedule::{
     AcceleratorChoice, Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, GangAsk, JobAsk,
-    LeaseEnd, Mode, Models, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Plan, Planner,
-    Policy, PoolView, Preference, Residence, Same, Seat, Tasks, Tenure, Trust, Work,
+    LeaseEnd, Mode, Models, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Payer, Plan,
+    Planner, Policy, PoolView, Preference, Quota, QuotaOf, Residence, Same, Seat, Tasks, Tenure,
+    Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
@@ -65,6 +66,10 @@ pub fn offer(n: u8, price: i64) -> OfferView {
     OfferView { reliability_permille: 990, spot_permille, ..plain }
 }
 
+pub fn payer_of(ask: &JobAsk) -> Payer {
+    Payer { project: ask.project, org: ask.org }
+}
+
 pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
     let submitted_at = Time::from_micros(i64::from(n));
     JobAsk {
@@ -78,6 +83,7 @@ pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
 
 #[derive(Clone, Debug)]
 pub struct Lease {
+    pub payer: Payer,
     pub seat: Seat,
     pub end: LeaseEnd,
     pub tenure: Tenure,
@@ -133,6 +139,11 @@ pub enum Step {
         project: u8,
         minutes: u16,
     },
+    /// So many cores, for the organisation or one of its projects.
+    Quota {
+        of: u8,
+        cores: Option<u8>,
+    },
     Wait {
         minutes: u8,
     },
@@ -172,6 +183,8 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (0u8..2).prop_map(|project| Step::Unblock { project }),
         1 => (0u8..2, 0u16..2_000)
             .prop_map(|(project, minutes)| Step::Behind { project, minutes }),
+        1 => (0u8..3, proptest::option::weighted(0.8, 0u8..24))
+            .prop_map(|(of, cores)| Step::Quota { of, cores }),
         2 => (0u8..60).prop_map(|minutes| Step::Wait { minutes }),
         2 => (any::<u8>(), any::<u8>()).prop_map(|(nth, within)| Step::Admit { nth, within }),
         1 => (0u8..4, any::<bool>(), 0u8..100, 1u8..60).prop_map(|(n, first_only, after, minutes)| {
@@ -194,6 +207,7 @@ pub struct World {
     pub attempts: BTreeMap<TaskId, u32>,
     pub blocked: BTreeSet<ProjectId>,
     pub behind: BTreeMap<ProjectId, Span>,
+    pub quotas: BTreeMap<QuotaOf, Quota>,
     pub appointments: BTreeMap<JobId, Vec<Appointment>>,
     /// When leases of a pool were taken back, and how often those of a task, last then.
     pub preempted: BTreeMap<PoolId, Vec<Time>>,
@@ -217,6 +231,7 @@ impl World {
             attempts: BTreeMap::new(),
             blocked: BTreeSet::new(),
             behind: BTreeMap::new(),
+            quotas: BTreeMap::new(),
             appointments: BTreeMap::new(),
             preempted: BTreeMap::new(),
             taken_off: BTreeMap::new(),
@@ -242,6 +257,11 @@ impl World {
         self.behind.insert(project, behind.min(BEHIND_MAX));
     }
 
+    pub fn limit(&mut self, of: QuotaOf, quota: Quota) {
+        self.planner.observe(&Change::QuotaSet { of, quota });
+        self.quotas.insert(of, quota);
+    }
+
     /// A planner that was told the present state and nothing else, in another order.
     pub fn fresh(&self) -> Planner {
         let mut planner = Planner::new();
@@ -262,6 +282,9 @@ impl World {
         for project in &self.blocked {
             let (project, reason) = (*project, "no money".to_owned());
             planner.observe(&Change::ProjectBlocked { project, reason });
+        }
+        for (&of, &quota) in &self.quotas {
+            planner.observe(&Change::QuotaSet { of, quota });
         }
         for (&project, &behind) in &self.behind {
             planner.observe(&Change::ProjectBehind { project, behind });
@@ -342,7 +365,7 @@ impl World {
                         Tenure::Spot { since: plan.now, spared_until }
                     }
                 };
-                let lease = Lease { seat: seat.clone(), end, tenure };
+                let lease = Lease { payer: payer_of(ask), seat: seat.clone(), end, tenure };
                 let attempt = task.attempt(*epoch);
                 self.planner.observe(&lease_placed(attempt, &lease));
                 self.leases.insert(attempt, lease);
@@ -473,6 +496,14 @@ impl World {
             Step::Behind { project, minutes } => {
                 self.put_behind(project_id(*project), MINUTE.times(i64::from(*minutes)));
             }
+            Step::Quota { of, cores } => {
+                let of = match of {
+                    0 => QuotaOf::Org(OrgId::from_bits(1)),
+                    n => QuotaOf::Project(project_id(n - 1)),
+                };
+                let cpu = cores.map(|cores| MilliCpu(u64::from(cores) * 1_000));
+                self.limit(of, Quota { cpu, ..Quota::default() });
+            }
             Step::Wait { minutes } => {
                 self.now = self.now.plus(MINUTE.times(i64::from(*minutes)));
                 for avoid in self.avoid.values_mut() {
@@ -544,6 +575,7 @@ impl World {
             prop_assert_eq!(&again.preemptions, &plan.preemptions, "nothing changed between");
         }
         self.check_plan(&plan)?;
+        crate::quotas::check(self, &plan)?;
         crate::preemptions::check(self, &plan)?;
         let refuse = |nth: usize| refuse >> (nth % 8) & 1 == 1 && refuse.is_multiple_of(3);
         self.commit(&plan, refuse);
@@ -721,6 +753,7 @@ pub fn lease_placed(attempt: AttemptId, lease: &Lease) -> Change {
     let seat = &lease.seat;
     Change::LeasePlaced {
         attempt,
+        payer: lease.payer,
         pool: seat.pool,
         node: seat.node.clone(),
         resources: seat.resources,

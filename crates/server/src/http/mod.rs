@@ -12,6 +12,7 @@ mod market;
 mod money;
 mod ops;
 mod probe;
+mod quotas;
 mod schedules;
 mod supply;
 
@@ -135,6 +136,9 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(access::shares))
         .routes(routes!(access::set_org_weight))
         .routes(routes!(access::set_project_weight))
+        .routes(routes!(quotas::quotas))
+        .routes(routes!(quotas::set_org_quota))
+        .routes(routes!(quotas::set_project_quota))
         .routes(routes!(supply::list_providers, supply::apply))
         .routes(routes!(supply::set_provider_status))
         .routes(routes!(supply::invite))

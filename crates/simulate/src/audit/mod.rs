@@ -7,6 +7,7 @@ mod books;
 mod budgets;
 mod price;
 mod promises;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use attempts::Attempts;
 pub(crate) use books::{Books, Kind};
 use budgets::Budgets;
 use promises::Promises;
+use quotas::Quotas;
 
 /// Something that must not be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +46,7 @@ pub(crate) struct Audit {
     books: Books,
     budgets: Budgets,
     pub(crate) promises: Promises,
+    quotas: Quotas,
     deposits: BTreeSet<(OrgId, String)>,
     /// Runs of schedules that have fired.
     pub(crate) runs: BTreeSet<Run>,
@@ -144,6 +147,12 @@ impl Audit {
     fn event(&mut self, at: Time, event: &Event) {
         let attempts = self.attempts.event(at, event, &self.honest, &self.ended_well);
         self.must(at, "attempts", attempts);
+        let promised = match event {
+            Event::Leased { lease, .. } => self.promises.has(&lease.attempt),
+            _ => false,
+        };
+        let quotas = self.quotas.event(event, promised);
+        self.must(at, "quotas", quotas);
         self.promises.event(at, event);
         match event {
             Event::OrgCreated { org, credit } => {

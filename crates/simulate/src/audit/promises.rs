@@ -96,6 +96,11 @@ impl Promises {
         }
     }
 
+    /// Is its task's promise not taken up yet?
+    pub(crate) fn has(&self, attempt: &AttemptId) -> bool {
+        self.kept.contains_key(&(attempt.job, attempt.task))
+    }
+
     /// A placement of the project was refused for want of money.
     pub(crate) fn unaffordable(&mut self, project: ProjectId) {
         self.poor.insert(project);

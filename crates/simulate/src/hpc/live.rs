@@ -10,14 +10,17 @@ use std::sync::Arc;
 
 use dayan_schedule::order::{Running, Waiting};
 use dayan_schedule::{
-    Ask, Change, JobAsk, LeaseEnd, NodeView, OfferView, Placing, Planner, PoolView, Work,
+    Ask, Change, JobAsk, LeaseEnd, NodeView, OfferView, Payer, Placing, Planner, PoolView, Work,
 };
 use dayan_units::{
-    JobId, MilliCpu, OfferId, PoolId, ProjectId, Rate, Resources, Span, TaskId, Time,
+    JobId, MilliCpu, OfferId, OrgId, PoolId, ProjectId, Rate, Resources, Span, TaskId, Time,
 };
 
 use super::protocol::HpcJob;
 use super::schedulers::{ByDue, Scheduler};
+
+/// All jobs are one project's.
+const PAYER: Payer = Payer { project: ProjectId::from_bits(0), org: OrgId::from_bits(0) };
 
 const POOL: PoolId = PoolId::from_bits(1);
 
@@ -47,7 +50,7 @@ impl<'a> Live<'a> {
         let job = &self.jobs[nth];
         let limit = Span::from_secs(job.limit);
         let ask = Arc::new(Ask::plain(processors(job.width), limit));
-        let project = ProjectId::from_bits(0);
+        let project = PAYER.project;
         JobAsk {
             expected: self.order.expected(nth),
             ..JobAsk::plain(job_id(nth), project, at(job.submit), ask)
@@ -86,6 +89,7 @@ impl Scheduler for Live<'_> {
             let latest = plan.now.plus(self.limit_of(task));
             self.planner.observe(&Change::LeasePlaced {
                 attempt: task.attempt(1),
+                payer: PAYER,
                 pool: seat.pool,
                 node: seat.node.clone(),
                 resources: seat.resources,

@@ -8,16 +8,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_schedule::{
-    AcceleratorChoice, Ask, Change, JobAsk, LeaseEnd, Models, NodeName, NodeView, OfferView,
+    AcceleratorChoice, Ask, Change, JobAsk, LeaseEnd, Models, NodeName, NodeView, OfferView, Payer,
     Planner, PoolView, Work,
 };
 use dayan_units::{
-    Bytes, JobId, MilliAccel, MilliCpu, OfferId, PoolId, ProjectId, Rate, Resources, Span, TaskId,
-    Time,
+    Bytes, JobId, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId, Rate, Resources, Span,
+    TaskId, Time,
 };
 
 use super::list::{NodeRow, PodRow};
 use super::run::Placed;
+
+/// All jobs are one project's.
+const PAYER: Payer = Payer { project: ProjectId::from_bits(0), org: OrgId::from_bits(0) };
 
 const POOL: PoolId = PoolId::from_bits(1);
 const MIB: u64 = 1 << 20;
@@ -57,7 +60,7 @@ fn ask(pod: &PodRow) -> Ask {
 fn job(nth: u32, ask: &Arc<Ask>) -> JobAsk {
     let submitted_at = Time::from_micros(i64::from(nth));
     let job = JobId::from_bits(u128::from(nth));
-    JobAsk::plain(job, ProjectId::from_bits(0), submitted_at, ask.clone())
+    JobAsk::plain(job, PAYER.project, submitted_at, ask.clone())
 }
 
 /// Places the pods in this order.
@@ -85,6 +88,7 @@ pub(crate) fn place(nodes: &[NodeRow], pods: &[PodRow], order: &[usize]) -> Vec<
         };
         planner.observe(&Change::LeasePlaced {
             attempt: task.attempt(1),
+            payer: PAYER,
             pool: seat.pool,
             node: seat.node.clone(),
             resources: seat.resources,

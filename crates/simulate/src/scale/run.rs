@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use dayan_schedule::{Change, JobAsk, LeaseEnd, NodeName, Plan, Planner, Tasks, Work};
-use dayan_units::{JobId, PoolId, ProjectId, Resources, Span, Time};
+use dayan_schedule::{Change, JobAsk, LeaseEnd, NodeName, Payer, Plan, Planner, Tasks, Work};
+use dayan_units::{JobId, OrgId, PoolId, ProjectId, Resources, Span, Time};
 use serde::Serialize;
 
 use super::Size;
@@ -64,6 +64,12 @@ struct Bench {
     seats: Vec<Seated>,
 }
 
+/// Whose job it is: they take turns.
+fn payer_of(job: JobId) -> Payer {
+    let project = ProjectId::from_bits(job.bits() % PROJECTS);
+    Payer { project, org: OrgId::from_bits(0) }
+}
+
 impl Bench {
     fn new(size: &Size) -> Self {
         let country = Country::draw(size);
@@ -89,9 +95,8 @@ impl Bench {
         let number = self.asks.len() as u128;
         self.asks.push(job.ask);
         let id = JobId::from_bits(number);
-        let project = ProjectId::from_bits(number % PROJECTS);
         let at = NOW.plus(Span::from_micros(i64::try_from(number).expect("few")));
-        let plain = JobAsk::plain(id, project, at, self.country.asks[job.ask].clone());
+        let plain = JobAsk::plain(id, payer_of(id).project, at, self.country.asks[job.ask].clone());
         self.planner.observe(&Change::JobQueued(Box::new(JobAsk {
             priority,
             tasks: Tasks::range(0..job.tasks),
@@ -108,6 +113,7 @@ impl Bench {
             let ends = NOW.plus(ask.time);
             self.planner.observe(&Change::LeasePlaced {
                 attempt: task.attempt(1),
+                payer: payer_of(task.job),
                 pool: seat.pool,
                 node: seat.node.clone(),
                 resources: seat.resources,
