@@ -157,6 +157,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::ProjectCreated { .. }
         | Event::BudgetSet { .. }
         | Event::WeightSet { .. }
+        | Event::Estimated { .. }
         | Event::BudgetWarned { .. }
         | Event::Deposited { .. }
         | Event::ProviderApplied { .. }

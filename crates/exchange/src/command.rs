@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayan_identity::{Nonce, Status};
 use dayan_market::{BudgetLimits, BuyerClass, Quote};
 use dayan_measure::Measurement;
-use dayan_schedule::{Appointment, Cards, Closure, NoAppointment, Quota, QuotaOf};
+use dayan_schedule::{Appointment, Cards, Closure, NoAppointment, Quota, QuotaOf, StartEstimate};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
@@ -385,6 +385,13 @@ pub enum Command {
         of: QuotaOf,
         /// The most; unlimited, where nothing is set.
         quota: Quota,
+    },
+    /// When a job that waits is expected to start, in the planner's words.
+    Estimate {
+        /// Which.
+        job: JobId,
+        /// From now on.
+        start: StartEstimate,
     },
     /// New limits.
     SetBudget {

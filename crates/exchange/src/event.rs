@@ -7,7 +7,7 @@ use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::Transfer;
 use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
-use dayan_schedule::{Appointment, Closure, Quota, QuotaOf, Tasks};
+use dayan_schedule::{Appointment, Closure, Quota, QuotaOf, StartEstimate, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
@@ -155,6 +155,15 @@ pub enum Event {
         of: QuotaOf,
         /// The most.
         quota: Quota,
+    },
+    /// A job that waits was told when it is expected to start.
+    Estimated {
+        /// Which.
+        job: JobId,
+        /// In the planner's words.
+        planned: StartEstimate,
+        /// As it is shown.
+        shown: StartEstimate,
     },
     /// A project's limits changed.
     BudgetSet {

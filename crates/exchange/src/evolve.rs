@@ -62,6 +62,7 @@ impl State {
             | Event::Appointed { .. }
             | Event::PlacesLapsed { .. }
             | Event::JobPaused { .. }
+            | Event::Estimated { .. }
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }
             | Event::TasksRetried { .. }

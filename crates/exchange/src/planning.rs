@@ -5,11 +5,12 @@
 //! Invariant: nothing is placed before it is known whose agents are heard, and nothing on a pool
 //! whose agent is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dayan_schedule::{
-    Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Preemption, Tasks, Work,
+    Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Preemption,
+    StartEstimate, Tasks, Work,
 };
 use dayan_spec::{Deadline, DeadlineKind, JobSpec};
 use dayan_units::{JobId, PoolId, ProjectId, Span, Time};
@@ -25,6 +26,14 @@ const BLOCKED_FOR: Span = Span::from_secs(30);
 /// A job that was refused its place for its own limits keeps off that pool for so long.
 const REFUSED_FOR: Span = Span::from_secs(10);
 
+/// A start estimate costs up to some milliseconds, as it looks at all pools and at the queue: so many
+/// at once, so often, leave the planner its time. Of a burst of jobs a sample is told and scored.
+const ESTIMATES_MAX: usize = 2;
+/// See above.
+const ESTIMATES_EVERY: Span = Span::from_micros(250_000);
+/// Jobs that wait to be told: half a minute's worth. What came after is not told by itself.
+const FRESH_MAX: usize = 256;
+
 /// What one round came to.
 #[derive(Debug, Default)]
 pub struct Round {
@@ -32,6 +41,8 @@ pub struct Round {
     pub placements: Vec<Placement>,
     /// Each is a command of its own too; [`preempt`] makes it.
     pub preemptions: Vec<Preemption>,
+    /// When jobs that came lately and found no place are expected to start.
+    pub estimates: Vec<(JobId, StartEstimate)>,
     /// The round's work was used up: there may be more to place at once.
     pub exhausted: bool,
 }
@@ -47,6 +58,10 @@ pub struct Planning {
     behind: BTreeSet<ProjectId>,
     /// Jobs that nothing is taken back for until then: what was wanted for them was refused.
     unhelped: BTreeMap<JobId, Time>,
+    /// Jobs that came lately: those that still wait are told when they are expected to start.
+    fresh: VecDeque<JobId>,
+    /// When the next are told.
+    estimate_at: Option<Time>,
     /// Pools that are not heard: whatever they have shown, none of their nodes takes work. None
     /// until it is known who is there.
     silent: Option<BTreeSet<PoolId>>,
@@ -71,6 +86,7 @@ impl Planning {
         self.blocked.clear();
         self.behind.clear();
         self.unhelped.clear();
+        self.fresh.clear();
         if let Some(network) = &self.network {
             self.planner.observe(&Change::Network(network.clone()));
         }
@@ -90,6 +106,12 @@ impl Planning {
                 }
                 Change::ProjectBehind { project, .. } => {
                     self.behind.insert(*project);
+                    self.planner.observe(change);
+                }
+                Change::JobQueued(ask) => {
+                    if self.fresh.len() < FRESH_MAX {
+                        self.fresh.push_back(ask.job);
+                    }
                     self.planner.observe(change);
                 }
                 _ => self.planner.observe(change),
@@ -157,7 +179,26 @@ impl Planning {
         self.unhelped.retain(|_, until| now < *until);
         let wanted = |taken: &Preemption| !self.unhelped.contains_key(&taken.for_job);
         let preemptions = plan.preemptions.into_iter().filter(wanted).collect();
-        Round { placements, preemptions, exhausted: plan.exhausted }
+        let exhausted = plan.exhausted;
+        let estimates = if exhausted { Vec::new() } else { self.estimates(now) };
+        Round { placements, preemptions, estimates, exhausted }
+    }
+
+    /// Some of the jobs that came lately and got no place, with when they may.
+    fn estimates(&mut self, now: Time) -> Vec<(JobId, StartEstimate)> {
+        if self.estimate_at.is_some_and(|at| now < at) {
+            return Vec::new();
+        }
+        let mut estimates = Vec::new();
+        while estimates.len() < ESTIMATES_MAX
+            && let Some(job) = self.fresh.pop_front()
+        {
+            estimates.extend(self.planner.first_start(job, now).map(|start| (job, start)));
+        }
+        if !estimates.is_empty() {
+            self.estimate_at = Some(now.plus(ESTIMATES_EVERY));
+        }
+        estimates
     }
 
     /// What became of a placement.
@@ -224,6 +265,11 @@ fn apart(placement: Placement) -> Vec<Placement> {
 pub fn preempt(taken: &Preemption) -> Command {
     let Preemption { for_job, victims, places } = taken.clone();
     Command::Preempt(Box::new(Preempt { for_job, victims, places }))
+}
+
+/// The commands that estimates are.
+pub fn estimates(all: &[(JobId, StartEstimate)]) -> Vec<Command> {
+    all.iter().map(|&(job, start)| Command::Estimate { job, start }).collect()
 }
 
 /// The command that a placement is.

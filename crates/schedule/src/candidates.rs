@@ -9,15 +9,16 @@ use crate::ask::JobAsk;
 use crate::estate::PoolIx;
 use crate::judge::{Choice, Judge, Relax, Wish, grams_thousandths};
 use crate::later::When;
+use crate::outlook::Wanted;
 use crate::planner::Planner;
+use crate::queue::JobKey;
 use crate::reason::{Reason, ReasonCode};
 use crate::reserve::{Domain, EndBy};
 use crate::score::Order;
 use crate::verdict::{Verdict, window_of};
 
 impl Planner {
-    /// Where this job could go, known to the planner or not. Start estimates count the leases there
-    /// are, not the jobs that wait before it.
+    /// Where this job could go, known to the planner or not.
     pub fn candidates(&self, ask: &JobAsk, now: Time) -> Candidates {
         let wish = Wish::of(ask);
         let order = Order::of(&ask.prefer, &self.policy);
@@ -25,6 +26,7 @@ impl Planner {
         let verdict = self.verdict(&judge);
         let tasks = ask.tasks.len();
         let begins_in = ask.begin.map_or(Span::ZERO, |begin| begin.since(now).max(Span::ZERO));
+        let place = JobKey::of(ask).behind(self.demand.behind_of(ask.project));
         let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
         for (at, choice) in verdict.choices.iter().enumerate() {
             by_pool.entry(self.estate.pool_of(choice.bay)).or_default().push(at);
@@ -32,7 +34,7 @@ impl Planner {
         let mut candidates: Vec<(bool, usize, Candidate)> = Vec::new();
         let mut never: Vec<(PoolIx, ReasonCode)> = Vec::new();
         for (ix, places) in by_pool {
-            match self.candidate(&judge, &verdict, &places, (tasks, begins_in), now) {
+            match self.candidate(&judge, &verdict, &places, (tasks, begins_in, place), now) {
                 Ok(candidate) => candidates.push((candidate.tasks == 0, places[0], candidate)),
                 Err(code) => never.push((ix, code)),
             }
@@ -76,7 +78,7 @@ impl Planner {
         judge: &Judge<'_>,
         verdict: &Verdict,
         places: &[usize],
-        (tasks, begins_in): (u64, Span),
+        (tasks, begins_in, place): (u64, Span, JobKey),
         now: Time,
     ) -> Result<Candidate, ReasonCode> {
         let best = &verdict.choices[places[0]];
@@ -98,7 +100,14 @@ impl Planner {
         };
         let transfer = judge.transfer(view);
         let wait = |by| {
-            if fit > 0 { Some(Span::ZERO) } else { self.wait(judge, verdict, places, now, by) }
+            if fit > 0 {
+                return Some(Span::ZERO);
+            }
+            let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
+            let wanted = Wanted { seats, need: need.resources, place };
+            let choices = places.iter().map(|&at| verdict.choices[at]);
+            let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
+            Some(self.wait(judge, verdict, places, now, by)?.max(queue))
         };
         let staged = transfer.unwrap_or(Span::ZERO);
         // Every lease ends: what is never free is down.

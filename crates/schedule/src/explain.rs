@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_units::{JobId, Time};
+use dayan_units::{JobId, Span, Time};
 use smallvec::SmallVec;
 
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
@@ -11,6 +11,7 @@ use crate::capped::want_of;
 use crate::estate::{Node, PoolIx};
 use crate::judge::{Judge, Relax};
 use crate::later::When;
+use crate::outlook::Wanted;
 use crate::planner::Planner;
 use crate::queue::{Job, JobKey};
 use crate::quota::QuotaOf;
@@ -78,12 +79,21 @@ impl Planner {
                 .collect(),
             reasons,
             relaxations: Self::relaxations(&judge, &verdict),
-            start: self.start(&judge, &verdict, now).map(|start| {
+            start: self.start(&judge, &verdict, self.demand.place_of(job), now).map(|start| {
                 let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
                 let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
                 start.not_before(begin.since(now))
             }),
         })
+    }
+
+    /// When a job that waits and has started nothing yet might start.
+    pub fn first_start(&self, job: JobId, now: Time) -> Option<StartEstimate> {
+        let known = &self.demand.jobs[*self.demand.job_ids.get(&job)?];
+        if known.pending.is_empty() || self.demand.running.contains_key(&job) {
+            return None;
+        }
+        self.explain(job, now)?.start
     }
 
     fn standing(&self, job: &Job, verdict: &Verdict) -> JobStanding {
@@ -188,12 +198,23 @@ impl Planner {
             .collect()
     }
 
-    fn start(&self, judge: &Judge<'_>, verdict: &Verdict, now: Time) -> Option<StartEstimate> {
+    fn start(
+        &self,
+        judge: &Judge<'_>,
+        verdict: &Verdict,
+        place: JobKey,
+        now: Time,
+    ) -> Option<StartEstimate> {
+        let need = verdict.needs.first()?.resources;
+        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
+        let wanted = Wanted { seats, need, place };
         let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.size.max(1))));
         let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);
         let earliest = |by| {
             let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;
-            Some(found.from.since(now))
+            let choices = verdict.choices.iter().copied();
+            let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
+            Some(found.from.since(now).max(queue))
         };
         let p90 = earliest(EndBy::Latest)?;
         let p50 = earliest(EndBy::Expected)?.min(p90);

@@ -39,6 +39,7 @@ mod candidates;
 mod check;
 mod explain;
 mod keep;
+mod outlook;
 mod planner;
 mod preempt;
 mod reserve;

@@ -58,6 +58,15 @@ impl JobKey {
         submitted_at: Time::NEVER,
         job: JobId::from_bits(u128::MAX),
     };
+    /// Where a job stands by itself.
+    pub fn of(ask: &JobAsk) -> Self {
+        Self {
+            priority: Reverse(ask.priority),
+            due: due_at(ask),
+            submitted_at: ask.submitted_at,
+            job: ask.job,
+        }
+    }
     /// The place of a job whose project is so much behind.
     pub fn behind(self, behind: Span) -> Self {
         Self { due: self.due.plus(behind), ..self }
@@ -223,12 +232,7 @@ impl Demand {
         };
         let class = self.join_class(key, &ask.ask);
         let job = Job {
-            key: JobKey {
-                priority: Reverse(ask.priority),
-                due: due_at(ask),
-                submitted_at: ask.submitted_at,
-                job: ask.job,
-            },
+            key: JobKey::of(ask),
             class,
             project: ask.project,
             payers,
@@ -483,7 +487,7 @@ impl Demand {
     }
 
     /// May the first of the line be its class's head?
-    fn is_open(&self, class: ClassIx, project: ProjectId) -> bool {
+    pub fn is_open(&self, class: ClassIx, project: ProjectId) -> bool {
         !self.blocked_projects.contains_key(&project) && self.capped.under(class, project).is_none()
     }
     /// The first of the line, which stands there, is no head any more.

@@ -70,6 +70,8 @@ pub struct Gauges {
     pub pools_silent: usize,
     /// Tasks that the planner could not place yet.
     pub tasks_waiting: u64,
+    /// How good start estimates were.
+    pub estimates: dayan_exchange::Estimates,
     /// The newest journal row.
     pub seq: u64,
     /// Events since the beginning.
@@ -104,6 +106,10 @@ impl Metrics {
         gauge("pools", "Pools", gauges.pools as u64);
         gauge("pools_silent", "Pools whose agents are not heard", gauges.pools_silent as u64);
         gauge("tasks_waiting", "Tasks that the planner has yet to place", gauges.tasks_waiting);
+        let estimates = &gauges.estimates;
+        gauge("start_estimates_scored", "Starts of jobs that had to wait", estimates.scored);
+        gauge("start_estimates_within_p50", "Of them, by P50", estimates.within_p50);
+        gauge("start_estimates_within_p90", "Of them, by P90", estimates.within_p90);
         gauge("journal_seq", "The newest journal row", gauges.seq);
         gauge("revision", "Events since the beginning", gauges.revision);
         let mut text = String::new();
@@ -130,6 +136,7 @@ mod tests {
             pools: 6,
             pools_silent: 1,
             tasks_waiting: 2,
+            estimates: dayan_exchange::Estimates::default(),
             seq: 7,
             revision: 8,
         });

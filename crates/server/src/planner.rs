@@ -7,11 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use dayan_exchange::due::Silence;
-use dayan_exchange::planning::{Planning, command, preempt};
+use dayan_exchange::planning::{Planning, command, estimates, preempt};
 use dayan_exchange::{Actor, Admission};
-use dayan_schedule::{Change, JobAsk, Placement, Planner, Preemption};
+use dayan_schedule::{Change, JobAsk, Placement, Planner, Preemption, StartEstimate};
 use dayan_spec::JobSpec;
-use dayan_units::{ProjectId, Span, Time};
+use dayan_units::{JobId, ProjectId, Span, Time};
 use tokio::sync::oneshot;
 
 use crate::clock::SharedClock;
@@ -208,6 +208,7 @@ impl Thread {
     fn round(&mut self) -> bool {
         let now = self.clock.now();
         let round = self.planning.round(now);
+        self.estimate(&round.estimates);
         if round.placements.is_empty() && round.preemptions.is_empty() {
             return round.exhausted;
         }
@@ -231,6 +232,13 @@ impl Thread {
             self.planning.preempted(taken, outcome.as_ref().map(|_| ()), now);
         }
         true
+    }
+
+    /// Has it written down when jobs are expected to start. Where that fails, nobody waits for it.
+    fn estimate(&self, all: &[(JobId, StartEstimate)]) {
+        if !all.is_empty() {
+            drop(self.writer.commands_blocking(Actor::System, estimates(all), |_, done| done));
+        }
     }
 
     fn commit(&mut self, placements: &[Placement], now: Time) -> bool {

@@ -357,13 +357,18 @@ impl Host {
 
     /// Plans once; true when something is to be placed.
     pub(crate) fn plan(&mut self, now: Time) -> bool {
-        let planning::Round { placements, preemptions, exhausted } = self.planning.round(now);
+        let planning::Round { placements, preemptions, estimates, exhausted } =
+            self.planning.round(now);
         self.exhausted = exhausted;
         let actor = Actor::System;
         let busy = !placements.is_empty() || !preemptions.is_empty();
         if !placements.is_empty() {
             let commands = placements.iter().map(planning::command).collect();
             self.queue.push(Asked { actor, commands, asker: Asker::Planner(placements) });
+        }
+        if !estimates.is_empty() {
+            let commands = planning::estimates(&estimates);
+            self.queue.push(Asked { actor, commands, asker: Asker::Nobody });
         }
         if !preemptions.is_empty() {
             let commands = preemptions.iter().map(planning::preempt).collect();

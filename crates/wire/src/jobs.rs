@@ -243,7 +243,8 @@ pub struct Relaxation {
 pub struct Explanation {
     /// The job.
     pub job: String,
-    /// `not_waiting`, `blocked`, `at_max_parallel`, `not_yet`, `behind_strict`, `infeasible` or `waiting`.
+    /// `not_waiting`, `blocked`, `at_max_parallel`, `not_yet`, `behind_strict`,
+    /// `over_quota`, `infeasible` or `waiting`.
     pub standing: String,
     /// How many jobs are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,6 +265,37 @@ pub struct Explanation {
     /// The same with nine chances in ten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_p90_s: Option<f64>,
+    /// What was expected when it was first planned for, if it had to wait then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+    /// How good such estimates were so far, of all jobs.
+    #[serde(default)]
+    pub estimates: Estimates,
+}
+
+/// When a job was expected to start, and did.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Told {
+    /// When that was.
+    pub at: String,
+    /// As likely before as after, in seconds from then.
+    pub start_p50_s: f64,
+    /// With nine chances in ten.
+    pub start_p90_s: f64,
+    /// How long it took, in seconds, once it has started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_s: Option<f64>,
+}
+
+/// How good start estimates were.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Estimates {
+    /// How many jobs that had to wait were scored when they started.
+    pub scored: u64,
+    /// How many of them had started by P50.
+    pub within_p50: u64,
+    /// How many by P90.
+    pub within_p90: u64,
 }
 
 /// Which part of which log.

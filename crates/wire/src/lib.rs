@@ -20,8 +20,8 @@ pub use access::{
     Project, Quota, QuotaLimits, Share, Token, TokenIssued, User, WhoAmI,
 };
 pub use jobs::{
-    Attempt, Attempts, Cancel, Explanation, Job, JobMoney, JobState, JobSummary, LogQuery, Promise,
-    Reason, Relaxation, Submitted, TaskCounts, Waiting,
+    Attempt, Attempts, Cancel, Estimates, Explanation, Job, JobMoney, JobState, JobSummary,
+    LogQuery, Promise, Reason, Relaxation, Submitted, TaskCounts, Told, Waiting,
 };
 pub use market::{
     Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dayan_wire::{Attempt, Explanation, Job, JobState, JobSummary, Schedule, TaskCounts, Waiting};
+use dayan_wire::{
+    Attempt, Estimates, Explanation, Job, JobState, JobSummary, Schedule, TaskCounts, Waiting,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -420,6 +422,18 @@ impl Show for Explanation {
         if let (Some(p50), Some(p90)) = (self.start_p50_s, self.start_p90_s) {
             let expected = format!("P50 {}, P90 {}", seconds(p50), seconds(p90));
             grid.pair(Word::ExpectedStart, Cell::text(expected));
+        }
+        if let Some(told) = &self.told {
+            let (p50, p90) = (seconds(told.start_p50_s), seconds(told.start_p90_s));
+            let came = told.waited_s.map_or_else(String::new, |s| format!(" → {}", seconds(s)));
+            grid.pair(Word::WasExpected, Cell::text(format!("P50 {p50}, P90 {p90}{came}")));
+        }
+        if self.estimates.scored > 0 {
+            let Estimates { scored, within_p50, within_p90 } = self.estimates;
+            let percent = |part: u64| part * 100 / scored;
+            let (p50, p90) = (percent(within_p50), percent(within_p90));
+            let text = format!("{p50} % ≤ P50, {p90} % ≤ P90 ({scored})");
+            grid.pair(Word::EstimatesHeld, Cell::text(text));
         }
         let mut out = grid.finish();
         if !self.reasons.is_empty() {

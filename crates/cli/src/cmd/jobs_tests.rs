@@ -124,6 +124,13 @@ fn explanations() {
         }],
         start_p50_s: Some(90.0),
         start_p90_s: Some(3_600.0),
+        told: Some(dayan_wire::Told {
+            at: "2026-11-23T12:00:00Z".to_owned(),
+            start_p50_s: 60.0,
+            start_p90_s: 900.0,
+            waited_s: None,
+        }),
+        estimates: dayan_wire::Estimates { scored: 400, within_p50: 204, within_p90: 364 },
     };
     insta::assert_snapshot!(both(&explanation));
     let ended = Explanation {
@@ -135,6 +142,12 @@ fn explanations() {
         relaxations: Vec::new(),
         start_p50_s: None,
         start_p90_s: None,
+        told: Some(dayan_wire::Told {
+            at: "2026-11-23T12:00:00Z".to_owned(),
+            start_p50_s: 60.0,
+            start_p90_s: 900.0,
+            waited_s: Some(71.0),
+        }),
         ..explanation
     };
     insta::assert_snapshot!("not_waiting", both(&ended));

@@ -174,6 +174,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::User => "user",
         Word::Utilisation => "processors in use",
         Word::Weight => "weight",
+        Word::WasExpected => "was expected",
+        Word::EstimatesHeld => "estimates held",
         Word::CpusHeld => "cpus held",
         Word::MemoryHeld => "memory held",
         Word::CardsHeld => "accelerators held",

@@ -185,6 +185,8 @@ words! {
     Utilisation,
     Waited,
     Weight,
+    WasExpected,
+    EstimatesHeld,
     CpusHeld,
     MemoryHeld,
     CardsHeld,

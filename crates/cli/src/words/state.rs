@@ -14,6 +14,7 @@ fn english(word: &str) -> &str {
     match word {
         "not_waiting" => "not waiting",
         "at_max_parallel" => "at its own limit of parallel tasks",
+        "over_quota" => "waits for its quota",
         "behind_strict" => "behind an earlier strict job of the project",
         "not_yet" => "waits for its moment to begin",
         "infeasible" => "no pool can take it as things are",
@@ -50,6 +51,7 @@ fn chinese(word: &str) -> &str {
         "not_waiting" => "未在等待",
         "blocked" => "被阻塞",
         "at_max_parallel" => "已达自身并行上限",
+        "over_quota" => "等待配额",
         "behind_strict" => "排在本项目更早的严格顺序作业之后",
         "not_yet" => "尚未到开始时间",
         "infeasible" => "目前没有任何资源池能够承接",

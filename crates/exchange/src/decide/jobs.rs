@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dayan_identity::Status;
 use dayan_market::{BudgetRefusal, BudgetScope};
-use dayan_schedule::Tasks;
+use dayan_schedule::{StartEstimate, Tasks};
 use dayan_spec::{DeadlineKind, Feature, JobSpec};
 use dayan_topology::PlaceId;
 use dayan_units::{JobId, Micro, OrgId, Resources, Time};
@@ -418,6 +418,21 @@ impl Ask<'_> {
             ));
         }
         Ok(Decision::one(Event::TasksRetried { job, tasks }))
+    }
+
+    /// A job that waits for its first task is told when it is expected to start, once.
+    pub(super) fn estimate(&self, job: JobId, planned: StartEstimate) -> Result<Decision, Refusal> {
+        let record = self.job(job, Action::Update)?;
+        let waits = record.ended.is_none()
+            && record.gate == Gate::Open
+            && record.tries.is_empty()
+            && record.estimate.is_none()
+            && !record.queued.is_empty();
+        if !waits {
+            return Ok(Decision::nothing());
+        }
+        let shown = self.state.work.estimates.shown(planned);
+        Ok(Decision::one(Event::Estimated { job, planned, shown }))
     }
 
     pub(super) fn pause(&self, job: JobId) -> Result<Decision, Refusal> {

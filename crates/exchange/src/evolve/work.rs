@@ -5,7 +5,8 @@ use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
-    Backing, Gate, Job, Lease, MemberEnd, Phase, State, StopReason, StoredSpec, UsageMark, Work,
+    Backing, Estimate, Gate, Job, Lease, MemberEnd, Phase, State, StopReason, StoredSpec,
+    UsageMark, Work,
 };
 
 /// What others were taken off for is kept for so long after they should have ended: a plan and a
@@ -69,6 +70,7 @@ impl State {
                     held,
                     spent: Micro::ZERO,
                     quote: quote.as_ref().map(|(quote, _)| (*quote, held)),
+                    estimate: None,
                     deadline: *deadline,
                     key: key.clone(),
                     run: *run,
@@ -90,7 +92,15 @@ impl State {
             }
             Event::JobPaused { job } => {
                 work.promises.release(*job, |_| true);
-                work.job_mut(*job).gate = Gate::Paused;
+                let job = work.job_mut(*job);
+                job.gate = Gate::Paused;
+                // How long the user makes it wait is nobody's to foretell.
+                job.estimate = job.estimate.filter(|estimate| estimate.waited.is_some());
+            }
+            Event::Estimated { job, planned, shown } => {
+                let (planned, shown) = (*planned, *shown);
+                let estimate = Estimate { at: entry.at, planned, shown, waited: None };
+                work.job_mut(*job).estimate = Some(estimate);
             }
             Event::JobResumed { job } => work.job_mut(*job).gate = Gate::Open,
             Event::TasksCancelled { job, tasks } => {
@@ -105,6 +115,7 @@ impl State {
                 record.failed.subtract(tasks);
                 record.cancelled.subtract(tasks);
                 record.queued.add(tasks);
+                record.estimate = record.estimate.filter(|known| known.waited.is_some());
                 // The user's retry starts a new count of failures, never a new count of epochs.
                 for task in tasks.iter() {
                     if let Some(tries) = record.tries.get_mut(&task) {
@@ -361,6 +372,13 @@ impl State {
         job.queued.remove(attempt.task);
         job.active.insert(attempt.task, attempt.attempt);
         job.tries.entry(attempt.task).or_default().attempts = attempt.attempt;
+        if let Some(estimate) = job.estimate.as_mut().filter(|known| known.waited.is_none()) {
+            let waited = entry.at.since(estimate.at).max(Span::ZERO);
+            estimate.waited = Some(waited);
+            let estimate = *estimate;
+            self.work.estimates.score(&estimate, waited);
+        }
+        let job = self.work.job_mut(attempt.job);
         let (project, org) = (job.project, job.org);
         self.work.shares.lease(project, org, &lease.resources, entry.at);
         self.work.by_agent.entry(lease.agent).or_default().insert(attempt);

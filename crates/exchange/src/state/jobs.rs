@@ -16,6 +16,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::estimates::{Estimate, Estimates};
 use super::promises::Promises;
 use super::schedules::{Run, Schedules};
 use super::shares::Shares;
@@ -179,6 +180,9 @@ pub struct Job {
     /// The firm quote it runs under, and what is left of its hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<(QuoteId, Micro)>,
+    /// When it was expected to start, and how long that took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// When it must have finished, if it has a deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
@@ -408,6 +412,9 @@ pub struct Work {
     /// Run times of what has ended.
     #[serde(default)]
     pub learned: Alike,
+    /// How good start estimates were.
+    #[serde(default)]
+    pub estimates: Estimates,
     /// What each project had.
     #[serde(default)]
     pub shares: Shares,

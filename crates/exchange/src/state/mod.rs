@@ -4,6 +4,7 @@
 //! Only [`crate::evolve`] changes it.
 
 mod access;
+mod estimates;
 mod jobs;
 mod promises;
 mod record;
@@ -19,6 +20,7 @@ use dayan_units::{Currency, ExchangeId, Time, TransferId};
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
+pub use estimates::{Estimate, Estimates};
 pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
     StopReason, StoredSpec, Tries, UsageMark, Work, mode_of,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dayan_exchange::{Action, Admission, Command, Made, Resource, Submit};
+use dayan_exchange::{Estimate, Estimates};
 use dayan_schedule::{Explanation, JobStanding};
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
@@ -405,13 +406,25 @@ pub async fn explain(
     let row = job_row(&app, &caller, &job).await?;
     let id = row.id;
     let explanation = app.planner.ask(move |planner, now| planner.explain(id, now)).await?;
-    let explanation = explanation.unwrap_or_else(|| Explanation::not_waiting(id));
+    let mut explanation = explanation.unwrap_or_else(|| Explanation::not_waiting(id));
+    if let Some(planned) = explanation.start {
+        let shown = app.writer.ask(move |live| live.state.work.estimates.shown(planned)).await?;
+        explanation.start = Some(shown);
+    }
     let standing = serde_json::to_value(explanation.standing).ok();
     let idle = if explanation.standing == JobStanding::NotWaiting {
         Vec::new()
     } else {
         app.writer.ask(idle_reasons).await?
     };
+    let (told, estimates) = app
+        .writer
+        .ask(move |live| {
+            let work = &live.state.work;
+            let told = work.jobs.get(&id).and_then(|job| job.estimate.as_ref()).map(told);
+            (told, scored(&work.estimates))
+        })
+        .await?;
     let pools = |code| {
         explanation.counts.iter().find(|count| count.code == code).map_or(1, |count| count.pools)
     };
@@ -443,7 +456,33 @@ pub async fn explain(
             .collect(),
         start_p50_s: explanation.start.map(|start| start.p50.secs_f64()),
         start_p90_s: explanation.start.map(|start| start.p90.secs_f64()),
+        told,
+        estimates,
     }))
+}
+
+fn told(estimate: &Estimate) -> wire::Told {
+    wire::Told {
+        at: estimate.at.to_string(),
+        start_p50_s: estimate.shown.p50.secs_f64(),
+        start_p90_s: estimate.shown.p90.secs_f64(),
+        waited_s: estimate.waited.map(Span::secs_f64),
+    }
+}
+
+fn scored(estimates: &Estimates) -> wire::Estimates {
+    let Estimates { scored, within_p50, within_p90, .. } = *estimates;
+    wire::Estimates { scored, within_p50, within_p90 }
+}
+
+/// How good start estimates were: of the jobs that had to wait, how many started in time.
+#[utoipa::path(get, path = "/v1/estimates",
+    responses((status = 200, body = wire::Estimates), Problems))]
+pub async fn estimates(
+    State(app): State<Shared>,
+    _caller: Caller,
+) -> Result<Json<wire::Estimates>, Failure> {
+    Ok(Json(app.writer.ask(|live| scored(&live.state.work.estimates)).await?))
 }
 
 /// The rated lines of a job.

@@ -204,6 +204,12 @@ pub async fn plan(
         let candidates = found.candidates.iter().map(|candidate| {
             let pool = supply.pools.get(&candidate.pool);
             let provider = supply.providers.get(&candidate.provider);
+            // Room now is room now; a wait is stretched by what waits turned out to be.
+            let start = if candidate.tasks > 0 {
+                candidate.start
+            } else {
+                live.state.work.estimates.shown(candidate.start)
+            };
             wire::Candidate {
                 pool: candidate.pool.to_string(),
                 pool_name: pool_name(candidate.pool),
@@ -213,8 +219,8 @@ pub async fn plan(
                 price: candidate.price.decimal(),
                 price_per_task_hour: candidate.unit_price.decimal(),
                 currency: live.state.settings.currency.to_string(),
-                start_p50_s: candidate.start.p50.secs_f64(),
-                start_p90_s: candidate.start.p90.secs_f64(),
+                start_p50_s: start.p50.secs_f64(),
+                start_p90_s: start.p90.secs_f64(),
                 transfer_s: candidate.transfer.map(Span::secs_f64),
                 delay_ms: candidate.delay.map(ms),
                 carbon_g: pool.and_then(|pool| carbon_g(candidate, pool, limit, tasks)),

@@ -160,6 +160,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::explain))
+        .routes(routes!(jobs::estimates))
         .routes(routes!(jobs::lines))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))

@@ -158,6 +158,7 @@ pub async fn metrics(State(app): State<Shared>) -> Result<impl IntoResponse, Fai
             pools: live.state.supply.pools.len(),
             pools_silent: live.liveness.silent(&live.state, live.now).len(),
             tasks_waiting: 0,
+            estimates: live.state.work.estimates.clone(),
             seq: live.seq,
             revision: live.state.revision,
         }
