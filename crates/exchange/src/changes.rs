@@ -158,6 +158,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::BudgetSet { .. }
         | Event::WeightSet { .. }
         | Event::Estimated { .. }
+        | Event::NotPromised { .. }
         | Event::BudgetWarned { .. }
         | Event::Deposited { .. }
         | Event::ProviderApplied { .. }

@@ -386,6 +386,14 @@ pub enum Command {
         /// The most; unlimited, where nothing is set.
         quota: Quota,
     },
+    /// What the planner found for the tasks of a job with a hard deadline that wait without an
+    /// appointment.
+    PromiseAgain {
+        /// Which.
+        job: JobId,
+        /// What it found.
+        admission: Admission,
+    },
     /// When a job that waits is expected to start, in the planner's words.
     Estimate {
         /// Which.
@@ -553,5 +561,14 @@ impl Command {
     /// A run is due; whether its deadline can be promised is still to be sought.
     pub fn fire(run: Run) -> Self {
         Self::Fire(Box::new(Firing { run, admission: Admission::NotSought }))
+    }
+
+    /// What the planner found, for a command that asked for it.
+    pub fn admitted(&mut self, found: Admission) {
+        match self {
+            Self::Fire(firing) => firing.admission = found,
+            Self::PromiseAgain { admission, .. } => *admission = found,
+            _ => {}
+        }
     }
 }

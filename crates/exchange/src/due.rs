@@ -12,12 +12,15 @@ use dayan_units::{PoolId, Span, Time};
 
 use crate::calendar::Calendar;
 use crate::changes;
-use crate::command::Command;
+use crate::command::{Admission, Command};
 use crate::liveness::Liveness;
-use crate::state::{ENDED_JOBS_MAX, JOB_RETENTION, State, TRANSFER_RETENTION};
+use crate::state::{ENDED_JOBS_MAX, Gate, JOB_RETENTION, Job, State, TRANSFER_RETENTION};
 
 /// The most commands of each kind at once, so that no batch grows without bound.
 const AT_ONCE: usize = 1_000;
+
+/// The most admissions at once: each is a question to the planner.
+const SOUGHT_AT_ONCE: usize = 16;
 
 /// The commands that are due. A pool proves its inventory every `challenge_every`; `nonce` makes
 /// what it is asked.
@@ -36,6 +39,14 @@ pub fn due(
     due.extend(state.work.runs_due(now).take(AT_ONCE).map(Command::fire));
     let lapsed = state.work.kept_for.iter().filter(|(_, until)| **until <= now);
     due.extend(lapsed.take(AT_ONCE).map(|(job, _)| Command::LapsePlaces { job: *job }));
+    let sought = state.work.promises.to_seek(now).filter(|job| {
+        let job = &state.work.jobs[job];
+        job.gate == Gate::Open && !state.work.unpromised(job).is_empty()
+    });
+    due.extend(sought.take(SOUGHT_AT_ONCE).map(|job| {
+        let admission = Admission::NotSought;
+        Command::PromiseAgain { job, admission }
+    }));
     for pool in state.supply.pools.values() {
         let proven = pool.verified_at.is_some_and(|at| now.since(at) < challenge_every);
         let asked =
@@ -57,7 +68,8 @@ pub fn due(
     due
 }
 
-/// A run whose hard deadline the planner must be asked about before it is decided.
+/// A hard deadline that the planner must be asked about before it is decided: of a run that is due, or
+/// of tasks that go again.
 #[derive(Clone, Debug)]
 pub struct ToAdmit {
     /// As the planner sees it.
@@ -70,6 +82,9 @@ pub struct ToAdmit {
 
 /// What the planner must be asked about a command that is due, if anything.
 pub fn to_admit(state: &State, command: &Command, now: Time) -> Option<ToAdmit> {
+    if let Command::PromiseAgain { job, .. } = command {
+        return again(state, state.work.jobs.get(job)?);
+    }
     let Command::Fire(firing) = command else { return None };
     let schedule = state.work.schedules.all.get(&firing.run.schedule)?;
     let spec = state.work.specs.get(&schedule.spec())?.spec.clone();
@@ -85,6 +100,14 @@ pub fn to_admit(state: &State, command: &Command, now: Time) -> Option<ToAdmit> 
     } else {
         Calendar::new(rule).ok()?.newest(due, now, 1).last().copied().unwrap_or(due)
     };
+    Some(ToAdmit { ask, spec, start })
+}
+
+/// Tasks that go again keep the deadline that their job was given.
+fn again(state: &State, job: &Job) -> Option<ToAdmit> {
+    let spec = state.work.spec_of(job).spec.clone();
+    let ask = changes::job_ask(state, job, state.work.unpromised(job));
+    let start = job.run.map_or(job.submitted_at, |run| run.due);
     Some(ToAdmit { ask, spec, start })
 }
 

@@ -156,6 +156,13 @@ pub enum Event {
         /// The most.
         quota: Quota,
     },
+    /// Tasks of a job with a hard deadline wait, and could not be promised a place again.
+    NotPromised {
+        /// Which job.
+        job: JobId,
+        /// When that is tried once more.
+        again: Time,
+    },
     /// A job that waits was told when it is expected to start.
     Estimated {
         /// Which.

@@ -59,15 +59,15 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
     }
 }
 
-/// The planner is asked about the hard deadlines of runs that are due. One that it does not answer
+/// The planner is asked about the hard deadlines of runs that are due and of tasks that go again. One that it does not answer
 /// is decided without, which leaves the run out with that reason.
 async fn admitted(due: Vec<(Command, Option<ToAdmit>)>, planner: &PlannerHandle) -> Vec<Command> {
     let mut commands = Vec::with_capacity(due.len());
     for (mut command, seek) in due {
-        if let (Command::Fire(firing), Some(ToAdmit { ask, spec, start })) = (&mut command, seek)
+        if let Some(ToAdmit { ask, spec, start }) = seek
             && let Ok(admission) = planner.admit(ask, spec, Some(start)).await
         {
-            firing.admission = admission;
+            command.admitted(admission);
         }
         commands.push(command);
     }

@@ -11,7 +11,7 @@ use dayan_exchange::planning::{self, Planning};
 use dayan_exchange::shares::{self, SHARES_EVERY};
 use dayan_exchange::{
     Actor, At, AttemptNews, Command, Effect, Entry, Made, Phase, PoolNews, Refusal, State, Submit,
-    changes, decide, due, orders,
+    changes, decide, due, due::ToAdmit, orders,
 };
 use dayan_identity::Nonce;
 use dayan_schedule::{Change, Network, Placement, Preemption};
@@ -339,7 +339,12 @@ impl Host {
             nonce[..8].copy_from_slice(&random.bits().to_le_bytes());
             Nonce(nonce)
         };
-        let due = due::due(&self.state, &self.liveness, now, self.challenge_every, nonce);
+        let mut due = due::due(&self.state, &self.liveness, now, self.challenge_every, nonce);
+        for command in &mut due {
+            if let Some(ToAdmit { ask, spec, start }) = due::to_admit(&self.state, command, now) {
+                command.admitted(self.planning.admit(&ask, &spec, start, now));
+            }
+        }
         let news = due::silence(&self.state, &self.liveness, now, self.silent.as_ref());
         if let Some(due::Silence { pools, shown }) = news {
             self.silent = Some(pools.clone());

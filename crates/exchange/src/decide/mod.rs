@@ -132,6 +132,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::CreateProject { path, budget } => ask.create_project(path, budget),
         Command::SetWeight { of, weight } => ask.set_weight(*of, *weight),
         Command::SetQuota { of, quota } => ask.set_quota(*of, *quota),
+        Command::PromiseAgain { job, admission } => ask.promise_again(*job, admission),
         Command::Estimate { job, start } => ask.estimate(*job, *start),
         Command::SetBudget { project, budget } => ask.set_budget(*project, budget),
         Command::Deposit { org, amount, reference } => ask.deposit(org, *amount, reference),

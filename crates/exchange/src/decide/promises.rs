@@ -9,19 +9,23 @@ use std::collections::BTreeMap;
 use dayan_identity::Status;
 use dayan_schedule::{Appointment, Closure};
 use dayan_spec::{DeadlineKind, JobSpec};
-use dayan_units::{AttemptId, JobId, PoolId, Resources, TaskId, Time};
+use dayan_units::{AttemptId, JobId, PoolId, QuoteId, Resources, Span, TaskId, Time};
 
 use super::{Ask, Decision};
 use crate::authorize::{Action, Resource, authorize};
 use crate::command::{Admission, Submit};
 use crate::event::Event;
 use crate::refusal::{Refusal, RefusalDetail};
-use crate::state::{Pool, Project};
+use crate::state::{Gate, Pool, Project};
 
 /// Closures of one pool that are to come: a year's maintenance, announced week by week.
 const CLOSURES_MAX: usize = 64;
 /// A closure further away is a pool that is retired.
 const CLOSURE_AHEAD_MAX: dayan_units::Span = dayan_units::Span::from_secs(366 * 86_400);
+
+/// Where no place was found for tasks that go again, one is sought once more after this: an
+/// admission costs the planner up to some milliseconds, and what frees places takes minutes.
+const SEEK_AGAIN: Span = Span::from_secs(60);
 
 /// What a task would take of a node, and for how long.
 pub(super) struct Stay<'a> {
@@ -73,6 +77,18 @@ impl Ask<'_> {
             return Err(raced("the places that were found are not for all of its tasks"));
         }
         // The deadline counts from now, and the places were found a moment ago.
+        self.check_found(job, made, by, (spec, submit.quote, project))?;
+        Ok(made.clone())
+    }
+
+    /// Are these places good for a job that must have ended by then?
+    fn check_found(
+        &self,
+        job: JobId,
+        made: &[Appointment],
+        by: Time,
+        (spec, quote, project): (&JobSpec, Option<QuoteId>, &Project),
+    ) -> Result<(), Refusal> {
         let fits = |made: &Appointment| {
             made.until <= by
                 && made.from.plus(spec.time_limit()) <= made.until
@@ -82,7 +98,7 @@ impl Ask<'_> {
             return Err(raced("the places that were found are for another deadline"));
         }
         // Under a quote it goes where that was given, and nowhere else.
-        let quoted = submit.quote.and_then(|quote| self.state.work.quotes.get(&quote));
+        let quoted = quote.and_then(|quote| self.state.work.quotes.get(&quote));
         let elsewhere =
             |made: &Appointment| quoted.is_some_and(|given| given.quote.line(made.pool).is_none());
         if made.iter().any(elsewhere) {
@@ -100,8 +116,39 @@ impl Ask<'_> {
             })
             .collect();
         self.check_stays(&stays).map_err(raced)?;
-        self.check_quota_promised(project, made)?;
-        Ok(made.clone())
+        self.check_quota_promised(project, made)
+    }
+
+    /// Tasks of a job with a hard deadline go again: they get new appointments, if there are any by
+    /// then. A promise that an attempt broke is not made good otherwise.
+    pub(super) fn promise_again(
+        &self,
+        job: JobId,
+        admission: &Admission,
+    ) -> Result<Decision, Refusal> {
+        let job = self.job(job, Action::Update)?;
+        let tasks = self.state.work.unpromised(job);
+        let by = job.deadline.filter(|_| job.ended.is_none() && job.gate == Gate::Open);
+        let (Some(by), false) = (by, tasks.is_empty()) else { return Ok(Decision::nothing()) };
+        let made = match admission {
+            Admission::NotSought => return Err(raced("nobody has looked for places")),
+            Admission::Refused(_) => {
+                let again = self.now.plus(SEEK_AGAIN);
+                return Ok(Decision::one(Event::NotPromised { job: job.id, again }));
+            }
+            Admission::Found(made) => made,
+        };
+        let found: dayan_schedule::Tasks = made.iter().map(|made| made.task).collect();
+        if found != tasks {
+            return Err(raced("the places that were found are for other tasks"));
+        }
+        let spec = &self.state.work.spec_of(job).spec;
+        let quote = job.quote.map(|(quote, _)| quote);
+        let project = &self.state.access.projects[&job.project];
+        self.check_found(job.id, made, by, (spec, quote, project))?;
+        let before = self.state.work.promises.of_job(job.id).cloned();
+        let appointments = before.chain(made.iter().cloned()).collect();
+        Ok(Decision::one(Event::Appointed { job: job.id, appointments }))
     }
 
     /// Can the nodes keep all that they have promised with these stays beside it? The message

@@ -92,6 +92,7 @@ impl State {
             }
             Event::JobPaused { job } => {
                 work.promises.release(*job, |_| true);
+                work.promises.give_up(*job);
                 let job = work.job_mut(*job);
                 job.gate = Gate::Paused;
                 // How long the user makes it wait is nobody's to foretell.
@@ -102,7 +103,11 @@ impl State {
                 let estimate = Estimate { at: entry.at, planned, shown, waited: None };
                 work.job_mut(*job).estimate = Some(estimate);
             }
-            Event::JobResumed { job } => work.job_mut(*job).gate = Gate::Open,
+            Event::JobResumed { job } => {
+                work.job_mut(*job).gate = Gate::Open;
+                work.promise_lost(*job, entry.at);
+            }
+            Event::NotPromised { job, again } => work.promises.lose(*job, *again),
             Event::TasksCancelled { job, tasks } => {
                 work.promises.release(*job, |task| tasks.contains(task));
                 let job = work.job_mut(*job);
@@ -131,9 +136,10 @@ impl State {
                         work.run_ended(run, *job, None);
                     }
                 }
+                work.promise_lost(*job, entry.at);
             }
-            Event::GangSettled { job, next } => {
-                let job = work.job_mut(*job);
+            Event::GangSettled { job: id, next } => {
+                let job = work.job_mut(*id);
                 let members: Tasks = std::mem::take(&mut job.members_ended).into_keys().collect();
                 match next {
                     Next::Succeeded | Next::MemberSucceeded => job.succeeded.add(&members),
@@ -142,11 +148,15 @@ impl State {
                     Next::Requeued
                     | Next::RequeuedFree
                     | Next::MemberRequeued
-                    | Next::MemberRequeuedFree => job.queued.add(&members),
+                    | Next::MemberRequeuedFree => {
+                        job.queued.add(&members);
+                        work.promise_lost(*id, entry.at);
+                    }
                 }
             }
             Event::JobEnded { job, end, release, .. } => {
                 work.promises.release(*job, |_| true);
+                work.promises.give_up(*job);
                 work.kept_for.remove(job);
                 let record = work.job_mut(*job);
                 record.ended = Some((entry.at, *end));
@@ -338,6 +348,9 @@ impl State {
                 }
                 self.budget_released(entry, attempt.job, *released);
                 self.task_after(*attempt, *next);
+                if matches!(next, Next::Requeued | Next::RequeuedFree) {
+                    self.work.promise_lost(attempt.job, entry.at);
+                }
             }
             Event::TransfersRetired { before } => self.forget_bookings(*before),
             _ => unreachable!("sorted by `apply`"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dayan_market::{OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, PreemptionPolicy, Tasks};
-use dayan_spec::{JobSpec, MarketMode};
+use dayan_spec::{DeadlineKind, JobSpec, MarketMode};
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources, Span,
     Time, TransferId, UserId,
@@ -419,7 +419,7 @@ pub struct Work {
     #[serde(default)]
     pub shares: Shares,
     /// What was promised for later.
-    #[serde(default, skip_serializing_if = "Promises::is_empty")]
+    #[serde(default, skip_serializing_if = "Promises::is_blank")]
     pub promises: Promises,
     /// Jobs that others were taken off for, and until when their places are kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -475,6 +475,23 @@ impl Work {
             Some(minutes) => format!("{name}@{minutes}Z"),
             None => format!("{name}@{due}"),
         }
+    }
+    /// Tasks of a job go again: where its deadline is hard and has not passed, places are sought anew.
+    pub(crate) fn promise_lost(&mut self, id: JobId, at: Time) {
+        let job = &self.jobs[&id];
+        let deadline = self.spec_of(job).spec.deadline.as_ref();
+        let hard = deadline.is_some_and(|deadline| deadline.kind == DeadlineKind::Hard);
+        if hard && job.deadline.is_some_and(|by| by > at) {
+            self.promises.lose(id, at);
+        }
+    }
+    /// The tasks of a job that wait without an appointment, where new ones are to be sought for it.
+    pub fn unpromised(&self, job: &Job) -> Tasks {
+        let mut tasks = job.queued.clone();
+        for made in self.promises.of_job(job.id) {
+            tasks.remove(made.task);
+        }
+        tasks
     }
     /// A file that one less in memory refers to.
     pub(crate) fn let_go(&mut self, spec: SpecKey) {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_schedule::Appointment;
-use dayan_units::{JobId, PoolId};
+use dayan_units::{JobId, PoolId, Time};
 use serde::{Deserialize, Serialize};
 
 /// All appointments.
@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 pub struct Promises {
     by_job: BTreeMap<JobId, BTreeMap<u32, Appointment>>,
     by_node: BTreeMap<PoolId, BTreeMap<String, BTreeSet<(JobId, u32)>>>,
+    /// Jobs with hard deadlines of which tasks wait without an appointment, as an attempt failed or
+    /// they were paused: when to seek new ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lost: BTreeMap<JobId, Time>,
 }
 
 impl Promises {
@@ -24,6 +28,20 @@ impl Promises {
     /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.by_job.is_empty()
+    }
+    /// Are there none, and is none to be sought again?
+    pub fn is_blank(&self) -> bool {
+        self.is_empty() && self.lost.is_empty()
+    }
+    /// Jobs for which appointments are to be sought now, again.
+    pub fn to_seek(&self, now: Time) -> impl Iterator<Item = JobId> {
+        self.lost.iter().filter(move |(_, at)| **at <= now).map(|(job, _)| *job)
+    }
+    pub(crate) fn lose(&mut self, job: JobId, seek_at: Time) {
+        self.lost.insert(job, seek_at);
+    }
+    pub(crate) fn give_up(&mut self, job: JobId) {
+        self.lost.remove(&job);
     }
     /// Each job that has some, with them.
     pub fn iter(&self) -> impl Iterator<Item = (JobId, impl Iterator<Item = &Appointment>)> {
@@ -45,6 +63,7 @@ impl Promises {
 
     pub(crate) fn appoint(&mut self, job: JobId, appointments: &[Appointment]) {
         self.release(job, |_| true);
+        self.give_up(job);
         for made in appointments {
             let nodes = self.by_node.entry(made.pool).or_default();
             nodes.entry(made.node.as_str().to_owned()).or_default().insert((job, made.task));

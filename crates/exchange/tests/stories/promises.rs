@@ -231,3 +231,77 @@ fn a_time_is_booked_in_advance_and_nothing_of_it_starts_sooner() {
     let plans = story.plans();
     assert_eq!((plans[0].job, plans[0].seats.len()), (booked, 8));
 }
+
+impl Story {
+    /// As the shell does it on a timer: what is due is sought, then decided.
+    fn seeks_again(&mut self) -> usize {
+        let liveness = dayan_exchange::liveness::Liveness::new(self.now);
+        let nonce = || dayan_identity::Nonce([0; 32]);
+        let hour = seconds(3_600);
+        let due = dayan_exchange::due::due(&self.state, &liveness, self.now, hour, nonce);
+        let mut sought = 0;
+        for mut command in due {
+            let Some(found) = dayan_exchange::due::to_admit(&self.state, &command, self.now) else {
+                continue;
+            };
+            let by = found.spec.deadline_at(found.start).expect("it has one");
+            let mut planner = self.planner();
+            command.admitted(match planner.admit(&found.ask, by, self.now) {
+                Ok(made) => Admission::Found(made),
+                Err(no) => Admission::Refused(no),
+            });
+            self.does(command);
+            sought += 1;
+        }
+        sought
+    }
+
+    fn breaks(&mut self, job: JobId, epoch: u32) {
+        let attempt = dayan_units::TaskId { job, task: 0 }.attempt(epoch);
+        let outcome = dayan_exchange::Outcome::NodeFailure;
+        self.says(attempt, dayan_exchange::Seen::Ended { outcome }, None);
+    }
+}
+
+#[test]
+fn a_task_that_goes_again_is_promised_a_place_again_by_the_same_deadline() {
+    let mut story = Story::new();
+    let hard = story.hard(HARD);
+    let by = story.now.plus(seconds(1_800));
+    story.places(hard, &[0]);
+    story.passes(seconds(60));
+    story.breaks(hard, 1);
+    assert_eq!(story.promised(hard), []);
+    // All cores are taken by others for ten minutes; after that there is time enough.
+    let others = story.submits("array: {range: 1-8}\n");
+    story.places(others, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(story.seeks_again(), 1);
+    let made = story.promised(hard);
+    assert!(made[0].from >= story.now.plus(seconds(600)) && made[0].until <= by, "{made:?}");
+    assert_eq!(story.seeks_again(), 0, "it has one");
+}
+
+#[test]
+fn where_no_place_is_left_by_then_it_is_sought_again_later_and_no_more_after_the_deadline() {
+    let mut story = Story::new();
+    let hard = story.hard(HARD);
+    story.places(hard, &[0]);
+    story.passes(seconds(1_000));
+    let others = story.submits("array: {range: 1-7}\n");
+    story.places(others, &[0, 1, 2, 3, 4, 5, 6]);
+    story.breaks(hard, 1);
+    let last = story.submits("");
+    story.places(last, &[0]);
+    assert_eq!(story.seeks_again(), 1);
+    assert_eq!((story.promised(hard), story.seeks_again()), (Vec::new(), 0));
+    // One of them ends early, and a minute later there is room by the deadline.
+    story.says(first(last, 0), dayan_exchange::Seen::Ended { outcome: exits(0) }, None);
+    story.passes(seconds(60));
+    assert_eq!(story.seeks_again(), 1);
+    assert_eq!(story.promised(hard).len(), 1);
+    // Paused, it gives its place up; resumed after the deadline nothing is sought.
+    story.does(Command::Pause { job: hard });
+    story.passes(seconds(1_000));
+    story.does(Command::Resume { job: hard });
+    assert_eq!((story.promised(hard), story.seeks_again()), (Vec::new(), 0));
+}
