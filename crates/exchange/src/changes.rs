@@ -77,11 +77,11 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 of_pool(state, pool, at, out);
             }
         }
-        Event::OfferListed { offer } => show_offers(state, offer.pool, out),
+        Event::OfferListed { offer } => show_offers(state, offer.pool, at, out),
         // The retired offer is gone from the state; every pool's list is short.
         Event::OfferRetired { .. } => {
             for pool in state.supply.pools.values().filter(|pool| pool.status == Status::Active) {
-                show_offers(state, pool.id, out);
+                show_offers(state, pool.id, at, out);
             }
         }
         Event::JobSubmitted { job: id, .. } | Event::TasksRetried { job: id, .. } => {
@@ -137,7 +137,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
             out.push(Change::LeaseEnded { attempt: *attempt });
             let record = state.supply.pools.get(pool).filter(|pool| pool.status == Status::Active);
             if record.is_some_and(|pool| pool.record.moved) {
-                show_offers(state, *pool, out);
+                show_offers(state, *pool, at, out);
             }
             let requeued = matches!(next, Next::Requeued | Next::RequeuedFree);
             let open = job(&attempt.job).is_some_and(|job| job.gate == Gate::Open);
@@ -248,17 +248,36 @@ pub fn of_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
         return;
     }
     out.push(Change::PoolShown(Box::new(pool_view(state, pool, now))));
-    show_offers(state, pool.id, out);
+    show_offers(state, pool.id, now, out);
 }
 
-fn show_offers(state: &State, pool: PoolId, out: &mut Vec<Change>) {
+/// What the hour changes: the offers of pools of which some have a tariff.
+pub fn tariffs(state: &State, now: Time) -> Vec<Change> {
+    let priced = state.supply.offers.values().filter(|offer| offer.tariff.is_some());
+    let pools: BTreeSet<PoolId> = priced.map(|offer| offer.pool).collect();
+    let active = |pool: &&PoolId| {
+        state.supply.pools.get(pool).is_some_and(|pool| pool.status == Status::Active)
+    };
+    let mut out = Vec::new();
+    for pool in pools.iter().filter(active) {
+        show_offers(state, *pool, now, &mut out);
+    }
+    out
+}
+
+/// The hour of the day that prices go by.
+pub fn hour(state: &State, now: Time) -> usize {
+    state.settings.zone.hour(now)
+}
+
+fn show_offers(state: &State, pool: PoolId, now: Time, out: &mut Vec<Change>) {
     let listed = state.supply.offers.values().filter(|offer| offer.pool == pool);
     let record = state.supply.pools.get(&pool).map(|pool| pool.record).unwrap_or_default();
     let mut offers: Vec<plan::OfferView> = listed
         .map(|offer| plan::OfferView {
             offer: offer.id,
             accelerator: offer.accelerator.clone(),
-            rate: offer.rate,
+            rate: offer.rate_at(now, state.settings.zone),
             minimum: offer.minimum,
             least: offer.task_min,
             most: Some(offer.task_max),

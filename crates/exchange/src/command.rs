@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_identity::{Nonce, Status};
-use dayan_market::{BudgetLimits, BuyerClass, Quote};
+use dayan_market::{BudgetLimits, BuyerClass, Quote, Tariff};
 use dayan_measure::Measurement;
 use dayan_schedule::{Appointment, Cards, Closure, NoAppointment, Quota, QuotaOf, StartEstimate};
 use dayan_spec::JobSpec;
@@ -272,6 +272,8 @@ pub struct NewOffer {
     pub pool: PoolId,
     /// At which price.
     pub rate: Rate,
+    /// What each hour of the day costs of it, by the exchange's clock on the wall; none: the same.
+    pub tariff: Option<Tariff>,
     /// Least billed time of an attempt.
     pub minimum: Span,
     /// Which accelerator model it is for; none: no accelerator.

@@ -19,6 +19,7 @@ mod period;
 
 mod settlement;
 mod split;
+mod tariff;
 
 pub use budget::{
     BudgetLimits, BudgetRefusal, BudgetScope, BudgetState, LimitsDefect, Tally, WARN_DEFAULT,
@@ -32,3 +33,4 @@ pub use rating::{
 };
 pub use settlement::{NextDue, Settlement, SettlementDefect};
 pub use split::{Shares, SharesDefect};
+pub use tariff::Tariff;

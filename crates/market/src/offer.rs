@@ -9,6 +9,9 @@ use std::fmt;
 use dayan_units::{Micro, OfferId, PERMILLE_ONE, PoolId, ProviderId, Rate, Resources, Span, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::period::ZoneOffset;
+use crate::tariff::{Tariff, scaled};
+
 /// What a buyer is to the seller; the price depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,6 +99,9 @@ pub struct Offer {
     pub accelerator: Option<String>,
     /// The list price.
     pub rate: Rate,
+    /// What an hour of the day costs of it; `None` where all cost the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tariff: Option<Tariff>,
     /// The least time billed for an attempt that ran.
     pub minimum: Span,
     /// The least a task must ask for.
@@ -145,6 +151,9 @@ pub enum OfferDefect {
     /// Spot work pays nothing, or more than other work.
     #[error("spot work pays nothing, or more than work that is not taken back")]
     SpotPrice,
+    /// An hour costs more than ten times the list price.
+    #[error("an hour of the day costs more than ten times the list price")]
+    Tariff,
     /// It ends before it begins.
     #[error("the offer ends before it begins")]
     Validity,
@@ -161,6 +170,7 @@ impl OfferDefect {
             Self::NoClass => "market.offer_no_class",
             Self::ClassPrice => "market.offer_class_price",
             Self::SpotPrice => "market.offer_spot_price",
+            Self::Tariff => "market.offer_tariff",
             Self::Validity => "market.offer_validity",
         }
     }
@@ -178,6 +188,7 @@ impl OfferDefect {
                 "give classes in permille of the list price: 1000 is the list price"
             }
             Self::SpotPrice => "give the share that spot work pays, from 1 to 1000 permille",
+            Self::Tariff => "give hours in permille of the list price: 1000 is the list price",
             Self::Validity => "give an end that is after the beginning",
         }
     }
@@ -281,10 +292,22 @@ impl Offer {
         if self.spot_permille.is_some_and(|spot| spot == 0 || spot > PERMILLE_ONE) {
             return Err(OfferDefect::SpotPrice);
         }
+        if self.tariff.is_some_and(|tariff| !tariff.is_valid()) {
+            return Err(OfferDefect::Tariff);
+        }
         if self.valid_from >= self.valid_until {
             return Err(OfferDefect::Validity);
         }
         Ok(())
+    }
+
+    /// The list price of the hour that a moment lies in.
+    pub fn rate_at(&self, at: Time, zone: ZoneOffset) -> Rate {
+        self.tariff.map_or(self.rate, |tariff| scaled(self.rate, tariff.permille_at(at, zone)))
+    }
+    /// The list price of its cheapest hour.
+    pub fn least_rate(&self) -> Rate {
+        self.tariff.map_or(self.rate, |tariff| scaled(self.rate, tariff.least()))
     }
 
     /// Does it take a task of that size, for that buyer, now? `accelerator` is the model the task
@@ -364,6 +387,7 @@ pub(crate) mod tests {
             task_max: resources(96_000, 1_000, 8_000),
             classes: BuyerClass::ALL.map(|class| (class, class.usual_permille())).into(),
             spot_permille: None,
+            tariff: None,
             valid_from: Time::from_micros(100),
             valid_until: Time::from_micros(200),
             status: OfferStatus::Open,
@@ -417,6 +441,8 @@ pub(crate) mod tests {
         check(|o| o.classes.clear(), Err(OfferDefect::NoClass));
         check(|o| _ = o.classes.insert(BuyerClass::Partner, 10_001), Err(OfferDefect::ClassPrice));
         check(|o| o.spot_permille = Some(1_000), Ok(()));
+        check(|o| o.tariff = Some(Tariff([10_000; 24])), Ok(()));
+        check(|o| o.tariff = Some(Tariff([10_001; 24])), Err(OfferDefect::Tariff));
         check(|o| o.spot_permille = Some(0), Err(OfferDefect::SpotPrice));
         check(|o| o.spot_permille = Some(1_001), Err(OfferDefect::SpotPrice));
         check(|o| o.valid_until = o.valid_from, Err(OfferDefect::Validity));

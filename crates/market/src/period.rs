@@ -46,6 +46,12 @@ impl ZoneOffset {
         self.0
     }
 
+    /// The hour of the day at a moment, from 0 to 23.
+    pub fn hour(self, time: Time) -> usize {
+        let hours = (time.micros().div_euclid(60_000_000) + i64::from(self.0)).div_euclid(60);
+        usize::try_from(hours.rem_euclid(24)).expect("one of 24")
+    }
+
     fn offset(self) -> Offset {
         Offset::from_seconds(self.0 * 60).expect("18 hours are within jiff's range")
     }

@@ -82,8 +82,14 @@ impl PriceRefusal {
 }
 
 impl Terms {
-    /// The listed price for a class of buyers, and for what they may rely on.
-    pub fn listed(offer: &Offer, class: BuyerClass, mode: OfferMode) -> Result<Self, OfferRefusal> {
+    /// The listed price for a class of buyers, and for what they may rely on, at list prices `rate`
+    /// (those of an hour of the offer).
+    pub fn listed(
+        offer: &Offer,
+        rate: Rate,
+        class: BuyerClass,
+        mode: OfferMode,
+    ) -> Result<Self, OfferRefusal> {
         let of_class = *offer.classes.get(&class).ok_or(OfferRefusal::Class(class))?;
         let permille = match mode {
             OfferMode::OnDemand => of_class,
@@ -91,7 +97,7 @@ impl Terms {
                 permille_of_floor(offer.spot_permille.ok_or(OfferRefusal::NoSpot)?, of_class)
             }
         };
-        Ok(Self { rate: offer.rate, permille, minimum: offer.minimum, cap: None })
+        Ok(Self { rate, permille, minimum: offer.minimum, cap: None })
     }
 
     /// The quoted price, for a task for which `billed` was billed under the quote before (by
@@ -113,14 +119,14 @@ impl Terms {
     }
 }
 
-/// What a task of that size and length would cost at the listed price.
+/// What a task of that size and length would cost at the list price.
 pub fn estimate(
     offer: &Offer,
     resources: &Resources,
     span: Span,
     class: BuyerClass,
 ) -> Result<Micro, PriceRefusal> {
-    Ok(Terms::listed(offer, class, OfferMode::OnDemand)?.price(resources, span)?)
+    Ok(Terms::listed(offer, offer.rate, class, OfferMode::OnDemand)?.price(resources, span)?)
 }
 
 /// How much was used, in millionths, rounded half to even. For the reader of a bill; the amount is

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dayan_exchange::due::{ToAdmit, due, silence, to_admit};
 use dayan_exchange::shares::{SHARES_EVERY, behind};
-use dayan_exchange::{Actor, Command};
+use dayan_exchange::{Actor, Command, changes};
 use dayan_identity::Nonce;
 use dayan_units::{PoolId, Span, Time};
 
@@ -23,12 +23,13 @@ const CHALLENGE_EVERY: Span = Span::from_secs(3_600);
 pub async fn run(writer: Writer, planner: PlannerHandle) {
     let mut silent: Option<BTreeSet<PoolId>> = None;
     let mut shared_at: Option<Time> = None;
+    let mut priced: Option<usize> = None;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let planner_handle = planner.clone();
-        let (before, planner, shared) = (silent.clone(), planner.clone(), shared_at);
+        let (before, planner, shared, hour) = (silent.clone(), planner.clone(), shared_at, priced);
         let asked = writer.ask(move |live| {
             let nonce = || Nonce(random_bytes());
             let due = due(&live.state, &live.liveness, live.now, CHALLENGE_EVERY, nonce);
@@ -39,12 +40,13 @@ pub async fn run(writer: Writer, planner: PlannerHandle) {
                     (command, seek)
                 })
                 .collect();
-            (due, tell_silence(live, before, &planner), tell_shares(live, shared, &planner))
+            let told = (tell_shares(live, shared, &planner), tell_prices(live, hour, &planner));
+            (due, tell_silence(live, before, &planner), told)
         });
         let due = match asked.await {
-            Ok((due, now_silent, now_shared)) => {
+            Ok((due, now_silent, told)) => {
                 silent = now_silent;
-                shared_at = now_shared;
+                (shared_at, priced) = told;
                 due
             }
             Err(Unavailable::Stopping) => return,
@@ -82,6 +84,16 @@ fn tell_shares(live: &Live, before: Option<Time>, planner: &PlannerHandle) -> Op
     }
     planner.shares(behind(&live.state, live.now));
     Some(live.now)
+}
+
+/// Tells the planner what an hour costs, when another has begun. On the writer's thread, like what is
+/// told of silence.
+fn tell_prices(live: &Live, before: Option<usize>, planner: &PlannerHandle) -> Option<usize> {
+    let hour = changes::hour(&live.state, live.now);
+    if before != Some(hour) {
+        planner.changes(changes::tariffs(&live.state, live.now));
+    }
+    Some(hour)
 }
 
 /// Tells the planner which pools are not heard, if others were before. On the writer's thread, so

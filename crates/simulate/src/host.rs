@@ -91,6 +91,8 @@ pub(crate) struct Host {
     silent: Option<BTreeSet<PoolId>>,
     /// When the planner was told how projects stand.
     shared_at: Time,
+    /// The hour whose prices the planner knows.
+    priced: Option<usize>,
     /// The journal: its entries as they are written.
     pub(crate) journal: Vec<Vec<u8>>,
     written: Journal,
@@ -115,6 +117,7 @@ impl Host {
             planning: Planning::default(),
             silent: None,
             shared_at: now,
+            priced: None,
             journal: Vec::new(),
             written: Journal::Kept,
             challenge_every: CHALLENGE_EVERY,
@@ -349,6 +352,11 @@ impl Host {
         if let Some(due::Silence { pools, shown }) = news {
             self.silent = Some(pools.clone());
             self.planning.silence(pools, &shown);
+        }
+        let hour = changes::hour(&self.state, now);
+        if self.priced != Some(hour) {
+            self.priced = Some(hour);
+            self.planning.observe(&changes::tariffs(&self.state, now));
         }
         if now.since(self.shared_at) >= SHARES_EVERY {
             self.shared_at = now;

@@ -11,7 +11,7 @@ use dayan_exchange::{
 use dayan_identity::Status;
 use dayan_market::{
     BudgetLimits, BuyerClass, OfferMode, Quote, QuoteItem, QuoteTerms, Settlement, SpecDigest,
-    Terms,
+    Tariff, Terms,
 };
 use dayan_schedule::{Closure, NodeName, Quota, QuotaOf};
 use dayan_spec::{Feature, JobSpec};
@@ -163,8 +163,21 @@ impl People {
             max: None,
             classes,
             spot_permille,
+            tariff: self.tariff(),
             valid_until: None,
         }))
+    }
+
+    /// Some sell the night cheaper and the morning dearer.
+    fn tariff(&mut self) -> Option<Tariff> {
+        self.random.in_permille(300).then(|| {
+            let hours = std::array::from_fn(|hour| match hour {
+                0..=7 => 700,
+                9..=11 => 1_250,
+                _ => 1_000,
+            });
+            Tariff(hours)
+        })
     }
 
     fn budget(&mut self) -> BudgetLimits {
@@ -243,7 +256,12 @@ impl People {
             return Vec::new();
         }
         let offer = *self.random.pick(&fitting);
-        let Ok(terms) = Terms::listed(offer, class, dayan_exchange::mode_of(spec)) else {
+        let Ok(terms) = Terms::listed(
+            offer,
+            offer.rate_at(now, state.settings.zone),
+            class,
+            dayan_exchange::mode_of(spec),
+        ) else {
             return Vec::new();
         };
         let id = QuoteId::from_bits(u128::from(self.random.bits()) << 64 | 1);

@@ -25,6 +25,10 @@ pub struct NewOffer {
     /// The accelerator's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// What each hour of the day costs, in permille of these prices, from midnight by the exchange's
+    /// clock on the wall; a lease keeps the price of the hour it was given in. None: all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<[u32; 24]>,
     /// Least billed time of an attempt, in seconds.
     #[serde(default)]
     pub minimum: u32,
@@ -65,6 +69,10 @@ pub struct Offer {
     /// The accelerator's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// What each hour of the day costs, in permille of the list price, from midnight by the exchange's
+    /// clock on the wall; none: all the same. The prices above are those of this hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<[u32; 24]>,
     /// Least billed time of an attempt, in seconds.
     pub minimum: i64,
     /// Share of these prices that spot work pays, in permille; none: no spot is sold.

@@ -58,9 +58,40 @@ pub struct CreateOffer {
     /// Sells it to work that may be taken back too, at so many thousandths of the price: 400
     #[arg(long, value_name = "PERMILLE")]
     spot: Option<u32>,
+    /// What hours of the day cost, in thousandths of the price: 22-6=700,9-12=1200
+    #[arg(long, value_name = "FROM-TO=PERMILLE,…", value_parser = hours_arg)]
+    hours: Option<Hours>,
     /// After how long it stops being listed
     #[arg(long, value_name = "TIME", value_parser = seconds_arg)]
     expires: Option<u32>,
+}
+
+/// What each hour of a day costs, in thousandths of the price.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Hours([u32; 24]);
+
+/// From an hour on until another, past midnight where that is smaller.
+fn hours_arg(text: &str) -> Result<Hours, String> {
+    let form = || "write it like `22-6=700,9-12=1200`: hours of the day from 0 to 24".to_owned();
+    let mut hours = [1_000; 24];
+    for part in text.split(',') {
+        let (span, permille) = part.split_once('=').ok_or_else(form)?;
+        let (from, to) = span.split_once('-').ok_or_else(form)?;
+        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| form());
+        let (from, to, permille) = (number(from)?, number(to)?, number(permille)?);
+        if from > 23 || to > 24 || from == to || permille > PERMILLE_MAX {
+            return Err(form());
+        }
+        let mut hour = from;
+        loop {
+            hours[hour as usize] = permille;
+            hour = (hour + 1) % 24;
+            if hour == to % 24 {
+                break;
+            }
+        }
+    }
+    Ok(Hours(hours))
 }
 
 /// A thousand times the price is a mistake, not a price.
@@ -122,6 +153,7 @@ impl Show for Listings {
             Word::CardHour,
             Word::Classes,
             Word::Spot,
+            Word::ByHour,
             Word::Accelerator,
             Word::Minimum,
         ];
@@ -141,12 +173,20 @@ impl Show for Listings {
                 Cell::number(&listed.card_hour),
                 Cell::text(classes.join(" ")),
                 Cell::number(spot(offer)),
+                Cell::number(by_hour(offer)),
                 Cell::text(offer.accelerator.as_deref().unwrap_or("-")),
                 Cell::number(format!("{}s", offer.minimum)),
             ]);
         }
         grid.finish()
     }
+}
+
+/// The cheapest and the dearest hour of the day.
+fn by_hour(offer: &Offer) -> String {
+    let Some(hours) = &offer.hours else { return "-".to_owned() };
+    let percent = |permille: Option<&u32>| f64::from(*permille.unwrap_or(&1_000)) / 10.0;
+    format!("{}–{}%", percent(hours.iter().min()), percent(hours.iter().max()))
 }
 
 /// What spot work pays of the price.
@@ -183,6 +223,7 @@ async fn create(args: &CreateOffer, session: &Session) -> Result<Exit, Failure> 
         gb_hour: args.gb_hour.clone(),
         card_hour: args.card_hour.clone(),
         accelerator: args.accelerator.clone(),
+        hours: args.hours.map(|hours| hours.0),
         minimum: args.minimum,
         classes: args.classes.iter().cloned().collect::<BTreeMap<_, _>>(),
         spot: args.spot,
@@ -204,6 +245,7 @@ impl Show for Vec<Offer> {
             Word::GbHour,
             Word::CardHour,
             Word::Spot,
+            Word::ByHour,
             Word::Accelerator,
             Word::Minimum,
         ];
@@ -218,6 +260,7 @@ impl Show for Vec<Offer> {
                 Cell::number(&offer.gb_hour),
                 Cell::number(&offer.card_hour),
                 Cell::number(spot(offer)),
+                Cell::number(by_hour(offer)),
                 Cell::text(offer.accelerator.as_deref().unwrap_or("-")),
                 Cell::number(format!("{}s", offer.minimum)),
             ]);
@@ -230,6 +273,24 @@ impl Show for Vec<Offer> {
 mod tests {
     use super::*;
     use crate::tests::{both, sample};
+
+    #[test]
+    fn hours_go_past_midnight_and_the_last_word_counts() {
+        let Hours(hours) = hours_arg("22-6=700,9-12=1200,11-12=900").expect("it is well formed");
+        assert_eq!(
+            (hours[21], hours[22], hours[23], hours[0], hours[5]),
+            (1_000, 700, 700, 700, 700)
+        );
+        assert_eq!(
+            (hours[6], hours[9], hours[10], hours[11], hours[12]),
+            (1_000, 1_200, 1_200, 900, 1_000)
+        );
+        let Hours(all) = hours_arg("0-24=500").expect("a whole day");
+        assert_eq!(all, [500; 24]);
+        for wrong in ["", "9=1", "9-9=1", "24-25=1", "9-12", "a-b=1", "9-12=-1"] {
+            assert!(hours_arg(wrong).is_err(), "{wrong}");
+        }
+    }
 
     fn offer() -> Offer {
         Offer {
@@ -245,6 +306,7 @@ mod tests {
             accelerator: None,
             minimum: 10,
             spot: Some(400),
+            hours: Some(std::array::from_fn(|hour| if hour < 6 { 700 } else { 1_000 })),
             listed: None,
         }
     }

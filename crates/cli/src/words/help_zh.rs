@@ -241,6 +241,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("offer create:gb_hour", "每 GB 内存每小时"),
     ("offer create:card_hour", "每张加速卡每小时"),
     ("offer create:accelerator", "加速卡型号"),
+    ("offer create:hours", "一天各时段按价格的千分比计：22-6=700,9-12=1200"),
     ("offer create:minimum", "每次尝试的最短计费时间"),
     ("offer create:classes", "某类买方付价格的千分之几：internal=600"),
     ("offer create:spot", "也卖给可被收回的任务，付价格的千分之几：400"),

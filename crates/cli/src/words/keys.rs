@@ -185,6 +185,7 @@ words! {
     Utilisation,
     Waited,
     Weight,
+    ByHour,
     WasExpected,
     EstimatesHeld,
     CpusHeld,

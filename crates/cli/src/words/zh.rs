@@ -174,6 +174,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::User => "用户",
         Word::Utilisation => "利用率",
         Word::Weight => "权重",
+        Word::ByHour => "分时",
         Word::WasExpected => "当初预计",
         Word::EstimatesHeld => "预计准确率",
         Word::CpusHeld => "占用核数",

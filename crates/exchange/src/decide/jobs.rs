@@ -326,7 +326,7 @@ impl Ask<'_> {
         Refusal::unaffordable(refusal.code(), message, refusal.advice())
     }
 
-    /// What the cheapest offer that takes a task wants held before it starts.
+    /// What the cheapest offer that takes a task, in its cheapest hour, wants held before it starts.
     pub(super) fn cheapest_first_hold(&self, stored: &StoredSpec, org: &Org) -> Option<Micro> {
         let limit = stored.spec.time_limit();
         let settlement = &self.state.settings.settlement;
@@ -336,7 +336,8 @@ impl Ask<'_> {
             .offers
             .values()
             .filter_map(|offer| {
-                let terms = dayan_market::Terms::listed(offer, org.class, mode).ok()?;
+                let terms =
+                    dayan_market::Terms::listed(offer, offer.least_rate(), org.class, mode).ok()?;
                 let fits = stored
                     .spec
                     .resources

@@ -222,7 +222,8 @@ impl Ask<'_> {
                 offer
                     .admits(&seat.resources, None, org.class, self.now)
                     .map_err(|no| stale("place.offer", no.to_string()))?;
-                Terms::listed(offer, org.class, mode)
+                let rate = offer.rate_at(self.now, self.state.settings.zone);
+                Terms::listed(offer, rate, org.class, mode)
                     .map_err(|no| stale("place.offer", no.to_string()))?
             }
         };

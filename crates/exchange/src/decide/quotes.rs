@@ -41,7 +41,8 @@ impl Ask<'_> {
         for line in &quote.lines {
             let offer = self.state.supply.offers.get(&line.offer).ok_or_else(moved)?;
             // The job file, whose digest it names, says whether it is for spot.
-            let listed = |mode| Terms::listed(offer, class, mode).ok();
+            let rate = offer.rate_at(self.now, self.state.settings.zone);
+            let listed = |mode| Terms::listed(offer, rate, class, mode).ok();
             let modes = [OfferMode::OnDemand, OfferMode::Spot].into_iter().filter_map(listed);
             let terms = modes.into_iter().find(|terms| terms.permille == line.permille);
             let terms = terms.ok_or_else(moved)?;

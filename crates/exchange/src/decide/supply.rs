@@ -374,6 +374,7 @@ impl Ask<'_> {
             mode: OfferMode::OnDemand,
             accelerator: new.accelerator.clone(),
             rate: new.rate,
+            tariff: new.tariff,
             minimum: new.minimum,
             task_min: new.min.unwrap_or(Resources::ZERO),
             task_max: new.max.unwrap_or(whole),

@@ -7,6 +7,7 @@ mod promises;
 mod quotas;
 mod schedules;
 mod story;
+mod tariffs;
 
 use std::collections::BTreeSet;
 
@@ -239,6 +240,7 @@ fn a_firm_quote_outlives_the_offer_it_was_made_from() {
         offer: story.offer,
         terms: dayan_market::Terms::listed(
             offer,
+            offer.rate,
             BuyerClass::External,
             dayan_market::OfferMode::OnDemand,
         )

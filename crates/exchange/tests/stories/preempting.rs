@@ -75,6 +75,7 @@ fn spot_work_pays_its_share_and_goes_only_where_spot_is_sold() {
         max: None,
         classes: BTreeMap::from([(BuyerClass::External, 1_000)]),
         spot_permille: None,
+        tariff: None,
         valid_until: None,
     };
     story.does(Command::ListOffer(Box::new(plain)));

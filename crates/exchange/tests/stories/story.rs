@@ -83,6 +83,7 @@ impl Story {
             max: None,
             classes: BTreeMap::from([(BuyerClass::External, 1_000)]),
             spot_permille: Some(400),
+            tariff: None,
             valid_until: None,
         };
         let listed = story.does(Command::ListOffer(Box::new(offer)));

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{Action, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes};
 use dayan_identity::Status;
-use dayan_market::{BuyerClass, Offer, Quote, QuoteItem, QuoteTerms, SpecDigest, Terms};
+use dayan_market::{BuyerClass, Offer, Quote, QuoteItem, QuoteTerms, SpecDigest, Tariff, Terms};
 use dayan_schedule::{Candidate, Candidates, JobAsk};
 use dayan_spec::JobSpec;
 use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, RequestId, Resources, Span};
@@ -53,6 +53,7 @@ fn offer_of(live: &Live, offer: &Offer, class: BuyerClass, lists: bool) -> Optio
     let pool = supply.pools.get(&offer.pool)?;
     let own = offer.classes.get(&class).copied().or_else(|| lists.then_some(PERMILLE_ONE))?;
     let permille = u64::from(own);
+    let rate = offer.rate_at(live.now, live.state.settings.zone);
     let listed = lists.then(|| wire::ListPrice {
         core_hour: offer.rate.core_hour.decimal(),
         gb_hour: offer.rate.gb_hour.decimal(),
@@ -68,11 +69,12 @@ fn offer_of(live: &Live, offer: &Offer, class: BuyerClass, lists: bool) -> Optio
         pool_name: pool.name.clone(),
         provider: supply.providers.get(&offer.provider)?.name.clone(),
         site: supply.place_of(pool).to_owned(),
-        core_hour: price(offer.rate.core_hour),
-        gb_hour: price(offer.rate.gb_hour),
-        card_hour: price(offer.rate.card_hour),
+        core_hour: price(rate.core_hour),
+        gb_hour: price(rate.gb_hour),
+        card_hour: price(rate.card_hour),
         currency: live.state.settings.currency.to_string(),
         accelerator: offer.accelerator.clone(),
+        hours: offer.tariff.map(|tariff| tariff.0),
         minimum: offer.minimum.secs_ceil(),
         spot: offer.spot_permille,
         listed,
@@ -102,6 +104,7 @@ pub async fn create_offer(
             gb_hour: price(&new.gb_hour)?,
             card_hour: price(&new.card_hour)?,
         },
+        tariff: new.hours.map(Tariff),
         minimum: Span::from_secs(new.minimum.into()),
         accelerator: new.accelerator.as_deref().map(|m| dayan_measure::canonical(m).to_owned()),
         min: None,
@@ -339,7 +342,8 @@ pub async fn quote(
     let (class, mode) = (question.class, dayan_exchange::mode_of(&spec));
     let drafted = app.writer.ask(move |live| {
         let listed = live.state.supply.offers.get(&offer)?;
-        let terms = Terms::listed(listed, class, mode).ok()?;
+        let rate = listed.rate_at(live.now, live.state.settings.zone);
+        let terms = Terms::listed(listed, rate, class, mode).ok()?;
         let head = QuoteTerms {
             id: quote_id,
             project: question.project,

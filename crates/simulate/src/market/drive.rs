@@ -61,7 +61,6 @@ enum Happening {
     Cut(usize),
     CutOver(usize),
     Fence(usize),
-    Prices,
     Timers,
     Plan,
     LookAgain,
@@ -140,7 +139,6 @@ impl Drive<'_> {
         self.calendar.enter(start, Happening::Timers);
         self.calendar.enter(start.plus(LOOK_AGAIN), Happening::LookAgain);
         self.calendar.enter(start.plus(CHECK_EVERY), Happening::Check);
-        self.calendar.enter(next_hour(start), Happening::Prices);
     }
 
     fn go_on(mut self, progress: &mut dyn FnMut(f64)) -> Result<Told, MarketError> {
@@ -342,7 +340,6 @@ impl Drive<'_> {
                     }
                 }
             }
-            Happening::Prices => self.prices(),
             Happening::Timers => self.timers(),
             Happening::Plan => {
                 self.plan_due = false;
@@ -442,33 +439,4 @@ impl Drive<'_> {
         }
         promise
     }
-
-    /// Where the tariff changes with the hour, the offer does: a new one is listed, the old one is
-    /// taken back, and leases keep their price.
-    fn prices(&mut self) {
-        let hour = Market::hour_of(self.now);
-        for (nth, pool) in self.market.pools.iter().enumerate() {
-            if pool.hours[hour] == pool.hours[(hour + 23) % 24] {
-                continue;
-            }
-            let offer = self.opened.offers[nth];
-            let (id, now, listener) = (self.opened.pools[nth].0, self.now, &mut self.listener);
-            let list = found::offer(pool, id, hour);
-            let made = found::order(&mut self.host, now, list, &mut |event| {
-                listener.hear(now, event);
-            });
-            let retire = Command::RetireOffer { offer };
-            found::order(&mut self.host, now, retire, &mut |event| listener.hear(now, event));
-            if let Made::Offer(new) = made {
-                self.opened.offers[nth] = new;
-            }
-        }
-        self.calendar.enter(next_hour(self.now), Happening::Prices);
-        self.plan_soon();
-    }
-}
-
-fn next_hour(at: Time) -> Time {
-    let hour = 3_600_000_000;
-    Time::from_micros((at.micros().div_euclid(hour) + 1) * hour)
 }

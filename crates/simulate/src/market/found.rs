@@ -7,9 +7,9 @@ use dayan_exchange::{
     Actor, Command, Digest, Fence, Join, Made, NewOffer, Node, Placing, Settings, Shown,
 };
 use dayan_identity::Status;
-use dayan_market::{BudgetLimits, BuyerClass, Settlement};
+use dayan_market::{BudgetLimits, BuyerClass, Settlement, Tariff};
 use dayan_spec::Feature;
-use dayan_units::{AgentId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span, Time};
+use dayan_units::{AgentId, Micro, MilliAccel, OrgId, PoolId, Resources, Span, Time};
 use sha2::{Digest as _, Sha256};
 
 use super::draw::{Market, Pool};
@@ -20,7 +20,6 @@ use crate::host::{Asked, Asker, Host};
 pub(super) struct Opened {
     /// By pool.
     pub pools: Vec<(PoolId, AgentId)>,
-    pub offers: Vec<OfferId>,
     pub shown: Vec<Shown>,
     /// By consumer.
     pub orgs: Vec<OrgId>,
@@ -89,7 +88,7 @@ pub(super) fn open(
             order(host, now, Command::SetProviderStatus { provider, status }, seen);
         }
     }
-    let mut opened = Opened { pools: Vec::new(), offers: Vec::new(), shown: Vec::new(), orgs };
+    let mut opened = Opened { pools: Vec::new(), shown: Vec::new(), orgs };
     for pool in &market.pools {
         let provider = &market.providers[pool.provider];
         let provider = host.state.supply.provider_by_name(provider).expect("it applied").id;
@@ -107,10 +106,8 @@ pub(super) fn open(
         };
         let made = order(host, now, Command::Join(Box::new(join)), seen);
         let Made::Agent(agent, id) = made else { panic!("an agent and its pool are made") };
-        let made = order(host, now, offer(pool, id, Market::hour_of(now)), seen);
-        let Made::Offer(offer) = made else { panic!("an offer is made") };
+        order(host, now, offer(pool, id), seen);
         opened.pools.push((id, agent));
-        opened.offers.push(offer);
         opened.shown.push(shown);
     }
     opened
@@ -137,13 +134,13 @@ pub(super) fn node_name(number: u32) -> String {
     format!("n{number}")
 }
 
-/// A pool at the price of that hour. Where there are cards, they are what is sold: cores alone are
+/// A pool at its prices. Where there are cards, they are what is sold: cores alone are
 /// not.
-pub(super) fn offer(pool: &Pool, id: PoolId, hour: usize) -> Command {
+fn offer(pool: &Pool, id: PoolId) -> Command {
     let cards = Resources { accel: MilliAccel(1), ..Resources::ZERO };
     Command::ListOffer(Box::new(NewOffer {
         pool: id,
-        rate: pool.rate_at(hour),
+        rate: pool.rate,
         minimum: Span::ZERO,
         accelerator: pool.model.map(|model| model.name.to_owned()),
         min: pool.model.map(|_| cards),
@@ -151,5 +148,6 @@ pub(super) fn offer(pool: &Pool, id: PoolId, hour: usize) -> Command {
         classes: BTreeMap::from([(BuyerClass::External, dayan_units::PERMILLE_ONE)]),
         valid_until: None,
         spot_permille: None,
+        tariff: Some(Tariff(pool.hours)),
     }))
 }

@@ -129,6 +129,7 @@ async fn list(operator: &Client, pool: &Pool) -> Result<(), Failure> {
         gb_hour: Some(seller.gb_hour.to_owned()),
         card_hour: None,
         accelerator: None,
+        hours: None,
         minimum: 0,
         classes: std::collections::BTreeMap::new(),
         spot: None,
