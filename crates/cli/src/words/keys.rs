@@ -300,6 +300,7 @@ words! {
     Unknown,
     CannotRead,
     ScriptNotRead,
+    WithoutEffect,
     NoSavedPlan,
     NoDataHome,
     NoDataFolder,
