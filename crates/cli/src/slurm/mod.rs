@@ -127,13 +127,27 @@ impl Refused {
             Kind::Failed(failure) => {
                 let first = failed(tool, failure);
                 let rest = failure.render(crate::words::Lang::En);
-                let rest = rest.lines().map(str::trim_start).filter(|line| !line.is_empty());
-                // The name of the command says that it is an error.
-                let rest = rest.map(|line| named(line.strip_prefix("error: ").unwrap_or(line)));
-                first.into_iter().chain(rest).collect()
+                let rest = rest.lines().map(plain_line).filter(|line| !line.is_empty());
+                // What Slurm's line ends with need not be said twice.
+                let said = |line: &String| {
+                    let text = line.split(" [").next().unwrap_or(line);
+                    first.as_ref().is_some_and(|first| first.trim_end().ends_with(text))
+                };
+                let rest: String =
+                    rest.filter(|line| !said(line)).map(|line| named(&line)).collect();
+                first.unwrap_or_default() + &rest
             }
         }
     }
+}
+
+/// A line of a failure without what makes it one of ours: `error[CODE]: TEXT` is `TEXT [CODE]`, and
+/// advice has no sign before it.
+fn plain_line(line: &str) -> String {
+    let line = line.trim_start();
+    let line = line.strip_prefix("= ").or_else(|| line.strip_prefix("error: ")).unwrap_or(line);
+    let coded = line.strip_prefix("error[").and_then(|rest| rest.split_once("]: "));
+    coded.map_or_else(|| line.to_owned(), |(code, text)| format!("{text} [{code}]"))
 }
 
 /// Slurm's own line for a failure, where it has one.
@@ -308,6 +322,28 @@ mod tests {
             )
         );
         assert!(lines.all(|line| line.starts_with("sbatch: error: ")), "{text}");
+        let problem = |status, code: &str, title: &str| dayan_wire::Problem {
+            kind: "urn:x".to_owned(),
+            status,
+            code: code.to_owned(),
+            title: title.to_owned(),
+            advice: "do so".to_owned(),
+            details: Vec::new(),
+            request: String::new(),
+        };
+        let check = |problem, expect: &str| {
+            let failure = Failure::Refused(Box::new(problem));
+            assert_eq!(Refused::from(failure).text(Tool::Squeue), expect);
+        };
+        check(
+            problem(401, "auth.token", "the token has ended"),
+            "slurm_load_jobs error: Invalid authentication credential\n\
+             squeue: error: the token has ended [auth.token]\nsqueue: error: help: do so\n",
+        );
+        check(
+            problem(409, "x.y", "too much"),
+            "slurm_load_jobs error: too much\nsqueue: error: help: do so\n",
+        );
         let text = Refused::said("No\njob").and("more").text(Tool::Scancel);
         assert_eq!(text, "scancel: error: No job\nscancel: error: more\n");
     }

@@ -128,7 +128,8 @@ fn checked(text: &str) -> Result<(), Refused> {
 async fn submit(batch: &Batch, client: &Client, session: &Session) -> Result<u8, Refused> {
     // A key of our own makes it safe to send again after a lost answer.
     let key = hex::encode(rand::random::<[u8; 16]>());
-    let submitted = client.submit(batch.file.to_string(), None, &key).await?;
+    let submitted = client.submit(batch.file.to_string(), None, &key).await;
+    let submitted = submitted.inspect_err(|failure| hint(failure, session))?;
     let Some(id) = submitted.job else {
         let schedule = submitted.schedule.unwrap_or_default();
         session.out.raw(format!("Submitted schedule {schedule}\n").as_bytes())?;
@@ -145,6 +146,18 @@ async fn submit(batch: &Batch, client: &Client, session: &Session) -> Result<u8,
     };
     session.out.raw(line.as_bytes())?;
     if batch.asked.wait { wait(&id, client).await } else { Ok(0) }
+}
+
+/// Words of one cluster are the commonest reason why a script that ran there is refused.
+fn hint(failure: &Failure, session: &Session) {
+    let Failure::Refused(problem) = failure else { return };
+    let slurm = dayan_spec::Feature::SlurmOptions;
+    if problem.details.iter().any(|detail| detail.code.ends_with(slurm.as_str())) {
+        session.out.say_raw(
+            "sbatch: partition, qos, constraint and reservation are words of one cluster; write \
+             `any` for each (`-p any`, or SBATCH_PARTITION=any) to run on any pool\n",
+        );
+    }
 }
 
 /// Waits for the end; the code is the highest of its tasks, as with `sbatch --wait`.
