@@ -102,20 +102,20 @@ fn a_script_is_submitted_watched_and_cancelled_in_slurms_words() {
     shell.until_says(&format!("squeue -h -j {job}"), "");
     assert_eq!(
         shell.says(&format!("sacct -n -X -P -j {job} -o JobID,State,ExitCode")),
-        format!("{job}_1|COMPLETED|0:0\n{job}_3|FAILED|9:0")
+        format!("{job}_[7]|CANCELLED|0:0\n{job}_1|COMPLETED|0:0\n{job}_3|FAILED|9:0")
     );
     assert_eq!(shell.says(&format!("dayan logs {job}/0")), format!("{job} 1 frames red a b 2"));
 
     // A server that was killed knows the number again.
     stage.kill_server();
     stage.start_server();
-    let line = format!("squeue -h -t all -j {job} -o '%A %t' | sort");
+    let line = format!("squeue -h -r -t all -j {job} -o '%A %t' | sort");
     let found = until("an answer", || {
         let out = shell.run(&line);
         let text = String::from_utf8(out.stdout).ok()?;
         (!text.is_empty()).then_some(text)
     });
-    assert_eq!(found, format!("{job}_1 CD\n{job}_3 F\n"));
+    assert_eq!(found, format!("{job}_1 CD\n{job}_3 F\n{job}_7 CA\n"));
 
     // A wait ends with the script's own code, and a limit is Slurm's to name.
     let out = shell.run("sbatch --wait --mem=50M -t 5 -A lab/demo --wrap 'exit 42'");

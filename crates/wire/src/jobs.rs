@@ -144,6 +144,9 @@ pub struct Job {
     /// Tasks that are queued, as the first and the last of each run of numbers; at most 1,000 runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queued: Vec<[u32; 2]>,
+    /// The same of those that were cancelled, while the exchange still has the job in memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<[u32; 2]>,
     /// The firm quote it runs under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,

@@ -57,6 +57,7 @@ fn job(state: &str, attempts: Vec<Attempt>, waiting: Vec<Waiting>) -> Job {
         attempts,
         waiting,
         queued: Vec::new(),
+        cancelled: Vec::new(),
         quote: Some("quo_01h455vb4pex5vsknk084sn02q".to_owned()),
         deadline: Some("2026-11-23T13:00:00Z".to_owned()),
         deadline_met: (state == "succeeded").then_some(true),

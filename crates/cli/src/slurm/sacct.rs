@@ -522,7 +522,7 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
         let (code, signal) = line.exit();
         let task = match line.part {
             Part::Element(element, _) => Some(element),
-            Part::Whole | Part::Waiting(_) => None,
+            Part::Whole | Part::Untried(_) => None,
         };
         let status = match (signal, line.state.has_ended()) {
             (_, false) => "PENDING",

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::slurm::tests_support::{ARRAY, ID, attempt, job, slurm, told};
 use crate::tests::{Fake, Says};
@@ -73,7 +75,7 @@ async fn the_default_forms() {
     ] {
         let ran = slurm(Tool::Sacct, &array, line).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
-        shown += &format!("$ sacct {}\n{}", line.join(" "), ran.stdout);
+        let _ = write!(shown, "$ sacct {}\n{}", line.join(" "), ran.stdout);
     }
     insta::assert_snapshot!(shown);
 }

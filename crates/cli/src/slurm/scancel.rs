@@ -187,7 +187,7 @@ impl Chosen<'_> {
                 Part::Element(element, task) if wanted(element, task) => {
                     tasks.push((Some(task), line.id()));
                 }
-                Part::Element(..) | Part::Waiting(_) => {}
+                Part::Element(..) | Part::Untried(_) => {}
             }
         }
         tasks

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::slurm::tests_support::slurm;
 use crate::tests::{Fake, Says};
@@ -49,7 +51,7 @@ async fn the_default_forms() {
     ] {
         let ran = slurm(Tool::Sinfo, &fake, line).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
-        shown += &format!("$ sinfo {}\n{}", line.join(" "), ran.stdout);
+        let _ = write!(shown, "$ sinfo {}\n{}", line.join(" "), ran.stdout);
     }
     insta::assert_snapshot!(shown);
 }

@@ -236,9 +236,9 @@ pub(super) fn meant(target: &Target, line: &Line<'_>) -> bool {
     let part = match (&target.elements, target.task, &line.part) {
         (None, None, _) | (_, _, Part::Whole) => true,
         (Some(wanted), _, Part::Element(element, _)) => wanted.contains(element),
-        (Some(wanted), _, Part::Waiting(all)) => wanted.iter().any(|one| all.contains(one)),
+        (Some(wanted), _, Part::Untried(all)) => wanted.iter().any(|one| all.contains(one)),
         (None, Some(wanted), Part::Element(_, task)) => *task == wanted,
-        (None, Some(wanted), Part::Waiting(all)) => {
+        (None, Some(wanted), Part::Untried(all)) => {
             line.job.element(wanted).is_some_and(|element| all.contains(&element))
         }
     };
@@ -350,7 +350,7 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
     match letter {
         'a' => told.project.clone(),
         'A' => match &line.part {
-            Part::Waiting(_) | Part::Whole => line.job.number.to_string(),
+            Part::Untried(_) | Part::Whole => line.job.number.to_string(),
             Part::Element(..) => line.id(),
         },
         'i' => line.id(),
@@ -480,15 +480,15 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
         let (code, signal) = line.exit();
         let task = match line.part {
             Part::Element(element, _) => Some(element),
-            Part::Whole | Part::Waiting(_) => None,
+            Part::Whole | Part::Untried(_) => None,
         };
         let waiting = match &line.part {
-            Part::Waiting(_) => line.elements().unwrap_or_default(),
+            Part::Untried(_) => line.elements().unwrap_or_default(),
             Part::Whole | Part::Element(..) => String::new(),
         };
         let array = match line.part {
             Part::Whole => 0,
-            Part::Element(..) | Part::Waiting(_) => line.job.number,
+            Part::Element(..) | Part::Untried(_) => line.job.number,
         };
         json!({
             "job_id": line.job.number,

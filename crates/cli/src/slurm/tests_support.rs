@@ -62,6 +62,7 @@ pub fn told(state: &str, more: &str, attempts: &[wire::Attempt], queued: &[[u32;
         attempts: attempts.to_vec(),
         waiting: Vec::new(),
         queued: queued.to_vec(),
+        cancelled: Vec::new(),
         quote: None,
         deadline: None,
         deadline_met: None,

@@ -134,8 +134,8 @@ pub enum Part {
     Whole,
     /// One element of its array: its number, and the task that runs it.
     Element(u32, u32),
-    /// Elements that wait.
-    Waiting(Vec<u32>),
+    /// Elements that were not tried: they wait, or were cancelled before.
+    Untried(Vec<u32>),
 }
 
 /// One line.
@@ -195,7 +195,8 @@ impl Job {
         self.spec.as_ref().map_or(1, JobSpec::gang_nodes)
     }
 
-    /// Its lines: one for each element that has been tried, one for all that wait.
+    /// Its lines: one for all elements that wait, one for those that were cancelled before they were
+    /// tried, one for each that was tried.
     pub fn lines(&self) -> Vec<Line<'_>> {
         let mut newest: BTreeMap<u32, &wire::Attempt> = BTreeMap::new();
         for attempt in &self.told.attempts {
@@ -217,16 +218,21 @@ impl Job {
                 attempts: vec![attempt],
             })
             .collect();
-        let runs = self.told.queued.iter();
-        let waiting: Vec<u32> = runs
-            .flat_map(|[a, b]| *a..=*b)
-            .map(|task| self.element(task).unwrap_or(task))
-            .collect();
-        if !waiting.is_empty() {
-            let part = Part::Waiting(waiting);
-            let line = Line { job: self, part, state: State::Pending, attempts: Vec::new() };
-            lines.insert(0, line);
-        }
+        let elements = |tasks: &mut dyn Iterator<Item = u32>| -> Vec<u32> {
+            tasks.map(|task| self.element(task).unwrap_or(task)).collect()
+        };
+        let mut untried = |elements: Vec<u32>, state, at| {
+            if !elements.is_empty() {
+                let part = Part::Untried(elements);
+                lines.insert(at, Line { job: self, part, state, attempts: Vec::new() });
+            }
+        };
+        // What was cancelled before it was tried has no attempt that says so.
+        let cancelled = self.told.cancelled.iter().flat_map(|[a, b]| *a..=*b);
+        let cancelled = elements(&mut cancelled.filter(|task| !newest.contains_key(task)));
+        untried(cancelled, State::Cancelled, 0);
+        let waiting = elements(&mut self.told.queued.iter().flat_map(|[a, b]| *a..=*b));
+        untried(waiting, State::Pending, 0);
         if lines.is_empty() {
             lines.push(self.whole(Vec::new(), false));
         }
@@ -263,8 +269,9 @@ impl Line<'_> {
         match &self.part {
             Part::Whole => number.to_string(),
             Part::Element(element, _) => format!("{number}_{element}"),
-            Part::Waiting(elements) => {
+            Part::Untried(elements) => {
                 let most = self.job.spec.as_ref().and_then(|spec| spec.array?.max_parallel);
+                let most = most.filter(|_| self.state == State::Pending);
                 let most = most.map_or_else(String::new, |most| format!("%{most}"));
                 format!("{number}_[{}{most}]", ranges(elements))
             }
@@ -275,12 +282,12 @@ impl Line<'_> {
         match &self.part {
             Part::Whole => None,
             Part::Element(element, _) => Some(element.to_string()),
-            Part::Waiting(elements) => Some(ranges(elements)),
+            Part::Untried(elements) => Some(ranges(elements)),
         }
     }
-    /// Lines for each element that waits.
+    /// Lines for each element that was not tried.
     pub fn apart(self) -> Vec<Self> {
-        let Part::Waiting(elements) = &self.part else { return vec![self] };
+        let Part::Untried(elements) = &self.part else { return vec![self] };
         let each = elements.iter().map(|element| {
             let task = self.job.task_of(*element).unwrap_or(*element);
             Self { part: Part::Element(*element, task), ..self.clone() }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::slurm::tests_support::{ARRAY, GANG, LISTED, attempt, job};
+use crate::slurm::tests_support::{ARRAY, GANG, LISTED, attempt, job, told};
 
 #[test]
 fn numbers_and_machines_are_drawn_together() {
@@ -91,6 +91,17 @@ fn a_job_has_a_line_for_each_element_that_was_tried_and_one_for_those_that_wait(
     assert_eq!(shown(&listed), [row("N_[7-8]", "PD", ""), row("N_3", "R", "node-1")]);
     assert_eq!((listed.task_of(8), listed.task_of(4)), (Some(2), None));
     assert_eq!((runs.task_of(3), runs.task_of(9), runs.element(4)), (Some(2), None, Some(5)));
+    let mut told = told("running", ARRAY, &some[1..3], &[[4, 4]]);
+    told.cancelled = vec![[1, 3]];
+    assert_eq!(
+        shown(&Job::new(told)),
+        [
+            row("N_[5%2]", "PD", ""),
+            row("N_[3-4]", "CA", ""),
+            row("N_1", "R", "node-1"),
+            row("N_2", "CD", "node-1"),
+        ]
+    );
     let gone = job("cancelled", ARRAY, &[], &[]);
     assert_eq!(shown(&gone), [row("N", "CA", "")]);
 }

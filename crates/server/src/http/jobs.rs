@@ -27,7 +27,7 @@ const BATCH_MAX: usize = 1_000;
 /// Attempts that `show` brings along; the rest is paged.
 const SHOWN_ATTEMPTS_MAX: u32 = 1_000;
 
-/// Runs of queued tasks that `show` brings along: a million tasks of which each thousandth has run.
+/// Runs of tasks that `show` brings along: a million tasks of which each thousandth has run.
 const SHOWN_RUNS_MAX: usize = 1_000;
 
 /// How a job comes in.
@@ -372,15 +372,15 @@ pub async fn show(
     let (id, project) = (row.id, row.project);
     let paging = dayan_store::Paging { limit: SHOWN_ATTEMPTS_MAX, after: None };
     let attempts = app.read(move |reader| reader.attempts(id, &paging)).await?;
-    let (path, users, currency, promise, queued) = app
+    let (path, users, currency, promise, (queued, cancelled)) = app
         .writer
         .ask(move |live| {
             let path = live.state.access.projects.get(&project).map(|project| project.path.clone());
             let promise = of_appointments(live.state.work.promises.of_job(id));
             let users = user_names(&live.state.access);
-            let queued = live.state.work.jobs.get(&id).map(|job| queued_runs(&job.queued));
-            let queued = queued.unwrap_or_default();
-            (path, users, live.state.settings.currency, promise, queued)
+            let job = live.state.work.jobs.get(&id);
+            let tasks = job.map(|job| (runs(&job.queued), runs(&job.cancelled)));
+            (path, users, live.state.settings.currency, promise, tasks.unwrap_or_default())
         })
         .await?;
     let doc: serde_json::Value =
@@ -394,6 +394,7 @@ pub async fn show(
         attempts: attempts.rows.iter().map(attempt).collect(),
         waiting,
         queued,
+        cancelled,
         quote: doc["quote"].as_str().map(str::to_owned),
         deadline: time(&doc["deadline"]),
         deadline_met: doc["deadline_met"].as_bool(),
@@ -405,7 +406,7 @@ pub async fn show(
 }
 
 /// Tasks as the first and the last of each run.
-fn queued_runs(tasks: &dayan_schedule::Tasks) -> Vec<[u32; 2]> {
+fn runs(tasks: &dayan_schedule::Tasks) -> Vec<[u32; 2]> {
     let runs = tasks.ranges().iter().take(SHOWN_RUNS_MAX);
     runs.map(|&(start, end)| [start, end - 1]).collect()
 }
