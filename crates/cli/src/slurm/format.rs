@@ -94,6 +94,24 @@ impl Format {
         Self { columns, after: literal }
     }
 
+    /// Only columns of known letters; the others stay as they are written, and are told of.
+    #[must_use]
+    pub fn known(self, is_known: impl Fn(char) -> bool) -> (Self, Vec<char>) {
+        let mut strange = Vec::new();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        let mut literal = String::new();
+        for mut column in self.columns {
+            if is_known(column.letter) {
+                column.before = std::mem::take(&mut literal) + &column.before;
+                columns.push(column);
+            } else {
+                strange.push(column.letter);
+                literal = literal + &column.before + "%" + &column.letter.to_string();
+            }
+        }
+        (Self { columns, after: literal + &self.after }, strange)
+    }
+
     /// The lines: the heads, unless they are left out, and a line for each row. `cell` gives the text
     /// of a row's field and `head` that of its head; letters have been checked.
     pub fn lines<R>(
@@ -119,7 +137,9 @@ impl Format {
                 Width::Fixed(width) => Some(width),
                 Width::Widest => {
                     let widest = table.iter().map(|row| row[at].chars().count()).max();
-                    Some(widest.unwrap_or(0).max(head(column.letter).len()))
+                    // Slurm gives names of machines this much at least.
+                    let least = if column.letter == 'N' { 10 } else { 0 };
+                    Some(widest.unwrap_or(0).max(head(column.letter).len()).max(least))
                 }
             })
             .collect();
@@ -258,6 +278,14 @@ mod tests {
         check("100%", false, "100%\n100%\n");
         check("%0j", false, "a\nbcdef\n");
         check("", false, "\n\n");
+    }
+
+    #[test]
+    fn letters_that_are_not_known_stay_as_they_are() {
+        let (format, strange) = Format::parse("a%i %* b%j%!").known(char::is_alphanumeric);
+        assert_eq!(strange, ['*', '!']);
+        let text = format.lines(&["x"], false, |_| "", |_: &&str, letter| letter.to_string());
+        assert_eq!(text, "ai %* bj%!\n");
     }
 
     #[test]

@@ -82,7 +82,13 @@ impl Tool {
 pub struct Refused {
     lines: Vec<String>,
     kind: Kind,
+    code: u8,
 }
+
+/// What most errors end with.
+const ERROR: u8 = 1;
+/// What `sbatch` ends with when an option is wrong.
+const WRONG_OPTION: u8 = 255;
 
 #[derive(Debug)]
 enum Kind {
@@ -97,11 +103,11 @@ enum Kind {
 impl Refused {
     /// After the command's name.
     pub fn said(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], kind: Kind::Said }
+        Self { lines: vec![line.into()], kind: Kind::Said, code: ERROR }
     }
     /// As it is.
     pub fn bare(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], kind: Kind::Bare }
+        Self { lines: vec![line.into()], kind: Kind::Bare, code: ERROR }
     }
     /// With a line more.
     #[must_use]
@@ -109,7 +115,13 @@ impl Refused {
         self.lines.push(line.into());
         self
     }
-    /// What is printed, and the exit code; nothing where whoever read has gone.
+    /// With another exit code.
+    #[must_use]
+    const fn ending(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+    /// What is printed; nothing where whoever read has gone.
     fn text(&self, tool: Tool) -> String {
         let named = |line: &str| format!("{}: error: {}\n", tool.name(), one_line(line));
         let bare = |line: &String| format!("{}\n", one_line(line));
@@ -120,7 +132,13 @@ impl Refused {
                 let each = errors.errors.iter().map(|error| {
                     let help = error.help().map_or_else(String::new, |help| format!("; {help}"));
                     let (line, code) = (error.line, error.code);
-                    named(&format!("{file}:{line}: {}{help} [{code}]", error.message()))
+                    let message = match (code, error.arg("word")) {
+                        (dayan_spec::Code::SbatchStrayWord, Some(word)) => {
+                            format!("Invalid directive found in batch script: {word}")
+                        }
+                        _ => error.message(),
+                    };
+                    named(&format!("{file}:{line}: {message}{help} [{code}]"))
                 });
                 each.collect()
             }
@@ -179,7 +197,9 @@ fn failed(tool: Tool, failure: &Failure) -> Option<String> {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { lines: Vec::new(), kind: Kind::Failed(failure) }
+        // Wrong options in a script are wrong options.
+        let code = if matches!(failure, Failure::JobFile { .. }) { WRONG_OPTION } else { ERROR };
+        Self { lines: Vec::new(), kind: Kind::Failed(failure), code }
     }
 }
 
@@ -210,7 +230,7 @@ pub async fn run(tool: Tool, words: &[String], session: &Session) -> u8 {
         Err(Refused { kind: Kind::Failed(Failure::ReaderGone), .. }) => 0,
         Err(refused) => {
             session.out.say_raw(&refused.text(tool));
-            1
+            refused.code
         }
     }
 }

@@ -244,7 +244,7 @@ impl Sacct {
         let names = listed(&self.state);
         let known = |name: &String| {
             let said =
-                || Refused::bare(format!("sacct: fatal: unrecognized job state value: {name}"));
+                || Refused::bare(format!("sacct: fatal: unrecognized job state value '{name}'"));
             State::from_name(name).ok_or_else(said)
         };
         let states = names.iter().map(known).collect::<Result<Vec<_>, _>>()?;
@@ -274,7 +274,7 @@ impl Sacct {
             let here = dayan_units::Time::from_micros(now.as_microsecond());
             let at = sbatch::past(text, here, offset);
             at.and_then(|at| Timestamp::from_microsecond(at.micros()).ok())
-                .ok_or_else(|| Refused::said(format!("Invalid time specification: {text}")))
+                .ok_or_else(|| Refused::bare(format!("Invalid time specification (pos=0): {text}")))
         };
         let start = self.starttime.as_ref().map(read).transpose()?;
         let end = self.endtime.as_ref().map(read).transpose()?;

@@ -131,8 +131,8 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
     };
     check(&["-o", "JobID,Nosuch"], "sacct: error: Invalid field requested: \"Nosuch\"\n").await;
     check(&["-j", "x"], "sacct: fatal: Bad job/step specified: x\n").await;
-    check(&["-s", "x"], "sacct: fatal: unrecognized job state value: x\n").await;
-    check(&["-S", "long ago"], "sacct: error: Invalid time specification: long ago\n").await;
+    check(&["-s", "x"], "sacct: fatal: unrecognized job state value 'x'\n").await;
+    check(&["-S", "long ago"], "Invalid time specification (pos=0): long ago\n").await;
     check(&["--frob"], "sacct: unrecognized option '--frob'\n").await;
     let ran = slurm(Tool::Sacct, &fake, &["-e"]).await;
     assert!(ran.stdout.starts_with("Account             AllocCPUS"), "{}", ran.stdout);

@@ -8,10 +8,10 @@ use dayan_units::JobId;
 
 use super::submit::{Script, with_ids};
 use super::view::{Job, clock};
-use super::{Refused, Tool};
+use super::{Refused, Tool, WRONG_OPTION};
 use crate::client::{Client, Order};
 use crate::cmd::session::{Session, read_text};
-use crate::exit::Failure;
+use crate::exit::{Failure, one_line};
 
 /// The largest script that is read from standard input; the reader's own limit is lower and its
 /// message better.
@@ -61,7 +61,8 @@ fn wrong_line(errors: &dayan_spec::SpecErrors) -> Refused {
         let help = error.help().map_or_else(String::new, |help| format!("; {help}"));
         match error.code {
             Code::SbatchUnknownOption if error.arg("choices").is_some() => {
-                format!("sbatch: option '{option}' is ambiguous{help}")
+                let choices = error.arg("choices").unwrap_or_default().replace(", ", "' '");
+                format!("sbatch: option '{option}' is ambiguous; possibilities: '{choices}'")
             }
             Code::SbatchUnknownOption if option.starts_with("--") => {
                 format!("sbatch: unrecognized option '{option}'{help}")
@@ -80,7 +81,7 @@ fn wrong_line(errors: &dayan_spec::SpecErrors) -> Refused {
     for line in lines {
         refused = refused.and(line);
     }
-    refused.and("Try \"sbatch --help\" for more information")
+    refused.and("Try \"sbatch --help\" for more information").ending(WRONG_OPTION)
 }
 
 /// The script's text and what it is called.
@@ -138,6 +139,9 @@ async fn submit(batch: &Batch, client: &Client, session: &Session) -> Result<u8,
     if batch.asked.hold {
         client.order(&id, Order::Pause, None).await?;
     }
+    if !batch.asked.quiet && !batch.asked.parsable {
+        warn_if_hopeless(&id, client, session).await;
+    }
     let number = id.parse().map_or(0, JobId::number);
     let line = if batch.asked.parsable {
         format!("{number}\n")
@@ -146,6 +150,19 @@ async fn submit(batch: &Batch, client: &Client, session: &Session) -> Result<u8,
     };
     session.out.raw(line.as_bytes())?;
     if batch.asked.wait { wait(&id, client).await } else { Ok(0) }
+}
+
+/// Says at once when no pool there is could take it: it waits for one that comes. What cannot be
+/// asked is no reason to fail a submission.
+async fn warn_if_hopeless(id: &str, client: &Client, session: &Session) {
+    let Ok(explained) = client.explain(id).await else { return };
+    if explained.standing == "infeasible" {
+        let why: Vec<&str> = explained.reasons.iter().map(|why| why.message.as_str()).collect();
+        let why = one_line(&why.join("; "));
+        session
+            .out
+            .say_raw(&format!("sbatch: warning: no pool can take it as things are: {why}\n"));
+    }
 }
 
 /// Words of one cluster are the commonest reason why a script that ran there is refused.
@@ -187,11 +204,11 @@ async fn test_only(batch: &Batch, client: &Client, session: &Session) -> Result<
     let plan = client.plan(batch.file.to_string()).await?;
     let refused = plan.submission.as_ref().map(|problem| problem.title.clone());
     if let Some(why) = refused {
-        return Err(Refused::said(format!("allocation failure: {why}")));
+        return Err(Refused::bare(format!("allocation failure: {why}")));
     }
     let Some(best) = plan.candidates.first() else {
         let said = "allocation failure: Requested node configuration is not available";
-        let mut said = Refused::said(said);
+        let mut said = Refused::bare(said);
         for pool in &plan.refused {
             let why: Vec<&str> =
                 pool.reasons.iter().map(|reason| reason.message.as_str()).collect();

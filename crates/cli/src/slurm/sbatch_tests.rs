@@ -20,6 +20,9 @@ async fn exchange(state: &'static str, reason: &'static str) -> Fake {
             "/v1/projects" => Says::json(200, &json!([])),
             "/v1/plan" => Says::json(200, &json!({ "candidates": [], "refused": [{ "pool": "pool_1",
                 "pool_name": "main", "provider": "dc", "reasons": [{ "code": "x", "message": "too small" }] }] })),
+            path if path.ends_with("/explain") => Says::json(200, &json!({ "job": ID,
+                "standing": "infeasible", "tasks_waiting": 1, "relaxations": [],
+                "reasons": [{ "code": "x", "message": "too small", "pools": 1 }] })),
             path if path.ends_with("/attempts") => Says::json(200, &json!(ended.attempts)),
             path if path.ends_with("/pause") => Says::json(200, &json!({})),
             path if path.ends_with(ID) => Says::json(200, &serde_json::to_value(&ended).expect("plain")),
@@ -47,7 +50,8 @@ async fn a_number_is_printed_that_scripts_hand_on() {
     assert_eq!((ran.code, ran.stdout), (0, format!("Submitted batch job {n}\n")));
     assert_eq!(
         ran.stderr,
-        "sbatch: warning: --mail-type (line 4): no mail is sent; ask with `dayan show` or wait with `--wait`\n"
+        "sbatch: warning: --mail-type (line 4): no mail is sent; ask with `dayan show` or wait with `--wait`\n\
+         sbatch: warning: no pool can take it as things are: too small\n"
     );
     let sent = fake.came().into_iter().find(|came| came.line.starts_with("POST")).expect("sent");
     let file: Value = serde_json::from_str(&sent.body).expect("JSON");
@@ -59,7 +63,7 @@ async fn a_number_is_printed_that_scripts_hand_on() {
     assert_eq!((ran.code, ran.stdout), (0, format!("Submitted batch job {n}\n")));
     let ran = slurm(Tool::Sbatch, &fake, &["--hold", &path]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(fake.lines().last().expect("one").ends_with(&format!("/v1/jobs/{ID}/pause")));
+    assert!(fake.lines().iter().any(|line| line.ends_with(&format!("/v1/jobs/{ID}/pause"))));
     // A job that is waited for goes out by its id.
     let line = [&format!("--dependency=afterok:{n}"), path.as_str()];
     let ran = slurm(Tool::Sbatch, &fake, &line).await;
@@ -86,40 +90,58 @@ async fn a_wait_ends_with_the_code_of_the_job() {
 #[tokio::test]
 async fn what_is_wrong_is_said_as_slurm_says_it() {
     let fake = exchange("succeeded", "").await;
-    let check = async |text: &str, line: &[&str], expect: &str| {
+    let check = async |text: &str, line: &[&str], code: u8, expect: &str| {
         let (_dir, path) = script(text);
         let line: Vec<&str> =
             line.iter().map(|w| if *w == "FILE" { path.as_str() } else { w }).collect();
         let ran = slurm(Tool::Sbatch, &fake, &line).await;
-        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{line:?}");
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{line:?}");
         assert!(ran.stderr.contains(expect), "{line:?}: {}", ran.stderr);
     };
-    check("", &["FILE"], "sbatch: error: Batch script is empty!\n").await;
-    check(" \n", &["FILE"], "sbatch: error: Batch script contains only whitespace!\n").await;
+    check("", &["FILE"], 1, "sbatch: error: Batch script is empty!\n").await;
+    check(" \n", &["FILE"], 1, "sbatch: error: Batch script contains only whitespace!\n").await;
     check(
         "echo\n",
         &["FILE"],
+        1,
         "sbatch: error: This does not look like a batch script.  The first\nsbatch: error: line must start with #! followed by the path to an interpreter.\nsbatch: error: For instance: #!/bin/sh\n",
     )
     .await;
-    check("#!/bin/sh\r\n", &["FILE"], "sbatch: error: Batch script contains DOS line breaks").await;
-    check(SCRIPT, &["nowhere.sh"], "sbatch: error: Unable to open file nowhere.sh\n").await;
-    check(SCRIPT, &["--frob", "FILE"], "sbatch: unrecognized option '--frob'").await;
-    check(SCRIPT, &["--job-n", "x", "--n", "FILE"], "sbatch: option '--n' is ambiguous").await;
-    check(SCRIPT, &["-Z", "FILE"], "sbatch: invalid option -- 'Z'\n").await;
-    check(SCRIPT, &["--nodes"], "sbatch: option '--nodes' requires an argument\n").await;
+    check("#!/bin/sh\r\n", &["FILE"], 1, "sbatch: error: Batch script contains DOS line breaks")
+        .await;
+    check(SCRIPT, &["nowhere.sh"], 1, "sbatch: error: Unable to open file nowhere.sh\n").await;
+    check(SCRIPT, &["--frob", "FILE"], 255, "sbatch: unrecognized option '--frob'").await;
+    check(
+        SCRIPT,
+        &["--job-n", "x", "--nodes", "2", "--mem-p", "1", "FILE"],
+        255,
+        "sbatch: option '--mem-p' is ambiguous; possibilities: '--mem-per-cpu' '--mem-per-gpu'\n",
+    )
+    .await;
+    check(SCRIPT, &["-Z", "FILE"], 255, "sbatch: invalid option -- 'Z'\n").await;
+    check(SCRIPT, &["--nodes"], 255, "sbatch: option '--nodes' requires an argument\n").await;
     check(
         SCRIPT,
         &["-t", "1h", "FILE"],
+        255,
         ": `1h` is not a value of `-t`; write it like `1-12:00:00` [spec.sbatch_bad_value]\n",
     )
     .await;
     check(
         SCRIPT,
         &["-d", "afterok:7", "FILE"],
+        1,
         "sbatch: error: Batch job submission failed: Job dependency problem\n",
     )
     .await;
-    check(SCRIPT, &["--test-only", "FILE"], "sbatch: error: main: too small\n").await;
-    check("#!/bin/sh\n#SBATCH -n 1\necho\n", &["FILE"], "spec.sbatch_no_project").await;
+    check(
+        SCRIPT,
+        &["--test-only", "FILE"],
+        1,
+        "allocation failure: Requested node configuration is not available\nmain: too small\n",
+    )
+    .await;
+    check("#!/bin/sh\n#SBATCH -n 1\necho\n", &["FILE"], 255, "spec.sbatch_no_project").await;
+    let stray = "#!/bin/sh\n#SBATCH foo\n";
+    check(stray, &["FILE"], 255, ":2: Invalid directive found in batch script: foo;").await;
 }

@@ -69,7 +69,7 @@ pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
         None => None,
         Some((_, Some(state @ (State::Pending | State::Running)))) => Some(state),
         Some((name, _)) => {
-            let said = Refused::said(format!("Invalid job state specified: {name}"));
+            let said = Refused::bare(format!("Invalid job state specified: {name}"));
             return Err(said.and("Valid job states are PENDING and RUNNING"));
         }
     };
@@ -87,9 +87,9 @@ pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
     }
     for target in &targets {
         let found = target.jobs(&client).await?;
+        // As with Slurm a job that is not there is no failure: it does not run.
         if found.is_empty() {
             args.complain(session, &target.text, "Invalid job id specified");
-            code = 1;
         }
         // An element that the array does not have is no job either.
         for job in &found {
@@ -97,7 +97,6 @@ pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
             for element in target.elements.iter().flatten().filter(strange) {
                 let text = format!("{}_{element}", job.number);
                 args.complain(session, &text, "Invalid job id specified");
-                code = 1;
             }
         }
         jobs.extend(found);

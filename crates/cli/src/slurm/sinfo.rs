@@ -124,16 +124,15 @@ pub async fn run(args: &Sinfo, session: &Session) -> Result<u8, Refused> {
             std::env::var("SINFO_FORMAT").unwrap_or_else(|_| DEFAULT.to_owned())
         }
     };
-    let format = Format::parse(&text);
-    if let Some(column) = format.columns.iter().find(|column| head(column.letter).is_empty()) {
-        let letter = column.letter;
-        return Err(Refused::said(format!("Invalid node format specification: {letter}")));
+    let (format, strange) = Format::parse(&text).known(|letter| !head(letter).is_empty());
+    for letter in strange {
+        session.out.say_raw(&format!("Invalid node format specification: {letter}\n"));
     }
     for name in listed(&args.states) {
         if !Doing::ALL.iter().any(|doing| doing.has_name(&name)) {
             let said = Refused::said(format!("Bad state string: \"{name}\""));
             let all: Vec<&str> = Doing::ALL.iter().map(|doing| doing.names().0).collect();
-            return Err(said.and(format!("Valid node states include: {}", all.join(","))));
+            return Err(said.and(format!("valid states: {}", all.join(","))));
         }
     }
     let mut pools = session.client()?.pools().await?;
@@ -288,7 +287,8 @@ fn cell(row: &Row<'_>, letter: char) -> String {
         }
         'g' => "all".to_owned(),
         'G' => row.cards(),
-        'h' | 'r' => "NO".to_owned().to_lowercase(),
+        'h' => "NO".to_owned(),
+        'r' => "no".to_owned(),
         'l' | 'L' => "infinite".to_owned(),
         'm' => row.each(|node| node.memory >> 20),
         'n' | 'N' => row.names(),

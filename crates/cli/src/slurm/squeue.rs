@@ -90,7 +90,11 @@ pub struct Around {
 /// Answers.
 pub async fn run(args: &Squeue, session: &Session) -> Result<u8, Refused> {
     let states = states(&args.states)?;
-    let format = args.columns()?;
+    let (format, strange) = args.columns()?.known(|letter| !head(letter).is_empty());
+    for letter in strange {
+        let said = format!("squeue: error: Invalid job format specification: {letter}\n");
+        session.out.say_raw(&said);
+    }
     let client = session.client()?;
     let jobs = args.fetch(&client, states.as_deref()).await?;
     let mut around = Around {
@@ -149,14 +153,7 @@ impl Squeue {
             (None, None) if self.long => LONG.to_owned(),
             (None, None) => std::env::var("SQUEUE_FORMAT").unwrap_or_else(|_| DEFAULT.to_owned()),
         };
-        let format = Format::parse(&text);
-        match format.columns.iter().find(|column| head(column.letter).is_empty()) {
-            Some(column) => {
-                let letter = column.letter;
-                Err(Refused::said(format!("Invalid job format specification: {letter}")))
-            }
-            None => Ok(format),
-        }
+        Ok(Format::parse(&text))
     }
 
     async fn fetch(&self, client: &Client, states: Option<&[State]>) -> Result<Vec<Job>, Refused> {
@@ -312,6 +309,10 @@ fn head(letter: char) -> &'static str {
         'f' => "FEATURES",
         'F' => "ARRAY_JOB_ID",
         'g' => "GROUP",
+        'h' => "OVER_SUBSCRIBE",
+        'H' => "SOCKETS_PER_NODE",
+        'I' => "CORES_PER_SOCKET",
+        'J' => "THREADS_PER_CORE",
         'j' => "NAME",
         'k' => "COMMENT",
         'K' => "ARRAY_TASK_ID",
@@ -319,8 +320,10 @@ fn head(letter: char) -> &'static str {
         'L' => "TIME_LEFT",
         'm' => "MIN_MEMORY",
         'M' => "TIME",
+        'n' => "REQ_NODES",
         'N' => "NODELIST",
         'o' => "COMMAND",
+        'O' => "CONTIGUOUS",
         'p' | 'Q' => "PRIORITY",
         'P' => "PARTITION",
         'q' => "QOS",
@@ -334,6 +337,9 @@ fn head(letter: char) -> &'static str {
         'v' => "RESERVATION",
         'V' => "SUBMIT_TIME",
         'w' => "WCKEY",
+        'W' => "LICENSES",
+        'x' => "EXC_NODES",
+        'X' => "CORE_SPEC",
         'y' => "NICE",
         'Y' => "SCHEDNODES",
         'z' => "S:C:T",
@@ -358,7 +364,10 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
         'B' => line.attempts.first().map_or_else(|| "n/a".to_owned(), |a| a.node.clone()),
         'c' => (line.cpus() / u64::from(line.job.nodes().max(1))).to_string(),
         'C' => line.cpus().to_string(),
-        'd' | 'y' => "0".to_owned(),
+        'd' | 'O' | 'y' => "0".to_owned(),
+        'h' => "OK".to_owned(),
+        'H' | 'I' | 'J' => "*".to_owned(),
+        'X' => "N/A".to_owned(),
         'D' => line.job.nodes().to_string(),
         'e' => {
             let limit = line.limit_s().zip(line.started());
@@ -399,7 +408,7 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
         'u' | 'U' => told.user.clone().unwrap_or_else(|| "unknown".to_owned()),
         'v' => line.slurm_option("reservation").map_or_else(null, str::to_owned),
         'V' => clock(submitted(line.job), &around.zone, "N/A"),
-        'w' | 'Y' => null(),
+        'w' | 'W' | 'Y' => null(),
         'z' => "*:*:*".to_owned(),
         'Z' => line
             .job
