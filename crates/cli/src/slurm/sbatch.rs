@@ -26,7 +26,8 @@ docs/guides/slurm-words.md. Keys of a job file stand in the script as `#DAYAN ke
 
 /// Submits.
 pub async fn run(words: &[String], session: &Session) -> Result<u8, Refused> {
-    if words.iter().any(|word| word == "--help" || word == "--usage" || word == "-h") {
+    // Only as the first word: behind the script it is the script's own.
+    if matches!(words.first().map(String::as_str), Some("--help" | "--usage" | "-h")) {
         session.out.raw(USAGE.as_bytes())?;
         return Ok(0);
     }

@@ -61,6 +61,10 @@ async fn a_number_is_printed_that_scripts_hand_on() {
     assert_eq!((ran.code, ran.stdout, ran.stderr), (0, format!("{n}\n"), String::new()));
     let ran = slurm(Tool::Sbatch, &fake, &["-A", "studio-a/film-3", "--wrap", "sleep 1"]).await;
     assert_eq!((ran.code, ran.stdout), (0, format!("Submitted batch job {n}\n")));
+    let ran = slurm(Tool::Sbatch, &fake, &["--help"]).await;
+    assert!(ran.code == 0 && ran.stdout.starts_with("Usage: sbatch"), "{}", ran.stdout);
+    let ran = slurm(Tool::Sbatch, &fake, &["-Q", &path, "--help", "-h"]).await;
+    assert_eq!((ran.code, ran.stdout), (0, format!("Submitted batch job {n}\n")));
     let ran = slurm(Tool::Sbatch, &fake, &["--hold", &path]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(fake.lines().iter().any(|line| line.ends_with(&format!("/v1/jobs/{ID}/pause"))));

@@ -125,6 +125,8 @@ pub struct Job {
     pub spec: Option<JobSpec>,
     /// Its number.
     pub number: u64,
+    /// The elements of its array, where they have no common step.
+    listed: Option<Vec<u32>>,
 }
 
 /// Which part of a job a line is about.
@@ -154,9 +156,12 @@ pub struct Line<'j> {
 impl Job {
     /// From what the exchange tells.
     pub fn new(told: wire::Job) -> Self {
-        let spec = serde_json::from_value(told.spec.clone()).ok();
+        let spec: Option<JobSpec> = serde_json::from_value(told.spec.clone()).ok();
         let number = told.summary.id.parse().map_or(0, JobId::number);
-        Self { told, spec, number }
+        let listed = spec.as_ref().and_then(|spec| spec.env.get(LIST_VARIABLE)).and_then(|list| {
+            list.split(',').map(|element| element.parse().ok()).collect::<Option<Vec<u32>>>()
+        });
+        Self { told, spec, number, listed }
     }
     /// What the script calls itself.
     pub fn name(&self) -> &str {
@@ -169,12 +174,9 @@ impl Job {
     fn is_array(&self) -> bool {
         self.spec.as_ref().is_some_and(|spec| spec.array.is_some())
     }
-    fn listed(&self) -> Option<Vec<u32>> {
-        self.variable(LIST_VARIABLE)?.split(',').map(|element| element.parse().ok()).collect()
-    }
     /// The element that a task runs; of a task with several, the first.
     pub fn element(&self, task: u32) -> Option<u32> {
-        if let Some(listed) = self.listed() {
+        if let Some(listed) = &self.listed {
             return listed.get(usize::try_from(task).ok()?).copied();
         }
         let (first, _, _) = self.spec.as_ref()?.array?.task_slice(task)?;
@@ -182,7 +184,7 @@ impl Job {
     }
     /// The task that runs an element.
     pub fn task_of(&self, element: u32) -> Option<u32> {
-        if let Some(listed) = self.listed() {
+        if let Some(listed) = &self.listed {
             return listed.iter().position(|other| *other == element)?.try_into().ok();
         }
         let array = self.spec.as_ref()?.array?;

@@ -52,7 +52,8 @@ pub(super) fn text(launch: &Launch<'_>) -> Option<String> {
     // Quoted, not as a here-document: dash loses bytes of lines that begin like its end mark.
     // Writing to a text cannot fail.
     let _ = writeln!(out, "printf %s {} > {SCRIPT_FILE} || exit 126", quoted(launch.script));
-    let _ = writeln!(out, "chmod 700 {SCRIPT_FILE}");
+    // Scripts that start themselves again; the interpreter below does not need it.
+    let _ = writeln!(out, "chmod 700 {SCRIPT_FILE} 2>/dev/null || :");
     let mut command = quoted(program);
     for word in argument.iter().copied() {
         let _ = write!(command, " {}", quoted(word));
@@ -90,7 +91,7 @@ fn variables(out: &mut String, launch: &Launch<'_>) {
     out.push_str(
         "export SLURM_JOB_NODELIST=\"$DAYAN_NODELIST\" SLURM_NODELIST=\"$DAYAN_NODELIST\" \
          SLURM_NODEID=\"$DAYAN_NODE_RANK\" SLURM_CPUS_ON_NODE=\"$DAYAN_CPUS\" \
-         SLURM_JOB_CPUS_PER_NODE=\"$DAYAN_CPUS\" SLURMD_NODENAME=\"$(uname -n)\"\n",
+         SLURM_JOB_CPUS_PER_NODE=\"$DAYAN_CPUS\" SLURMD_NODENAME=\"$(uname -n 2>/dev/null)\"\n",
     );
     out.push_str(
         "export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_CLUSTER_NAME=dayan \
