@@ -290,9 +290,10 @@ impl Line<'_> {
     /// Lines for each element that was not tried.
     pub fn apart(self) -> Vec<Self> {
         let Part::Untried(elements) = &self.part else { return vec![self] };
+        let (job, state) = (self.job, self.state);
         let each = elements.iter().map(|element| {
-            let task = self.job.task_of(*element).unwrap_or(*element);
-            Self { part: Part::Element(*element, task), ..self.clone() }
+            let task = job.task_of(*element).unwrap_or(*element);
+            Self { job, part: Part::Element(*element, task), state, attempts: Vec::new() }
         });
         each.collect()
     }
