@@ -11,6 +11,7 @@ mod cmd;
 mod config;
 mod exit;
 mod output;
+mod slurm;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
         return keeper(args);
     }
     client::install_provider();
+    if let Some(tool) = args.first().and_then(|program| slurm::Tool::of_program(program)) {
+        return of_slurm(tool, &args);
+    }
     let lang = language(&args);
     let command = words::localised(Cli::command(), lang);
     let parsed =
@@ -59,6 +63,20 @@ fn main() -> ExitCode {
         Err(failure) => {
             session.out.say_raw(&failure.render(lang));
             failure.exit().into()
+        }
+    }
+}
+
+/// Called by a link with the name of one of Slurm's commands. They speak English, for scripts.
+fn of_slurm(tool: slurm::Tool, args: &[OsString]) -> ExitCode {
+    let session = session(Format::Table, Lang::En);
+    let words: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(slurm::run(tool, &words, &session)).into(),
+        Err(error) => {
+            session.out.say_raw(&format!("{}: error: {error}\n", tool.name()));
+            ExitCode::FAILURE
         }
     }
 }

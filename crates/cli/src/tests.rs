@@ -79,9 +79,7 @@ pub async fn dayan(environment: Environment, line: &[&str]) -> Ran {
     let matches = Cli::command().try_get_matches_from(words).expect("a right command line");
     let cli = Cli::from_arg_matches(&matches).expect("a right command line");
     let lang = cli.lang.unwrap_or(Lang::En);
-    let (stdout, stderr) = (Captured::default(), Captured::default());
-    let out = Out::new(cli.output, view(lang), Box::new(stdout.clone()), Box::new(stderr.clone()));
-    let session = Session { out, environment, progress: Progress::Hidden };
+    let (session, stdout, stderr) = session_of(environment, cli.output, lang);
     let exit = match crate::cmd::run(&cli.command, &session).await {
         Ok(exit) => exit,
         Err(failure) => {
@@ -90,6 +88,21 @@ pub async fn dayan(environment: Environment, line: &[&str]) -> Ran {
         }
     };
     Ran { exit, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+/// A session whose streams are read; in English and for people.
+pub fn session(environment: Environment) -> (Session, Captured, Captured) {
+    session_of(environment, Format::Table, Lang::En)
+}
+
+fn session_of(
+    environment: Environment,
+    format: Format,
+    lang: Lang,
+) -> (Session, Captured, Captured) {
+    let (stdout, stderr) = (Captured::default(), Captured::default());
+    let out = Out::new(format, view(lang), Box::new(stdout.clone()), Box::new(stderr.clone()));
+    (Session { out, environment, progress: Progress::Hidden }, stdout, stderr)
 }
 
 /// One request as it came in.

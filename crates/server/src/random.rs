@@ -23,6 +23,9 @@ const IDS_PER_DRAW: usize = 64;
 /// Random bits of an id, in bytes: below the milliseconds of UUID v7.
 const RANDOM_BYTES: usize = 10;
 
+/// Bits below the part of an id that a job's number is made of (`JobId::number`).
+const STAMP_SHIFT: u32 = 68;
+
 /// Makes ids in the manner of UUID v7: milliseconds, a count within one process, random bits.
 #[derive(Debug)]
 pub struct RequestIds {
@@ -41,8 +44,11 @@ impl RequestIds {
     pub fn next(&mut self, now: Time) -> RequestId {
         let millis = u128::try_from(now.micros() / 1_000).unwrap_or(0);
         let fresh = (millis << 80) | self.random_bits();
-        // The top of the random part counts up where the clock stands still.
-        self.last = if fresh > self.last { fresh } else { self.last + (1 << 64) };
+        // The top of the random part counts up where the clock stands still, in the bits that a
+        // job's number shows: no two have the same.
+        let stamp = |bits: u128| bits >> STAMP_SHIFT;
+        let later = stamp(fresh) > stamp(self.last);
+        self.last = if later { fresh } else { self.last + (1 << STAMP_SHIFT) };
         RequestId::from_bits(self.last)
     }
 
@@ -71,8 +77,10 @@ mod tests {
     #[test]
     fn request_ids_only_grow() {
         let mut ids = RequestIds::new();
-        let now = Time::from_micros(1_700_000_000_000_000);
+        let now = Time::from_micros(1_800_000_000_000_000);
         let made: Vec<RequestId> = (0..1_000).map(|_| ids.next(now)).collect();
         assert!(made.windows(2).all(|pair| pair[0] < pair[1]));
+        let number = |id: &RequestId| dayan_units::JobId::from_bits(id.bits()).number();
+        assert!(made.windows(2).all(|pair| number(&pair[0]) < number(&pair[1])));
     }
 }

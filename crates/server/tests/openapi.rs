@@ -58,7 +58,7 @@ fn queries_and_headers_are_declared_as_such_and_may_be_left_out() {
             assert!(parameter["description"].is_string() || must, "{method} {path}: {parameter}");
         }
     };
-    check("get", "/v1/jobs", "query", &["project", "state", "name", "limit", "after"]);
+    check("get", "/v1/jobs", "query", &["project", "state", "name", "number", "limit", "after"]);
     check("post", "/v1/jobs", "query", &["quote", "key"]);
     check("post", "/v1/jobs", "header", &["Idempotency-Key"]);
     check("get", "/v1/jobs/{id}/attempts", "query", &["limit", "after"]);

@@ -260,6 +260,8 @@ async fn paths_ids_and_cursors_that_nobody_gave_out() {
         ("/v1/jobs?limit=-1", 422, "request.query"),
         ("/v1/jobs?limit=all", 422, "request.query"),
         ("/v1/jobs?name=%00", 422, "request.query"),
+        ("/v1/jobs?number=x", 422, "request.query"),
+        ("/v1/jobs?number=-1", 422, "request.query"),
         ("/v1/jobs?nosuch=1", 422, "request.query"),
         ("/v1/jobs?state=foo", 422, "jobs.state"),
         ("/v1/jobs?state=", 422, "jobs.state"),

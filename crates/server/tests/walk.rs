@@ -26,6 +26,14 @@ async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
     let order = agent.next_order().await;
     assert_eq!(order["run"], "echo hello");
     assert_eq!(order["env"]["DAYAN_JOB"], json!(job));
+    // Tools that know jobs by numbers find it by the one that the task was told.
+    let number = order["env"]["DAYAN_JOB_NUMBER"].as_str().expect("a number");
+    let found = exchange.get(&setup.member, &format!("/v1/jobs?number={number}")).await;
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!((&found["items"][0]["id"], &found["items"][0]["user"]), (&json!(job), &json!("m")));
+    let next = number.parse::<u64>().expect("a number") + 1;
+    let found = exchange.get(&setup.member, &format!("/v1/jobs?number={next}")).await;
+    assert_eq!(found["items"], json!([]));
     let attempt = order["attempt"].as_str().expect("an id").to_owned();
 
     agent.report(json!([{ "attempt": attempt, "seen": "running" }]), None).await;

@@ -262,4 +262,34 @@ codes! {
     /// A way to resume that is never used.
     ResumeWithoutRetry = "spec.resume_without_retry", "`resume` has no use with `max: 0`",
         ["raise `max`, or remove `resume`"];
+
+    /// A script that does not say what reads it.
+    SbatchNoInterpreter = "spec.sbatch_no_interpreter", "the first line of a script must be `#!` and an interpreter",
+        ["begin it with `#!/bin/bash`"];
+    /// A script written on another system.
+    SbatchDosLines = "spec.sbatch_dos_lines", "the script has line ends of DOS, which no interpreter reads",
+        ["convert it, for example with `dos2unix`"];
+    /// Not an option of `sbatch`.
+    SbatchUnknownOption = "spec.sbatch_unknown_option", "`{option}` is not an option of sbatch",
+        ["did you mean `{suggestion}`?", "it could be {choices}", "keys of the job file stand on lines like `#DAYAN key: value`"];
+    /// An option without its value.
+    SbatchValueMissing = "spec.sbatch_value_missing", "`{option}` needs a value", ["write it like `{option} VALUE`"];
+    /// A value for an option that has none.
+    SbatchTakesNoValue = "spec.sbatch_takes_no_value", "`{option}` takes no value", ["write `{option}` alone"];
+    /// A word between options.
+    SbatchStrayWord = "spec.sbatch_stray_word", "`{word}` is neither an option nor the value of one",
+        ["a value with spaces goes into quotes; what follows a `#` is a comment"];
+    /// A quote without its end.
+    SbatchOpenQuote = "spec.sbatch_open_quote", "the quote that begins here is not closed on its line", ["close it"];
+    /// An option that is known and cannot be kept.
+    SbatchNotOffered = "spec.sbatch_not_offered", "`{option}` is not offered: {why}", [];
+    /// Not a value of the option.
+    SbatchBadValue = "spec.sbatch_bad_value", "`{value}` is not a value of `{option}`", ["write it like `{example}`"];
+    /// Nobody pays.
+    SbatchNoProject = "spec.sbatch_no_project", "the script does not say which project pays",
+        ["add `#SBATCH --account=ORGANISATION/PROJECT`, or set DAYAN_PROJECT"];
+    /// A command beside the script.
+    SbatchRun = "spec.sbatch_run", "`run` has no place in a script: the script is what runs", ["remove the line"];
+    /// Several elements for a script that knows one.
+    SbatchChunk = "spec.sbatch_chunk", "a script runs for one element of its array", ["remove `chunk`"];
 }

@@ -43,6 +43,7 @@ pub fn task_env(job: &JobSpec, context: &TaskContext) -> Vec<(String, String)> {
         job.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let mut set = |name: &str, value: String| env.push((format!("DAYAN_{name}"), value));
     set("JOB", context.job.to_string());
+    set("JOB_NUMBER", context.job.number().to_string());
     set("TASK", context.task.to_string());
     set("ATTEMPT", context.attempt.to_string());
     if let Some((first, last, step)) = job.task_slice(context.task) {

@@ -20,6 +20,7 @@ mod parse;
 mod reference;
 
 mod report;
+pub mod sbatch;
 mod schema;
 
 mod tree;

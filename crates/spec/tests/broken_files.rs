@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use dayan_spec::{Code, parse_json, parse_yaml};
+use dayan_spec::sbatch::{self, Around};
+use dayan_spec::{Code, SpecErrors, parse_json, parse_yaml};
+use dayan_units::Time;
 
 fn broken_files() -> BTreeMap<String, String> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/files/broken");
+    files_of("broken")
+}
+fn files_of(folder: &str) -> BTreeMap<String, String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(folder);
     fs::read_dir(folder)
         .expect("the folder is in the repository")
         .map(|entry| {
@@ -33,6 +38,36 @@ fn every_broken_file_says_what_is_wrong() {
     }
 }
 
+fn script_errors(name: &str, text: &str) -> SpecErrors {
+    let around = Around {
+        now: Time::EPOCH,
+        utc_offset_s: 0,
+        options: &[],
+        arguments: &[],
+        name,
+        user: "li",
+        organisation: None,
+        project: None,
+        variable: &|_| None,
+    };
+    sbatch::read(text, &around).expect_err(name)
+}
+
+#[test]
+fn every_broken_script_says_what_is_wrong() {
+    let files = files_of("broken_sbatch");
+    assert!(files.len() >= 20, "only {}", files.len());
+    for (name, text) in files {
+        let errors = script_errors(&name, &text);
+        for error in &errors.errors {
+            let message = format!("{}{}", error.message(), error.help().unwrap_or_default());
+            assert!(!message.contains(['\n', '\r']), "{name}: {message}");
+        }
+        let shown = errors.render(&format!("{name}.sbatch"));
+        insta::assert_snapshot!(format!("sbatch_{name}"), shown);
+    }
+}
+
 /// A code that no file shows is a message nobody has read.
 #[test]
 fn every_code_is_shown_by_some_file() {
@@ -40,6 +75,7 @@ fn every_code_is_shown_by_some_file() {
     let seen: Vec<Code> = broken_files()
         .values()
         .map(|text| parse_yaml(text).expect_err("broken"))
+        .chain(files_of("broken_sbatch").iter().map(|(name, text)| script_errors(name, text)))
         .chain(json.iter().map(|text| parse_json(text).expect_err("broken")))
         .flat_map(|errors| errors.errors.into_iter().map(|error| error.code))
         .collect();

@@ -21,6 +21,8 @@ pub struct JobFilter {
     pub project: Option<ProjectId>,
     /// Of this organisation.
     pub org: Option<OrgId>,
+    /// With ids from the first to the last of these.
+    pub ids: Option<(JobId, JobId)>,
     /// In one of these states; empty means any.
     pub states: Vec<String>,
     /// With exactly this name.
@@ -125,6 +127,14 @@ impl<'a> Select<'a> {
     pub(crate) fn equal_if(&mut self, column: &str, value: Option<&'a impl Column>) {
         if let Some(value) = value {
             self.equal(column, value);
+        }
+    }
+
+    /// From the first to the last, both of them too.
+    pub(crate) fn between(&mut self, column: &str, ends: Option<&'a (impl Column, impl Column)>) {
+        if let Some((first, last)) = ends {
+            let (first, last) = (self.param(first.value()), self.param(last.value()));
+            self.conditions.push(format!("{column} >= {first} AND {column} <= {last}"));
         }
     }
 

@@ -244,6 +244,7 @@ impl Reader {
             let mut select = Select::from(JobRow::TABLE);
             select.equal_if("project", filter.project.as_ref());
             select.equal_if("org", filter.org.as_ref());
+            select.between("id", filter.ids.as_ref());
             select.one_of("state", &filter.states);
             select.equal_if("name", filter.name.as_ref());
             query::page(session, select, &NEWEST_ID, &filter.page, |row: &JobRow| {

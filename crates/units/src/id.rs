@@ -159,6 +159,33 @@ ids! {
     RequestId = "req";
 }
 
+/// Milliseconds from 1970 to 2025: no exchange ran before, and numbers are three digits shorter.
+const NUMBER_EPOCH_MS: u128 = 1_735_689_600_000;
+/// Bits of a job's number below the millisecond. With twelve a number is below 2⁵³, which every
+/// reader of JSON holds, until 2094, and has 15 digits until 2032.
+const NUMBER_LOW_BITS: u32 = 12;
+
+impl JobId {
+    /// The job as a number, for tools that know jobs by numbers: the millisecond and the twelve bits
+    /// below it. An exchange never gives two submitted jobs the same one. 0 for ids that were made
+    /// before 2025, which are none of an exchange.
+    pub const fn number(self) -> u64 {
+        let stamp = self.0 >> (80 - NUMBER_LOW_BITS);
+        let epoch = NUMBER_EPOCH_MS << NUMBER_LOW_BITS;
+        // 60 bits are left of 128.
+        stamp.saturating_sub(epoch) as u64
+    }
+    /// The first and the last id with that number. None where no id has it.
+    pub const fn with_number(number: u64) -> Option<(Self, Self)> {
+        let stamp = number as u128 + (NUMBER_EPOCH_MS << NUMBER_LOW_BITS);
+        if number == 0 || stamp >> (48 + NUMBER_LOW_BITS) != 0 {
+            return None;
+        }
+        let first = stamp << (80 - NUMBER_LOW_BITS);
+        Some((Self(first), Self(first | ((1 << (80 - NUMBER_LOW_BITS)) - 1))))
+    }
+}
+
 /// One task of a job: an element of its array or a member of its gang. Written `job_…/TASK`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
@@ -251,6 +278,30 @@ serde_as_text!(TaskId, AttemptId);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_have_numbers() {
+        let check = |id: &str, expect: u64| {
+            let id: JobId = id.parse().expect("an id");
+            assert_eq!(id.number(), expect, "{id}");
+            let (first, last) = JobId::with_number(expect).expect("of an id");
+            assert!(first <= id && id <= last);
+            assert_eq!((first.number(), last.number()), (expect, expect));
+            let before = JobId::from_bits(first.bits() - 1).number();
+            let after = JobId::from_bits(last.bits() + 1).number();
+            assert_eq!((before, after), (expect - 1, expect + 1));
+            // The written form goes the same way, so that lists can be cut by it.
+            assert!(first.to_string() <= id.to_string() && id.to_string() <= last.to_string());
+        };
+        // 2026-11-28T00:00:00Z and the bits 0xabc below.
+        let millis: u128 = 1_795_824_000_000;
+        let id = JobId::from_bits(millis << 80 | 0xabc << 68 | 0x3039);
+        check(&id.to_string(), ((1_795_824_000_000 - 1_735_689_600_000) << 12) + 0xabc);
+        assert_eq!(id.number().to_string().len(), 15);
+        assert_eq!(JobId::from_bits(7).number(), 0);
+        assert_eq!(JobId::with_number(0), None);
+        assert_eq!(JobId::with_number(u64::MAX), None);
+    }
     use proptest::prelude::*;
 
     proptest! {

@@ -115,6 +115,9 @@ pub struct JobSummary {
     pub name: String,
     /// What pays.
     pub project: String,
+    /// Who submitted it: the user's name; absent where the user is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// `paused`, `queued`, `running`, `succeeded`, `failed`, `cancelled` or `unfunded`.
     pub state: String,
     /// When it was accepted.
@@ -138,6 +141,12 @@ pub struct Job {
     pub attempts: Vec<Attempt>,
     /// Why it waits, when it does.
     pub waiting: Vec<Waiting>,
+    /// Tasks that are queued, as the first and the last of each run of numbers; at most 1,000 runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queued: Vec<[u32; 2]>,
+    /// The same of those that were cancelled, while the exchange still has the job in memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<[u32; 2]>,
     /// The firm quote it runs under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,

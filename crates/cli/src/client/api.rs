@@ -60,6 +60,8 @@ pub struct JobFilter {
     pub state: Option<String>,
     /// With this name.
     pub name: Option<String>,
+    /// With this number.
+    pub number: Option<u64>,
 }
 
 type Outcome<T> = Result<T, Failure>;
@@ -98,6 +100,7 @@ impl Client {
             ("project", filter.project.clone()),
             ("state", filter.state.clone()),
             ("name", filter.name.clone()),
+            ("number", filter.number.map(|number| number.to_string())),
         ];
         self.list(&["jobs"], &query, rows).await
     }

@@ -64,6 +64,7 @@ pub async fn ps(args: &Ps, session: &Session) -> Result<Exit, Failure> {
         project: args.project.clone(),
         state: args.state.clone(),
         name: args.name.clone(),
+        number: None,
     };
     let client = session.client()?;
     let (project, name) = (args.project.as_deref(), args.name.as_deref());

@@ -18,7 +18,7 @@ mod serve;
 pub mod session;
 mod share;
 mod sim;
-mod submit;
+pub mod submit;
 mod supply;
 
 use clap::{CommandFactory as _, Subcommand};

@@ -31,7 +31,7 @@ pub struct AskQuote {
 
 /// Shows where a job could go.
 pub async fn plan(args: &Plan, session: &Session) -> Result<Exit, Failure> {
-    let file = job_file(&args.file)?;
+    let file = job_file(&args.file, session).await?.text;
     let saved = args.diff.as_deref().map(saved_plan).transpose()?;
     let answer = session.client()?.plan(file).await?;
     match saved {
@@ -51,7 +51,7 @@ fn saved_plan(path: &std::path::Path) -> Result<PlanAnswer, Failure> {
 
 /// Asks for a firm price.
 pub async fn quote(args: &AskQuote, session: &Session) -> Result<Exit, Failure> {
-    let file = job_file(&args.file)?;
+    let file = job_file(&args.file, session).await?.text;
     let quote = session.client()?.quote(file).await?;
     session.out.show(&quote)?;
     Ok(Exit::Ok)

@@ -8,10 +8,14 @@ use crate::client::{Client, JobFilter};
 use crate::config::{Environment, Target};
 use crate::exit::{Failure, Said};
 use crate::output::Out;
+use crate::slurm::submit;
 use crate::words::Word;
 
 /// The largest job file that is read; the parser's own limit is lower and its message better.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Numbers of jobs are no shorter: the first second of 2025 has seven digits, a day later there are
+/// twelve.
+const NUMBER_DIGITS_MIN: usize = 12;
 /// How many jobs of one name are told apart in a message.
 const SAME_NAME_SHOWN: usize = 5;
 
@@ -46,17 +50,55 @@ impl Session {
     }
 }
 
-/// A job file, as text, checked before anybody is asked. `-` is standard input.
-pub fn job_file(path: &Path) -> Result<String, Failure> {
+/// A job file, as text, checked before anybody is asked; or a script for Slurm, made into one. `-`
+/// is standard input.
+pub async fn job_file(path: &Path, session: &Session) -> Result<JobText, Failure> {
     let file = path.display().to_string();
     let text = read_text(path)?;
+    if submit::is_script(path, &text) {
+        return of_script(&text, &file, session).await;
+    }
     if text.starts_with("#!") {
         return Err(Failure::usage(Said::with(Word::ScriptNotRead, "file", file)));
     }
     match dayan_spec::parse(&text) {
-        Ok(_) => Ok(text),
+        Ok(spec) => {
+            let repeats = spec.schedule.is_some();
+            Ok(JobText { text, repeats, wait: false, hold: false })
+        }
         Err(errors) => Err(Failure::JobFile { file, errors }),
     }
+}
+
+/// A job file that is ready to be sent.
+#[derive(Debug)]
+pub struct JobText {
+    /// YAML or JSON.
+    pub text: String,
+    /// Does it have a schedule?
+    pub repeats: bool,
+    /// Does the script ask to wait for its end?
+    pub wait: bool,
+    /// Does the script ask to be held?
+    pub hold: bool,
+}
+
+async fn of_script(text: &str, file: &str, session: &Session) -> Result<JobText, Failure> {
+    let client = session.client()?;
+    let script = submit::Script { text, file, options: &[], arguments: &[] };
+    let mut batch = script.read(&client).await?;
+    for note in &batch.notes {
+        let line = note.line.map_or_else(|| "-".to_owned(), |line| line.to_string());
+        let said = Said::with(Word::WithoutEffect, "option", &note.option).and("file", file);
+        session.out.say(&said.and("line", line).and("why", &note.why));
+    }
+    submit::with_ids(&client, &mut batch.file).await?;
+    Ok(JobText {
+        text: batch.file.to_string(),
+        repeats: batch.job.schedule.is_some(),
+        wait: batch.asked.wait,
+        hold: batch.asked.hold,
+    })
 }
 
 /// A file as text. `-` is standard input.
@@ -122,6 +164,9 @@ impl JobPath {
         if self.job.starts_with("job_") {
             return self.job_id(client).await;
         }
+        if let Some(id) = self.by_number(client).await? {
+            return Ok(id);
+        }
         let filter = JobFilter { name: Some(self.job.clone()), ..JobFilter::default() };
         let found = client.jobs(&filter, SAME_NAME_SHOWN + 1).await?;
         let Some(newest) = found.first() else {
@@ -136,6 +181,21 @@ impl JobPath {
         Ok(newest.id.clone())
     }
 
+    /// The job with that number, as `sbatch` prints it; none where it is no such number, so that a
+    /// name of digits still is one.
+    async fn by_number(&self, client: &Client) -> Result<Option<String>, Failure> {
+        let digits = self.job.bytes().all(|b| b.is_ascii_digit());
+        let number =
+            self.job.parse().ok().filter(|_| digits && self.job.len() >= NUMBER_DIGITS_MIN);
+        let Some(number) = number else { return Ok(None) };
+        let filter = JobFilter { number: Some(number), ..JobFilter::default() };
+        let found = client.jobs(&filter, SAME_NAME_SHOWN).await?;
+        match &found[..] {
+            [only] => Ok(Some(only.id.clone())),
+            [..] => Ok(None),
+        }
+    }
+
     /// The job to be changed. A name stands for the one job that has it.
     pub async fn job_id(&self, client: &Client) -> Result<String, Failure> {
         if self.job.parse::<JobId>().is_ok() {
@@ -143,6 +203,9 @@ impl JobPath {
         }
         if self.job.starts_with("job_") {
             return Err(Failure::usage(Said::with(Word::BadJob, "text", &self.job)));
+        }
+        if let Some(id) = self.by_number(client).await? {
+            return Ok(id);
         }
         let filter = JobFilter { name: Some(self.job.clone()), ..JobFilter::default() };
         let found = client.jobs(&filter, SAME_NAME_SHOWN + 1).await?;
@@ -312,17 +375,19 @@ mod tests {
         assert!(money_arg("-5 CNY").is_err() && money_arg("-5").is_err());
     }
 
-    #[test]
-    fn a_broken_job_file_is_a_wrong_call() {
+    #[tokio::test]
+    async fn a_broken_job_file_is_a_wrong_call() {
+        let (session, _, _) = crate::tests::session(Environment::default());
+        let job_file = async |path: &Path| super::job_file(path, &session).await;
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("job.yaml");
-        assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::CannotRead, _)))));
+        assert!(matches!(job_file(&path).await, Err(Failure::Usage(Said(Word::CannotRead, _)))));
         std::fs::write(&path, "version: 1\nname: x\n").expect("written");
-        assert!(matches!(job_file(&path), Err(Failure::JobFile { .. })));
-        std::fs::write(&path, "#!/bin/sh\n#SBATCH -n 1\n").expect("written");
-        assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::ScriptNotRead, _)))));
+        assert!(matches!(job_file(&path).await, Err(Failure::JobFile { .. })));
+        std::fs::write(&path, "#!/bin/sh\necho\n").expect("written");
+        assert!(matches!(job_file(&path).await, Err(Failure::Usage(Said(Word::ScriptNotRead, _)))));
         std::fs::write(&path, [0xff, 0xfe]).expect("written");
-        assert!(matches!(job_file(&path), Err(Failure::Usage(Said(Word::CannotRead, _)))));
+        assert!(matches!(job_file(&path).await, Err(Failure::Usage(Said(Word::CannotRead, _)))));
     }
 }
 

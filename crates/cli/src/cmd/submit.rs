@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dayan_wire::JobSummary;
+use dayan_wire::{Job, JobSummary};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::session::{Progress, Session, job_file};
-use crate::client::Client;
+use crate::client::{Client, Order};
 use crate::exit::{Exit, Failure, Said};
 use crate::output::View;
 use crate::words::Word;
@@ -25,7 +25,7 @@ const OUTAGE_MAX: Duration = Duration::from_mins(10);
 /// Submits a job
 #[derive(Debug, clap::Args)]
 pub struct Submit {
-    /// The job file; `-` reads standard input
+    /// The job file, or a script with `#SBATCH` lines; `-` reads standard input
     file: PathBuf,
     /// A firm quote to run under, from `dayan quote`
     #[arg(long, value_name = "ID")]
@@ -49,9 +49,9 @@ fn key_arg(text: &str) -> Result<String, String> {
 
 /// Runs it.
 pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
-    let file = job_file(&args.file)?;
-    let repeats = dayan_spec::parse(&file).is_ok_and(|spec| spec.schedule.is_some());
-    if args.wait && repeats {
+    let file = job_file(&args.file, session).await?;
+    let waits = args.wait || file.wait;
+    if waits && file.repeats {
         return Err(Failure::usage(Said::plain(Word::NoEndToWaitFor)));
     }
     let client = session.client()?;
@@ -59,15 +59,18 @@ pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
     // answer.
     let key = args.key.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
     let submitted =
-        client.submit(file, args.quote.as_deref(), &key).await.inspect_err(|failure| {
+        client.submit(file.text, args.quote.as_deref(), &key).await.inspect_err(|failure| {
             if matches!(failure, Failure::Unreachable { .. }) {
                 session.out.say(&Said::with(Word::SubmitAgain, "key", &key));
             }
         })?;
     if let Some(job) = submitted.job {
         session.out.value("job", &json!({ "job": job }), None)?;
+        if file.hold {
+            client.order(&job, Order::Pause, None).await?;
+        }
         warn_if_hopeless(&client, session, &job).await;
-        return if args.wait { wait(&client, session, &job).await } else { Ok(Exit::Ok) };
+        return if waits { wait(&client, session, &job).await } else { Ok(Exit::Ok) };
     }
     let schedule = submitted.schedule.unwrap_or_default();
     let next = submitted.next.as_deref();
@@ -95,38 +98,45 @@ async fn wait(client: &Client, session: &Session, job: &str) -> Result<Exit, Fai
         Progress::Drawn => drawn_bar(),
         Progress::Hidden => ProgressBar::hidden(),
     };
+    let look = |summary: &JobSummary| {
+        bar.set_length(summary.tasks.total);
+        bar.set_position(ended_tasks(summary));
+        bar.set_message(line(summary, &session.out.view));
+    };
+    let found = ended(client, job, look).await;
+    bar.finish_and_clear();
+    let summary = found?.summary;
+    session.out.say(
+        &Said::with(Word::JobEnded, "job", job)
+            .and("state", session.out.view.state(&summary.state))
+            .and("spent", &summary.money.spent)
+            .and("currency", &summary.money.currency),
+    );
+    let exit = outcome(&summary.state).unwrap_or(Exit::Failed);
+    if exit == Exit::Failed {
+        session.out.say(&Said::with(Word::SeeWhy, "job", job));
+    }
+    Ok(exit)
+}
+
+/// The job, once it has ended; each look at it until then is shown.
+pub async fn ended(client: &Client, job: &str, look: impl Fn(&JobSummary)) -> Result<Job, Failure> {
     let mut pause = FIRST_LOOK;
     let mut without_answer = Duration::ZERO;
     loop {
         match client.job(job).await {
             Ok(found) => {
                 without_answer = Duration::ZERO;
-                let summary = &found.summary;
-                bar.set_length(summary.tasks.total);
-                bar.set_position(ended(summary));
-                bar.set_message(line(summary, &session.out.view));
-                if let Some(exit) = outcome(&summary.state) {
-                    bar.finish_and_clear();
-                    session.out.say(
-                        &Said::with(Word::JobEnded, "job", job)
-                            .and("state", session.out.view.state(&summary.state))
-                            .and("spent", &summary.money.spent)
-                            .and("currency", &summary.money.currency),
-                    );
-                    if exit == Exit::Failed {
-                        session.out.say(&Said::with(Word::SeeWhy, "job", job));
-                    }
-                    return Ok(exit);
+                look(&found.summary);
+                if outcome(&found.summary.state).is_some() {
+                    return Ok(found);
                 }
             }
             // A server that restarts is waited for: the job goes on meanwhile.
             Err(failure) if failure.exit() == Exit::Unreachable && without_answer < OUTAGE_MAX => {
                 without_answer += pause;
             }
-            Err(failure) => {
-                bar.finish_and_clear();
-                return Err(failure);
-            }
+            Err(failure) => return Err(failure),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LAST_LOOK);
@@ -139,7 +149,7 @@ fn drawn_bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style)
 }
 
-fn ended(job: &JobSummary) -> u64 {
+fn ended_tasks(job: &JobSummary) -> u64 {
     job.tasks.succeeded + job.tasks.failed + job.tasks.cancelled
 }
 

@@ -353,8 +353,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::Unknown => "there is no {kind} `{name}` that you can see",
         Word::CannotRead => "{file} cannot be read: {why}",
         Word::ScriptNotRead => {
-            "{file} is a script; this version reads job files only (`dayan submit` with a YAML or JSON file)"
+            "{file} is a script without `#SBATCH` or `#DAYAN` lines; add some, or name it like `job.sbatch`"
         }
+        Word::WithoutEffect => "{file}, line {line}: `{option}` has no effect: {why}",
         Word::NoSavedPlan => "{file} is no plan saved with `dayan plan FILE -o json`: {why}",
         Word::NoDataHome => "there is no place for data; name one with `--data DIR`",
         Word::NoDataFolder => "{dir} is no folder",

@@ -91,7 +91,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("dayan:output", "标准输出的形式；不指定则为 `table`"),
     ("dayan:lang", "信息的语言；不指定则用系统语言"),
     ("submit", "提交作业"),
-    ("submit:file", "作业文件；`-` 读取标准输入"),
+    ("submit:file", "作业文件，或含 `#SBATCH` 行的脚本；`-` 读取标准输入"),
     ("submit:quote", "按此确定报价运行，来自 `dayan quote`"),
     ("submit:key", "本次提交的名字：同一个键无论发送多少次都只提交一次"),
     ("submit:wait", "等到作业结束；退出码说明结果"),

@@ -307,6 +307,7 @@ words! {
     Unknown,
     CannotRead,
     ScriptNotRead,
+    WithoutEffect,
     NoSavedPlan,
     NoDataHome,
     NoDataFolder,

@@ -84,6 +84,18 @@ pub const fn message(code: Code) -> &'static str {
         Code::PreferNeedsDeadline => "`prefer: [deadline]` 需要 `deadline`",
         Code::AllowedAndDenied => "供给方 `{value}` 既被允许又被排除",
         Code::ResumeWithoutRetry => "`max: 0` 时 `resume` 没有用处",
+        Code::SbatchNoInterpreter => "脚本第一行必须是 `#!` 加解释器",
+        Code::SbatchDosLines => "脚本用了 DOS 换行，解释器无法读取",
+        Code::SbatchUnknownOption => "`{option}` 不是 sbatch 的选项",
+        Code::SbatchValueMissing => "`{option}` 需要一个值",
+        Code::SbatchTakesNoValue => "`{option}` 不取值",
+        Code::SbatchStrayWord => "`{word}` 既不是选项，也不是选项的值",
+        Code::SbatchOpenQuote => "从这里开始的引号在本行没有闭合",
+        Code::SbatchNotOffered => "不提供 `{option}`：{why}",
+        Code::SbatchBadValue => "`{value}` 不是 `{option}` 的值",
+        Code::SbatchNoProject => "脚本没有说明由哪个项目付费",
+        Code::SbatchRun => "脚本中不能写 `run`：运行的就是脚本本身",
+        Code::SbatchChunk => "脚本每次只运行数组的一个元素",
     }
 }
 
@@ -182,6 +194,23 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         }
         Code::AllowedAndDenied => &["只保留其中一个"],
         Code::ResumeWithoutRetry => &["请增大 `max`，或去掉 `resume`"],
+        Code::SbatchNoInterpreter => &["请以 `#!/bin/bash` 开头"],
+        Code::SbatchDosLines => &["请转换换行，例如用 `dos2unix`"],
+        Code::SbatchUnknownOption => &[
+            "是否想写 `{suggestion}`？",
+            "可能是 {choices}",
+            "作业文件的键写在 `#DAYAN key: value` 这样的行里",
+        ],
+        Code::SbatchValueMissing => &["请写成 `{option} VALUE`"],
+        Code::SbatchTakesNoValue => &["只写 `{option}`"],
+        Code::SbatchStrayWord => &["含空格的值请加引号；`#` 之后是注释"],
+        Code::SbatchOpenQuote => &["请闭合引号"],
+        Code::SbatchBadValue => &["请写成 `{example}`"],
+        Code::SbatchNoProject => {
+            &["请加上 `#SBATCH --account=ORGANISATION/PROJECT`，或设置 DAYAN_PROJECT"]
+        }
+        Code::SbatchRun => &["请去掉这一行"],
+        Code::SbatchChunk => &["请去掉 `chunk`"],
         Code::JsonSyntax
         | Code::TooDeep
         | Code::OutOfBounds
@@ -190,6 +219,7 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         | Code::TooLong
         | Code::TooMany
         | Code::ControlCharacter
-        | Code::ReplicasBackwards => &[],
+        | Code::ReplicasBackwards
+        | Code::SbatchNotOffered => &[],
     }
 }

@@ -318,7 +318,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::Ambiguous => "有多个{kind}名为 `{name}`；请使用编号：{ids}",
         Word::Unknown => "没有您可见的{kind} `{name}`",
         Word::CannotRead => "无法读取 {file}：{why}",
-        Word::ScriptNotRead => "{file} 是脚本；本版本只读取作业文件（YAML 或 JSON）",
+        Word::ScriptNotRead => {
+            "{file} 是没有 `#SBATCH` 或 `#DAYAN` 行的脚本；请加上，或命名为 `job.sbatch` 这样的文件"
+        }
+        Word::WithoutEffect => "{file} 第 {line} 行：`{option}` 不起作用：{why}",
         Word::NoSavedPlan => "{file} 不是用 `dayan plan FILE -o json` 保存的方案：{why}",
         Word::NoDataHome => "没有存放数据的位置；请用 `--data DIR` 指定",
         Word::NoDataFolder => "{dir} 不是文件夹",

@@ -28,6 +28,9 @@ const BATCH_MAX: usize = 1_000;
 /// Attempts that `show` brings along; the rest is paged.
 const SHOWN_ATTEMPTS_MAX: u32 = 1_000;
 
+/// Runs of tasks that `show` brings along: a million tasks of which each thousandth has run.
+const SHOWN_RUNS_MAX: usize = 1_000;
+
 /// How a job comes in.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -214,6 +217,9 @@ pub struct ListQuery {
     /// With this name.
     #[serde(default)]
     name: Option<String>,
+    /// With this number: what tools that know jobs by numbers call them.
+    #[serde(default)]
+    number: Option<u64>,
     /// How many rows, at most 1,000.
     #[serde(default)]
     limit: Option<u32>,
@@ -258,25 +264,53 @@ pub async fn list(
                 query.project.as_deref().map(|path| access.project_by_path(path).map(|p| p.id));
             let paths: std::collections::BTreeMap<_, _> =
                 access.projects.values().map(|p| (p.id, p.path.clone())).collect();
-            (wanted, paths, live.state.settings.currency)
+            (wanted, paths, user_names(access), live.state.settings.currency)
         })
         .await?;
-    let (wanted, paths, currency) = names;
+    let (wanted, paths, users, currency) = names;
     let project = match wanted {
         None => None,
         Some(Some(project)) => Some(project),
         Some(None) => return Ok(Json(super::extract::whole(Vec::new()))),
     };
-    let filter = JobFilter { project, org, states, name: query.name, page: paging };
+    let ids = match query.number.map(JobId::with_number) {
+        None => None,
+        Some(Some(ids)) => Some(ids),
+        Some(None) => return Ok(Json(super::extract::whole(Vec::new()))),
+    };
+    let filter = JobFilter { project, org, ids, states, name: query.name, page: paging };
     let rows = app.read(move |reader| reader.jobs(&filter)).await?;
-    Ok(Json(page(rows, |row| summary(&row, paths.get(&row.project), currency))))
+    Ok(Json(page(rows, |row| summary(&row, paths.get(&row.project), &users, currency))))
 }
 
-fn summary(row: &JobRow, path: Option<&String>, currency: Currency) -> wire::JobSummary {
+/// Users by what a job's document calls them.
+type UserNames = std::collections::BTreeMap<dayan_units::UserId, String>;
+
+fn user_names(access: &dayan_exchange::Access) -> UserNames {
+    access.users.values().map(|user| (user.id, user.name.clone())).collect()
+}
+
+/// Who submitted a job, as its document has it.
+fn submitter(row: &JobRow, users: &UserNames) -> Option<String> {
+    #[derive(Deserialize)]
+    struct By {
+        by: dayan_units::UserId,
+    }
+    let By { by } = serde_json::from_str(row.doc.as_deref()?).ok()?;
+    users.get(&by).cloned()
+}
+
+fn summary(
+    row: &JobRow,
+    path: Option<&String>,
+    users: &UserNames,
+    currency: Currency,
+) -> wire::JobSummary {
     wire::JobSummary {
         id: row.id.to_string(),
         name: row.name.clone(),
         project: path.cloned().unwrap_or_else(|| row.project.to_string()),
+        user: submitter(row, users),
         state: row.state.clone(),
         submitted_at: row.submitted_at.to_string(),
         ended_at: row.ended_at.map(|at| at.to_string()),
@@ -339,12 +373,15 @@ pub async fn show(
     let (id, project) = (row.id, row.project);
     let paging = dayan_store::Paging { limit: SHOWN_ATTEMPTS_MAX, after: None };
     let attempts = app.read(move |reader| reader.attempts(id, &paging)).await?;
-    let (path, currency, promise) = app
+    let (path, users, currency, promise, (queued, cancelled)) = app
         .writer
         .ask(move |live| {
             let path = live.state.access.projects.get(&project).map(|project| project.path.clone());
             let promise = of_appointments(live.state.work.promises.of_job(id));
-            (path, live.state.settings.currency, promise)
+            let users = user_names(&live.state.access);
+            let job = live.state.work.jobs.get(&id);
+            let tasks = job.map(|job| (runs(&job.queued), runs(&job.cancelled)));
+            (path, users, live.state.settings.currency, promise, tasks.unwrap_or_default())
         })
         .await?;
     let doc: serde_json::Value =
@@ -354,9 +391,11 @@ pub async fn show(
         value.as_i64().map(|micros| dayan_units::Time::from_micros(micros).to_string())
     };
     Ok(Json(wire::Job {
-        summary: summary(&row, path.as_ref(), currency),
+        summary: summary(&row, path.as_ref(), &users, currency),
         attempts: attempts.rows.iter().map(attempt).collect(),
         waiting,
+        queued,
+        cancelled,
         quote: doc["quote"].as_str().map(str::to_owned),
         deadline: time(&doc["deadline"]),
         deadline_met: doc["deadline_met"].as_bool(),
@@ -365,6 +404,12 @@ pub async fn show(
         scheduled_at: time(&doc["run"]["due"]),
         spec: doc["spec"].clone(),
     }))
+}
+
+/// Tasks as the first and the last of each run.
+fn runs(tasks: &dayan_schedule::Tasks) -> Vec<[u32; 2]> {
+    let runs = tasks.ranges().iter().take(SHOWN_RUNS_MAX);
+    runs.map(|&(start, end)| [start, end - 1]).collect()
 }
 
 async fn waiting(app: &Shared, job: JobId) -> Result<Vec<wire::Waiting>, Failure> {

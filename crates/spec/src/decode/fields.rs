@@ -19,7 +19,7 @@ pub(super) fn is_boolean_word(text: &str) -> bool {
 }
 
 /// How far a misspelt word may be from what is suggested: one wrong letter in three.
-pub(super) fn suggestion(text: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn suggestion(text: &str, known: &[&'static str]) -> Option<&'static str> {
     // Longer texts are no misspelt words, and the comparison takes the product of the lengths.
     if text.len() > 40 {
         return None;

@@ -8,6 +8,8 @@ mod item;
 mod job;
 mod parts;
 
+pub(crate) use fields::suggestion;
+
 use crate::model::JobSpec;
 use crate::report::Report;
 use crate::tree::Node;

@@ -6,7 +6,7 @@ mod json;
 mod yaml;
 
 pub(crate) use json::read_json;
-pub(crate) use yaml::read_yaml;
+pub(crate) use yaml::{read_yaml, read_yaml_of};
 
 /// From byte to byte of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -28,7 +28,11 @@ struct Stop;
 
 /// The tree, or none when the report says why not.
 pub(crate) fn read_yaml(report: &Report<'_>) -> Option<Node> {
-    let text = report.source();
+    read_yaml_of(report, report.source())
+}
+
+/// The tree of a text that has the same length and lines as the one that is reported on.
+pub(crate) fn read_yaml_of(report: &Report<'_>, text: &str) -> Option<Node> {
     let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let mut builder = Builder { report, bytes, open: Vec::new(), root: None, nodes: 0 };
     let mut documents = 0;

@@ -318,6 +318,7 @@ pub fn filters_agree_with_a_naive_model(place: &dyn Place) {
                 let filter = JobFilter {
                     project: p.map(project),
                     org: o.map(org),
+                    ids: (o == Some(0)).then(|| (job_id(3), job_id(17))),
                     states: states.clone(),
                     name: (o == Some(1)).then(|| "shot-3".to_owned()),
                     page: limit(1_000),
@@ -327,6 +328,7 @@ pub fn filters_agree_with_a_naive_model(place: &dyn Place) {
                     .map(job)
                     .filter(|row| p.is_none_or(|p| row.project == project(p)))
                     .filter(|row| o.is_none_or(|o| row.org == org(o)))
+                    .filter(|row| filter.ids.is_none_or(|(a, b)| (a..=b).contains(&row.id)))
                     .filter(|row| states.is_empty() || states.contains(&row.state))
                     .filter(|row| filter.name.as_ref().is_none_or(|name| &row.name == name))
                     .collect();

@@ -1,0 +1,139 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::slurm::tests_support::{ARRAY, ID, attempt, job, slurm, told};
+use crate::tests::{Fake, Says};
+
+async fn exchange(job: dayan_wire::Job) -> Fake {
+    Fake::start(move |came, _| {
+        let path = came.line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+        match path.as_str() {
+            "/v1/jobs" => Says::json(200, &json!([job.summary])),
+            "/v1/pools" => Says::json(
+                200,
+                &json!([{ "id": "pool_01h455vb4pex5vsknk084sn02q", "crn": "x", "name": "main",
+                    "provider": "dc", "site": "s", "status": "active", "engine": "process",
+                    "fence": "keeper", "nodes": [] }]),
+            ),
+            "/v1/whoami" => Says::json(
+                200,
+                &json!({ "exchange": "x", "user": "usr_1", "name": "li",
+                "org": "studio-a", "role": "member", "rights": {} }),
+            ),
+            path if path.ends_with(ID) => {
+                Says::json(200, &serde_json::to_value(&job).expect("plain"))
+            }
+            other => panic!("{other}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_default_forms() {
+    let attempts = [
+        attempt(0, 1, "lost", "its lease ran out"),
+        attempt(0, 2, "succeeded", ""),
+        attempt(1, 1, "failed", "exit code 3"),
+        attempt(2, 1, "failed", "more memory than it asked for"),
+    ];
+    let array = exchange(told("running", ARRAY, &attempts, &[[3, 4]])).await;
+    let n = job("queued", "", &[], &[]).number.to_string();
+    let mut shown = String::new();
+    for line in [
+        &["-j", &n][..],
+        &["-j", &n, "-X", "-n", "-P", "-o", "JobID,State,ExitCode"],
+        &["-j", &n, "-p", "-b", "-X"],
+        &[
+            "-j",
+            &format!("{n}_1"),
+            "-o",
+            "JobID%20,MaxRSS,TotalCPU,Elapsed,Start,End,ReqMem,AllocTRES%50",
+        ],
+        &[
+            "-j",
+            &format!("{n}_1"),
+            "-D",
+            "-X",
+            "-n",
+            "-o",
+            "JobIDRaw%-25,State%12,Restarts,NodeList",
+        ],
+        &[
+            "-S",
+            "2026-11-27",
+            "-n",
+            "-X",
+            "-P",
+            "-o",
+            "jobname,user,account,partition,timelimit,timelimitraw,ncpus,nnodes,cputimeraw",
+            "-s",
+            "F,OOM",
+        ],
+        &["-j", &n, "-n", "-X", "-P", "-o", "MaxRSS,ReqMem", "--units=M", "--delimiter=;"],
+        &["-S", "2999-01-01"],
+    ] {
+        let ran = slurm(Tool::Sacct, &array, line).await;
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
+        let _ = write!(shown, "$ sacct {}\n{}", line.join(" "), ran.stdout);
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn every_field_is_one_that_is_shown() {
+    let jobs = [job(
+        "succeeded",
+        "env: {SLURM_JOB_COMMENT: x}\nworkdir: w\n",
+        &[attempt(0, 1, "succeeded", "")],
+        &[],
+    )];
+    let around = Around {
+        pools: BTreeMap::new(),
+        now: "2026-11-28T01:02:13Z".parse().expect("a time"),
+        zone: TimeZone::UTC,
+        unit: Unit::Fitting,
+    };
+    let rows = rows(jobs.iter().flat_map(Job::lines).collect(), false);
+    assert_eq!(rows.len(), 2);
+    for (name, _) in FIELDS {
+        let shown = rows.iter().any(|row| !cell(row, name, &around).is_empty());
+        assert!(shown, "{name}");
+    }
+    let check = |bytes: u64, unit, expect: &str| {
+        let around = Around { unit, pools: BTreeMap::new(), now: around.now, zone: TimeZone::UTC };
+        assert_eq!(around.size(bytes), expect);
+    };
+    check(0, Unit::Fitting, "0");
+    check(512 << 10, Unit::Fitting, "512K");
+    check(512 << 20, Unit::Fitting, "512M");
+    check(3 << 29, Unit::Fixed(30), "1.50G");
+    check(7, Unit::Raw, "7");
+    assert_eq!(cpu_span(1_250_000), "00:01.250");
+    assert_eq!(cpu_span(3_723_000_000), "01:02:03");
+}
+
+#[tokio::test]
+async fn scripts_read_json_and_wrong_calls_are_said() {
+    let fake = exchange(told("failed", "", &[attempt(0, 1, "failed", "exit code 3")], &[])).await;
+    let ran = slurm(Tool::Sacct, &fake, &["--json", "-j", ID]).await;
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let job = &value["jobs"][0];
+    assert_eq!(
+        (&job["state"]["current"], &job["exit_code"]["return_code"]),
+        (&json!("FAILED"), &json!(3))
+    );
+    assert_eq!((&job["time"]["elapsed"], &job["cost"]["spent"]), (&json!(65), &json!("1.25")));
+    let check = async |line: &[&str], expect: &str| {
+        let ran = slurm(Tool::Sacct, &fake, line).await;
+        assert_eq!(ran.code, 1, "{line:?}");
+        assert!(ran.stderr.starts_with(expect), "{line:?}: {}", ran.stderr);
+    };
+    check(&["-o", "JobID,Nosuch"], "sacct: error: Invalid field requested: \"Nosuch\"\n").await;
+    check(&["-j", "x"], "sacct: fatal: Bad job/step specified: x\n").await;
+    check(&["-s", "x"], "sacct: fatal: unrecognized job state value 'x'\n").await;
+    check(&["-S", "long ago"], "Invalid time specification (pos=0): long ago\n").await;
+    check(&["--frob"], "sacct: unrecognized option '--frob'\n").await;
+    let ran = slurm(Tool::Sacct, &fake, &["-e"]).await;
+    assert!(ran.stdout.starts_with("Account             AllocCPUS"), "{}", ran.stdout);
+}

@@ -1,0 +1,224 @@
+//! `scancel`: takes jobs and elements back, by number, name, user, state and partition.
+
+use std::collections::BTreeMap;
+
+use super::ask::{Target, active, details, pool_names};
+use super::view::{Job, Line, Part, State};
+use super::{Refused, listed, users};
+use crate::client::{Client, Order};
+use crate::cmd::session::Session;
+use crate::exit::Failure;
+
+/// Cancels jobs
+#[derive(Debug, clap::Parser)]
+#[command(name = "scancel", disable_help_flag = true, disable_version_flag = true)]
+pub struct Scancel {
+    /// Jobs, and elements of arrays as `JOB_3` or `JOB_[1-4]`
+    #[arg(value_name = "JOBS")]
+    jobs: Vec<String>,
+    /// Only of these accounts: projects
+    #[arg(short = 'A', long, value_name = "NAME")]
+    account: Option<String>,
+    /// Only your jobs
+    #[arg(long)]
+    me: bool,
+    /// Only with this name
+    #[arg(short = 'n', long, alias = "jobname", value_name = "NAME")]
+    name: Option<String>,
+    /// Only in this partition
+    #[arg(short = 'p', long, value_name = "NAME")]
+    partition: Option<String>,
+    /// Nothing is said of jobs that are not there
+    #[arg(short = 'Q', long)]
+    quiet: bool,
+    /// TERM or KILL: what is cancelled is asked to end, then ended
+    #[arg(short = 's', long, value_name = "NAME")]
+    signal: Option<String>,
+    /// Only in this state: PENDING or RUNNING
+    #[arg(short = 't', long, value_name = "STATE")]
+    state: Option<String>,
+    /// Only of this user
+    #[arg(short = 'u', long, value_name = "NAME")]
+    user: Option<String>,
+    /// Says what is cancelled
+    #[arg(short = 'v', long, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Only on these nodes
+    #[arg(short = 'w', long, value_name = "NODES")]
+    nodelist: Option<String>,
+    /// Nothing more than without: a job is cancelled with all that it runs
+    #[arg(short = 'b', long)]
+    batch: bool,
+    /// The same
+    #[arg(short = 'f', long)]
+    full: bool,
+}
+
+/// Signals that mean an end.
+const ENDING: [&str; 8] = ["TERM", "SIGTERM", "15", "KILL", "SIGKILL", "9", "INT", "SIGINT"];
+
+/// Cancels.
+pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
+    if let Some(signal) = &args.signal
+        && !ENDING.contains(&signal.to_ascii_uppercase().as_str())
+    {
+        let said = format!("Signal {signal} is not offered: only an end can be asked for");
+        return Err(Refused::said(said));
+    }
+    let state = match args.state.as_deref().map(|name| (name, State::from_name(name))) {
+        None => None,
+        Some((_, Some(state @ (State::Pending | State::Running)))) => Some(state),
+        Some((name, _)) => {
+            let said = Refused::bare(format!("Invalid job state specified: {name}"));
+            return Err(said.and("Valid job states are PENDING and RUNNING"));
+        }
+    };
+    if args.jobs.is_empty() && !args.chooses() {
+        return Err(Refused::said("No job identification provided"));
+    }
+    let client = session.client()?;
+    let targets = Target::parse_list(&args.jobs.join(","));
+    let targets = targets.map_err(|text| Refused::said(format!("Invalid job id {text}")))?;
+    let mut code = 0;
+    let mut jobs = Vec::new();
+    if targets.is_empty() {
+        let listed = active(&client).await?;
+        jobs.extend(details(&client, listed.into_iter().map(|job| job.id).collect()).await?);
+    }
+    for target in &targets {
+        let found = target.jobs(&client).await?;
+        // As with Slurm a job that is not there is no failure: it does not run.
+        if found.is_empty() {
+            args.complain(session, &target.text, "Invalid job id specified");
+        }
+        // An element that the array does not have is no job either.
+        for job in &found {
+            let strange = |element: &&u32| job.task_of(**element).is_none();
+            for element in target.elements.iter().flatten().filter(strange) {
+                let text = format!("{}_{element}", job.number);
+                args.complain(session, &text, "Invalid job id specified");
+            }
+        }
+        jobs.extend(found);
+    }
+    let pools = match args.partition {
+        Some(_) => pool_names(&client).await,
+        None => BTreeMap::new(),
+    };
+    let mine = users(&client, args.me, &args.user.iter().cloned().collect::<Vec<_>>()).await?;
+    let chosen = Chosen { args, state, pools: &pools, users: &mine };
+    for job in &jobs {
+        let named: Vec<&Target> = targets.iter().filter(|target| target.is_of(job)).collect();
+        for (task, text) in chosen.tasks(job, &named) {
+            if args.verbose > 0 {
+                session.out.say_raw(&format!("scancel: Terminating job {text}\n"));
+            }
+            if let Some(why) = cancel(&client, job, task).await? {
+                args.complain(session, &text, &why);
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+impl Scancel {
+    fn chooses(&self) -> bool {
+        let named = [&self.account, &self.name, &self.partition, &self.state, &self.user];
+        self.me || self.nodelist.is_some() || named.iter().any(|given| given.is_some())
+    }
+    fn complain(&self, session: &Session, job: &str, why: &str) {
+        if !self.quiet {
+            let line = format!("scancel: error: Kill job error on job id {job}: {why}\n");
+            session.out.say_raw(&line);
+        }
+    }
+}
+
+/// Takes it back; why not, where the exchange refuses. What has ended is as it should be.
+async fn cancel(client: &Client, job: &Job, task: Option<u32>) -> Result<Option<String>, Failure> {
+    match client.order(&job.told.summary.id, Order::Cancel, task).await {
+        Ok(()) => Ok(None),
+        Err(Failure::Refused(problem)) if problem.status == 403 => {
+            Ok(Some("Access/permission denied".to_owned()))
+        }
+        Err(Failure::Refused(problem)) if problem.status == 404 => {
+            Ok(Some("Invalid job id specified".to_owned()))
+        }
+        Err(Failure::Refused(problem)) if problem.status < 500 => Ok(Some(problem.title)),
+        Err(failure) => Err(failure),
+    }
+}
+
+struct Chosen<'a> {
+    args: &'a Scancel,
+    state: Option<State>,
+    pools: &'a BTreeMap<String, String>,
+    users: &'a std::collections::BTreeSet<String>,
+}
+
+impl Chosen<'_> {
+    /// What is to be cancelled of a job: all of it, or tasks; each with its name for people.
+    fn tasks(&self, job: &Job, named: &[&Target]) -> Vec<(Option<u32>, String)> {
+        if !self.takes(job) {
+            return Vec::new();
+        }
+        let whole = named.iter().any(|target| target.elements.is_none() && target.task.is_none());
+        let narrowed =
+            self.state.is_some() || self.args.partition.is_some() || self.args.nodelist.is_some();
+        let lines: Vec<Line<'_>> =
+            job.lines().into_iter().flat_map(Line::apart).filter(|line| self.keeps(line)).collect();
+        if (whole || named.is_empty()) && !narrowed {
+            return vec![(None, job.number.to_string())];
+        }
+        let wanted = |element: u32, task: u32| {
+            whole
+                || named.is_empty()
+                || named.iter().any(|target| {
+                    target.task == Some(task)
+                        || target.elements.as_ref().is_some_and(|all| all.contains(&element))
+                })
+        };
+        let mut tasks: Vec<(Option<u32>, String)> = Vec::new();
+        for line in &lines {
+            match line.part {
+                Part::Whole => return vec![(None, job.number.to_string())],
+                Part::Element(element, task) if wanted(element, task) => {
+                    tasks.push((Some(task), line.id()));
+                }
+                Part::Element(..) | Part::Untried(_) => {}
+            }
+        }
+        tasks
+    }
+
+    fn takes(&self, job: &Job) -> bool {
+        let told = &job.told.summary;
+        let name = self.args.name.as_ref().is_none_or(|name| name == job.name());
+        let asked = self.args.me || self.args.user.is_some();
+        let user = !asked || told.user.as_ref().is_some_and(|user| self.users.contains(user));
+        let account = self.args.account.as_ref().is_none_or(|account| {
+            let last = told.project.rsplit('/').next();
+            *account == told.project || Some(account.as_str()) == last
+        });
+        name && user && account
+    }
+
+    fn keeps(&self, line: &Line<'_>) -> bool {
+        let state = match self.state {
+            None => !line.state.has_ended(),
+            Some(State::Pending) => line.state == State::Pending,
+            Some(_) => !line.state.has_ended() && line.state != State::Pending,
+        };
+        let partition = self.args.partition.as_ref();
+        let partition = partition.is_none_or(|name| *name == line.partition(self.pools));
+        let nodes = listed(&self.args.nodelist.iter().cloned().collect::<Vec<_>>());
+        let node =
+            nodes.is_empty() || line.attempts.iter().any(|attempt| nodes.contains(&attempt.node));
+        state && partition && node
+    }
+}
+
+#[cfg(test)]
+#[path = "scancel_tests.rs"]
+mod tests;

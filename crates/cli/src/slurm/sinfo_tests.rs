@@ -1,0 +1,82 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::slurm::tests_support::slurm;
+use crate::tests::{Fake, Says};
+
+fn node(name: &str, used: &str, up: bool) -> serde_json::Value {
+    json!({ "name": name, "cpus": "16", "memory": 64_000_u64 << 20, "accelerators": "2",
+        "accelerator": "NVIDIA A100", "up": up, "cpus_used": used })
+}
+fn pool(name: &str, status: &str, nodes: &[serde_json::Value]) -> serde_json::Value {
+    json!({ "id": format!("pool_{name}"), "crn": "x", "name": name, "provider": "dc",
+        "site": "Guiyang", "status": status, "engine": "process", "fence": "keeper", "nodes": nodes })
+}
+
+async fn exchange() -> Fake {
+    Fake::start(|_, _| {
+        let nodes = [
+            node("n1", "0", true),
+            node("n2", "0", true),
+            node("n3", "3.5", true),
+            node("n4", "16", true),
+            node("n5", "0", false),
+        ];
+        let old = [node("old1", "0", true)];
+        Says::json(
+            200,
+            &json!([
+                pool("main", "active", &nodes),
+                pool("a-rather-long-name", "suspended", &old),
+                pool("gone", "retired", &[]),
+                pool("new", "active", &[]),
+            ]),
+        )
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_default_forms() {
+    let fake = exchange().await;
+    let mut shown = String::new();
+    for line in [
+        &[][..],
+        &["-s"],
+        &["-N"],
+        &["-h", "-o", "%R %a %D %t %C %F %c %m %G"],
+        &["-h", "-p", "main", "-t", "idle", "-o", "%N"],
+        &["-h", "-N", "-n", "n3,n4", "-o", "%n %T %e %z"],
+        &["-h", "-o", "%P|%D"],
+    ] {
+        let ran = slurm(Tool::Sinfo, &fake, line).await;
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
+        let _ = write!(shown, "$ sinfo {}\n{}", line.join(" "), ran.stdout);
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[tokio::test]
+async fn scripts_read_json_and_wrong_calls_are_said() {
+    let fake = exchange().await;
+    let ran = slurm(Tool::Sinfo, &fake, &["--json", "-p", "main"]).await;
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let states: Vec<&str> = value["nodes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|n| n["state"].as_str())
+        .collect();
+    assert_eq!(states, ["idle", "idle", "mixed", "allocated", "down"]);
+    assert_eq!(value["nodes"][2]["real_memory"], 64_000);
+    let check = async |line: &[&str], expect: &str| {
+        let ran = slurm(Tool::Sinfo, &fake, line).await;
+        assert_eq!(ran.code, 1, "{line:?}");
+        assert!(ran.stderr.starts_with(expect), "{line:?}: {}", ran.stderr);
+    };
+    let ran = slurm(Tool::Sinfo, &fake, &["-h", "-p", "new", "-o", "%P %*"]).await;
+    let said = (ran.code, ran.stdout.as_str(), ran.stderr.as_str());
+    assert_eq!(said, (0, "new %*\n", "Invalid node format specification: *\n"));
+    check(&["-t", "asleep"], "sinfo: error: Bad state string: \"asleep\"\n").await;
+    check(&["--frob"], "sinfo: unrecognized option '--frob'\n").await;
+}

@@ -1,0 +1,127 @@
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::slurm::tests_support::slurm;
+use crate::slurm::tests_support::{ARRAY, GANG, ID, attempt, job, told};
+use crate::tests::{Fake, Says};
+
+fn around() -> Around {
+    let pool = ("pool_01h455vb4pex5vsknk084sn02q".to_owned(), "main".to_owned());
+    Around {
+        pools: BTreeMap::from([pool]),
+        now: "2026-11-28T01:02:13Z".parse().expect("a time"),
+        zone: TimeZone::fixed(jiff::tz::offset(8)),
+        starts: BTreeMap::new(),
+    }
+}
+
+fn text(format: &str, jobs: &[Job]) -> String {
+    let around = around();
+    let lines: Vec<Line<'_>> = jobs.iter().flat_map(Job::lines).collect();
+    Format::parse(format).lines(&lines, true, head, |line, letter| cell(line, letter, &around))
+}
+
+#[test]
+fn the_default_forms() {
+    let jobs = [
+        job("running", GANG, &[attempt(0, 1, "running", ""), attempt(1, 1, "running", "")], &[]),
+        job("running", ARRAY, &[attempt(0, 1, "running", "")], &[[1, 4]]),
+        job("paused", "env: {SLURM_JOB_NAME: a long name}\n", &[], &[[0, 0]]),
+    ];
+    insta::assert_snapshot!(text(DEFAULT, &jobs) + &text(LONG, &jobs) + &text(START, &jobs));
+}
+
+#[test]
+fn every_letter_has_a_head_and_a_text() {
+    let more = "array: {range: 1-5}\nenv: {SLURM_JOB_COMMENT: for Monday}\ndepends_on: [a]\n\
+        workdir: w\nbackend: {slurm: {partition: gpu, qos: high, constraint: ib}}\n";
+    let job = job("running", more, &[attempt(0, 1, "running", "")], &[[1, 4]]);
+    let around = around();
+    let lines = job.lines();
+    let letters = ('A'..='z').filter(|letter| !head(*letter).is_empty());
+    let rows = letters.map(|letter| {
+        let cells: Vec<String> = lines.iter().map(|line| cell(line, letter, &around)).collect();
+        assert!(cells.iter().all(|cell| !cell.is_empty()) || "NEnx".contains(letter), "{letter}");
+        format!("{letter} {:16} {}", head(letter), cells.join(" | "))
+    });
+    let table = rows.collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(table);
+}
+
+/// An exchange with a few jobs.
+async fn exchange() -> Fake {
+    Fake::start(|came, _| {
+        let path = came.line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+        let array = told("running", ARRAY, &[attempt(0, 1, "running", "")], &[[1, 4]]);
+        match path.as_str() {
+            "/v1/jobs" if came.line.contains("number=") && !came.line.contains("number=7") => {
+                Says::json(200, &json!({ "items": [array.summary], "next": null }))
+            }
+            "/v1/jobs" if came.line.contains("number=7") => Says::json(200, &json!([])),
+            "/v1/jobs" => Says::json(200, &json!([array.summary])),
+            "/v1/pools" => Says::json(200, &json!([])),
+            "/v1/whoami" => Says::json(
+                200,
+                &json!({ "exchange": "x", "user": "usr_1", "name": "li",
+                "org": "studio-a", "role": "member", "rights": {} }),
+            ),
+            path if path.ends_with(ID) => {
+                Says::json(200, &serde_json::to_value(array).expect("plain"))
+            }
+            other => panic!("{other}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn scripts_find_what_they_parse() {
+    let fake = exchange().await;
+    let n = job("queued", "", &[], &[]).number;
+    let check = async |line: &[&str], expect: &str| {
+        let ran = slurm(Tool::Squeue, &fake, line).await;
+        assert_eq!(
+            (ran.stdout, ran.stderr.as_str(), ran.code),
+            (expect.replace('#', &n.to_string()), "", 0),
+            "{line:?}"
+        );
+    };
+    check(&["-h", "-o", "%i %T"], "#_[2-5%2] PENDING\n#_1 RUNNING\n").await;
+    check(&["-h", "-o", "%A %t", "-t", "R"], "#_1 R\n").await;
+    check(&["-h", "-r", "-o", "%i", "-t", "pending"], "#_2\n#_3\n#_4\n#_5\n").await;
+    check(&["--noheader", "--format=%F|%K", "--me"], "#|2-5\n#|1\n").await;
+    check(&["-h", "-o", "%i", "-u", "someone"], "").await;
+    check(&["-h", "-o", "%i", "-u", "li", "-n", "shot-120"], "#_[2-5%2]\n#_1\n").await;
+    check(&["-h", "-o", "%i", "-j", &format!("{n}_1")], "#_1\n").await;
+    check(&["-h", "-o", "%i", "-j", &n.to_string(), "-t", "PD"], "#_[2-5%2]\n").await;
+    check(
+        &["-h", "-O", "JobArrayID:30,State:.10", "-t", "R"],
+        &format!("{:30}   RUNNING\n", format!("{n}_1")),
+    )
+    .await;
+    check(&["-h", "-p", "other"], "").await;
+    let ran = slurm(Tool::Squeue, &fake, &["--json", "-t", "R"]).await;
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let job = &value["jobs"][0];
+    assert_eq!((job["job_id"].as_u64(), &job["job_state"]), (Some(n), &json!("RUNNING")));
+    assert_eq!((&job["array_task_id"], &job["time_limit"]), (&json!(1), &json!(60)));
+}
+
+#[tokio::test]
+async fn wrong_calls_are_said_as_slurm_says_them() {
+    let fake = exchange().await;
+    let check = async |line: &[&str], expect: &str| {
+        let ran = slurm(Tool::Squeue, &fake, line).await;
+        assert_eq!((ran.stdout.as_str(), ran.code), ("", 1), "{line:?}");
+        assert!(ran.stderr.starts_with(expect), "{line:?}: {}", ran.stderr);
+    };
+    check(&["-j", "7"], "slurm_load_jobs error: Invalid job id specified\n").await;
+    check(&["-j", "x"], "squeue: error: Invalid job id: x\n").await;
+    check(&["-t", "sleeping"], "squeue: error: Invalid job state specified: sleeping\n").await;
+    let ran = slurm(Tool::Squeue, &fake, &["-h", "-t", "R", "-o", "%t %*"]).await;
+    let said = (ran.code, ran.stdout.as_str(), ran.stderr.as_str());
+    let error = "squeue: error: Invalid job format specification: *\n";
+    assert_eq!(said, (0, "R %*\n", error));
+    check(&["--frob"], "squeue: unrecognized option '--frob'\nTry \"squeue --help\"").await;
+    check(&["-7"], "squeue: invalid option -- '7'\n").await;
+}

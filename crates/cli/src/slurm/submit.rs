@@ -1,0 +1,138 @@
+//! Scripts on their way to the exchange, for `sbatch` and for `dayan submit` alike: what is around a
+//! script is gathered, the script is read, jobs it waits for are looked up.
+
+use std::path::Path;
+
+use dayan_spec::sbatch::{self, Around, Batch};
+use dayan_spec::{Code, SpecErrors};
+use dayan_units::Time;
+use serde_json::Value;
+
+use super::ask::Target;
+use crate::client::Client;
+use crate::exit::{Failure, Said};
+use crate::words::Word;
+
+/// The project that pays for a script that does not say.
+const PROJECT_VARIABLE: &str = "DAYAN_PROJECT";
+/// Ends of names of files that are scripts.
+const EXTENSIONS: [&str; 3] = ["sbatch", "slurm", "sh"];
+
+/// A script with what was said on the command line.
+#[derive(Debug)]
+pub struct Script<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// Its file's name, or what stands for it.
+    pub file: &'a str,
+    /// Options.
+    pub options: &'a [String],
+    /// Arguments.
+    pub arguments: &'a [String],
+}
+
+/// Is it a script for Slurm, rather than a job file?
+pub fn is_script(path: &Path, text: &str) -> bool {
+    let named = path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known));
+    sbatch::is_script(text) || named && text.starts_with("#!")
+}
+
+/// What pays where the script does not say, as far as it is known.
+#[derive(Debug, Default)]
+struct Payer {
+    organisation: Option<String>,
+    project: Option<String>,
+}
+
+impl Script<'_> {
+    /// Reads it. Who pays is asked of the exchange only where the script leaves it open.
+    pub async fn read(&self, client: &Client) -> Result<Batch, Failure> {
+        let project = std::env::var(PROJECT_VARIABLE).ok().filter(|project| !project.is_empty());
+        let payer = Payer { organisation: None, project };
+        match self.attempt(&payer) {
+            Err(errors) if asks_who_pays(&errors) => {
+                let payer = own(client, payer).await?;
+                self.attempt(&payer).map_err(|errors| self.wrong(errors))
+            }
+            outcome => outcome.map_err(|errors| self.wrong(errors)),
+        }
+    }
+
+    fn wrong(&self, errors: SpecErrors) -> Failure {
+        Failure::JobFile { file: self.file.to_owned(), errors }
+    }
+
+    fn attempt(&self, payer: &Payer) -> Result<Batch, SpecErrors> {
+        let now = crate::clock::now();
+        let zone = jiff::tz::TimeZone::system();
+        let user = std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
+        let name = Path::new(self.file).file_name().and_then(|name| name.to_str());
+        let around = Around {
+            now: Time::from_micros(now.as_microsecond()),
+            utc_offset_s: zone.to_offset(now).seconds(),
+            options: self.options,
+            arguments: self.arguments,
+            name: name.unwrap_or("sbatch"),
+            user: &user,
+            organisation: payer.organisation.as_deref(),
+            project: payer.project.as_deref(),
+            variable: &|name| std::env::var(name).ok(),
+        };
+        sbatch::read(self.text, &around)
+    }
+}
+
+/// Would it help to know the caller's organisation?
+fn asks_who_pays(errors: &SpecErrors) -> bool {
+    errors.errors.iter().any(|error| match error.code {
+        Code::SbatchNoProject => true,
+        Code::SbatchBadValue => {
+            matches!(error.arg("option"), Some("-A" | "--account" | "SBATCH_ACCOUNT"))
+        }
+        _ => false,
+    })
+}
+
+/// The caller's organisation, and its project where it has one only.
+async fn own(client: &Client, known: Payer) -> Result<Payer, Failure> {
+    let organisation = client.whoami().await?.org;
+    let project = match known.project {
+        Some(project) => Some(project),
+        None => {
+            // Who may not list projects has to say.
+            let all = client.projects().await.unwrap_or_default();
+            let mut mine = all
+                .into_iter()
+                .map(|project| project.path)
+                .filter(|path| path.split('/').next() == Some(organisation.as_str()));
+            mine.next().filter(|_| mine.next().is_none())
+        }
+    };
+    Ok(Payer { organisation: Some(organisation), project })
+}
+
+/// Jobs it waits for by their ids: scripts know them by number.
+pub async fn with_ids(client: &Client, file: &mut Value) -> Result<(), Failure> {
+    let Some(all) = file.get_mut("depends_on").and_then(Value::as_array_mut) else { return Ok(()) };
+    for one in all {
+        let Some((job, event)) = one.as_str().and_then(|text| text.split_once(':')) else {
+            continue;
+        };
+        if job.is_empty() || !job.bytes().all(|b| b.is_ascii_digit()) {
+            continue;
+        }
+        let ids = match Target::parse(job) {
+            Some(target) => target.ids(client).await?,
+            None => Vec::new(),
+        };
+        match &ids[..] {
+            [id] => *one = Value::String(format!("{id}:{event}")),
+            [..] => {
+                let kind = crate::words::Lang::En.word(Word::KindJob);
+                let said = Said::with(Word::Unknown, "kind", kind).and("name", job);
+                return Err(Failure::usage(said));
+            }
+        }
+    }
+    Ok(())
+}
