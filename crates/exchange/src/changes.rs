@@ -11,7 +11,7 @@ use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
+use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::command::Outcome;
 use crate::event::{Entry, Event, Next};
@@ -37,7 +37,7 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
         of_pool(state, pool, now, &mut out);
     }
     for job in state.work.jobs.values().filter(|job| job.ended.is_none()) {
-        out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
+        out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(state, job)))));
     }
     for lease in state.work.leases.values() {
         out.push(placed(state, lease));
@@ -56,9 +56,10 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     out
 }
 
-fn waiting(job: &Job) -> Tasks {
+/// The tasks of a job that may be placed.
+fn waiting(state: &State, job: &Job) -> Tasks {
     match job.gate {
-        Gate::Open => job.queued.clone(),
+        Gate::Open => state.work.ready_tasks(job),
         Gate::Paused => Tasks::none(),
     }
 }
@@ -86,7 +87,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         }
         Event::JobSubmitted { job: id, .. } | Event::TasksRetried { job: id, .. } => {
             if let Some(job) = job(id) {
-                out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(job)))));
+                out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(state, job)))));
             }
         }
         Event::Appointed { job, appointments } => {
@@ -100,7 +101,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         }
         Event::JobResumed { job: id } => {
             if let Some(job) = job(id) {
-                let tasks = job.queued.clone();
+                let tasks = waiting(state, job);
                 out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
             }
         }
@@ -109,11 +110,15 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         }
         Event::GangSettled { job: id, next: Next::RequeuedFree | Next::Requeued } => {
             if let Some(job) = job(id) {
-                let tasks = waiting(job);
+                let tasks = waiting(state, job);
                 out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
             }
         }
-        Event::JobEnded { job, .. } => out.push(Change::JobGone(*job)),
+        Event::JobEnded { job, .. } => {
+            out.push(Change::JobGone(*job));
+            free_dependents(state, *job, out);
+        }
+        Event::Started { attempt, .. } => free_dependents(state, attempt.job, out),
         Event::Leased { lease, .. } => out.push(placed(state, lease)),
         Event::StopAsked { attempt, .. } | Event::PublishGranted { attempt } => {
             out.push(Change::LeaseStopping { attempt: *attempt, by: None });
@@ -139,6 +144,9 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
             if record.is_some_and(|pool| pool.record.moved) {
                 show_offers(state, *pool, at, out);
             }
+            if *next == Next::Succeeded {
+                free_elements(state, *attempt, out);
+            }
             let requeued = matches!(next, Next::Requeued | Next::RequeuedFree);
             let open = job(&attempt.job).is_some_and(|job| job.gate == Gate::Open);
             if requeued && open {
@@ -158,6 +166,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::BudgetSet { .. }
         | Event::WeightSet { .. }
         | Event::Estimated { .. }
+        | Event::DependsOn { .. }
         | Event::NotPromised { .. }
         | Event::BudgetWarned { .. }
         | Event::Deposited { .. }
@@ -183,10 +192,31 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::QuoteIssued { .. }
         | Event::QuoteLapsed { .. }
         | Event::Staging { .. }
-        | Event::Started { .. }
         | Event::UsageRecorded { .. }
         | Event::WindowClosed { .. }
         | Event::TransfersRetired { .. } => {}
+    }
+}
+
+/// What waited for this job may go on now, if nothing else is in its way.
+fn free_dependents(state: &State, on: JobId, out: &mut Vec<Change>) {
+    for id in state.work.depends.by(on) {
+        let Some(job) = state.work.jobs.get(&id).filter(|job| job.ended.is_none()) else { continue };
+        let tasks = waiting(state, job);
+        if !tasks.is_empty() {
+            out.push(Change::TasksQueued { job: id, tasks, avoid: Vec::new() });
+        }
+    }
+}
+
+/// A task has ended well: those of the same number that waited for it may go on.
+fn free_elements(state: &State, done: AttemptId, out: &mut Vec<Change>) {
+    for id in state.work.depends.by(done.job) {
+        let Some(job) = state.work.jobs.get(&id) else { continue };
+        if waiting(state, job).contains(done.task) {
+            let tasks = Tasks::one(done.task);
+            out.push(Change::TasksQueued { job: id, tasks, avoid: Vec::new() });
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::command::{Actor, Evidence, Outcome, Weighed};
 use crate::state::{
     Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Run, Settings,
     Shown, Site, SpecKey, StopReason, Token, User,
+    Wait,
 };
 
 /// What becomes of a task when one of its attempts has ended.
@@ -347,6 +348,13 @@ pub enum Event {
         /// The run of a schedule that it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run: Option<Run>,
+    },
+    /// A job that was accepted waits for others.
+    DependsOn {
+        /// Which.
+        job: JobId,
+        /// For what.
+        waits: Vec<Wait>,
     },
     /// A schedule was accepted.
     ScheduleMade {

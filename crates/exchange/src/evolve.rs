@@ -63,6 +63,7 @@ impl State {
             | Event::PlacesLapsed { .. }
             | Event::JobPaused { .. }
             | Event::Estimated { .. }
+            | Event::DependsOn { .. }
             | Event::NotPromised { .. }
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }

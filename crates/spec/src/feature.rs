@@ -44,7 +44,7 @@ features! {
     /// Asks a task to save and starts the next attempt from there.
     Checkpoint = "checkpoint", "no pool offers checkpoints; a retry begins at the start";
     /// Lets jobs wait for others.
-    Dependencies = "dependencies", "waiting for other jobs is not offered";
+    Dependencies = "dependencies", "a periodic job that waits for other jobs is not offered";
     /// Tells people.
     Notify = "notify", "notifications are not offered; watch the job with `dayan show`";
     /// Knows which nodes share a fast interconnect.
@@ -165,7 +165,8 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     let own = |budget: &Budget| budget.per == BudgetPeriod::Job && budget.on_limit == OnLimit::Stop;
     let budget = job.market.budget.as_ref();
     ask(budget.is_some_and(|budget| !own(budget)), Feature::JobBudgets, "market.budget");
-    ask(!job.depends_on.is_empty(), Feature::Dependencies, "depends_on");
+    let repeats = job.schedule.is_some() && !job.depends_on.is_empty();
+    ask(repeats, Feature::Dependencies, "depends_on");
     ask(!job.notify.is_empty(), Feature::Notify, "notify");
     ask(!job.backend.slurm.is_empty(), Feature::SlurmOptions, "backend.slurm");
     asks

@@ -107,6 +107,7 @@ impl Ask<'_> {
         self.check_currency(spec)?;
         self.check_quota_ever(spec, project)?;
         let id = run.map_or_else(|| JobId::from_bits(self.ids.bits()), run_id);
+        let waits = self.waits(spec, project)?;
         let appointments = self.admitted(id, submit, project, start)?;
         let mut events = Vec::with_capacity(3);
         events.extend(self.spec_stored(key, &submit.spec));
@@ -136,6 +137,9 @@ impl Ask<'_> {
         });
         if !appointments.is_empty() {
             events.push(Event::Appointed { job: id, appointments });
+        }
+        if !waits.is_empty() {
+            events.push(Event::DependsOn { job: id, waits });
         }
         let mut decision = Decision { events, effects: Vec::new(), made: Made::Job(id) };
         decision.warn(project.id, id, warnings);

@@ -4,6 +4,7 @@
 mod access;
 mod attempts;
 mod billing;
+mod depends;
 mod ending;
 mod findings;
 mod jobs;

@@ -45,6 +45,7 @@ impl Ask<'_> {
             return Err(stale("place.begin", format!("{} begins at {begin}", job.id)));
         }
         self.check_tasks(job, stored, place)?;
+        self.check_waits(job, place)?;
         self.check_room(place)?;
         self.check_quota(job, place)?;
         self.check_promises(place, stored.spec.time_limit())?;

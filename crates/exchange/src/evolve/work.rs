@@ -1,12 +1,14 @@
 //! Jobs, quotes and leases.
 
 use dayan_schedule::{PreemptionPolicy, Tasks};
+use dayan_spec::After;
 use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
     Backing, Estimate, Gate, Job, Lease, MemberEnd, Phase, State, StopReason, StoredSpec,
     UsageMark, Work,
+    JobEnd,
 };
 
 /// What others were taken off for is kept for so long after they should have ended: a plan and a
@@ -107,6 +109,7 @@ impl State {
                 work.job_mut(*job).gate = Gate::Open;
                 work.promise_lost(*job, entry.at);
             }
+            Event::DependsOn { job, waits } => work.depends.add(*job, waits),
             Event::NotPromised { job, again } => work.promises.lose(*job, *again),
             Event::TasksCancelled { job, tasks } => {
                 work.promises.release(*job, |task| tasks.contains(task));
@@ -160,7 +163,14 @@ impl State {
                 work.kept_for.remove(job);
                 let record = work.job_mut(*job);
                 record.ended = Some((entry.at, *end));
+                let how = if *end == JobEnd::Succeeded {
+                    [After::Succeeded, After::Each]
+                } else {
+                    [After::Failed, After::Failed]
+                };
                 let (project, org, run) = (record.project, record.org, record.run);
+                work.depends.happened(*job, &[After::Started, After::Ended]);
+                work.depends.happened(*job, &how);
                 work.shares.job_ended(project, org, entry.at);
                 if let Some(run) = run {
                     work.run_ended(run, *job, Some((entry.at, *end)));
@@ -191,6 +201,7 @@ impl State {
     fn retire_job(&mut self, job: JobId) {
         let work = &mut self.work;
         let Some(record) = work.jobs.remove(&job) else { return };
+        work.depends.forget(job);
         if let Some((at, _)) = record.ended {
             work.ended.remove(&(at, job));
         }
@@ -260,6 +271,7 @@ impl State {
             }
             Event::Started { attempt } => {
                 self.work.lease_mut(*attempt).phase = Phase::Running { since: entry.at };
+                self.work.depends.happened(attempt.job, &[After::Started]);
             }
             Event::PublishGranted { attempt } => {
                 let granted = Phase::Publishing { granted_at: entry.at };

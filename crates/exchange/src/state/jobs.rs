@@ -9,13 +9,14 @@ use std::sync::Arc;
 use dayan_market::{OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, PreemptionPolicy, Tasks};
-use dayan_spec::{DeadlineKind, JobSpec, MarketMode};
+use dayan_spec::{After, DeadlineKind, JobSpec, MarketMode};
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources, Span,
     Time, TransferId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
+use super::depends::Depends;
 use super::estimates::{Estimate, Estimates};
 use super::promises::Promises;
 use super::schedules::{Run, Schedules};
@@ -412,6 +413,9 @@ pub struct Work {
     /// Run times of what has ended.
     #[serde(default)]
     pub learned: Alike,
+    /// Who waits for whom.
+    #[serde(default, skip_serializing_if = "Depends::is_empty")]
+    pub depends: Depends,
     /// How good start estimates were.
     #[serde(default)]
     pub estimates: Estimates,
@@ -492,6 +496,19 @@ impl Work {
             tasks.remove(made.task);
         }
         tasks
+    }
+    /// The queued tasks of a job for which all has happened that they wait for.
+    pub fn ready_tasks(&self, job: &Job) -> Tasks {
+        let mut ready = job.queued.clone();
+        for wait in self.depends.of(job.id).iter().filter(|wait| !wait.met) {
+            // Task by task, where all of the other job is not done yet.
+            let on = self.jobs.get(&wait.on).filter(|_| wait.after == After::Each);
+            let Some(on) = on else { return Tasks::none() };
+            let mut not_yet = ready.clone();
+            not_yet.subtract(&on.succeeded);
+            ready.subtract(&not_yet);
+        }
+        ready
     }
     /// A file that one less in memory refers to.
     pub(crate) fn let_go(&mut self, spec: SpecKey) {

@@ -4,6 +4,7 @@
 //! Only [`crate::evolve`] changes it.
 
 mod access;
+mod depends;
 mod estimates;
 mod jobs;
 mod promises;
@@ -20,6 +21,7 @@ use dayan_units::{Currency, ExchangeId, Time, TransferId};
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
+pub use depends::{Depends, Wait};
 pub use estimates::{Estimate, Estimates};
 pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,

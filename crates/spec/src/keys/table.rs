@@ -54,7 +54,7 @@ section! { JOB = "", "The whole job file.";
     "begin", Optional, Scalar(&TIME), "No task starts before this moment. With a hard deadline it is an advance booking: the time is kept.";
     "deadline", Optional, Under(&DEADLINE), "By when the job should have ended.";
     "prefer", Default("the exchange's policy"), List { of: &Choice(Preference::WORDS), max: Preference::WORDS.len() }, "What matters among the places that are allowed, the most important first.";
-    "depends_on", Optional, List { of: &Scalar(&DEPENDENCY), max: LIST_MAX }, "Jobs that come first, by id or name. `JOB:EVENT` waits for `started`, `succeeded` (the default), `failed` or `ended`.";
+    "depends_on", Optional, List { of: &Scalar(&DEPENDENCY), max: LIST_MAX }, "Jobs that come first, by id or name. `JOB:EVENT` waits for `started`, `succeeded` (the default), `failed`, `ended`, or `each`: each task for the task of the same number to have succeeded.";
     "notify", Optional, List { of: &Under(&NOTIFY), max: LIST_MAX }, "Who is told of what.";
     "backend", Optional, Under(&BACKEND), "Options for one kind of engine.";
     "strict", Default("false"), TrueFalse, "Keep the order of arrival: no task starts before what the same project submitted earlier as strict. Without it short and narrow jobs may pass, within bounds.";

@@ -213,6 +213,8 @@ choices! {
         Failed = "failed",
         /// It ended in any way.
         Ended = "ended",
+        /// The task of the same number has ended well: task by task.
+        Each = "each",
     }
     /// What somebody is told of.
     NotifyWhen {

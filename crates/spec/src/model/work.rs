@@ -239,6 +239,7 @@ mod tests {
         };
         check("shot-119", Some("shot-119:succeeded"));
         check("shot-119:ended", Some("shot-119:ended"));
+        check("shot-119:each", Some("shot-119:each"));
         check("", None);
         check(":ended", None);
         check("a:b:ended", None);
