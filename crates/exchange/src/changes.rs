@@ -201,7 +201,9 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
 /// What waited for this job may go on now, if nothing else is in its way.
 fn free_dependents(state: &State, on: JobId, out: &mut Vec<Change>) {
     for id in state.work.depends.by(on) {
-        let Some(job) = state.work.jobs.get(&id).filter(|job| job.ended.is_none()) else { continue };
+        let Some(job) = state.work.jobs.get(&id).filter(|job| job.ended.is_none()) else {
+            continue;
+        };
         let tasks = waiting(state, job);
         if !tasks.is_empty() {
             out.push(Change::TasksQueued { job: id, tasks, avoid: Vec::new() });

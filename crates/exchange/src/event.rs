@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Actor, Evidence, Outcome, Weighed};
 use crate::state::{
     Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Run, Settings,
-    Shown, Site, SpecKey, StopReason, Token, User,
-    Wait,
+    Shown, Site, SpecKey, StopReason, Token, User, Wait,
 };
 
 /// What becomes of a task when one of its attempts has ended.

@@ -159,6 +159,10 @@ pub struct Job {
     /// What is promised to the tasks that still wait, where its deadline is hard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promise: Option<Promise>,
+    /// The jobs that hang together with it by what they wait for, itself included, each after those
+    /// that it waits for; none where it stands alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workflow: Vec<WorkflowJob>,
     /// The schedule that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
@@ -168,6 +172,32 @@ pub struct Job {
     /// Its job file, in canonical form.
     #[schema(value_type = Object)]
     pub spec: serde_json::Value,
+}
+
+/// A job of a workflow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowJob {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state; `gone` where it has left memory.
+    pub state: String,
+    /// One more than the deepest of those that it waits for; 0 where it waits for none.
+    pub depth: u32,
+    /// What it waits for.
+    pub after: Vec<DependsOn>,
+}
+
+/// What a job waits for of another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DependsOn {
+    /// The other job's id.
+    pub job: String,
+    /// `started`, `succeeded`, `failed`, `ended`, or `each`: task by task.
+    pub after: String,
+    /// It has happened.
+    pub met: bool,
 }
 
 /// A hard deadline was admitted: places are kept for all of it.
@@ -253,7 +283,7 @@ pub struct Explanation {
     /// The job.
     pub job: String,
     /// `not_waiting`, `blocked`, `at_max_parallel`, `not_yet`, `behind_strict`,
-    /// `over_quota`, `infeasible` or `waiting`.
+    /// `over_quota`, `depends`, `infeasible` or `waiting`.
     pub standing: String,
     /// How many jobs are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,8 +20,9 @@ pub use access::{
     Project, Quota, QuotaLimits, Share, Token, TokenIssued, User, WhoAmI,
 };
 pub use jobs::{
-    Attempt, Attempts, Cancel, Estimates, Explanation, Job, JobMoney, JobState, JobSummary,
-    LogQuery, Promise, Reason, Relaxation, Submitted, TaskCounts, Told, Waiting,
+    Attempt, Attempts, Cancel, DependsOn, Estimates, Explanation, Job, JobMoney, JobState,
+    JobSummary, LogQuery, Promise, Reason, Relaxation, Submitted, TaskCounts, Told, Waiting,
+    WorkflowJob,
 };
 pub use market::{
     Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,

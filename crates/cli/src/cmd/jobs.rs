@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::schedules;
 use super::session::{JobPath, Session};
+use super::workflow::graph;
 use crate::client::{JobFilter, Order};
 use crate::exit::{Exit, Failure, Said, one_line};
 use crate::output::{Cell, Format, Grid, Show, View, money, or_dash, seconds};
@@ -276,6 +277,10 @@ impl Show for ShownJob {
         if !self.job.waiting.is_empty() {
             let _ = writeln!(out, "\n{}", view.word(Word::WhyItWaits));
             out.push_str(&waiting(&self.job.waiting, view));
+        }
+        if !self.job.workflow.is_empty() {
+            let _ = writeln!(out, "\n{}", view.word(Word::Workflow));
+            out.push_str(&graph(&self.job.workflow, &summary.id, view));
         }
         if !self.job.attempts.is_empty() {
             out.push('\n');

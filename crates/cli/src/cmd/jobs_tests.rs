@@ -61,6 +61,7 @@ fn job(state: &str, attempts: Vec<Attempt>, waiting: Vec<Waiting>) -> Job {
         quote: Some("quo_01h455vb4pex5vsknk084sn02q".to_owned()),
         deadline: Some("2026-11-23T13:00:00Z".to_owned()),
         deadline_met: (state == "succeeded").then_some(true),
+        workflow: Vec::new(),
         promise: (state == "queued").then(|| dayan_wire::Promise {
             starts_by: "2026-11-23T12:20:00Z".to_owned(),
             ends_by: "2026-11-23T13:00:00Z".to_owned(),

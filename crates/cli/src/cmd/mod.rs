@@ -20,6 +20,7 @@ mod share;
 mod sim;
 pub mod submit;
 mod supply;
+mod workflow;
 
 use clap::{CommandFactory as _, Subcommand};
 use serde_json::json;

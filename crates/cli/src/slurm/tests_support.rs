@@ -66,6 +66,7 @@ pub fn told(state: &str, more: &str, attempts: &[wire::Attempt], queued: &[[u32;
         quote: None,
         deadline: None,
         deadline_met: None,
+        workflow: Vec::new(),
         promise: None,
         schedule: None,
         scheduled_at: None,

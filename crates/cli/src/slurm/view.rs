@@ -357,7 +357,7 @@ impl Line<'_> {
             "JobHeldUser".to_owned()
         } else if begin.is_some_and(|begin| begin > now.as_microsecond()) {
             "BeginTime".to_owned()
-        } else if spec.is_some_and(|spec| !spec.depends_on.is_empty()) {
+        } else if self.job.told.waiting.iter().any(|why| why.code == "job.depends") {
             "Dependency".to_owned()
         } else if self.at_limit() {
             "JobArrayTaskLimit".to_owned()

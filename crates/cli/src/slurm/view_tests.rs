@@ -134,5 +134,10 @@ fn why_a_job_waits() {
     check("paused", "", "JobHeldUser");
     check("queued", "begin: 2026-11-29T00:00:00Z\n", "BeginTime");
     check("queued", "begin: 2026-11-27T00:00:00Z\n", "Resources");
-    check("queued", "depends_on: [a]\n", "Dependency");
+    // What it waited for has happened.
+    check("queued", "depends_on: [a]\n", "Resources");
+    let mut waits = told("queued", "depends_on: [a]\n", &[], &[[0, 0]]);
+    let (code, message) = ("job.depends".to_owned(), "it waits for a".to_owned());
+    waits.waiting.push(dayan_wire::Waiting { code, message });
+    assert_eq!(Job::new(waits).lines()[0].reason(now), "Dependency");
 }

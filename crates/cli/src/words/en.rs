@@ -174,6 +174,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::User => "user",
         Word::Utilisation => "processors in use",
         Word::Weight => "weight",
+        Word::Workflow => "Workflow",
         Word::ByHour => "by hour",
         Word::WasExpected => "was expected",
         Word::EstimatesHeld => "estimates held",

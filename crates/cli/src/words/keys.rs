@@ -185,6 +185,7 @@ words! {
     Utilisation,
     Waited,
     Weight,
+    Workflow,
     ByHour,
     WasExpected,
     EstimatesHeld,

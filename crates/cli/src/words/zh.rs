@@ -174,6 +174,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::User => "用户",
         Word::Utilisation => "利用率",
         Word::Weight => "权重",
+        Word::Workflow => "工作流",
         Word::ByHour => "分时",
         Word::WasExpected => "当初预计",
         Word::EstimatesHeld => "预计准确率",

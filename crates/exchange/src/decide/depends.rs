@@ -27,12 +27,7 @@ impl Ask<'_> {
         spec.depends_on.iter().map(|named| self.wait(named, spec, project)).collect()
     }
 
-    fn wait(
-        &self,
-        named: &Dependency,
-        spec: &JobSpec,
-        project: &Project,
-    ) -> Result<Wait, Refusal> {
+    fn wait(&self, named: &Dependency, spec: &JobSpec, project: &Project) -> Result<Wait, Refusal> {
         let on = self.job_meant(&named.job, project).ok_or_else(|| {
             Refusal::not_found(
                 "depends.unknown",
@@ -61,6 +56,12 @@ impl Ask<'_> {
         let jobs = &self.state.work.jobs;
         if let Ok(id) = named.parse::<JobId>() {
             return jobs.get(&id).filter(|job| job.org == project.org);
+        }
+        if let Some((first, last)) = named.parse().ok().and_then(JobId::with_number) {
+            let mut numbered = jobs.range(first..=last).map(|(_, job)| job);
+            if let Some(found) = numbered.find(|job| job.org == project.org) {
+                return Some(found);
+            }
         }
         let mut own = jobs.values().rev().filter(|job| job.project == project.id);
         own.find(|job| self.state.work.name_of(job) == named)

@@ -6,9 +6,8 @@ use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
-    Backing, Estimate, Gate, Job, Lease, MemberEnd, Phase, State, StopReason, StoredSpec,
+    Backing, Estimate, Gate, Job, JobEnd, Lease, MemberEnd, Phase, State, StopReason, StoredSpec,
     UsageMark, Work,
-    JobEnd,
 };
 
 /// What others were taken off for is kept for so long after they should have ended: a plan and a

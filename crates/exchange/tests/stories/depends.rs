@@ -45,7 +45,7 @@ impl Story {
         self.says(first(job, task), Seen::Running, None);
     }
 
-    fn ends(&mut self, job: JobId, task: u32, code: i32) {
+    fn exits_with(&mut self, job: JobId, task: u32, code: i32) {
         self.says(first(job, task), Seen::Ended { outcome: exits(code) }, None);
     }
 }
@@ -59,10 +59,10 @@ fn a_job_starts_when_the_other_has_succeeded_and_not_before() {
     let next = story.after(prep, "succeeded", "");
     let early = story.try_places(next, &[0]).expect_err("it waits");
     assert_eq!(early.code, "place.depends");
-    assert_eq!(story.ready(next), []);
+    assert_eq!(story.ready(next), Vec::<u32>::new());
     story.runs(prep, 0);
-    assert_eq!(story.ready(next), []);
-    story.ends(prep, 0, 0);
+    assert_eq!(story.ready(next), Vec::<u32>::new());
+    story.exits_with(prep, 0, 0);
     assert_eq!(story.ready(next), [0]);
     story.places(next, &[0]);
 }
@@ -77,7 +77,7 @@ fn what_is_waited_for_can_be_a_start_an_end_or_a_failure_and_what_has_happened_c
     let succeeded = story.after(other, "succeeded", "");
     story.runs(other, 0);
     assert_eq!((story.ready(started), story.ready(ended)), (vec![0], vec![]));
-    story.ends(other, 0, 3);
+    story.exits_with(other, 0, 3);
     assert_eq!(story.ended(other), Some(JobEnd::Failed));
     for (job, ready) in [(ended, vec![0]), (failed, vec![0]), (succeeded, vec![])] {
         assert_eq!(story.ready(job), ready);
@@ -99,16 +99,16 @@ fn task_by_task_each_waits_for_the_one_of_its_number() {
     let mut story = Story::new();
     let render = story.submits("array: {range: 1-3}\n");
     let grade = story.after(render, "each", "array: {range: 1-3}\n");
-    assert_eq!(story.ready(grade), []);
+    assert_eq!(story.ready(grade), Vec::<u32>::new());
     for task in [2, 0] {
         story.runs(render, task);
-        story.ends(render, task, 0);
+        story.exits_with(render, task, 0);
     }
     assert_eq!(story.ready(grade), [0, 2]);
     story.places(grade, &[2]);
     assert_eq!(story.try_places(grade, &[1]).expect_err("not yet").code, "place.depends");
     story.runs(render, 1);
-    story.ends(render, 1, 0);
+    story.exits_with(render, 1, 0);
     assert_eq!(story.ready(grade), [0, 1]);
     let uneven = story.submission(&format!("depends_on: [\"{render}:each\"]\n"), None);
     assert_eq!(story.asks(uneven).expect_err("one task").code, "depends.each_size");
@@ -124,10 +124,10 @@ fn a_name_means_the_newest_of_the_project_and_all_must_have_happened() {
     let waits: Vec<JobId> = story.state.work.depends.of(both).iter().map(|wait| wait.on).collect();
     assert_eq!(waits, [new, old]);
     story.runs(new, 0);
-    story.ends(new, 0, 0);
-    assert_eq!(story.ready(both), []);
+    story.exits_with(new, 0, 0);
+    assert_eq!(story.ready(both), Vec::<u32>::new());
     story.runs(old, 0);
-    story.ends(old, 0, 0);
+    story.exits_with(old, 0, 0);
     assert_eq!(story.ready(both), [0]);
     let nobody = story.submission("depends_on: [nobody]\n", None);
     assert_eq!(story.asks(nobody).expect_err("unknown").code, "depends.unknown");
@@ -143,7 +143,7 @@ fn a_paused_job_is_not_freed_and_what_retires_is_forgotten() {
     let next = story.after(prep, "ended", "");
     story.does(Command::Pause { job: next });
     story.does(Command::Cancel { job: prep, task: None });
-    assert_eq!(story.ready(next), []);
+    assert_eq!(story.ready(next), Vec::<u32>::new());
     story.does(Command::Resume { job: next });
     assert_eq!(story.ready(next), [0]);
     story.passes(seconds(40 * 86_400));

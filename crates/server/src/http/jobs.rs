@@ -19,7 +19,7 @@ use super::access::unexpected;
 use super::admission::{self, of_appointments, seek};
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
 use super::market::idle_reasons;
-use super::{JobFile, Problems};
+use super::{JobFile, Problems, workflow};
 use crate::app::Shared;
 use crate::problem::Failure;
 
@@ -386,7 +386,12 @@ pub async fn show(
         .await?;
     let doc: serde_json::Value =
         row.doc.as_deref().and_then(|doc| serde_json::from_str(doc).ok()).unwrap_or_default();
-    let waiting = if row.tasks_queued > 0 { waiting(&app, id).await? } else { Vec::new() };
+    let mut waiting = if row.tasks_queued > 0 { waiting(&app, id).await? } else { Vec::new() };
+    let (workflow, unmet) = app
+        .writer
+        .ask(move |live| (workflow::of(&live.state, id), workflow::unmet(&live.state, id)))
+        .await?;
+    waiting.splice(0..0, unmet);
     let time = |value: &serde_json::Value| {
         value.as_i64().map(|micros| dayan_units::Time::from_micros(micros).to_string())
     };
@@ -400,6 +405,7 @@ pub async fn show(
         deadline: time(&doc["deadline"]),
         deadline_met: doc["deadline_met"].as_bool(),
         promise,
+        workflow,
         schedule: doc["run"]["schedule"].as_str().map(str::to_owned),
         scheduled_at: time(&doc["run"]["due"]),
         spec: doc["spec"].clone(),
@@ -456,7 +462,15 @@ pub async fn explain(
         let shown = app.writer.ask(move |live| live.state.work.estimates.shown(planned)).await?;
         explanation.start = Some(shown);
     }
-    let standing = serde_json::to_value(explanation.standing).ok();
+    let unmet = app.writer.ask(move |live| workflow::unmet(&live.state, id)).await?;
+    let mut standing = serde_json::to_value(explanation.standing)
+        .ok()
+        .and_then(|standing| standing.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    if explanation.standing == JobStanding::NotWaiting && !unmet.is_empty() && row.tasks_queued > 0
+    {
+        "depends".clone_into(&mut standing);
+    }
     let idle = if explanation.standing == JobStanding::NotWaiting {
         Vec::new()
     } else {
@@ -475,18 +489,18 @@ pub async fn explain(
     };
     Ok(Json(wire::Explanation {
         job: row.id.to_string(),
-        standing: standing.and_then(|s| s.as_str().map(str::to_owned)).unwrap_or_default(),
+        standing,
         position: explanation.position,
         behind_s: Some(explanation.behind).filter(|s| *s > Span::ZERO).map(Span::secs_f64),
         tasks_waiting: explanation.tasks_waiting,
-        reasons: explanation
-            .reasons
-            .iter()
-            .map(|reason| wire::Reason {
+        reasons: unmet
+            .into_iter()
+            .map(|wire::Waiting { code, message }| wire::Reason { code, message, pools: 0 })
+            .chain(explanation.reasons.iter().map(|reason| wire::Reason {
                 code: reason.code.as_str().to_owned(),
                 message: reason.message.clone(),
                 pools: pools(reason.code),
-            })
+            }))
             .chain(idle)
             .collect(),
         relaxations: explanation

@@ -15,6 +15,7 @@ mod probe;
 mod quotas;
 mod schedules;
 mod supply;
+mod workflow;
 
 use std::collections::BTreeMap;
 

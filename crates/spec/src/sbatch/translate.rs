@@ -440,10 +440,11 @@ impl Translation<'_, '_> {
                 "afterok" => "succeeded",
                 "afternotok" => "failed",
                 "afterany" => "ended",
-                "aftercorr" | "singleton" | "expand" | "afterburstbuffer" => {
+                "aftercorr" => "each",
+                "singleton" | "expand" | "afterburstbuffer" => {
                     return self.refuse(
                         given,
-                        "a job waits for `after`, `afterok`, `afternotok` and `afterany`",
+                        "a job waits for `after`, `afterok`, `afternotok`, `afterany` and `aftercorr`",
                     );
                 }
                 _ => return self.bad(given, "afterok:123:124"),
