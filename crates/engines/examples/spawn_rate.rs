@@ -169,5 +169,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         isolation: Isolation::None,
         node: String::new(),
         cards: Vec::new(),
+        accelerators: 0,
     }
 }

@@ -231,6 +231,13 @@ pub struct Launch {
     /// The NVIDIA cards it was given, as their driver numbers them: whose energy is counted for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<u32>,
+    /// How many accelerators it was given, for an engine that hands them out itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accelerators: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
