@@ -100,6 +100,7 @@ pub(crate) fn launch(
         } else {
             Vec::new()
         },
+        accelerators: u32::try_from(order.resources.accel.0.div_ceil(1_000)).unwrap_or(u32::MAX),
     }
 }
 
