@@ -167,7 +167,6 @@ impl Desk {
             "--noheader",
             "--parsable2",
             "--allocations",
-            "--array",
             "--format",
             status::ACCOUNT_FORMAT,
             "--jobs",

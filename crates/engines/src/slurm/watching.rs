@@ -14,12 +14,15 @@ use super::engine::SlurmEngine;
 use super::layout::Index;
 use super::request::batch_of;
 use super::status::{Elements, QueueLine, State};
-use crate::{BootTime, Outcome, Phase, StartFailure};
+use crate::{BootTime, Outcome, StartFailure};
 
 /// Between two questions about those in doubt.
 const ASK_AGAIN: Span = Span::from_secs(2);
 /// How long Slurm may take to say why it ended a job whose wrapper has written its end.
 const WHY_WITHIN: Span = Span::from_secs(60);
+/// How long after a lease's end its wrapper's word may take to be seen. Then it counts as dead, and
+/// the task with it: it may not run any more, whoever is silent.
+const WORD_WITHIN: Span = Span::from_secs(120);
 /// How often an element is looked after that is due and cannot be dealt with yet.
 const AGAIN: Span = Span::from_secs(1);
 
@@ -240,11 +243,9 @@ impl SlurmEngine {
         let mut next = self.ask_at.max(now.plus(Span::from_millis(1)));
         for (attempt, held) in self.book.live() {
             if held.lease_end > now {
-                let running = matches!(held.phase, Phase::Running { .. });
                 let waits = !held.claimed || held.doubt.as_ref().is_some_and(|doubt| doubt.lost);
-                if !running || waits {
-                    next = next.min(held.lease_end);
-                }
+                let word = if waits { Span::ZERO } else { WORD_WITHIN };
+                next = next.min(held.lease_end.plus(word));
             } else {
                 over.push((attempt, held.seat, held.claimed));
             }
@@ -281,12 +282,15 @@ impl SlurmEngine {
             .get(attempt)
             .and_then(|held| held.doubt.as_ref())
             .is_some_and(|doubt| doubt.lost);
-        if lost {
+        let word_at = self.book.get(attempt).map(|held| held.lease_end.plus(WORD_WITHIN));
+        if lost || (self.is_claimed(attempt) && word_at.is_some_and(|at| at <= now)) {
             self.finish(attempt, Outcome::KeeperDied);
-        } else if !self.is_claimed(attempt) {
+        } else if self.is_claimed(attempt) {
+            // Its wrapper ends it, and says so.
+            self.due(word_at.unwrap_or(now).max(now.plus(AGAIN)));
+        } else {
             self.due(now.plus(AGAIN));
         }
-        // Else its wrapper ends it, and says so; should it not, the queue is asked.
     }
 }
 

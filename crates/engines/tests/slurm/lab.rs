@@ -61,10 +61,7 @@ impl Lab {
                 let conf = self.root().join("etc/slurm.conf");
                 let text =
                     format!("#!/bin/sh\nSLURM_CONF='{}' exec {name} \"$@\"\n", conf.display());
-                let path = folder.join(name);
-                std::fs::write(&path, text).expect("writes");
-                let may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-                std::fs::set_permissions(&path, may_run).expect("ours");
+                write_program(&folder.join(name), &text);
             }
         }
         folder
@@ -90,6 +87,13 @@ impl Lab {
     pub fn revive(&self, daemon: &str) {
         check(&self.command(&["revive", daemon]).output().expect("there is a shell"));
     }
+}
+
+/// Writes a script that can be executed.
+pub fn write_program(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("writes");
+    let may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path, may_run).expect("ours");
 }
 
 fn check(said: &Output) {

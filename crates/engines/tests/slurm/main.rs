@@ -1,6 +1,8 @@
 //! The Slurm engine on a real Slurm, with several nodes on this machine.
 
+mod agent;
 mod lab;
+mod trials;
 
 use dayan_engines::conformance::{self, Bed};
 use dayan_engines::slurm::{Pace, SiteWords};

@@ -21,6 +21,10 @@ use crate::{BootClock, BootTime, Counters, Waker};
 /// over a network only by looking, which costs the file server one question.
 const LOOK_EVERY: Span = Span::from_secs(1);
 
+/// How often and at what pauses the end is tried to be written: a file server restarts in a minute.
+const LAST_TRIES_MAX: u32 = 60;
+const LAST_AGAIN: Span = Span::from_secs(2);
+
 /// What passes between the threads.
 #[derive(Default)]
 struct Trays {
@@ -117,11 +121,24 @@ impl Desk {
         }
     }
 
-    /// Writes the last news itself: nothing runs any more that could be late.
+    /// Writes the last news itself: nothing runs any more that could be late. A disk that is full
+    /// or a file server that restarts is waited for: the task's end is worth it.
     pub(super) fn say_last(&mut self, stand: Stand, usage: Counters) -> io::Result<()> {
-        let (sequence, report) = self.report(stand, usage);
-        let Element { layout, batch, index, .. } = &self.element;
-        report::write(&layout.piece(*batch, *index, sequence), &report)
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            // Under a name of its own each time: one that was cut off is left for what it is.
+            let (sequence, report) = self.report(stand.clone(), usage);
+            let Element { layout, batch, index, .. } = &self.element;
+            match report::write(&layout.piece(*batch, *index, sequence), &report) {
+                Err(error) if tries >= LAST_TRIES_MAX => return Err(error),
+                Err(_) => {
+                    let mut none: [PollFd<'_>; 0] = [];
+                    let _ = poll(&mut none, Some(&timespec(LAST_AGAIN)));
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 }
 
