@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
-    BootClock, BootId, EngineInfo, EngineKind, Fault, LeaseEnd, LogChunk, Observation, Phase,
-    StartFault, Stream,
+    BootClock, BootId, EngineInfo, EngineKind, Fault, GangSeat, LeaseEnd, LogChunk, Observation,
+    Phase, Placing, StartFault, Stream,
 };
 use dayan_measure::{Measurement, Sharing};
 use dayan_units::{AttemptId, BootTime, Span};
@@ -338,17 +338,31 @@ impl Shell {
 
     fn launch(&mut self, order: &Arc<LeaseOrder>, folder: Option<&Path>) {
         let attempt = order.attempt;
-        if self.info.kind == EngineKind::Slurm && order.gang.is_some() {
-            let reason = "gangs are not run on Slurm pools yet".to_owned();
-            self.end(attempt, Outcome::StartFailed { reason });
-            return;
-        }
         let Some(end) = self.custody.lease_end(attempt) else { return };
         let lease_end = LeaseEnd { boot: self.boot, at: words::to_engine(end) };
-        let launch = launch::launch(order, lease_end, folder, &self.place);
+        let mut launch = launch::launch(order, lease_end, folder, &self.place);
+        launch.gang = self.gang_seat(order);
         self.idle = Idle::No;
         self.here.insert(attempt, Here::Launched);
         self.work.launches.push((Arc::clone(order), launch));
+    }
+
+    /// The place in a gang that the engine's own scheduler starts at once. All members' orders come
+    /// in one answer, so who of them runs is known here.
+    fn gang_seat(&self, order: &LeaseOrder) -> Option<GangSeat> {
+        let gang = order.gang.as_ref().filter(|_| self.info.placing == Placing::ByPool)?;
+        let key = launch::launch_key(order);
+        let members = self.custody.kept().values().filter(|kept| {
+            let other = &kept.order.payload;
+            let same = launch::launch_key(other) == key && !launch::holds_only(other);
+            same && kept.step.may_run()
+        });
+        Some(GangSeat {
+            launch: gang.slot,
+            nodes: u32::try_from(gang.nodes.len()).unwrap_or(u32::MAX),
+            members: u32::try_from(members.count()).unwrap_or(u32::MAX),
+            rank: gang.rank,
+        })
     }
 
     /// Why it was asked to stop.

@@ -169,6 +169,7 @@ fn engine(tasks: u32) -> Result<Span> {
             node: String::new(),
             cards: Vec::new(),
             accelerators: 0,
+            gang: None,
         })
         .collect();
     let mut open: BTreeSet<AttemptId> = launches.iter().map(|launch| launch.attempt).collect();

@@ -170,5 +170,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         node: String::new(),
         cards: Vec::new(),
         accelerators: 0,
+        gang: None,
     }
 }

@@ -40,6 +40,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         node: String::new(),
         cards: Vec::new(),
         accelerators: 0,
+        gang: None,
     }
 }
 

@@ -101,6 +101,7 @@ impl<'a> Bench<'a> {
             node: "node-1".to_owned(),
             cards: Vec::new(),
             accelerators: 0,
+            gang: None,
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

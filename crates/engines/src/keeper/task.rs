@@ -302,6 +302,7 @@ mod tests {
             node: String::new(),
             cards: Vec::new(),
             accelerators: 0,
+            gang: None,
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(

@@ -12,6 +12,7 @@ use super::book::Submission;
 use super::clerk::Accounting;
 use super::engine::SlurmEngine;
 use super::layout::Index;
+use super::request::Shape;
 use super::status::Account;
 use crate::BootTime;
 
@@ -154,8 +155,9 @@ impl SlurmEngine {
     pub(super) fn note_account(&mut self, attempt: AttemptId) {
         let Some(held) = self.book.get(attempt) else { return };
         let Some(seat) = held.seat else { return };
-        let submission = self.book.batches.get(&seat.batch).map(|batch| &batch.submission);
-        if let Some(Submission::Job(job)) = submission {
+        let Some(batch) = self.book.batches.get(&seat.batch) else { return };
+        // Of a gang Slurm counts the job as a whole: from the first start to the last end.
+        if let (Submission::Job(job), Shape::Array) = (&batch.submission, batch.shape) {
             let ended = Ended {
                 attempt,
                 job: *job,

@@ -41,8 +41,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// The last thing it complained of.
     pub(crate) fn complaint(&self) -> String {
-        let lines = self.err.lines().map(str::trim).filter(|line| !line.is_empty());
-        let said = lines.last().unwrap_or_default();
+        let mut lines = self.err.lines().map(str::trim).filter(|line| !line.is_empty());
+        let said = lines.next_back().unwrap_or_default();
         match (said, self.status) {
             ("", Some(status)) => format!("it ended with {status} and said nothing"),
             ("", None) => "a signal ended it".to_owned(),

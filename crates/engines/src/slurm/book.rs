@@ -10,6 +10,7 @@ use dayan_units::{AttemptId, Span, Time};
 use serde::{Deserialize, Serialize};
 
 use super::layout::{BatchId, Index};
+use super::request::Shape;
 use crate::{BootId, BootTime, Counters, End, Launch, Observation, Outcome, Phase, Signal};
 
 /// Tombstones kept of forgotten attempts, as the keeper does: a start that arrives later than
@@ -23,7 +24,7 @@ pub(crate) enum Record {
     /// They are about to be launched, and never again.
     Launched { attempts: Vec<AttemptId> },
     /// They are the elements of a batch, in order, which is about to be submitted.
-    Batched { batch: BatchId, attempts: Vec<AttemptId> },
+    Batched { batch: BatchId, shape: Shape, attempts: Vec<AttemptId> },
     /// The batch is this job of Slurm.
     Submitted { batch: BatchId, job: u32 },
     /// It runs, by this process of the engine's machine where it is that one.
@@ -133,6 +134,7 @@ pub(crate) enum Submission {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Batch {
     pub attempts: Vec<AttemptId>,
+    pub shape: Shape,
     pub submission: Submission,
     /// How often it was submitted.
     pub tries: u32,
@@ -141,12 +143,23 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// How `scancel` names one of its elements.
+    /// How `scancel` names one of its elements. A gang's cannot be told apart: with one of them all
+    /// are cancelled, and are to be, for a gang is whole or not at all.
     pub(crate) fn target(&self, index: Index) -> Option<String> {
-        match &self.submission {
-            Submission::Job(job) if self.attempts.len() == 1 => Some(job.to_string()),
-            Submission::Job(job) => Some(format!("{job}_{index}")),
-            Submission::Asking | Submission::Unsure { .. } => None,
+        match (&self.submission, self.shape) {
+            (Submission::Job(job), Shape::Array) if self.attempts.len() > 1 => {
+                Some(format!("{job}_{index}"))
+            }
+            (Submission::Job(job), Shape::Array | Shape::Gang { .. }) => Some(job.to_string()),
+            (Submission::Asking | Submission::Unsure { .. }, _) => None,
+        }
+    }
+
+    /// Under which element Slurm speaks of it.
+    pub(crate) const fn in_slurm(&self, index: Index) -> Index {
+        match self.shape {
+            Shape::Array => index,
+            Shape::Gang { .. } => 0,
         }
     }
 }
@@ -248,7 +261,8 @@ impl Book {
         records
             .push(Record::Launched { attempts: self.attempts.iter().filter_map(loose).collect() });
         for (id, batch) in &self.batches {
-            records.push(Record::Batched { batch: *id, attempts: batch.attempts.clone() });
+            let (shape, attempts) = (batch.shape, batch.attempts.clone());
+            records.push(Record::Batched { batch: *id, shape, attempts });
             if let Submission::Job(job) = batch.submission {
                 records.push(Record::Submitted { batch: *id, job });
             }
@@ -282,7 +296,7 @@ impl Book {
                         book.insert(attempt, Held::new(BootTime::NEVER));
                     }
                 }
-                Record::Batched { batch, attempts } => {
+                Record::Batched { batch, shape, attempts } => {
                     // In a rewritten journal the forgotten ones come first.
                     let there = |attempt: &&AttemptId| !book.tombstones.contains(attempt);
                     let kept = attempts.iter().filter(there).count();
@@ -297,7 +311,8 @@ impl Book {
                         book.insert(attempt, held);
                     }
                     let submission = Submission::Unsure { since: now, missed: 0 };
-                    book.batches.insert(batch, Batch { attempts, submission, tries: 1, kept });
+                    let batched = Batch { attempts, shape, submission, tries: 1, kept };
+                    book.batches.insert(batch, batched);
                 }
                 Record::Submitted { batch, job } => {
                     if let Some(batch) = book.batches.get_mut(&batch) {
@@ -347,9 +362,17 @@ mod tests {
         let (first, second) = (BatchId(1), BatchId(2));
         let records = vec![
             Record::Launched { attempts: (0..5).map(attempt).collect() },
-            Record::Batched { batch: first, attempts: vec![attempt(0), attempt(1)] },
+            Record::Batched {
+                batch: first,
+                shape: Shape::Array,
+                attempts: vec![attempt(0), attempt(1)],
+            },
             Record::Submitted { batch: first, job: 77 },
-            Record::Batched { batch: second, attempts: vec![attempt(2), attempt(3)] },
+            Record::Batched {
+                batch: second,
+                shape: Shape::Gang { nodes: 2 },
+                attempts: vec![attempt(2), attempt(3)],
+            },
             Record::Running {
                 attempt: attempt(3),
                 started_at: now_wall(),
@@ -403,7 +426,11 @@ mod tests {
     #[test]
     fn a_batch_goes_with_its_last_attempt() {
         let mut book = Book::replay(
-            vec![Record::Batched { batch: BatchId(1), attempts: vec![attempt(0), attempt(1)] }],
+            vec![Record::Batched {
+                batch: BatchId(1),
+                shape: Shape::Array,
+                attempts: vec![attempt(0), attempt(1)],
+            }],
             BootId(4),
             BootTime::from_micros(0),
         );

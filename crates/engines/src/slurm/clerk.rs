@@ -119,7 +119,7 @@ impl Desk {
                 });
                 Done::Cancelled(outcome)
             }
-            Errand::Look => Done::Looked(self.queue(self.own_jobs())),
+            Errand::Look => Done::Looked(self.queue(&self.own_jobs())),
             Errand::Ends { jobs } => Done::Ends { known: self.ends(&jobs), jobs },
             Errand::Accounts { jobs } => Done::Accounts(self.accounts(&jobs)),
         }
@@ -130,8 +130,8 @@ impl Desk {
         texts(["--noheader", "--user", &user, "--format", status::QUEUE_FORMAT])
     }
 
-    fn queue(&self, words: Vec<String>) -> Result<Vec<QueueLine>, String> {
-        let answer = self.asker.ask("squeue", &words, "")?;
+    fn queue(&self, words: &[String]) -> Result<Vec<QueueLine>, String> {
+        let answer = self.asker.ask("squeue", words, "")?;
         if answer.status == Some(0) {
             Ok(status::queue(&answer.out))
         } else if is_unknown_job(&answer) {
@@ -153,7 +153,7 @@ impl Desk {
         } {
             known.insert(job, account.state);
         }
-        for line in self.queue(words)? {
+        for line in self.queue(&words)? {
             for index in line.elements.iter().flat_map(status::Elements::each) {
                 known.insert((line.job, index), line.state);
             }

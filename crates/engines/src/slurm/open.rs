@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use dayan_units::Span;
 use rustix::fs::inotify;
 
 use super::ask::Asker;
@@ -25,6 +26,9 @@ use crate::{BootClock, Fault, Features, Waker};
 
 /// The last picture of the cluster, for a start while its controller is away.
 const SURVEY_FILE: &str = "survey.json";
+/// How long a cluster that is known already is asked what it is: tasks wait to be taken over, and
+/// the picture is taken again later.
+const KNOWN_WITHIN: Span = Span::from_secs(5);
 
 pub(super) fn asker(config: &SlurmConfig) -> Result<Asker, Fault> {
     let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
@@ -87,7 +91,11 @@ impl SlurmEngine {
 /// The cluster as it is, or while nobody answers as it was.
 fn surveyed(asker: &Asker, config: &SlurmConfig, layout: &Layout) -> Result<Survey, Fault> {
     let kept = layout.root().join(SURVEY_FILE);
-    match Survey::take(asker, &config.site) {
+    let mut asker = asker.clone();
+    if kept.exists() {
+        asker.within = asker.within.min(KNOWN_WITHIN);
+    }
+    match Survey::take(&asker, &config.site) {
         Ok(survey) => {
             let text = serde_json::to_vec(&survey).expect("text and numbers become JSON");
             // Only for a later start.

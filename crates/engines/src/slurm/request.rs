@@ -100,18 +100,39 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// How a batch of so many equal elements is submitted. `command` are the wrapper's words; `comment`
-/// is for people who look at the queue.
-pub(crate) fn submission(
-    instance: &str,
-    batch: BatchId,
-    elements: usize,
-    request: &Request,
-    site: &SiteWords,
-    comment: &str,
-    command: &[String],
-    folder: &Path,
-) -> Submission {
+/// What a batch is in Slurm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Shape {
+    /// An array of independent elements, or a plain job where there is one.
+    Array,
+    /// One job of so many nodes: the elements are its processes, one on each node.
+    Gang { nodes: u32 },
+}
+
+/// A batch that is to be submitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ordered<'a> {
+    /// Whose and which it is.
+    pub instance: &'a str,
+    pub batch: BatchId,
+    pub shape: Shape,
+    pub elements: usize,
+    pub request: &'a Request,
+    /// For people who look at the queue.
+    pub comment: &'a str,
+    /// The wrapper's words.
+    pub command: &'a [String],
+    pub folder: &'a Path,
+}
+
+/// How a batch is submitted.
+pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
+    let Ordered { instance, batch, shape, elements, request, comment, command, folder } = ordered;
+    let nodes = match shape {
+        Shape::Array => 1,
+        Shape::Gang { nodes } => nodes,
+    };
     let name = job_name(instance, batch);
     let mut options = vec![
         "--parsable".to_owned(),
@@ -124,13 +145,15 @@ pub(crate) fn submission(
         "--error=/dev/null".to_owned(),
         "--input=/dev/null".to_owned(),
         format!("--chdir={}", folder.display()),
-        "--nodes=1".to_owned(),
-        "--ntasks=1".to_owned(),
+        format!("--nodes={nodes}"),
+        format!("--ntasks={nodes}"),
         format!("--cpus-per-task={}", request.cpus),
         format!("--mem={}M", request.memory_mib),
     ];
-    if elements > 1 {
-        options.push(format!("--array=0-{}", elements - 1));
+    match shape {
+        Shape::Array if elements > 1 => options.push(format!("--array=0-{}", elements - 1)),
+        Shape::Array => {}
+        Shape::Gang { .. } => options.push("--ntasks-per-node=1".to_owned()),
     }
     options.extend(request.minutes.map(|minutes| format!("--time={minutes}")));
     if request.accelerators > 0 {
@@ -148,7 +171,15 @@ pub(crate) fn submission(
     );
     options.extend(site.extra.iter().cloned());
     let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-    let script = format!("#!/bin/sh\nexec {}\n", words.join(" "));
+    let words = words.join(" ");
+    let script = match shape {
+        // A member that ends does not end the others; the exchange says what becomes of them.
+        Shape::Gang { .. } if elements > 1 => format!(
+            "#!/bin/sh\nexec srun --mpi=none --ntasks={elements} --ntasks-per-node=1 \
+             --kill-on-bad-exit=0 --input=none {words}\n"
+        ),
+        Shape::Array | Shape::Gang { .. } => format!("#!/bin/sh\nexec {words}\n"),
+    };
     Submission { options, script }
 }
 
@@ -170,6 +201,7 @@ mod tests {
             node: String::new(),
             cards: Vec::new(),
             accelerators: 2,
+            gang: None,
         }
     }
 
@@ -201,7 +233,17 @@ mod tests {
         };
         let command = ["/d/it's".to_owned(), "slurm-task".to_owned()];
         let batch = BatchId(0xab);
-        let made = submission("i", batch, 3, &request, &site, "c", &command, Path::new("/d"));
+        let array = Ordered {
+            instance: "i",
+            batch,
+            shape: Shape::Array,
+            elements: 3,
+            request: &request,
+            comment: "c",
+            command: &command,
+            folder: Path::new("/d"),
+        };
+        let made = submission(array, &site);
         for option in [
             "--array=0-2",
             "--cpus-per-task=4",
@@ -216,6 +258,13 @@ mod tests {
             assert!(made.options.iter().any(|o| o == option), "{option}: {:?}", made.options);
         }
         assert_eq!(made.script, "#!/bin/sh\nexec '/d/it'\\''s' 'slurm-task'\n");
+        let gang = Ordered { shape: Shape::Gang { nodes: 3 }, ..array };
+        let made = submission(gang, &site);
+        assert!(made.options.iter().any(|option| option == "--nodes=3"), "{:?}", made.options);
+        assert!(made.options.iter().all(|option| !option.starts_with("--array")));
+        assert!(made.script.contains("srun --mpi=none --ntasks=3"), "{}", made.script);
+        let head = Ordered { elements: 1, ..gang };
+        assert!(!submission(head, &site).script.contains("srun"), "one runs, on the first node");
         assert_eq!(batch_of("i", &job_name("i", batch)), Some(batch));
         for other in ["dayan.j.ab", "x", "dayan.i", "dayan.i.zz", "dayan.i.ab.c"] {
             assert_eq!(batch_of("i", other), None, "{other}");

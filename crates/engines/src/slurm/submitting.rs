@@ -10,15 +10,15 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 
-use dayan_units::{AttemptId, Span};
+use dayan_units::{AttemptId, JobId, Span};
 
 use super::batch::{Order, write_launches, write_orders};
-use super::book::{Batch, Record, Seat, Submission};
+use super::book::{Batch, Held, Record, Seat, Submission};
 use super::clerk::{Errand, Submitted};
 use super::engine::{SlurmEngine, no_room};
 use super::file_clock::FileClock;
 use super::layout::BatchId;
-use super::request::{Request, submission};
+use super::request::{Ordered, Request, Shape, submission};
 use crate::{Enforcement, Launch, Outcome, StartFailure, wall_now};
 
 /// How long a submission whose outcome is not known is looked for before it may be made again, and
@@ -30,6 +30,13 @@ const MISSED_MIN: u32 = 2;
 /// for them by then.
 const TRIES_MAX: u32 = 5;
 
+/// Which gang a launch belongs to: the job, and which launch of it.
+type GangKey = (JobId, u32);
+
+fn gang_key(launch: &Launch) -> Option<GangKey> {
+    launch.gang.map(|gang| (launch.attempt.job, gang.launch))
+}
+
 impl SlurmEngine {
     /// Puts what waits into batches. While the clerk submits, more gathers: so the rate at which
     /// launches come decides how many go into one array, and not a timer.
@@ -38,10 +45,10 @@ impl SlurmEngine {
             return;
         }
         let most = self.survey.partition.minutes_max;
-        let mut groups: BTreeMap<Request, Vec<Launch>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Request, Option<GangKey>), Vec<Launch>> = BTreeMap::new();
         for launch in std::mem::take(&mut self.book.waiting) {
             match Request::of(&launch, most) {
-                Ok(request) => groups.entry(request).or_default().push(launch),
+                Ok(request) => groups.entry((request, gang_key(&launch))).or_default().push(launch),
                 // It was asked before it was taken.
                 Err(reason) => {
                     let failure = StartFailure::Limits(reason);
@@ -50,10 +57,24 @@ impl SlurmEngine {
             }
         }
         let mut formed = Vec::new();
-        for (request, launches) in groups {
-            for some in launches.chunks(self.survey.array_max) {
-                match self.form(some) {
-                    Ok(batch) => formed.push((batch, request.clone(), some.len())),
+        for ((request, _), mut launches) in groups {
+            let (shape, most) = match launches.first().and_then(|launch| launch.gang) {
+                None => (Shape::Array, self.survey.array_max),
+                Some(gang) => (Shape::Gang { nodes: gang.nodes }, launches.len()),
+            };
+            if let Shape::Gang { .. } = shape {
+                launches.sort_by_key(|launch| launch.gang.map_or(0, |gang| gang.rank));
+                let members =
+                    launches.first().and_then(|launch| launch.gang).map_or(1, |g| g.members);
+                if launches.len() < members as usize {
+                    // The others are on their way.
+                    self.book.waiting.extend(launches);
+                    continue;
+                }
+            }
+            for some in launches.chunks(most.max(1)) {
+                match self.form(some, shape) {
+                    Ok(batch) => formed.push((batch, request.clone())),
                     Err(error) => {
                         tracing::error!(%error, "cannot write a batch");
                         for launch in some {
@@ -63,27 +84,31 @@ impl SlurmEngine {
                 }
             }
         }
+        if formed.is_empty() {
+            return;
+        }
         let records: Vec<Record> = formed
             .iter()
-            .filter_map(|(id, ..)| {
-                let attempts = self.book.batches.get(id)?.attempts.clone();
-                Some(Record::Batched { batch: *id, attempts })
+            .filter_map(|(id, _)| {
+                let batch = self.book.batches.get(id)?;
+                let (shape, attempts) = (batch.shape, batch.attempts.clone());
+                Some(Record::Batched { batch: *id, shape, attempts })
             })
             .collect();
         if let Err(error) = self.journal.commit(records.iter()) {
             tracing::error!(%error, "cannot write the engine's journal");
-            for (batch, ..) in formed {
+            for (batch, _) in formed {
                 self.give_up(batch, &no_room(&error));
             }
             return;
         }
-        for (batch, request, _) in formed {
+        for (batch, request) in formed {
             self.submit(batch, &request);
         }
     }
 
     /// Writes the files of a batch, and takes it into the book.
-    fn form(&mut self, launches: &[Launch]) -> io::Result<BatchId> {
+    fn form(&mut self, launches: &[Launch], shape: Shape) -> io::Result<BatchId> {
         let file_clock = FileClock::read(&self.clock_file, self.clock)?;
         let batch = self.make_folder()?;
         let all: Vec<&Launch> = launches.iter().collect();
@@ -103,7 +128,7 @@ impl SlurmEngine {
             }
         }
         let kept = attempts.len();
-        let batched = Batch { attempts, submission: Submission::Asking, tries: 0, kept };
+        let batched = Batch { attempts, shape, submission: Submission::Asking, tries: 0, kept };
         self.book.batches.insert(batch, batched);
         Ok(batch)
     }
@@ -141,22 +166,28 @@ impl SlurmEngine {
         ];
         let mut command = self.wrapper.clone();
         command.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        let shape = match batch.shape {
+            Shape::Array => "array",
+            Shape::Gang { .. } => "gang",
+        };
+        command.extend(["--shape".to_owned(), shape.to_owned()]);
         // For people at the queue, and to be found again by: the first of the attempts.
         let first = batch.attempts.first().map(ToString::to_string).unwrap_or_default();
         let comment = match batch.attempts.len() {
             0 | 1 => format!("dayan {first}"),
             more => format!("dayan {first} and {} more", more - 1),
         };
-        let submission = submission(
-            self.layout.instance(),
-            id,
-            batch.attempts.len(),
+        let ordered = Ordered {
+            instance: self.layout.instance(),
+            batch: id,
+            shape: batch.shape,
+            elements: batch.attempts.len(),
             request,
-            &self.config.site,
-            &comment,
-            &command,
-            self.layout.root(),
-        );
+            comment: &comment,
+            command: &command,
+            folder: self.layout.root(),
+        };
+        let submission = submission(ordered, &self.config.site);
         self.clerk.send(Errand::Submit { batch: id, submission });
     }
 
@@ -220,10 +251,8 @@ impl SlurmEngine {
             // It was in the queue, and is not any more: its elements are asked after one by one.
             return;
         }
-        let wants = live
-            .iter()
-            .find(|attempt| self.book.get(**attempt).is_some_and(super::book::Held::is_live))
-            .is_some();
+        let is_live = |attempt: &AttemptId| self.book.get(*attempt).is_some_and(Held::is_live);
+        let wants = live.iter().any(is_live);
         let tries = self.book.batches.get(&id).map_or(0, |batch| batch.tries);
         if !wants {
             return;
@@ -253,7 +282,7 @@ impl SlurmEngine {
     fn give_up(&mut self, id: BatchId, outcome: &Outcome) {
         let Some(batch) = self.book.batches.get(&id) else { return };
         for (attempt, index) in batch.attempts.clone().into_iter().zip(0..) {
-            let is_live = self.book.get(attempt).is_some_and(super::book::Held::is_live);
+            let is_live = self.book.get(attempt).is_some_and(Held::is_live);
             if is_live && !self.close(attempt, Seat { batch: id, index }, outcome.clone()) {
                 // A wrapper has it after all, and will say how it went.
                 self.look_at = self.clock.now();

@@ -124,15 +124,13 @@ impl SlurmEngine {
                 Submission::Unsure { .. } => self.missed(id),
                 Submission::Job(job) => {
                     let found = there.get(&job).map_or(&[][..], Vec::as_slice);
-                    let seats = batch.attempts.iter().copied().zip(0..);
-                    missing.extend(
-                        seats
-                            .filter(|(_, index)| !is_among(found, *index))
-                            .map(|(attempt, _)| attempt),
-                    );
-                    for (attempt, index) in batch.attempts.clone().into_iter().zip(0..) {
-                        if is_among(found, index)
-                            && let Some(held) = self.book.live_mut(attempt)
+                    let seats: Vec<(AttemptId, Index)> = (batch.attempts.iter().copied())
+                        .zip((0..).map(|index| batch.in_slurm(index)))
+                        .collect();
+                    for (attempt, index) in seats {
+                        if !is_among(found, index) {
+                            missing.push(attempt);
+                        } else if let Some(held) = self.book.live_mut(attempt)
                             && held.doubt.as_ref().is_some_and(|doubt| doubt.report.is_none())
                         {
                             held.doubt = None;
@@ -155,20 +153,19 @@ impl SlurmEngine {
 
     /// What Slurm says became of those in doubt.
     fn on_ends(&mut self, jobs: &[u32], known: &BTreeMap<(u32, Index), State>) {
-        let doubtful: Vec<(AttemptId, Seat, u32)> = self
+        let doubtful: Vec<(AttemptId, Seat, (u32, Index))> = self
             .book
             .live()
             .filter(|(_, held)| held.doubt.is_some())
             .filter_map(|(attempt, held)| {
                 let seat = held.seat?;
-                let job = jobs.iter().find(|job| {
-                    self.book.batches.get(&seat.batch).is_some_and(|batch| batch.is_of(**job))
-                })?;
-                Some((attempt, seat, *job))
+                let batch = self.book.batches.get(&seat.batch)?;
+                let job = jobs.iter().find(|job| batch.is_of(**job))?;
+                Some((attempt, seat, (*job, batch.in_slurm(seat.index))))
             })
             .collect();
-        for (attempt, seat, job) in doubtful {
-            self.on_end(attempt, seat, known.get(&(job, seat.index)).copied());
+        for (attempt, seat, of) in doubtful {
+            self.on_end(attempt, seat, known.get(&of).copied());
         }
         self.ask_at = self.ask_at.min(self.clock.now().plus(ASK_AGAIN));
         self.due(self.ask_at);

@@ -51,6 +51,7 @@ impl Agent {
             node: String::new(),
             cards: Vec::new(),
             accelerators: 0,
+            gang: None,
         }
     }
 
@@ -76,7 +77,10 @@ impl Agent {
             for seen in news {
                 let before = self.seen.insert(seen.attempt, seen.clone());
                 let ended = before.as_ref().and_then(|before| before.end().cloned());
-                assert!(ended.is_none() || seen.end() == ended.as_ref(), "{before:?} became {seen:?}");
+                assert!(
+                    ended.is_none() || seen.end() == ended.as_ref(),
+                    "{before:?} became {seen:?}"
+                );
             }
         }
     }
@@ -113,5 +117,5 @@ impl Agent {
 
 /// Lines that tasks have written into a file, one each.
 pub fn runs(file: &Path) -> usize {
-    std::fs::read_to_string(file).map(|text| text.lines().count()).unwrap_or(0)
+    std::fs::read_to_string(file).map_or(0, |text| text.lines().count())
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use dayan_engines::{Engine, LeaseEnd, Outcome, StartFailure, StartFault};
+use dayan_engines::{Engine, GangSeat, LeaseEnd, Outcome, StartFailure, StartFault};
 use dayan_units::{Bytes, Span};
 
 use crate::agent::{Agent, runs};
@@ -160,16 +160,15 @@ fn the_site_has_the_last_word_and_it_is_told() {
     launch.limits.memory = Bytes(1 << 50);
     let attempt = agent.start(vec![launch])[0];
     let outcome = agent.outcome(attempt);
-    let said = matches!(&outcome, Outcome::StartFailed(why) if why.to_string().contains("Slurm refused"));
+    let said =
+        matches!(&outcome, Outcome::StartFailed(why) if why.to_string().contains("Slurm refused"));
     assert!(said, "{outcome:?}");
 }
 
 #[test]
 fn a_thousand_equal_tasks_are_few_arrays_and_cards_are_slurms() {
-    let tasks: u32 = std::env::var("DAYAN_ARRAY_TASKS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(100);
+    let tasks: u32 =
+        std::env::var("DAYAN_ARRAY_TASKS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let Some(lab) = Lab::start(Accounts::Kept, &[("NODES", "2"), ("CPN", "16")]) else { return };
     let mut agent = Agent::open(config(&lab, "agent"));
     let attempts = agent.start_lines(tasks, "exit 0");
@@ -192,4 +191,54 @@ fn a_thousand_equal_tasks_are_few_arrays_and_cards_are_slurms() {
     let enough = u64::from(tasks) / 2;
     agent.until("the accounts are compared", |agent| agent.engine.compared() >= enough);
     assert_eq!(agent.engine.differences(), vec![]);
+}
+
+#[test]
+fn a_gang_starts_at_once_on_nodes_of_its_own() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "4"), ("CPN", "4")]) else { return };
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let member = |agent: &mut Agent, launch: u32, rank: u32, members: u32, line: &str| {
+        let mut made = agent.launch(line);
+        made.gang = Some(GangSeat { launch, nodes: 4, members, rank });
+        made
+    };
+    // Each waits until it sees all four, which only those see that run at once.
+    let met = lab.folder("met");
+    std::fs::create_dir(&met).expect("a folder");
+    let line = format!(
+        "touch {0}/$DAYAN_HEAD.$$; until [ $(ls {0} | wc -l) = 4 ]; do sleep 0.05; done; \
+         echo $DAYAN_HEAD $DAYAN_NODELIST",
+        met.display()
+    );
+    let mut launches: Vec<_> = (0..4).map(|rank| member(&mut agent, 0, rank, 4, &line)).collect();
+    // The last one comes later, as one whose inputs take their time.
+    let last = launches.pop().expect("four");
+    let mut attempts = agent.start(launches);
+    assert!(jobs(&lab).is_empty(), "nothing of a gang waits for the rest in the queue");
+    attempts.extend(agent.start(vec![last]));
+    agent.all_end_with(&attempts, &Outcome::Exited(0));
+    for attempt in &attempts {
+        let log = agent.engine.logs(*attempt, dayan_engines::Stream::Stdout, 0, 100);
+        let text = String::from_utf8_lossy(&log.expect("reads").data).into_owned();
+        assert_eq!(text, "n1 n1,n2,n3,n4\n");
+    }
+
+    // Run on the first node, with the others kept for it; then one is told to stop.
+    let head = member(&mut agent, 1, 0, 1, "echo $DAYAN_NODELIST; sleep 100");
+    let attempt = agent.start(vec![head])[0];
+    agent.running(attempt);
+    assert_eq!(lab.ask("squeue", &["-h", "-o", "%D"]), "4\n");
+    let term = dayan_engines::Signal::TERM;
+    agent.engine.stop(attempt, Span::from_secs(5), term).expect("stops");
+    assert_eq!(agent.outcome(attempt), Outcome::Stopped);
+
+    // Members that are killed with their wrappers do not end the others' records.
+    let lines = ["exit 3", "sleep 1", "kill -9 $$", "sleep 1"];
+    let launches = lines.iter().zip(0..).map(|(line, rank)| member(&mut agent, 2, rank, 4, line));
+    let launches: Vec<_> = launches.collect();
+    let attempts = agent.start(launches);
+    let ends: Vec<Outcome> = attempts.iter().map(|attempt| agent.outcome(*attempt)).collect();
+    let expect =
+        [Outcome::Exited(3), Outcome::Exited(0), Outcome::Signalled(9), Outcome::Exited(0)];
+    assert_eq!(ends, expect);
 }

@@ -123,7 +123,7 @@ impl Desk {
 
     /// Writes the last news itself: nothing runs any more that could be late. A disk that is full
     /// or a file server that restarts is waited for: the task's end is worth it.
-    pub(super) fn say_last(&mut self, stand: Stand, usage: Counters) -> io::Result<()> {
+    pub(super) fn say_last(&mut self, stand: &Stand, usage: Counters) -> io::Result<()> {
         let mut tries = 0;
         loop {
             tries += 1;

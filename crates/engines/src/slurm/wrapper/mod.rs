@@ -7,6 +7,7 @@
 //! the task runs. It knows the shared folder and its own node, and speaks to nobody.
 
 mod files;
+mod gang;
 mod memory;
 mod pump;
 mod tending;
@@ -53,7 +54,7 @@ pub enum WrapperError {
     /// It was called wrongly.
     #[error(
         "wrapper.usage: {0}; usage: slurm-task --dir DIR --batch ID [--usage-every 10s] \
-         [--memory watched|enforced]"
+         [--memory watched|enforced] [--shape array|gang]"
     )]
     Usage(String),
     /// Reading or writing failed.
@@ -75,6 +76,8 @@ struct Options {
     batch: BatchId,
     usage_every: Span,
     memory: Enforcement,
+    /// The variable by which Slurm says which element this is.
+    index: &'static str,
 }
 
 /// How often what runs is counted for the agent, unless told.
@@ -84,6 +87,7 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, WrapperE
     let usage = |what: &str| WrapperError::Usage(what.to_owned());
     let (mut dir, mut batch) = (None, None);
     let (mut usage_every, mut memory) = (USAGE_EVERY, Enforcement::Watched);
+    let mut index = "SLURM_ARRAY_TASK_ID";
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| usage("an option without a value"))?;
         let text = value.to_str().unwrap_or_default();
@@ -100,10 +104,18 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, WrapperE
                     _ => return Err(usage("--memory knows watched and enforced")),
                 }
             }
+            Some("--shape") => {
+                index = match text {
+                    "array" => "SLURM_ARRAY_TASK_ID",
+                    "gang" => "SLURM_PROCID",
+                    _ => return Err(usage("--shape knows array and gang")),
+                }
+            }
             _ => return Err(usage("an unknown option")),
         }
     }
     Ok(Options {
+        index,
         dir: dir.ok_or_else(|| usage("--dir is missing"))?,
         batch: batch.ok_or_else(|| usage("--batch is missing or is no id"))?,
         usage_every,
@@ -141,7 +153,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
     let element = Element {
         layout,
         batch: options.batch,
-        index: number("SLURM_ARRAY_TASK_ID").unwrap_or(0),
+        index: number(options.index).unwrap_or(0),
         node: std::env::var("SLURMD_NODENAME").unwrap_or_default(),
         job: number("SLURM_JOB_ID"),
     };
@@ -164,6 +176,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
             .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)));
         launch.env.extend(given);
     }
+    if launch.gang.is_some() {
+        gang::tell_of_nodes(&mut launch);
+    }
     let mut desk = Desk::new(element, launch.attempt, clock, file_clock, order);
     let early = match order.stop {
         Some(_) => Some(Outcome::Stopped),
@@ -180,7 +195,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
 /// Writes down an end of which Slurm knows nothing more.
 fn told(desk: &mut Desk, outcome: Outcome, usage: Counters) -> Result<Outcome, WrapperError> {
     let end = End { at: wall_now(), outcome: outcome.clone() };
-    desk.say_last(Stand::Ended { end, by_slurm: false }, usage)
+    desk.say_last(&Stand::Ended { end, by_slurm: false }, usage)
         .map_err(failed("writing the end"))?;
     Ok(outcome)
 }

@@ -74,7 +74,7 @@ impl Tended {
         let outcome = self.task.outcome(status, kills);
         let end = End { at: wall_now(), outcome: outcome.clone() };
         let stand = Stand::Ended { end, by_slurm: self.by_slurm };
-        desk.say_last(stand, self.task.usage).map_err(failed("writing the end"))?;
+        desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
         Ok(outcome)
     }
 
