@@ -3,13 +3,16 @@
 # several slurmd that each claim to be a node, and with DBD=1 slurmdbd over MariaDB. No systemd, no
 # file outside of the folder, no fixed port: several labs live side by side.
 #
-#   LAB=DIR tools/slurm-lab.sh start|stop|env|kill NAME|revive NAME
+#   LAB=DIR tools/slurm-lab.sh start|stop|env|heal|kill NAME|revive NAME
 #
 # `kill` and `revive` end (as by kill -9) and start one daemon: slurmctld, slurmdbd, slurmd.n1 …
 #   NODES=4 CPN=16   nodes, and processors each of them claims; they share this machine's
 #   DBD=0            1: with accounting
 #   EXTRA_CONF=      further lines of slurm.conf
 #   PARTITIONS=      partition lines instead of the one `main`
+#
+# A controller that is killed forgets what it did last: it starts elements again that run, drains the
+# nodes which say so, and takes jobs to run that do not. `heal` is what its operator does then.
 #
 # It needs root, because the daemons change users, and Debian's packages (see `missing`).
 set -euo pipefail
@@ -161,6 +164,7 @@ MaxJobCount=50000
 MaxArraySize=20001
 MinJobAge=300
 KillWait=10
+BatchStartTimeout=5
 DefMemPerCPU=16
 GresTypes=gpu,npu
 $accounting
@@ -218,6 +222,7 @@ case "${1:-}" in
   stop) stop ;;
   env) echo "export SLURM_CONF=$SLURM_CONF" ;;
   kill) kill -9 "$(cat "$LAB/run/${2:?which daemon}.pid")" ;;
+  heal) scontrol reconfigure && scontrol update "nodename=n[1-$NODES]" state=resume || true ;;
   revive) daemon "${2:?which daemon}" ;;
   *) sed -n '2,/^set/p' "$0" | sed -n 's/^# \{0,1\}//p'; exit 2 ;;
 esac

@@ -83,6 +83,12 @@ impl Lab {
         check(&self.command(&["kill", daemon]).output().expect("there is a shell"));
     }
 
+    /// What an operator does after a controller was killed: it has forgotten what it did last.
+    pub fn heal(&self) {
+        self.ask("scontrol", &["reconfigure"]);
+        self.ask("scontrol", &["update", "nodename=n[1-2]", "state=resume"]);
+    }
+
     /// Starts a daemon again.
     pub fn revive(&self, daemon: &str) {
         check(&self.command(&["revive", daemon]).output().expect("there is a shell"));
