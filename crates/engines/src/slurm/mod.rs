@@ -100,7 +100,13 @@ impl SlurmConfig {
     }
 }
 
+/// How long a cluster may take to say what it is, each time it is asked: there is a picture of it
+/// already, and who looks has other things to do.
+const SURVEY_WITHIN: Span = Span::from_secs(10);
+
 /// Looks at the cluster as it is now: three questions to its controller.
 pub fn survey(config: &SlurmConfig) -> Result<Survey, crate::Fault> {
-    Survey::take(&open::asker(config)?, &config.site)
+    let mut asker = open::asker(config)?;
+    asker.within = asker.within.min(SURVEY_WITHIN);
+    Survey::take(&asker, &config.site)
 }

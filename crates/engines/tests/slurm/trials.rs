@@ -128,6 +128,18 @@ fn the_site_has_the_last_word_and_it_is_told() {
     lab.ask("scancel", &[&jobs(&lab)[0]]);
     assert!(killed(&agent.outcome(attempt)));
 
+    // Its node is given up.
+    let attempt = agent.start_lines(1, "sleep 100")[0];
+    agent.running(attempt);
+    let node = lab.ask("squeue", &["-h", "-o", "%N"]).trim().to_owned();
+    let down = |state: &str| {
+        let (node, state) = (format!("nodename={node}"), format!("state={state}"));
+        lab.ask("scontrol", &["update", &node, &state, "reason=test"]);
+    };
+    down("down");
+    assert!(killed(&agent.outcome(attempt)));
+    down("resume");
+
     // Killed with its wrapper, which could not write an end.
     let file = lab.folder("ran");
     let attempt = agent.start_lines(1, &noting(&file, "sleep 100"))[0];
