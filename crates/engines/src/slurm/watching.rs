@@ -237,7 +237,9 @@ impl SlurmEngine {
         self.due_at = BootTime::NEVER;
         let mut over = Vec::new();
         let mut cancel = Vec::new();
-        let mut next = self.ask_at.max(now.plus(Span::from_millis(1)));
+        // An answer that is on its way rings when it comes.
+        let ask_at = if self.asking { BootTime::NEVER } else { self.ask_at };
+        let mut next = ask_at.max(now.plus(Span::from_millis(1)));
         for (attempt, held) in self.book.live() {
             if held.lease_end > now {
                 let waits = !held.claimed || held.doubt.as_ref().is_some_and(|doubt| doubt.lost);

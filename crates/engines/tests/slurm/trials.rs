@@ -126,7 +126,8 @@ fn the_site_has_the_last_word_and_it_is_told() {
     let attempt = agent.start_lines(1, "sleep 100")[0];
     agent.running(attempt);
     lab.ask("scancel", &[&jobs(&lab)[0]]);
-    assert!(killed(&agent.outcome(attempt)));
+    let outcome = agent.outcome(attempt);
+    assert!(killed(&outcome), "{outcome:?}");
 
     // Its node is given up.
     let attempt = agent.start_lines(1, "sleep 100")[0];
@@ -137,7 +138,8 @@ fn the_site_has_the_last_word_and_it_is_told() {
         lab.ask("scontrol", &["update", &node, &state, "reason=test"]);
     };
     down("down");
-    assert!(killed(&agent.outcome(attempt)));
+    let outcome = agent.outcome(attempt);
+    assert!(killed(&outcome), "{outcome:?}");
     down("resume");
 
     // Killed with its wrapper, which could not write an end.
@@ -145,7 +147,8 @@ fn the_site_has_the_last_word_and_it_is_told() {
     let attempt = agent.start_lines(1, &noting(&file, "sleep 100"))[0];
     agent.running(attempt);
     lab.ask("scancel", &["--signal=KILL", "--full", &jobs(&lab)[0]]);
-    assert!(killed(&agent.outcome(attempt)));
+    let outcome = agent.outcome(attempt);
+    assert!(killed(&outcome), "{outcome:?}");
 
     // Cancelled before it ran: held by the site, so it waits.
     let mut launch = agent.launch(&noting(&file, "true"));
@@ -240,10 +243,18 @@ fn a_gang_starts_at_once_on_nodes_of_its_own() {
     }
 
     // Run on the first node, with the others kept for it; then one is told to stop.
-    let head = member(&mut agent, 1, 0, 1, "echo $DAYAN_NODELIST; sleep 100");
+    let head =
+        member(&mut agent, 1, 0, 1, "srun --mpi=none sh -c 'echo $SLURMD_NODENAME'; sleep 100");
     let attempt = agent.start(vec![head])[0];
     agent.running(attempt);
     assert_eq!(lab.ask("squeue", &["-h", "-o", "%D"]), "4\n");
+    agent.until("every node has answered", |agent| {
+        let log = agent.engine.logs(attempt, dayan_engines::Stream::Stdout, 0, 100);
+        let text = String::from_utf8_lossy(&log.expect("reads").data).into_owned();
+        let mut nodes: Vec<&str> = text.lines().collect();
+        nodes.sort_unstable();
+        nodes == ["n1", "n2", "n3", "n4"]
+    });
     let term = dayan_engines::Signal::TERM;
     agent.engine.stop(attempt, Span::from_secs(5), term).expect("stops");
     assert_eq!(agent.outcome(attempt), Outcome::Stopped);

@@ -15,6 +15,14 @@ pub(super) fn tell_of_nodes(launch: &mut Launch) {
         return;
     };
     let Some(head) = nodes.first() else { return };
+    if launch.gang.is_some_and(|gang| gang.members == 1) {
+        // What the head starts on the other nodes, it starts by Slurm: `srun` and `mpirun` find
+        // their job by these.
+        let slurms = std::env::vars().filter(|(name, _)| name.starts_with("SLURM"));
+        for (name, value) in slurms {
+            launch.env.entry(name).or_insert(value);
+        }
+    }
     launch.env.insert("DAYAN_HEAD".to_owned(), head.clone());
     launch.env.insert("DAYAN_NODELIST".to_owned(), nodes.join(","));
     if let Some(path) = launch.env.get("DAYAN_HOSTFILE") {

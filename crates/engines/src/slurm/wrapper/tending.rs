@@ -24,6 +24,8 @@ const COUNT_EVERY: Span = Span::from_secs(2);
 /// From Slurm's word to end to the kill. Slurm itself kills after its `KillWait`, 30 s unless the
 /// site says otherwise, and with it the wrapper, which is to write down the end before.
 const SLURM_GRACE: Span = Span::from_secs(5);
+/// How far apart the processes of a job may hear of its end: Slurm signals them one by one.
+const HEARD_WITHIN: Span = Span::from_millis(300);
 /// Between two kills of what does not end.
 const KILL_AGAIN: Span = Span::from_millis(50);
 /// First and longest pause before looking again whether the last processes are gone.
@@ -63,6 +65,7 @@ impl Tended {
             // Its status is lost, but not that it ended.
             Ok(None) | Err(_) => (Status::Signalled(libc::SIGKILL), Used::default()),
         };
+        self.hear_slurm(status);
         self.clear(pid);
         self.task.count_reaped(&used, &crate::confine::Reading::default());
         self.task.count_wall(started, self.clock.now());
@@ -140,6 +143,26 @@ impl Tended {
             self.on_signal();
         }
         ended
+    }
+
+    /// Slurm tells all processes of a job to end, so the task may have died of it before this
+    /// process has heard. Where it looks like that, a moment is waited for.
+    fn hear_slurm(&mut self, status: Status) {
+        let signals = [libc::SIGTERM, libc::SIGKILL];
+        let killed = match status {
+            Status::Signalled(signal) => signals.contains(&signal),
+            // A shell whose child died of it.
+            Status::Exited(code) => signals.contains(&(code - 128)),
+        };
+        if self.task.ending.is_some() {
+            return;
+        }
+        let span = if killed { HEARD_WITHIN } else { Span::ZERO };
+        let mut fds = [PollFd::new(&self.signals, PollFlags::IN)];
+        if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
+            self.by_slurm = true;
+            self.task.end_by(Outcome::Stopped, self.clock.now());
+        }
     }
 
     /// Slurm ends the job: a time limit, a cancellation, a preemption, a drained node. It says why
