@@ -71,19 +71,19 @@ fn main() -> ExitCode {
 fn keeper(args: Vec<OsString>) -> ExitCode {
     match dayan_engines::keeper::run(args.into_iter().skip(2)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => hidden_failure(error.into()),
+        Err(error) => hidden_failure(&error.into()),
     }
 }
 
 fn slurm_task(args: Vec<OsString>) -> ExitCode {
     match dayan_engines::slurm::wrapper::run(args.into_iter().skip(2)) {
         Ok(status) => ExitCode::from(status),
-        Err(error) => hidden_failure(error.into()),
+        Err(error) => hidden_failure(&error.into()),
     }
 }
 
 /// A subcommand that no person calls has failed.
-fn hidden_failure(why: anyhow::Error) -> ExitCode {
+fn hidden_failure(why: &anyhow::Error) -> ExitCode {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{why:#}\n").as_bytes());
     ExitCode::FAILURE
 }
