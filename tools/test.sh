@@ -24,11 +24,20 @@ record() { printf '%s %d %d %d\n' "$@" >> "$summary"; }
 
 # --- prepare ---------------------------------------------------------------------------------
 # PostgreSQL for the second half of the store's conformance suite, bubblewrap for isolated tasks,
-# a virtual environment for schemathesis.
+# Slurm and what it keeps accounts in for the engine of that name, a virtual environment for
+# schemathesis.
 missing_packages() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || [ -n "${DAYAN_TEST_POSTGRES_URL:-}" ] \
     || echo postgresql
   command -v bwrap > /dev/null || echo bubblewrap
+  command -v slurmctld > /dev/null || echo slurmctld
+  command -v slurmd > /dev/null || echo slurmd
+  command -v sbatch > /dev/null || echo slurm-client
+  command -v slurmdbd > /dev/null || echo slurmdbd
+  command -v munged > /dev/null || echo munge
+  command -v mariadbd > /dev/null || echo mariadb-server
+  compgen -G '/usr/lib/*/slurm-wlm/select_cons_tres.so' > /dev/null || echo slurm-wlm-basic-plugins
+  compgen -G '/usr/lib/*/slurm-wlm/accounting_storage_mysql.so' > /dev/null || echo slurm-wlm-mysql-plugin
   python3 -c 'import ensurepip, venv' 2> /dev/null || echo python3-venv
 }
 
@@ -54,6 +63,8 @@ prepare() {
     case "$package" in
       postgresql) echo "skipping: the store on PostgreSQL (no PostgreSQL here)" ;;
       bubblewrap) echo "skipping: isolated tasks (no bubblewrap here)" ;;
+      slurmctld) echo "skipping: the Slurm engine on a real cluster (no Slurm here)" ;;
+      slurm* | munge | mariadb-server) ;;
       python3-venv) echo "skipping: schemathesis (no Python virtual environments here)" ;;
     esac
   done

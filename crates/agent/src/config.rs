@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use dayan_engines::slurm::SiteWords;
 use dayan_engines::{Engine, Fault};
 use dayan_units::{Bytes, MilliCpu};
 use dayan_wire::ShownNode;
@@ -22,6 +23,14 @@ pub enum EngineChoice {
         /// Further options for it.
         options: Vec<OsString>,
     },
+    /// Jobs of a Slurm cluster, by the commands of a login node.
+    Slurm {
+        /// The program that runs [`dayan_engines::slurm::wrapper::run`], with the words before its
+        /// options: `[dayan, "slurm-task"]`.
+        wrapper: Vec<OsString>,
+        /// Words of the site that go into every submission.
+        site: SiteWords,
+    },
     /// An engine of the caller's, and the machines it stands for.
     Given {
         /// Opens it.
@@ -36,6 +45,12 @@ impl EngineChoice {
     pub fn process() -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         Ok(Self::Process { keeper: vec![program.into(), "keeper".into()], options: Vec::new() })
+    }
+
+    /// Jobs of a Slurm cluster, with the running program as wrapper by its hidden subcommand.
+    pub fn slurm(site: SiteWords) -> std::io::Result<Self> {
+        let program = std::env::current_exe()?;
+        Ok(Self::Slurm { wrapper: vec![program.into(), "slurm-task".into()], site })
     }
 }
 

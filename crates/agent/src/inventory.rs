@@ -2,14 +2,16 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
-use dayan_engines::{EngineInfo, Fence, Isolation, Placing};
+use dayan_engines::{EngineInfo, Fault, Fence, Isolation, Placing};
 use dayan_identity::{Challenge, Nonce};
 use dayan_measure::Sharing;
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
 use dayan_wire::{ChallengeAnswer, PoolShown, ShownNode};
 use sha2::{Digest, Sha256};
 
+use crate::cluster::{self, Cluster, ClusterShown};
 use crate::kernels::Host;
 use crate::probe::{self, Inventory};
 
@@ -21,11 +23,31 @@ pub(crate) struct Offered {
     pub(crate) memory: Option<Bytes>,
     /// As how many equal nodes this machine is shown.
     pub(crate) parts: std::num::NonZeroU32,
-    /// Machines that an engine of the caller's stands for, instead of this one.
-    pub(crate) nodes: Option<Vec<ShownNode>>,
+    pub(crate) machines: Machines,
     pub(crate) staging: Staging,
     /// How tasks are kept apart from this machine.
     pub(crate) isolation: Isolation,
+}
+
+/// Which machines are offered.
+#[derive(Clone, Debug)]
+pub(crate) enum Machines {
+    /// The agent's own.
+    This,
+    /// Those that an engine of the caller's stands for.
+    Given(Vec<ShownNode>),
+    /// Those of a cluster, which the agent's machine is only the door to.
+    Of(Arc<Cluster>),
+}
+
+impl Machines {
+    /// Do they come and go without the agent?
+    pub(crate) const fn change(&self) -> bool {
+        match self {
+            Self::Of(_) => true,
+            Self::This | Self::Given(_) => false,
+        }
+    }
 }
 
 /// Does the agent copy data in and out?
@@ -53,10 +75,15 @@ pub(crate) struct Picture {
 }
 
 impl Offered {
-    /// Looks at the machine. Takes milliseconds, with a sick vendor tool seconds.
-    pub(crate) fn picture(&self, engine: &EngineInfo, data: &Path) -> Picture {
+    /// Looks at the machine. Takes milliseconds, with a sick vendor tool seconds; a cluster's
+    /// commands take what its controller takes.
+    pub(crate) fn picture(&self, engine: &EngineInfo, data: &Path) -> Result<Picture, Fault> {
         let inventory = probe::probe(data);
         let node = self.this_machine(&inventory);
+        let cluster = match &self.machines {
+            Machines::This | Machines::Given(_) => ClusterShown::default(),
+            Machines::Of(cluster) => cluster.look()?,
+        };
         let sharing = if node.total.cpu < inventory.limits.cpu {
             Sharing::Shared
         } else {
@@ -81,20 +108,37 @@ impl Offered {
                 Staging::Offered => [dayan_spec::Feature::Staging.as_str().to_owned()].into(),
                 Staging::Absent => std::collections::BTreeSet::new(),
             },
-            nodes: self.nodes.clone().unwrap_or_else(|| self.split(node)),
-            inventory: self.inventory(&inventory),
+            nodes: match &self.machines {
+                Machines::This => self.split(node),
+                Machines::Given(nodes) => nodes.clone(),
+                Machines::Of(_) => {
+                    let cap = |node| cluster::capped(node, self.cpus, self.memory);
+                    cluster.nodes.into_iter().map(cap).collect()
+                }
+            },
+            inventory: {
+                let mut lines = self.inventory(&inventory);
+                lines.extend(cluster.lines);
+                lines
+            },
         };
         let text = serde_json::to_vec(&shown).expect("texts and numbers become JSON");
-        let vendors = inventory.cards().map(|card| card.vendor.clone()).collect();
+        // A cluster hands out its cards itself, and this machine's are not among them.
+        let vendors = match &self.machines {
+            Machines::This | Machines::Given(_) => {
+                inventory.cards().map(|card| card.vendor.clone()).collect()
+            }
+            Machines::Of(_) => Vec::new(),
+        };
         let lines = serde_json::to_vec(&shown.inventory).expect("texts become JSON");
-        Picture {
+        Ok(Picture {
             digest: hex::encode(Sha256::digest(text)),
             inventory: hex::encode(Sha256::digest(lines)),
             shown,
             sharing,
             host,
             vendors,
-        }
+        })
     }
 
     /// What stays the same of the machine, and how the agent was told to treat it.

@@ -100,6 +100,9 @@ pub(crate) fn launch(
         } else {
             Vec::new()
         },
+        accelerators: u32::try_from(order.resources.accel.0.div_ceil(1_000)).unwrap_or(u32::MAX),
+        // Who of the gang runs is not in the order; the caller knows the others.
+        gang: None,
     }
 }
 

@@ -8,6 +8,7 @@
 mod archive;
 mod backoff;
 mod book;
+mod cluster;
 mod config;
 mod fault;
 mod gauge;

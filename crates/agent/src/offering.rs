@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use dayan_engines::slurm::SiteWords;
 use dayan_units::{Bytes, MilliCpu};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ const OFFERING_FILE: &str = "offering.json";
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Offering {
-    /// What runs the tasks: `process` or `simulated`.
+    /// What runs the tasks: `process`, `slurm` or `simulated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// This machine's name in the pool.
@@ -41,6 +42,37 @@ pub struct Offering {
     /// Further folders that inputs may be taken from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub input_roots: Vec<PathBuf>,
+    /// Words of a Slurm site that go into every submission.
+    #[serde(skip_serializing_if = "is_silent")]
+    pub slurm: SiteWords,
+}
+
+fn is_silent(site: &SiteWords) -> bool {
+    *site == SiteWords::default()
+}
+
+/// The words of `first`, and those of `second` where it is silent.
+fn either(first: SiteWords, second: SiteWords) -> SiteWords {
+    SiteWords {
+        partition: first.partition.or(second.partition),
+        account: first.account.or(second.account),
+        qos: first.qos.or(second.qos),
+        constraint: first.constraint.or(second.constraint),
+        gres: first.gres.or(second.gres),
+        extra: if first.extra.is_empty() { second.extra } else { first.extra },
+    }
+}
+
+/// The words of `kept` about which `said` is silent.
+fn beside(kept: SiteWords, said: &SiteWords) -> SiteWords {
+    SiteWords {
+        partition: kept.partition.filter(|_| said.partition.is_none()),
+        account: kept.account.filter(|_| said.account.is_none()),
+        qos: kept.qos.filter(|_| said.qos.is_none()),
+        constraint: kept.constraint.filter(|_| said.constraint.is_none()),
+        gres: kept.gres.filter(|_| said.gres.is_none()),
+        extra: if said.extra.is_empty() { kept.extra } else { Vec::new() },
+    }
 }
 
 impl Offering {
@@ -66,6 +98,7 @@ impl Offering {
             isolation: self.isolation.filter(|_| said.isolation.is_none()),
             publish_root: self.publish_root.filter(|_| said.publish_root.is_none()),
             input_roots: if said.input_roots.is_empty() { self.input_roots } else { Vec::new() },
+            slurm: beside(self.slurm, &said.slurm),
         }
     }
 
@@ -83,12 +116,14 @@ impl Offering {
             isolation: self.isolation.or(other.isolation),
             publish_root: self.publish_root.or(other.publish_root),
             input_roots,
+            slurm: either(self.slurm, other.slurm),
         }
     }
 
     /// As options of the command line.
     pub fn options(&self) -> Vec<String> {
-        let Self { engine, node, cpus, memory, nodes, isolation, publish_root, input_roots } = self;
+        let Self { engine, node, cpus, memory, nodes, isolation, publish_root, input_roots, slurm } =
+            self;
         let folder = |path: &PathBuf| path.display().to_string();
         let one = [
             ("engine", engine.clone()),
@@ -98,9 +133,16 @@ impl Offering {
             ("nodes", nodes.map(|nodes| nodes.to_string())),
             ("isolation", isolation.clone()),
             ("publish-root", publish_root.as_ref().map(folder)),
+            ("slurm-partition", slurm.partition.clone()),
+            ("slurm-account", slurm.account.clone()),
+            ("slurm-qos", slurm.qos.clone()),
+            ("slurm-constraint", slurm.constraint.clone()),
+            ("slurm-gres", slurm.gres.clone()),
         ];
         let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
-        one.chain(input_roots.iter().map(|root| format!("--input-root {}", folder(root)))).collect()
+        one.chain(input_roots.iter().map(|root| format!("--input-root {}", folder(root))))
+            .chain(slurm.extra.iter().map(|word| format!("--slurm-extra={word}")))
+            .collect()
     }
 }
 

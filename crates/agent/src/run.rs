@@ -7,15 +7,16 @@ use dayan_engines::{BootClock, Devices, EngineInfo, EngineKind, Isolation, Netwo
 use dayan_wire::JoinToken;
 use tokio::sync::mpsc;
 
+use crate::cluster::Cluster;
 use crate::config::{AgentConfig, EngineChoice, IsolationChoice, Measuring};
 use crate::fault::AgentFault;
 use crate::gauge::{self, Gauge};
 use crate::home::{Home, Membership};
 use crate::identity::Key;
-use crate::inventory::{self, Offered, Picture, Staging};
+use crate::inventory::{self, Machines, Offered, Picture, Staging};
 use crate::join::{Introduction, join};
 use crate::link::Link;
-use crate::runner::Runner;
+use crate::runner::{self, Runner};
 use crate::shell::{Parts, Shell};
 use crate::staging::Roots;
 use crate::sync::Syncs;
@@ -99,17 +100,28 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let roots = Roots::open(publish_root.as_deref(), &input_roots)
         .map_err(AgentFault::data("opening the folders of inputs and outputs"))?;
     let node = node.unwrap_or_else(inventory::host_name);
-    let nodes = match &engine {
-        EngineChoice::Process { .. } => None,
-        EngineChoice::Given { nodes, .. } => Some(nodes.clone()),
+    let machines = match &engine {
+        EngineChoice::Process { .. } => Machines::This,
+        EngineChoice::Given { nodes, .. } => Machines::Given(nodes.clone()),
+        EngineChoice::Slurm { wrapper, site } => {
+            let config = runner::slurm_config(&home.engine(), wrapper, site);
+            Machines::Of(Arc::new(Cluster::new(config)))
+        }
     };
     let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
     // The agent's key, other tasks' folders and other people's results.
     let hidden = [Some(home.root()), roots.published()].into_iter().flatten().map(Path::to_owned);
     let hidden: Vec<PathBuf> = hidden.collect();
     let unisolated = Isolation::None;
-    let mut offered =
-        Offered { node: node.clone(), cpus, memory, parts, nodes, staging, isolation: unisolated };
+    let mut offered = Offered {
+        node: node.clone(),
+        cpus,
+        memory,
+        parts,
+        machines,
+        staging,
+        isolation: unisolated,
+    };
 
     // Said before anything is started: what is missing, and what cannot work.
     let admission = match (home.membership()?, token) {
@@ -158,6 +170,11 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let generation = home.next_generation()?;
     let (done, synced) = mpsc::channel(QUEUE);
     let (measured_sender, measured) = mpsc::channel(1);
+    let measure = match &offered.machines {
+        // This machine is only the door to those that are offered.
+        Machines::Of(_) => Measuring::Off,
+        Machines::This | Machines::Given(_) => measure,
+    };
     let gauge = match measure {
         Measuring::Quick if gauge::is_due(&membership, &picture.inventory) => {
             let order = gauge::Order {
@@ -218,7 +235,8 @@ async fn look(offered: &Offered, info: &EngineInfo, data: PathBuf) -> Result<Pic
     let (offered, info) = (offered.clone(), info.clone());
     tokio::task::spawn_blocking(move || offered.picture(&info, &data))
         .await
-        .map_err(|_| AgentFault::Broken("the look at the machine"))
+        .map_err(|_| AgentFault::Broken("the look at the machine"))?
+        .map_err(AgentFault::from)
 }
 
 fn tell(membership: &Membership, picture: &Picture) {

@@ -6,15 +6,17 @@
 //! is asked for again until the engine says which.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use dayan_custody::Counters;
+use dayan_engines::slurm::{Pace, SiteWords};
 use dayan_engines::{
     BootId, BootTime, Engine, EngineInfo, Fault, Launch, LeaseEnd, LogChunk, Observation,
-    ProcessConfig, ProcessEngine, Signal, StartFault, Stream, Waker,
+    ProcessConfig, ProcessEngine, Signal, SlurmConfig, SlurmEngine, StartFault, Stream, Waker,
 };
 use dayan_units::{AttemptId, Span};
 use dayan_wire::{LeaseOrder, Outcome};
@@ -202,6 +204,17 @@ struct Desk {
     again: Work,
 }
 
+/// How a cluster's jobs are run from this folder.
+pub(crate) fn slurm_config(dir: &Path, wrapper: &[OsString], site: &SiteWords) -> SlurmConfig {
+    SlurmConfig {
+        dir: dir.to_owned(),
+        wrapper: wrapper.to_vec(),
+        site: site.clone(),
+        commands: None,
+        pace: Pace::default(),
+    }
+}
+
 fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Fault> {
     match choice {
         EngineChoice::Process { keeper, options } => {
@@ -222,6 +235,10 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
                     Err(fault) => return Err(fault),
                 }
             }
+        }
+        EngineChoice::Slurm { wrapper, site } => {
+            let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site))?;
+            Ok(Box::new(engine))
         }
         EngineChoice::Given { open, nodes: _ } => open(),
     }

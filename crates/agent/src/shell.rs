@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
-    BootClock, BootId, EngineInfo, EngineKind, LeaseEnd, LogChunk, Observation, Phase, StartFault,
-    Stream,
+    BootClock, BootId, EngineInfo, EngineKind, Fault, GangSeat, LeaseEnd, LogChunk, Observation,
+    Phase, Placing, StartFault, Stream,
 };
 use dayan_measure::{Measurement, Sharing};
 use dayan_units::{AttemptId, BootTime, Span};
@@ -37,6 +37,9 @@ const USAGE_EVERY: Span = Span::from_secs(10);
 const USAGE_EVERY_MIN: Span = Span::from_millis(100);
 /// The lease of an attempt that is found without its order: it is stopped, whatever it is.
 const STRAY_KEEP: Span = Span::from_secs(30);
+/// How often a cluster is looked at: three questions to its controller, of the kind that users ask
+/// by the hundred.
+const LOOK_EVERY: Span = Span::from_secs(60);
 /// The most of a log that is sent at once.
 const LOG_PART_MAX: u32 = 1 << 20;
 
@@ -54,11 +57,26 @@ enum Here {
 
 /// Something that was done elsewhere.
 enum Done {
-    Staged { attempt: AttemptId, result: Result<PathBuf, String> },
-    Gathered { attempt: AttemptId, result: Result<(), String> },
-    Published { attempt: AttemptId, result: Result<(), String> },
-    Probed { nonce: String, picture: Box<Picture> },
-    LogSent { ask: u64 },
+    Staged {
+        attempt: AttemptId,
+        result: Result<PathBuf, String>,
+    },
+    Gathered {
+        attempt: AttemptId,
+        result: Result<(), String>,
+    },
+    Published {
+        attempt: AttemptId,
+        result: Result<(), String>,
+    },
+    /// A picture that was taken, and for which challenge.
+    Probed {
+        nonce: Option<String>,
+        picture: Result<Box<Picture>, Fault>,
+    },
+    LogSent {
+        ask: u64,
+    },
 }
 
 /// What the shell is made of.
@@ -101,6 +119,8 @@ pub(crate) struct Shell {
     work: Work,
     asks: BTreeSet<u64>,
     probing: Option<()>,
+    /// When machines that come and go are looked at next.
+    look_at: Option<BootTime>,
     idle: Idle,
 }
 
@@ -130,8 +150,11 @@ impl Shell {
         let (tell_done, done) = mpsc::channel(256);
         let Found { info, boot, observations, noted } = parts.found;
         let place = Arc::new(place(&info, parts.syncs.picture(), &parts.offered));
+        let now = words::from_engine(parts.clock.now());
+        let look_at = parts.offered.machines.change().then(|| now.plus(LOOK_EVERY));
         let mut shell = Self {
             place,
+            look_at,
             custody: Custody::new(USAGE_EVERY),
             runner: parts.runner,
             heard: parts.heard,
@@ -215,7 +238,8 @@ impl Shell {
             let look = self.syncs.pump(&mut self.custody, now);
             self.note_told();
             self.runner.work(&mut self.work);
-            let due = [look, self.custody.next_due(now)].into_iter().flatten().min();
+            self.look_again(now);
+            let due = [look, self.custody.next_due(now), self.look_at].into_iter().flatten().min();
             let sleep = due.map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX));
             tokio::select! {
                 biased;
@@ -238,6 +262,27 @@ impl Shell {
                 self.on_heard(heard);
             }
         }
+    }
+
+    /// Looks at machines that come and go.
+    fn look_again(&mut self, now: BootTime) {
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = Some(now.plus(LOOK_EVERY));
+            if self.probing.is_none() {
+                self.probe(None);
+            }
+        }
+    }
+
+    fn probe(&mut self, nonce: Option<String>) {
+        self.probing = Some(());
+        let (offered, info) = (self.offered.clone(), self.info.clone());
+        let (data, tell) = (self.data.clone(), self.tell_done.clone());
+        tokio::task::spawn_blocking(move || {
+            let picture = offered.picture(&info, &data).map(Box::new);
+            // The agent has ended meanwhile: the next looks for itself.
+            let _ = tell.blocking_send(Done::Probed { nonce, picture });
+        });
     }
 
     fn now(&self) -> BootTime {
@@ -295,10 +340,29 @@ impl Shell {
         let attempt = order.attempt;
         let Some(end) = self.custody.lease_end(attempt) else { return };
         let lease_end = LeaseEnd { boot: self.boot, at: words::to_engine(end) };
-        let launch = launch::launch(order, lease_end, folder, &self.place);
+        let mut launch = launch::launch(order, lease_end, folder, &self.place);
+        launch.gang = self.gang_seat(order);
         self.idle = Idle::No;
         self.here.insert(attempt, Here::Launched);
         self.work.launches.push((Arc::clone(order), launch));
+    }
+
+    /// The place in a gang that the engine's own scheduler starts at once. All members' orders come
+    /// in one answer, so who of them runs is known here.
+    fn gang_seat(&self, order: &LeaseOrder) -> Option<GangSeat> {
+        let gang = order.gang.as_ref().filter(|_| self.info.placing == Placing::ByPool)?;
+        let key = launch::launch_key(order);
+        let members = self.custody.kept().values().filter(|kept| {
+            let other = &kept.order.payload;
+            let same = launch::launch_key(other) == key && !launch::holds_only(other);
+            same && kept.step.may_run()
+        });
+        Some(GangSeat {
+            launch: gang.slot,
+            nodes: u32::try_from(gang.nodes.len()).unwrap_or(u32::MAX),
+            members: u32::try_from(members.count()).unwrap_or(u32::MAX),
+            rank: gang.rank,
+        })
     }
 
     /// Why it was asked to stop.
@@ -509,7 +573,17 @@ impl Shell {
             }
             Done::Probed { nonce, picture } => {
                 self.probing = None;
-                self.syncs.say_answer(inventory::answer(&nonce, &picture.shown));
+                let picture = match picture {
+                    Ok(picture) => picture,
+                    Err(fault) => {
+                        // The exchange asks again.
+                        tracing::warn!(%fault, "cannot look at what is offered");
+                        return;
+                    }
+                };
+                if let Some(nonce) = nonce {
+                    self.syncs.say_answer(inventory::answer(&nonce, &picture.shown));
+                }
                 if picture.digest != self.syncs.picture().digest {
                     self.syncs.show(Some(*picture));
                 }
@@ -543,16 +617,10 @@ impl Shell {
         if answer.want_shown {
             self.syncs.show(None);
         }
-        if let Some(nonce) = answer.challenge.take()
-            && self.probing.is_none()
+        if self.probing.is_none()
+            && let Some(nonce) = answer.challenge.take()
         {
-            self.probing = Some(());
-            let (offered, info) = (self.offered.clone(), self.info.clone());
-            let (data, tell) = (self.data.clone(), self.tell_done.clone());
-            tokio::task::spawn_blocking(move || {
-                let picture = Box::new(offered.picture(&info, &data));
-                let _ = tell.blocking_send(Done::Probed { nonce, picture });
-            });
+            self.probe(Some(nonce));
         }
         for ask in std::mem::take(&mut answer.logs) {
             self.send_log(&ask);

@@ -40,6 +40,11 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|word| word == "keeper") {
         return keeper(args);
     }
+    // What Slurm starts on a node in place of a task is `dayan slurm-task …`: the same, and once
+    // for each task.
+    if args.get(1).is_some_and(|word| word == "slurm-task") {
+        return slurm_task(args);
+    }
     client::install_provider();
     if let Some(tool) = args.first().and_then(|program| slurm::Tool::of_program(program)) {
         return of_slurm(tool, &args);
@@ -84,13 +89,21 @@ fn of_slurm(tool: slurm::Tool, args: &[OsString]) -> ExitCode {
 fn keeper(args: Vec<OsString>) -> ExitCode {
     match dayan_engines::keeper::run(args.into_iter().skip(2)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let why = anyhow::Error::from(error);
-            let _ =
-                std::io::Write::write_all(&mut std::io::stderr(), format!("{why:#}\n").as_bytes());
-            ExitCode::FAILURE
-        }
+        Err(error) => hidden_failure(&error.into()),
     }
+}
+
+fn slurm_task(args: Vec<OsString>) -> ExitCode {
+    match dayan_engines::slurm::wrapper::run(args.into_iter().skip(2)) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => hidden_failure(&error.into()),
+    }
+}
+
+/// A subcommand that no person calls has failed.
+fn hidden_failure(why: &anyhow::Error) -> ExitCode {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{why:#}\n").as_bytes());
+    ExitCode::FAILURE
 }
 
 /// Asked for with `--lang`, else the system's. Read before the command line is, because its help

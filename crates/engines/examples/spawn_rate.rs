@@ -169,5 +169,7 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         isolation: Isolation::None,
         node: String::new(),
         cards: Vec::new(),
+        accelerators: 0,
+        gang: None,
     }
 }

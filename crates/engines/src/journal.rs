@@ -1,4 +1,5 @@
-//! The keeper's memory on disk: an append-only file of records, one line each, with a checksum.
+//! A memory on disk: an append-only file of records, one line each, with a checksum. The keeper's,
+//! and with records of its own the Slurm engine's.
 //!
 //! Invariant: a launch is on stable storage before its process is made, so neither a dead keeper
 //! nor a dead machine makes anybody launch it twice. Ends are written to the file at once, which
@@ -10,10 +11,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::marker::PhantomData;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use dayan_units::{AttemptId, Time};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{BootId, BootTime, Counters, End};
@@ -39,9 +42,10 @@ pub(crate) enum Record {
     Forgotten { attempt: AttemptId },
 }
 
-/// An open journal.
-pub(crate) struct Journal {
+/// An open journal of records of one kind.
+pub(crate) struct Journal<R = Record> {
     path: PathBuf,
+    kind: PhantomData<fn(&R)>,
     file: File,
     /// Bytes in the file that are whole records.
     length: u64,
@@ -50,9 +54,9 @@ pub(crate) struct Journal {
     synced: bool,
 }
 
-impl Journal {
+impl<R: Serialize + DeserializeOwned> Journal<R> {
     /// Opens it, reads what is there and cuts off a torn end.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Record>)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<R>)> {
         let mut file = options().open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -63,21 +67,28 @@ impl Journal {
         let length = length as u64;
         file.set_len(length)?;
         Ok((
-            Self { path: path.to_owned(), file, length, buffer: Vec::new(), synced: true },
+            Self {
+                path: path.to_owned(),
+                kind: PhantomData,
+                file,
+                length,
+                buffer: Vec::new(),
+                synced: true,
+            },
             records,
         ))
     }
 
     /// Notes a record; [`write`](Self::write) brings it to the file.
-    pub(crate) fn append(&mut self, record: &Record) {
+    pub(crate) fn append(&mut self, record: &R) {
         encode(record, &mut self.buffer);
     }
 
     /// Notes these records and brings everything to stable storage, or notes none of them.
-    pub(crate) fn commit<'a>(
-        &mut self,
-        records: impl Iterator<Item = &'a Record>,
-    ) -> io::Result<()> {
+    pub(crate) fn commit<'a>(&mut self, records: impl Iterator<Item = &'a R>) -> io::Result<()>
+    where
+        R: 'a,
+    {
         let before = self.buffer.len();
         records.for_each(|record| encode(record, &mut self.buffer));
         let length = self.length;
@@ -129,7 +140,7 @@ impl Journal {
 
     /// Replaces the file by one that holds only these records. The old one stays until the new
     /// one is whole and stable.
-    pub(crate) fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
+    pub(crate) fn rewrite(&mut self, records: &[R]) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut bytes = Vec::new();
         for record in records {
@@ -157,7 +168,8 @@ fn options() -> OpenOptions {
     options
 }
 
-fn encode(record: &Record, out: &mut Vec<u8>) {
+/// Writes one record as a line.
+pub(crate) fn encode<R: Serialize>(record: &R, out: &mut Vec<u8>) {
     let json = serde_json::to_vec(record).expect("records hold only text keys and numbers");
     let _ = write!(out, "{:08x} ", crc32(&json));
     out.extend_from_slice(&json);
@@ -165,7 +177,7 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
 }
 
 /// The records up to the first damaged one, and how many bytes they take.
-fn decode(bytes: &[u8]) -> (Vec<Record>, usize) {
+fn decode<R: DeserializeOwned>(bytes: &[u8]) -> (Vec<R>, usize) {
     let mut records = Vec::new();
     let mut length = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -176,7 +188,8 @@ fn decode(bytes: &[u8]) -> (Vec<Record>, usize) {
     (records, length)
 }
 
-fn decode_line(line: &[u8]) -> Option<Record> {
+/// One record with its line end; nothing if it is not whole.
+pub(crate) fn decode_line<R: DeserializeOwned>(line: &[u8]) -> Option<R> {
     let (sum, json) = line.strip_suffix(b"\n")?.split_at_checked(8)?;
     let json = json.strip_prefix(b" ")?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
@@ -200,7 +213,7 @@ const CRC_TABLE: [u32; 256] = {
     table
 };
 
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes
         .iter()
         .fold(!0u32, |sum, byte| (sum >> 8) ^ CRC_TABLE[((sum ^ u32::from(*byte)) & 0xFF) as usize])
@@ -240,7 +253,7 @@ mod tests {
         journal.rewrite(&written[8..]).expect("rewrites");
         journal.append(&written[0]);
         journal.write().expect("writes");
-        let (_, records) = Journal::open(&path).expect("opens");
+        let (_, records) = Journal::<Record>::open(&path).expect("opens");
         assert_eq!(records, [written[8].clone(), written[9].clone(), written[0].clone()]);
     }
 
@@ -260,7 +273,7 @@ mod tests {
                 bytes.truncate(cut);
             }
             let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
-            let (records, length) = decode(&bytes);
+            let (records, length) = decode::<Record>(&bytes);
             prop_assert_eq!(records.len(), whole);
             prop_assert_eq!(length, ends[whole]);
         }

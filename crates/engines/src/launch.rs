@@ -231,6 +231,29 @@ pub struct Launch {
     /// The NVIDIA cards it was given, as their driver numbers them: whose energy is counted for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<u32>,
+    /// How many accelerators it was given, for an engine that hands them out itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accelerators: u32,
+    /// Its place in a gang, for an engine whose own scheduler starts all of it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gang: Option<GangSeat>,
+}
+
+/// A member's place in a gang that starts at once or not at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GangSeat {
+    /// A number that all members of one launch of the job share.
+    pub launch: u32,
+    /// How many nodes the gang has.
+    pub nodes: u32,
+    /// How many of its members run a command: all, or only the one of rank 0.
+    pub members: u32,
+    /// Its rank, from 0.
+    pub rank: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What runs tasks: one trait, [`Engine`], and those who implement it. A process engine whose
-//! keeper owns the task processes, and a simulated one, plainly labelled. Slurm, podman and
-//! Kubernetes join behind the same trait and the same [`conformance`] suite.
+//! keeper owns the task processes, one that hands them to a [Slurm cluster](slurm), and a simulated
+//! one, plainly labelled. Podman and Kubernetes join behind the same trait and the same
+//! [`conformance`] suite.
 //!
 //! Invariants: an attempt is launched at most once, whoever asks and however often; a task whose
 //! lease has run out is ended although nobody is left to ask for it; an attempt is reported ended
@@ -23,6 +24,7 @@ mod proc;
 mod process;
 mod protocol;
 mod simulated;
+pub mod slurm;
 mod sys;
 mod waker;
 
@@ -31,10 +33,11 @@ pub use engine::{
     Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
 };
 pub use launch::{
-    BootId, BootTime, Devices, Isolation, Launch, LeaseEnd, Limits, Network, Program, Signal,
-    Workdir,
+    BootId, BootTime, Devices, GangSeat, Isolation, Launch, LeaseEnd, Limits, Network, Program,
+    Signal, Workdir,
 };
 pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
 pub use process::{ProcessConfig, ProcessEngine};
 pub use simulated::SimulatedEngine;
+pub use slurm::{SlurmConfig, SlurmEngine};
 pub use waker::Waker;

@@ -35,7 +35,7 @@ impl Waker {
     }
 
     /// Waits until the bell rings or the time is up; true if it rang.
-    pub(crate) fn wait(&self, wait: Span) -> bool {
+    pub fn wait(&self, wait: Span) -> bool {
         let mut fds = [PollFd::new(&*self.bell, PollFlags::IN)];
         let limit = timespec(wait);
         let _ = poll(&mut fds, Some(&limit));

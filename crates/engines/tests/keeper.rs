@@ -39,6 +39,8 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         isolation: Isolation::None,
         node: String::new(),
         cards: Vec::new(),
+        accelerators: 0,
+        gang: None,
     }
 }
 

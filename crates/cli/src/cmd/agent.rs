@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use dayan_agent::{AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring, Offering};
 use dayan_engines::SimulatedEngine;
+use dayan_engines::slurm::SiteWords;
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
 
@@ -29,9 +30,9 @@ pub struct Agent {
     /// A join token from `dayan provider invite`; not needed once joined
     #[arg(long, value_name = "TOKEN", env = "DAYAN_JOIN", hide_env_values = true)]
     join: Option<String>,
-    /// What runs the tasks, processes unless told; `simulated` executes nothing and is for trying out
-    /// an exchange
-    #[arg(long, value_parser = ["process", "simulated"])]
+    /// What runs the tasks, processes unless told; `slurm` submits them to the cluster that this login
+    /// node belongs to; `simulated` executes nothing and is for trying out an exchange
+    #[arg(long, value_parser = ["process", "slurm", "simulated"])]
     engine: Option<String>,
     /// The city of the data centre, needed to join
     #[arg(long, value_name = "CITY")]
@@ -62,6 +63,25 @@ pub struct Agent {
     /// A further folder that inputs may be taken from
     #[arg(long = "input-root", value_name = "DIR")]
     input_roots: Vec<PathBuf>,
+    /// With the slurm engine: the partition that is offered; the site's default one unless told
+    #[arg(long, value_name = "NAME")]
+    slurm_partition: Option<String>,
+    /// With the slurm engine: the account its jobs are charged to at the site
+    #[arg(long, value_name = "NAME")]
+    slurm_account: Option<String>,
+    /// With the slurm engine: the quality of service its jobs ask for
+    #[arg(long, value_name = "NAME")]
+    slurm_qos: Option<String>,
+    /// With the slurm engine: the node features its jobs ask for
+    #[arg(long, value_name = "WORDS")]
+    slurm_constraint: Option<String>,
+    /// With the slurm engine: the generic resource that is offered as accelerators, such as
+    /// gpu:a100 or npu; gpu unless told
+    #[arg(long, value_name = "NAME")]
+    slurm_gres: Option<String>,
+    /// With the slurm engine: a further option of sbatch, whole: --slurm-extra=--reservation=x
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    slurm_extra: Vec<String>,
     /// Whether it measures the machine after joining
     #[arg(long, default_value = "quick", value_parser = ["quick", "off"])]
     measure: String,
@@ -87,6 +107,14 @@ impl Agent {
             isolation: self.isolation.clone(),
             publish_root: self.publish_root.as_ref().map(absolute),
             input_roots: self.input_roots.iter().map(absolute).collect(),
+            slurm: SiteWords {
+                partition: self.slurm_partition.clone(),
+                account: self.slurm_account.clone(),
+                qos: self.slurm_qos.clone(),
+                constraint: self.slurm_constraint.clone(),
+                gres: self.slurm_gres.clone(),
+                extra: self.slurm_extra.clone(),
+            },
         }
     }
 
@@ -120,14 +148,18 @@ fn nodes(offering: &Offering) -> NonZeroU32 {
 }
 
 fn engine(offering: &Offering) -> Result<EngineChoice, Failure> {
-    if offering.engine.as_deref() == Some("simulated") {
-        let numbers = 1..=nodes(offering).get();
-        let nodes = numbers.map(|number| simulated_node(offering, number)).collect();
-        let open: dayan_agent::OpenEngine =
-            Box::new(|| SimulatedEngine::new().map(|engine| Box::new(engine) as _));
-        return Ok(EngineChoice::Given { open, nodes });
+    let local = |error| Failure::local(Said::plain(Word::StartingUp), error);
+    match offering.engine.as_deref() {
+        Some("simulated") => {
+            let numbers = 1..=nodes(offering).get();
+            let nodes = numbers.map(|number| simulated_node(offering, number)).collect();
+            let open: dayan_agent::OpenEngine =
+                Box::new(|| SimulatedEngine::new().map(|engine| Box::new(engine) as _));
+            Ok(EngineChoice::Given { open, nodes })
+        }
+        Some("slurm") => EngineChoice::slurm(offering.slurm.clone()).map_err(local),
+        Some(_) | None => EngineChoice::process().map_err(local),
     }
-    EngineChoice::process().map_err(|error| Failure::local(Said::plain(Word::StartingUp), error))
 }
 
 fn simulated_node(offering: &Offering, number: u32) -> ShownNode {

@@ -103,7 +103,7 @@ pub enum Command {
     // Staying.
     Demo(demo::Demo),
     Serve(serve::Serve),
-    Agent(agent::Agent),
+    Agent(Box<agent::Agent>),
     /// Replays traces and logs with the code that runs the exchange
     #[command(subcommand)]
     Sim(sim::SimCommand),

@@ -192,9 +192,32 @@ impl Stage {
 
     /// A pool of that name with a price, and its agent; `url` is where it finds the exchange.
     pub fn add_agent(&mut self, name: &str, cpus: &str, url: Option<&str>) {
+        let join = self.invited();
+        self.spawn_agent(name, &["--engine", "process", "--cpus", cpus], Some(&join), url);
+        self.price(name);
+    }
+
+    /// A pool of that name with a price, and its agent, which submits to the cluster that the
+    /// environment names.
+    pub fn add_cluster(&mut self, name: &str, words: &[&str]) {
+        let join = self.invited();
+        let words = [&["--engine", "slurm"], words].concat();
+        self.spawn_agent(name, &words, Some(&join), None);
+        self.price(name);
+    }
+
+    /// Starts a cluster's agent again; it remembers what it offers.
+    pub fn start_cluster(&mut self, name: &str) {
+        self.spawn_agent(name, &[], None, None);
+    }
+
+    fn invited(&self) -> String {
         let invitation = self.operate(&["provider", "invite", "dc"]);
-        let join = invitation["token"].as_str().expect("a token").to_owned();
-        self.spawn_agent(name, cpus, Some(&join), url);
+        invitation["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Waits for a pool of that name, and lists it.
+    fn price(&self, name: &str) {
         let pool = until("an active pool", || {
             let pools = self.operate(&["pools"]);
             let mut pools = pools.as_array()?.iter();
@@ -261,13 +284,13 @@ impl Stage {
 
     /// Starts an agent again that has joined before.
     pub fn start_agent(&mut self, name: &str, cpus: &str) {
-        self.spawn_agent(name, cpus, None, None);
+        self.spawn_agent(name, &["--engine", "process", "--cpus", cpus], None, None);
     }
 
-    fn spawn_agent(&mut self, name: &str, cpus: &str, join: Option<&str>, url: Option<&str>) {
+    fn spawn_agent(&mut self, name: &str, words: &[&str], join: Option<&str>, url: Option<&str>) {
         let mut command = Command::new(program());
-        command.args(["agent", "--engine", "process", "--site", "Guiyang", "--measure", "off"]);
-        command.args(["--pool", name, "--cpus", cpus, "--data"]).arg(self.agent_folder(name));
+        command.args(["agent", "--site", "Guiyang", "--measure", "off", "--pool", name]);
+        command.args(words).arg("--data").arg(self.agent_folder(name));
         command.env("DAYAN_URL", url.map_or_else(|| self.url(), str::to_owned));
         command.envs(self.serve.env.iter().map(|(name, value)| (name, value)));
         if let Some(join) = join {

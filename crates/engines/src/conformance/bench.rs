@@ -100,6 +100,8 @@ impl<'a> Bench<'a> {
             isolation: Isolation::None,
             node: "node-1".to_owned(),
             cards: Vec::new(),
+            accelerators: 0,
+            gang: None,
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

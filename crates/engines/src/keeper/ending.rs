@@ -139,7 +139,7 @@ impl Keeper {
 /// Sends a signal to a task's processes. The first process of an isolated task is bubblewrap, which
 /// dies of what it does not know and takes the rest with it, without grace: only what runs inside of
 /// it is told.
-fn tell(first: i32, isolation: &Isolation, signal: Signal) {
+pub(crate) fn tell(first: i32, isolation: &Isolation, signal: Signal) {
     let kill = signal == Signal::KILL;
     match isolation {
         Isolation::Bubblewrap { .. } if !kill => {
@@ -167,7 +167,7 @@ pub(super) fn kill_all(live: &Live) {
 
 /// Kills what is left of a task without a cgroup: its session, and whoever carries its fence.
 /// Returns how many there were.
-fn kill_session(session: i32, fence: &str) -> usize {
+pub(crate) fn kill_session(session: i32, fence: &str) -> usize {
     let left: Vec<proc::Process> = proc::processes()
         .into_iter()
         .filter(|process| {

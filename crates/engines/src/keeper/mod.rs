@@ -11,15 +11,15 @@
 
 mod connection;
 mod core;
-mod ending;
+pub(crate) mod ending;
 mod folder;
 mod looking;
 mod recover;
 mod serving;
-mod spawner;
+pub(crate) mod spawner;
 mod starting;
-mod task;
-mod workshop;
+pub(crate) mod task;
+pub(crate) mod workshop;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

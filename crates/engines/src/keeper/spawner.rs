@@ -118,7 +118,7 @@ fn work(clock: BootClock, queues: &Queues, bell: &Waker, workshop: &Workshop, nu
             }
         };
         drop(jobs);
-        let outcome = make(clock, &job, workshop, null, &mut stack);
+        let outcome = make(clock, &job, &|path| workshop.hand_out(path), null, &mut stack);
         let mut made = queues.made.lock().expect("no thread panics holding it");
         made.push(Made { task: job.task, outcome });
         if made.len() == 1 {
@@ -131,18 +131,18 @@ fn other(error: impl std::fmt::Display) -> StartFailure {
     StartFailure::Other(error.to_string())
 }
 
-fn make(
+/// Makes the process of a job. `hand_out` makes sure of its fresh folder.
+pub(crate) fn make(
     clock: BootClock,
     job: &Job,
-    workshop: &Workshop,
+    hand_out: &dyn Fn(&Path) -> io::Result<()>,
     null: &OwnedFd,
     stack: &mut ChildStack,
 ) -> Result<Running, StartFailure> {
     let launch = &*job.launch;
     let workdir = match &launch.workdir {
         Workdir::Fresh => {
-            workshop
-                .hand_out(&job.work)
+            hand_out(&job.work)
                 .map_err(|e| StartFailure::Workdir(format!("{}: {e}", job.work.display())))?;
             &job.work
         }

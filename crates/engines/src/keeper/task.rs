@@ -301,6 +301,8 @@ mod tests {
             isolation: Isolation::None,
             node: String::new(),
             cards: Vec::new(),
+            accelerators: 0,
+            gang: None,
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(

@@ -143,7 +143,7 @@ fn is_as_new(path: &Path) -> bool {
 }
 
 /// Makes the folder, and those above it only if they are missing: most tasks of a job find them.
-fn make(path: &Path) -> io::Result<()> {
+pub(crate) fn make(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.mode(MODE);
     match builder.create(path) {

@@ -1,0 +1,105 @@
+//! What wrappers have to say, and what the engine closes itself.
+//!
+//! Invariant: a piece of news is removed only after what it said is in the journal; one that is
+//! older than what is known changes nothing.
+
+use std::fs;
+
+use dayan_units::AttemptId;
+
+use super::book::{Doubt, Held, Record, Seat};
+use super::engine::SlurmEngine;
+use super::report::{self, Claim, Claimed, Report, Stand, parse_name};
+use crate::{Outcome, Phase};
+
+/// Pieces of news read at once, so that a call of the engine stays short.
+const NEWS_AT_ONCE: usize = 4_096;
+
+impl SlurmEngine {
+    /// Reads what there is.
+    pub(super) fn hear(&mut self) {
+        let Ok(entries) = fs::read_dir(self.layout.news()) else { return };
+        let mut news: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| Some((parse_name(entry.file_name().to_str()?)?, entry.path())))
+            .take(NEWS_AT_ONCE)
+            .collect();
+        news.sort();
+        for ((batch, index, sequence), path) in news {
+            let seat = Seat { batch, index };
+            let Some(attempt) = self.book.attempt_at(seat) else {
+                // Forgotten, or of nobody.
+                self.read.push(path);
+                continue;
+            };
+            // Half written: it is whole the next time.
+            let Some(report) = report::read(&path) else { continue };
+            self.read.push(path);
+            let known = self.book.live_mut(attempt).filter(|held| held.told < sequence);
+            if let Some(held) = known {
+                held.told = sequence;
+                self.told(attempt, report);
+            }
+        }
+    }
+
+    fn told(&mut self, attempt: AttemptId, report: Report) {
+        let here = report.boot == self.clock.boot();
+        let now = self.clock.now();
+        let Some(held) = self.book.live_mut(attempt) else { return };
+        held.claimed = true;
+        held.count(&report.usage);
+        match report.stand {
+            Stand::Running { started_at, pid } => {
+                let pid = here.then_some(pid);
+                if matches!(held.phase, Phase::Starting) {
+                    let boot = report.boot;
+                    self.journal.append(&Record::Running { attempt, started_at, pid, boot });
+                }
+                held.phase = Phase::Running { started_at, pid };
+                // It speaks: it is not lost.
+                held.doubt = None;
+                self.changed.insert(attempt);
+            }
+            Stand::Ended { end, by_slurm: true } => {
+                let report = Some((end, report.usage));
+                held.doubt = Some(Doubt { since: now, report, lost: false });
+                self.ask_at = now;
+            }
+            Stand::Ended { end, by_slurm: false } => {
+                self.note_account(attempt);
+                self.finish_at(attempt, end.at, end.outcome);
+            }
+        }
+    }
+
+    /// Closes an element that nobody has started: it never runs. False if a wrapper has it.
+    pub(super) fn close(&mut self, attempt: AttemptId, seat: Seat, outcome: Outcome) -> bool {
+        let path = self.layout.claim(seat.batch, seat.index);
+        let claim = Claim::Engine { outcome: outcome.clone() };
+        match report::claim(&path, &claim) {
+            Ok(Claimed::Now(_)) => {
+                let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(seat.index));
+                self.cancels.extend(target);
+                self.finish(attempt, outcome);
+                true
+            }
+            Ok(Claimed::Before) => {
+                if let Some(held) = self.book.live_mut(attempt) {
+                    held.claimed = true;
+                }
+                false
+            }
+            Err(error) => {
+                // Tried again when it is due; until then it may start.
+                tracing::warn!(%error, %attempt, "cannot close an element");
+                false
+            }
+        }
+    }
+
+    /// Is an attempt known to be with a wrapper?
+    pub(super) fn is_claimed(&self, attempt: AttemptId) -> bool {
+        self.book.get(attempt).is_some_and(|Held { claimed, .. }| *claimed)
+    }
+}

@@ -1,0 +1,112 @@
+//! The Slurm engine: tasks as jobs of a cluster that somebody else runs, by the commands and with
+//! the rights of an ordinary user.
+//!
+//! Launches that ask for the same become one array. On the nodes a [`wrapper`] stands around each
+//! task; it and the engine speak through a folder that both see: launches and orders one way,
+//! claims and news the other. Slurm is asked only for what the wrappers cannot know: whether a
+//! submission was taken, what became of elements that are silent, why Slurm ended a job.
+//!
+//! Invariants: an element runs only by a claim that can be made once, whoever submits, requeues or
+//! restarts what; an attempt whose node may still run it is not over before its lease is; a
+//! question to Slurm that fails ends nothing and submits nothing.
+
+mod accounts;
+mod ask;
+mod batch;
+mod book;
+mod clerk;
+mod engine;
+mod file_clock;
+mod hearing;
+mod layout;
+mod open;
+mod report;
+mod request;
+mod status;
+mod submitting;
+mod survey;
+mod watching;
+pub mod wrapper;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use dayan_units::Span;
+
+pub use accounts::Difference;
+pub use engine::SlurmEngine;
+pub use request::SiteWords;
+pub use survey::{Node, Partition, Survey};
+
+/// How often and how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// How often the queue is looked at while something waits or runs.
+    pub look_every: Span,
+    /// How often wrappers count what runs.
+    pub usage_every: Span,
+    /// How long an element may be missing in the queue before Slurm is asked what became of it: so
+    /// long files may take to be seen from another machine.
+    pub doubt_after: Span,
+    /// How long Slurm may know nothing of an element before that counts as an end.
+    pub lost_after: Span,
+    /// How long a command of Slurm may take.
+    pub ask_within: Span,
+    /// How long after a job's end the site's accounting is compared: it lags behind.
+    pub accounts_after: Span,
+}
+
+impl Default for Pace {
+    /// The queue every 15 s costs a controller less than one user with `watch squeue`. Network file
+    /// systems show new files within their attribute caches' time, 3 s for files and up to 30 s for
+    /// folders. A controller that restarts is back within a minute, and its commands give up
+    /// by themselves after `MessageTimeout`, 10 s unless the site says otherwise, tried again some
+    /// times. Accounting is written within seconds, and by slow sites within minutes.
+    fn default() -> Self {
+        Self {
+            look_every: Span::from_secs(15),
+            usage_every: Span::from_secs(10),
+            doubt_after: Span::from_secs(20),
+            lost_after: Span::from_secs(90),
+            ask_within: Span::from_secs(60),
+            accounts_after: Span::from_secs(60),
+        }
+    }
+}
+
+/// Where and how to run tasks on a cluster.
+#[derive(Clone, Debug)]
+pub struct SlurmConfig {
+    /// The agent's data folder, on a file system that the nodes see under the same path. One agent
+    /// uses it at a time.
+    pub dir: PathBuf,
+    /// The program that runs [`wrapper::run`], with the words before its options:
+    /// `[dayan, "slurm-task"]`. A copy of it is put into the folder, so that the nodes find it.
+    pub wrapper: Vec<OsString>,
+    /// Words of the site.
+    pub site: SiteWords,
+    /// The folder of Slurm's commands, where they are not in `PATH`.
+    pub commands: Option<PathBuf>,
+    /// How often and how long.
+    pub pace: Pace,
+}
+
+impl SlurmConfig {
+    /// The running program as wrapper, by its hidden subcommand `slurm-task`.
+    pub fn of_this_program(dir: PathBuf, site: SiteWords) -> std::io::Result<Self> {
+        let program = std::env::current_exe()?;
+        let wrapper = vec![program.into(), "slurm-task".into()];
+        Ok(Self { dir, wrapper, site, commands: None, pace: Pace::default() })
+    }
+}
+
+/// How long a cluster may take to say what it is, each time it is asked: there is a picture of it
+/// already, and who looks has other things to do.
+const SURVEY_WITHIN: Span = Span::from_secs(10);
+
+/// Looks at the cluster as it is now: three questions to its controller.
+pub fn survey(config: &SlurmConfig) -> Result<Survey, crate::Fault> {
+    let mut asker = open::asker(config)?;
+    asker.within = asker.within.min(SURVEY_WITHIN);
+    Survey::take(&asker, &config.site)
+}

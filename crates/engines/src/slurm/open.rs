@@ -1,0 +1,224 @@
+//! Opening the engine: the folder, the wrapper's program in it, the cluster, and what an earlier
+//! engine left.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use dayan_units::Span;
+use rustix::fs::inotify;
+
+use super::ask::Asker;
+use super::batch::read_orders;
+use super::book::{Book, Record};
+use super::clerk::{Accounting, Clerk};
+use super::engine::{Parts, SlurmEngine};
+use super::file_clock::FileClock;
+use super::layout::{BatchId, Layout};
+use super::report::{Claim, read_claim};
+use super::survey::Survey;
+use super::{SlurmConfig, accounts::Accounts};
+use crate::journal::Journal;
+use crate::keeper::AGENT_LOCK;
+use crate::{BootClock, Fault, Features, Waker};
+
+/// The last picture of the cluster, for a start while its controller is away.
+const SURVEY_FILE: &str = "survey.json";
+/// How long a cluster that is known already is asked what it is: tasks wait to be taken over, and
+/// the picture is taken again later.
+const KNOWN_WITHIN: Span = Span::from_secs(5);
+
+pub(super) fn asker(config: &SlurmConfig) -> Result<Asker, Fault> {
+    let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
+    Ok(Asker { clock, commands: config.commands.clone(), within: config.pace.ask_within })
+}
+
+impl SlurmEngine {
+    /// Opens the folder, looks at the cluster, and takes over what an earlier engine left.
+    pub fn open(config: SlurmConfig) -> Result<Self, Fault> {
+        let at = |what: &str| format!("{what} {}", config.dir.display());
+        let layout = Layout::open(&config.dir).map_err(Fault::io(at("opening")))?;
+        let lock = layout.folder().lock(AGENT_LOCK).map_err(Fault::io(at("locking")))?;
+        let Some(lock) = lock else { return Err(Fault::Busy(layout.root().to_owned())) };
+        let asker = asker(&config)?;
+        let clock = asker.clock;
+        let survey = surveyed(&asker, &config, &layout)?;
+        let (mut journal, records) = Journal::<Record>::open(&layout.journal())
+            .map_err(Fault::io(at("opening the journal in")))?;
+        let clock_file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(layout.clock())
+            .map_err(Fault::io(at("opening the clock in")))?;
+        let file_clock =
+            FileClock::read(&clock_file, clock).map_err(Fault::io(at("reading the clock of")))?;
+        let mut book = Book::replay(records, clock.boot(), clock.now());
+        find_leases(&mut book, &layout, &file_clock);
+        sweep(&book, &layout);
+        let wrapper = installed(&config, &layout, book.batches.is_empty())
+            .map_err(Fault::io(at("putting the wrapper into")))?;
+        let bell = Waker::new().map_err(Fault::io("making a waker"))?;
+        let waker = Waker::new().map_err(Fault::io("making a waker"))?;
+        let accounting = if survey.accounting { Accounting::Kept } else { Accounting::Absent };
+        let clerk = Clerk::start(asker, accounting, bell.clone())
+            .map_err(Fault::io("starting a thread"))?;
+        journal.sync().map_err(Fault::io(at("writing the journal in")))?;
+        let watch = watch(&layout.news());
+        Ok(Self::new(Parts {
+            features: features(&survey),
+            accounts: Accounts::new(accounting, config.pace.accounts_after),
+            config,
+            layout,
+            clock,
+            clock_file,
+            journal,
+            book,
+            clerk,
+            survey,
+            wrapper,
+            bell,
+            waker,
+            watch,
+            lock,
+        }))
+    }
+}
+
+/// The cluster as it is, or while nobody answers as it was.
+fn surveyed(asker: &Asker, config: &SlurmConfig, layout: &Layout) -> Result<Survey, Fault> {
+    let kept = layout.root().join(SURVEY_FILE);
+    let mut asker = asker.clone();
+    if kept.exists() {
+        asker.within = asker.within.min(KNOWN_WITHIN);
+    }
+    match Survey::take(&asker, &config.site) {
+        Ok(survey) => {
+            let text = serde_json::to_vec(&survey).expect("text and numbers become JSON");
+            // Only for a later start.
+            let _ = fs::write(kept, text);
+            Ok(survey)
+        }
+        Err(fault @ Fault::Unreachable(_)) => {
+            let known = fs::read(kept).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            let survey = known.ok_or(fault)?;
+            tracing::warn!("the cluster does not answer; it is taken to be as it was last seen");
+            Ok(survey)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+fn features(survey: &Survey) -> Features {
+    let held = match (survey.cpus, survey.memory) {
+        (true, true) => "processors and memory by cgroups",
+        (true, false) => "processors by cgroups, memory by the wrapper's looking",
+        (false, true) => "memory by cgroups",
+        (false, false) => "memory by the wrapper's looking (the site's TaskPlugin uses no cgroups)",
+    };
+    Features {
+        confinement: format!("Slurm {}: {held}", survey.version),
+        cpu_limit: survey.cpu_limit(),
+        memory_limit: survey.memory_limit(),
+        pids_limit: crate::Enforcement::Watched,
+        oom_told_apart: survey.memory,
+        bubblewrap: false,
+        energy: false,
+        survives_agent: true,
+    }
+}
+
+/// Until when the attempts of an earlier engine may run, as their orders say; and which of them it
+/// closed without writing that down.
+fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
+    let batches: Vec<(BatchId, Vec<dayan_units::AttemptId>)> =
+        book.batches.iter().map(|(id, batch)| (*id, batch.attempts.clone())).collect();
+    for (batch, attempts) in batches {
+        let orders = read_orders(&layout.orders(batch)).unwrap_or_default();
+        for (attempt, index) in attempts.into_iter().zip(0u32..) {
+            let Some(held) = book.live_mut(attempt) else { continue };
+            let order = orders.get(index as usize).copied().flatten();
+            if let Some(order) = order {
+                held.lease_end = file_clock.here(order.until);
+                held.stop = order.stop;
+            } else {
+                // What is not known is over: the wrapper reads the same.
+                held.lease_end = crate::BootTime::from_micros(0);
+            }
+            match read_claim(&layout.claim(batch, index)) {
+                None => {}
+                Some(Claim::Wrapper { .. }) => held.claimed = true,
+                Some(Claim::Engine { outcome }) => {
+                    let _ = book.end(attempt, crate::wall_now(), outcome);
+                }
+            }
+        }
+    }
+    // Launched and never put into a batch: nothing of them ever was in the queue.
+    let loose: Vec<_> =
+        book.live().filter(|(_, held)| held.seat.is_none()).map(|(attempt, _)| attempt).collect();
+    for attempt in loose {
+        let _ = book.end(attempt, crate::wall_now(), crate::Outcome::KeeperDied);
+    }
+}
+
+/// Removes batches that nobody knows: what was cut off while they were made or removed.
+fn sweep(book: &Book, layout: &Layout) {
+    for entry in fs::read_dir(layout.batches()).into_iter().flatten().flatten() {
+        let known = entry
+            .file_name()
+            .to_str()
+            .and_then(BatchId::parse)
+            .is_some_and(|batch| book.batches.contains_key(&batch));
+        if !known {
+            // The next start tries again.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Puts a copy of the wrapper's program where the nodes see it, under a name by which another
+/// build of it is another file: jobs that run keep theirs. `idle`: nothing is left that could.
+fn installed(config: &SlurmConfig, layout: &Layout, idle: bool) -> io::Result<Vec<String>> {
+    let mut words = config.wrapper.iter();
+    let program = words.next().ok_or_else(|| io::Error::other("no program was named"))?;
+    let about = fs::metadata(program)?;
+    let name = format!("{:x}-{:x}-{:x}", about.len(), about.mtime(), about.mtime_nsec());
+    let folder = layout.root().join("bin");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(name);
+    if !path.exists() {
+        if idle {
+            for entry in fs::read_dir(&folder)?.flatten() {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        place(Path::new(program), &path)?;
+    }
+    let text = |word: String| -> String { word };
+    let mut command = vec![text(path.to_string_lossy().into_owned())];
+    command.extend(words.map(|word| word.to_string_lossy().into_owned()));
+    Ok(command)
+}
+
+fn place(program: &Path, path: &Path) -> io::Result<()> {
+    let fresh: PathBuf = path.with_extension("new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // The copy keeps the program's permissions, so that it can be executed.
+    fs::copy(program, &fresh)?;
+    fs::rename(&fresh, path)
+}
+
+/// Watches the folder of news; none where the system gives no watch: then it is looked at.
+fn watch(news: &Path) -> Option<OwnedFd> {
+    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+    let watch = inotify::init(flags).ok()?;
+    inotify::add_watch(&watch, news, inotify::WatchFlags::CLOSE_WRITE).ok()?;
+    Some(watch)
+}

@@ -1,0 +1,273 @@
+//! From what a launch asks for to what `sbatch` is told. Pure.
+//!
+//! Launches that ask for the same become elements of one array, whatever they run: what an element
+//! runs stands in the batch's files, not in Slurm. So Slurm's job holds no command, no environment
+//! and no secret of anybody's.
+
+use std::path::Path;
+
+use dayan_units::Span;
+use serde::{Deserialize, Serialize};
+
+use super::layout::BatchId;
+use crate::Launch;
+
+/// Slurm counts time limits in minutes. So much more than the task's own limit is asked for: the
+/// wrapper holds that one to the millisecond, and then needs its moment to end and to write.
+const TIME_MARGIN: Span = Span::from_secs(60);
+const MINUTE_MICROS: i64 = 60_000_000;
+const MIB: u64 = 1 << 20;
+
+/// Names of our jobs begin so.
+const NAME: &str = "dayan";
+
+/// Words of the site that go into every submission as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SiteWords {
+    /// `--partition`; none: the site's default one.
+    pub partition: Option<String>,
+    /// `--account`.
+    pub account: Option<String>,
+    /// `--qos`.
+    pub qos: Option<String>,
+    /// `--constraint`.
+    pub constraint: Option<String>,
+    /// The name of the accelerators in `--gres`, with or without a type: `gpu`, `gpu:a100`, `npu`.
+    pub gres: Option<String>,
+    /// Further options of `sbatch`, each whole: `--exclusive=user`.
+    pub extra: Vec<String>,
+}
+
+/// What one element asks of Slurm.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// Whole processors: Slurm gives no part of one.
+    pub cpus: u64,
+    pub memory_mib: u64,
+    /// The time limit in minutes; none asks for the partition's own.
+    pub minutes: Option<i64>,
+    pub accelerators: u32,
+}
+
+impl Request {
+    /// What a launch asks for, in a partition whose jobs may take so long.
+    pub(crate) fn of(launch: &Launch, minutes_max: Option<i64>) -> Result<Self, String> {
+        let limits = &launch.limits;
+        let wall = limits.wall.micros();
+        let minutes = (limits.wall < Span::MAX).then(|| {
+            let with_margin = wall.saturating_add(TIME_MARGIN.micros());
+            with_margin.div_euclid(MINUTE_MICROS).saturating_add(1)
+        });
+        let minutes = match (minutes, minutes_max) {
+            (Some(_), Some(most)) if wall > most.saturating_mul(MINUTE_MICROS) => {
+                return Err(format!(
+                    "jobs of this partition end after {most} minutes; ask for a shorter time"
+                ));
+            }
+            (Some(minutes), Some(most)) => Some(minutes.min(most)),
+            (minutes, _) => minutes,
+        };
+        Ok(Self {
+            cpus: limits.cpu.0.div_ceil(1_000).max(1),
+            memory_mib: limits.memory.0.div_ceil(MIB).max(1),
+            minutes,
+            accelerators: launch.accelerators,
+        })
+    }
+}
+
+/// A submission: the options of `sbatch` and the script it reads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Submission {
+    pub options: Vec<String>,
+    pub script: String,
+}
+
+/// What a batch's jobs are called: its identity in Slurm, by which they are found again.
+pub(crate) fn job_name(instance: &str, batch: BatchId) -> String {
+    format!("{NAME}.{instance}.{}", batch.text())
+}
+
+/// The batch of a job with this name, if it is one of this agent's.
+pub(crate) fn batch_of(instance: &str, job_name: &str) -> Option<BatchId> {
+    let rest = job_name.strip_prefix(NAME)?.strip_prefix('.')?;
+    BatchId::parse(rest.strip_prefix(instance)?.strip_prefix('.')?)
+}
+
+/// Quotes a word for `/bin/sh`.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// What a batch is in Slurm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Shape {
+    /// An array of independent elements, or a plain job where there is one.
+    Array,
+    /// One job of so many nodes: the elements are its processes, one on each node.
+    Gang { nodes: u32 },
+}
+
+/// A batch that is to be submitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ordered<'a> {
+    /// Whose and which it is.
+    pub instance: &'a str,
+    pub batch: BatchId,
+    pub shape: Shape,
+    pub elements: usize,
+    pub request: &'a Request,
+    /// For people who look at the queue.
+    pub comment: &'a str,
+    /// The wrapper's words.
+    pub command: &'a [String],
+    pub folder: &'a Path,
+}
+
+/// How a batch is submitted.
+pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
+    let Ordered { instance, batch, shape, elements, request, comment, command, folder } = ordered;
+    let nodes = match shape {
+        Shape::Array => 1,
+        Shape::Gang { nodes } => nodes,
+    };
+    let name = job_name(instance, batch);
+    let mut options = vec![
+        "--parsable".to_owned(),
+        format!("--job-name={name}"),
+        format!("--comment={comment}"),
+        // Who runs an element again runs nothing; so it is not asked for.
+        "--no-requeue".to_owned(),
+        "--open-mode=append".to_owned(),
+        "--output=/dev/null".to_owned(),
+        "--error=/dev/null".to_owned(),
+        "--input=/dev/null".to_owned(),
+        format!("--chdir={}", folder.display()),
+        format!("--nodes={nodes}"),
+        format!("--ntasks={nodes}"),
+        format!("--cpus-per-task={}", request.cpus),
+        format!("--mem={}M", request.memory_mib),
+    ];
+    match shape {
+        Shape::Array if elements > 1 => options.push(format!("--array=0-{}", elements - 1)),
+        Shape::Array => {}
+        Shape::Gang { .. } => options.push("--ntasks-per-node=1".to_owned()),
+    }
+    options.extend(request.minutes.map(|minutes| format!("--time={minutes}")));
+    if request.accelerators > 0 {
+        let name = site.gres.as_deref().unwrap_or("gpu");
+        options.push(format!("--gres={name}:{}", request.accelerators));
+    }
+    let words = [
+        ("partition", &site.partition),
+        ("account", &site.account),
+        ("qos", &site.qos),
+        ("constraint", &site.constraint),
+    ];
+    options.extend(
+        words.into_iter().filter_map(|(name, word)| Some(format!("--{name}={}", word.as_ref()?))),
+    );
+    options.extend(site.extra.iter().cloned());
+    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    let words = words.join(" ");
+    let script = match shape {
+        // A member that ends does not end the others; the exchange says what becomes of them.
+        Shape::Gang { .. } if elements > 1 => format!(
+            "#!/bin/sh\nexec srun --mpi=none --ntasks={elements} --ntasks-per-node=1 \
+             --kill-on-bad-exit=0 --input=none {words}\n"
+        ),
+        Shape::Array | Shape::Gang { .. } => format!("#!/bin/sh\nexec {words}\n"),
+    };
+    Submission { options, script }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BootId, BootTime, Isolation, LeaseEnd, Limits, Program, Workdir};
+    use dayan_units::{AttemptId, Bytes, JobId, MilliCpu};
+
+    fn launch(limits: Limits) -> Launch {
+        Launch {
+            attempt: AttemptId { job: JobId::from_bits(1), task: 0, attempt: 1 },
+            program: Program::Shell("true".to_owned()),
+            env: std::collections::BTreeMap::new(),
+            workdir: Workdir::Fresh,
+            limits,
+            lease_end: LeaseEnd { boot: BootId(0), at: BootTime::NEVER },
+            isolation: Isolation::None,
+            node: String::new(),
+            cards: Vec::new(),
+            accelerators: 2,
+            gang: None,
+        }
+    }
+
+    #[test]
+    fn what_slurm_cannot_divide_is_rounded_up() {
+        let check = |cpu, memory, wall: Span, most, expect: Result<(u64, u64, Option<i64>), ()>| {
+            let limits =
+                Limits { cpu: MilliCpu(cpu), memory: Bytes(memory), wall, ..Limits::default() };
+            let got = Request::of(&launch(limits), most);
+            let got = got.map(|r| (r.cpus, r.memory_mib, r.minutes)).map_err(|_| ());
+            assert_eq!(got, expect, "{cpu} {memory} {wall}");
+        };
+        let hour = Span::from_secs(3_600);
+        check(1, 1, hour, None, Ok((1, 1, Some(62))));
+        check(1_000, 1 << 20, hour, Some(60), Ok((1, 1, Some(60))));
+        check(1_001, (1 << 20) + 1, Span::from_millis(300), None, Ok((2, 2, Some(2))));
+        check(64_000, 1 << 40, Span::MAX, Some(60), Ok((64, 1 << 20, None)));
+        check(1_000, 1 << 20, hour, Some(59), Err(()));
+    }
+
+    #[test]
+    fn a_submission_says_all_of_it_and_nothing_of_what_runs() {
+        let request = Request { cpus: 4, memory_mib: 512, minutes: Some(10), accelerators: 2 };
+        let site = SiteWords {
+            partition: Some("gpu".to_owned()),
+            gres: Some("gpu:a100".to_owned()),
+            extra: vec!["--exclusive=user".to_owned()],
+            ..SiteWords::default()
+        };
+        let command = ["/d/it's".to_owned(), "slurm-task".to_owned()];
+        let batch = BatchId(0xab);
+        let array = Ordered {
+            instance: "i",
+            batch,
+            shape: Shape::Array,
+            elements: 3,
+            request: &request,
+            comment: "c",
+            command: &command,
+            folder: Path::new("/d"),
+        };
+        let made = submission(array, &site);
+        for option in [
+            "--array=0-2",
+            "--cpus-per-task=4",
+            "--mem=512M",
+            "--time=10",
+            "--gres=gpu:a100:2",
+            "--partition=gpu",
+            "--exclusive=user",
+            "--no-requeue",
+            "--job-name=dayan.i.ab",
+        ] {
+            assert!(made.options.iter().any(|o| o == option), "{option}: {:?}", made.options);
+        }
+        assert_eq!(made.script, "#!/bin/sh\nexec '/d/it'\\''s' 'slurm-task'\n");
+        let gang = Ordered { shape: Shape::Gang { nodes: 3 }, ..array };
+        let made = submission(gang, &site);
+        assert!(made.options.iter().any(|option| option == "--nodes=3"), "{:?}", made.options);
+        assert!(made.options.iter().all(|option| !option.starts_with("--array")));
+        assert!(made.script.contains("srun --mpi=none --ntasks=3"), "{}", made.script);
+        let head = Ordered { elements: 1, ..gang };
+        assert!(!submission(head, &site).script.contains("srun"), "one runs, on the first node");
+        assert_eq!(batch_of("i", &job_name("i", batch)), Some(batch));
+        for other in ["dayan.j.ab", "x", "dayan.i", "dayan.i.zz", "dayan.i.ab.c"] {
+            assert_eq!(batch_of("i", other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What Slurm says about jobs, read leniently. Pure.
+//!
+//! Invariant: a state that is not known counts as one that goes on, and a line that is not
+//! understood is passed over: a surprise in Slurm's words ends nothing.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::layout::Index;
+
+/// The fields of a queue's line, for `squeue --format`: the array's job, which elements, the
+/// state, the name; the reason last, because it may hold anything.
+pub(crate) const QUEUE_FORMAT: &str = "%F|%K|%T|%j|%r";
+/// The fields of an accounting line, for `sacct --format`.
+pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,CPUTimeRAW,ExitCode";
+
+/// Where an element stands in Slurm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// It waits, runs, is suspended or being cleaned up; or Slurm uses a word we do not know.
+    Active,
+    /// It waits for room: the same, and it has not begun.
+    Pending,
+    Completed,
+    Failed,
+    Cancelled,
+    Timeout,
+    NodeFail,
+    Preempted,
+    OutOfMemory,
+}
+
+impl State {
+    /// Reads `CANCELLED by 1000`, `NODE_FAIL`, `OUT_OF_ME+` and the like.
+    pub(crate) fn parse(text: &str) -> Self {
+        let word = text.split([' ', '+']).next().unwrap_or_default().to_ascii_uppercase();
+        match word.as_str() {
+            "PENDING" => Self::Pending,
+            "COMPLETED" => Self::Completed,
+            "FAILED" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => Self::Failed,
+            "CANCELLED" | "REVOKED" => Self::Cancelled,
+            "TIMEOUT" | "DEADLINE" => Self::Timeout,
+            "NODE_FAIL" | "BOOT_FAIL" => Self::NodeFail,
+            "PREEMPTED" => Self::Preempted,
+            "OUT_OF_MEMORY" | "OUT_OF_ME" => Self::OutOfMemory,
+            _ => Self::Active,
+        }
+    }
+
+    /// Is it over for Slurm?
+    pub(crate) const fn is_over(self) -> bool {
+        !matches!(self, Self::Active | Self::Pending)
+    }
+}
+
+/// Which elements of a job a line is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Elements(Vec<RangeInclusive<Index>>);
+
+impl Elements {
+    /// Reads `7`, `3-9`, `1,4-6`, `0-99%8`; a job that is no array has the element 0. None where
+    /// it is shortened (`1,3,...`) or not understood.
+    fn parse(text: &str) -> Option<Self> {
+        if text == "N/A" {
+            return Some(Self(vec![0..=0]));
+        }
+        let text = text.trim_matches(['[', ']']);
+        let text = text.split('%').next()?;
+        let range = |part: &str| match part.split_once('-') {
+            None => part.parse().ok().map(|one| one..=one),
+            Some((from, to)) => Some(from.parse().ok()?..=to.parse().ok()?),
+        };
+        text.split(',').map(range).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// Each of them.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Index> {
+        self.0.iter().cloned().flatten()
+    }
+
+    pub(crate) fn contain(&self, index: Index) -> bool {
+        self.0.iter().any(|range| range.contains(&index))
+    }
+}
+
+/// A line of the queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct QueueLine {
+    /// The job's id; of an array, the array's.
+    pub job: u32,
+    /// Which elements; none: all of them may be meant.
+    pub elements: Option<Elements>,
+    pub state: State,
+    pub name: String,
+    pub reason: String,
+}
+
+/// Reads a queue.
+pub(crate) fn queue(text: &str) -> Vec<QueueLine> {
+    text.lines().filter_map(queue_line).collect()
+}
+
+fn queue_line(line: &str) -> Option<QueueLine> {
+    let mut fields = line.splitn(5, '|').map(str::trim);
+    Some(QueueLine {
+        job: fields.next()?.parse().ok()?,
+        elements: Elements::parse(fields.next()?),
+        state: State::parse(fields.next()?),
+        name: fields.next()?.to_owned(),
+        reason: fields.next().unwrap_or_default().to_owned(),
+    })
+}
+
+/// What Slurm's accounting says of an element.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Account {
+    pub state: State,
+    /// From its start to its end, as Slurm saw it.
+    pub elapsed_secs: i64,
+}
+
+/// Reads accounting lines, by job and element.
+pub(crate) fn accounts(text: &str) -> BTreeMap<(u32, Index), Account> {
+    text.lines().filter_map(account).collect()
+}
+
+fn account(line: &str) -> Option<((u32, Index), Account)> {
+    let mut fields = line.split('|').map(str::trim);
+    let id = fields.next()?;
+    // A step of a job (`7.batch`) is not the job.
+    if id.contains('.') {
+        return None;
+    }
+    let key = match id.split_once('_') {
+        None => (id.parse().ok()?, 0),
+        Some((job, index)) => (job.parse().ok()?, index.parse().ok()?),
+    };
+    let state = State::parse(fields.next()?);
+    let elapsed_secs = fields.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    Some((key, Account { state, elapsed_secs }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_all_versions_are_read_and_unknown_ones_go_on() {
+        let check = |text, expect| assert_eq!(State::parse(text), expect, "{text}");
+        check("COMPLETED", State::Completed);
+        check("CANCELLED by 1000", State::Cancelled);
+        check("CANCELLED+", State::Cancelled);
+        check("OUT_OF_ME+", State::OutOfMemory);
+        check("TIMEOUT", State::Timeout);
+        check("NODE_FAIL", State::NodeFail);
+        check("PENDING", State::Pending);
+        for goes_on in ["RUNNING", "COMPLETING", "SUSPENDED", "REQUEUE_HOLD", "NEWFANGLED", ""] {
+            check(goes_on, State::Active);
+            assert!(!State::parse(goes_on).is_over());
+        }
+    }
+
+    #[test]
+    fn queues_are_read_and_garbage_is_passed_over() {
+        let text = "12|N/A|RUNNING|dayan.i.1|None\n13|5-7,9%4|PENDING|dayan.i.2|Resources\n\
+                    13|3|COMPLETING|dayan.i.2|None\nslurm_load_jobs error: x\n\n14|1,...|PENDING|n\n";
+        let lines = queue(text);
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[0].elements.as_ref().is_some_and(|e| e.contain(0) && !e.contain(1)));
+        let pending = lines[1].elements.as_ref().expect("understood");
+        let inside: Vec<Index> = (0..12).filter(|index| pending.contain(*index)).collect();
+        assert_eq!(inside, [5, 6, 7, 9]);
+        assert_eq!((lines[1].state, lines[1].reason.as_str()), (State::Pending, "Resources"));
+        assert_eq!(lines[3].elements, None, "shortened: it may be any");
+    }
+
+    #[test]
+    fn accounting_is_read_by_element() {
+        let text = "7|FAILED|3|3|1:0\n8_4|COMPLETED|12|24|0:0\n8_4.batch|COMPLETED|12|24|0:0\nx\n";
+        let got = accounts(text);
+        assert_eq!(got.len(), 2);
+        assert_eq!(got[&(7, 0)], Account { state: State::Failed, elapsed_secs: 3 });
+        assert_eq!(got[&(8, 4)], Account { state: State::Completed, elapsed_secs: 12 });
+    }
+}

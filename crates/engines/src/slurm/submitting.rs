@@ -1,0 +1,292 @@
+//! From launches to jobs in the queue.
+//!
+//! Invariant: a batch's files are there and its record is on stable storage before it is submitted.
+//! A submission whose outcome is not known is looked for in the queue under its name; it is made
+//! again only when the queue was seen without it, and should the first one come through all the
+//! same, each element is still claimed once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+
+use dayan_units::{AttemptId, JobId, Span};
+
+use super::batch::{Order, write_launches, write_orders};
+use super::book::{Batch, Held, Record, Seat, Submission};
+use super::clerk::{Errand, Submitted};
+use super::engine::{SlurmEngine, no_room};
+use super::file_clock::FileClock;
+use super::layout::BatchId;
+use super::request::{Ordered, Request, Shape, submission};
+use crate::{Enforcement, Launch, Outcome, StartFailure, wall_now};
+
+/// How long a submission whose outcome is not known is looked for before it may be made again, and
+/// in how many answers about the queue it must be missing: the controller works off what it has
+/// taken within seconds, and a client gives up before it.
+const UNSURE_FOR: Span = Span::from_secs(20);
+const MISSED_MIN: u32 = 2;
+/// How often a batch is submitted at most before its attempts end: the exchange has better places
+/// for them by then.
+const TRIES_MAX: u32 = 5;
+
+/// Which gang a launch belongs to: the job, and which launch of it.
+type GangKey = (JobId, u32);
+
+fn gang_key(launch: &Launch) -> Option<GangKey> {
+    launch.gang.map(|gang| (launch.attempt.job, gang.launch))
+}
+
+impl SlurmEngine {
+    /// Puts what waits into batches. While the clerk submits, more gathers: so the rate at which
+    /// launches come decides how many go into one array, and not a timer.
+    pub(super) fn form_batches(&mut self) {
+        if self.submitting > 0 || self.book.waiting.is_empty() {
+            return;
+        }
+        let most = self.survey.partition.minutes_max;
+        let mut groups: BTreeMap<(Request, Option<GangKey>), Vec<Launch>> = BTreeMap::new();
+        for launch in std::mem::take(&mut self.book.waiting) {
+            match Request::of(&launch, most) {
+                Ok(request) => groups.entry((request, gang_key(&launch))).or_default().push(launch),
+                // It was asked before it was taken.
+                Err(reason) => {
+                    let failure = StartFailure::Limits(reason);
+                    self.finish(launch.attempt, Outcome::StartFailed(failure));
+                }
+            }
+        }
+        let mut formed = Vec::new();
+        for ((request, _), mut launches) in groups {
+            let (shape, most) = match launches.first().and_then(|launch| launch.gang) {
+                None => (Shape::Array, self.survey.array_max),
+                Some(gang) => (Shape::Gang { nodes: gang.nodes }, launches.len()),
+            };
+            if let Shape::Gang { .. } = shape {
+                launches.sort_by_key(|launch| launch.gang.map_or(0, |gang| gang.rank));
+                let members =
+                    launches.first().and_then(|launch| launch.gang).map_or(1, |g| g.members);
+                if launches.len() < members as usize {
+                    // The others are on their way.
+                    self.book.waiting.extend(launches);
+                    continue;
+                }
+            }
+            for some in launches.chunks(most.max(1)) {
+                match self.form(some, shape) {
+                    Ok(batch) => formed.push((batch, request.clone())),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot write a batch");
+                        for launch in some {
+                            self.finish(launch.attempt, no_room(&error));
+                        }
+                    }
+                }
+            }
+        }
+        if formed.is_empty() {
+            return;
+        }
+        let records: Vec<Record> = formed
+            .iter()
+            .filter_map(|(id, _)| {
+                let batch = self.book.batches.get(id)?;
+                let (shape, attempts) = (batch.shape, batch.attempts.clone());
+                Some(Record::Batched { batch: *id, shape, attempts })
+            })
+            .collect();
+        if let Err(error) = self.journal.commit(records.iter()) {
+            tracing::error!(%error, "cannot write the engine's journal");
+            for (batch, _) in formed {
+                self.give_up(batch, &no_room(&error));
+            }
+            return;
+        }
+        for (batch, request) in formed {
+            self.submit(batch, &request);
+        }
+    }
+
+    /// Writes the files of a batch, and takes it into the book.
+    fn form(&mut self, launches: &[Launch], shape: Shape) -> io::Result<BatchId> {
+        let file_clock = FileClock::read(&self.clock_file, self.clock)?;
+        let batch = self.make_folder()?;
+        let all: Vec<&Launch> = launches.iter().collect();
+        write_launches(&self.layout.launches(batch), &all)?;
+        // Leases may have moved since the launches came.
+        let until = |launch: &Launch| {
+            let held = self.book.get(launch.attempt);
+            file_clock.early(held.map_or(launch.lease_end.at, |held| held.lease_end))
+        };
+        let orders: Vec<Order> =
+            launches.iter().map(|launch| Order { until: until(launch), stop: None }).collect();
+        write_orders(&self.layout.orders(batch), &orders)?;
+        let attempts: Vec<_> = launches.iter().map(|launch| launch.attempt).collect();
+        for (attempt, index) in attempts.iter().zip(0..) {
+            if let Some(held) = self.book.live_mut(*attempt) {
+                held.seat = Some(Seat { batch, index });
+            }
+        }
+        let kept = attempts.len();
+        let batched = Batch { attempts, shape, submission: Submission::Asking, tries: 0, kept };
+        self.book.batches.insert(batch, batched);
+        Ok(batch)
+    }
+
+    /// A folder under a number that nobody has used: the moment, in microseconds.
+    fn make_folder(&mut self) -> io::Result<BatchId> {
+        let mut number = u64::try_from(wall_now().micros()).unwrap_or(0).max(self.last_batch + 1);
+        loop {
+            let batch = BatchId(number);
+            match fs::DirBuilder::new().mode(0o700).create(self.layout.batch(batch)) {
+                Ok(()) => {
+                    self.last_batch = number;
+                    return Ok(batch);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn submit(&mut self, id: BatchId, request: &Request) {
+        let Some(batch) = self.book.batches.get_mut(&id) else { return };
+        batch.tries += 1;
+        batch.submission = Submission::Asking;
+        self.submitting += 1;
+        let memory = match self.survey.memory_limit() {
+            Enforcement::Enforced => "enforced",
+            Enforcement::Watched | Enforcement::Absent => "watched",
+        };
+        let options = [
+            ("--dir", self.layout.root().to_string_lossy().into_owned()),
+            ("--batch", id.text()),
+            ("--usage-every", format!("{}ms", self.config.pace.usage_every.millis_floor())),
+            ("--memory", memory.to_owned()),
+        ];
+        let mut command = self.wrapper.clone();
+        command.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        let shape = match batch.shape {
+            Shape::Array => "array",
+            Shape::Gang { .. } => "gang",
+        };
+        command.extend(["--shape".to_owned(), shape.to_owned()]);
+        // For people at the queue, and to be found again by: the first of the attempts.
+        let first = batch.attempts.first().map(ToString::to_string).unwrap_or_default();
+        let comment = match batch.attempts.len() {
+            0 | 1 => format!("dayan {first}"),
+            more => format!("dayan {first} and {} more", more - 1),
+        };
+        let ordered = Ordered {
+            instance: self.layout.instance(),
+            batch: id,
+            shape: batch.shape,
+            elements: batch.attempts.len(),
+            request,
+            comment: &comment,
+            command: &command,
+            folder: self.layout.root(),
+        };
+        let submission = submission(ordered, &self.config.site);
+        self.clerk.send(Errand::Submit { batch: id, submission });
+    }
+
+    pub(super) fn on_submitted(&mut self, id: BatchId, outcome: Submitted) {
+        self.submitting = self.submitting.saturating_sub(1);
+        let now = self.clock.now();
+        let Some(batch) = self.book.batches.get_mut(&id) else {
+            // Everything of it was forgotten meanwhile; whatever runs of it finds no folder.
+            if let Submitted::Job(job) = outcome {
+                self.cancels.push(job.to_string());
+            }
+            return;
+        };
+        match outcome {
+            Submitted::Job(job) => self.is_job(id, job),
+            Submitted::Unsure(why) => {
+                tracing::warn!(why, batch = id.text(), "not sure that it was submitted");
+                batch.submission = Submission::Unsure { since: now, missed: 0 };
+                self.look_at = now;
+            }
+            Submitted::Refused(why) => {
+                tracing::warn!(why, batch = id.text(), "Slurm refused it");
+                let failure = StartFailure::Other(format!("Slurm refused it: {why}"));
+                self.give_up(id, &Outcome::StartFailed(failure));
+            }
+        }
+    }
+
+    /// A batch is known to be this job.
+    pub(super) fn is_job(&mut self, id: BatchId, job: u32) {
+        let Some(batch) = self.book.batches.get_mut(&id) else { return };
+        batch.submission = Submission::Job(job);
+        self.journal.append(&Record::Submitted { batch: id, job });
+        // What was closed before the job had a name is cancelled now.
+        let Some(batch) = self.book.batches.get(&id) else { return };
+        let never_runs = |attempt: &AttemptId| {
+            self.book.get(*attempt).is_none_or(|held| !held.is_live() && !held.claimed)
+        };
+        if batch.attempts.iter().all(never_runs) {
+            self.cancels.push(job.to_string());
+        } else {
+            let closed = batch.attempts.iter().zip(0..).filter(|(attempt, _)| never_runs(attempt));
+            self.cancels.extend(closed.filter_map(|(_, index)| batch.target(index)));
+        }
+    }
+
+    /// A batch was not found in an answer about the queue.
+    pub(super) fn missed(&mut self, id: BatchId) {
+        let now = self.clock.now();
+        let Some(batch) = self.book.batches.get_mut(&id) else { return };
+        let Submission::Unsure { since, missed } = &mut batch.submission else { return };
+        *missed += 1;
+        if *missed < MISSED_MIN || now.since(*since) < UNSURE_FOR {
+            self.look_at = self.look_at.min(now.plus(Span::from_secs(2)));
+            return;
+        }
+        let live: Vec<_> = batch.attempts.clone();
+        let started =
+            live.iter().any(|attempt| self.book.get(*attempt).is_some_and(|held| held.claimed));
+        if started {
+            // It was in the queue, and is not any more: its elements are asked after one by one.
+            return;
+        }
+        let is_live = |attempt: &AttemptId| self.book.get(*attempt).is_some_and(Held::is_live);
+        let wants = live.iter().any(is_live);
+        let tries = self.book.batches.get(&id).map_or(0, |batch| batch.tries);
+        if !wants {
+            return;
+        }
+        if tries >= TRIES_MAX {
+            let reason = format!("Slurm did not take it in {tries} tries");
+            self.give_up(id, &Outcome::StartFailed(StartFailure::Other(reason)));
+            return;
+        }
+        // What it asks for stands in its files: the same as when it was formed.
+        let most = self.survey.partition.minutes_max;
+        let request = super::batch::read_launch(&self.layout.launches(id), 0)
+            .map_err(|error| error.to_string())
+            .and_then(|launch| Request::of(&launch, most));
+        match request {
+            Ok(request) => {
+                tracing::info!(batch = id.text(), "it is not in the queue; submitted again");
+                self.submit(id, &request);
+            }
+            Err(reason) => {
+                self.give_up(id, &Outcome::StartFailed(StartFailure::Other(reason)));
+            }
+        }
+    }
+
+    /// Ends what is left of a batch: no element of it is to start any more.
+    fn give_up(&mut self, id: BatchId, outcome: &Outcome) {
+        let Some(batch) = self.book.batches.get(&id) else { return };
+        for (attempt, index) in batch.attempts.clone().into_iter().zip(0..) {
+            let is_live = self.book.get(attempt).is_some_and(Held::is_live);
+            if is_live && !self.close(attempt, Seat { batch: id, index }, outcome.clone()) {
+                // A wrapper has it after all, and will say how it went.
+                self.look_at = self.clock.now();
+            }
+        }
+    }
+}

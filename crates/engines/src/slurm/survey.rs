@@ -1,0 +1,310 @@
+//! What the cluster is: its nodes, its partitions, its limits, as its own commands show them to an
+//! ordinary user. Read leniently: a field that is missing is not known, a field that is new is
+//! passed over.
+
+use std::collections::BTreeMap;
+
+use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources};
+use serde::{Deserialize, Serialize};
+
+use super::ask::Asker;
+use super::request::SiteWords;
+use crate::{Enforcement, Fault};
+
+/// One MiB: Slurm's unit of memory and disk.
+const MIB: u64 = 1 << 20;
+/// What the agent puts into one array at most: files of one batch stay small, and the site's
+/// scheduler sees no longer arrays than people submit.
+const ARRAY_MAX: usize = 1_000;
+
+/// A node as it is offered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name in Slurm.
+    pub name: String,
+    /// What jobs can have of it.
+    pub total: Resources,
+    /// The type of its accelerators, as the site calls it.
+    pub accelerator: Option<String>,
+    /// Does it take jobs: neither down nor drained nor reserved?
+    pub up: bool,
+}
+
+/// A partition.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Partition {
+    /// Its name.
+    pub name: String,
+    /// Is it the one that jobs go to which name none?
+    pub is_default: bool,
+    /// Does it take jobs?
+    pub up: bool,
+    /// How long jobs may take, in minutes; none: as long as they like.
+    pub minutes_max: Option<i64>,
+    /// Accounts and QoS that may use it, in Slurm's words.
+    pub accounts: String,
+    /// The QoS it allows, in Slurm's words.
+    pub qos: String,
+}
+
+/// What a cluster is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Survey {
+    /// Slurm's version.
+    pub version: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The partition that jobs of this agent go to.
+    pub partition: Partition,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// The elements an array may have; 1 where there are no arrays.
+    pub array_max: usize,
+    /// Is memory held by cgroups?
+    pub memory: bool,
+    /// Are processors held by cgroups?
+    pub cpus: bool,
+    /// Does the site keep accounts?
+    pub accounting: bool,
+}
+
+impl Survey {
+    /// How memory is held: by Slurm where it uses cgroups, else by the wrapper's looking.
+    pub(crate) const fn memory_limit(&self) -> Enforcement {
+        if self.memory { Enforcement::Enforced } else { Enforcement::Watched }
+    }
+    /// How processors are held.
+    pub(crate) const fn cpu_limit(&self) -> Enforcement {
+        if self.cpus { Enforcement::Enforced } else { Enforcement::Absent }
+    }
+
+    /// Asks the cluster: three questions, of which each costs the controller one answer.
+    pub(crate) fn take(asker: &Asker, site: &SiteWords) -> Result<Self, Fault> {
+        let show = |what: &[&str]| {
+            let words: Vec<String> = what.iter().map(|word| (*word).to_owned()).collect();
+            let answer = asker.ask("scontrol", &words, "").map_err(Fault::Unreachable)?;
+            if answer.status == Some(0) {
+                Ok(answer.out)
+            } else {
+                Err(Fault::Unreachable(format!(
+                    "scontrol {}: {}",
+                    what.join(" "),
+                    answer.complaint()
+                )))
+            }
+        };
+        let config = show(&["show", "config"])?;
+        let partitions = show(&["--oneliner", "show", "partition"])?;
+        let nodes = show(&["--oneliner", "show", "node"])?;
+        Self::read(&config, &partitions, &nodes, site).map_err(Fault::Protocol)
+    }
+
+    fn read(config: &str, partitions: &str, nodes: &str, site: &SiteWords) -> Result<Self, String> {
+        let all: Vec<Partition> = partitions.lines().filter_map(partition).collect();
+        let chosen = match &site.partition {
+            Some(name) => all.iter().find(|partition| partition.name == *name),
+            None => all.iter().find(|partition| partition.is_default),
+        };
+        let Some(partition) = chosen.cloned() else {
+            let names: Vec<&str> = all.iter().map(|partition| partition.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(match &site.partition {
+                Some(name) => format!("there is no partition `{name}`; there are: {names}"),
+                None => format!("no partition is the default one; name one of: {names}"),
+            });
+        };
+        let settings: BTreeMap<&str, &str> = config
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.trim(), value.trim()))
+            .collect();
+        let setting = |name: &str| settings.get(name).copied().unwrap_or_default();
+        let confines = setting("TaskPlugin").contains("cgroup");
+        let array_max: usize = setting("MaxArraySize").parse().unwrap_or(1);
+        let up = partition.up;
+        let nodes = nodes.lines().filter_map(|line| node(line, &partition.name, site));
+        Ok(Self {
+            version: setting("SLURM_VERSION").to_owned(),
+            cluster: setting("ClusterName").to_owned(),
+            nodes: nodes.map(|node| Node { up: node.up && up, ..node }).collect(),
+            partition,
+            array_max: array_max.clamp(1, ARRAY_MAX),
+            memory: confines && setting("ConstrainRAMSpace") == "yes",
+            cpus: confines && setting("ConstrainCores") == "yes",
+            accounting: setting("AccountingStorageType").contains("slurmdbd"),
+        })
+    }
+}
+
+/// `Name=Value` words of one of `scontrol`'s lines. A value with spaces is cut at the first one.
+fn words(line: &str) -> BTreeMap<&str, &str> {
+    line.split_ascii_whitespace().filter_map(|word| word.split_once('=')).collect()
+}
+
+fn partition(line: &str) -> Option<Partition> {
+    let words = words(line);
+    let word = |name: &str| words.get(name).copied().unwrap_or_default().to_owned();
+    Some(Partition {
+        name: (*words.get("PartitionName")?).to_owned(),
+        is_default: words.get("Default") == Some(&"YES"),
+        up: words.get("State") == Some(&"UP"),
+        minutes_max: words.get("MaxTime").and_then(|text| minutes(text)),
+        accounts: word("AllowAccounts"),
+        qos: word("AllowQos"),
+    })
+}
+
+/// Reads `1-02:30:00`, `02:30:00`, `30:00`; none for `UNLIMITED` and what is not understood.
+fn minutes(text: &str) -> Option<i64> {
+    let (days, clock) = match text.split_once('-') {
+        Some((days, clock)) => (days.parse::<i64>().ok()?, clock),
+        None => (0, text),
+    };
+    let parts: Vec<i64> = clock.split(':').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let minutes = match parts[..] {
+        [hours, minutes, _] => hours * 60 + minutes,
+        [minutes, _] => minutes,
+        _ => return None,
+    };
+    Some(days * 24 * 60 + minutes)
+}
+
+/// States, or parts of them, in which a node takes no new jobs.
+const NOT_UP: [&str; 11] = [
+    "DOWN",
+    "DRAIN",
+    "FAIL",
+    "MAINT",
+    "REBOOT",
+    "POWERING_DOWN",
+    "NOT_RESPONDING",
+    "UNKNOWN",
+    "RESERVED",
+    "FUTURE",
+    "BLOCKED",
+];
+
+fn node(line: &str, partition: &str, site: &SiteWords) -> Option<Node> {
+    let words = words(line);
+    if !words.get("Partitions")?.split(',').any(|name| name == partition) {
+        return None;
+    }
+    let count = |name: &str| words.get(name).and_then(|text| text.parse::<u64>().ok());
+    // What the system keeps for itself is no job's.
+    let cpus = count("CPUEfctv").or_else(|| count("CPUTot"))?;
+    let memory = count("RealMemory")?.saturating_sub(count("MemSpecLimit").unwrap_or(0));
+    let wanted = site.gres.as_deref().unwrap_or("gpu");
+    let (accelerator, cards) = words.get("Gres").map_or((None, 0), |text| gres(text, wanted));
+    let state = words.get("State").copied().unwrap_or("UNKNOWN");
+    let up = !state.contains('*') && NOT_UP.iter().all(|word| !state.contains(word));
+    Some(Node {
+        name: (*words.get("NodeName")?).to_owned(),
+        total: Resources {
+            cpu: MilliCpu(cpus.saturating_mul(1_000)),
+            memory: Bytes(memory.saturating_mul(MIB)),
+            disk: Bytes(count("TmpDisk").unwrap_or(0).saturating_mul(MIB)),
+            accel: MilliAccel(cards * 1_000),
+        },
+        accelerator,
+        up,
+    })
+}
+
+/// Reads `gpu:a100:4(S:0-1),npu:8` for `gpu`, `gpu:a100` or `npu`: the type and how many.
+fn gres(text: &str, wanted: &str) -> (Option<String>, u64) {
+    let (name, kind) = match wanted.split_once(':') {
+        Some((name, kind)) => (name, Some(kind)),
+        None => (wanted, None),
+    };
+    let (mut found, mut total) = (None, 0u64);
+    for entry in text.split(',') {
+        let entry = entry.split('(').next().unwrap_or_default();
+        let parts: Vec<&str> = entry.split(':').collect();
+        let (of, kind_of, count) = match parts[..] {
+            [of] => (of, None, "1"),
+            [of, count] if count.parse::<u64>().is_ok() => (of, None, count),
+            [of, kind] => (of, Some(kind), "1"),
+            [of, kind, count] => (of, Some(kind), count),
+            _ => continue,
+        };
+        // A node with two types is offered as one that has the first of them.
+        let fits = of == name && kind.is_none_or(|kind| kind_of == Some(kind));
+        let same = found
+            .as_ref()
+            .is_none_or(|known: &String| Some(known.as_str()) == kind_of.or(Some(of)));
+        if fits && same {
+            total += count.parse::<u64>().unwrap_or(0);
+            found = Some(kind_of.unwrap_or(of).to_owned());
+        }
+    }
+    (found.filter(|_| total > 0), total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "Configuration data as of 2026-01-01T00:00:00\n\
+        AccountingStorageType   = accounting_storage/slurmdbd\nClusterName             = lab\n\
+        MaxArraySize            = 20001\nSLURM_VERSION           = 22.05.8\n\
+        TaskPlugin              = task/cgroup,task/affinity\n\nCgroup Support Configuration:\n\
+        ConstrainCores          = yes\nConstrainRAMSpace       = no\n";
+    const PARTITIONS: &str = "PartitionName=main AllowAccounts=ALL AllowQos=a,b Default=YES \
+        MaxTime=1-00:00:00 State=UP TRES=cpu=64\n\
+        PartitionName=big Default=NO MaxTime=UNLIMITED State=DOWN NewWord=x\n";
+    const NODES: &str = "NodeName=n1 CPUAlloc=0 CPUEfctv=14 CPUTot=16 Gres=gpu:a100:4(S:0),npu:8 \
+        RealMemory=16384 State=MIXED MemSpecLimit=384 TmpDisk=10 Partitions=main,big OS=Linux 6 #1\n\
+        NodeName=n2 CPUTot=8 Gres=(null) RealMemory=4096 State=IDLE+DRAIN Partitions=main\n\
+        NodeName=n3 CPUTot=8 RealMemory=4096 State=IDLE* Partitions=main\n\
+        NodeName=n4 CPUTot=8 RealMemory=4096 State=IDLE Partitions=other\nnonsense\n";
+
+    #[test]
+    fn a_cluster_is_read() {
+        let site = SiteWords::default();
+        let survey = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect("it has a default");
+        assert_eq!((survey.version.as_str(), survey.cluster.as_str()), ("22.05.8", "lab"));
+        assert_eq!(survey.array_max, ARRAY_MAX);
+        assert_eq!((survey.memory, survey.cpus, survey.accounting), (false, true, true));
+        assert_eq!(survey.partition.minutes_max, Some(1_440));
+        assert_eq!(survey.partition.qos, "a,b");
+        let names: Vec<_> = survey.nodes.iter().map(|n| (n.name.as_str(), n.up)).collect();
+        assert_eq!(names, [("n1", true), ("n2", false), ("n3", false)]);
+        let first = &survey.nodes[0];
+        assert_eq!(first.total.cpu, MilliCpu(14_000));
+        assert_eq!(first.total.memory, Bytes(16_000 << 20));
+        assert_eq!((first.accelerator.as_deref(), first.total.accel.0), (Some("a100"), 4_000));
+
+        let site = SiteWords { partition: Some("big".to_owned()), ..SiteWords::default() };
+        let survey = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect("it is there");
+        assert_eq!(survey.nodes.len(), 1);
+        assert!(!survey.nodes[0].up, "its partition is down");
+        let site = SiteWords { partition: Some("x".to_owned()), ..SiteWords::default() };
+        let said = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect_err("there is none");
+        assert_eq!(said, "there is no partition `x`; there are: main, big");
+    }
+
+    #[test]
+    fn accelerators_are_counted_by_name_and_type() {
+        let check = |text, wanted, expect: (Option<&str>, u64)| {
+            let (kind, count) = gres(text, wanted);
+            assert_eq!((kind.as_deref(), count), expect, "{text} {wanted}");
+        };
+        check("gpu:a100:4(S:0-1),npu:8", "gpu", (Some("a100"), 4));
+        check("gpu:a100:4(S:0-1),npu:8", "npu", (Some("npu"), 8));
+        check("gpu:a100:4,gpu:v100:2", "gpu", (Some("a100"), 4));
+        check("gpu:a100:4,gpu:v100:2", "gpu:v100", (Some("v100"), 2));
+        check("gpu:2", "gpu", (Some("gpu"), 2));
+        check("(null)", "gpu", (None, 0));
+        check("shard:8", "gpu", (None, 0));
+    }
+
+    #[test]
+    fn times_are_read() {
+        let check = |text, expect| assert_eq!(minutes(text), expect, "{text}");
+        check("1-02:30:00", Some(1_590));
+        check("02:30:00", Some(150));
+        check("30:00", Some(30));
+        check("UNLIMITED", None);
+        check("", None);
+    }
+}

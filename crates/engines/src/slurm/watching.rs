@@ -1,0 +1,333 @@
+//! What the wrappers cannot say: whether Slurm still has an element, what became of the silent
+//! ones, why Slurm ended a job; and the ends of leases of what still waits in the queue.
+//!
+//! Invariant: nothing ends because a question failed or an answer was not understood. One whose
+//! node is lost ends when its lease does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayan_units::{AttemptId, Span};
+
+use super::book::{Doubt, Seat, Submission};
+use super::clerk::{Done, Errand};
+use super::engine::SlurmEngine;
+use super::layout::Index;
+use super::request::batch_of;
+use super::status::{Elements, QueueLine, State};
+use crate::{BootTime, Outcome, StartFailure};
+
+/// Between two questions about those in doubt.
+const ASK_AGAIN: Span = Span::from_secs(2);
+/// How long Slurm may take to say why it ended a job whose wrapper has written its end.
+const WHY_WITHIN: Span = Span::from_secs(60);
+/// How long after a lease's end its wrapper's word may take to be seen. Then it counts as dead, and
+/// the task with it: it may not run any more, whoever is silent.
+const WORD_WITHIN: Span = Span::from_secs(120);
+/// How often an element is looked after that is due and cannot be dealt with yet.
+const AGAIN: Span = Span::from_secs(1);
+
+impl SlurmEngine {
+    pub(super) fn on_answer(&mut self, done: Done) {
+        match done {
+            Done::Submitted { batch, outcome } => self.on_submitted(batch, outcome),
+            Done::Cancelled(outcome) => {
+                self.cancelling = false;
+                if let Err(why) = outcome {
+                    // Only tidying: what is cancelled was closed before, or ends with its lease.
+                    tracing::warn!(why, "cannot cancel in Slurm");
+                }
+            }
+            Done::Looked(outcome) => {
+                self.looking = false;
+                match outcome {
+                    Ok(lines) => self.on_queue(&lines),
+                    Err(why) => tracing::warn!(why, "cannot look at the queue; nothing follows"),
+                }
+            }
+            Done::Ends { jobs, known } => {
+                self.asking = false;
+                match known {
+                    Ok(known) => self.on_ends(&jobs, &known),
+                    Err(why) => tracing::warn!(why, "cannot ask what became of jobs"),
+                }
+            }
+            Done::Accounts(outcome) => self.accounts.on_answer(outcome, self.clock.now()),
+        }
+    }
+
+    /// Sends the clerk to ask what is to be known now.
+    pub(super) fn ask_questions(&mut self, now: BootTime) {
+        if self.book.live_count() > 0 && !self.looking && self.look_at <= now {
+            self.looking = true;
+            self.look_at = now.plus(self.config.pace.look_every);
+            self.clerk.send(Errand::Look);
+        }
+        if !self.asking && self.ask_at <= now {
+            let jobs = self.jobs_in_doubt(now);
+            if jobs.is_empty() {
+                self.ask_at = BootTime::NEVER;
+            } else {
+                self.asking = true;
+                self.ask_at = now.plus(ASK_AGAIN);
+                self.due(self.ask_at);
+                self.clerk.send(Errand::Ends { jobs });
+            }
+        }
+        if let Some(jobs) = self.accounts.jobs_to_ask(now) {
+            self.clerk.send(Errand::Accounts { jobs });
+        }
+    }
+
+    fn jobs_in_doubt(&mut self, now: BootTime) -> Vec<u32> {
+        let after = self.config.pace.doubt_after;
+        let mut jobs = BTreeSet::new();
+        let mut next = BootTime::NEVER;
+        for (_, held) in self.book.live() {
+            let (Some(doubt), Some(seat)) = (&held.doubt, held.seat) else { continue };
+            let at = if doubt.report.is_some() { doubt.since } else { doubt.since.plus(after) };
+            if at > now {
+                next = next.min(at);
+            } else if let Some(Submission::Job(job)) =
+                self.book.batches.get(&seat.batch).map(|batch| &batch.submission)
+            {
+                jobs.insert(*job);
+            }
+        }
+        if jobs.is_empty() && next < BootTime::NEVER {
+            self.ask_at = next;
+            self.due(next);
+        }
+        jobs.into_iter().collect()
+    }
+
+    fn on_queue(&mut self, lines: &[QueueLine]) {
+        let instance = self.layout.instance().to_owned();
+        let mut there: BTreeMap<u32, Vec<&QueueLine>> = BTreeMap::new();
+        for line in lines {
+            let Some(batch) = batch_of(&instance, &line.name) else { continue };
+            let unsure = self
+                .book
+                .batches
+                .get(&batch)
+                .is_some_and(|batch| matches!(batch.submission, Submission::Unsure { .. }));
+            if unsure {
+                self.is_job(batch, line.job);
+            }
+            there.entry(line.job).or_default().push(line);
+        }
+        let now = self.clock.now();
+        let mut missing = Vec::new();
+        for id in self.book.batches.keys().copied().collect::<Vec<_>>() {
+            let Some(batch) = self.book.batches.get(&id) else { continue };
+            match batch.submission {
+                Submission::Asking => {}
+                Submission::Unsure { .. } => self.missed(id),
+                Submission::Job(job) => {
+                    let found = there.get(&job).map_or(&[][..], Vec::as_slice);
+                    let seats: Vec<(AttemptId, Index)> = (batch.attempts.iter().copied())
+                        .zip((0..).map(|index| batch.in_slurm(index)))
+                        .collect();
+                    for (attempt, index) in seats {
+                        if !is_among(found, index) {
+                            missing.push(attempt);
+                        } else if let Some(held) = self.book.live_mut(attempt)
+                            && held.doubt.as_ref().is_some_and(|doubt| doubt.report.is_none())
+                        {
+                            held.doubt = None;
+                        }
+                    }
+                }
+            }
+        }
+        let after = self.config.pace.doubt_after;
+        for attempt in missing {
+            if let Some(held) = self.book.live_mut(attempt)
+                && held.doubt.is_none()
+            {
+                held.doubt = Some(Doubt { since: now, report: None, lost: false });
+                self.ask_at = self.ask_at.min(now.plus(after));
+                self.due(now.plus(after));
+            }
+        }
+    }
+
+    /// What Slurm says became of those in doubt.
+    fn on_ends(&mut self, jobs: &[u32], known: &BTreeMap<(u32, Index), State>) {
+        let doubtful: Vec<(AttemptId, Seat, (u32, Index))> = self
+            .book
+            .live()
+            .filter(|(_, held)| held.doubt.is_some())
+            .filter_map(|(attempt, held)| {
+                let seat = held.seat?;
+                let batch = self.book.batches.get(&seat.batch)?;
+                let job = jobs.iter().find(|job| batch.is_of(**job))?;
+                Some((attempt, seat, (*job, batch.in_slurm(seat.index))))
+            })
+            .collect();
+        for (attempt, seat, of) in doubtful {
+            self.on_end(attempt, seat, known.get(&of).copied());
+        }
+        self.ask_at = self.ask_at.min(self.clock.now().plus(ASK_AGAIN));
+        self.due(self.ask_at);
+    }
+
+    fn on_end(&mut self, attempt: AttemptId, seat: Seat, state: Option<State>) {
+        let now = self.clock.now();
+        let Some(held) = self.book.live_mut(attempt) else { return };
+        let Some(doubt) = held.doubt.clone() else { return };
+        let age = now.since(doubt.since);
+        if let Some((end, usage)) = doubt.report {
+            let outcome = match state {
+                Some(state) if state.is_over() => because(state),
+                // Being cleaned up; or nobody knows.
+                Some(_) | None if age < WHY_WITHIN => return,
+                Some(_) | None => Outcome::KeeperDied,
+            };
+            held.count(&usage);
+            self.note_account(attempt);
+            self.finish_at(attempt, end.at, outcome);
+            return;
+        }
+        let over = match state {
+            Some(state) if state.is_over() => Some(state),
+            // Known and alive: it was only late.
+            Some(_) => {
+                held.doubt = None;
+                return;
+            }
+            None if age >= self.config.pace.lost_after => None,
+            None => return,
+        };
+        if !self.is_claimed(attempt) {
+            let never = over.map_or_else(
+                || Outcome::StartFailed(StartFailure::Other("Slurm lost it".to_owned())),
+                never_ran,
+            );
+            if self.close(attempt, seat, never) {
+                return;
+            }
+        }
+        match over {
+            // Its node may run it still, and nobody can look.
+            Some(State::NodeFail) | None => self.lose(attempt),
+            // Slurm has killed all of it. What its wrapper wrote may take a moment to be seen.
+            Some(state) if age >= self.config.pace.doubt_after.times(2) => {
+                self.note_account(attempt);
+                self.finish(attempt, because(state));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Nobody can say whether it runs: it is over when its lease is, which is not prolonged.
+    fn lose(&mut self, attempt: AttemptId) {
+        let Some(held) = self.book.live_mut(attempt) else { return };
+        let end = held.lease_end;
+        if let Some(doubt) = &mut held.doubt
+            && !doubt.lost
+        {
+            doubt.lost = true;
+            tracing::warn!(%attempt, "its node is lost; it is over when its lease is");
+        }
+        self.due(end);
+    }
+
+    /// Looks after what is due.
+    pub(super) fn look_after(&mut self, now: BootTime) {
+        self.due_at = BootTime::NEVER;
+        let mut over = Vec::new();
+        let mut cancel = Vec::new();
+        // An answer that is on its way rings when it comes.
+        let ask_at = if self.asking { BootTime::NEVER } else { self.ask_at };
+        let mut next = ask_at.max(now.plus(Span::from_millis(1)));
+        for (attempt, held) in self.book.live() {
+            if held.lease_end > now {
+                let waits = !held.claimed || held.doubt.as_ref().is_some_and(|doubt| doubt.lost);
+                let word = if waits { Span::ZERO } else { WORD_WITHIN };
+                next = next.min(held.lease_end.plus(word));
+            } else {
+                over.push((attempt, held.seat, held.claimed));
+            }
+            match held.cancel_at {
+                Some(at) if at <= now => cancel.push(attempt),
+                Some(at) => next = next.min(at),
+                None => {}
+            }
+        }
+        self.due(next);
+        for (attempt, seat, claimed) in over {
+            self.lease_over(attempt, seat, claimed, now);
+        }
+        for attempt in cancel {
+            let Some(held) = self.book.live_mut(attempt) else { continue };
+            held.cancel_at = None;
+            let Some(seat) = held.seat else { continue };
+            let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(seat.index));
+            self.cancels.extend(target);
+        }
+    }
+
+    fn lease_over(&mut self, attempt: AttemptId, seat: Option<Seat>, claimed: bool, now: BootTime) {
+        let Some(seat) = seat else {
+            self.book.waiting.retain(|launch| launch.attempt != attempt);
+            self.finish(attempt, Outcome::LeaseEnded);
+            return;
+        };
+        if !claimed && self.close(attempt, seat, Outcome::LeaseEnded) {
+            return;
+        }
+        let lost = self
+            .book
+            .get(attempt)
+            .and_then(|held| held.doubt.as_ref())
+            .is_some_and(|doubt| doubt.lost);
+        let word_at = self.book.get(attempt).map(|held| held.lease_end.plus(WORD_WITHIN));
+        if lost || (self.is_claimed(attempt) && word_at.is_some_and(|at| at <= now)) {
+            self.finish(attempt, Outcome::KeeperDied);
+        } else if self.is_claimed(attempt) {
+            // Its wrapper ends it, and says so.
+            self.due(word_at.unwrap_or(now).max(now.plus(AGAIN)));
+        } else {
+            self.due(now.plus(AGAIN));
+        }
+    }
+}
+
+fn is_among(lines: &[&QueueLine], index: Index) -> bool {
+    lines.iter().any(|line| {
+        !line.state.is_over()
+            && line.elements.as_ref().is_none_or(|elements: &Elements| elements.contain(index))
+    })
+}
+
+/// What Slurm's reason means for one that ran.
+fn because(state: State) -> Outcome {
+    match state {
+        State::Timeout => Outcome::TimeLimit,
+        State::OutOfMemory => Outcome::OutOfMemory,
+        // Who kept it ended it, or lost it: the exchange may place it elsewhere.
+        State::Active
+        | State::Pending
+        | State::Completed
+        | State::Failed
+        | State::Cancelled
+        | State::NodeFail
+        | State::Preempted => Outcome::KeeperDied,
+    }
+}
+
+/// What Slurm's reason means for one that never ran.
+fn never_ran(state: State) -> Outcome {
+    let reason = match state {
+        State::Cancelled => "it was cancelled in Slurm before it ran",
+        State::Failed | State::Completed => {
+            "Slurm started it and its wrapper could not run: the agent's data folder must be seen \
+             from the nodes under the same path, by the same user"
+        }
+        State::OutOfMemory => "its memory limit is too small for the wrapper itself",
+        State::Active | State::Pending | State::Timeout | State::NodeFail | State::Preempted => {
+            return Outcome::KeeperDied;
+        }
+    };
+    Outcome::StartFailed(StartFailure::Other(reason.to_owned()))
+}

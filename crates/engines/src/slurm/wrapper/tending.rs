@@ -1,0 +1,270 @@
+//! The wrapper's loop: the task's process, its deadlines, orders and Slurm's signals.
+//!
+//! Invariant: nothing here waits for the shared file system while anything of the task runs.
+
+use std::os::fd::OwnedFd;
+
+use dayan_units::{Bytes, Span};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::files::Desk;
+use super::memory::oom_kills;
+use super::pump::Pump;
+use super::{Stand, WrapperError, failed};
+use crate::keeper::ending::{kill_session, tell};
+use crate::keeper::task::{Due, Stage, Task};
+use crate::sys::{self, Status, Used};
+use crate::waker::timespec;
+use crate::{BootClock, BootTime, End, Enforcement, Outcome, Signal, proc, wall_now};
+
+/// How often the task's processes are looked at where looking is what holds its limits, and where
+/// it only counts.
+const WATCH_EVERY: Span = Span::from_millis(250);
+const COUNT_EVERY: Span = Span::from_secs(2);
+/// From Slurm's word to end to the kill. Slurm itself kills after its `KillWait`, 30 s unless the
+/// site says otherwise, and with it the wrapper, which is to write down the end before.
+const SLURM_GRACE: Span = Span::from_secs(5);
+/// How far apart the processes of a job may hear of its end: Slurm signals them one by one.
+const HEARD_WITHIN: Span = Span::from_millis(300);
+/// Between two kills of what does not end.
+const KILL_AGAIN: Span = Span::from_millis(50);
+/// First and longest pause before looking again whether the last processes are gone.
+const LOOK_AGAIN_FIRST: Span = Span::from_millis(1);
+const LOOK_AGAIN_MAX: Span = Span::from_millis(200);
+
+/// A task that runs.
+pub(super) struct Tended {
+    pub(super) task: Task,
+    pub(super) clock: BootClock,
+    pub(super) signals: OwnedFd,
+    pub(super) fence: String,
+    pub(super) usage_every: Span,
+    pub(super) memory: Enforcement,
+    /// Slurm said that it is to end.
+    pub(super) by_slurm: bool,
+}
+
+impl Tended {
+    /// To its end, which is written down.
+    pub(super) fn run(mut self, desk: &mut Desk, pump: Pump) -> Result<Outcome, WrapperError> {
+        let (pid, started) = match &self.task.stage {
+            Stage::Running(live) => (live.pid, live.started),
+            Stage::Queued(_)
+            | Stage::Starting { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ended(_) => {
+                unreachable!("it is handed over running")
+            }
+        };
+        let before = if self.memory == Enforcement::Enforced { oom_kills() } else { 0 };
+        self.tend(desk, pid, started);
+        // Its group is killed while its pid is still its own, a zombie's.
+        sys::signal_group(pid, libc::SIGKILL);
+        let (status, used) = match sys::reap(pid) {
+            Ok(Some(ended)) => ended,
+            // Its status is lost, but not that it ended.
+            Ok(None) | Err(_) => (Status::Signalled(libc::SIGKILL), Used::default()),
+        };
+        self.hear_slurm(status);
+        self.clear(pid);
+        self.task.count_reaped(&used, &crate::confine::Reading::default());
+        self.task.count_wall(started, self.clock.now());
+        pump.finish();
+        let kills = match self.memory {
+            Enforcement::Enforced => oom_kills().saturating_sub(before),
+            Enforcement::Watched | Enforcement::Absent => 0,
+        };
+        let outcome = self.task.outcome(status, kills);
+        let end = End { at: wall_now(), outcome: outcome.clone() };
+        let stand = Stand::Ended { end, by_slurm: self.by_slurm };
+        desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
+        Ok(outcome)
+    }
+
+    /// Until the first process has ended.
+    fn tend(&mut self, desk: &mut Desk, pid: i32, started: BootTime) {
+        let every = match self.memory {
+            Enforcement::Enforced => COUNT_EVERY,
+            Enforcement::Watched | Enforcement::Absent => WATCH_EVERY,
+        };
+        let mut look_at = started.plus(every);
+        let mut tell_at = started.plus(self.usage_every);
+        loop {
+            let now = self.clock.now();
+            if let Some(order) = desk.changed() {
+                let end = desk.here(order);
+                self.task.extend(end, now);
+                if let Some((signal, grace)) = order.stop {
+                    self.end(pid, Outcome::Stopped, signal, now.plus(grace));
+                }
+            }
+            let mut next = look_at;
+            if let Some((at, due)) = self.task.due() {
+                if at <= now {
+                    self.on_due(desk, pid, started, due);
+                    next = now.plus(if due == Due::Kill { KILL_AGAIN } else { Span::ZERO });
+                } else {
+                    next = next.min(at);
+                }
+            }
+            if look_at <= now {
+                look_at = now.plus(every);
+                self.look(pid, started, now);
+                if tell_at <= now {
+                    tell_at = now.plus(self.usage_every);
+                    desk.say(self.running(), self.task.usage);
+                }
+            }
+            if self.wait(desk, next.since(self.clock.now())) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for something; true if the process has ended.
+    fn wait(&mut self, desk: &Desk, span: Span) -> bool {
+        let Stage::Running(live) = &self.task.stage else { return true };
+        let (mut ended, mut signalled) = (false, false);
+        {
+            let mut fds = vec![
+                PollFd::new(&live.pidfd, PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+            ];
+            fds.extend(desk.bell.as_ref().map(|bell| PollFd::new(bell, PollFlags::IN)));
+            if poll(&mut fds, Some(&timespec(span))).is_ok() {
+                ended = !fds[0].revents().is_empty();
+                signalled = !fds[1].revents().is_empty();
+            }
+        }
+        if let Some(bell) = &desk.bell {
+            bell.quiet();
+        }
+        if signalled && !ended {
+            self.on_signal();
+        }
+        ended
+    }
+
+    /// Slurm tells all processes of a job to end, so the task may have died of it before this
+    /// process has heard. Where it looks like that, a moment is waited for.
+    fn hear_slurm(&mut self, status: Status) {
+        let signals = [libc::SIGTERM, libc::SIGKILL];
+        let killed = match status {
+            Status::Signalled(signal) => signals.contains(&signal),
+            // A shell whose child died of it.
+            Status::Exited(code) => signals.contains(&(code - 128)),
+        };
+        if self.task.ending.is_some() {
+            return;
+        }
+        let span = if killed { HEARD_WITHIN } else { Span::ZERO };
+        let mut fds = [PollFd::new(&self.signals, PollFlags::IN)];
+        if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
+            self.by_slurm = true;
+            self.task.end_by(Outcome::Stopped, self.clock.now());
+        }
+    }
+
+    /// Slurm ends the job: a time limit, a cancellation, a preemption, a drained node. It says why
+    /// to who asks it.
+    fn on_signal(&mut self) {
+        // One `signalfd_siginfo` is 128 bytes; which signal it was makes no difference.
+        let mut scratch = [0u8; 1_024];
+        while rustix::io::read(&self.signals, &mut scratch).is_ok_and(|n| n > 0) {}
+        let Stage::Running(live) = &self.task.stage else { return };
+        let pid = live.pid;
+        if self.task.ending.is_none() {
+            self.by_slurm = true;
+        }
+        let kill_at = self.clock.now().plus(SLURM_GRACE);
+        self.end(pid, Outcome::Stopped, Signal::TERM, kill_at);
+    }
+
+    fn running(&self) -> Stand {
+        let (started_at, pid) = match &self.task.stage {
+            Stage::Running(live) => (live.started_at, live.pid),
+            Stage::Queued(_)
+            | Stage::Starting { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ended(_) => (wall_now(), 0),
+        };
+        Stand::Running { started_at, pid: u32::try_from(pid).unwrap_or(0) }
+    }
+
+    fn on_due(&mut self, desk: &mut Desk, pid: i32, started: BootTime, due: Due) {
+        let now = self.clock.now();
+        match due {
+            Due::Settle => {
+                if let Stage::Running(live) = &mut self.task.stage {
+                    live.settled = true;
+                }
+                // Without a thread no order comes through: the lease ends as it stands.
+                if desk.begin().is_ok() {
+                    self.task.count_wall(started, now);
+                    desk.say(self.running(), self.task.usage);
+                }
+            }
+            Due::LeaseNotice => {
+                let end = self.task.lease_end;
+                self.end(pid, Outcome::LeaseEnded, Signal::TERM, end);
+            }
+            Due::Wall => {
+                let kill_at = now.plus(self.task.wall_grace());
+                self.end(pid, Outcome::TimeLimit, Signal::TERM, kill_at);
+            }
+            Due::Kill => self.kill(pid),
+            Due::Look => {}
+        }
+    }
+
+    fn end(&mut self, pid: i32, outcome: Outcome, signal: Signal, kill_at: BootTime) {
+        tell(pid, &self.task.isolation, signal);
+        if signal != Signal::KILL {
+            // A stopped process would take the signal only once it goes on.
+            tell(pid, &self.task.isolation, Signal(libc::SIGCONT));
+        }
+        self.task.end_by(outcome, kill_at);
+    }
+
+    fn kill(&self, pid: i32) {
+        sys::signal_group(pid, libc::SIGKILL);
+        if let Stage::Running(live) = &self.task.stage {
+            use std::os::fd::AsFd;
+            sys::kill_by_pidfd(live.pidfd.as_fd());
+        }
+    }
+
+    /// Counts what the task uses, and ends it where it uses too much.
+    fn look(&mut self, session: i32, started: BootTime, now: BootTime) {
+        sys::reap_orphans();
+        let (mut user, mut system) = (Span::ZERO, Span::ZERO);
+        let (mut resident, mut count) = (0u64, 0u32);
+        for process in proc::processes().iter().filter(|process| process.session == session) {
+            user = user.plus(process.user);
+            system = system.plus(process.system);
+            resident = resident.saturating_add(process.resident.0);
+            count += 1;
+        }
+        self.task.count_processes(user, system, Bytes(resident));
+        self.task.count_wall(started, now);
+        let over = match self.memory {
+            Enforcement::Enforced => false,
+            Enforcement::Watched | Enforcement::Absent => resident > self.task.limits.memory.0,
+        };
+        if over {
+            self.end(session, Outcome::OutOfMemory, Signal::KILL, now);
+        } else if count > self.task.limits.pids {
+            self.end(session, Outcome::Signalled(libc::SIGKILL), Signal::KILL, now);
+        }
+    }
+
+    /// Kills what is left of the task, until nothing is.
+    fn clear(&self, session: i32) {
+        let mut pause = LOOK_AGAIN_FIRST;
+        while sys::reap_orphans() && kill_session(session, &self.fence) > 0 {
+            let mut none: [PollFd<'_>; 0] = [];
+            let _ = poll(&mut none, Some(&timespec(pause)));
+            pause = pause.times(2).min(LOOK_AGAIN_MAX);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The Slurm engine on a real Slurm, with several nodes on this machine.
+
+mod agent;
+mod lab;
+mod trials;
+
+use dayan_engines::conformance::{self, Bed};
+use dayan_engines::slurm::{Pace, SiteWords};
+use dayan_engines::{Engine, SlurmConfig, SlurmEngine};
+use dayan_units::Span;
+
+use lab::{Accounts, Lab};
+
+/// One machine has one file system: nothing is seen late.
+const PACE: Pace = Pace {
+    look_every: Span::from_secs(2),
+    usage_every: Span::from_millis(100),
+    doubt_after: Span::from_secs(1),
+    lost_after: Span::from_secs(10),
+    ask_within: Span::from_secs(60),
+    accounts_after: Span::from_secs(2),
+};
+
+fn config(lab: &Lab, folder: &str) -> SlurmConfig {
+    SlurmConfig {
+        dir: lab.folder(folder),
+        wrapper: vec![env!("CARGO_BIN_EXE_dayan-slurm-task-test").into()],
+        site: SiteWords::default(),
+        commands: Some(lab.commands()),
+        pace: PACE,
+    }
+}
+
+struct Cluster<'a> {
+    lab: &'a Lab,
+    folder: String,
+}
+
+impl Bed for Cluster<'_> {
+    fn open(&mut self) -> Box<dyn Engine> {
+        Box::new(SlurmEngine::open(config(self.lab, &self.folder)).expect("opens"))
+    }
+}
+
+/// Runs the suite from several agents of one cluster at once, each with its share of the cases:
+/// most of a case is waiting.
+#[test]
+fn a_slurm_cluster_keeps_the_promises() {
+    const SHARES: usize = 6;
+    let Some(lab) = Lab::start(Accounts::Absent, &[]) else { return };
+    let _ = lab.commands();
+    let names: Vec<&'static str> = conformance::cases().map(|case| case.name).collect();
+    let only = std::env::var("DAYAN_CASE").ok();
+    let reports: Vec<conformance::Report> = std::thread::scope(|scope| {
+        let share = |number: usize| {
+            let mine: Vec<_> = names.iter().copied().skip(number).step_by(SHARES).collect();
+            let (lab, only) = (&lab, only.clone());
+            scope.spawn(move || {
+                let mut bed = Cluster { lab, folder: format!("agent-{number}") };
+                conformance::run_some(&mut bed, |name| {
+                    mine.contains(&name)
+                        && only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+                })
+            })
+        };
+        let running: Vec<_> = (0..SHARES).map(share).collect();
+        running.into_iter().map(|share| share.join().expect("a share ran")).collect()
+    });
+    let shown: String = reports.iter().map(ToString::to_string).collect();
+    println!("{shown}");
+    assert!(reports.iter().all(conformance::Report::is_clean), "{shown}");
+    let passed: usize = reports.iter().map(conformance::Report::passed).sum();
+    assert!(only.is_some() || passed >= 50, "too much was skipped:\n{shown}");
+}
