@@ -13,10 +13,10 @@ use dayan_units::{Span, Time};
 use crate::answer::NoAppointment;
 use crate::ask::JobAsk;
 use crate::change::Appointment;
-use crate::estate::{NodeAt, PoolIx};
+use crate::estate::{LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::{Judge, Wish};
-use crate::later::{Claim, ClaimBy, Later, When};
+use crate::later::{Claim, ClaimBy, Later, Occupant, When};
 use crate::planner::Planner;
 use crate::policy::Work;
 use crate::queue::JobKey;
@@ -63,10 +63,21 @@ impl Planner {
             return Err(self.nowhere(&judge, &verdict));
         }
         let start = ask.begin.map_or(now, |begin| begin.max(now));
-        let mut search = Admission { planner: self, places: Vec::new(), by, now, start, work: 0 };
-        search.gather(&judge, &verdict, heads);
+        let search = Admission {
+            planner: self,
+            judge: &judge,
+            verdict: &verdict,
+            heads,
+            occupants: BTreeMap::new(),
+            read: BTreeSet::new(),
+            places: Vec::new(),
+            by,
+            now,
+            start,
+            work: 0,
+        };
         let found = match ask.gang {
-            Some(gang) => search.gang(&verdict, usize::try_from(gang.size.max(1)).unwrap_or(1)),
+            Some(gang) => search.gang(usize::try_from(gang.size.max(1)).unwrap_or(1)),
             None => search.each(ask),
         };
         let found = found.ok_or_else(|| self.nowhere(&judge, &verdict))?;
@@ -129,6 +140,13 @@ struct Admitted {
 
 struct Admission<'a> {
     planner: &'a Planner,
+    judge: &'a Judge<'a>,
+    verdict: &'a Verdict,
+    /// What is reserved for those that wait, on nodes that were not looked at yet.
+    heads: BTreeMap<NodeAt, Vec<Claim>>,
+    /// What runs on nodes that were not looked at yet, of the pools that were.
+    occupants: BTreeMap<NodeAt, BTreeMap<LeaseIx, Occupant>>,
+    read: BTreeSet<PoolIx>,
     places: Vec<Place>,
     by: Time,
     now: Time,
@@ -138,47 +156,80 @@ struct Admission<'a> {
 }
 
 impl Admission<'_> {
-    /// The nodes of all choices, the best first, with what they have promised.
-    fn gather(
-        &mut self,
-        judge: &Judge<'_>,
-        verdict: &Verdict,
-        mut heads: BTreeMap<NodeAt, Vec<Claim>>,
-    ) {
+    /// The nodes of a choice, with what they have promised; the numbers of their places.
+    fn gather(&mut self, rank: usize) -> std::ops::Range<usize> {
+        let first = self.places.len();
+        let choice = &self.verdict.choices[rank];
         let estate = &self.planner.estate;
-        let mut occupants = BTreeMap::new();
-        let mut read: BTreeSet<PoolIx> = BTreeSet::new();
-        for (rank, choice) in verdict.choices.iter().enumerate() {
-            let pool = estate.pool_of(choice.bay);
-            let view = estate.pools[pool as usize].view.as_ref().expect("it was judged");
-            // Where the way of the inputs is not known, no moment can be promised.
-            let Some(transfer) = judge.transfer(view) else { continue };
-            if read.insert(pool) {
-                occupants.append(&mut estate.occupants(pool));
+        // Where the way of the inputs is not known, no moment can be promised.
+        let Some(length) = self.length(rank) else { return first..first };
+        let pool = estate.pool_of(choice.bay);
+        if self.read.insert(pool) {
+            self.occupants.append(&mut estate.occupants(pool));
+        }
+        let need = self.verdict.needs[usize::from(choice.need)];
+        for (node, shown) in (0u32..).zip(&estate.bays[choice.bay].nodes) {
+            if self.places.len() >= NODES_MAX {
+                break;
             }
-            let need = verdict.needs[usize::from(choice.need)];
-            for (node, shown) in (0u32..).zip(&estate.bays[choice.bay].nodes) {
-                if self.places.len() >= NODES_MAX {
-                    return;
-                }
-                if !shown.is_up() || shown.seats_empty(&need) == 0 {
-                    continue;
-                }
-                let at = NodeAt { bay: choice.bay, node };
-                let mut later = match &shown.later {
-                    Some(later) => (**later).clone(),
-                    None => Later {
-                        leases: occupants.remove(&at).unwrap_or_default(),
-                        claims: Vec::new(),
-                    },
-                };
-                for claim in heads.remove(&at).unwrap_or_default() {
-                    later.add(claim);
-                }
-                let length = judge.wish.ask.time.plus(transfer);
-                self.places.push(Place { at, rank, need, length, later });
+            if !shown.is_up() || shown.seats_empty(&need) == 0 {
+                continue;
+            }
+            let at = NodeAt { bay: choice.bay, node };
+            let mut later = match &shown.later {
+                Some(later) => (**later).clone(),
+                None => Later {
+                    leases: self.occupants.remove(&at).unwrap_or_default(),
+                    claims: Vec::new(),
+                },
+            };
+            for claim in self.heads.remove(&at).unwrap_or_default() {
+                later.add(claim);
+            }
+            self.places.push(Place { at, rank, need, length, later });
+        }
+        first..self.places.len()
+    }
+
+    /// From the start of a lease there to its end at the latest.
+    fn length(&self, rank: usize) -> Option<Span> {
+        let estate = &self.planner.estate;
+        let pool = estate.pool_of(self.verdict.choices[rank].bay);
+        let view = estate.pools[pool as usize].view.as_ref().expect("it was judged");
+        Some(self.judge.wish.ask.time.plus(self.judge.transfer(view)?))
+    }
+
+    /// All tasks at the best choice and at once, where that has the room and nobody waits for it:
+    /// nothing could be better, and most jobs are like that.
+    fn at_once(&mut self, ask: &JobAsk) -> Option<Vec<Found>> {
+        let tasks = ask.tasks.len();
+        let length = self.length(0)?;
+        let in_time = self.start == self.now && self.now.plus(length) <= self.by;
+        if !in_time || ask.max_parallel.is_some_and(|most| u64::from(most) < tasks) {
+            return None;
+        }
+        let choice = &self.verdict.choices[0];
+        let need = self.verdict.needs[usize::from(choice.need)];
+        let bay = &self.planner.estate.bays[choice.bay];
+        let when = When { now: self.now, from: self.now, until: self.now.plus(length) };
+        let (mut from, mut seats, mut places) = (0, Vec::new(), Vec::new());
+        while let Some(node) = bay.first_fit(&need, when, from, &mut self.work) {
+            from = node as usize + 1;
+            let at = NodeAt { bay: choice.bay, node };
+            if self.heads.contains_key(&at) {
+                continue;
+            }
+            let left = tasks - seats.len() as u64;
+            let here = bay.nodes[node as usize].times_beside(&need, when, left);
+            seats.extend((0..here).map(|_| (self.now, places.len())));
+            let later = Later { leases: BTreeMap::new(), claims: Vec::new() };
+            places.push(Place { at, rank: 0, need, length, later });
+            if seats.len() as u64 == tasks {
+                self.places = places;
+                return Some(seats);
             }
         }
+        None
     }
 
     fn earliest(&mut self, at: usize, from: Time) -> Option<Time> {
@@ -202,16 +253,14 @@ impl Admission<'_> {
     /// A moment for each task, one after the other: at the best choice where it ends in time, and
     /// where it does nowhere, wherever it ends first.
     fn each(mut self, ask: &JobAsk) -> Option<Admitted> {
-        // The earliest moment of each place only moves back, so what was true of the first in a
-        // heap is looked at again before it is believed.
-        let mut heaps: Vec<BinaryHeap<Reverse<(Time, Time, usize)>>> = Vec::new();
-        for at in 0..self.places.len() {
-            let rank = self.places[at].rank;
-            heaps.resize_with(heaps.len().max(rank + 1), BinaryHeap::new);
-            if let Some(from) = self.earliest(at, self.start) {
-                heaps[rank].push(Reverse((from.plus(self.places[at].length), from, at)));
-            }
+        if let Some(seats) = self.at_once(ask) {
+            return Some(Admitted { seats, places: self.places });
         }
+        // The earliest moment of each place only moves back, so what was true of the first in a
+        // heap is looked at again before it is believed. Choices are looked at when those before them
+        // do not do.
+        let ranks = self.verdict.choices.len();
+        let mut heaps: Vec<BinaryHeap<Reverse<(Time, Time, usize)>>> = Vec::new();
         let mut running: BinaryHeap<Reverse<Time>> = BinaryHeap::new();
         let mut seats = Vec::new();
         for _ in ask.tasks.iter() {
@@ -221,8 +270,12 @@ impl Admission<'_> {
                 not_before = end;
             }
             let mut chosen: Option<(Time, Time, usize, usize)> = None;
-            for (rank, heap) in heaps.iter_mut().enumerate() {
-                while let Some(&Reverse((end, from, at))) = heap.peek() {
+            for rank in 0..ranks {
+                if rank == heaps.len() {
+                    heaps.push(self.heap(rank));
+                }
+                while let Some(&Reverse((end, from, at))) = heaps[rank].peek() {
+                    let heap = &mut heaps[rank];
                     let Some(now_from) = self.earliest(at, from.max(not_before)) else {
                         heap.pop();
                         continue;
@@ -252,9 +305,24 @@ impl Admission<'_> {
         Some(Admitted { seats, places: self.places })
     }
 
+    /// When a task could begin at the places of a choice, those first where it ends first.
+    fn heap(&mut self, rank: usize) -> BinaryHeap<Reverse<(Time, Time, usize)>> {
+        let mut heap = BinaryHeap::new();
+        for at in self.gather(rank) {
+            if let Some(from) = self.earliest(at, self.start) {
+                heap.push(Reverse((from.plus(self.places[at].length), from, at)));
+            }
+        }
+        heap
+    }
+
     /// One moment for all members, each on a node of its own: in the first domain where it is in
     /// time, and where it is in none, wherever it is earliest.
-    fn gang(mut self, verdict: &Verdict, size: usize) -> Option<Admitted> {
+    fn gang(mut self, size: usize) -> Option<Admitted> {
+        let verdict = self.verdict;
+        for rank in 0..verdict.choices.len() {
+            self.gather(rank);
+        }
         let mut best: Option<(Time, Vec<Found>)> = None;
         for domain in &verdict.domains {
             let ranks: BTreeSet<usize> = domain.iter().map(|&rank| rank as usize).collect();

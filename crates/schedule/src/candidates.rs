@@ -142,7 +142,7 @@ impl Planner {
         nodes
             .map(|node| {
                 if node.later.is_some() {
-                    return node.times_beside(need, when);
+                    return node.times_beside(need, when, u64::MAX);
                 }
                 let mut booked = node.booked.clone();
                 // Cards are taken one by one; without them the sum tells.

@@ -157,9 +157,9 @@ impl Node {
             Some(later) => self.fits_with(&self.booked, need) && later.fits(self, need, when, None),
         }
     }
-    /// How many such tasks fit now side by side, beside what is promised for later.
-    pub fn times_beside(&self, need: &Need, when: When) -> u64 {
-        let most = need.resources.times_in(&self.free_with(&self.booked));
+    /// How many such tasks, at most so many, fit now side by side, beside what is promised for later.
+    pub fn times_beside(&self, need: &Need, when: When, most: u64) -> u64 {
+        let most = need.resources.times_in(&self.free_with(&self.booked)).min(most);
         let fits = |times: &u64| {
             let all = need.resources.checked_mul(*times).map(Need::of);
             all.is_some_and(|all| self.fits(if *times == 1 { need } else { &all }, when))

@@ -229,24 +229,32 @@ impl Domain<'_> {
             .collect();
         pools.sort_unstable();
         pools.dedup();
-        // Nodes with promises: room there may come and go without a lease that ends.
-        let mut promised: Vec<(u32, NodeAt)> = Vec::new();
-        let mut over: BTreeSet<Time> = BTreeSet::new();
+        // Nodes with promises: room there may come and go without a lease that ends. It comes only when
+        // a claim is over or a lease ends; between such moments it only goes, as the task would run
+        // into later claims. So what was counted last is the most there can be, and all are counted
+        // again only where that would do.
+        let mut promised: BTreeSet<(u32, NodeAt)> = BTreeSet::new();
+        let mut over: BTreeMap<Time, Vec<(u32, NodeAt)>> = BTreeMap::new();
         for &at in pools.iter().flat_map(|pool| &estate.pools[*pool as usize].promised) {
             let Some(&(rank, _)) = rank_of.get(&at.bay) else { continue };
             let node = estate.node(at);
             if let Some(later) = node.later.as_ref().filter(|_| node.is_up() && !node.masked) {
                 let booked = node.booked.clone();
                 sites.entry((rank, at)).or_insert(Site { booked, seats: 0 });
-                promised.push((rank, at));
-                over.extend(later.moments(now, now));
+                promised.insert((rank, at));
+                for moment in later.moments(now, now) {
+                    over.entry(moment).or_default().push((rank, at));
+                }
             }
         }
         let mut ends = Ends::new(estate, &pools, by);
-        while let Some(moment) = [ends.peek(), over.first().copied()].into_iter().flatten().min() {
+        let mut changed: BTreeSet<(u32, NodeAt)> = promised.clone();
+        loop {
+            let next = over.first_key_value().map(|(moment, _)| *moment);
+            let Some(moment) = [ends.peek(), next].into_iter().flatten().min() else { break };
             let moment = moment.max(now);
-            while over.first().is_some_and(|first| *first <= moment) {
-                over.pop_first();
+            while let Some(first) = over.first_entry().filter(|first| *first.key() <= moment) {
+                changed.extend(first.remove());
             }
             if moment > before {
                 return None;
@@ -265,17 +273,28 @@ impl Domain<'_> {
                     .entry((rank, at))
                     .or_insert_with(|| Site { booked: node.booked.clone(), seats: 0 });
                 site.booked.sub(&lease.resources, lease.cards);
+                if promised.contains(&(rank, at)) {
+                    changed.insert((rank, at));
+                    continue;
+                }
                 seats -= site.seats;
                 site.seats = node.seats_with(&site.booked, need);
                 seats += site.seats;
             }
-            for key in &promised {
-                let need = rank_of[&key.1.bay].1;
-                let site = sites.get_mut(key).expect("put there above");
-                seats -= site.seats;
-                let node = estate.node(key.1);
-                site.seats = node.seats_from(&site.booked, need, when.starting(moment));
-                seats += site.seats;
+            let mut count = |keys: &BTreeSet<(u32, NodeAt)>, seats: &mut u64| {
+                for key in keys {
+                    *work += 1;
+                    let need = rank_of[&key.1.bay].1;
+                    let site = sites.get_mut(key).expect("put there above");
+                    *seats -= site.seats;
+                    let node = estate.node(key.1);
+                    site.seats = node.seats_from(&site.booked, need, when.starting(moment));
+                    *seats += site.seats;
+                }
+            };
+            count(&std::mem::take(&mut changed), &mut seats);
+            if seats >= self.seats && !promised.is_empty() {
+                count(&promised, &mut seats);
             }
             if seats >= self.seats {
                 return Some(self.reservation(estate, moment, &sites));
