@@ -255,8 +255,7 @@ impl Planner {
         }
     }
     pub(crate) fn judge_timed_again(&mut self) {
-        let timed = self.demand.classes.iter().filter(|(_, class)| class.is_timed());
-        let timed: Vec<u32> = timed.map(|(ix, _)| ix).collect();
+        let timed: Vec<u32> = self.demand.timed.iter().copied().collect();
         for ix in timed {
             self.judge_again(ix);
         }

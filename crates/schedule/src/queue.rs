@@ -185,6 +185,8 @@ pub(crate) struct Demand {
     next_ask: AskIx,
     pub classes: Slots<Class>,
     class_ids: FxHashMap<ClassKey, ClassIx>,
+    /// Those whose verdicts depend on the moment.
+    pub timed: BTreeSet<ClassIx>,
     idle: VecDeque<ClassIx>,
     pub jobs: Slots<Job>,
     pub job_ids: FxHashMap<JobId, JobIx>,
@@ -310,8 +312,12 @@ impl Demand {
             standing: Standing::Active,
             registered: None,
         };
+        let timed = class.is_timed();
         let ix = self.classes.add(class);
         self.class_ids.insert(key, ix);
+        if timed {
+            self.timed.insert(ix);
+        }
         ix
     }
 
@@ -338,6 +344,7 @@ impl Demand {
     fn drop_class(&mut self, ix: ClassIx) {
         let class = self.classes.take(ix);
         self.class_ids.remove(&class.key);
+        self.timed.remove(&ix);
         let users = self.asks.get_mut(&class.ask).expect("held while a class uses it");
         users.1 -= 1;
         if users.1 == 0 {

@@ -22,7 +22,7 @@ pub struct Offers {
 #[derive(Debug, clap::Subcommand)]
 pub enum OfferCommand {
     /// Lists capacity of a pool at a price
-    Create(CreateOffer),
+    Create(Box<CreateOffer>),
     /// Lists offers
     Ls(Offers),
     /// Takes an offer from the list; what runs under it goes on

@@ -19,7 +19,9 @@ impl Story {
             replayed.evolve(entry);
             let mut heard = Vec::new();
             changes::of_entry(&replayed, entry, &mut heard);
-            heard.iter().for_each(|change| planner.observe(change));
+            for change in &heard {
+                planner.observe(change);
+            }
         }
         planner
     }
