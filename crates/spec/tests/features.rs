@@ -32,7 +32,8 @@ fn each_part_asks_for_its_feature() {
     );
     check("checkpoint: {path: c}", &[Feature::Checkpoint]);
     check("schedule: {cron: '0 0 * * *'}", &[]);
-    check("depends_on: [y]", &[Feature::Dependencies]);
+    check("depends_on: [y]", &[]);
+    check("depends_on: [y]\nschedule: {cron: '0 0 * * *'}", &[Feature::Dependencies]);
     check("notify: [{to: 'https://h/x'}]", &[Feature::Notify]);
     check("gang: {nodes: 2, same: [site]}", &[]);
     check("gang: {nodes: 2, same: [fabric]}", &[Feature::Fabric]);

@@ -467,9 +467,12 @@ pub async fn explain(
         .ok()
         .and_then(|standing| standing.as_str().map(str::to_owned))
         .unwrap_or_default();
+    let mut tasks_waiting = explanation.tasks_waiting;
+    // What waits for other jobs is not the planner's business yet.
     if explanation.standing == JobStanding::NotWaiting && !unmet.is_empty() && row.tasks_queued > 0
     {
         "depends".clone_into(&mut standing);
+        tasks_waiting = u64::from(row.tasks_queued);
     }
     let idle = if explanation.standing == JobStanding::NotWaiting {
         Vec::new()
@@ -492,7 +495,7 @@ pub async fn explain(
         standing,
         position: explanation.position,
         behind_s: Some(explanation.behind).filter(|s| *s > Span::ZERO).map(Span::secs_f64),
-        tasks_waiting: explanation.tasks_waiting,
+        tasks_waiting,
         reasons: unmet
             .into_iter()
             .map(|wire::Waiting { code, message }| wire::Reason { code, message, pools: 0 })
