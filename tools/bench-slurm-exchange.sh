@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# End to end: no-op tasks through an exchange, an agent and a real Slurm of this machine, beside one
+# plain array of as many on the same cluster: tools/bench-slurm-exchange.sh [TASKS [ROUNDS]]
+# Both are timed from the submission to the end of the last task. The controller's count of clients' requests
+# (`sdiag`) are shown for each; a quarter of a second apart the plain array is asked whether it is over.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tasks="${1:-1000}" rounds="${2:-2}"
+cargo build --release --quiet -p dayan-cli
+dir="$(mktemp -d)"
+chmod 755 "$dir"
+export LAB="$dir/lab" NODES="${NODES:-4}" CPN="${CPN:-16}" DBD="${DBD:-0}"
+export HOME="$dir/home"
+mkdir -p "$HOME"
+pids=()
+finish() {
+  for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done
+  wait 2> /dev/null || true
+  tools/slurm-lab.sh stop > /dev/null 2>&1 || true
+  rm -rf "$dir"
+}
+trap finish EXIT
+
+export PATH="$PWD/${CARGO_TARGET_DIR:-target}/release:$PATH"
+tools/slurm-lab.sh start
+eval "$(tools/slurm-lab.sh env)"
+
+port=$(( 20000 + RANDOM % 20000 ))
+url="http://127.0.0.1:$port"
+dayan serve --data "$dir/exchange" --listen "127.0.0.1:$port" > "$dir/serve.log" 2>&1 &
+pids+=("$!")
+wait_for() {
+  for _ in $(seq 600); do "$@" > /dev/null 2>&1 && return; read -rt 0.1 <> <(:) || true; done
+  echo "gave up waiting for: $*" >&2
+  tail -n 20 "$dir"/*.log >&2
+  exit 1
+}
+wait_for test -s "$dir/exchange/operator.token"
+wait_for dayan login "$url" --token "$(cat "$dir/exchange/operator.token")"
+dayan org create site > /dev/null
+dayan provider apply site --org site > /dev/null
+dayan provider verify site 2> /dev/null
+dayan provider activate site 2> /dev/null
+token="$(dayan provider invite site 2> /dev/null)"
+dayan agent --engine slurm --url "$url" --join "$token" --site Guiyang --pool cluster \
+  --data "$dir/agent" > "$dir/agent.log" 2>&1 &
+pids+=("$!")
+active() { dayan pools | grep -q ' active '; }
+wait_for active
+dayan offer create cluster --core-hour 0.12 > /dev/null
+dayan org create buyer > /dev/null
+dayan org deposit buyer "100000.00 CNY" --reference bench 2> /dev/null
+dayan project create buyer/bench > /dev/null
+cat > "$dir/job.yaml" << JOB
+version: 1
+name: noop
+type: batch
+project: buyer/bench
+array: {range: 1-$tasks}
+resources: {cpus: 1, memory: 16MB, time: 10m}
+run: /bin/true
+JOB
+
+# What clients ask: submissions and looks; not what the nodes tell.
+requests() {
+  sdiag | awk '/REQUEST_(SUBMIT_BATCH_JOB|JOB_|NODE_INFO|PARTITION_INFO|KILL_JOB)/ && /count:/ {
+    sub(/^.*count:/, ""); n += $1 } END { print n + 0 }'
+}
+seconds() { date +%s.%N; }
+report() { # what, begun, ended, requests
+  awk -v what="$1" -v from="$2" -v to="$3" -v rpc="$4" -v n="$tasks" \
+    'BEGIN { printf "%-14s %7.1f tasks/s  %6.2f s  %d requests\n", what, n / (to - from), to - from, rpc }'
+}
+echo "$NODES nodes of $CPN processors by their own account, $(nproc) in truth; load $(cut -d' ' -f1-3 /proc/loadavg)"
+for _ in $(seq "$rounds"); do
+  sdiag --reset > /dev/null
+  begun="$(seconds)"
+  job="$(sbatch --parsable --output /dev/null --array "1-$tasks" --cpus-per-task 1 --mem 16 --time 10 \
+    --chdir "$dir" --wrap /bin/true)"
+  # `sbatch --wait` looks seconds apart.
+  while [ -n "$(squeue --noheader --jobs "$job" 2> /dev/null)" ]; do read -rt 0.25 <> <(:) || true; done
+  report "plain array" "$begun" "$(seconds)" "$(requests)"
+  sdiag --reset > /dev/null
+  begun="$(seconds)"
+  dayan submit "$dir/job.yaml" --wait > /dev/null 2>&1
+  report "through dayan" "$begun" "$(seconds)" "$(requests)"
+done
