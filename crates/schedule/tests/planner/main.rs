@@ -1,6 +1,7 @@
 //! The planner from outside: a small world beside it, random histories, a naive planner, stories.
 
 mod appointments;
+mod draws;
 mod estimates;
 mod later;
 mod naive;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use dayan_schedule::order::BEHIND_MAX;
 use dayan_schedule::{
-    AcceleratorChoice, Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, GangAsk, JobAsk,
-    LeaseEnd, Mode, Models, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Payer, Plan,
-    Planner, Policy, PoolView, Preference, Quota, QuotaOf, Residence, Same, Seat, Tasks, Tenure,
-    Trust, Work,
+    Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, JobAsk, LeaseEnd, Mode,
+    NoAppointment, NodeName, NodeUp, NodeView, OfferView, Payer, Plan, Planner, Policy, PoolView,
+    Quota, QuotaOf, Residence, Same, Seat, Tasks, Tenure, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
@@ -447,7 +446,7 @@ impl World {
                 }
             }
             Step::Queue { shape, tasks, priority, kind } => {
-                let ask = some_job(self.jobs_made, *shape, *tasks, *priority, *kind);
+                let ask = crate::draws::some_job(self.jobs_made, *shape, *tasks, *priority, *kind);
                 self.jobs_made += 1;
                 self.queue(ask);
             }
@@ -761,53 +760,4 @@ pub fn lease_placed(attempt: AttemptId, lease: &Lease) -> Change {
         end: lease.end,
         tenure: lease.tenure,
     }
-}
-
-fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk {
-    let one_of = |models: &[&str]| {
-        Models::OneOf(Arc::new(models.iter().map(|&model| model.to_owned()).collect()))
-    };
-    let minutes = i64::from(shape % 4) * 20 + 10;
-    let mut ask = Ask::plain(resources(u64::from(shape % 3) * 2 + 1, 4, 0), MINUTE.times(minutes));
-    match shape {
-        6 => ask.resources.accel = MilliAccel(250),
-        7 => ask.resources.accel = MilliAccel(1_500),
-        8 => {
-            let choice = |label: &str, cards| AcceleratorChoice {
-                label: label.to_owned(),
-                models: one_of(&[label]),
-                cards: MilliAccel(cards),
-            };
-            ask.accelerators = vec![choice("H100", 1_000), choice("Ascend910B", 2_000)];
-        }
-        9 => ask.resources = resources(8, 32, 0),
-        10 => ask.regions = BTreeSet::from(["Sichuan".to_owned()]),
-        11 => ask.trust = Trust::Measured,
-        12 => ask.sites = BTreeSet::from([SiteId::from_bits(1)]),
-        _ => {}
-    }
-    let mut job = job(n, ask, u32::from(tasks));
-    job.project = project_id(u8::try_from(n % 2).expect("0 or 1"));
-    job.priority = i32::from(priority / 2);
-    match kind {
-        0 | 1 => {
-            let same = [Same::Site, Same::Fabric, Same::Pool][usize::from(tasks % 3)];
-            job.gang = Some(GangAsk { size: u32::from(tasks), same });
-        }
-        2 => job.max_parallel = Some(2),
-        3 => job.max_unit_price = Some(Micro(60_000)),
-        4 => {
-            job.quote =
-                Some(dayan_schedule::Pin { pool: pool_id(1), offer: OfferId::from_bits(2) });
-        }
-        5 => job.prefer = vec![Preference::Reliability, Preference::Carbon],
-        6 | 7 => job.strict = true,
-        8..=10 => Arc::make_mut(&mut job.ask).mode = Mode::Spot,
-        _ => {}
-    }
-    let begin = |minutes: u32| Time::from_micros(1_000_000_000).plus(MINUTE.times(minutes.into()));
-    job.begin = n.is_multiple_of(7).then(|| begin(n * 3));
-    // Some were learned of, some for shorter than their limit.
-    job.expected = (!n.is_multiple_of(3)).then(|| MINUTE.times(i64::from(n % 40)));
-    job
 }
