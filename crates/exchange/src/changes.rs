@@ -9,7 +9,7 @@ use dayan_market::{BuyerClass, OfferMode};
 use dayan_measure::{Attribute, Precision};
 use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
-use dayan_spec::{AcceleratorKind, Feature, JobSpec};
+use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
@@ -116,9 +116,11 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         }
         Event::JobEnded { job, .. } => {
             out.push(Change::JobGone(*job));
-            free_dependents(state, *job, out);
+            free_dependents(state, *job, |_| true, out);
         }
-        Event::Started { attempt, .. } => free_dependents(state, attempt.job, out),
+        Event::Started { attempt, .. } => {
+            free_dependents(state, attempt.job, |after| after == After::Started, out);
+        }
         Event::Leased { lease, .. } => out.push(placed(state, lease)),
         Event::StopAsked { attempt, .. } | Event::PublishGranted { attempt } => {
             out.push(Change::LeaseStopping { attempt: *attempt, by: None });
@@ -198,9 +200,11 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
     }
 }
 
-/// What waited for this job may go on now, if nothing else is in its way.
-fn free_dependents(state: &State, on: JobId, out: &mut Vec<Change>) {
-    for id in state.work.depends.by(on) {
+/// What waited for such a thing of this job may go on now, if nothing else is in its way.
+fn free_dependents(state: &State, on: JobId, of: impl Fn(After) -> bool, out: &mut Vec<Change>) {
+    let depends = &state.work.depends;
+    let waited = |id: &JobId| depends.of(*id).iter().any(|wait| wait.on == on && of(wait.after));
+    for id in depends.by(on).filter(waited) {
         let Some(job) = state.work.jobs.get(&id).filter(|job| job.ended.is_none()) else {
             continue;
         };
@@ -215,7 +219,8 @@ fn free_dependents(state: &State, on: JobId, out: &mut Vec<Change>) {
 fn free_elements(state: &State, done: AttemptId, out: &mut Vec<Change>) {
     for id in state.work.depends.by(done.job) {
         let Some(job) = state.work.jobs.get(&id) else { continue };
-        if waiting(state, job).contains(done.task) {
+        let waits = job.gate == Gate::Open && job.queued.contains(done.task);
+        if waits && state.work.is_ready(job, done.task) {
             let tasks = Tasks::one(done.task);
             out.push(Change::TasksQueued { job: id, tasks, avoid: Vec::new() });
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::ask::{Target, details, pool_names};
 use super::format::{Named, Parting, named_lines};
-use super::view::{Job, Line, Part, State, clock, full_span, submitted};
+use super::view::{Job, Line, State, clock, full_span, submitted};
 use super::{LISTED_MAX, Refused, Tool, listed, unix, users};
 use crate::client::JobFilter;
 use crate::cmd::session::Session;
@@ -520,10 +520,6 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
     let job = |line: &Line<'_>| {
         let told = &line.job.told.summary;
         let (code, signal) = line.exit();
-        let task = match line.part {
-            Part::Element(element, _) => Some(element),
-            Part::Whole | Part::Untried(_) => None,
-        };
         let status = match (signal, line.state.has_ended()) {
             (_, false) => "PENDING",
             (0, true) if code == 0 => "SUCCESS",
@@ -533,7 +529,7 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
         json!({
             "job_id": line.job.number,
             "dayan_id": told.id,
-            "array": { "job_id": line.job.number, "task_id": task, "task": line.elements() },
+            "array": { "job_id": line.job.number, "task_id": line.element(), "task": line.elements() },
             "name": line.job.name(),
             "user": told.user.clone().unwrap_or_default(),
             "account": told.project,

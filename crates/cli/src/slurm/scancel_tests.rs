@@ -1,5 +1,5 @@
 use crate::slurm::Tool;
-use crate::slurm::tests_support::{ARRAY, ID, attempt, job, slurm, told};
+use crate::slurm::tests_support::{ARRAY, ID, answer, attempt, job, slurm, told};
 use crate::tests::{Fake, Says};
 use serde_json::json;
 
@@ -14,18 +14,8 @@ async fn exchange() -> Fake {
         );
         match path.as_str() {
             "/v1/jobs" if came.line.contains("number=7") => Says::json(200, &json!([])),
-            "/v1/jobs" => Says::json(200, &json!([array.summary])),
-            "/v1/pools" => Says::json(200, &json!([])),
-            "/v1/whoami" => Says::json(
-                200,
-                &json!({ "exchange": "x", "user": "usr_1", "name": "li",
-                "org": "studio-a", "role": "member", "rights": {} }),
-            ),
-            path if path.ends_with(ID) => {
-                Says::json(200, &serde_json::to_value(array).expect("plain"))
-            }
             path if path.ends_with("/cancel") => Says::json(200, &json!({})),
-            other => panic!("{other}"),
+            path => answer(path, &array).unwrap_or_else(|| panic!("{path}")),
         }
     })
     .await

@@ -487,10 +487,6 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
     let job = |line: &Line<'_>| {
         let told = &line.job.told.summary;
         let (code, signal) = line.exit();
-        let task = match line.part {
-            Part::Element(element, _) => Some(element),
-            Part::Whole | Part::Untried(_) => None,
-        };
         let waiting = match &line.part {
             Part::Untried(_) => line.elements().unwrap_or_default(),
             Part::Whole | Part::Element(..) => String::new(),
@@ -503,7 +499,7 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
             "job_id": line.job.number,
             "dayan_id": told.id,
             "array_job_id": array,
-            "array_task_id": task,
+            "array_task_id": line.element(),
             "array_task_string": waiting,
             "name": line.job.name(),
             "job_state": line.state.names().0,

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::slurm::tests_support::slurm;
-use crate::slurm::tests_support::{ARRAY, GANG, ID, attempt, job, told};
+use crate::slurm::tests_support::{ARRAY, GANG, answer, attempt, job, told};
 use crate::tests::{Fake, Says};
 
 fn around() -> Around {
@@ -58,17 +58,7 @@ async fn exchange() -> Fake {
                 Says::json(200, &json!({ "items": [array.summary], "next": null }))
             }
             "/v1/jobs" if came.line.contains("number=7") => Says::json(200, &json!([])),
-            "/v1/jobs" => Says::json(200, &json!([array.summary])),
-            "/v1/pools" => Says::json(200, &json!([])),
-            "/v1/whoami" => Says::json(
-                200,
-                &json!({ "exchange": "x", "user": "usr_1", "name": "li",
-                "org": "studio-a", "role": "member", "rights": {} }),
-            ),
-            path if path.ends_with(ID) => {
-                Says::json(200, &serde_json::to_value(array).expect("plain"))
-            }
-            other => panic!("{other}"),
+            path => answer(path, &array).unwrap_or_else(|| panic!("{path}")),
         }
     })
     .await

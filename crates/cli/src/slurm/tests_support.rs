@@ -79,6 +79,21 @@ pub fn job(state: &str, more: &str, attempts: &[wire::Attempt], queued: &[[u32; 
     Job::new(told(state, more, attempts, queued))
 }
 
+/// What an exchange with this job answers to what all the commands ask; none for other paths.
+pub fn answer(path: &str, array: &wire::Job) -> Option<crate::tests::Says> {
+    let says = |body: &serde_json::Value| Some(crate::tests::Says::json(200, body));
+    match path {
+        "/v1/jobs" => says(&serde_json::json!([array.summary])),
+        "/v1/pools" => says(&serde_json::json!([])),
+        "/v1/whoami" => says(&serde_json::json!({
+            "exchange": "x", "user": "usr_1", "name": "li", "org": "studio-a", "role": "member",
+            "rights": {},
+        })),
+        path if path.ends_with(ID) => says(&serde_json::to_value(array).expect("plain")),
+        _ => None,
+    }
+}
+
 /// How a command ended and what it wrote.
 #[derive(Debug)]
 pub struct Ran {

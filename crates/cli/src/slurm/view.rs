@@ -346,6 +346,13 @@ impl Line<'_> {
     pub fn slurm_option(&self, name: &str) -> Option<&str> {
         self.job.spec.as_ref()?.backend.slurm.get(name).map(String::as_str)
     }
+    /// The element that it is, where it is one by itself.
+    pub fn element(&self) -> Option<u32> {
+        match self.part {
+            Part::Element(element, _) => Some(element),
+            Part::Whole | Part::Untried(_) => None,
+        }
+    }
     /// Why it waits, in Slurm's words where it has one.
     pub fn reason(&self, now: Timestamp) -> String {
         if self.state != State::Pending {

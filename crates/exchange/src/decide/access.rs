@@ -341,22 +341,26 @@ impl Ask<'_> {
         Ok(())
     }
 
+    /// What an organisation may have of all there is, all others have less of: the exchange's own
+    /// business.
+    pub(super) fn org_to_share_with(&self, org: OrgId) -> Result<(), Refusal> {
+        let found = self.state.access.orgs.get(&org);
+        let unknown = || {
+            Refusal::not_found(
+                "org.unknown",
+                format!("there is no organisation {org}"),
+                "list them with `dayan org ls`",
+            )
+        };
+        let own = |found: &Org| found.id;
+        authorized(self.actor, Resource::Exchange, Action::Update, found, own, unknown)?;
+        Ok(())
+    }
+
     pub(super) fn set_weight(&self, of: Weighed, weight: u32) -> Result<Decision, Refusal> {
         match of {
             Weighed::Project(project) => self.project_to_change(project)?,
-            Weighed::Org(org) => {
-                // A larger share is one that all others have less of.
-                let found = self.state.access.orgs.get(&org);
-                let unknown = || {
-                    Refusal::not_found(
-                        "org.unknown",
-                        format!("there is no organisation {org}"),
-                        "list them with `dayan org ls`",
-                    )
-                };
-                let own = |found: &Org| found.id;
-                authorized(self.actor, Resource::Exchange, Action::Update, found, own, unknown)?;
-            }
+            Weighed::Org(org) => self.org_to_share_with(org)?,
         }
         if !(1..=WEIGHT_MAX).contains(&weight) {
             return Err(Refusal::invalid(

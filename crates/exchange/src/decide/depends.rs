@@ -86,11 +86,7 @@ impl Ask<'_> {
 
     /// Nothing is placed before what it waits for.
     pub(super) fn check_waits(&self, job: &Job, place: &Place) -> Result<(), Refusal> {
-        if self.state.work.depends.of(job.id).is_empty() {
-            return Ok(());
-        }
-        let ready = self.state.work.ready_tasks(job);
-        if place.seats.iter().all(|seat| ready.contains(seat.task)) {
+        if place.seats.iter().all(|seat| self.state.work.is_ready(job, seat.task)) {
             return Ok(());
         }
         Err(stale("place.depends", format!("{} waits for other jobs", job.id)))

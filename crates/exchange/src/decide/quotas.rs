@@ -12,28 +12,16 @@ use dayan_units::{Resources, Time};
 
 use super::placing::stale;
 use super::{Ask, Decision};
-use crate::authorize::{Action, Resource, authorized};
 use crate::command::Place;
 use crate::event::Event;
 use crate::refusal::Refusal;
-use crate::state::{Job, Org, Project};
+use crate::state::{Job, Project};
 
 impl Ask<'_> {
     pub(super) fn set_quota(&self, of: QuotaOf, quota: Quota) -> Result<Decision, Refusal> {
         match of {
             QuotaOf::Project(project) => self.project_to_change(project)?,
-            QuotaOf::Org(org) => {
-                let found = self.state.access.orgs.get(&org);
-                let unknown = || {
-                    Refusal::not_found(
-                        "org.unknown",
-                        format!("there is no organisation {org}"),
-                        "list them with `dayan org ls`",
-                    )
-                };
-                let own = |found: &Org| found.id;
-                authorized(self.actor, Resource::Exchange, Action::Update, found, own, unknown)?;
-            }
+            QuotaOf::Org(org) => self.org_to_share_with(org)?,
         }
         Ok(Decision::one(Event::QuotaSet { of, quota }))
     }

@@ -497,6 +497,13 @@ impl Work {
         }
         tasks
     }
+    /// Has all happened that this task of a job waits for?
+    pub fn is_ready(&self, job: &Job, task: u32) -> bool {
+        self.depends.of(job.id).iter().filter(|wait| !wait.met).all(|wait| {
+            let on = self.jobs.get(&wait.on).filter(|_| wait.after == After::Each);
+            on.is_some_and(|on| on.succeeded.contains(task))
+        })
+    }
     /// The queued tasks of a job for which all has happened that they wait for.
     pub fn ready_tasks(&self, job: &Job) -> Tasks {
         let mut ready = job.queued.clone();

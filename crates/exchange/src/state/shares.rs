@@ -188,14 +188,14 @@ impl Shares {
     pub(crate) fn lease(&mut self, project: ProjectId, org: OrgId, taken: &Resources, at: Time) {
         let share = self.of(project, org, at);
         share.count(at);
-        share.held = share.held.checked_add(taken).unwrap_or(share.held);
+        share.held = share.held.checked_add(taken).expect("what nodes have is far below 64 bits");
     }
 
     /// A lease has ended.
     pub(crate) fn release(&mut self, project: ProjectId, org: OrgId, taken: &Resources, at: Time) {
         let share = self.of(project, org, at);
         share.count(at);
-        share.held = share.held.checked_sub(taken).unwrap_or_default();
+        share.held = share.held.checked_sub(taken).expect("it was leased before");
     }
 
     /// What the leases of a project take now.
@@ -206,7 +206,9 @@ impl Shares {
     /// What those of all projects of an organisation take now.
     pub fn held_by_org(&self, org: OrgId) -> Resources {
         let own = self.projects.values().filter(|share| share.org == org);
-        own.fold(Resources::ZERO, |sum, share| sum.checked_add(&share.held).unwrap_or(sum))
+        own.fold(Resources::ZERO, |sum, share| {
+            sum.checked_add(&share.held).expect("what nodes have is far below 64 bits")
+        })
     }
 
     /// How those stand that have a job which has not ended; `all` is what there is, `weights` those
