@@ -53,13 +53,14 @@ impl Ask<'_> {
             for (_, need) in spec.resources.alternatives() {
                 let fits = need.checked_mul(members).is_some_and(|all| quota.admits(&all));
                 if !fits {
-                    let whole = if members == 1 { "a task" } else { "the gang" };
+                    let takes = if members == 1 {
+                        format!("a task of it takes {need}")
+                    } else {
+                        format!("the gang takes {need} on each of {members} nodes")
+                    };
                     return Err(Refusal::conflict(
                         "quota.too_small",
-                        format!(
-                            "{whole} of it takes {need} on each of {members} nodes, and `{name}` \
-                             may hold {quota} at most at once"
-                        ),
+                        format!("{takes}, and `{name}` may hold {quota} at most at once"),
                         "ask for less, leave out the alternative that is too large, or have the \
                          quota raised with `dayan quota set`",
                     ));
