@@ -11,17 +11,14 @@ use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
+use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Time};
 
-use crate::command::Outcome;
 use crate::event::{Entry, Event, Next};
 use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR, mode_of};
 
 /// Power usage effectiveness of a data centre that has not said its own: what the policy for new
 /// ones in the national clusters asks for.
 const PUE_PERMILLE: u32 = 1_200;
-/// How long a job keeps away from a pool that failed under it.
-const AVOID_FOR: Span = Span::from_secs(30);
 
 /// What the events of an entry mean for the planner; `state` is as after them.
 pub fn of_entry(state: &State, entry: &Entry, out: &mut Vec<Change>) {
@@ -37,7 +34,7 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
         of_pool(state, pool, now, &mut out);
     }
     for job in state.work.jobs.values().filter(|job| job.ended.is_none()) {
-        out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(state, job)))));
+        queued(state, job, now, &mut out);
     }
     for lease in state.work.leases.values() {
         out.push(placed(state, lease));
@@ -54,6 +51,15 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     let behind = crate::shares::behind(state, now).into_iter();
     out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
     out
+}
+
+/// A job in full.
+fn queued(state: &State, job: &Job, now: Time, out: &mut Vec<Change>) {
+    out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(state, job)))));
+    let avoid = avoid(state, job, now);
+    if !avoid.is_empty() {
+        out.push(Change::TasksQueued { job: job.id, tasks: Tasks::none(), avoid });
+    }
 }
 
 /// The tasks of a job that may be placed.
@@ -85,9 +91,11 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 show_offers(state, pool.id, at, out);
             }
         }
-        Event::JobSubmitted { job: id, .. } | Event::TasksRetried { job: id, .. } => {
+        Event::JobSubmitted { job: id, .. }
+        | Event::TasksRetried { job: id, .. }
+        | Event::MemoryRaised { job: id, .. } => {
             if let Some(job) = job(id) {
-                out.push(Change::JobQueued(Box::new(job_ask(state, job, waiting(state, job)))));
+                queued(state, job, at, out);
             }
         }
         Event::Appointed { job, appointments } => {
@@ -111,7 +119,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         Event::GangSettled { job: id, next: Next::RequeuedFree | Next::Requeued } => {
             if let Some(job) = job(id) {
                 let tasks = waiting(state, job);
-                out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
+                out.push(Change::TasksQueued { job: *id, tasks, avoid: avoid(state, job, at) });
             }
         }
         Event::JobEnded { job, .. } => {
@@ -140,7 +148,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         Event::PlacesLapsed { job } => {
             out.push(Change::Appointed { job: *job, appointments: Vec::new() });
         }
-        Event::AttemptEnded { attempt, pool, next, outcome, .. } => {
+        Event::AttemptEnded { attempt, pool, next, .. } => {
             out.push(Change::LeaseEnded { attempt: *attempt });
             let record = state.supply.pools.get(pool).filter(|pool| pool.status == Status::Active);
             if record.is_some_and(|pool| pool.record.moved) {
@@ -150,9 +158,9 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 free_elements(state, *attempt, out);
             }
             let requeued = matches!(next, Next::Requeued | Next::RequeuedFree);
-            let open = job(&attempt.job).is_some_and(|job| job.gate == Gate::Open);
-            if requeued && open {
-                let avoid = avoid(state, *pool, outcome, at);
+            let open = job(&attempt.job).filter(|job| job.gate == Gate::Open);
+            if let Some(job) = open.filter(|_| requeued) {
+                let avoid = avoid(state, job, at);
                 let tasks = Tasks::one(attempt.task);
                 out.push(Change::TasksQueued { job: attempt.job, tasks, avoid });
             }
@@ -227,24 +235,17 @@ fn free_elements(state: &State, done: AttemptId, out: &mut Vec<Change>) {
     }
 }
 
-/// A pool that failed under the job is left alone for a while, if there is another.
-fn avoid(state: &State, pool: PoolId, outcome: &Outcome, at: Time) -> Vec<plan::Avoid> {
-    let pool = match outcome {
-        Outcome::NodeFailure
-        | Outcome::LeaseEnded
-        | Outcome::SiteLost
-        | Outcome::StartFailed { .. }
-        | Outcome::PublishFailed { .. } => Some(pool),
-        Outcome::Exited { .. }
-        | Outcome::Signalled { .. }
-        | Outcome::OutOfMemory
-        | Outcome::TimeLimit
-        | Outcome::Stopped => None,
-    };
-    let active = state.supply.pools.values().filter(|pool| pool.status == Status::Active).count();
-    pool.filter(|_| active > 1)
-        .map(|pool| plan::Avoid { pool, until: at.plus(AVOID_FOR) })
-        .into_iter()
+/// Where the job does not go for now: everything of a provider under whom it failed lately.
+fn avoid(state: &State, job: &Job, now: Time) -> Vec<plan::Avoid> {
+    if job.setbacks.is_empty() {
+        return Vec::new();
+    }
+    let until: BTreeMap<ProviderId, Time> = job.setbacks.standing(now).collect();
+    let active = state.supply.pools.values().filter(|pool| pool.status == Status::Active);
+    active
+        .filter_map(|pool| {
+            until.get(&pool.provider).map(|until| plan::Avoid { pool: pool.id, until: *until })
+        })
         .collect()
 }
 
@@ -438,6 +439,10 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     let stored = state.work.spec_of(job);
     let class = state.access.orgs.get(&job.org).map_or(BuyerClass::External, |org| org.class);
     let mut ask = ask_for(state, &stored.spec, class);
+    if job.memory.is_some() {
+        let ask = Arc::make_mut(&mut ask.ask);
+        ask.resources = job.grown(ask.resources);
+    }
     ask.job = job.id;
     ask.project = job.project;
     ask.org = job.org;

@@ -10,8 +10,8 @@ use dayan_measure::{Component, Measurement};
 use dayan_schedule::{Appointment, Closure, Quota, QuotaOf, StartEstimate, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
-    AgentId, AttemptId, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId,
-    QuoteId, Resources, ScheduleId, SiteId, Span, Time, TokenId, UserId,
+    AgentId, AttemptId, Bytes, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId,
+    ProviderId, QuoteId, Resources, ScheduleId, SiteId, Span, Time, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +162,15 @@ pub enum Event {
         job: JobId,
         /// When that is tried once more.
         again: Time,
+    },
+    /// A task ran out of memory: the job's tasks ask for the next size of their range.
+    MemoryRaised {
+        /// Which job.
+        job: JobId,
+        /// What they asked for.
+        from: Bytes,
+        /// What they ask for now.
+        to: Bytes,
     },
     /// A job that waits was told when it is expected to start.
     Estimated {

@@ -65,6 +65,7 @@ impl State {
             | Event::Estimated { .. }
             | Event::DependsOn { .. }
             | Event::NotPromised { .. }
+            | Event::MemoryRaised { .. }
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }
             | Event::TasksRetried { .. }

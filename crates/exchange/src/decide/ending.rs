@@ -28,6 +28,7 @@ impl Ask<'_> {
         let last_member = gang && job.active.len() == 1;
         let next = if gang { as_member(verdict) } else { as_task(verdict) };
         let waived = waive(lease, outcome, usage);
+        decision.events.extend(self.raised(job, lease, outcome, verdict));
         let valid = waived.is_none().then(|| self.valid_use(lease, usage));
         let settled = self.settle_last(lease, valid);
         let waived = waived.or_else(|| {

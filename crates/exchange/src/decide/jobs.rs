@@ -7,7 +7,7 @@ use dayan_market::{BudgetRefusal, BudgetScope};
 use dayan_schedule::{StartEstimate, Tasks};
 use dayan_spec::{DeadlineKind, Feature, JobSpec};
 use dayan_topology::PlaceId;
-use dayan_units::{JobId, Micro, OrgId, Resources, Time};
+use dayan_units::{Bytes, JobId, Micro, OrgId, Resources, Time};
 
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorized};
@@ -289,7 +289,7 @@ impl Ask<'_> {
         org: &Org,
         project: &Project,
     ) -> Result<(), Refusal> {
-        let Some(each) = self.cheapest_first_hold(stored, org) else { return Ok(()) };
+        let Some(each) = self.cheapest_first_hold(stored, None, org) else { return Ok(()) };
         let members = i64::from(stored.spec.gang_nodes());
         let first = each.0.checked_mul(members).map_or(Micro::MAX, Micro);
         let account = self.state.ledger.account(org.account).expect("an organisation has one");
@@ -331,7 +331,13 @@ impl Ask<'_> {
     }
 
     /// What the cheapest offer that takes a task, in its cheapest hour, wants held before it starts.
-    pub(super) fn cheapest_first_hold(&self, stored: &StoredSpec, org: &Org) -> Option<Micro> {
+    /// `memory` is what it asks for where that is more than its file's least.
+    pub(super) fn cheapest_first_hold(
+        &self,
+        stored: &StoredSpec,
+        memory: Option<Bytes>,
+        org: &Org,
+    ) -> Option<Micro> {
         let limit = stored.spec.time_limit();
         let settlement = &self.state.settings.settlement;
         let mode = mode_of(&stored.spec);
@@ -342,12 +348,13 @@ impl Ask<'_> {
             .filter_map(|offer| {
                 let terms =
                     dayan_market::Terms::listed(offer, offer.least_rate(), org.class, mode).ok()?;
-                let fits = stored
-                    .spec
-                    .resources
-                    .alternatives()
-                    .filter(|(_, need)| offer.admits(need, None, org.class, self.now).is_ok());
-                fits.filter_map(|(_, need)| settlement.first_hold(&terms, &need, limit).ok()).min()
+                let needs = stored.spec.resources.alternatives().map(|(_, need)| Resources {
+                    memory: memory.map_or(need.memory, |memory| memory.max(need.memory)),
+                    ..need
+                });
+                let fits =
+                    needs.filter(|need| offer.admits(need, None, org.class, self.now).is_ok());
+                fits.filter_map(|need| settlement.first_hold(&terms, &need, limit).ok()).min()
             })
             .min()
     }

@@ -13,6 +13,7 @@ mod preempting;
 mod promises;
 mod quotas;
 mod quotes;
+mod raising;
 mod schedules;
 mod shown;
 mod supply;

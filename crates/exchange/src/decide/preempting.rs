@@ -78,9 +78,8 @@ impl Ask<'_> {
         let sites: BTreeSet<_> = pools.map(|pool| pool.site).collect();
         let limit = stored.spec.time_limit();
         let enough = |made: &dayan_schedule::Appointment| {
-            let mut asked = stored.spec.resources.alternatives();
-            made.until.since(made.from) >= limit
-                && asked.any(|(_, need)| need.fits_in(&made.resources))
+            let mut asked = self.state.work.needs(job);
+            made.until.since(made.from) >= limit && asked.any(|need| need.fits_in(&made.resources))
         };
         if sites.len() != 1 || !wanted.places.iter().all(enough) {
             return Err(stale("preempt.places", format!("not what {} asks for", job.id)));

@@ -6,8 +6,8 @@ use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
-    Backing, Estimate, Gate, Job, JobEnd, Lease, MemberEnd, Phase, State, StopReason, StoredSpec,
-    UsageMark, Work,
+    Backing, Estimate, Gate, Job, JobEnd, Lease, MemberEnd, Phase, Setbacks, State, StopReason,
+    StoredSpec, UsageMark, Work, is_pools_fault,
 };
 
 /// What others were taken off for is kept for so long after they should have ended: a plan and a
@@ -65,6 +65,8 @@ impl State {
                     active: std::collections::BTreeMap::new(),
                     tries: std::collections::BTreeMap::new(),
                     members_ended: std::collections::BTreeMap::new(),
+                    setbacks: Setbacks::default(),
+                    memory: None,
                     succeeded: Tasks::none(),
                     failed: Tasks::none(),
                     cancelled: Tasks::none(),
@@ -110,6 +112,7 @@ impl State {
             }
             Event::DependsOn { job, waits } => work.depends.add(*job, waits),
             Event::NotPromised { job, again } => work.promises.lose(*job, *again),
+            Event::MemoryRaised { job, to, .. } => work.job_mut(*job).memory = Some(*to),
             Event::TasksCancelled { job, tasks } => {
                 work.promises.release(*job, |task| tasks.contains(task));
                 let job = work.job_mut(*job);
@@ -338,6 +341,12 @@ impl State {
                 self.work.learn(&lease, outcome, line.as_ref());
                 if let Some(pool) = self.supply.pools.get_mut(&lease.pool) {
                     pool.record.count(outcome);
+                    let setbacks = &mut self.work.job_mut(attempt.job).setbacks;
+                    if is_pools_fault(outcome) {
+                        setbacks.failed(pool.provider, lease.placed_at, entry.at);
+                    } else if lease.stop.is_none() {
+                        setbacks.went_well(pool.provider, lease.placed_at);
+                    }
                 }
                 self.load(&lease, Resources::checked_sub);
                 let job = &self.work.jobs[&attempt.job];

@@ -11,8 +11,8 @@ use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, PreemptionPolicy, Tasks};
 use dayan_spec::{After, DeadlineKind, JobSpec, MarketMode};
 use dayan_units::{
-    AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources, Span,
-    Time, TransferId, UserId,
+    AgentId, AttemptId, Bytes, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources,
+    Span, Time, TransferId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,7 @@ use super::depends::Depends;
 use super::estimates::{Estimate, Estimates};
 use super::promises::Promises;
 use super::schedules::{Run, Schedules};
+use super::setbacks::Setbacks;
 use super::shares::Shares;
 
 /// The first 128 bits of the SHA-256 of a job file's canonical JSON.
@@ -168,6 +169,12 @@ pub struct Job {
     /// Members of a gang that have ended while others still run, and how.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub members_ended: BTreeMap<u32, MemberEnd>,
+    /// Under whom it failed lately.
+    #[serde(default, skip_serializing_if = "Setbacks::is_empty")]
+    pub setbacks: Setbacks,
+    /// What its tasks ask for now, where one of them needed more than the least of its file's range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
     /// Ended well.
     pub succeeded: Tasks,
     /// Ended badly, with no attempt left.
@@ -440,6 +447,12 @@ impl Job {
             + self.failed.len()
             + self.cancelled.len()
     }
+    /// What is asked for a task of it now, where its file asks for `need`.
+    #[must_use]
+    pub fn grown(&self, need: Resources) -> Resources {
+        let memory = self.memory.map_or(need.memory, |grown| grown.max(need.memory));
+        Resources { memory, ..need }
+    }
     /// Has every task ended?
     pub fn is_settled(&self) -> bool {
         self.queued.is_empty() && self.active.is_empty() && self.members_ended.is_empty()
@@ -467,6 +480,11 @@ impl Work {
     /// The file of a job.
     pub fn spec_of(&self, job: &Job) -> &StoredSpec {
         self.specs.get(&job.spec).expect("a job in memory holds its file in memory")
+    }
+    /// What a task of a job takes, each alternative.
+    pub fn needs<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Resources> + 'a {
+        let all = self.spec_of(job).spec.resources.alternatives();
+        all.map(|(_, need)| job.grown(need))
     }
     /// What people call a job: its file's name, and of a schedule's run also when it was due, as in
     /// `forecast@2026-11-23T06:20Z`.

@@ -10,6 +10,7 @@ mod jobs;
 mod promises;
 mod record;
 mod schedules;
+mod setbacks;
 mod shares;
 mod supply;
 
@@ -33,6 +34,7 @@ pub use schedules::{
     Came, MAKE_UP_MAX, PastRun, RUNS_ALIVE_MAX, RUNS_REMEMBERED, Run, SCHEDULES_MAX, Schedule,
     Schedules,
 };
+pub use setbacks::{BACK_OFF_FIRST, BACK_OFF_MAX, Setback, Setbacks};
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
     Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,

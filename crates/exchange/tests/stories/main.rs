@@ -6,6 +6,7 @@ mod estimates;
 mod preempting;
 mod promises;
 mod quotas;
+mod retries;
 mod schedules;
 mod story;
 mod tariffs;

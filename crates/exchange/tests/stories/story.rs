@@ -134,9 +134,18 @@ impl Story {
     }
 
     pub fn submission_of(project: &str, more: &str, quote: Option<QuoteId>) -> Command {
+        Self::submission_asking("cpus: 1, memory: 1GB, time: 10m", project, more, quote)
+    }
+
+    pub fn submission_asking(
+        resources: &str,
+        project: &str,
+        more: &str,
+        quote: Option<QuoteId>,
+    ) -> Command {
         let text = format!(
             "version: 1\nname: j\ntype: batch\nproject: {project}\n\
-             resources: {{cpus: 1, memory: 1GB, time: 10m}}\nrun: ./work\n{more}"
+             resources: {{{resources}}}\nrun: ./work\n{more}"
         );
         let spec = Arc::new(dayan_spec::parse_yaml(&text).expect("a job file"));
         let mut digest = [0u8; 32];

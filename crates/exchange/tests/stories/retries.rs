@@ -1,0 +1,201 @@
+//! Tasks that failed go again: elsewhere, later each time, and with more memory where they lacked it.
+
+use std::collections::BTreeSet;
+
+use dayan_exchange::{
+    BACK_OFF_FIRST, Command, Event, JobEnd, Made, NewOffer, Outcome, Place, Seat, Seen, changes,
+};
+use dayan_identity::Status;
+use dayan_market::BuyerClass;
+use dayan_schedule::{Planner, Seat as Planned, Work};
+use dayan_units::{AttemptId, Bytes, JobId, Micro, PoolId, Rate, Span, Time};
+
+use crate::story::{Story, exits, join, seconds, secret};
+
+const GB: u64 = 1_000_000_000;
+
+impl Story {
+    /// A second provider with a pool like the first one's, at twice the price.
+    fn rival(&mut self) -> PoolId {
+        let (org, name) = ("seller".to_owned(), "rival".to_owned());
+        let applied = self.does(Command::ApplyProvider { org, name, credit_code: None });
+        let Made::Provider(provider) = applied else { panic!("{applied:?}") };
+        for status in [Status::Verified, Status::Active] {
+            self.does(Command::SetProviderStatus { provider, status });
+        }
+        let expires_at = Time::NEVER;
+        self.does(Command::Invite { provider, digest: secret(12), expires_at });
+        let mut joining = join();
+        (joining.invitation, joining.public_key, joining.token) =
+            (secret(12), secret(13), secret(14));
+        let joined = self.does(Command::Join(Box::new(joining)));
+        let Made::Agent(_, pool) = joined else { panic!("{joined:?}") };
+        for status in [Status::Verified, Status::Active] {
+            self.does(Command::SetPoolStatus { pool, status });
+        }
+        let offer = NewOffer {
+            pool,
+            rate: Rate { core_hour: Micro::from_units(2), ..Rate::default() },
+            minimum: Span::ZERO,
+            accelerator: None,
+            min: None,
+            max: None,
+            classes: [(BuyerClass::External, 1_000)].into(),
+            spot_permille: None,
+            tariff: None,
+            valid_until: None,
+        };
+        self.does(Command::ListOffer(Box::new(offer)));
+        pool
+    }
+
+    /// Where the job's tasks go now, said alike by a planner that has just started and by one that
+    /// heard of everything as it happened.
+    fn goes(&self, job: JobId) -> Vec<Planned> {
+        let seats = |planner: &mut Planner| -> Vec<Planned> {
+            let plan = planner.plan(self.now, Work::UNBOUNDED);
+            let of_job = plan.placements.into_iter().filter(|placed| placed.job == job);
+            of_job.flat_map(|placed| placed.seats).collect()
+        };
+        let mut fresh = Planner::new();
+        for change in changes::everything(&self.state, self.now) {
+            fresh.observe(&change);
+        }
+        let mut heard = Planner::new();
+        let mut replayed = dayan_exchange::State::default();
+        for entry in &self.entries {
+            replayed.evolve(entry);
+            let mut told = Vec::new();
+            changes::of_entry(&replayed, entry, &mut told);
+            told.iter().for_each(|change| heard.observe(change));
+        }
+        let found = seats(&mut fresh);
+        assert_eq!(seats(&mut heard), found, "who heard of it as it happened knows the same");
+        found
+    }
+
+    fn pools(&self, job: JobId) -> BTreeSet<PoolId> {
+        self.goes(job).iter().map(|seat| seat.pool).collect()
+    }
+
+    /// The planner's place for its only task is taken, and it ends so; says what it was given.
+    fn ends_as(&mut self, job: JobId, outcome: Outcome) -> Bytes {
+        let seat = self.goes(job).pop().expect("a place");
+        let granted = seat.resources.memory;
+        let task = seat.task;
+        let seat = Seat {
+            task,
+            pool: seat.pool,
+            node: seat.node.as_str().to_owned(),
+            offer: seat.offer,
+            resources: seat.resources,
+            cards: seat.cards,
+        };
+        let pool = &self.state.supply.pools[&seat.pool];
+        let agent = pool.agent;
+        self.does(Command::Place(Box::new(Place { job, seats: vec![seat] })));
+        let attempt = self.state.work.jobs[&job].active[&task];
+        let attempt = AttemptId { job, task, attempt };
+        let told = std::mem::replace(&mut self.agent, agent);
+        self.says(attempt, Seen::Running, None);
+        self.passes(seconds(1));
+        self.ends(attempt, outcome);
+        self.agent = told;
+        granted
+    }
+}
+
+#[test]
+fn what_fails_under_one_owner_goes_to_another_and_comes_back() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 9}\n");
+    assert_eq!(story.pools(job), [story.pool].into(), "the cheaper one");
+    story.ends_as(job, Outcome::NodeFailure);
+    assert_eq!(story.pools(job), [rival].into());
+    let again = story.submits("retry: {max: 8}\n");
+    assert_eq!(story.pools(again), [story.pool].into(), "another job knows nothing of it");
+    story.passes(BACK_OFF_FIRST);
+    assert_eq!(story.pools(job), [story.pool].into());
+}
+
+#[test]
+fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
+    let mut story = Story::new();
+    let job = story.submits("retry: {max: 9}\narray: {range: 0-1, max_parallel: 1}\n");
+    let waits = |story: &mut Story| {
+        let failed_at = story.now;
+        while story.pools(job).is_empty() {
+            story.passes(seconds(1));
+        }
+        story.now.since(failed_at)
+    };
+    for expect in [5, 10, 20] {
+        let outcome = Outcome::StartFailed { reason: "no such image".to_owned() };
+        story.ends_as(job, outcome);
+        assert_eq!(waits(&mut story), seconds(expect));
+    }
+    story.ends_as(job, exits(0));
+    assert_eq!(waits(&mut story), Span::ZERO);
+    story.ends_as(job, Outcome::NodeFailure);
+    assert_eq!(waits(&mut story), BACK_OFF_FIRST);
+}
+
+#[test]
+fn a_task_that_fails_by_itself_goes_again_at_once() {
+    let mut story = Story::new();
+    let job = story.submits("retry: {max: 2, when: [\"exit:75\"]}\n");
+    story.ends_as(job, exits(75));
+    assert_eq!(story.pools(job), [story.pool].into());
+}
+
+fn raises(story: &Story) -> Vec<(u64, u64)> {
+    let raised = |event: &Event| match event {
+        Event::MemoryRaised { from, to, .. } => Some((from.0 / GB, to.0 / GB)),
+        _ => None,
+    };
+    story.events.iter().filter_map(raised).collect()
+}
+
+fn asking(story: &mut Story, memory: &str, more: &str) -> JobId {
+    let resources = format!("cpus: 1, memory: {memory}, time: 10m");
+    let more = format!("retry: {{max: 9, when: [oom]}}\n{more}");
+    match story.does(Story::submission_asking(&resources, "buyer/a", &more, None)) {
+        Made::Job(job) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_runs_out_of_memory_is_given_the_next_size_of_its_range() {
+    let mut story = Story::new();
+    let job = asking(&mut story, "3GB..10GB", "");
+    let granted: Vec<u64> =
+        (0..4).map(|_| story.ends_as(job, Outcome::OutOfMemory).0 / GB).collect();
+    assert_eq!(granted, [3, 6, 10, 10], "the end of the range is the last size");
+    assert_eq!(raises(&story), [(3, 6), (6, 10)]);
+    story.ends_as(job, exits(0));
+    assert_eq!(story.ended(job), Some(JobEnd::Succeeded));
+}
+
+#[test]
+fn without_an_end_the_largest_machine_is_the_end() {
+    let mut story = Story::new();
+    let job = asking(&mut story, "9GB..", "");
+    let granted: Vec<u64> =
+        (0..4).map(|_| story.ends_as(job, Outcome::OutOfMemory).0 / GB).collect();
+    assert_eq!(granted, [9, 18, 32, 32], "the machine has 32");
+}
+
+#[test]
+fn one_size_stays_one_size_and_one_task_raises_all_that_wait() {
+    let mut story = Story::new();
+    let job = asking(&mut story, "4GB", "");
+    story.ends_as(job, Outcome::OutOfMemory);
+    assert_eq!(story.ends_as(job, exits(0)).0, 4 * GB);
+    assert_eq!(raises(&story), []);
+    let array = asking(&mut story, "1GB..4GB", "array: {range: 0-2}\n");
+    story.ends_as(array, Outcome::OutOfMemory);
+    let sizes: Vec<u64> = story.goes(array).iter().map(|s| s.resources.memory.0 / GB).collect();
+    assert_eq!(sizes, [2, 2, 2]);
+}
