@@ -183,6 +183,15 @@ pub enum Fault {
     /// The location names an engine that this program was built without, or is malformed.
     #[error("{0}")]
     Location(String),
+    /// The logs of tasks could not be read or written. The books are not touched by it.
+    #[error("cannot {what} the logs of tasks")]
+    Logs {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Cause,
+    },
     /// The store was opened for reading only.
     #[error("the store was opened for reading only")]
     ReadOnly,
@@ -282,7 +291,8 @@ impl Fault {
             | Self::Read { source, .. }
             | Self::Snapshot { source, .. }
             | Self::Backup { source, .. }
-            | Self::Restore { source, .. } => source.is_transient(),
+            | Self::Restore { source, .. }
+            | Self::Logs { source, .. } => source.is_transient(),
             Self::Unrecovered => true,
             Self::Locked { .. }
             | Self::NewerSchema { .. }
@@ -314,6 +324,7 @@ impl Fault {
             Self::Recover(_) => "store.recover",
             Self::Term(_) => "store.term",
             Self::Read { .. } => "store.read",
+            Self::Logs { .. } => "store.logs",
             Self::Snapshot { .. } => "store.snapshot",
             Self::Backup { .. } => "store.backup",
             Self::Restore { .. } => "store.restore",

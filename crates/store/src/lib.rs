@@ -13,6 +13,7 @@
 mod column;
 mod fault;
 mod journal;
+mod logs;
 mod page;
 mod pool;
 #[cfg(feature = "postgres")]
@@ -29,6 +30,7 @@ mod table;
 
 pub use fault::{Broken, Cause, Damage, Fault};
 pub use journal::{Batch, ChainHash, Committed, Head, JournalRow, Survey, VerifyReport};
+pub use logs::{LogPart, Logs, LogsKept};
 pub use page::{BadCursor, Cursor, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, Paging};
 pub use query::{FindingFilter, JobFilter, LineFilter, LineSum, SumBy};
 pub use reader::{JOURNAL_PAGE_BYTES_MAX, JOURNAL_PAGE_ROWS_MAX, Reader};

@@ -1,7 +1,8 @@
 //! What the test programs share: rows made from numbers, and the two kinds of place a store can
 //! live in.
-#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part of this")]
 
+pub mod logs;
 #[cfg(feature = "postgres")]
 pub mod server;
 #[macro_use]

@@ -9,6 +9,7 @@ use dayan_store::{
 };
 use dayan_units::Micro;
 
+pub use super::logs::*;
 use super::*;
 
 /// Calls `$run!(name)` for every case.
@@ -38,6 +39,8 @@ macro_rules! for_each_case {
         $run!(snapshots_serve_the_newest_sound_one);
         $run!(a_backup_is_the_store);
         $run!(readers_work_from_many_threads);
+        $run!(logs_are_found_by_offset_and_whole_or_not_at_all);
+        $run!(old_logs_make_room_attempt_by_attempt);
     };
 }
 
