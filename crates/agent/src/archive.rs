@@ -1,10 +1,11 @@
-//! Logs of attempts that the engine has forgotten, so that they can be read after the end.
+//! Logs of attempts that the engine has forgotten, so that they can be read after the end and are
+//! handed over to the exchange.
 //!
 //! Invariant: never more than [`SEGMENTS_MAX`] files of bounded size and content lie here, nothing
 //! older than a day is handed out, and what is there is found at the offset at which the task
-//! wrote it. A segment is a sequence of frames: a line of JSON that says whose bytes follow, the
-//! bytes, a line feed. A frame that a crash cut off is the last one of its segment and is left
-//! out.
+//! wrote it. A segment is a sequence of [frames](dayan_wire::logs). A frame that a crash cut off is
+//! the last one of its segment and is left out. What was handed over is marked, so that the next
+//! process of this agent goes on behind it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use dayan_engines::{Engine, LogChunk, Stream, wall_now};
 use dayan_units::{AttemptId, Span, Time};
+use dayan_wire::logs::{FRAME_BYTES_MAX, LogFrame, LogStream, unpack};
 use serde::{Deserialize, Serialize};
 
 use crate::runner::LogPart;
@@ -25,18 +27,12 @@ const SEGMENTS_MAX: usize = 32;
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// A segment with so many frames gets no further one.
 const SEGMENT_FRAMES_MAX: usize = 10_000;
-/// A task's logs are read on the day it ended, or were taken elsewhere.
+/// A task's logs are read on the day it ended, or were handed over.
 const AGE_MAX: Span = Span::from_secs(24 * 3_600);
-/// Bytes moved at a time.
-const FRAME_BYTES_MAX: usize = 1 << 20;
-
-#[derive(Serialize, Deserialize)]
-struct Header {
-    attempt: AttemptId,
-    stream: Stream,
-    offset: u64,
-    length: u64,
-}
+/// What is handed over at once: a second on a slow link, thousands of small tasks.
+const PARCEL_BYTES_MAX: u64 = 1 << 20;
+/// The file that says what was handed over.
+const MARK_FILE: &str = "handed-over.json";
 
 /// Where a frame's bytes lie.
 struct Frame {
@@ -44,6 +40,7 @@ struct Frame {
     at: u64,
     offset: u64,
     length: u64,
+    packed: u64,
 }
 
 struct Segment {
@@ -52,6 +49,22 @@ struct Segment {
     begun: Time,
     length: u64,
     keys: Vec<(AttemptId, Stream)>,
+    /// Where its frames end, in order.
+    ends: Vec<u64>,
+}
+
+/// How far the archive was handed over: everything before this place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    segment: u64,
+    at: u64,
+}
+
+/// Frames to hand over, and how far it is when they are taken.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) frames: Vec<u8>,
+    pub(crate) upto: Mark,
 }
 
 /// The archive of one agent.
@@ -62,6 +75,21 @@ pub(crate) struct Archive {
     frames: BTreeMap<(AttemptId, Stream), Vec<Frame>>,
     open: Option<File>,
     next_number: u64,
+    handed: Mark,
+}
+
+const fn stream_of(stream: LogStream) -> Stream {
+    match stream {
+        LogStream::Stdout => Stream::Stdout,
+        LogStream::Stderr => Stream::Stderr,
+    }
+}
+
+const fn named(stream: Stream) -> LogStream {
+    match stream {
+        Stream::Stdout => LogStream::Stdout,
+        Stream::Stderr => LogStream::Stderr,
+    }
 }
 
 impl Archive {
@@ -73,12 +101,17 @@ impl Archive {
             .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok())
             .collect();
         numbers.sort_unstable();
+        // Without a mark, or with one that cannot be read, all is handed over again: the exchange
+        // keeps each part once.
+        let handed = fs::read(folder.join(MARK_FILE)).ok();
+        let handed = handed.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let mut archive = Self {
             folder: folder.to_owned(),
             segments: VecDeque::new(),
             frames: BTreeMap::new(),
             open: None,
             next_number: numbers.last().map_or(0, |last| last + 1),
+            handed,
         };
         for number in numbers {
             archive.scan(number)?;
@@ -96,31 +129,41 @@ impl Archive {
         let file = File::open(&path)?;
         let found = file.metadata()?;
         let begun = Time::from_micros(found.mtime().saturating_mul(1_000_000));
-        let mut segment = Segment { number, path, begun, length: found.len(), keys: Vec::new() };
+        let (keys, ends) = (Vec::new(), Vec::new());
+        let mut segment = Segment { number, path, begun, length: found.len(), keys, ends };
         let mut reader = BufReader::new(file);
         let mut at = 0;
         let mut line = Vec::new();
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line)? as u64;
-            let Ok(header) = serde_json::from_slice::<Header>(&line) else { break };
-            let Header { attempt, stream, offset, length } = header;
+            let Ok(frame) = serde_json::from_slice::<LogFrame>(&line) else { break };
             let begin = at + read;
-            at = begin.saturating_add(length).saturating_add(1);
+            at = begin.saturating_add(frame.follows()).saturating_add(1);
             if at > segment.length {
                 break;
             }
             reader.seek(SeekFrom::Start(at))?;
-            let frame = Frame { segment: number, at: begin, offset, length };
-            self.frames.entry((attempt, stream)).or_default().push(frame);
-            segment.keys.push((attempt, stream));
+            self.enter(&mut segment, &frame, begin, at);
         }
         self.segments.push_back(segment);
         Ok(())
     }
 
+    /// Takes note of a frame whose bytes begin at `begin`, and which ends at `end`.
+    fn enter(&mut self, segment: &mut Segment, frame: &LogFrame, begin: u64, end: u64) {
+        segment.ends.push(end);
+        let Some(stream) = frame.stream else { return };
+        let key = (frame.attempt, stream_of(stream));
+        let (offset, length, packed) = (frame.offset, frame.length, frame.follows());
+        let lies = Frame { segment: segment.number, at: begin, offset, length, packed };
+        self.frames.entry(key).or_default().push(lies);
+        segment.keys.push(key);
+    }
+
     /// Takes over what the engine has of an attempt's logs.
     pub(crate) fn keep(&mut self, engine: &mut dyn Engine, attempt: AttemptId) -> io::Result<()> {
+        let mut any = false;
         for stream in [Stream::Stdout, Stream::Stderr] {
             let mut offset = 0;
             loop {
@@ -130,40 +173,44 @@ impl Archive {
                 if chunk.data.is_empty() {
                     break;
                 }
+                any = true;
                 offset = chunk.next();
                 self.add((attempt, stream), chunk.offset, &chunk.data)?;
             }
         }
-        Ok(())
+        if any { self.write(&LogFrame::whole(attempt), &[]) } else { Ok(()) }
     }
 
     fn add(&mut self, key: (AttemptId, Stream), offset: u64, data: &[u8]) -> io::Result<()> {
+        let (frame, packed) = LogFrame::of(key.0, named(key.1), offset, data);
+        self.write(&frame, &packed)
+    }
+
+    fn write(&mut self, frame: &LogFrame, packed: &[u8]) -> io::Result<()> {
         let full = self.segments.back().is_none_or(|segment| {
-            segment.length >= SEGMENT_BYTES || segment.keys.len() >= SEGMENT_FRAMES_MAX
+            segment.length >= SEGMENT_BYTES || segment.ends.len() >= SEGMENT_FRAMES_MAX
         });
         if full || self.open.is_none() {
             self.begin()?;
         }
-        let length = data.len() as u64;
-        let header = Header { attempt: key.0, stream: key.1, offset, length };
-        let mut bytes = serde_json::to_vec(&header).expect("texts and numbers become JSON");
-        bytes.push(b'\n');
-        let heading = bytes.len() as u64;
-        bytes.extend_from_slice(data);
-        bytes.push(b'\n');
-        let (Some(file), Some(segment)) = (self.open.as_mut(), self.segments.back_mut()) else {
+        let mut bytes = Vec::with_capacity(packed.len() + 200);
+        frame.write(packed, &mut bytes);
+        let heading = (bytes.len() - packed.len() - 1) as u64;
+        let (Some(file), Some(mut segment)) = (self.open.as_mut(), self.segments.pop_back()) else {
             return Err(io::Error::other("no segment is open"));
         };
-        if let Err(error) = file.write_all(&bytes) {
+        let written = file.write_all(&bytes);
+        if written.is_ok() {
+            let begin = segment.length + heading;
+            segment.length += bytes.len() as u64;
+            let end = segment.length;
+            self.enter(&mut segment, frame, begin, end);
+        } else {
             // What was half written is the last of its segment; the next begins another.
             self.open = None;
-            return Err(error);
         }
-        let frame = Frame { segment: segment.number, at: segment.length + heading, offset, length };
-        segment.length += bytes.len() as u64;
-        segment.keys.push(key);
-        self.frames.entry(key).or_default().push(frame);
-        Ok(())
+        self.segments.push_back(segment);
+        written
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -173,7 +220,8 @@ impl Archive {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         self.next_number += 1;
         self.open = Some(file);
-        let segment = Segment { number, path, begun: wall_now(), length: 0, keys: Vec::new() };
+        let (keys, ends) = (Vec::new(), Vec::new());
+        let segment = Segment { number, path, begun: wall_now(), length: 0, keys, ends };
         self.segments.push_back(segment);
         self.trim();
         Ok(())
@@ -211,17 +259,51 @@ impl Archive {
             frames.into_iter().flatten().find(|frame| frame.offset + frame.length > part.offset);
         let Some(frame) = frame else { return nothing };
         let from = part.offset.max(frame.offset);
-        let left = frame.offset + frame.length - from;
-        let mut data = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(part.max)];
+        let mut packed = vec![0; usize::try_from(frame.packed).unwrap_or(usize::MAX)];
         let read = File::open(self.path(frame.segment))
-            .and_then(|file| file.read_exact_at(&mut data, frame.at + from - frame.offset));
+            .and_then(|file| file.read_exact_at(&mut packed, frame.at))
+            .and_then(|()| unpack(&packed, frame.length));
         match read {
-            Ok(()) => LogChunk { offset: from, data, skipped: from - part.offset },
+            Ok(mut data) => {
+                let skip = usize::try_from(from - frame.offset).unwrap_or(usize::MAX);
+                data.drain(..skip.min(data.len()));
+                data.truncate(part.max);
+                LogChunk { offset: from, data, skipped: from - part.offset }
+            }
             Err(error) => {
                 tracing::warn!(%error, attempt = %part.attempt, "its log cannot be read");
                 nothing
             }
         }
+    }
+
+    /// The next frames that were not handed over, as they lie; none when there are none.
+    pub(crate) fn parcel(&mut self) -> io::Result<Option<Parcel>> {
+        self.trim();
+        for segment in &self.segments {
+            if segment.number < self.handed.segment {
+                continue;
+            }
+            let from = if segment.number == self.handed.segment { self.handed.at } else { 0 };
+            let after = segment.ends.partition_point(|end| *end <= from);
+            let rest = &segment.ends[after..];
+            let Some(first) = rest.first() else { continue };
+            let fits = rest.partition_point(|end| end - from <= PARCEL_BYTES_MAX);
+            let upto = if fits == 0 { *first } else { rest[fits - 1] };
+            let mut frames = vec![0; usize::try_from(upto - from).unwrap_or(usize::MAX)];
+            File::open(&segment.path)?.read_exact_at(&mut frames, from)?;
+            return Ok(Some(Parcel { frames, upto: Mark { segment: segment.number, at: upto } }));
+        }
+        Ok(None)
+    }
+
+    /// Everything before this place was taken, or never will be.
+    pub(crate) fn handed_over(&mut self, upto: Mark) -> io::Result<()> {
+        self.handed = self.handed.max(upto);
+        // Not flushed: after a power failure some of it is handed over again.
+        let (path, new) = (self.folder.join(MARK_FILE), self.folder.join("handed-over.new"));
+        fs::write(&new, serde_json::to_vec(&self.handed).expect("numbers become JSON"))?;
+        fs::rename(new, path)
     }
 }
 
@@ -274,6 +356,41 @@ mod tests {
         assert_eq!(archive.frames.len(), SEGMENTS_MAX);
         assert_eq!(archive.read(part(0, 0, 9)).data, b"");
         assert_eq!(archive.read(part(4, 0, 9)).data, b"x");
+    }
+
+    #[test]
+    fn everything_is_handed_over_once_in_order_also_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut archive = Archive::open(dir.path()).expect("new");
+        let noise = |seed: u32| -> Vec<u8> {
+            let mut state = seed;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
+            };
+            (0..200_000).map(|_| next()).collect()
+        };
+        let mut taken: Vec<(u32, u64)> = Vec::new();
+        let mut take = |archive: &mut Archive| {
+            let Some(parcel) = archive.parcel().expect("read") else { return false };
+            for (frame, bytes) in dayan_wire::logs::frames(&parcel.frames).expect("whole frames") {
+                let data = unpack(bytes, frame.length).expect("sound");
+                assert_eq!(data, noise(frame.attempt.task));
+                taken.push((frame.attempt.task, frame.offset));
+            }
+            archive.handed_over(parcel.upto).expect("noted");
+            true
+        };
+        for task in 0..10 {
+            archive.add((attempt(task), Stream::Stderr), 5, &noise(task)).expect("written");
+        }
+        assert!(take(&mut archive));
+        let mut again = Archive::open(dir.path()).expect("read");
+        again.begin().expect("another segment");
+        again.add((attempt(10), Stream::Stderr), 5, &noise(10)).expect("written");
+        while take(&mut again) {}
+        assert!(Archive::open(dir.path()).expect("read").parcel().expect("read").is_none());
+        assert_eq!(taken, (0..11).map(|task| (task, 5)).collect::<Vec<_>>());
     }
 
     proptest! {

@@ -19,6 +19,7 @@ mod join;
 pub mod kernels;
 mod launch;
 mod link;
+mod logs;
 mod offering;
 mod pin;
 pub mod probe;

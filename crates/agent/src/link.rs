@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dayan_wire::{
-    AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, HEALTH, JoinAnswer, JoinRequest, Problem,
-    SyncAnswer, SyncRequest,
+    AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, HEALTH, JoinAnswer,
+    JoinRequest, Problem, SyncAnswer, SyncRequest,
 };
 use reqwest::{Client, Response, StatusCode};
 
@@ -172,6 +172,22 @@ impl Link {
             .timeout(ANSWER_WITHIN)
             .header("content-type", "application/octet-stream")
             .body(bytes)
+            .send();
+        let response = sent.await.map_err(|error| LinkFault::Away(describe(&error)))?;
+        checked(response).await.map(drop)
+    }
+}
+
+impl Link {
+    /// Hands over frames of logs that are kept.
+    pub(crate) async fn kept_logs(&self, token: &str, frames: Vec<u8>) -> Result<(), LinkFault> {
+        let sent = self
+            .client
+            .post(format!("{}{AGENT_LOGS_KEPT}", self.url))
+            .bearer_auth(token)
+            .timeout(ANSWER_WITHIN)
+            .header("content-type", "application/octet-stream")
+            .body(frames)
             .send();
         let response = sent.await.map_err(|error| LinkFault::Away(describe(&error)))?;
         checked(response).await.map(drop)

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use dayan_custody::Counters;
@@ -22,7 +22,7 @@ use dayan_units::{AttemptId, Span};
 use dayan_wire::{LeaseOrder, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Mark, Parcel};
 use crate::book::{Book, Noted};
 use crate::config::EngineChoice;
 use crate::fault::AgentFault;
@@ -79,6 +79,8 @@ impl Work {
 enum Command {
     Work(Box<Work>),
     Log { part: LogPart, reply: oneshot::Sender<LogChunk> },
+    Parcel { reply: oneshot::Sender<Option<Parcel>> },
+    HandedOver { upto: Mark },
     Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
 }
 
@@ -95,6 +97,8 @@ pub(crate) struct LogPart {
 pub(crate) enum Heard {
     /// What changed.
     Observed(Vec<Observation>),
+    /// There is something to hand over.
+    Kept,
     /// What will not be launched.
     NotStarted(Vec<(AttemptId, StartFault)>),
 }
@@ -109,7 +113,8 @@ pub(crate) struct Found {
 
 /// The handle on the engine's thread.
 pub(crate) struct Runner {
-    commands: Option<Sender<Command>>,
+    /// The only strong one: the thread ends when it is gone.
+    commands: Option<Arc<Sender<Command>>>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
@@ -138,7 +143,7 @@ impl Runner {
             .map_err(AgentFault::data("starting a thread"))?;
         let opened = opening.await.map_err(|_| AgentFault::Broken("the engine's thread"))?;
         let (waker, found) = opened?;
-        Ok((Self { commands: Some(commands), waker, thread: Some(thread) }, found))
+        Ok((Self { commands: Some(Arc::new(commands)), waker, thread: Some(thread) }, found))
     }
 
     /// Hands over what is to be done.
@@ -148,11 +153,12 @@ impl Runner {
         }
     }
 
-    /// Asks for a part of a log.
-    pub(crate) fn log(&self, part: LogPart) -> oneshot::Receiver<LogChunk> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Log { part, reply });
-        answer
+    /// For who reads logs: it may outlive this handle, and then finds nobody.
+    pub(crate) fn reading(&self) -> Reading {
+        Reading {
+            commands: self.commands.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            waker: self.waker.clone(),
+        }
     }
 
     /// Asks where an attempt's fresh folder is.
@@ -181,6 +187,42 @@ impl Drop for Runner {
             // It panicked: said on standard error already.
             let _ = thread.join();
         }
+    }
+}
+
+/// Reads logs through the engine's thread.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    commands: Weak<Sender<Command>>,
+    waker: Waker,
+}
+
+impl Reading {
+    fn send(&self, command: Command) {
+        if let Some(commands) = self.commands.upgrade() {
+            // The thread has ended: whoever waits for its answer sees that.
+            let _ = commands.send(command);
+            self.waker.wake();
+        }
+    }
+
+    /// Asks for a part of a log.
+    pub(crate) fn log(&self, part: LogPart) -> oneshot::Receiver<LogChunk> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Log { part, reply });
+        answer
+    }
+
+    /// Asks for what is to be handed over next.
+    pub(crate) fn parcel(&self) -> oneshot::Receiver<Option<Parcel>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Parcel { reply });
+        answer
+    }
+
+    /// It was taken.
+    pub(crate) fn handed_over(&self, upto: Mark) {
+        self.send(Command::HandedOver { upto });
     }
 }
 
@@ -288,6 +330,18 @@ impl Desk {
                     Ok(Command::Log { part, reply }) => {
                         // Whoever asked may have gone.
                         let _ = reply.send(self.log(part));
+                    }
+                    Ok(Command::Parcel { reply }) => {
+                        let parcel = self.archive.parcel().unwrap_or_else(|error| {
+                            tracing::warn!(%error, "kept logs cannot be read");
+                            None
+                        });
+                        let _ = reply.send(parcel);
+                    }
+                    Ok(Command::HandedOver { upto }) => {
+                        if let Err(error) = self.archive.handed_over(upto) {
+                            tracing::warn!(%error, "logs may be handed over twice");
+                        }
                     }
                     Ok(Command::Workdir { attempt, reply }) => {
                         let _ = reply.send(self.engine.workdir(attempt));
@@ -442,6 +496,8 @@ impl Desk {
             }
             self.book.forgotten(*attempt);
         }
+        // A receiver that is gone has no use for it.
+        let _ = self.heard.blocking_send(Heard::Kept);
         self.unsure.retain(|launch| !attempts.contains(&launch.attempt));
         match self.engine.forget(&attempts) {
             Ok(()) => {

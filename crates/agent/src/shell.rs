@@ -11,19 +11,20 @@ use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
-    BootClock, BootId, EngineInfo, EngineKind, Fault, GangSeat, LeaseEnd, LogChunk, Observation,
-    Phase, Placing, StartFault, Stream,
+    BootClock, BootId, EngineInfo, EngineKind, Fault, GangSeat, LeaseEnd, Observation, Phase,
+    Placing, StartFault,
 };
 use dayan_measure::{Measurement, Sharing};
 use dayan_units::{AttemptId, BootTime, Span};
 use dayan_wire::{LeaseOrder, LogAsk, Outcome, SyncAnswer};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::book::Noted;
 use crate::fault::AgentFault;
 use crate::inventory::{self, Offered, Picture};
 use crate::launch::{self, LaunchKey, Place};
-use crate::runner::{Found, Heard, LogPart, Runner, Work};
+use crate::logs::{self, Following};
+use crate::runner::{Found, Heard, Runner, Work};
 use crate::staging::{Guard, Roots};
 use crate::sync::{Synced, Syncs};
 use crate::words::{self, Action, Custody};
@@ -40,8 +41,6 @@ const STRAY_KEEP: Span = Span::from_secs(30);
 /// How often a cluster is looked at: three questions to its controller, of the kind that users ask
 /// by the hundred.
 const LOOK_EVERY: Span = Span::from_secs(60);
-/// The most of a log that is sent at once.
-const LOG_PART_MAX: u32 = 1 << 20;
 
 /// What an attempt is here, until it is forgotten.
 enum Here {
@@ -117,7 +116,9 @@ pub(crate) struct Shell {
     holding: BTreeMap<LaunchKey, BTreeSet<AttemptId>>,
     /// Work for the engine, handed over at the end of each turn.
     work: Work,
-    asks: BTreeSet<u64>,
+    following: Following,
+    /// Rung when there are logs to hand over.
+    kept: Arc<Notify>,
     probing: Option<()>,
     /// When machines that come and go are looked at next.
     look_at: Option<BootTime>,
@@ -172,7 +173,8 @@ impl Shell {
             here: BTreeMap::new(),
             holding: BTreeMap::new(),
             work: Work::default(),
-            asks: BTreeSet::new(),
+            following: Following::default(),
+            kept: Arc::new(Notify::new()),
             probing: None,
             idle: if observations.is_empty() { Idle::Yes } else { Idle::No },
         };
@@ -231,6 +233,9 @@ impl Shell {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), AgentFault> {
         let mut shutdown = std::pin::pin!(shutdown);
+        let (link, token) = self.syncs.link();
+        let handing = logs::hand_over(self.runner.reading(), Arc::clone(&self.kept), link, token);
+        let mut handing = std::pin::pin!(handing);
         loop {
             let now = self.now();
             let overdue = self.custody.tick(now);
@@ -255,6 +260,7 @@ impl Shell {
                 Some(synced) = self.synced.recv() => self.on_synced(synced),
                 Some(done) = self.done.recv() => self.on_done(done),
                 Some(measured) = self.measured.recv() => self.on_measured(measured),
+                () = &mut handing => return Err(AgentFault::Broken("the engine's thread")),
                 () = tokio::time::sleep(sleep.to_std()) => {}
             }
             // What has come meanwhile is taken along: one sync and one batch for all of it.
@@ -445,6 +451,7 @@ impl Shell {
                     self.observed(observation);
                 }
             }
+            Heard::Kept => self.kept.notify_one(),
             Heard::NotStarted(faults) => {
                 for (attempt, fault) in faults {
                     if let StartFault::AlreadyLaunched(_) = fault {
@@ -476,6 +483,7 @@ impl Shell {
     }
 
     fn ended_at_engine(&mut self, attempt: AttemptId, outcome: Outcome) {
+        self.following.ended(attempt);
         let Some(kept) = self.custody.kept().get(&attempt) else { return };
         if !kept.step.may_run() {
             return;
@@ -504,6 +512,7 @@ impl Shell {
 
     /// It is over here, without outputs.
     fn end(&mut self, attempt: AttemptId, outcome: Outcome) {
+        self.following.ended(attempt);
         self.custody.ended(attempt, outcome, Publishes::Nothing);
         let Some(kept) = self.custody.kept().get(&attempt) else { return };
         if let (Some(key), false) =
@@ -589,7 +598,7 @@ impl Shell {
                 }
             }
             Done::LogSent { ask } => {
-                self.asks.remove(&ask);
+                self.following.answered(ask);
             }
         }
     }
@@ -628,38 +637,16 @@ impl Shell {
     }
 
     fn send_log(&mut self, ask: &LogAsk) {
-        if !self.asks.insert(ask.id) {
-            return;
-        }
-        let stream = match ask.stream.as_str() {
-            "stdout" => Some(Stream::Stdout),
-            "stderr" => Some(Stream::Stderr),
-            _ => None,
-        };
-        let (attempt, id, offset) = (ask.attempt, ask.id, ask.offset);
-        let max = usize::try_from(ask.max.min(LOG_PART_MAX)).unwrap_or(usize::MAX);
-        let reading =
-            stream.map(|stream| self.runner.log(LogPart { attempt, stream, offset, max }));
         // What still runs writes on; everything else has written its last.
-        let kept = self.custody.kept().get(&attempt);
-        let writes_on = kept.is_some_and(|kept| kept.step.may_run());
-        let (link, token) = self.syncs.link();
-        let tell = self.tell_done.clone();
+        let kept = self.custody.kept().get(&ask.attempt);
+        let writes = kept.is_some_and(|kept| kept.step.may_run());
+        let reading = self.runner.reading();
+        let Some(sending) = self.following.take(ask, writes, reading, self.syncs.link()) else {
+            return;
+        };
+        let (id, tell) = (ask.id, self.tell_done.clone());
         tokio::spawn(async move {
-            let mut query = Vec::new();
-            let chunk = if let Some(reading) = reading {
-                reading.await.unwrap_or_default()
-            } else {
-                query.push(("error", "the streams are stdout and stderr".to_owned()));
-                LogChunk { offset, ..LogChunk::default() }
-            };
-            let over = chunk.data.is_empty() && !writes_on;
-            query.push(("next", chunk.next().max(offset).to_string()));
-            query.push(("end", over.to_string()));
-            if let Err(fault) = link.log(&token, id, &query, chunk.data).await {
-                // Whoever waits asks again.
-                tracing::debug!(%fault, ask = id, "a part of a log was not taken");
-            }
+            sending.await;
             let _ = tell.send(Done::LogSent { ask: id }).await;
         });
     }

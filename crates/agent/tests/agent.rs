@@ -4,6 +4,7 @@ mod fake;
 
 use axum::http::StatusCode;
 use dayan_agent::{AgentConfig, AgentFault, Offering};
+use dayan_wire::logs::LogStream;
 use dayan_wire::{Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
 use ed25519_dalek::{Signature, VerifyingKey};
 use fake::{Agent, Exchange, Trick, attempt, config, grant, order, within};
@@ -20,6 +21,7 @@ async fn joins_runs_reports_and_forgets() {
     let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
     let agent = Agent::start(config(&exchange, dir.path()));
     let one = attempt(1, 0);
+    exchange.books().keeps_nothing = 1;
     exchange.lease(order(one, "echo hello; echo bad >&2; exit 3"));
     assert_eq!(exchange.ended(one).await, Outcome::Exited { code: 3 });
 
@@ -48,6 +50,7 @@ async fn joins_runs_reports_and_forgets() {
     let work = dir.path().join(format!("agent/engine/attempts/{}", one.job));
     within("forgotten", async || (!work.exists()).then_some(())).await;
     let ask = |id, stream: &str, offset| LogAsk {
+        wait_ms: 0,
         id,
         attempt: one,
         stream: stream.to_owned(),
@@ -57,6 +60,18 @@ async fn joins_runs_reports_and_forgets() {
     let asks = [ask(1, "stdout", 0), ask(2, "stderr", 1), ask(3, "stdout", 6), ask(4, "tape", 0)];
     exchange.books().asks.extend(asks);
     exchange.ring();
+    // And it was handed over, though not taken at once.
+    let kept = exchange
+        .until("logs", |books| {
+            let whole = (one, None, 0, Vec::new());
+            books.kept.contains(&whole).then(|| books.kept.clone())
+        })
+        .await;
+    let part = |stream, text: &str| (one, Some(stream), 0, text.as_bytes().to_vec());
+    let (out, err) = (part(LogStream::Stdout, "hello\n"), part(LogStream::Stderr, "bad\n"));
+    assert_eq!(kept, [out, err, (one, None, 0, Vec::new())]);
+    assert_eq!(exchange.books().keeps_nothing, 0);
+
     let log = |id| exchange.until("a log", move |books| books.logs.get(&id).cloned());
     let (query, bytes) = log(1).await;
     assert_eq!(

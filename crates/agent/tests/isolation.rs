@@ -51,7 +51,14 @@ async fn an_isolated_task_works_in_its_folder_and_sees_nobody_elses() {
     assert!(key.exists());
     assert_eq!(std::fs::read_to_string(root.join("out")).expect("published"), "result\n");
 
-    let ask = LogAsk { id: 1, attempt: one, stream: "stdout".to_owned(), offset: 0, max: 1_000 };
+    let ask = LogAsk {
+        wait_ms: 0,
+        id: 1,
+        attempt: one,
+        stream: "stdout".to_owned(),
+        offset: 0,
+        max: 1_000,
+    };
     exchange.books().asks.push(ask);
     exchange.ring();
     let log = exchange.until("a log", |books| books.logs.get(&1).cloned()).await.1;

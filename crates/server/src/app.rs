@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::SharedClock;
 use crate::hub::Hub;
+use crate::logs::LogKeeper;
 use crate::metrics::Metrics;
 use crate::planner::PlannerHandle;
 use crate::problem::Failure;
@@ -30,6 +31,8 @@ pub struct App {
     pub secrets: Arc<Secrets>,
     /// Who waits for what.
     pub hub: Arc<Hub>,
+    /// Logs of what has ended.
+    pub logs: Arc<LogKeeper>,
     /// Exchange time.
     pub clock: SharedClock,
     /// Signs quotes.

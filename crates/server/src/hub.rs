@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use dayan_units::{AgentId, AttemptId};
+use dayan_units::AgentId;
 use dayan_wire::LogAsk;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -104,14 +104,11 @@ impl Hub {
         }
     }
 
-    /// Asks an agent for a part of a log; none when too many wait.
+    /// Asks an agent for a part of a log, under a number of our own; none when too many wait.
     pub fn ask_log(
         &self,
         agent: AgentId,
-        attempt: AttemptId,
-        stream: &str,
-        offset: u64,
-        max: u32,
+        ask: LogAsk,
     ) -> Option<(u64, oneshot::Receiver<LogPart>)> {
         let (send, receive) = oneshot::channel();
         let mut desks = self.desks();
@@ -121,7 +118,7 @@ impl Hub {
         if desk.asks.len() >= LOG_ASKS_MAX {
             return None;
         }
-        desk.asks.push(LogAsk { id, attempt, stream: stream.to_owned(), offset, max });
+        desk.asks.push(LogAsk { id, ..ask });
         if let Some(wakes) = &desk.wakes {
             wakes.send_modify(|count| *count += 1);
         }

@@ -13,6 +13,7 @@ mod files;
 mod http;
 mod hub;
 mod links;
+mod logs;
 mod metrics;
 pub mod offline;
 mod planner;
@@ -28,5 +29,6 @@ mod views;
 mod writer;
 
 pub use http::openapi;
+pub use logs::LogLimits;
 pub use serve::{ServeConfig, ServeFault, Serving, new_key, serve};
 pub use tls::TlsMode;

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub batch_seconds: Histogram,
     /// Micro-units of money that were billed.
     pub billed: Counter,
+    /// Bytes of logs that are kept, as packed.
+    pub log_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -51,6 +53,7 @@ impl Default for Metrics {
             answer_seconds: Histogram::new(SECONDS),
             batch_seconds: Histogram::new(SECONDS),
             billed: Counter::default(),
+            log_bytes: Gauge::default(),
         }
     }
 }
@@ -95,6 +98,8 @@ impl Metrics {
         let batch_seconds = self.batch_seconds.clone();
         registry.register("batch_seconds", "Time until a batch was durable", batch_seconds);
         registry.register("billed_micro", "Money billed, in micro-units", self.billed.clone());
+        let kept = self.log_bytes.clone();
+        registry.register("log_bytes", "Logs kept of what has ended, packed, in bytes", kept);
         let mut gauge = |name: &str, help: &str, value: u64| {
             let gauge: Gauge = Gauge::default();
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

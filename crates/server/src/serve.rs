@@ -18,6 +18,7 @@ use crate::app::{App, ReaderHandle, digest};
 use crate::clock::SharedClock;
 use crate::files;
 use crate::hub::Hub;
+use crate::logs::{LogKeeper, LogLimits};
 use crate::metrics::Metrics;
 use crate::planner::{self, PlannerHandle};
 use crate::random::{RequestIds, secret};
@@ -50,6 +51,8 @@ pub struct ServeConfig {
     pub usage_every: Duration,
     /// A file of measured links between places; none: what is published and modelled.
     pub links: Option<PathBuf>,
+    /// How much is kept of the logs of what has ended.
+    pub logs: LogLimits,
 }
 
 /// A server that answers.
@@ -106,6 +109,8 @@ pub async fn serve(
     let (app, threads) = started.await.map_err(|error| error.to_string())??;
     let operator_token = found(&app, &config).await?;
     let timers = tokio::spawn(crate::timers::run(app.writer.clone(), app.planner.clone()));
+    let keeper = (app.logs.clone(), app.clock.clone(), app.metrics.clone());
+    let trimming = tokio::spawn(crate::logs::trim_for_ever(keeper.0, keeper.1, keeper.2));
     let scheme = if tls.is_some() { "https" } else { "http" };
     let serving = Serving { url: format!("{scheme}://{address}"), fingerprint, operator_token };
     ready(&serving);
@@ -119,6 +124,7 @@ pub async fn serve(
     };
     accept(&app, listener, tls, end).await;
     timers.abort();
+    trimming.abort();
     stop(threads).await;
     if deposed {
         return Err(ServeFault(
@@ -155,6 +161,7 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
     let holder = format!("{}@{}", std::process::id(), config.listen);
     let term = store.take_term(&holder, crate::clock::wall()).map_err(chain)?;
     let reader = ReaderHandle(store.reader());
+    let logs = dayan_store::Logs::open(&location).map_err(chain)?;
     let (shadow, shadow_thread) =
         Shadow::start(store.snapshots()).map_err(|error| error.to_string())?;
     let secrets = Arc::new(Secrets::default());
@@ -182,6 +189,7 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         reader,
         secrets,
         hub,
+        logs: Arc::new(LogKeeper::new(logs, config.logs)),
         clock,
         signing,
         network,

@@ -63,7 +63,12 @@ fn queries_and_headers_are_declared_as_such_and_may_be_left_out() {
     check("post", "/v1/jobs", "header", &["Idempotency-Key"]);
     check("get", "/v1/jobs/{id}/attempts", "query", &["limit", "after"]);
     check("get", "/v1/jobs/{id}/lines", "query", &["limit", "after"]);
-    check("get", "/v1/jobs/{id}/logs", "query", &["task", "attempt", "stream", "offset"]);
+    check(
+        "get",
+        "/v1/jobs/{id}/logs",
+        "query",
+        &["task", "attempt", "stream", "offset", "wait_ms"],
+    );
     check("get", "/v1/findings", "query", &["limit", "after"]);
     check("get", "/v1/usage", "query", &["by", "period"]);
     check("get", "/v1/invoices/{id}", "query", &["format", "lang"]);

@@ -354,4 +354,8 @@ pub struct LogQuery {
     /// Where to begin, in bytes.
     #[serde(default)]
     pub offset: u64,
+    /// For how long to wait for something to be written, where there is nothing yet, in
+    /// milliseconds; at most 20,000.
+    #[serde(default)]
+    pub wait_ms: u32,
 }

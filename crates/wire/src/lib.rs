@@ -6,6 +6,7 @@
 
 mod access;
 mod jobs;
+pub mod logs;
 mod market;
 mod money;
 mod paths;
@@ -31,7 +32,9 @@ pub use money::{
     Account, Deposit, Finding, Invoice, InvoiceJob, InvoiceSummary, JournalCheck, LedgerCheck,
     Line, LinePrice, UsageRow,
 };
-pub use paths::{AGENT_JOIN, AGENT_LOGS, AGENT_PROBE, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI};
+pub use paths::{
+    AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI,
+};
 pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};
 pub use schedules::{Schedule, ScheduleRun};

@@ -8,6 +8,8 @@ pub const AGENT_JOIN: &str = "/v1/agent/join";
 pub const AGENT_SYNC: &str = "/v1/agent/sync";
 /// An agent answers for logs here, with the ask's number behind it.
 pub const AGENT_LOGS: &str = "/v1/agent/logs";
+/// An agent hands over the logs of what has ended here.
+pub const AGENT_LOGS_KEPT: &str = "/v1/agent/kept-logs";
 /// An agent measures the way to the exchange here.
 pub const AGENT_PROBE: &str = "/v1/agent/probe";
 /// Does the server serve?

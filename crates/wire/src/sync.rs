@@ -307,6 +307,10 @@ pub struct LogAsk {
     pub offset: u64,
     /// At most so many bytes.
     pub max: u32,
+    /// For how long to wait for something to be written, where there is nothing yet, in
+    /// milliseconds.
+    #[serde(default)]
+    pub wait_ms: u32,
 }
 
 /// What the agent should hold.

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use dayan_agent::{AgentConfig, AgentFault, EngineChoice, Measuring};
 use dayan_units::{AttemptId, JobId, MilliCpu, Resources};
+use dayan_wire::logs::{LogStream, frames, unpack};
 use dayan_wire::{
     JoinAnswer, JoinRequest, LeaseOrder, LogAsk, Outcome, PoolShown, Seen, SyncAnswer, SyncRequest,
     UsageRecord,
@@ -61,6 +62,10 @@ pub struct Books {
     pub answers: Vec<SyncAnswer>,
     pub asks: Vec<LogAsk>,
     pub logs: BTreeMap<u64, (BTreeMap<String, String>, Vec<u8>)>,
+    /// Frames that were handed over: whose, of which stream, where, and what was written.
+    pub kept: Vec<(AttemptId, Option<LogStream>, u64, Vec<u8>)>,
+    /// So many times the next logs are not taken.
+    pub keeps_nothing: u32,
     pub joins: Vec<JoinRequest>,
     pub shown: Vec<PoolShown>,
     pub digests: BTreeSet<String>,
@@ -130,6 +135,7 @@ impl Exchange {
             .route("/v1/agent/join", post(join))
             .route("/v1/agent/sync", post(sync))
             .route("/v1/agent/logs/{ask}", post(log))
+            .route("/v1/agent/kept-logs", post(kept_logs))
             .with_state(Arc::clone(&self.shared));
         let tls = self.tls.clone().map(TlsAcceptor::from);
         let shared = Arc::clone(&self.shared);
@@ -429,6 +435,21 @@ async fn log(
     body: Bytes,
 ) -> StatusCode {
     shared.books.lock().unwrap().logs.insert(ask, (query, body.to_vec()));
+    StatusCode::NO_CONTENT
+}
+
+async fn kept_logs(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
+    let mut books = shared.books.lock().unwrap();
+    if books.keeps_nothing > 0 {
+        books.keeps_nothing -= 1;
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    for (frame, bytes) in frames(&body).expect("whole frames") {
+        let data = unpack(bytes, frame.length).expect("sound");
+        books.kept.push((frame.attempt, frame.stream, frame.offset, data));
+    }
+    drop(books);
+    shared.changed.notify_waiters();
     StatusCode::NO_CONTENT
 }
 

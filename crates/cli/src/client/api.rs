@@ -3,6 +3,8 @@
 //! Invariant: paths and query names stand here and nowhere else. Must not know what a person typed
 //! or sees.
 
+use std::time::Duration;
+
 use dayan_wire as wire;
 use serde::Deserialize;
 
@@ -151,11 +153,13 @@ impl Client {
         attempt: Option<u32>,
         stream: &str,
         offset: u64,
+        wait: Duration,
     ) -> Outcome<LogPart> {
         let ask = Ask::get(&["jobs", id, "logs"])
             .with("task", task.to_string())
             .with_some("attempt", attempt.map(|number| number.to_string()))
             .with("stream", stream)
+            .with_some("wait_ms", (!wait.is_zero()).then(|| wait.as_millis().to_string()))
             .with("offset", offset.to_string());
         let Answer { headers, bytes } = self.send(ask).await?;
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());

@@ -124,7 +124,8 @@ async fn a_followed_log_comes_whole_and_ends_with_its_task() {
     let line = format!("{JOB}/3.2");
     let ran = dayan(fake.environment(), &["logs", &line, "-f", "--stderr"]).await;
     assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Ok, "one\ntwo\nthree\n"));
-    let first = format!("GET /v1/jobs/{JOB}/logs?task=3&attempt=2&stream=stderr&offset=0");
+    let first =
+        format!("GET /v1/jobs/{JOB}/logs?task=3&attempt=2&stream=stderr&wait_ms=10000&offset=0");
     assert_eq!(fake.lines()[0], first);
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::session::{JobPath, Session};
 use crate::exit::{Exit, Failure};
 
-/// How soon a follower looks again after something came.
-const BUSY_LOOK: Duration = Duration::from_millis(250);
-/// How rarely a follower looks at a silent task.
-const IDLE_LOOK: Duration = Duration::from_secs(3);
+/// For how long the exchange may hold an answer to a follower back until there is something.
+const FOLLOW_WAIT: Duration = Duration::from_secs(10);
+/// The least time between two looks at a silent task: an answer that says nothing may come at once.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Prints what a task wrote
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,12 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
     let client = session.client()?;
     let id = path.newest_id(&client, session).await?;
     let stream = if args.stderr { "stderr" } else { "stdout" };
-    let (mut offset, mut pause) = (0, BUSY_LOOK);
+    let wait = if args.follow { FOLLOW_WAIT } else { Duration::ZERO };
+    let mut offset = 0;
     loop {
-        let part = client.log(&id, path.task.unwrap_or(0), path.attempt, stream, offset).await?;
+        let looked = tokio::time::Instant::now();
+        let part =
+            client.log(&id, path.task.unwrap_or(0), path.attempt, stream, offset, wait).await?;
         session.out.raw(&part.bytes)?;
         let came = part.next > offset;
         offset = part.next.max(offset);
@@ -41,10 +44,8 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
         }
         if came {
             // There may be more of what is written already: no reason to wait for it.
-            pause = BUSY_LOOK;
             continue;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(IDLE_LOOK);
+        tokio::time::sleep_until(looked + LOOK_EVERY).await;
     }
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dayan_server::{ServeConfig, Serving, TlsMode};
+use dayan_server::{LogLimits, ServeConfig, Serving, TlsMode};
+use dayan_units::{Bytes, Span};
 use serde_json::json;
 
 use super::daemon;
@@ -15,6 +16,11 @@ use crate::words::Word;
 /// How often running attempts tell their use: often enough that a lost machine loses a minute at
 /// most, rarely enough that ten thousand tasks are a few hundred records a second.
 const USAGE_EVERY: &str = "30s";
+
+/// See [`LogLimits::DEFAULT`], as it is written.
+const LOGS_KEEP: &str = "30d";
+/// See above.
+const LOGS_MAX: &str = "4GiB";
 
 /// Runs an exchange on this machine
 #[derive(Debug, clap::Args)]
@@ -46,6 +52,12 @@ pub struct Serve {
     /// Measured links between places, as JSON; they go before what is published and modelled
     #[arg(long, value_name = "FILE")]
     links: Option<PathBuf>,
+    /// How long logs of tasks are kept after their end
+    #[arg(long, value_name = "TIME", default_value = LOGS_KEEP, value_parser = super::session::seconds_arg)]
+    logs_keep: u32,
+    /// How much of them is kept, packed; beyond, the oldest go first
+    #[arg(long, value_name = "SIZE", default_value = LOGS_MAX)]
+    logs_max: Bytes,
     /// Makes a new key where the exchange's is missing; quotes signed before cannot be verified then
     #[arg(long)]
     new_key: bool,
@@ -70,6 +82,10 @@ impl Serve {
             settings: usual_settings(),
             usage_every: Duration::from_secs(u64::from(self.usage_every)),
             links: self.links.clone(),
+            logs: LogLimits {
+                keep: Span::from_secs(i64::from(self.logs_keep)),
+                bytes: self.logs_max.0,
+            },
         })
     }
 }

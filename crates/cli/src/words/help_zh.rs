@@ -272,6 +272,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("serve:tls_cert", "PEM 格式的证书链"),
     ("serve:tls_key", "PEM 格式的证书密钥"),
     ("serve:name", "新交易所的名称"),
+    ("serve:logs_keep", "任务结束后日志保留多久"),
+    ("serve:logs_max", "日志(压缩后)最多保留多少;超出时先删最旧的"),
     ("serve:usage_every", "运行中的尝试每隔多久上报用量"),
     ("serve:links", "地点之间实测的链路（JSON 文件）；优先于公布值和模型值"),
     ("serve:new_key", "交易所的密钥缺失时生成新密钥；此前签名的报价将无法验证"),

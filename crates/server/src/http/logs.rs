@@ -1,5 +1,6 @@
 //! Parts of logs, fetched from the agent that has them, through the call it holds open.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use dayan_exchange::{Action, Resource};
 use dayan_units::{AttemptId, JobId};
 use dayan_wire as wire;
+use dayan_wire::logs::{BadFrames, LogStream, frames};
 use serde::Deserialize;
 
 use super::Problems;
@@ -19,6 +21,8 @@ use crate::problem::Failure;
 
 /// Bytes of one part: a screenful of any program, small enough to be held in memory for many.
 const PART_MAX: u32 = 256 << 10;
+/// The longest that an answer is held back for a follower: below the idle limit of common proxies.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long an agent may take; its own call is woken at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -37,13 +41,13 @@ pub async fn read(
     let row = row.ok_or_else(|| Failure::not_found("job", &job))?;
     caller.may(Resource::Job, Action::Read, row.org, "job", &job)?;
     let stream = query.stream.as_deref().unwrap_or("stdout");
-    if !matches!(stream, "stdout" | "stderr") {
+    let Some(stream) = LogStream::by_name(stream) else {
         return Err(Failure::invalid(
             "logs.stream",
             "there are two streams, stdout and stderr",
             "ask for one of them",
         ));
-    }
+    };
     let attempt = newest(&app, wanted, query.task, query.attempt).await?;
     let Some((attempt, pool)) = attempt else {
         let tasks = app.read(move |reader| reader.job(wanted)).await?;
@@ -63,12 +67,19 @@ pub async fn read(
             "wait until it runs; `dayan explain` says why it waits",
         ));
     };
+    if let Some(kept) = read_kept(&app, attempt, stream, query.offset).await? {
+        return Ok(kept);
+    }
     let agent = app
         .writer
         .ask(move |live| live.state.supply.pools.get(&pool).map(|pool| pool.agent))
         .await?
         .ok_or_else(|| Failure::not_found("pool", &pool.to_string()))?;
-    let asked = app.hub.ask_log(agent, attempt, stream, query.offset, PART_MAX);
+    let wait = Duration::from_millis(u64::from(query.wait_ms)).min(WAIT_MAX);
+    let name = query.stream.as_deref().unwrap_or("stdout").to_owned();
+    let (offset, wait_ms) = (query.offset, u32::try_from(wait.as_millis()).unwrap_or(0));
+    let ask = wire::LogAsk { id: 0, attempt, stream: name, offset, max: PART_MAX, wait_ms };
+    let asked = app.hub.ask_log(agent, ask);
     let (ask, part) = asked.ok_or_else(|| {
         Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -77,7 +88,7 @@ pub async fn read(
             "try again in a moment",
         )
     })?;
-    let answered = tokio::time::timeout(ANSWER_WITHIN, part).await;
+    let answered = tokio::time::timeout(ANSWER_WITHIN + wait, part).await;
     let Ok(Ok(part)) = answered else {
         app.hub.drop_ask(ask);
         return Err(Failure::new(
@@ -95,13 +106,84 @@ pub async fn read(
             "logs are kept for a while after the end; keep what you need as outputs",
         ));
     }
+    Ok(shown(part))
+}
+
+fn shown(part: LogPart) -> Response {
     let mut headers = HeaderMap::new();
     let number = HeaderValue::from_str(&part.next.to_string()).expect("digits");
     headers.insert("dayan-log-next", number);
     headers
         .insert("dayan-log-end", HeaderValue::from_static(if part.end { "true" } else { "false" }));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    Ok((headers, part.bytes).into_response())
+    (headers, part.bytes).into_response()
+}
+
+/// A part of a log that was handed over; none where its agent is to be asked.
+async fn read_kept(
+    app: &Shared,
+    attempt: AttemptId,
+    stream: LogStream,
+    offset: u64,
+) -> Result<Option<Response>, Failure> {
+    let keeper = app.logs.clone();
+    let read = move || keeper.read(attempt, stream, offset, PART_MAX as usize);
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.map_err(|_| Failure::from(crate::writer::Unavailable::Stopping))?;
+    let Some(piece) = read.map_err(Failure::from)? else { return Ok(None) };
+    let next = piece.offset + piece.data.len() as u64;
+    // A part that cannot be read is passed over, and is no end.
+    let end = piece.data.is_empty() && piece.offset == offset;
+    Ok(Some(shown(LogPart { bytes: piece.data, next, end, error: None })))
+}
+
+/// An agent hands over logs of attempts that have ended: frames as its archive has them. Those of
+/// attempts that were not its own are passed over.
+#[utoipa::path(post, path = "/v1/agent/kept-logs",
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses((status = 204), Problems))]
+pub async fn kept(
+    State(app): State<Shared>,
+    CallingAgent(known): CallingAgent,
+    Raw(bytes): Raw,
+) -> Result<StatusCode, Failure> {
+    let agent = known.agent;
+    let frames = frames(&bytes).map_err(|bad| {
+        Failure::invalid(
+            "logs.frames",
+            match bad {
+                BadFrames::Line => "a line is no frame's",
+                BadFrames::CutOff => "it ends in the middle of a frame",
+                BadFrames::TooLarge => "a frame is larger than frames may be",
+            },
+            "update the agent",
+        )
+    })?;
+    let attempts: BTreeSet<AttemptId> = frames.iter().map(|(frame, _)| frame.attempt).collect();
+    let pools = app
+        .read(move |reader| {
+            let pool = |attempt| Ok(reader.attempt(attempt)?.map(|row| (attempt, row.pool)));
+            let found: Result<Vec<_>, _> = attempts.into_iter().map(pool).collect();
+            Ok(found?.into_iter().flatten().collect::<Vec<_>>())
+        })
+        .await?;
+    let mine: BTreeSet<AttemptId> = app
+        .writer
+        .ask(move |live| {
+            let of = |pool| live.state.supply.pools.get(&pool).map(|pool| pool.agent);
+            let own = pools.into_iter().filter(|(_, pool)| of(*pool) == Some(agent));
+            own.map(|(attempt, _)| attempt).collect()
+        })
+        .await?;
+    let (keeper, now, owned) = (app.logs.clone(), app.now(), bytes.clone());
+    let taken = tokio::task::spawn_blocking(move || {
+        // Read again rather than carried over: the frames borrow the body.
+        let frames = dayan_wire::logs::frames(&owned).unwrap_or_default();
+        keeper.take(now, &frames, |attempt| mine.contains(&attempt))
+    });
+    let taken = taken.await.map_err(|_| Failure::from(crate::writer::Unavailable::Stopping))?;
+    taken.map_err(Failure::from)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn newest(

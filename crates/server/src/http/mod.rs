@@ -182,6 +182,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(agent::join))
         .routes(routes!(agent::sync))
         .routes(routes!(logs::answer))
+        .routes(routes!(logs::kept))
         .routes(routes!(probe::take, probe::give))
 }
 

@@ -72,6 +72,7 @@ impl Exchange {
             settings,
             usage_every: Duration::from_secs(1),
             links: None,
+            logs: dayan_server::LogLimits::DEFAULT,
         };
         let (ready_send, ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -129,6 +129,7 @@ impl Exchange {
             settings: usual_settings(),
             usage_every: USAGE_EVERY,
             links: None,
+            logs: dayan_server::LogLimits::DEFAULT,
         };
         let (tell, ready) = oneshot::channel::<Serving>();
         let (stop, stopped) = oneshot::channel::<()>();
