@@ -10,6 +10,7 @@ mod backoff;
 mod book;
 mod cluster;
 mod config;
+mod exec;
 mod fault;
 mod gauge;
 mod home;

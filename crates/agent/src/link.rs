@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use dayan_wire::socket::{self, NoSocket, Socket};
 use dayan_wire::{
-    AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, HEALTH, JoinAnswer,
-    JoinRequest, Problem, SyncAnswer, SyncRequest,
+    AGENT_EXEC, AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, HEALTH,
+    JoinAnswer, JoinRequest, Problem, SyncAnswer, SyncRequest,
 };
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 
 use crate::fault::AgentFault;
 use crate::gauge::LOOPBACK;
@@ -46,6 +47,8 @@ pub(crate) enum LinkFault {
 /// The way to one exchange.
 pub(crate) struct Link {
     client: Client,
+    /// For sockets: HTTP/1.1 only.
+    sockets: Client,
     url: String,
 }
 
@@ -55,32 +58,34 @@ impl Link {
         // Something of ours or of a library may have installed one already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let url = url.trim_end_matches('/');
-        let builder = Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
-            .tcp_nodelay(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        let builder = match (fingerprint, url.starts_with("https://"), url.starts_with("http://")) {
-            (Some(fingerprint), true, _) => {
-                let config = pin::client_config(fingerprint).map_err(AgentFault::Url)?;
-                builder.tls_backend_preconfigured(config)
-            }
-            // Without a pin: plain HTTP on a trusted way, or a certificate that the system's own
-            // authorities vouch for, as behind a proxy.
-            (None, _, true) | (None, true, _) => builder,
-            (Some(_), false, _) => {
-                return Err(AgentFault::Url(format!(
+        let trusting = |builder: ClientBuilder| {
+            match (fingerprint, url.starts_with("https://"), url.starts_with("http://")) {
+                (Some(fingerprint), true, _) => {
+                    let config = pin::client_config(fingerprint).map_err(AgentFault::Url)?;
+                    Ok(builder.tls_backend_preconfigured(config))
+                }
+                // Without a pin: plain HTTP on a trusted way, or a certificate that the system's own
+                // authorities vouch for, as behind a proxy.
+                (None, _, true) | (None, true, _) => Ok(builder),
+                (Some(_), false, _) => Err(AgentFault::Url(format!(
                     "{url}: the join token names a certificate, so the address begins with https://"
-                )));
-            }
-            (None, false, false) => {
-                return Err(AgentFault::Url(format!(
+                ))),
+                (None, false, false) => Err(AgentFault::Url(format!(
                     "{url}: an address of an exchange begins with http:// or https://"
-                )));
+                ))),
             }
         };
-        let client = builder.build().map_err(|error| AgentFault::Url(describe(&error)))?;
-        Ok(Self { client, url: url.to_owned() })
+        let build = |more: fn(ClientBuilder) -> ClientBuilder| {
+            let builder = Client::builder()
+                .connect_timeout(CONNECT_WITHIN)
+                .tcp_nodelay(true)
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none());
+            let client = more(trusting(builder)?).build();
+            client.map_err(|error| AgentFault::Url(describe(&error)))
+        };
+        let (client, sockets) = (build(|builder| builder)?, build(ClientBuilder::http1_only)?);
+        Ok(Self { client, sockets, url: url.to_owned() })
     }
 
     /// Takes an invitation. Not to be repeated: if the answer was lost, the invitation is used up.
@@ -179,6 +184,22 @@ impl Link {
 }
 
 impl Link {
+    /// Comes for somebody who wants to run a command beside a task.
+    pub(crate) async fn exec(&self, token: &str, ask: u64) -> Result<Socket, LinkFault> {
+        let request =
+            self.sockets.get(format!("{}{AGENT_EXEC}/{ask}", self.url)).bearer_auth(token);
+        let opening = tokio::time::timeout(ANSWER_WITHIN, socket::open(request)).await;
+        match opening {
+            Ok(Ok(socket)) => Ok(socket),
+            Ok(Err(NoSocket::Unanswered(error))) => Err(LinkFault::Away(describe(&error))),
+            Ok(Err(NoSocket::Refused(response))) => match checked(response).await {
+                Ok(_) => Err(LinkFault::Garbage("an answer that is no socket".to_owned())),
+                Err(fault) => Err(fault),
+            },
+            Err(_) => Err(LinkFault::Away("no answer".to_owned())),
+        }
+    }
+
     /// Hands over frames of logs that are kept.
     pub(crate) async fn kept_logs(&self, token: &str, frames: Vec<u8>) -> Result<(), LinkFault> {
         let sent = self

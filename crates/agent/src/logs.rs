@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::link::{Link, LinkFault};
-use crate::runner::{LogPart, Reading};
+use crate::runner::{Asking, LogPart};
 
 /// The most of a log that is sent at once.
 const PART_MAX: u32 = 1 << 20;
@@ -45,7 +45,7 @@ impl Following {
         &mut self,
         ask: &LogAsk,
         writes: bool,
-        reading: Reading,
+        asking: Asking,
         link: (Arc<Link>, Arc<str>),
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         if !self.asks.insert(ask.id) {
@@ -68,7 +68,7 @@ impl Following {
         Some(async move {
             let mut query = Vec::new();
             let (chunk, over) = if let Some(part) = part {
-                read(part, &reading, writing, wait).await
+                read(part, &asking, writing, wait).await
             } else {
                 query.push(("error", "the streams are stdout and stderr".to_owned()));
                 (LogChunk { offset, ..LogChunk::default() }, true)
@@ -99,15 +99,15 @@ impl Following {
 /// Reads a part, waiting for it if need be; and will there be no more?
 async fn read(
     part: LogPart,
-    reading: &Reading,
+    asking: &Asking,
     mut writing: watch::Receiver<bool>,
     wait: Duration,
 ) -> (LogChunk, bool) {
     let until = Instant::now() + wait;
     loop {
-        // Looked at before reading: what was written before the end is in what is read then.
+        // Looked at before asking: what was written before the end is in what is read then.
         let writes = *writing.borrow_and_update();
-        let chunk = reading.log(part).await.unwrap_or_default();
+        let chunk = asking.log(part).await.unwrap_or_default();
         let left = until.saturating_duration_since(Instant::now());
         if !chunk.data.is_empty() || !writes || left.is_zero() {
             let over = chunk.data.is_empty() && !writes;
@@ -122,16 +122,11 @@ async fn read(
 }
 
 /// Hands over what is kept, whenever there is something new, until the agent ends.
-pub(crate) async fn hand_over(
-    reading: Reading,
-    news: Arc<Notify>,
-    link: Arc<Link>,
-    token: Arc<str>,
-) {
+pub(crate) async fn hand_over(asking: Asking, news: Arc<Notify>, link: Arc<Link>, token: Arc<str>) {
     let mut backoff = Backoff::new();
     loop {
         // The engine's thread is gone with the agent.
-        let Ok(next) = reading.parcel().await else { return };
+        let Ok(next) = asking.parcel().await else { return };
         let Some(parcel) = next else {
             news.notified().await;
             continue;
@@ -139,7 +134,7 @@ pub(crate) async fn hand_over(
         match link.kept_logs(&token, parcel.frames).await {
             Ok(()) => {
                 backoff.reset();
-                reading.handed_over(parcel.upto);
+                asking.handed_over(parcel.upto);
             }
             Err(LinkFault::Away(why)) => {
                 tracing::debug!(why, "logs are handed over later");
@@ -154,7 +149,7 @@ pub(crate) async fn hand_over(
                     why,
                     "the exchange does not take some logs; they stay here for a day"
                 );
-                reading.handed_over(parcel.upto);
+                asking.handed_over(parcel.upto);
             }
         }
     }

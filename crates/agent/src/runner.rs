@@ -15,8 +15,9 @@ use std::thread::JoinHandle;
 use dayan_custody::Counters;
 use dayan_engines::slurm::{Pace, SiteWords};
 use dayan_engines::{
-    BootId, BootTime, Engine, EngineInfo, Fault, Launch, LeaseEnd, LogChunk, Observation,
-    ProcessConfig, ProcessEngine, Signal, SlurmConfig, SlurmEngine, StartFault, Stream, Waker,
+    BootId, BootTime, Engine, EngineInfo, EnterFault, Entrance, Fault, Launch, LeaseEnd, LogChunk,
+    Observation, ProcessConfig, ProcessEngine, Signal, SlurmConfig, SlurmEngine, StartFault,
+    Stream, Waker,
 };
 use dayan_units::{AttemptId, Span};
 use dayan_wire::{LeaseOrder, Outcome};
@@ -79,10 +80,14 @@ impl Work {
 enum Command {
     Work(Box<Work>),
     Log { part: LogPart, reply: oneshot::Sender<LogChunk> },
+    Enter { attempt: AttemptId, command: Vec<String>, reply: oneshot::Sender<Entered> },
     Parcel { reply: oneshot::Sender<Option<Parcel>> },
     HandedOver { upto: Mark },
     Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
 }
+
+/// The way to a task, or why there is none.
+pub(crate) type Entered = Result<Entrance, EnterFault>;
 
 /// A part of a log that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -153,9 +158,9 @@ impl Runner {
         }
     }
 
-    /// For who reads logs: it may outlive this handle, and then finds nobody.
-    pub(crate) fn reading(&self) -> Reading {
-        Reading {
+    /// For who asks from a task of its own: it may outlive this handle, and then finds nobody.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking {
             commands: self.commands.as_ref().map(Arc::downgrade).unwrap_or_default(),
             waker: self.waker.clone(),
         }
@@ -190,14 +195,14 @@ impl Drop for Runner {
     }
 }
 
-/// Reads logs through the engine's thread.
+/// Asks the engine's thread.
 #[derive(Clone)]
-pub(crate) struct Reading {
+pub(crate) struct Asking {
     commands: Weak<Sender<Command>>,
     waker: Waker,
 }
 
-impl Reading {
+impl Asking {
     fn send(&self, command: Command) {
         if let Some(commands) = self.commands.upgrade() {
             // The thread has ended: whoever waits for its answer sees that.
@@ -210,6 +215,17 @@ impl Reading {
     pub(crate) fn log(&self, part: LogPart) -> oneshot::Receiver<LogChunk> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Log { part, reply });
+        answer
+    }
+
+    /// Asks for the way to a running attempt.
+    pub(crate) fn enter(
+        &self,
+        attempt: AttemptId,
+        command: Vec<String>,
+    ) -> oneshot::Receiver<Entered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Enter { attempt, command, reply });
         answer
     }
 
@@ -330,6 +346,9 @@ impl Desk {
                     Ok(Command::Log { part, reply }) => {
                         // Whoever asked may have gone.
                         let _ = reply.send(self.log(part));
+                    }
+                    Ok(Command::Enter { attempt, command, reply }) => {
+                        let _ = reply.send(self.engine.enter(attempt, &command));
                     }
                     Ok(Command::Parcel { reply }) => {
                         let parcel = self.archive.parcel().unwrap_or_else(|error| {

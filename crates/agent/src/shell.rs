@@ -20,6 +20,7 @@ use dayan_wire::{LeaseOrder, LogAsk, Outcome, SyncAnswer};
 use tokio::sync::{Notify, mpsc};
 
 use crate::book::Noted;
+use crate::exec;
 use crate::fault::AgentFault;
 use crate::inventory::{self, Offered, Picture};
 use crate::launch::{self, LaunchKey, Place};
@@ -234,7 +235,7 @@ impl Shell {
     ) -> Result<(), AgentFault> {
         let mut shutdown = std::pin::pin!(shutdown);
         let (link, token) = self.syncs.link();
-        let handing = logs::hand_over(self.runner.reading(), Arc::clone(&self.kept), link, token);
+        let handing = logs::hand_over(self.runner.asking(), Arc::clone(&self.kept), link, token);
         let mut handing = std::pin::pin!(handing);
         loop {
             let now = self.now();
@@ -631,6 +632,10 @@ impl Shell {
         {
             self.probe(Some(nonce));
         }
+        for ask in std::mem::take(&mut answer.execs) {
+            let (asking, (link, token)) = (self.runner.asking(), self.syncs.link());
+            tokio::spawn(exec::come(ask, asking, link, token));
+        }
         for ask in std::mem::take(&mut answer.logs) {
             self.send_log(&ask);
         }
@@ -640,8 +645,8 @@ impl Shell {
         // What still runs writes on; everything else has written its last.
         let kept = self.custody.kept().get(&ask.attempt);
         let writes = kept.is_some_and(|kept| kept.step.may_run());
-        let reading = self.runner.reading();
-        let Some(sending) = self.following.take(ask, writes, reading, self.syncs.link()) else {
+        let asking = self.runner.asking();
+        let Some(sending) = self.following.take(ask, writes, asking, self.syncs.link()) else {
             return;
         };
         let (id, tell) = (ask.id, self.tell_done.clone());

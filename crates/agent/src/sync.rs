@@ -244,7 +244,8 @@ impl Syncs {
             Ok(answer) => {
                 let nothing = answer.revision == synced.told.revision
                     && answer.forget.is_empty()
-                    && answer.logs.is_empty();
+                    && answer.logs.is_empty()
+                    && answer.execs.is_empty();
                 if nothing && synced.which == Which::Waiting {
                     self.wait_not_before = synced.sent_at.plus(IDLE_PAUSE);
                 }

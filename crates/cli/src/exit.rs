@@ -15,22 +15,31 @@ use crate::words::{Args, Lang, Word};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
     /// Done.
-    Ok = 0,
+    Ok,
     /// It was done and the outcome is bad: a job failed, books do not balance, a check failed,
     /// or this machine got in the way (a full disk).
-    Failed = 1,
+    Failed,
     /// The command line, the configuration or the job file is wrong; nothing was asked.
-    Usage = 2,
+    Usage,
     /// No answer, or the exchange could not give one now. Asking again later may help.
-    Unreachable = 3,
+    Unreachable,
     /// The exchange refused. Asking the same again will not help.
-    Refused = 4,
+    Refused,
+    /// What a command ended with that was run beside a task: `dayan exec` is in its place.
+    OfCommand(u8),
 }
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        // The discriminants are the documented numbers.
-        Self::from(exit as u8)
+        // The documented numbers.
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::Refused => 4,
+            Exit::OfCommand(code) => code,
+        })
     }
 }
 

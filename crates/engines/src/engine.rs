@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use dayan_units::{AttemptId, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, BootTime, Launch, LeaseEnd, LogChunk, Observation, Signal, Stream, Waker};
+use crate::{
+    BootId, BootTime, EnterFault, Entrance, Launch, LeaseEnd, LogChunk, Observation, Signal,
+    Stream, Waker,
+};
 
 /// Which engine it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -217,6 +220,13 @@ pub trait Engine: Send {
     /// inputs into before the start and fetch outputs from before it is forgotten. `None` where
     /// the engine keeps it elsewhere.
     fn workdir(&self, attempt: AttemptId) -> Option<PathBuf>;
+
+    /// How to start a command beside a running attempt. Engines that offer no way in say so.
+    fn enter(&mut self, attempt: AttemptId, command: &[String]) -> Result<Entrance, EnterFault> {
+        let _ = (attempt, command);
+        let kind = self.describe().kind.name();
+        Err(EnterFault::Unsupported(format!("tasks of a {kind} pool cannot be entered")))
+    }
 
     /// Makes a waiting [`observe`](Self::observe) return early, from another thread.
     fn waker(&self) -> Waker;

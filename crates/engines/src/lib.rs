@@ -15,6 +15,7 @@ mod confine;
 pub mod conformance;
 mod energy;
 mod engine;
+mod enter;
 mod journal;
 pub mod keeper;
 mod launch;
@@ -32,6 +33,7 @@ pub use clock::{BootClock, wall_now};
 pub use engine::{
     Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
 };
+pub use enter::{EnterFault, Entrance};
 pub use launch::{
     BootId, BootTime, Devices, GangSeat, Isolation, Launch, LeaseEnd, Limits, Network, Program,
     Signal, Workdir,

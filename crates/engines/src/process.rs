@@ -22,8 +22,9 @@ use crate::protocol::{
 };
 use crate::waker::timespec;
 use crate::{
-    BootClock, BootId, BootTime, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Launch,
-    LeaseEnd, LogChunk, Observation, Placing, Signal, StartFault, Stream, Waker, logs,
+    BootClock, BootId, BootTime, Engine, EngineInfo, EngineKind, EnterFault, Entrance, Fault,
+    Features, Fence, Launch, LeaseEnd, LogChunk, Observation, Placing, Signal, StartFault, Stream,
+    Waker, enter, logs,
 };
 
 /// How long a keeper may take to be ready. It may have to kill what an earlier one left, for
@@ -268,6 +269,10 @@ impl Engine for ProcessEngine {
 
     fn workdir(&self, attempt: AttemptId) -> Option<PathBuf> {
         Some(self.folder.work(attempt))
+    }
+
+    fn enter(&mut self, attempt: AttemptId, command: &[String]) -> Result<Entrance, EnterFault> {
+        enter::beside(&self.folder.fence(attempt), command)
     }
 
     fn waker(&self) -> Waker {

@@ -176,6 +176,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::BudgetSet { .. }
         | Event::WeightSet { .. }
         | Event::Estimated { .. }
+        | Event::Entered { .. }
         | Event::DependsOn { .. }
         | Event::NotPromised { .. }
         | Event::BudgetWarned { .. }

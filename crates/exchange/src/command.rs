@@ -505,6 +505,13 @@ pub enum Command {
         /// Which task; none: all that failed or were cancelled.
         task: Option<u32>,
     },
+    /// Somebody starts a command beside a running task.
+    Enter {
+        /// Which job.
+        job: JobId,
+        /// Which task.
+        task: u32,
+    },
     /// No more tasks of it are placed.
     Pause {
         /// Which job.

@@ -163,6 +163,11 @@ pub enum Event {
         /// When that is tried once more.
         again: Time,
     },
+    /// Somebody was let in beside a running task: the entry's actor.
+    Entered {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// A task ran out of memory: the job's tasks ask for the next size of their range.
     MemoryRaised {
         /// Which job.

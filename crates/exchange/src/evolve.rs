@@ -28,7 +28,8 @@ impl State {
     fn apply(&mut self, entry: &Entry, event: &Event) {
         match event {
             // The tally that was warned of has counted it already, with the hold.
-            Event::BudgetWarned { .. } => {}
+            // It is for who reads the journal.
+            Event::BudgetWarned { .. } | Event::Entered { .. } => {}
             Event::Founded { .. }
             | Event::OrgCreated { .. }
             | Event::UserCreated { .. }

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use dayan_units::AgentId;
+use axum::extract::ws::WebSocket;
+use dayan_units::{AgentId, AttemptId};
 use dayan_wire::LogAsk;
+use dayan_wire::exec::ExecAsk;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,8 @@ use crate::writer::Batch;
 
 /// Batches a slow reader of events may fall behind before it must resume from the journal.
 const EVENTS_BEHIND_MAX: usize = 1_024;
+/// Agents that are waited for at once, to run commands beside tasks: people at their desks.
+const EXEC_ASKS_MAX: usize = 256;
 /// Parts of logs that may be waited for at one agent; each holds a connection open.
 const LOG_ASKS_MAX: usize = 256;
 
@@ -34,12 +38,15 @@ struct AgentDesk {
     /// Counts wake-ups; whoever waits sees it change.
     wakes: Option<watch::Sender<u64>>,
     asks: Vec<LogAsk>,
+    execs: Vec<ExecAsk>,
 }
 
 #[derive(Default)]
 struct Desks {
     agents: HashMap<AgentId, AgentDesk>,
     answers: HashMap<u64, (AgentId, oneshot::Sender<LogPart>)>,
+    /// Who waits for an agent's socket.
+    sockets: HashMap<u64, (AgentId, oneshot::Sender<WebSocket>)>,
     next_ask: u64,
 }
 
@@ -155,6 +162,59 @@ impl Hub {
                 false
             }
             None => false,
+        }
+    }
+
+    /// Asks an agent to come for somebody who wants to run a command beside a task; none when too
+    /// many do.
+    pub fn ask_exec(
+        &self,
+        agent: AgentId,
+        attempt: AttemptId,
+    ) -> Option<(u64, oneshot::Receiver<WebSocket>)> {
+        let (send, receive) = oneshot::channel();
+        let mut desks = self.desks();
+        if desks.sockets.len() >= EXEC_ASKS_MAX {
+            return None;
+        }
+        desks.next_ask += 1;
+        let id = desks.next_ask;
+        let desk = desks.agents.entry(agent).or_default();
+        desk.execs.push(ExecAsk { id, attempt });
+        if let Some(wakes) = &desk.wakes {
+            wakes.send_modify(|count| *count += 1);
+        }
+        desks.sockets.insert(id, (agent, send));
+        Some((id, receive))
+    }
+
+    /// Nobody waits for the agent any more.
+    pub fn drop_exec(&self, id: u64) {
+        let mut desks = self.desks();
+        if let Some((agent, _)) = desks.sockets.remove(&id)
+            && let Some(desk) = desks.agents.get_mut(&agent)
+        {
+            desk.execs.retain(|ask| ask.id != id);
+        }
+    }
+
+    /// For whom the agent should come next; each is handed out once.
+    pub fn take_execs(&self, agent: AgentId) -> Vec<ExecAsk> {
+        let mut desks = self.desks();
+        let desk = desks.agents.get_mut(&agent);
+        desk.map(|desk| std::mem::take(&mut desk.execs)).unwrap_or_default()
+    }
+
+    /// Does somebody wait for this agent under that number?
+    pub fn awaits_exec(&self, agent: AgentId, id: u64) -> bool {
+        self.desks().sockets.get(&id).is_some_and(|(of, _)| *of == agent)
+    }
+
+    /// The agent has come.
+    pub fn exec_joined(&self, id: u64, socket: WebSocket) {
+        if let Some((_, send)) = self.desks().sockets.remove(&id) {
+            // Who waited may have gone: the socket closes.
+            drop(send.send(socket));
         }
     }
 

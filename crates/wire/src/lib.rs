@@ -5,6 +5,7 @@
 //! This room knows no state and no rules; servers and clients of other versions read it.
 
 mod access;
+pub mod exec;
 mod jobs;
 pub mod logs;
 mod market;
@@ -13,6 +14,8 @@ mod paths;
 mod probe;
 mod problem;
 mod schedules;
+#[cfg(feature = "socket")]
+pub mod socket;
 mod supply;
 mod sync;
 
@@ -33,7 +36,8 @@ pub use money::{
     Line, LinePrice, UsageRow,
 };
 pub use paths::{
-    AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, API, HEALTH, METRICS, OPENAPI,
+    AGENT_EXEC, AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, API, HEALTH,
+    METRICS, OPENAPI,
 };
 pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};

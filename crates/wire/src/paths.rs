@@ -10,6 +10,8 @@ pub const AGENT_SYNC: &str = "/v1/agent/sync";
 pub const AGENT_LOGS: &str = "/v1/agent/logs";
 /// An agent hands over the logs of what has ended here.
 pub const AGENT_LOGS_KEPT: &str = "/v1/agent/kept-logs";
+/// An agent comes for who wants to run a command beside a task here, with the ask's number behind it.
+pub const AGENT_EXEC: &str = "/v1/agent/exec";
 /// An agent measures the way to the exchange here.
 pub const AGENT_PROBE: &str = "/v1/agent/probe";
 /// Does the server serve?

@@ -331,6 +331,9 @@ pub struct SyncAnswer {
     /// Parts of logs that somebody waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogAsk>,
+    /// Who wants to run commands beside tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub execs: Vec<crate::exec::ExecAsk>,
     /// The exchange does not have the pool's picture: send it.
     #[serde(default)]
     pub want_shown: bool,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use dayan_wire as wire;
+use dayan_wire::socket::Socket;
 use serde::Deserialize;
 
 use super::{Answer, Ask, Body, Client, LIST_ROWS_MAX};
@@ -166,6 +167,11 @@ impl Client {
         let read = offset.saturating_add(bytes.len() as u64);
         let next = header("dayan-log-next").and_then(|text| text.parse().ok()).unwrap_or(read);
         Ok(LogPart { next, ended: header("dayan-log-end") == Some("true"), bytes })
+    }
+
+    /// A socket to run a command beside a running task.
+    pub async fn exec(&self, id: &str, task: u32) -> Outcome<Socket> {
+        self.socket(Ask::get(&["jobs", id, "exec"]).with("task", task.to_string())).await
     }
 
     /// What is listed at a price.

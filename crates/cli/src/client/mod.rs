@@ -9,6 +9,7 @@ mod tls;
 
 use std::time::Duration;
 
+use dayan_wire::socket::{self, NoSocket, Socket};
 use dayan_wire::{Page, Problem};
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
@@ -167,6 +168,8 @@ enum Rows<T> {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
+    /// For sockets: HTTP/1.1 only.
+    sockets: reqwest::Client,
     target: Target,
     lang: Lang,
 }
@@ -180,21 +183,24 @@ enum Miss {
 impl Client {
     /// For a target; nothing is sent yet.
     pub fn new(target: Target, lang: Lang) -> Result<Self, Failure> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("dayan/", env!("CARGO_PKG_VERSION")));
-        if let Some(expected) = target.fingerprint {
-            builder = builder.tls_backend_preconfigured(tls::pinned(Fingerprint(expected)));
-        }
-        if is_loopback(&target.url) {
-            // A proxy cannot reach what only this machine sees.
-            builder = builder.no_proxy();
-        }
-        let http = builder
-            .build()
-            .map_err(|error| Failure::local(Said::plain(Word::PreparingTls), chain(&error)))?;
-        Ok(Self { http, target, lang })
+        let build = |more: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder| {
+            let mut builder = reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("dayan/", env!("CARGO_PKG_VERSION")));
+            if let Some(expected) = target.fingerprint {
+                builder = builder.tls_backend_preconfigured(tls::pinned(Fingerprint(expected)));
+            }
+            if is_loopback(&target.url) {
+                // A proxy cannot reach what only this machine sees.
+                builder = builder.no_proxy();
+            }
+            let built = more(builder).build();
+            built.map_err(|error| Failure::local(Said::plain(Word::PreparingTls), chain(&error)))
+        };
+        let http = build(|builder| builder)?;
+        let sockets = build(reqwest::ClientBuilder::http1_only)?;
+        Ok(Self { http, sockets, target, lang })
     }
 
     /// Whom it speaks to.
@@ -269,6 +275,27 @@ impl Client {
         }
         rows.truncate(rows_max);
         Ok(rows)
+    }
+
+    /// Opens a socket.
+    pub async fn socket(&self, ask: Ask<'_>) -> Result<Socket, Failure> {
+        let mut request = self.sockets.get(self.address(&ask));
+        request = request.header(ACCEPT_LANGUAGE, self.lang.tag());
+        if let Some(token) = &self.target.token {
+            request = request.bearer_auth(token);
+        }
+        match tokio::time::timeout(ANSWER_TIMEOUT, socket::open(request)).await {
+            Ok(Ok(socket)) => Ok(socket),
+            Ok(Err(NoSocket::Unanswered(error))) => Err(self.unreachable(&error)),
+            Ok(Err(NoSocket::Refused(response))) => {
+                let status = response.status();
+                match self.read_all(response).await {
+                    Ok(bytes) => Err(self.refusal(status, &bytes)),
+                    Err(Miss::Final(failure) | Miss::Again(failure, _)) => Err(failure),
+                }
+            }
+            Err(_) => Err(self.strange("no answer")),
+        }
     }
 
     fn address(&self, ask: &Ask<'_>) -> Url {

@@ -6,6 +6,7 @@ mod books;
 mod daemon;
 mod demo;
 mod doctor;
+mod exec;
 mod jobs;
 mod login;
 mod logs;
@@ -43,6 +44,7 @@ pub enum Command {
     /// Says why a job waits, when it is expected to start, and what would help
     Explain(jobs::OfJob),
     Logs(logs::Logs),
+    Exec(exec::Exec),
     /// Takes a job or one of its tasks back, or ends a schedule
     Cancel(jobs::OfTask),
     /// Runs what has failed or was cancelled again
@@ -153,7 +155,8 @@ Exit codes:
      balance, a check failed; or this machine got in the way
   2  the command line, the configuration or the job file is wrong; nothing was asked
   3  no answer, or the exchange cannot answer now; asking again later may help
-  4  the exchange refused; the message has a stable code and says what to do";
+  4  the exchange refused; the message has a stable code and says what to do
+`dayan exec` ends with the code of the command it ran.";
 
 /// Runs a command.
 pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> {
@@ -165,6 +168,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Show(args) => jobs::show(args, session).await,
         Command::Explain(args) => jobs::explain(args, session).await,
         Command::Logs(args) => logs::run(args, session).await,
+        Command::Exec(args) => exec::run(args, session).await,
         Command::Cancel(args) => jobs::tell(args, Order::Cancel, session).await,
         Command::Retry(args) => jobs::tell(args, Order::Retry, session).await,
         Command::Pause(args) => jobs::tell_job(args, Order::Pause, session).await,

@@ -129,6 +129,13 @@ impl Out {
         self.say_raw(&format!("{}\n", said.text(self.view.lang)));
     }
 
+    /// Bytes to standard error as they are.
+    pub fn raw_error(&self, bytes: &[u8]) {
+        let mut words = self.words.lock().expect("nobody panics while writing");
+        // Nobody is left to be told when that fails.
+        let _ = words.write_all(bytes).and_then(|()| words.flush());
+    }
+
     /// Text to standard error as it is.
     pub fn say_raw(&self, text: &str) {
         let mut words = self.words.lock().expect("nobody panics while writing");

@@ -393,6 +393,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::UnknownAuthority => {
             "no authority vouches for this server; ask its operator for the fingerprint and run `dayan login URL --fingerprint HEX`"
         }
+        Word::ExecTalking => "talking to the command",
         Word::PreparingTls => "preparing TLS",
         Word::ReadingFile => "reading {file}",
         Word::WritingFile => "writing {file}",

@@ -327,6 +327,7 @@ words! {
     SubmitAgain,
     UnexpectedCertificate,
     UnknownAuthority,
+    ExecTalking,
     PreparingTls,
     ReadingFile,
     WritingFile,

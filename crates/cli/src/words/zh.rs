@@ -351,6 +351,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::UnknownAuthority => {
             "没有机构为此服务器担保；请向运营方索取指纹，再运行 `dayan login URL --fingerprint HEX`"
         }
+        Word::ExecTalking => "与命令通信",
         Word::PreparingTls => "准备 TLS",
         Word::ReadingFile => "读取 {file}",
         Word::WritingFile => "写入 {file}",

@@ -7,7 +7,7 @@ use dayan_market::{BudgetRefusal, BudgetScope};
 use dayan_schedule::{StartEstimate, Tasks};
 use dayan_spec::{DeadlineKind, Feature, JobSpec};
 use dayan_topology::PlaceId;
-use dayan_units::{Bytes, JobId, Micro, OrgId, Resources, Time};
+use dayan_units::{AttemptId, Bytes, JobId, Micro, OrgId, Resources, Time};
 
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorized};
@@ -16,7 +16,7 @@ use crate::event::{Event, Next};
 use crate::ids::run_id;
 use crate::refusal::{Refusal, RefusalDetail};
 use crate::state::{
-    Gate, Job, JobEnd, Org, Project, Run, SpecKey, StopReason, StoredSpec, mode_of,
+    Gate, Job, JobEnd, Org, Phase, Project, Run, SpecKey, StopReason, StoredSpec, mode_of,
 };
 
 /// Idempotency keys are the submitter's; longer ones are a mistake.
@@ -430,6 +430,25 @@ impl Ask<'_> {
             ));
         }
         Ok(Decision::one(Event::TasksRetried { job, tasks }))
+    }
+
+    /// Lets somebody start a command beside a running task: who may control the job may. It is
+    /// written down.
+    pub(super) fn enter(&self, job: JobId, task: u32) -> Result<Decision, Refusal> {
+        let record = self.job(job, Action::Update)?;
+        let attempt =
+            record.active.get(&task).map(|attempt| AttemptId { job, task, attempt: *attempt });
+        let lease = attempt.and_then(|attempt| self.state.work.leases.get(&attempt));
+        let Some(lease) = lease.filter(|lease| matches!(lease.phase, Phase::Running { .. })) else {
+            return Err(Refusal::conflict(
+                "exec.not_running",
+                format!("task {task} of {job} does not run now"),
+                "see which tasks run with `dayan show`",
+            ));
+        };
+        let made = Made::Entrance(lease.agent, lease.attempt);
+        let events = vec![Event::Entered { attempt: lease.attempt }];
+        Ok(Decision { events, made, ..Decision::default() })
     }
 
     /// A job that waits for its first task is told when it is expected to start, once.

@@ -22,8 +22,8 @@ mod upkeep;
 pub use supply::challenge_digest;
 
 use dayan_units::{
-    AgentId, JobId, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Resources, ScheduleId,
-    Time, TokenId, UserId,
+    AgentId, AttemptId, JobId, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Resources,
+    ScheduleId, Time, TokenId, UserId,
 };
 
 use crate::command::{At, Command};
@@ -54,6 +54,8 @@ pub enum Made {
     Agent(AgentId, PoolId),
     /// An offer.
     Offer(OfferId),
+    /// A way to a running attempt, through its agent.
+    Entrance(AgentId, AttemptId),
     /// A quote.
     Quote(QuoteId),
     /// A job; also when the same submission was accepted before.
@@ -159,6 +161,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::Submit(submit) => ask.submit(submit),
         Command::IssueQuote { quote, signature } => ask.issue_quote(quote, signature),
         Command::Cancel { job, task } => ask.cancel(*job, *task),
+        Command::Enter { job, task } => ask.enter(*job, *task),
         Command::Retry { job, task } => ask.retry(*job, *task),
         Command::Pause { job } => ask.pause(*job),
         Command::Resume { job } => ask.resume(*job),

@@ -446,14 +446,14 @@ pub async fn sync(
         })
         .await?;
     let mut logs = app.hub.take_asks(agent);
-    let nothing = |gathered: &Gathered, logs: &[wire::LogAsk]| {
+    let mut execs = app.hub.take_execs(agent);
+    let nothing = |gathered: &Gathered| {
         gathered.revision == revision
             && gathered.forget.is_empty()
             && gathered.challenge.is_none()
-            && logs.is_empty()
             && !gathered.want_shown
     };
-    if !wait.is_zero() && nothing(&gathered, &logs) {
+    if !wait.is_zero() && logs.is_empty() && execs.is_empty() && nothing(&gathered) {
         // Whether it was woken or the time is over, it looks once more.
         drop(tokio::time::timeout(wait, wakes.changed()).await);
         gathered = app
@@ -463,6 +463,7 @@ pub async fn sync(
             })
             .await?;
         logs = app.hub.take_asks(agent);
+        execs = app.hub.take_execs(agent);
     }
     Ok(Json(wire::SyncAnswer {
         revision: gathered.revision,
@@ -470,6 +471,7 @@ pub async fn sync(
         forget: gathered.forget,
         challenge: gathered.challenge,
         logs,
+        execs,
         want_shown: gathered.want_shown,
         usage_every_ms: app.usage_every_ms,
     }))

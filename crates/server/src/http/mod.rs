@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod agent;
 mod events;
+mod exec;
 mod extract;
 mod jobs;
 mod logs;
@@ -183,6 +184,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(agent::sync))
         .routes(routes!(logs::answer))
         .routes(routes!(logs::kept))
+        .routes(routes!(exec::client))
+        .routes(routes!(exec::agent))
         .routes(routes!(probe::take, probe::give))
 }
 
