@@ -103,6 +103,7 @@ pub(crate) fn launch(
         accelerators: u32::try_from(order.resources.accel.0.div_ceil(1_000)).unwrap_or(u32::MAX),
         // Who of the gang runs is not in the order; the caller knows the others.
         gang: None,
+        image: None,
     }
 }
 
@@ -216,6 +217,7 @@ mod tests {
             stop: false,
             publish: false,
             name: String::new(),
+            image: None,
             run: "true".to_owned(),
             env: [("DAYAN_HEAD", nodes[0]), ("DAYAN_TASKS", "4")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -709,6 +709,7 @@ fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
         stop: true,
         publish: false,
         name: String::new(),
+        image: None,
         run: String::new(),
         env: BTreeMap::new(),
         workdir: None,

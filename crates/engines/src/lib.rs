@@ -33,8 +33,8 @@ pub use engine::{
     Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
 };
 pub use launch::{
-    BootId, BootTime, Devices, GangSeat, Isolation, Launch, LeaseEnd, Limits, Network, Program,
-    Signal, Workdir,
+    BootId, BootTime, Devices, GangSeat, Image, ImageNetwork, Isolation, Launch, LeaseEnd, Limits,
+    Login, Network, Program, Pull, Signal, Workdir,
 };
 pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
 pub use process::{ProcessConfig, ProcessEngine};

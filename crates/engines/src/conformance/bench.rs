@@ -102,6 +102,7 @@ impl<'a> Bench<'a> {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            image: None,
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

@@ -303,6 +303,7 @@ mod tests {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            image: None,
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(
