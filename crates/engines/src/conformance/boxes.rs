@@ -1,5 +1,7 @@
 //! What a container is and is not given.
 
+use std::path::{Path, PathBuf};
+
 use super::bench::{holds, same};
 use super::{Bench, Case, Need};
 use crate::{Outcome, Pull, StartFailure, StartFault};
@@ -83,9 +85,11 @@ fn mounts(bench: &mut Bench<'_>) -> Result<(), String> {
     let out = bench.output_of(launch)?;
     let (folder, inside) = (bench.workdir(attempt)?, bench.inside(attempt)?);
     // A mount of a folder shows which, as far as its file system's root.
-    let last = folder.file_name().and_then(|name| name.to_str()).ok_or("a folder has a name")?;
-    let own = out.lines().filter(|line| line.contains(last));
-    let points: Vec<&str> = own.filter_map(|line| line.split(' ').nth(1)).collect();
+    let depth = folder.components().count().saturating_sub(2);
+    let last: PathBuf = folder.components().skip(depth).collect();
+    let mounted = out.lines().filter_map(|line| line.split_once(' '));
+    let own = mounted.filter(|(what, _)| Path::new(what).ends_with(&last));
+    let points: Vec<&str> = own.map(|(_, point)| point).collect();
     same("where its folder is seen", &points, &vec![inside.to_str().unwrap_or_default()])?;
     for kept in ["/home", "/root", "/var", "/etc "] {
         let seen = out.lines().any(|line| line.split(' ').nth(1) == Some(kept.trim()));

@@ -22,6 +22,9 @@ use crate::{Signal, proc};
 /// Where podman puts its conmon, beside the container.
 const CONMON: &str = "conmon";
 
+/// The status of what SIGKILL ended.
+const KILLED: i32 = 128 + libc::SIGKILL;
+
 /// The cgroup trees of this machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trees {
@@ -81,6 +84,16 @@ impl Trees {
             read: Bytes(whole.read.0.saturating_sub(aside.read.0)),
             written: Bytes(whole.written.0.saturating_sub(aside.written.0)),
         }
+    }
+
+    /// Was something in a cgroup of ours killed for want of memory? The older kind counts that where
+    /// it went with the container; what stays is that all of the limit was in use.
+    pub(super) fn ran_out(&self, cgroup: &str, memory: Bytes, exit_code: i32) -> bool {
+        let whole = self.of_ours(cgroup);
+        if self.unified.is_some() {
+            return whole.oom_kills > 0;
+        }
+        exit_code == KILLED && whole.memory_peak >= memory
     }
 
     /// What was used so far in the cgroup that a process is in.

@@ -535,12 +535,18 @@ fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Out
         (Some(ending), _) => ending.outcome,
         // Somebody removed it: it runs no more, and nobody knows how it ended.
         (None, None) => Outcome::KeeperDied,
-        (None, Some(standing)) => match i32::try_from(standing.exit_code).unwrap_or(i32::MAX) {
+        (None, Some(standing)) => {
+            let code = i32::try_from(standing.exit_code).unwrap_or(i32::MAX);
+            let memory = house.with(attempt, |held| held.limits.memory).unwrap_or_default();
+            let cgroup = ran(house, attempt).and_then(|ran| ran.cgroup);
+            let ran_out = |cgroup: String| house.trees.ran_out(&cgroup, memory, code);
             // A program that outlives the death of its child and succeeds has succeeded.
-            0 => Outcome::Exited(0),
-            _ if standing.oom => Outcome::OutOfMemory,
-            code => Outcome::Exited(code),
-        },
+            if code != 0 && (standing.oom || cgroup.is_some_and(ran_out)) {
+                Outcome::OutOfMemory
+            } else {
+                Outcome::Exited(code)
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "containers")]
 
 mod lab;
+mod trials;
 
 use std::path::{Path, PathBuf};
 
