@@ -694,6 +694,7 @@ fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
         cards_each: u32::try_from(cards).unwrap_or(0),
         vendors: picture.vendors.clone(),
         isolation: offered.isolation.clone(),
+        images: offered.images.clone(),
     }
 }
 
