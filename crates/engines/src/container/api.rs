@@ -24,9 +24,9 @@ use crate::{Login, Signal, StartFailure};
 
 /// How long an answer may take. Podman holds a container's lock while it starts or removes one; on
 /// a machine that starts hundreds at once that is seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// How long an image may take to come: tens of gigabytes at a hundred megabytes a second.
-const PULL_WITHIN: Duration = Duration::from_secs(1_800);
+const PULL_WITHIN: Duration = Duration::from_mins(30);
 
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -310,7 +310,11 @@ impl House {
             }
             // Also of one that was staged and never launched. A task may leave a million files.
             let folders = [self.folder.work(attempt), self.folder.logs(attempt)];
-            tokio::task::spawn_blocking(move || folders.iter().for_each(clear));
+            tokio::task::spawn_blocking(move || {
+                for folder in &folders {
+                    clear(folder);
+                }
+            });
         }
     }
 
@@ -327,7 +331,9 @@ impl House {
         match request {
             Request::Hello { .. } => {
                 let attempts: Vec<AttemptId> = self.held.borrow().keys().copied().collect();
-                attempts.into_iter().for_each(|attempt| self.mark(attempt));
+                for attempt in attempts {
+                    self.mark(attempt);
+                }
                 let features = Some(self.features.clone());
                 Message::Welcome { protocol: PROTOCOL, boot: self.clock.boot(), features }
             }

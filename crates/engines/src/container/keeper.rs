@@ -161,9 +161,12 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
         let left = quiet_since.plus(order.idle).since(clock.now());
         let leaves = house.is_quiet() && (house.leaving.get() || left <= Span::ZERO);
         if leaves {
+            if let Some(cgroup) = &house.kitchen.borrow().cgroup {
+                house.trees.remove(cgroup);
+            }
             return Ok(());
         }
-        let wait = left.max(Span::from_millis(10)).to_std().min(Duration::from_secs(60));
+        let wait = left.max(Span::from_millis(10)).to_std().min(Duration::from_mins(1));
         tokio::select! {
             visitor = listener.accept() => {
                 if let Ok((stream, _)) = visitor {

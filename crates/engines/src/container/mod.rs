@@ -10,7 +10,8 @@
 //! - [`cgroup`]: what a container used, and a hold on its first process that needs no service.
 //! - [`holding`]: one attempt as it is held, when what is due, and the notes about it on disk.
 //! - [`output`]: what a container writes, once, whoever dies meanwhile.
-//! - [`tending`]: one attempt's way from its image to its end.
+//! - [`bringing`]: from a launch to a running container.
+//! - [`tending`]: from there to its end.
 //! - [`house`]: all of them, and the agent on the other side of the socket.
 //! - [`keeper`]: the process around it, and the one that starts it anew when it dies.
 //!
@@ -19,6 +20,7 @@
 //! Nothing here knows the exchange, or asks podman for anything but the containers of this agent.
 
 mod api;
+mod bringing;
 mod cgroup;
 mod holding;
 mod house;

@@ -1,9 +1,9 @@
-//! One attempt's way from its image to its end.
+//! One attempt's way to its end, from where its container runs on.
 //!
-//! Invariants: a container is started only while the service says that it never was; whatever the
-//! service answers or does not, the task ends with its lease, because its first process is held by
-//! a descriptor of ours; its end is told only when nothing of it runs. A service that is away is
-//! asked again for as long as the lease lasts, and after it until it says how the container ended.
+//! Invariants: whatever the service answers or does not, the task ends with its lease, because its
+//! first process is held by a descriptor of ours; its end is told only when nothing of it runs. A
+//! service that is away is asked again for as long as the lease lasts, and after it until it says
+//! how the container ended.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -12,24 +12,19 @@ use std::time::Duration;
 use dayan_units::{AttemptId, Span};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::SemaphorePermit;
 
 use super::api::{Follow, Standing, Trouble};
+use super::bringing::{began, begin, bring, cgroup_of, said_by_init};
 use super::cgroup::First;
 use super::holding::{Due, Note, Ran};
 use super::house::House;
-use super::output::Source;
-use super::recipe;
-use crate::command;
-use crate::keeper::workshop;
+use super::output::{Piece, Source};
 use crate::waker::timespec;
-use crate::{
-    BootTime, Launch, Outcome, Pull, Signal, StartFailure, Stream, Workdir, proc, sys, wall_now,
-};
+use crate::{BootTime, Launch, Outcome, Signal, proc, sys, wall_now};
 
 /// Pause before a service that is away is asked again: short beside the seconds in which one is
 /// started, long beside the microseconds that asking takes.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// The first pause before a container that has just ended is asked about again: podman's conmon
 /// needs some milliseconds to write down how.
 const END_AGAIN_FIRST: Duration = Duration::from_millis(5);
@@ -62,11 +57,18 @@ pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
         match house.service.standing(&name).await {
             // Nothing was made, or somebody removed it: nobody knows how it ended.
             Ok(None) => break Outcome::KeeperDied,
-            Ok(Some(standing)) if !standing.started => break Outcome::KeeperDied,
+            // It was made, and all that it needs is in it.
+            Ok(Some(standing)) if !standing.started => {
+                let permit = house.starts.acquire().await.expect("it is never closed");
+                break match begin(&house, attempt, &name, "its program", permit).await {
+                    Ok(source) => run(&house, attempt, &name, source).await,
+                    Err(outcome) => outcome,
+                };
+            }
             Ok(Some(standing)) => {
-                let known = house.with(attempt, |held| held.ran.is_some()).unwrap_or(false);
-                if !known {
-                    began(&house, attempt, &standing, wall_now(), house.clock.now(), None);
+                if ran(&house, attempt).is_none() {
+                    let cgroup = cgroup_of(&house, attempt);
+                    began(&house, attempt, &standing, wall_now(), house.clock.now(), cgroup);
                 }
                 break run(&house, attempt, &name, None).await;
             }
@@ -83,7 +85,7 @@ pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
 }
 
 /// Why it is to end, if it is.
-fn told(house: &House, attempt: AttemptId) -> Option<Outcome> {
+pub(super) fn told(house: &House, attempt: AttemptId) -> Option<Outcome> {
     let now = house.clock.now();
     house.with(attempt, |held| {
         let lease_over = matches!(held.due(), (at, Due::LeaseNotice) if at <= now);
@@ -95,7 +97,7 @@ fn told(house: &House, attempt: AttemptId) -> Option<Outcome> {
 }
 
 /// Waits until it is to end.
-async fn until_told(house: &House, attempt: AttemptId) -> Outcome {
+pub(super) async fn until_told(house: &House, attempt: AttemptId) -> Outcome {
     loop {
         if let Some(outcome) = told(house, attempt) {
             return outcome;
@@ -117,177 +119,6 @@ async fn until_told(house: &House, attempt: AttemptId) -> Outcome {
 async fn until(house: &House, at: BootTime) {
     let left = at.since(house.clock.now()).max(Span::ZERO).to_std();
     tokio::time::sleep(left.min(LOOK_EVERY)).await;
-}
-
-fn failed(failure: StartFailure) -> Outcome {
-    Outcome::StartFailed(failure)
-}
-
-/// From a launch to a running container, and what it writes. Before it is started it can be given
-/// up at any moment.
-async fn bring(house: &House, launch: &Launch, name: &str) -> Result<Option<Source>, Outcome> {
-    let attempt = launch.attempt;
-    let cgroup = house.kitchen.borrow().cgroup.as_ref().map(|ours| {
-        let AttemptId { job, task, attempt } = attempt;
-        format!("{ours}/{job}.{task}.{attempt}")
-    });
-    let permit = tokio::select! {
-        biased;
-        outcome = until_told(house, attempt) => return Err(outcome),
-        made = make(house, launch, name, cgroup.as_deref()) => made?,
-    };
-    let mut asked = false;
-    loop {
-        if asked {
-            match house.service.standing(name).await {
-                Ok(Some(standing)) if standing.started => {
-                    began(house, attempt, &standing, wall_now(), house.clock.now(), cgroup);
-                    drop(permit);
-                    return Ok(None);
-                }
-                Ok(Some(_)) => asked = false,
-                Ok(None) => {
-                    let words = "its container was removed by somebody before it was started";
-                    return Err(failed(StartFailure::Other(words.to_owned())));
-                }
-                Err(_) => {
-                    // It may run, and nobody can be asked: what carries its mark is ended.
-                    if told(house, attempt).is_some() {
-                        kill(house, attempt).await;
-                    }
-                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
-                }
-            }
-            continue;
-        }
-        if let Some(outcome) = told(house, attempt) {
-            return Err(outcome);
-        }
-        let source = match Source::listen(&house.service, name).await {
-            Ok(source) => Some(source),
-            Err(Trouble::Refused { .. }) => None,
-            Err(Trouble::Away(_)) => {
-                tokio::time::sleep(ASK_AGAIN_AFTER).await;
-                continue;
-            }
-        };
-        let (at, boot_at) = (wall_now(), house.clock.now());
-        asked = true;
-        match house.service.start(name).await {
-            Ok(()) => {
-                let standing = house.service.standing(name).await.ok().flatten();
-                if let Some(standing) = standing.filter(|standing| standing.started) {
-                    began(house, attempt, &standing, at, boot_at, cgroup);
-                    drop(permit);
-                    return Ok(source);
-                }
-            }
-            Err(trouble @ Trouble::Refused { .. }) => {
-                let standing = house.service.standing(name).await;
-                if !matches!(&standing, Ok(Some(standing)) if standing.started) {
-                    let argv = command::arguments(&launch.program).unwrap_or_default();
-                    let program = argv.first().cloned().unwrap_or_default();
-                    return Err(failed(trouble.as_failure(&program)));
-                }
-            }
-            Err(Trouble::Away(_)) => {}
-        }
-    }
-}
-
-/// Has the image, the folder and the container made.
-async fn make<'a>(
-    house: &'a House,
-    launch: &Launch,
-    name: &str,
-    cgroup: Option<&str>,
-) -> Result<SemaphorePermit<'a>, Outcome> {
-    let image = launch
-        .image
-        .as_ref()
-        .ok_or_else(|| failed(StartFailure::Other("no image is named".to_owned())))?;
-    fetch(house, image).await?;
-    let permit = house.starts.acquire().await.expect("it is never closed");
-    let work = house.folder.work(launch.attempt);
-    let at = |error: std::io::Error| {
-        failed(StartFailure::Workdir(format!("{}: {error}", work.display())))
-    };
-    workshop::make(&work).map_err(at)?;
-    if let Workdir::At(path) = &launch.workdir
-        && path.starts_with(&work)
-        && !path.is_dir()
-    {
-        let words = format!("{}: no such folder", path.display());
-        return Err(failed(StartFailure::Workdir(words)));
-    }
-    let fence = house.folder.fence(launch.attempt);
-    loop {
-        let kitchen = super::recipe::Kitchen {
-            cgroup: cgroup.map(str::to_owned),
-            ..house.kitchen.borrow().clone()
-        };
-        let body = recipe::recipe(launch, &work, &fence, &kitchen)
-            .map_err(|words| failed(StartFailure::Other(words)))?;
-        match house.service.create(name, body).await {
-            Ok(()) => return Ok(permit),
-            // An earlier question was heard after all: nobody else makes this name.
-            Err(trouble) if trouble.is_taken() => return Ok(permit),
-            Err(trouble) if trouble.lacks_init() && kitchen.init => {
-                tracing::warn!("the service has no init: tasks run as first process themselves");
-                house.kitchen.borrow_mut().init = false;
-            }
-            Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
-            Err(trouble) => return Err(failed(StartFailure::Other(trouble.to_string()))),
-        }
-    }
-}
-
-/// Has the image there, as its pull policy wants it.
-async fn fetch(house: &House, image: &crate::Image) -> Result<(), Outcome> {
-    let refused = |words: String| failed(StartFailure::Other(words));
-    let one = Rc::clone(house.pulls.borrow_mut().entry(image.name.clone()).or_default());
-    let _turn = one.lock().await;
-    loop {
-        let there = match image.pull {
-            Pull::Always => Ok(false),
-            Pull::Missing | Pull::Never => house.service.has_image(&image.name).await,
-        };
-        let outcome = match there {
-            Ok(true) => return Ok(()),
-            Ok(false) if image.pull == Pull::Never => {
-                return Err(refused(format!(
-                    "the image {} is not here, and may not be fetched (pull policy never)",
-                    image.name
-                )));
-            }
-            Ok(false) => house.service.pull(&image.name, image.login.as_ref()).await,
-            Err(trouble) => Err(trouble),
-        };
-        match outcome {
-            Ok(()) => return Ok(()),
-            Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
-            Err(Trouble::Refused { words, .. }) => {
-                return Err(refused(format!("the image {}: {words}", image.name)));
-            }
-        }
-    }
-}
-
-/// It runs: written down, and told.
-fn began(
-    house: &House,
-    attempt: AttemptId,
-    standing: &Standing,
-    at: dayan_units::Time,
-    boot_at: BootTime,
-    cgroup: Option<String>,
-) {
-    let first = First::of_container(standing.pid, &standing.id);
-    let first = first.map(|first| (first.pid, first.birth));
-    let ran = Ran { at, boot_at, first, cgroup: cgroup.clone() };
-    house.with(attempt, |held| held.ran = Some(ran));
-    house.note(&Note::Started { attempt, at, boot_at, first, cgroup });
-    house.mark(attempt);
 }
 
 fn ran(house: &House, attempt: AttemptId) -> Option<Ran> {
@@ -367,7 +198,7 @@ fn tell(house: &House, attempt: AttemptId, signal: Signal) {
 }
 
 /// Ends all of an attempt at once, with the service or without.
-async fn kill(house: &House, attempt: AttemptId) {
+pub(super) async fn kill(house: &House, attempt: AttemptId) {
     if let Some(first) = first(house, attempt)
         && first.signal(Signal::KILL).is_ok()
     {
@@ -399,7 +230,7 @@ async fn ended(first: Option<&AsyncFd<OwnedFd>>) {
 }
 
 /// The next piece of output; never where nobody listens.
-async fn piece(source: &mut Option<Source>) -> Option<super::output::Piece> {
+async fn piece(source: &mut Option<Source>) -> Option<Piece> {
     match source {
         Some(source) => source.next().await,
         None => std::future::pending().await,
@@ -548,26 +379,6 @@ fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Out
             }
         }
     }
-}
-
-/// An init that cannot execute the program says so in the task's own output.
-fn said_by_init(house: &House, attempt: AttemptId, launch: &Launch, outcome: Outcome) -> Outcome {
-    if !matches!(outcome, Outcome::Exited(1 | 126 | 127)) {
-        return outcome;
-    }
-    let folder = house.folder.logs(attempt);
-    let said = crate::logs::read(&folder, Stream::Stderr, 0, 400).unwrap_or_default().data;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let is_inits = said.starts_with("ERROR (catatonit:") && said.contains("failed to exec")
-        || said.starts_with("[FATAL tini");
-    if !is_inits {
-        return outcome;
-    }
-    let argv = command::arguments(&launch.program).unwrap_or_default();
-    let program = argv.first().cloned().unwrap_or_default();
-    let words = said.to_lowercase();
-    let trouble = Trouble::Refused { status: 500, words };
-    failed(trouble.as_failure(&program))
 }
 
 /// Removes the container and its cgroup, however long the service is away.
