@@ -5,10 +5,12 @@
 #   LAB=folder tools/podman-lab.sh kill      kill -9 of the service; its containers go on
 #   LAB=folder tools/podman-lab.sh service   the service again
 #   LAB=folder tools/podman-lab.sh run ARGS  podman itself, on the same storage
+#   LAB=folder tools/podman-lab.sh registry  a registry that asks for a login (film, U*U), with an
+#                                            image in it; prints the image's name. Before `start`
 #   LAB=folder tools/podman-lab.sh stop      everything ends and goes
 #
 # Needs root and: podman, crun, catatonit, busybox-static. The images are made here, offline:
-# localhost/dayan-test:1 and :2, a busybox each.
+# localhost/dayan-test:1 and :2, a busybox each. The registry needs docker-registry.
 set -euo pipefail
 : "${LAB:?the folder of the lab}"
 mkdir -p "$LAB"
@@ -41,6 +43,8 @@ space() {
 }
 
 podman_here() {
+  # Registries of the lab speak plain HTTP.
+  [ ! -f "$LAB/registries.conf" ] || export CONTAINERS_REGISTRIES_CONF="$LAB/registries.conf"
   exec nsenter -t "$(cat "$LAB/space.pid")" -m podman \
     --root "$LAB/storage" --runroot "$LAB/run" --tmpdir "$LAB/tmp" --cgroup-manager cgroupfs \
     --events-backend file --runtime crun "$@"
@@ -77,10 +81,38 @@ images() {
   done
 }
 
+registry() {
+  command -v docker-registry > /dev/null || fail "not installed: docker-registry"
+  # The password "U*U", as bcrypt's own test vectors have it.
+  # shellcheck disable=SC2016 # dollars of the hash
+  echo 'film:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW' > "$LAB/htpasswd"
+  cat > "$LAB/registry.yml" << CONFIG
+version: 0.1
+storage: {filesystem: {rootdirectory: $LAB/registry}}
+http: {addr: "127.0.0.1:0"}
+auth: {htpasswd: {realm: lab, path: $LAB/htpasswd}}
+CONFIG
+  docker-registry serve "$LAB/registry.yml" < /dev/null > "$LAB/registry.log" 2>&1 &
+  echo $! > "$LAB/registry.pid"
+  local address=""
+  for _ in $(seq 500); do
+    address="$(grep -oE 'listening on 127\.0\.0\.1:[0-9]+' "$LAB/registry.log" | grep -oE '127.*' || true)"
+    [ -z "$address" ] || break
+    sleep 0.02
+  done
+  [ -n "$address" ] || fail "the registry does not start: $(tail -n 3 "$LAB/registry.log")"
+  printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$address" > "$LAB/registries.conf"
+  space
+  [ -f "$LAB/image.tar" ] || images
+  (podman_here push -q --creds 'film:U*U' localhost/dayan-test:1 "$address/studio/test:1" > /dev/null)
+  echo "$address/studio/test:1"
+}
+
 case "${1:-}" in
+  registry) registry ;;
   start)
     space
-    images
+    [ -f "$LAB/image.tar" ] || images
     service
     ;;
   service) service ;;
@@ -93,6 +125,7 @@ case "${1:-}" in
     if [ -f "$LAB/space.pid" ]; then
       (timeout 60 bash "$0" run rm -a -f -t 0 > /dev/null 2>&1) || true
       kill_service
+      [ ! -f "$LAB/registry.pid" ] || kill "$(cat "$LAB/registry.pid")" 2> /dev/null || true
       # Mounts of what is left go with the namespace.
       kill -9 "$(cat "$LAB/space.pid")" 2> /dev/null || true
     fi

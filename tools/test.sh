@@ -42,6 +42,7 @@ missing_packages() {
   command -v crun > /dev/null || echo crun
   command -v catatonit > /dev/null || echo catatonit
   command -v busybox > /dev/null || echo busybox-static
+  command -v docker-registry > /dev/null || echo docker-registry
   python3 -c 'import ensurepip, venv' 2> /dev/null || echo python3-venv
 }
 
@@ -69,7 +70,7 @@ prepare() {
       bubblewrap) echo "skipping: isolated tasks (no bubblewrap here)" ;;
       slurmctld) echo "skipping: the Slurm engine on a real cluster (no Slurm here)" ;;
       podman) echo "skipping: the engine for containers on a real podman (no podman here)" ;;
-      slurm* | munge | mariadb-server | crun | catatonit | busybox-static) ;;
+      slurm* | munge | mariadb-server | crun | catatonit | busybox-static | docker-registry) ;;
       python3-venv) echo "skipping: schemathesis (no Python virtual environments here)" ;;
     esac
   done

@@ -159,9 +159,10 @@ impl Offered {
 
     /// What stays the same of the machine, and how the agent was told to treat it.
     fn inventory(&self, inventory: &Inventory) -> std::collections::BTreeMap<String, String> {
-        let isolation = match self.isolation {
-            Isolation::None => "none",
-            Isolation::Bubblewrap { .. } => "bubblewrap",
+        let isolation = match (&self.images, &self.isolation) {
+            (Some(_), _) => "container",
+            (None, Isolation::None) => "none",
+            (None, Isolation::Bubblewrap { .. }) => "bubblewrap",
         };
         inventory.stable().with("agent.isolation", isolation).0
     }

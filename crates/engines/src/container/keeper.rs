@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
@@ -46,6 +46,11 @@ const ABOUT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LEAVE_GRACE: Span = Span::from_secs(5);
 /// What the service last said about itself, for a keeper that starts while it is away.
 const ABOUT_FILE: &str = "service.json";
+
+/// Has a keeper of containers been in this folder?
+pub(super) fn was_here(dir: &Path) -> bool {
+    dir.join(ABOUT_FILE).exists()
+}
 
 /// Starts the keeper, and again whenever it dies. `args` are all words after the program's own and
 /// its subcommand's.

@@ -75,6 +75,16 @@ pub fn open(config: ContainerConfig) -> Result<ProcessEngine, Fault> {
                 .to_owned(),
         )
     })?;
+    // A keeper that was here before has containers to care for, whether the service is there or not.
+    if !keeper::was_here(&config.dir)
+        && let Err(error) = std::os::unix::net::UnixStream::connect(&socket)
+    {
+        return Err(Fault::Unreachable(format!(
+            "{} is no socket that podman or docker answers at ({error}); start the service (`systemctl \
+             enable --now podman.socket`), or name another with --container-socket",
+            socket.display()
+        )));
+    }
     let mut options = vec!["--containers".into(), socket.into()];
     options.extend(config.options);
     let config = ProcessConfig { dir: config.dir, keeper: config.keeper, options };

@@ -31,6 +31,10 @@ pub(super) const LABEL_ATTEMPT: &str = "dayan.attempt";
 /// eight streams of the usual limit.
 const KEPT_BY_PODMAN: &str = "64m";
 
+/// How the task's folder is mounted: to be written, and, where SELinux guards containers, labelled as
+/// this container's own.
+const MOUNT: &str = "rw,Z";
+
 /// What is known of the engine that the container is for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Kitchen {
@@ -154,7 +158,7 @@ pub(super) fn recipe(
             }
             .to_owned(),
         ),
-        binds: Some(vec![format!("{}:{FOLDER}:rw", folder.display())]),
+        binds: Some(vec![format!("{}:{FOLDER}:{MOUNT}", folder.display())]),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
@@ -257,7 +261,7 @@ mod tests {
         }
         assert_eq!(made.cmd.expect("one"), ["/bin/sh", "-c", "echo hi"]);
         let host = made.host_config.expect("one");
-        assert_eq!(host.binds.expect("one"), ["/data/a:/work:rw"]);
+        assert_eq!(host.binds.expect("one"), ["/data/a:/work:rw,Z"]);
         assert_eq!(host.network_mode.as_deref(), Some("none"));
         assert_eq!((host.readonly_rootfs, host.privileged), (Some(true), None));
         assert_eq!(host.cap_drop.expect("all"), ["ALL"]);

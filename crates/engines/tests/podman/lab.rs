@@ -24,6 +24,29 @@ impl Lab {
         None
     }
 
+    /// A registry beside it that asks for a login, and an image there; none: no registry is here.
+    /// Before [`start`](Self::start) reads where it is, so it is made with it.
+    pub fn start_with_registry() -> Option<(Self, String)> {
+        let dir = tempfile::Builder::new().prefix("podman").tempdir().expect("a folder");
+        let lab = Self { dir };
+        for words in [&["registry"][..], &["start"]] {
+            let said = lab.script(words);
+            let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+            if !said.status.success() {
+                let cannot = why.contains("it needs root") || why.contains("not installed:");
+                assert!(cannot, "the lab does not start: {why}");
+                println!("SKIPPED: no podman or registry here ({why})");
+                return None;
+            }
+            if words == ["registry"] {
+                let name = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+                std::fs::write(lab.folder("image"), &name).expect("written");
+            }
+        }
+        let image = std::fs::read_to_string(lab.folder("image")).expect("written above");
+        Some((lab, image))
+    }
+
     fn script(&self, words: &[&str]) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/podman-lab.sh");
         let mut command = Command::new(script);

@@ -1,7 +1,7 @@
 //! The engine for containers on a real podman.
-#![cfg(feature = "containers")]
 
 mod lab;
+mod registry;
 mod trials;
 
 use std::path::{Path, PathBuf};
@@ -101,5 +101,5 @@ fn podman_keeps_the_promises() {
     println!("{shown}");
     assert!(reports.iter().all(conformance::Report::is_clean), "{shown}");
     let passed: usize = reports.iter().map(conformance::Report::passed).sum();
-    assert!(only.is_some() || passed >= 60, "too much was skipped:\n{shown}");
+    assert!(only.is_some() || passed >= 68, "too much was skipped:\n{shown}");
 }

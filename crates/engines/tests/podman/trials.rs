@@ -14,15 +14,16 @@ use super::lab::Lab;
 /// How long anything may take here: the service is away for seconds, and starts ten a second.
 const PATIENCE: Span = Span::from_secs(60);
 
-struct Trial<'a> {
+/// An engine and what was seen of its tasks.
+pub(super) struct Trial<'a> {
     bed: Containers<'a>,
-    engine: Box<dyn Engine>,
+    pub(super) engine: Box<dyn Engine>,
     next: u32,
     seen: BTreeMap<AttemptId, Observation>,
 }
 
 impl<'a> Trial<'a> {
-    fn new(lab: &'a Lab, folder: &str) -> Self {
+    pub(super) fn new(lab: &'a Lab, folder: &str) -> Self {
         let mut bed = Containers { lab, folder: folder.to_owned() };
         let engine = bed.open();
         Self { bed, engine, next: 0, seen: BTreeMap::new() }
@@ -33,7 +34,7 @@ impl<'a> Trial<'a> {
         LeaseEnd { boot, at: now.plus(span) }
     }
 
-    fn launch(&mut self, line: &str) -> Launch {
+    pub(super) fn launch(&mut self, line: &str) -> Launch {
         self.next += 1;
         Launch {
             attempt: AttemptId { job: JobId::from_bits(77), task: self.next, attempt: 1 },
@@ -77,7 +78,7 @@ impl<'a> Trial<'a> {
         self.until(attempt, |seen| matches!(seen.phase, dayan_engines::Phase::Running { .. }));
     }
 
-    fn end(&mut self, attempt: AttemptId) -> Outcome {
+    pub(super) fn end(&mut self, attempt: AttemptId) -> Outcome {
         let seen = self.until(attempt, |seen| seen.end().is_some());
         seen.end().expect("waited for").outcome.clone()
     }
