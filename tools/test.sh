@@ -24,8 +24,8 @@ record() { printf '%s %d %d %d\n' "$@" >> "$summary"; }
 
 # --- prepare ---------------------------------------------------------------------------------
 # PostgreSQL for the second half of the store's conformance suite, bubblewrap for isolated tasks,
-# Slurm and what it keeps accounts in for the engine of that name, a virtual environment for
-# schemathesis.
+# Slurm and what it keeps accounts in for the engine of that name, podman and what its images are made
+# of for containers, a virtual environment for schemathesis.
 missing_packages() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || [ -n "${DAYAN_TEST_POSTGRES_URL:-}" ] \
     || echo postgresql
@@ -38,6 +38,11 @@ missing_packages() {
   command -v mariadbd > /dev/null || echo mariadb-server
   compgen -G '/usr/lib/*/slurm-wlm/select_cons_tres.so' > /dev/null || echo slurm-wlm-basic-plugins
   compgen -G '/usr/lib/*/slurm-wlm/accounting_storage_mysql.so' > /dev/null || echo slurm-wlm-mysql-plugin
+  command -v podman > /dev/null || echo podman
+  command -v crun > /dev/null || echo crun
+  command -v catatonit > /dev/null || echo catatonit
+  command -v busybox > /dev/null || echo busybox-static
+  command -v docker-registry > /dev/null || echo docker-registry
   python3 -c 'import ensurepip, venv' 2> /dev/null || echo python3-venv
 }
 
@@ -64,7 +69,8 @@ prepare() {
       postgresql) echo "skipping: the store on PostgreSQL (no PostgreSQL here)" ;;
       bubblewrap) echo "skipping: isolated tasks (no bubblewrap here)" ;;
       slurmctld) echo "skipping: the Slurm engine on a real cluster (no Slurm here)" ;;
-      slurm* | munge | mariadb-server) ;;
+      podman) echo "skipping: the engine for containers on a real podman (no podman here)" ;;
+      slurm* | munge | mariadb-server | crun | catatonit | busybox-static | docker-registry) ;;
       python3-venv) echo "skipping: schemathesis (no Python virtual environments here)" ;;
     esac
   done

@@ -8,6 +8,7 @@ use dayan_engines::{Engine, Fault};
 use dayan_units::{Bytes, MilliCpu};
 use dayan_wire::ShownNode;
 
+use crate::images::ImageWords;
 use crate::offering::Offering;
 
 /// Opens an engine, on the thread that will own it.
@@ -22,6 +23,17 @@ pub enum EngineChoice {
         keeper: Vec<OsString>,
         /// Further options for it.
         options: Vec<OsString>,
+    },
+    /// Containers of podman or docker on this machine.
+    Containers {
+        /// The program that runs [`dayan_engines::keeper::run`], as for processes.
+        keeper: Vec<OsString>,
+        /// Further options for it.
+        options: Vec<OsString>,
+        /// The service's socket; none: the usual ones are tried.
+        socket: Option<PathBuf>,
+        /// What is said of images.
+        images: ImageWords,
     },
     /// Jobs of a Slurm cluster, by the commands of a login node.
     Slurm {
@@ -45,6 +57,13 @@ impl EngineChoice {
     pub fn process() -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         Ok(Self::Process { keeper: vec![program.into(), "keeper".into()], options: Vec::new() })
+    }
+
+    /// Containers, with the running program as keeper by its hidden subcommand.
+    pub fn containers(socket: Option<PathBuf>, images: ImageWords) -> std::io::Result<Self> {
+        let program = std::env::current_exe()?;
+        let keeper = vec![program.into(), "keeper".into()];
+        Ok(Self::Containers { keeper, options: Vec::new(), socket, images })
     }
 
     /// Jobs of a Slurm cluster, with the running program as wrapper by its hidden subcommand.

@@ -140,7 +140,7 @@ pub(crate) fn read_kept<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>,
     }
 }
 
-fn write_kept(path: &Path, value: &impl Serialize) -> Result<(), AgentFault> {
+pub(crate) fn write_kept(path: &Path, value: &impl Serialize) -> Result<(), AgentFault> {
     let text = serde_json::to_vec_pretty(value).expect("texts and numbers become JSON");
     replace(path, &text).map_err(AgentFault::data(format!("writing {}", path.display())))
 }

@@ -1,5 +1,6 @@
 //! What the agent shows of its pool, and how it proves it.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use dayan_wire::{ChallengeAnswer, PoolShown, ShownNode};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::{self, Cluster, ClusterShown};
+use crate::images::Images;
 use crate::kernels::Host;
 use crate::probe::{self, Inventory};
 
@@ -27,6 +29,8 @@ pub(crate) struct Offered {
     pub(crate) staging: Staging,
     /// How tasks are kept apart from this machine.
     pub(crate) isolation: Isolation,
+    /// What is known of images, where they are run.
+    pub(crate) images: Option<Images>,
 }
 
 /// Which machines are offered.
@@ -75,6 +79,21 @@ pub(crate) struct Picture {
 }
 
 impl Offered {
+    /// What tasks can ask for, by the names of the job file's features.
+    fn features(&self) -> BTreeSet<String> {
+        let mut features = BTreeSet::new();
+        if self.staging == Staging::Offered {
+            features.insert(dayan_spec::Feature::Staging.as_str().to_owned());
+        }
+        if let Some(images) = &self.images {
+            features.insert(dayan_spec::Feature::Containers.as_str().to_owned());
+            if images.words.default_image.is_some() {
+                features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
+            }
+        }
+        features
+    }
+
     /// Looks at the machine. Takes milliseconds, with a sick vendor tool seconds; a cluster's
     /// commands take what its controller takes.
     pub(crate) fn picture(&self, engine: &EngineInfo, data: &Path) -> Result<Picture, Fault> {
@@ -104,10 +123,7 @@ impl Offered {
                 Placing::ByPool => "by_pool",
             }
             .to_owned(),
-            features: match self.staging {
-                Staging::Offered => [dayan_spec::Feature::Staging.as_str().to_owned()].into(),
-                Staging::Absent => std::collections::BTreeSet::new(),
-            },
+            features: self.features(),
             nodes: match &self.machines {
                 Machines::This => self.split(node),
                 Machines::Given(nodes) => nodes.clone(),
@@ -143,9 +159,10 @@ impl Offered {
 
     /// What stays the same of the machine, and how the agent was told to treat it.
     fn inventory(&self, inventory: &Inventory) -> std::collections::BTreeMap<String, String> {
-        let isolation = match self.isolation {
-            Isolation::None => "none",
-            Isolation::Bubblewrap { .. } => "bubblewrap",
+        let isolation = match (&self.images, &self.isolation) {
+            (Some(_), _) => "container",
+            (None, Isolation::None) => "none",
+            (None, Isolation::Bubblewrap { .. }) => "bubblewrap",
         };
         inventory.stable().with("agent.isolation", isolation).0
     }
@@ -233,7 +250,7 @@ mod tests {
             engine: String::new(),
             fence: String::new(),
             placing: String::new(),
-            features: std::collections::BTreeSet::new(),
+            features: BTreeSet::new(),
             nodes: Vec::new(),
             inventory: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
         };

@@ -10,6 +10,8 @@ use dayan_engines::{Devices, Isolation, Launch, LeaseEnd, Limits, Program, Workd
 use dayan_units::{AttemptId, Bytes, JobId, MilliCpu, Span};
 use dayan_wire::{Gang, LeaseOrder};
 
+use crate::images::{self, Images};
+
 /// First port of the first gang, above what the system's own services use.
 const PORTS_FIRST: u32 = 20_000;
 /// One past the last: where Linux begins to take ports for outgoing connections
@@ -38,6 +40,8 @@ pub(crate) struct Place {
     pub(crate) vendors: Vec<String>,
     /// How tasks are kept apart from it.
     pub(crate) isolation: Isolation,
+    /// What is known of images, where they are run.
+    pub(crate) images: Option<Images>,
 }
 
 impl Place {
@@ -103,6 +107,10 @@ pub(crate) fn launch(
         accelerators: u32::try_from(order.resources.accel.0.div_ceil(1_000)).unwrap_or(u32::MAX),
         // Who of the gang runs is not in the order; the caller knows the others.
         gang: None,
+        image: {
+            let cards: Vec<u32> = cards(order, place).collect();
+            images::image(order, place.images.as_ref(), &place.vendors, &cards)
+        },
     }
 }
 
@@ -130,7 +138,11 @@ fn environment(
         env.insert(name.to_owned(), value);
     };
     if !order.cards.is_empty() {
-        let numbers: Vec<String> = cards(order, place).map(|card| card.to_string()).collect();
+        // A container sees no other cards, and counts its own from 0.
+        let numbers: Vec<String> = match &place.images {
+            Some(_) => (0..order.cards.len()).map(|card| card.to_string()).collect(),
+            None => cards(order, place).map(|card| card.to_string()).collect(),
+        };
         for name in visible_devices(&place.vendors) {
             set(name, numbers.join(","));
         }
@@ -216,6 +228,7 @@ mod tests {
             stop: false,
             publish: false,
             name: String::new(),
+            image: None,
             run: "true".to_owned(),
             env: [("DAYAN_HEAD", nodes[0]), ("DAYAN_TASKS", "4")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -238,6 +251,7 @@ mod tests {
             cards_each: 4,
             vendors: vec!["NVIDIA".to_owned(), "nvidia".to_owned()],
             isolation: Isolation::None,
+            images: None,
         }
     }
 
@@ -288,6 +302,40 @@ mod tests {
         check(&isolated, vec![0], shut(Devices::Machine));
         check(&isolated, Vec::new(), shut(Devices::Basic));
         check(&place(), vec![0], Isolation::None);
+    }
+
+    #[test]
+    fn an_image_reaches_the_engine_whatever_the_pool_is() {
+        let image = |image: Option<&str>, place: &Place| {
+            let image = image.map(|name| dayan_wire::ImageOrder {
+                name: name.to_owned(),
+                project: "studio/film".to_owned(),
+            });
+            let order = LeaseOrder { gang: None, image, ..order(&["a-1"]) };
+            let end = LeaseEnd { boot: BootId(1), at: BootTime::NEVER };
+            launch(&order, end, None, place)
+        };
+        let named = |launch: &Launch| launch.image.as_ref().map(|image| image.name.clone());
+        assert_eq!(named(&image(Some("r/a:1"), &place())).as_deref(), Some("r/a:1"));
+        assert_eq!(named(&image(None, &place())), None);
+
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut logins = crate::Registries::default();
+        logins.add("studio", "docker.io", "film", "x".to_owned());
+        logins.keep(dir.path()).expect("written");
+        let words = crate::ImageWords {
+            default_image: Some("base:1".to_owned()),
+            pull: dayan_engines::Pull::Always,
+            ..crate::ImageWords::default()
+        };
+        let data = dir.path().to_owned();
+        let pool = Place { images: Some(Images { words, data }), ..place() };
+        assert_eq!(named(&image(None, &pool)).as_deref(), Some("base:1"));
+        let launched = image(Some("film/a:1"), &pool);
+        assert_eq!(launched.env["CUDA_VISIBLE_DEVICES"], "0,1", "cards are counted anew inside");
+        let made = launched.image.expect("one");
+        assert_eq!(made.pull, dayan_engines::Pull::Always);
+        assert_eq!(made.login.map(|login| login.username).as_deref(), Some("film"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const OFFERING_FILE: &str = "offering.json";
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Offering {
-    /// What runs the tasks: `process`, `slurm` or `simulated`.
+    /// What runs the tasks: `process`, `podman`, `slurm` or `simulated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// This machine's name in the pool.
@@ -42,6 +42,18 @@ pub struct Offering {
     /// Further folders that inputs may be taken from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub input_roots: Vec<PathBuf>,
+    /// The socket of podman or docker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_socket: Option<PathBuf>,
+    /// The image of jobs that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_image: Option<String>,
+    /// When images are fetched: `always`, `missing` or `never`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull: Option<String>,
+    /// What containers see of the network: `none`, `bridge` or `host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_network: Option<String>,
     /// Words of a Slurm site that go into every submission.
     #[serde(skip_serializing_if = "is_silent")]
     pub slurm: SiteWords,
@@ -98,6 +110,10 @@ impl Offering {
             isolation: self.isolation.filter(|_| said.isolation.is_none()),
             publish_root: self.publish_root.filter(|_| said.publish_root.is_none()),
             input_roots: if said.input_roots.is_empty() { self.input_roots } else { Vec::new() },
+            container_socket: self.container_socket.filter(|_| said.container_socket.is_none()),
+            default_image: self.default_image.filter(|_| said.default_image.is_none()),
+            pull: self.pull.filter(|_| said.pull.is_none()),
+            container_network: self.container_network.filter(|_| said.container_network.is_none()),
             slurm: beside(self.slurm, &said.slurm),
         }
     }
@@ -116,14 +132,31 @@ impl Offering {
             isolation: self.isolation.or(other.isolation),
             publish_root: self.publish_root.or(other.publish_root),
             input_roots,
+            container_socket: self.container_socket.or(other.container_socket),
+            default_image: self.default_image.or(other.default_image),
+            pull: self.pull.or(other.pull),
+            container_network: self.container_network.or(other.container_network),
             slurm: either(self.slurm, other.slurm),
         }
     }
 
     /// As options of the command line.
     pub fn options(&self) -> Vec<String> {
-        let Self { engine, node, cpus, memory, nodes, isolation, publish_root, input_roots, slurm } =
-            self;
+        let Self {
+            engine,
+            node,
+            cpus,
+            memory,
+            nodes,
+            isolation,
+            publish_root,
+            input_roots,
+            container_socket,
+            default_image,
+            pull,
+            container_network,
+            slurm,
+        } = self;
         let folder = |path: &PathBuf| path.display().to_string();
         let one = [
             ("engine", engine.clone()),
@@ -133,6 +166,10 @@ impl Offering {
             ("nodes", nodes.map(|nodes| nodes.to_string())),
             ("isolation", isolation.clone()),
             ("publish-root", publish_root.as_ref().map(folder)),
+            ("container-socket", container_socket.as_ref().map(folder)),
+            ("default-image", default_image.clone()),
+            ("pull", pull.clone()),
+            ("container-network", container_network.clone()),
             ("slurm-partition", slurm.partition.clone()),
             ("slurm-account", slurm.account.clone()),
             ("slurm-qos", slurm.qos.clone()),

@@ -13,6 +13,7 @@ use crate::fault::AgentFault;
 use crate::gauge::{self, Gauge};
 use crate::home::{Home, Membership};
 use crate::identity::Key;
+use crate::images::Images;
 use crate::inventory::{self, Machines, Offered, Picture, Staging};
 use crate::join::{Introduction, join};
 use crate::link::Link;
@@ -101,11 +102,19 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         .map_err(AgentFault::data("opening the folders of inputs and outputs"))?;
     let node = node.unwrap_or_else(inventory::host_name);
     let machines = match &engine {
-        EngineChoice::Process { .. } => Machines::This,
+        EngineChoice::Process { .. } | EngineChoice::Containers { .. } => Machines::This,
         EngineChoice::Given { nodes, .. } => Machines::Given(nodes.clone()),
         EngineChoice::Slurm { wrapper, site } => {
             let config = runner::slurm_config(&home.engine(), wrapper, site);
             Machines::Of(Arc::new(Cluster::new(config)))
+        }
+    };
+    let images = match &engine {
+        EngineChoice::Containers { images, .. } => {
+            Some(Images { words: images.clone(), data: home.root().to_owned() })
+        }
+        EngineChoice::Process { .. } | EngineChoice::Slurm { .. } | EngineChoice::Given { .. } => {
+            None
         }
     };
     let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
@@ -121,6 +130,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         machines,
         staging,
         isolation: unisolated,
+        images,
     };
 
     // Said before anything is started: what is missing, and what cannot work.

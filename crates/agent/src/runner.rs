@@ -294,12 +294,38 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
                 }
             }
         }
+        EngineChoice::Containers { keeper, options, socket, images: _ } => {
+            open_containers(dir, keeper, options, socket)
+        }
         EngineChoice::Slurm { wrapper, site } => {
             let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site))?;
             Ok(Box::new(engine))
         }
         EngineChoice::Given { open, nodes: _ } => open(),
     }
+}
+
+/// Containers have a folder of their own: a keeper of processes may still be in the other.
+#[cfg(feature = "containers")]
+fn open_containers(
+    dir: &Path,
+    keeper: Vec<OsString>,
+    options: Vec<OsString>,
+    socket: Option<PathBuf>,
+) -> Result<Box<dyn Engine>, Fault> {
+    let dir = dir.join("containers");
+    let config = dayan_engines::ContainerConfig { dir, keeper, options, socket };
+    Ok(Box::new(dayan_engines::container::open(config)?))
+}
+
+#[cfg(not(feature = "containers"))]
+fn open_containers(
+    _: &Path,
+    _: Vec<OsString>,
+    _: Vec<OsString>,
+    _: Option<PathBuf>,
+) -> Result<Box<dyn Engine>, Fault> {
+    Err(Fault::Unreachable("this program was built without containers".to_owned()))
 }
 
 impl Desk {

@@ -686,6 +686,7 @@ fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
         cards_each: u32::try_from(cards).unwrap_or(0),
         vendors: picture.vendors.clone(),
         isolation: offered.isolation.clone(),
+        images: offered.images.clone(),
     }
 }
 
@@ -701,6 +702,7 @@ fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
         stop: true,
         publish: false,
         name: String::new(),
+        image: None,
         run: String::new(),
         env: BTreeMap::new(),
         workdir: None,

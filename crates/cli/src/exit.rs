@@ -29,17 +29,23 @@ pub enum Exit {
     OfCommand(u8),
 }
 
+impl Exit {
+    /// The documented number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Refused => 4,
+            Self::OfCommand(code) => code,
+        }
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        // The documented numbers.
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Unreachable => 3,
-            Exit::Refused => 4,
-            Exit::OfCommand(code) => code,
-        })
+        Self::from(exit.code())
     }
 }
 
@@ -231,7 +237,7 @@ mod tests {
 
     #[test]
     fn codes_follow_from_the_kind() {
-        let check = |failure: Failure, expect: u8| assert_eq!(failure.exit() as u8, expect);
+        let check = |failure: Failure, expect: u8| assert_eq!(failure.exit().code(), expect);
         check(Failure::usage(Said::plain(Word::NoAddress)), 2);
         check(problem(403), 4);
         check(problem(503), 3);

@@ -170,6 +170,7 @@ fn engine(tasks: u32) -> Result<Span> {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            image: None,
         })
         .collect();
     let mut open: BTreeSet<AttemptId> = launches.iter().map(|launch| launch.attempt).collect();

@@ -171,5 +171,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         cards: Vec::new(),
         accelerators: 0,
         gang: None,
+        image: None,
     }
 }

@@ -98,6 +98,19 @@ pub struct Features {
     pub energy: bool,
     /// Do tasks go on while the agent is away?
     pub survives_agent: bool,
+    /// Do tasks go on when who keeps them is killed, and are they adopted then?
+    #[serde(default)]
+    pub survives_keeper: bool,
+    /// Is a signal that ended a task told apart from a status of 128 and its number?
+    #[serde(default = "told_apart")]
+    pub signals_told_apart: bool,
+    /// Does it run container images, and nothing else?
+    #[serde(default)]
+    pub images: bool,
+}
+
+const fn told_apart() -> bool {
+    true
 }
 
 /// What an engine is.

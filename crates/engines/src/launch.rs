@@ -208,6 +208,91 @@ impl Signal {
     pub const USR2: Self = Self(12);
 }
 
+/// When an image is fetched from its registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pull {
+    /// Before every start: a tag that moves is followed.
+    Always,
+    /// Where it is not there yet.
+    #[default]
+    Missing,
+    /// Never: what is not there cannot be started.
+    Never,
+}
+
+impl FromStr for Pull {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "always" => Ok(Self::Always),
+            "missing" => Ok(Self::Missing),
+            "never" => Ok(Self::Never),
+            other => Err(format!("`{other}` is not one of always, missing and never")),
+        }
+    }
+}
+
+/// What a container sees of the network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageNetwork {
+    /// A loopback of its own.
+    #[default]
+    None,
+    /// A network of the engine's, from which the world is reached and which nobody reaches.
+    Bridge,
+    /// The machine's own.
+    Host,
+}
+
+impl FromStr for ImageNetwork {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "bridge" => Ok(Self::Bridge),
+            "host" => Ok(Self::Host),
+            other => Err(format!("`{other}` is not one of none, bridge and host")),
+        }
+    }
+}
+
+/// By what name and password a registry is asked. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The user.
+    pub username: String,
+    /// The password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// The container image a task runs in, and how.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Image {
+    /// Its name, as a registry or the engine knows it.
+    pub name: String,
+    /// When it is fetched.
+    #[serde(default)]
+    pub pull: Pull,
+    /// What the container sees of the network.
+    #[serde(default)]
+    pub network: ImageNetwork,
+    /// By what its registry is asked, where it wants to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+    /// Devices it gets: names of the Container Device Interface, such as `nvidia.com/gpu=0`, and
+    /// files of `/dev`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+}
+
 /// One attempt of a task, ready to be run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Launch {
@@ -237,6 +322,9 @@ pub struct Launch {
     /// Its place in a gang, for an engine whose own scheduler starts all of it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<GangSeat>,
+    /// The image it runs in; none: programs of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
 }
 
 /// A member's place in a gang that starts at once or not at all.

@@ -1,6 +1,6 @@
 //! What runs tasks: one trait, [`Engine`], and those who implement it. A process engine whose
-//! keeper owns the task processes, one that hands them to a [Slurm cluster](slurm), and a simulated
-//! one, plainly labelled. Podman and Kubernetes join behind the same trait and the same
+//! keeper owns the task processes, one that runs [containers](container) of podman or docker, one
+//! that hands them to a [Slurm cluster](slurm), and a simulated one, plainly labelled. Kubernetes joins behind the same trait and the same
 //! [`conformance`] suite.
 //!
 //! Invariants: an attempt is launched at most once, whoever asks and however often; a task whose
@@ -13,6 +13,8 @@ mod clock;
 mod command;
 mod confine;
 pub mod conformance;
+#[cfg(feature = "containers")]
+pub mod container;
 mod energy;
 mod engine;
 mod enter;
@@ -30,13 +32,15 @@ mod sys;
 mod waker;
 
 pub use clock::{BootClock, wall_now};
+#[cfg(feature = "containers")]
+pub use container::ContainerConfig;
 pub use engine::{
     Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
 };
 pub use enter::{EnterFault, Entrance};
 pub use launch::{
-    BootId, BootTime, Devices, GangSeat, Isolation, Launch, LeaseEnd, Limits, Network, Program,
-    Signal, Workdir,
+    BootId, BootTime, Devices, GangSeat, Image, ImageNetwork, Isolation, Launch, LeaseEnd, Limits,
+    Login, Network, Program, Pull, Signal, Workdir,
 };
 pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
 pub use process::{ProcessConfig, ProcessEngine};

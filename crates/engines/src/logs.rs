@@ -43,6 +43,31 @@ impl LogWriter {
         Self { folder, stream, limit, written: 0, open: None, segments: Vec::new() }
     }
 
+    /// Goes on where another writer of this stream stopped: what it wrote is what is there.
+    #[cfg(feature = "containers")]
+    pub(crate) fn resume(folder: PathBuf, stream: Stream, limit: Bytes) -> io::Result<Self> {
+        let mut writer = Self::new(folder, stream, limit);
+        let parts = parts(&writer.folder, stream)?;
+        for (start, path) in &parts {
+            writer.written = writer.written.max(start + fs::metadata(path)?.len());
+            if *start > 0 {
+                writer.segments.push(*start);
+            }
+        }
+        // What comes next begins a segment of its own; of the head some stays unused.
+        while writer.segments.len() > 2 {
+            let oldest = segment(stream, writer.segments.remove(0));
+            fs::remove_file(writer.folder.join(oldest))?;
+        }
+        Ok(writer)
+    }
+
+    /// Bytes the task wrote, kept or not.
+    #[cfg(feature = "containers")]
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Is there anything of it on disk?
     pub(crate) const fn has_written(&self) -> bool {
         self.written > 0
@@ -116,9 +141,8 @@ fn create(folder: &Path, name: &str) -> io::Result<File> {
     outcome
 }
 
-/// At most `max` kept bytes from `offset` on, or from the next kept one.
-pub(crate) fn read(folder: &Path, stream: Stream, offset: u64, max: usize) -> io::Result<LogChunk> {
-    let nothing = LogChunk { offset, ..LogChunk::default() };
+/// The files of a stream, by what they begin with.
+fn parts(folder: &Path, stream: Stream) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut parts: Vec<(u64, PathBuf)> = match fs::read_dir(folder) {
         Ok(entries) => entries
             .flatten()
@@ -130,11 +154,17 @@ pub(crate) fn read(folder: &Path, stream: Stream, offset: u64, max: usize) -> io
                 Some((start, entry.path()))
             })
             .collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     parts.sort();
-    for (start, path) in parts {
+    Ok(parts)
+}
+
+/// At most `max` kept bytes from `offset` on, or from the next kept one.
+pub(crate) fn read(folder: &Path, stream: Stream, offset: u64, max: usize) -> io::Result<LogChunk> {
+    let nothing = LogChunk { offset, ..LogChunk::default() };
+    for (start, path) in parts(folder, stream)? {
         let file = match File::open(path) {
             Ok(file) => file,
             // Rotated away since it was listed.
@@ -216,6 +246,37 @@ mod tests {
             if written <= LIMIT_MIN * 3 / 4 {
                 prop_assert_eq!(kept as u64, written, "nothing is lost below the limit");
             }
+        }
+    }
+
+    #[cfg(feature = "containers")]
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn another_writer_goes_on_where_the_first_stopped(
+            pieces in prop::collection::vec((1usize..9_000, any::<bool>()), 1..20)
+        ) {
+            let dir = tempfile::tempdir().expect("a folder");
+            let new = || LogWriter::resume(dir.path().join("a"), Stream::Stdout, Bytes(0));
+            let mut log = new().expect("nothing is there");
+            let mut written = 0u64;
+            for (piece, dies) in pieces {
+                if dies {
+                    log = new().expect("reads what is there");
+                    prop_assert_eq!(log.written(), written);
+                }
+                let data: Vec<u8> = (written..written + piece as u64).map(byte).collect();
+                log.write(&data);
+                written += piece as u64;
+            }
+            let chunks = read_all(&dir.path().join("a"), 5_000);
+            for chunk in &chunks {
+                let right = chunk.data.iter().zip(chunk.offset..).all(|(b, at)| *b == byte(at));
+                prop_assert!(right);
+            }
+            prop_assert_eq!(chunks.last().map(LogChunk::next), Some(written));
+            let kept: usize = chunks.iter().map(|c| c.data.len()).sum();
+            prop_assert!(kept as u64 <= LIMIT_MIN);
         }
     }
 

@@ -53,8 +53,9 @@ impl ProcessConfig {
     }
 }
 
-/// Tasks as processes of this machine.
+/// Tasks as processes of this machine, or as what else a keeper keeps.
 pub struct ProcessEngine {
+    kind: EngineKind,
     config: ProcessConfig,
     folder: Folder,
     clock: BootClock,
@@ -78,6 +79,11 @@ struct Link {
 impl ProcessEngine {
     /// Finds the keeper of the folder or starts one, and takes over its tasks.
     pub fn open(config: ProcessConfig) -> Result<Self, Fault> {
+        Self::open_as(config, EngineKind::Process)
+    }
+
+    /// The same, of a keeper that keeps something else by the same words.
+    pub(crate) fn open_as(config: ProcessConfig, kind: EngineKind) -> Result<Self, Fault> {
         let at = |what: &str| format!("{what} {}", config.dir.display());
         let folder = Folder::open(&config.dir).map_err(Fault::io(at("opening")))?;
         let lock = folder.lock(AGENT_LOCK).map_err(Fault::io(at("locking")))?;
@@ -86,6 +92,7 @@ impl ProcessEngine {
         let waker = Waker::new().map_err(Fault::io("making a waker"))?;
         let (link, features, child) = connect(&config, &folder, None)?;
         Ok(Self {
+            kind,
             config,
             folder,
             clock,
@@ -188,7 +195,7 @@ impl ProcessEngine {
 impl Engine for ProcessEngine {
     fn describe(&self) -> EngineInfo {
         EngineInfo {
-            kind: EngineKind::Process,
+            kind: self.kind,
             fence: Fence::Keeper,
             features: self.features.clone(),
             placing: Placing::ByNode,

@@ -173,6 +173,9 @@ impl Engine for SimulatedEngine {
                 bubblewrap: false,
                 energy: false,
                 survives_agent: false,
+                survives_keeper: false,
+                signals_told_apart: true,
+                images: false,
             },
             placing: Placing::ByNode,
         }

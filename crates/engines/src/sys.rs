@@ -46,6 +46,15 @@ pub(crate) const RLIMIT_DATA: c_uint_resource = libc::RLIMIT_DATA as c_uint_reso
 /// Size of core files.
 pub(crate) const RLIMIT_CORE: c_uint_resource = libc::RLIMIT_CORE as c_uint_resource;
 
+/// Has the runtime watch a descriptor, such as a pidfd, for being readable.
+#[cfg(feature = "containers")]
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    use tokio::io::{Interest, unix::AsyncFd};
+    // SAFETY: an `OwnedFd` is open and the same descriptor for as long as it lives, and nobody else
+    // can take or replace it: it is moved in.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? })
+}
+
 /// Which step of the start failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {

@@ -41,6 +41,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         cards: Vec::new(),
         accelerators: 0,
         gang: None,
+        image: None,
     }
 }
 

@@ -382,7 +382,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
         region: found.map_or_else(String::new, |place| place.province.to_owned()),
         residence: residence(pool),
         trust,
-        features: pool.shown.features.clone(),
+        features: features(&pool.shown),
         placing: match pool.shown.placing {
             Placing::ByNode => plan::Placing::ByNode,
             Placing::ByPool => plan::Placing::ByPool,
@@ -397,6 +397,19 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
         closures: pool.closures.iter().filter(|closure| closure.until > now).cloned().collect(),
     }
 }
+
+/// What its engine can do. One that runs images only says so itself if it has one for jobs that name
+/// none; every other runs those.
+fn features(shown: &crate::state::Shown) -> BTreeSet<String> {
+    let mut features = shown.features.clone();
+    if !IMAGE_ENGINES.contains(&shown.engine.as_str()) {
+        features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
+    }
+    features
+}
+
+/// Engines that run container images and nothing else.
+const IMAGE_ENGINES: [&str; 2] = ["podman", "kubernetes"];
 
 /// Domestic unless a card in it is known to come from elsewhere.
 fn residence(pool: &Pool) -> plan::Residence {
@@ -557,6 +570,9 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     // Spot is sold by offers, whatever the engine of their pool can do.
     let of_pools = dayan_spec::requirements(spec).into_iter().filter(|f| *f != Feature::Spot);
     ask.pool_features = of_pools.map(|feature| feature.as_str().to_owned()).collect();
+    if spec.image.is_none() {
+        ask.pool_features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
+    }
     ask.mode = match mode_of(spec) {
         OfferMode::OnDemand => plan::Mode::OnDemand,
         OfferMode::Spot => plan::Mode::Spot,

@@ -71,6 +71,10 @@ impl fmt::Display for Feature {
     }
 }
 
+/// What a pool of containers shows beside these if it runs jobs that name no image, in one of its
+/// own. Pools of other engines run nothing else.
+pub const JOBS_WITHOUT_IMAGE: &str = "jobs_without_image";
+
 /// What a pool of plain processes offers.
 pub const PROCESS_POOL: &[Feature] = &[Feature::Staging];
 

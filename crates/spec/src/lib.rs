@@ -29,7 +29,8 @@ pub use cron::Cron;
 pub use env::{TaskContext, task_env};
 pub use error::{Code, SpecError, SpecErrors};
 pub use feature::{
-    Feature, NotOffered, PROCESS_POOL, not_offered, offered_by_process_pool, requirements,
+    Feature, JOBS_WITHOUT_IMAGE, NotOffered, PROCESS_POOL, not_offered, offered_by_process_pool,
+    requirements,
 };
 pub use model::*;
 pub use parse::{parse, parse_json, parse_yaml};

@@ -47,9 +47,9 @@ pub use supply::{
     NewProvider, Node, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
 };
 pub use sync::{
-    AttemptReport, ChallengeAnswer, Counters, Gang, JoinAnswer, JoinRequest, LeaseOrder, LogAsk,
-    Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage, SyncAnswer, SyncRequest,
-    UsageRecord,
+    AttemptReport, ChallengeAnswer, Counters, Gang, ImageOrder, JoinAnswer, JoinRequest,
+    LeaseOrder, LogAsk, Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage, SyncAnswer,
+    SyncRequest, UsageRecord,
 };
 
 /// A page of a list.

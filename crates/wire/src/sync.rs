@@ -249,6 +249,16 @@ pub struct Gang {
     pub runs: bool,
 }
 
+/// The container image a task runs in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageOrder {
+    /// Its name.
+    pub name: String,
+    /// The project that pays: whose registries the agent may ask.
+    #[serde(default)]
+    pub project: String,
+}
+
 /// What the exchange wants done with one attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeaseOrder {
@@ -275,6 +285,9 @@ pub struct LeaseOrder {
     pub publish: bool,
     /// The job's name, for people.
     pub name: String,
+    /// The image it runs in; none: the pool's own programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageOrder>,
     /// The command.
     pub run: String,
     /// Its environment.

@@ -518,6 +518,7 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         stop: false,
         publish: false,
         name: "test".to_owned(),
+        image: None,
         run: run.into(),
         env: BTreeMap::new(),
         workdir: None,

@@ -3,13 +3,16 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use dayan_agent::{AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring, Offering};
+use dayan_agent::{
+    AgentConfig, AgentFault, EngineChoice, ImageWords, IsolationChoice, Measuring, Offering,
+};
 use dayan_engines::SimulatedEngine;
 use dayan_engines::slurm::SiteWords;
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
 
 use super::daemon;
+use super::registry::{self, RegistryCommand};
 use super::session::Session;
 use crate::exit::{Exit, Failure, Said};
 use crate::words::Word;
@@ -23,16 +26,20 @@ const SIMULATED_MEMORY: Bytes = Bytes(256_000_000_000);
 
 /// Offers this machine to an exchange and runs what it is given
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Agent {
+    #[command(subcommand)]
+    beside: Option<Beside>,
     /// The exchange's address
-    #[arg(long, env = "DAYAN_URL")]
-    url: String,
+    #[arg(long, env = "DAYAN_URL", required = true)]
+    url: Option<String>,
     /// A join token from `dayan provider invite`; not needed once joined
     #[arg(long, value_name = "TOKEN", env = "DAYAN_JOIN", hide_env_values = true)]
     join: Option<String>,
-    /// What runs the tasks, processes unless told; `slurm` submits them to the cluster that this login
+    /// What runs the tasks, processes unless told; `podman` runs containers by the socket of podman or
+    /// docker; `slurm` submits them to the cluster that this login
     /// node belongs to; `simulated` executes nothing and is for trying out an exchange
-    #[arg(long, value_parser = ["process", "slurm", "simulated"])]
+    #[arg(long, value_parser = ["process", "podman", "slurm", "simulated"])]
     engine: Option<String>,
     /// The city of the data centre, needed to join
     #[arg(long, value_name = "CITY")]
@@ -63,6 +70,19 @@ pub struct Agent {
     /// A further folder that inputs may be taken from
     #[arg(long = "input-root", value_name = "DIR")]
     input_roots: Vec<PathBuf>,
+    /// With the podman engine: the socket of podman or docker; unless told, that of CONTAINER_HOST or
+    /// DOCKER_HOST, podman's own, or docker's
+    #[arg(long, value_name = "PATH")]
+    container_socket: Option<PathBuf>,
+    /// With the podman engine: the image of jobs that name none; without it they are not run here
+    #[arg(long, value_name = "IMAGE")]
+    default_image: Option<String>,
+    /// With the podman engine: when images are fetched from their registries; `missing` unless told
+    #[arg(long, value_parser = ["always", "missing", "never"])]
+    pull: Option<String>,
+    /// With the podman engine: what containers see of the network; `none` unless told
+    #[arg(long, value_parser = ["none", "bridge", "host"])]
+    container_network: Option<String>,
     /// With the slurm engine: the partition that is offered; the site's default one unless told
     #[arg(long, value_name = "NAME")]
     slurm_partition: Option<String>,
@@ -107,6 +127,10 @@ impl Agent {
             isolation: self.isolation.clone(),
             publish_root: self.publish_root.as_ref().map(absolute),
             input_roots: self.input_roots.iter().map(absolute).collect(),
+            container_socket: self.container_socket.as_ref().map(absolute),
+            default_image: self.default_image.clone(),
+            pull: self.pull.clone(),
+            container_network: self.container_network.clone(),
             slurm: SiteWords {
                 partition: self.slurm_partition.clone(),
                 account: self.slurm_account.clone(),
@@ -138,7 +162,7 @@ impl Agent {
             isolation,
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },
             keep: Some(offering),
-            ..AgentConfig::new(self.url.clone(), data, engine)
+            ..AgentConfig::new(self.url.clone().unwrap_or_default(), data, engine)
         })
     }
 }
@@ -157,9 +181,22 @@ fn engine(offering: &Offering) -> Result<EngineChoice, Failure> {
                 Box::new(|| SimulatedEngine::new().map(|engine| Box::new(engine) as _));
             Ok(EngineChoice::Given { open, nodes })
         }
+        Some("podman") => {
+            let words = ImageWords {
+                default_image: offering.default_image.clone(),
+                pull: word(offering.pull.as_deref()),
+                network: word(offering.container_network.as_deref()),
+            };
+            EngineChoice::containers(offering.container_socket.clone(), words).map_err(local)
+        }
         Some("slurm") => EngineChoice::slurm(offering.slurm.clone()).map_err(local),
         Some(_) | None => EngineChoice::process().map_err(local),
     }
+}
+
+/// A word that the command line has checked, or the usual one.
+fn word<T: Default + std::str::FromStr>(said: Option<&str>) -> T {
+    said.and_then(|said| said.parse().ok()).unwrap_or_default()
 }
 
 fn simulated_node(offering: &Offering, number: u32) -> ShownNode {
@@ -178,6 +215,9 @@ fn simulated_node(offering: &Offering, number: u32) -> ShownNode {
 
 /// Runs it.
 pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
+    if let Some(Beside::Registry(command)) = &args.beside {
+        return registry::run(command, session);
+    }
     let data = daemon::data_dir(args.data.as_ref(), "agent", session)?;
     let said = args.said();
     let remembered = Offering::kept(&data).map_err(ended)?.beside(&said);
@@ -200,8 +240,16 @@ pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// What is done with an agent's folder beside running it.
+#[derive(Debug, clap::Subcommand)]
+enum Beside {
+    /// By what registries are asked for the images of projects
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+}
+
 /// An agent's fault has a code and says what to do; it only needs an exit code.
-fn ended(fault: AgentFault) -> Failure {
+pub(super) fn ended(fault: AgentFault) -> Failure {
     let exit = match &fault {
         AgentFault::NotJoined
         | AgentFault::JoinToken

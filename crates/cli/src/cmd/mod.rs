@@ -14,6 +14,7 @@ mod market;
 mod measure;
 mod plan;
 mod quota;
+mod registry;
 mod schedules;
 mod serve;
 pub mod session;

@@ -137,6 +137,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Results => "results",
         Word::Refused => "refused",
         Word::ReplayEqual => "replay equals state",
+        Word::Registry => "registry",
         Word::ResourceName => "name in full",
         Word::Rhythm => "rhythm",
         Word::Role => "role",
@@ -211,6 +212,8 @@ pub const fn text(word: Word) -> &'static str {
             "These are the prices that your own organisation would pay: its class's share of the list price."
         }
         Word::LoggedIn => "Logged in to {exchange} as {org}/{name} ({role}).",
+        Word::RegistryKept => "For {project}, {registry} is asked by a login kept in {file}.",
+        Word::RegistryRemoved => "For {project}, {registry} is asked without a login again.",
         Word::JobEnded => "{job}: {state}, {spent} {currency}",
         Word::Cancelled => "Taken back: {job}",
         Word::AlreadyEnded => "{job} had already ended ({state}); there is nothing to take back.",
@@ -326,6 +329,10 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::NoToken => {
             "a token is needed: `--token T`, `--token -` to read it from standard input, or DAYAN_TOKEN"
+        }
+        Word::NoPassword => "the password is read from standard input, and there was none",
+        Word::RegistryUnknown => {
+            "no login is kept for {registry} and {project}; see `dayan agent registry ls`"
         }
         Word::NoHome => "there is no place for the configuration; set HOME or XDG_CONFIG_HOME",
         Word::BadUrl => {

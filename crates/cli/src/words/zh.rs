@@ -137,6 +137,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Results => "结果",
         Word::Refused => "不承接",
         Word::ReplayEqual => "重放一致",
+        Word::Registry => "镜像仓库",
         Word::ResourceName => "算力标识",
         Word::Rhythm => "周期",
         Word::Role => "角色",
@@ -207,6 +208,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::TwoPlaces => "时延是两地之间的：请至少指定两个地点。",
         Word::PricesAreYours => "以上是贵机构自己要付的价格：标价乘以其价格类别的比例。",
         Word::LoggedIn => "已登录 {exchange}，身份为 {org}/{name}（{role}）。",
+        Word::RegistryKept => "{project} 访问 {registry} 时使用登录信息，保存在 {file}。",
+        Word::RegistryRemoved => "{project} 访问 {registry} 时不再使用登录信息。",
         Word::JobEnded => "{job}：{state}，{spent} {currency}",
         Word::Cancelled => "已取消：{job}",
         Word::AlreadyEnded => "{job} 此前已结束（{state}）；没有可取消的内容。",
@@ -300,6 +303,10 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::NoToken => {
             "需要令牌：用 `--token T`，或用 `--token -` 从标准输入读取，或设置 DAYAN_TOKEN"
+        }
+        Word::NoPassword => "密码从标准输入读取，但未读到内容",
+        Word::RegistryUnknown => {
+            "没有为 {registry} 与 {project} 保存登录信息；见 `dayan agent registry ls`"
         }
         Word::NoHome => "没有存放配置的位置；请设置 HOME 或 XDG_CONFIG_HOME",
         Word::BadUrl => "`{url}` 不是交易所的地址；地址形如 https://exchange.example:8443",

@@ -200,8 +200,13 @@ impl Stage {
     /// A pool of that name with a price, and its agent, which submits to the cluster that the
     /// environment names.
     pub fn add_cluster(&mut self, name: &str, words: &[&str]) {
+        self.add_engine("slurm", name, words);
+    }
+
+    /// Invites an agent with an engine of its own, waits for its pool, and lists it.
+    pub fn add_engine(&mut self, engine: &str, name: &str, words: &[&str]) {
         let join = self.invited();
-        let words = [&["--engine", "slurm"], words].concat();
+        let words = [&["--engine", engine], words].concat();
         self.spawn_agent(name, &words, Some(&join), None);
         self.price(name);
     }
@@ -209,6 +214,11 @@ impl Stage {
     /// Starts a cluster's agent again; it remembers what it offers.
     pub fn start_cluster(&mut self, name: &str) {
         self.spawn_agent(name, &[], None, None);
+    }
+
+    /// Starts an agent again that is to offer something else besides.
+    pub fn start_agent_with(&mut self, name: &str, words: &[&str]) {
+        self.spawn_agent(name, words, None, None);
     }
 
     fn invited(&self) -> String {

@@ -22,6 +22,11 @@ use dayan_units::{Bytes, MilliCpu, Span};
 use crate::proc::{self, Process};
 use crate::{Enforcement, Limits};
 
+#[cfg(feature = "containers")]
+pub(crate) use v1::{parse_mounts, parse_own};
+#[cfg(feature = "containers")]
+pub(crate) use v2::parse_io;
+
 /// Which ways may be tried; tests ask for one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Allowed {
@@ -352,7 +357,7 @@ fn number(file: &File) -> Option<u64> {
 }
 
 /// The number after `key ` in a file of such lines.
-fn keyed(text: &str, key: &str) -> Option<u64> {
+pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

@@ -195,7 +195,7 @@ fn make_folder(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Controller → where it is mounted, and which folder of it is seen there (proc(5), mountinfo).
-fn parse_mounts(mountinfo: &str) -> BTreeMap<String, (PathBuf, String)> {
+pub(crate) fn parse_mounts(mountinfo: &str) -> BTreeMap<String, (PathBuf, String)> {
     let mut mounts = BTreeMap::new();
     for line in mountinfo.lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
@@ -211,7 +211,7 @@ fn parse_mounts(mountinfo: &str) -> BTreeMap<String, (PathBuf, String)> {
 }
 
 /// Controller → our own cgroup in its hierarchy (cgroups(7), /proc/PID/cgroup).
-fn parse_own(cgroup: &str) -> BTreeMap<String, String> {
+pub(crate) fn parse_own(cgroup: &str) -> BTreeMap<String, String> {
     let mut own = BTreeMap::new();
     for line in cgroup.lines() {
         let mut parts = line.splitn(3, ':').skip(1);

@@ -229,7 +229,7 @@ fn parse_mount(mountinfo: &str) -> Option<(PathBuf, String)> {
 }
 
 /// Bytes read and written over all devices.
-fn parse_io(stat: &str) -> (u64, u64) {
+pub(crate) fn parse_io(stat: &str) -> (u64, u64) {
     let sum = |key: &str| {
         stat.split_ascii_whitespace()
             .filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok())

@@ -102,6 +102,7 @@ impl<'a> Bench<'a> {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            image: self.bed.image(),
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {
@@ -180,6 +181,23 @@ impl<'a> Bench<'a> {
         same("outcome", &outcome, expect)?;
         Ok(usage)
     }
+    /// Waits longer for its end: many are there beside it.
+    pub(super) fn expect_end_within(
+        &mut self,
+        attempt: AttemptId,
+        expect: &Outcome,
+        patience: Span,
+    ) -> Result<(), String> {
+        let until = self.now().plus(patience);
+        while self.seen.get(&attempt).is_none_or(|seen| seen.end().is_none()) {
+            let left = until.since(self.now());
+            if left <= Span::ZERO {
+                return Err(format!("{attempt} has not ended within {patience}"));
+            }
+            self.observe(left)?;
+        }
+        self.expect_end(attempt, expect).map(drop)
+    }
     /// Waits until the task has written this to its standard output.
     pub(super) fn until_written(&mut self, attempt: AttemptId, text: &str) -> Result<(), String> {
         let until = self.now().plus(PATIENCE);
@@ -231,6 +249,30 @@ impl<'a> Bench<'a> {
         }
         self.text(attempt, Stream::Stdout)
     }
+    /// What is reported of a task that a signal ended, as far as the engine tells.
+    pub(super) fn signalled(&self, signal: i32) -> Outcome {
+        if self.info().features.signals_told_apart {
+            Outcome::Signalled(signal)
+        } else {
+            Outcome::Exited(128 + signal)
+        }
+    }
+    pub(super) fn array_size(&self) -> u32 {
+        self.bed.array_size()
+    }
+    pub(super) fn lose_node(&mut self, node: &str) -> bool {
+        self.bed.lose_node(node)
+    }
+    pub(super) fn outside_variables(&self) -> Vec<String> {
+        self.bed.outside_variables().iter().map(|name| (*name).to_owned()).collect()
+    }
+    /// Where a task finds its working folder.
+    pub(super) fn inside(&mut self, attempt: AttemptId) -> Result<PathBuf, String> {
+        match self.bed.folder_inside() {
+            Some(folder) => Ok(folder),
+            None => self.workdir(attempt)?.canonicalize().map_err(|error| error.to_string()),
+        }
+    }
     pub(super) fn workdir(&mut self, attempt: AttemptId) -> Result<PathBuf, String> {
         self.engine().workdir(attempt).ok_or_else(|| "it has no working folder here".to_owned())
     }
@@ -266,6 +308,25 @@ impl<'a> Bench<'a> {
         }
         let _ = self.engine().forget(&ours);
     }
+}
+
+/// The variable by which a case finds the processes of its tasks.
+pub(super) const MARK: &str = "CONFORMANCE_MARK";
+
+/// The processes of this machine, in whatever namespaces, that carry a mark.
+pub(super) fn marked(mark: &str) -> Vec<u32> {
+    let wanted = format!("{MARK}={mark}");
+    let has = |pid: u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| has(*pid) && process_lives(*pid))
+        .collect()
 }
 
 /// Is there a process with this pid that is not a zombie?

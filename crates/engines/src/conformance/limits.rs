@@ -2,7 +2,7 @@
 
 use dayan_units::{Bytes, MilliCpu, Span};
 
-use super::bench::{holds, process_lives, same};
+use super::bench::{MARK, holds, marked, same};
 use super::{Bench, Case, Need};
 use crate::{Outcome, Signal, Stream};
 
@@ -75,7 +75,8 @@ fn oom_child(bench: &mut Bench<'_>) -> Result<(), String> {
 
 fn not_oom(bench: &mut Bench<'_>) -> Result<(), String> {
     let attempt = bench.start_line("kill -9 $$")?;
-    bench.expect_end(attempt, &Outcome::Signalled(9))?;
+    let expect = bench.signalled(9);
+    bench.expect_end(attempt, &expect)?;
     let attempt = bench.start_line("exit 137")?;
     bench.expect_end(attempt, &Outcome::Exited(137))?;
     Ok(())
@@ -250,18 +251,25 @@ fn stop_after(bench: &mut Bench<'_>) -> Result<(), String> {
 
 fn orphans(bench: &mut Bench<'_>) -> Result<(), String> {
     // One in the task's own session, one in another, one that is a daemon twice removed.
-    let line = "sleep 300 & echo $!; setsid sleep 300 & \
+    let line = "sleep 300 & setsid sleep 300 & \
                 (setsid sh -c 'sleep 300 & echo $! >> pids' &) ; \
-                while [ ! -s pids ]; do sleep 0.01; done; exit 8";
-    let attempt = bench.start_line(line)?;
-    bench.expect_end(attempt, &Outcome::Exited(8))?;
+                while [ ! -e go ]; do sleep 0.01; done; exit 8";
+    let mut launch = bench.shell(line);
+    let mark = launch.attempt.to_string();
+    launch.env.insert(MARK.to_owned(), mark.clone());
+    let attempt = bench.start(launch)?;
     let folder = bench.workdir(attempt)?;
-    let mut pids = bench.text(attempt, Stream::Stdout)?;
-    pids.push_str(&std::fs::read_to_string(folder.join("pids")).map_err(|e| e.to_string())?);
-    let pids: Vec<u32> = pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-    same("how many", &pids.len(), &2)?;
-    let alive: Vec<u32> = pids.into_iter().filter(|pid| process_lives(*pid)).collect();
-    same("alive after the end", &alive, &vec![])
+    let until = bench.now().plus(Span::from_secs(30));
+    // The three sleepers and the shell.
+    while marked(&mark).len() < 4 || !folder.join("pids").exists() {
+        if bench.now() > until {
+            return Err(format!("not all of it runs: {:?}", marked(&mark)));
+        }
+        bench.observe(Span::from_millis(5))?;
+    }
+    std::fs::write(folder.join("go"), "").map_err(|e| e.to_string())?;
+    bench.expect_end(attempt, &Outcome::Exited(8))?;
+    same("alive after the end", &marked(&mark), &vec![])
 }
 
 fn latency(bench: &mut Bench<'_>) -> Result<(), String> {

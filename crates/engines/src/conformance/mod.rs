@@ -8,12 +8,15 @@
 
 mod basics;
 mod bench;
+mod boxes;
+mod groups;
 mod leases;
 mod limits;
 mod output;
 mod survival;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::{Enforcement, Engine, EngineInfo};
 
@@ -28,6 +31,33 @@ pub trait Bed {
     fn kill_keeper(&mut self) -> bool {
         false
     }
+
+    /// The image that tasks run in, for an engine that runs nothing else. It has a shell at
+    /// `/bin/sh` and the usual small programs beside it.
+    fn image(&self) -> Option<crate::Image> {
+        None
+    }
+
+    /// Where a task finds its working folder, if not where it lies.
+    fn folder_inside(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Variables that the engine or its images set beside those of a launch.
+    fn outside_variables(&self) -> &[&str] {
+        &[]
+    }
+
+    /// How many tasks a large array has: fewer than a thousand only where starting those would take
+    /// the engine minutes.
+    fn array_size(&self) -> u32 {
+        1_000
+    }
+
+    /// Takes a node away, as by pulling its plug. False if that cannot be done here.
+    fn lose_node(&mut self, _node: &str) -> bool {
+        false
+    }
 }
 
 /// What a case needs of an engine.
@@ -35,10 +65,16 @@ pub trait Bed {
 pub enum Need {
     /// It executes programs, on this machine.
     Programs,
+    /// They are the machine's own, not an image's.
+    HostPrograms,
+    /// It runs container images.
+    Images,
     /// Tasks go on while the engine is away.
     SurvivesAgent,
-    /// Its keeper can be killed.
+    /// Its keeper can be killed, and its tasks with it.
     KillableKeeper,
+    /// Its keeper can be killed, and its tasks go on.
+    SurvivesKeeper,
     /// Out of memory is told apart from other failures.
     OomToldApart,
     /// The processor limit is enforced.
@@ -101,11 +137,21 @@ impl fmt::Display for Report {
     }
 }
 
+/// What a case says that the bed cannot set up.
+const CANNOT: &str = "the bed cannot do that to the engine";
+
 /// Every case.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    [basics::CASES, output::CASES, limits::CASES, leases::CASES, survival::CASES]
-        .into_iter()
-        .flatten()
+    let all = [
+        basics::CASES,
+        output::CASES,
+        limits::CASES,
+        leases::CASES,
+        groups::CASES,
+        boxes::CASES,
+        survival::CASES,
+    ];
+    all.into_iter().flatten()
 }
 
 /// Runs the whole suite.
@@ -122,6 +168,7 @@ pub fn run_some(bed: &mut dyn Bed, pick: impl Fn(&str) -> bool) -> Report {
             Some(reason) => Verdict::Skipped(reason.to_owned()),
             None => match (case.run)(&mut bench) {
                 Ok(()) => Verdict::Passed,
+                Err(reason) if reason == CANNOT => Verdict::Skipped(reason),
                 Err(reason) => Verdict::Failed(reason),
             },
         };
@@ -139,8 +186,17 @@ fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
                 (info.kind != crate::EngineKind::Simulated, "it executes no programs")
             }
             Need::SurvivesAgent => (features.survives_agent, "tasks end with the agent"),
+            Need::HostPrograms => {
+                let runs = info.kind != crate::EngineKind::Simulated && !features.images;
+                (runs, "it runs no programs of the machine's own")
+            }
+            Need::Images => (features.images, "it runs no images"),
             Need::KillableKeeper => {
-                (info.fence == crate::Fence::Keeper && features.survives_agent, "it has no keeper")
+                let has = info.fence == crate::Fence::Keeper && features.survives_agent;
+                (has && !features.survives_keeper, "it has no keeper that its tasks die with")
+            }
+            Need::SurvivesKeeper => {
+                (features.survives_keeper, "it has no keeper that its tasks outlive")
             }
             Need::OomToldApart => (features.oom_told_apart, "out of memory is not told apart"),
             Need::CpuLimit => {

@@ -39,7 +39,7 @@ pub(super) const LOOK_AGAIN_FIRST: Span = Span::from_millis(1);
 pub(super) const LOOK_AGAIN_MAX: Span = Span::from_millis(200);
 /// Tombstones kept of forgotten attempts: about a minute of starts at full rate. A start that
 /// arrives later than that for an attempt the exchange has closed has lost its lease.
-const TOMBSTONES_MAX: usize = 65_536;
+pub(crate) const TOMBSTONES_MAX: usize = 65_536;
 /// A journal shorter than this is not worth rewriting; 8 MiB are read in under 50 ms.
 pub(super) const JOURNAL_REWRITE_BYTES: u64 = 8 << 20;
 /// How long news are gathered while processes are being made, and how many at most.

@@ -10,7 +10,7 @@
 //! what slipped through before it takes anybody's orders).
 
 mod connection;
-mod core;
+pub(crate) mod core;
 pub(crate) mod ending;
 mod folder;
 mod looking;
@@ -53,7 +53,10 @@ pub(crate) const READY: &str = "ready\n";
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
     /// It was called wrongly.
-    #[error("keeper.usage: {0}; usage: keeper --dir DIR [--idle 60s] [--confine best|v2|v1|watch]")]
+    #[error(
+        "keeper.usage: {0}; usage: keeper --dir DIR [--idle 60s] [--confine best|v2|v1|watch] \
+         [--containers SOCKET]"
+    )]
     Usage(String),
     /// Another keeper has this folder.
     #[error("keeper.taken: another keeper owns {0}")]
@@ -76,16 +79,23 @@ struct Options {
     dir: PathBuf,
     idle: Span,
     allowed: Allowed,
+    /// The socket of podman or docker, where containers are kept instead of processes.
+    containers: Option<PathBuf>,
+    /// Is this the process that works, rather than the one that starts it again?
+    worker: bool,
 }
 
 fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, KeeperError> {
     let usage = |what: &str| KeeperError::Usage(what.to_owned());
     let (mut dir, mut idle, mut allowed) = (None, IDLE_STAY, Allowed::Best);
+    let (mut containers, mut worker) = (None, false);
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| usage("an option without a value"))?;
         let text = value.to_str().unwrap_or_default();
         match name.to_str() {
             Some("--dir") => dir = Some(PathBuf::from(value)),
+            Some("--containers") => containers = Some(PathBuf::from(value)),
+            Some("--worker") => worker = true,
             Some("--idle") => idle = parse_span(text).map_err(|e| usage(&e.to_string()))?,
             Some("--confine") => {
                 allowed = match text {
@@ -99,13 +109,18 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, KeeperEr
             _ => return Err(usage("an unknown option")),
         }
     }
-    Ok(Options { dir: dir.ok_or_else(|| usage("--dir is missing"))?, idle, allowed })
+    let dir = dir.ok_or_else(|| usage("--dir is missing"))?;
+    Ok(Options { dir, idle, allowed, containers, worker })
 }
 
 /// Runs a keeper until it has nothing left to keep. `args` are the words after the program's name
 /// (and after the hidden subcommand, where there is one). Call it before any thread is started.
 pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
-    let options = options(args)?;
+    let args: Vec<OsString> = args.collect();
+    let options = options(args.iter().cloned())?;
+    if let Some(socket) = options.containers {
+        return run_containers(&args, options.dir, socket, options.idle, options.worker);
+    }
     sys::close_inherited_on_exec();
     // Out of the agent's session, so that what ends that does not end us. It fails only if we
     // lead one already.
@@ -143,6 +158,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         bubblewrap: bubblewrap.is_some(),
         energy: energy.is_some() || card_energy.is_some(),
         survives_agent: true,
+        survives_keeper: false,
+        signals_told_apart: true,
+        images: false,
     };
     let workshop = Workshop::open(folder.spares()).map_err(failed("making room for folders"))?;
     recover::kill_left(&folder, &confinement, &records, clock);
@@ -171,7 +189,30 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
     outcome
 }
 
-fn listen(folder: &Folder) -> io::Result<UnixListener> {
+#[cfg(feature = "containers")]
+fn run_containers(
+    args: &[OsString],
+    dir: PathBuf,
+    socket: PathBuf,
+    idle: Span,
+    worker: bool,
+) -> Result<(), KeeperError> {
+    use crate::container::keeper;
+    if worker { keeper::work(&keeper::Order { dir, socket, idle }) } else { keeper::guard(args) }
+}
+
+#[cfg(not(feature = "containers"))]
+fn run_containers(
+    _: &[OsString],
+    _: PathBuf,
+    _: PathBuf,
+    _: Span,
+    _: bool,
+) -> Result<(), KeeperError> {
+    Err(KeeperError::Usage("this program was built without containers".to_owned()))
+}
+
+pub(crate) fn listen(folder: &Folder) -> io::Result<UnixListener> {
     let (address, _folder) = folder.socket()?;
     match std::fs::remove_file(&address) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -72,6 +72,11 @@ impl Keeper {
             let reason = "bubblewrap is not installed or may not make namespaces here";
             return Err(StartFault::Unsupported(reason.to_owned()));
         }
+        if launch.image.is_some() {
+            let reason =
+                "this engine runs programs of the machine; images need a pool of containers";
+            return Err(StartFault::Unsupported(reason.to_owned()));
+        }
         command::arguments(&launch.program).map_err(StartFault::Invalid)?;
         if launch.limits.memory.0 == 0 || launch.limits.cpu.0 == 0 || launch.limits.pids == 0 {
             return Err(StartFault::Invalid("a limit of nothing".to_owned()));

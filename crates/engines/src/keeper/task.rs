@@ -24,7 +24,7 @@ pub(crate) const LEASE_NOTICE_MAX: Span = Span::from_secs(2);
 /// From SIGTERM to SIGKILL when the wall time is up, or a tenth of it if that is less.
 pub(crate) const WALL_GRACE_MAX: Span = Span::from_secs(5);
 
-fn tenth_up_to(span: Span, max: Span) -> Span {
+pub(crate) fn tenth_up_to(span: Span, max: Span) -> Span {
     Span::from_micros(span.micros() / 10).min(max).max(Span::ZERO)
 }
 
@@ -303,6 +303,7 @@ mod tests {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            image: None,
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(

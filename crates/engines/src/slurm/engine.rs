@@ -162,6 +162,11 @@ impl SlurmEngine {
             let reason = "tasks on a Slurm cluster are kept apart as far as the site does";
             return Err(StartFault::Unsupported(reason.to_owned()));
         }
+        if launch.image.is_some() {
+            let reason =
+                "a Slurm pool runs the cluster's programs; images need a pool of containers";
+            return Err(StartFault::Unsupported(reason.to_owned()));
+        }
         command::arguments(&launch.program).map_err(StartFault::Invalid)?;
         let limits = &launch.limits;
         if limits.memory.0 == 0 || limits.cpu.0 == 0 || limits.pids == 0 {

@@ -128,6 +128,9 @@ fn features(survey: &Survey) -> Features {
         bubblewrap: false,
         energy: false,
         survives_agent: true,
+        survives_keeper: false,
+        signals_told_apart: true,
+        images: false,
     }
 }
 

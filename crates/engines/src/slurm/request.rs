@@ -202,6 +202,7 @@ mod tests {
             cards: Vec::new(),
             accelerators: 2,
             gang: None,
+            image: None,
         }
     }
 

@@ -52,6 +52,7 @@ impl Agent {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            image: None,
         }
     }
 

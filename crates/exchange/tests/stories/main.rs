@@ -3,6 +3,7 @@
 
 mod depends;
 mod estimates;
+mod images;
 mod preempting;
 mod promises;
 mod quotas;

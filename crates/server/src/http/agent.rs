@@ -391,6 +391,10 @@ fn order(raw: Raw) -> wire::LeaseOrder {
         stop: lease.stop.is_some(),
         publish: matches!(lease.phase, dayan_exchange::Phase::Publishing { .. }),
         name: spec.name.clone(),
+        image: spec
+            .image
+            .as_ref()
+            .map(|name| wire::ImageOrder { name: name.clone(), project: spec.project.to_string() }),
         run: spec.run.clone(),
         workdir: spec.workdir.clone(),
         inputs: spec

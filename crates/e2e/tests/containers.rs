@@ -1,0 +1,81 @@
+//! A machine with podman as a pool of an exchange: a job's image runs there, once, whoever dies.
+
+#[path = "../../engines/tests/podman/lab.rs"]
+#[allow(dead_code, reason = "the engine's own tests take the rest")]
+mod lab;
+mod support;
+
+use std::collections::BTreeMap;
+
+use lab::Lab;
+use support::{Serve, Stage, until};
+
+const IMAGE: &str = "image: localhost/dayan-test:1\n";
+
+fn boxes(stage: &mut Stage, lab: &Lab, more: &[&str]) {
+    let socket = lab.socket().display().to_string();
+    let words = ["--container-socket", &socket, "--pull", "never", "--cpus", "2"];
+    stage.add_engine("podman", "boxes", &[&words, more].concat());
+}
+
+/// How often each container was started, by podman's own account.
+fn starts(lab: &Lab) -> BTreeMap<String, usize> {
+    let words = ["events", "--stream=false", "--filter", "event=start", "--format", "{{.Name}}"];
+    let mut starts = BTreeMap::new();
+    for name in lab.podman(&words).lines() {
+        *starts.entry(name.to_owned()).or_insert(0) += 1;
+    }
+    starts
+}
+
+#[test]
+fn a_jobs_image_runs_once_though_everybody_dies() {
+    const TASKS: usize = 16;
+    let Some(lab) = Lab::start() else { return };
+    let mut stage = Stage::empty(Serve::default());
+    boxes(&mut stage, &lab, &[]);
+    let pools = stage.operate(&["pools"]);
+    let pool = pools.as_array().and_then(|pools| pools.first()).expect("one").clone();
+    assert_eq!(pool["engine"], "podman", "{pool}");
+
+    // `kill` and `wait` are the shell's; the program is of the image.
+    let run = "/bin/busybox sleep 1; test -d /work && test ! -e /usr/bin/dpkg";
+    let job = stage.submit_with(run, "array", &format!("{IMAGE}array: {{range: 1-{TASKS}}}\n"));
+    let begun = |some: usize| until("some tasks", || (starts(&lab).len() >= some).then_some(()));
+    begun(2);
+    stage.kill_agent("boxes");
+    lab.kill_service();
+    lab.start_service();
+    stage.start_cluster("boxes");
+    begun(6);
+    lab.kill_service();
+    stage.kill_server();
+    lab.start_service();
+    stage.start_server();
+    let shown = stage.ended(&job);
+    assert_eq!(shown["state"], "succeeded", "{shown}");
+    assert_eq!(shown["tasks"]["succeeded"], TASKS, "{shown}");
+    assert_eq!(shown["money"]["held"], "0.00", "{shown}");
+    let starts = starts(&lab);
+    assert!(starts.values().all(|times| *times == 1), "one was started twice: {starts:?}");
+    assert_eq!(stage.billed().get(&job), Some(&TASKS), "each was billed once");
+    stage.assert_sound();
+}
+
+#[test]
+fn a_job_without_an_image_waits_for_a_pool_that_runs_it() {
+    let Some(lab) = Lab::start() else { return };
+    let mut stage = Stage::empty(Serve::default());
+    boxes(&mut stage, &lab, &[]);
+    let job = stage.submit_with("echo x", "plain", "");
+    let waits = until("a reason", || {
+        let shown = stage.show(&job)?;
+        let waiting = shown["waiting"].as_array()?.first()?.clone();
+        Some(waiting)
+    });
+    assert!(waits.to_string().contains("jobs_without_image"), "{waits}");
+    // The same machine with an image for such jobs.
+    stage.kill_agent("boxes");
+    stage.start_agent_with("boxes", &["--default-image", "localhost/dayan-test:2"]);
+    stage.assert_ran_once(&job);
+}

@@ -1,0 +1,355 @@
+//! The questions that podman or docker are asked, over their socket.
+//!
+//! Invariant: a failure says whether the engine refused ([`Trouble::Refused`]: asking again changes
+//! nothing) or could not be asked ([`Trouble::Away`]: what was asked may have been done or not).
+//! Never waits for a container through the interface: podman's answer to that question keeps a
+//! processor busy for as long as the container runs.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::auth::DockerCredentials;
+use bollard::container::LogOutput;
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use bollard::query_parameters::{
+    AttachContainerOptions, CreateContainerOptions, CreateImageOptions, KillContainerOptions,
+    ListContainersOptions, LogsOptions, RemoveContainerOptions,
+};
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::{Login, Signal, StartFailure};
+
+/// How long an answer may take. Podman holds a container's lock while it starts or removes one; on
+/// a machine that starts hundreds at once that is seconds.
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+/// How long an image may take to come: tens of gigabytes at a hundred megabytes a second.
+const PULL_WITHIN: Duration = Duration::from_mins(30);
+
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// It was asked and said no.
+    #[error("{words}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// In its own words.
+        words: String,
+    },
+    /// It could not be asked, or did not say the end of its answer.
+    #[error("the container service does not answer: {0}")]
+    Away(String),
+}
+
+impl Trouble {
+    /// Is there no such thing?
+    pub(super) const fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+    /// Is there one of that name already?
+    pub(super) fn is_taken(&self) -> bool {
+        match self {
+            Self::Refused { status, words } => *status == 409 || words.contains("already in use"),
+            Self::Away(_) => false,
+        }
+    }
+    /// Has the service no init to give?
+    pub(super) fn lacks_init(&self) -> bool {
+        matches!(self, Self::Refused { words, .. } if words.contains("init binary")
+            || words.contains("docker-init") || words.contains("container-init"))
+    }
+    /// Why the program could not be started, from the words that runtimes have for it.
+    pub(super) fn as_failure(&self, program: &str) -> StartFailure {
+        let words = self.to_string();
+        let says = |some: &[&str]| some.iter().any(|word| words.contains(word));
+        if says(&["working directory", "chdir", "cwd"]) {
+            StartFailure::Workdir(words)
+        } else if says(&["command that was not found", "executable file", "no such file"]) {
+            StartFailure::NoSuchProgram(program.to_owned())
+        } else if says(&["ermission denied", "exec format error", "not permitted"]) {
+            StartFailure::NotExecutable(program.to_owned())
+        } else if says(&["cannot allocate memory", "too many open files", "no space left"]) {
+            StartFailure::NoRoom(words)
+        } else {
+            StartFailure::Other(words)
+        }
+    }
+}
+
+impl From<bollard::errors::Error> for Trouble {
+    fn from(error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error;
+        match error {
+            Error::DockerResponseServerError { status_code, message } => {
+                Self::Refused { status: status_code, words: message }
+            }
+            Error::DockerStreamError { error } => Self::Refused { status: 500, words: error },
+            other => Self::Away(other.to_string()),
+        }
+    }
+}
+
+/// Where a container stands, as far as it matters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Standing {
+    /// Was it started, ever?
+    pub started: bool,
+    /// Does it run?
+    pub running: bool,
+    /// Its status as it ended.
+    pub exit_code: i64,
+    /// Did the kernel kill in it for want of memory?
+    pub oom: bool,
+    /// Its first process, in the service's view; 0 for none.
+    pub pid: i32,
+    /// Its full id.
+    pub id: String,
+}
+
+impl Standing {
+    fn of(found: ContainerInspectResponse) -> Self {
+        use bollard::models::ContainerStateStatusEnum as Status;
+        let state = found.state.unwrap_or_default();
+        let running = state.running.unwrap_or(false)
+            || matches!(state.status, Some(Status::RUNNING | Status::PAUSED | Status::STOPPING));
+        // The year of one that was never started is 1, or there is none.
+        let dated = state.started_at.is_some_and(|at| !at.starts_with("0001-"));
+        Self {
+            started: running || dated,
+            running,
+            exit_code: state.exit_code.unwrap_or(0),
+            oom: state.oom_killed.unwrap_or(false),
+            pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
+            id: found.id.unwrap_or_default(),
+        }
+    }
+}
+
+/// What the service says about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct About {
+    /// In words: `podman 4.3.1`.
+    pub words: String,
+    pub docker: bool,
+    pub rootless: bool,
+    /// Does it make cgroups itself, rather than ask systemd for them?
+    pub cgroupfs: bool,
+    /// Does it hold limits of processor, memory and processes?
+    pub limits: [bool; 3],
+}
+
+/// A container's output as it comes: for standard error or not, and the bytes.
+pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Trouble>> + Send>>;
+
+/// The service.
+#[derive(Clone)]
+pub(super) struct Service {
+    socket: PathBuf,
+}
+
+impl Service {
+    pub(super) fn at(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// Connections are made anew for every question, so that nothing of a dead service lingers.
+    fn docker(&self, within: Duration) -> Result<Docker, Trouble> {
+        let version: &ClientVersion = API_DEFAULT_VERSION;
+        let docker = Docker::connect_with_unix(
+            &self.socket.to_string_lossy(),
+            within.as_secs(),
+            // What podman 4 and docker 20.10 speak.
+            &ClientVersion { major_version: 1, minor_version: 41.min(version.minor_version) },
+        );
+        Ok(docker?)
+    }
+
+    /// What it is.
+    pub(super) async fn about(&self) -> Result<About, Trouble> {
+        let docker = self.docker(ANSWER_WITHIN)?;
+        let version = docker.version().await?;
+        let info = docker.info().await?;
+        let parts = version.components.unwrap_or_default();
+        let is_podman = parts.iter().any(|part| part.name.contains("Podman"));
+        let name = if is_podman { "podman" } else { "docker" };
+        let security = info.security_options.unwrap_or_default();
+        // A service that does not say has them: only those without rights may lack some.
+        let limits =
+            [info.cpu_cfs_quota, info.memory_limit, info.pids_limit].map(|has| has.unwrap_or(true));
+        Ok(About {
+            limits,
+            words: format!("{name} {}", version.version.unwrap_or_default()),
+            docker: !is_podman,
+            rootless: security.iter().any(|option| option.contains("rootless")),
+            cgroupfs: info.cgroup_driver.is_some_and(|driver| driver.to_string() == "cgroupfs"),
+        })
+    }
+
+    /// Is the image there?
+    pub(super) async fn has_image(&self, name: &str) -> Result<bool, Trouble> {
+        match self.docker(ANSWER_WITHIN)?.inspect_image(name).await.map_err(Trouble::from) {
+            Ok(_) => Ok(true),
+            Err(trouble) if trouble.is_missing() => Ok(false),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Fetches an image from its registry.
+    pub(super) async fn pull(&self, name: &str, login: Option<&Login>) -> Result<(), Trouble> {
+        let options = CreateImageOptions {
+            from_image: Some(name.to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let login = login.map(|login| DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.clone()),
+            serveraddress: Some(registry_of(name).to_owned()),
+            ..DockerCredentials::default()
+        });
+        let docker = self.docker(PULL_WITHIN)?;
+        let mut progress = docker.create_image(Some(options), None, login);
+        let all = async {
+            while let Some(step) = progress.next().await {
+                let step = step?;
+                if let Some(error) = step.error_detail.and_then(|detail| detail.message) {
+                    return Err(Trouble::Refused { status: 500, words: error });
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(PULL_WITHIN, all).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Trouble::Away(format!("{name} has not come in half an hour"))),
+        }
+    }
+
+    /// Makes a container; does not start it.
+    pub(super) async fn create(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<(), Trouble> {
+        let options =
+            CreateContainerOptions { name: Some(name.to_owned()), platform: String::new() };
+        let docker = self.docker(ANSWER_WITHIN)?;
+        docker.create_container(Some(options), body).await?;
+        Ok(())
+    }
+
+    /// Starts a container that was never started.
+    pub(super) async fn start(&self, name: &str) -> Result<(), Trouble> {
+        let docker = self.docker(ANSWER_WITHIN)?;
+        Ok(docker.start_container(name, None).await?)
+    }
+
+    /// Where it stands; none: there is no such container.
+    pub(super) async fn standing(&self, name: &str) -> Result<Option<Standing>, Trouble> {
+        let docker = self.docker(ANSWER_WITHIN)?;
+        match docker.inspect_container(name, None).await.map_err(Trouble::from) {
+            Ok(found) => Ok(Some(Standing::of(found))),
+            Err(trouble) if trouble.is_missing() => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Sends a signal to its first process.
+    pub(super) async fn signal(&self, name: &str, signal: Signal) -> Result<(), Trouble> {
+        let options = KillContainerOptions { signal: signal.0.to_string() };
+        Ok(self.docker(ANSWER_WITHIN)?.kill_container(name, Some(options)).await?)
+    }
+
+    /// Removes it, running or not. One that is gone is as good.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), Trouble> {
+        let options = RemoveContainerOptions { v: true, force: true, link: false };
+        let docker = self.docker(ANSWER_WITHIN)?;
+        match docker.remove_container(name, Some(options)).await.map_err(Trouble::from) {
+            Err(trouble) if !trouble.is_missing() => Err(trouble),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What it writes from now on.
+    pub(super) async fn attach(&self, name: &str) -> Result<Output, Trouble> {
+        let options = AttachContainerOptions {
+            stream: true,
+            stdout: true,
+            stderr: true,
+            ..AttachContainerOptions::default()
+        };
+        let docker = self.docker(ANSWER_WITHIN)?;
+        let attached = docker.attach_container(name, Some(options)).await?;
+        Ok(Box::pin(attached.output.map(|piece| piece.map_err(Trouble::from))))
+    }
+
+    /// What it has written, and with `follow` goes on to write.
+    pub(super) fn written(&self, name: &str, follow: Follow) -> Result<Output, Trouble> {
+        let options = LogsOptions {
+            follow: follow == Follow::On,
+            stdout: true,
+            stderr: true,
+            tail: "all".to_owned(),
+            ..LogsOptions::default()
+        };
+        let docker = self.docker(ANSWER_WITHIN)?;
+        let output = docker.logs(name, Some(options)).map(|piece| piece.map_err(Trouble::from));
+        Ok(Box::pin(output))
+    }
+
+    /// The names of all containers with this label.
+    pub(super) async fn named(&self, label: &str, value: &str) -> Result<Vec<String>, Trouble> {
+        let filters = [("label".to_owned(), vec![format!("{label}={value}")])].into();
+        let options =
+            ListContainersOptions { all: true, limit: None, size: false, filters: Some(filters) };
+        let found = self.docker(ANSWER_WITHIN)?.list_containers(Some(options)).await?;
+        let names = found.into_iter().filter_map(|one| one.names?.into_iter().next());
+        Ok(names.map(|name| name.trim_start_matches('/').to_owned()).collect())
+    }
+}
+
+/// To the end of what is there, or for as long as it runs?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Follow {
+    On,
+    Off,
+}
+
+/// The registry in an image's name: what stands before the first slash if it looks like a host.
+pub(crate) fn registry_of(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        Some(_) | None => "docker.io",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_are_read_from_names() {
+        let check = |image, expect| assert_eq!(registry_of(image), expect, "{image}");
+        check("blender:4", "docker.io");
+        check("library/blender:4", "docker.io");
+        check("registry.local/blender:4", "registry.local");
+        check("localhost/a", "localhost");
+        check("10.0.0.1:5000/a/b@sha256:00", "10.0.0.1:5000");
+    }
+
+    #[test]
+    fn the_runtimes_words_say_why_a_program_does_not_start() {
+        let check = |words: &str, expect: StartFailure| {
+            let trouble = Trouble::Refused { status: 500, words: words.to_owned() };
+            assert_eq!(trouble.as_failure("p"), expect);
+        };
+        let missing = StartFailure::NoSuchProgram("p".to_owned());
+        check("crun: executable file `p` not found in $PATH: No such file", missing.clone());
+        check("runc: exec: \"p\": stat /p: no such file or directory", missing);
+        let not = StartFailure::NotExecutable("p".to_owned());
+        check("crun: open executable: Permission denied: OCI permission denied", not.clone());
+        check("exec /work/s: exec format error", not);
+        check("unheard of", StartFailure::Other("unheard of".to_owned()));
+    }
+}

@@ -1,0 +1,237 @@
+//! From a launch to a running container.
+//!
+//! Invariants: an image is fetched once at a time, and by its pull policy; a container is started only
+//! while the service says that it never was, so whatever answer is lost, it runs once. Until it is
+//! started it can be given up; after that its end is [`tending`](super::tending)'s.
+
+use std::rc::Rc;
+
+use dayan_units::{AttemptId, Time};
+use tokio::sync::SemaphorePermit;
+
+use super::api::{Standing, Trouble};
+use super::cgroup::First;
+use super::holding::{Note, Ran};
+use super::house::House;
+use super::output::Source;
+use super::recipe::{self, Kitchen};
+use super::tending::{ASK_AGAIN_AFTER, kill, told, until_told};
+use crate::keeper::workshop;
+use crate::{
+    BootTime, Image, Launch, Outcome, Pull, StartFailure, Stream, Workdir, command, wall_now,
+};
+
+fn failed(failure: StartFailure) -> Outcome {
+    Outcome::StartFailed(failure)
+}
+
+/// From a launch to a running container, and what it writes. Before it is started it can be given
+/// up at any moment.
+pub(super) async fn bring(
+    house: &House,
+    launch: &Launch,
+    name: &str,
+) -> Result<Option<Source>, Outcome> {
+    let cgroup = cgroup_of(house, launch.attempt);
+    let permit = tokio::select! {
+        biased;
+        outcome = until_told(house, launch.attempt) => return Err(outcome),
+        made = make(house, launch, name, cgroup.as_deref()) => made?,
+    };
+    let argv = command::arguments(&launch.program).unwrap_or_default();
+    let program = argv.first().map_or("", String::as_str);
+    begin(house, launch.attempt, name, program, permit).await
+}
+
+/// The cgroup of ours that an attempt's container is put below.
+pub(super) fn cgroup_of(house: &House, attempt: AttemptId) -> Option<String> {
+    let AttemptId { job, task, attempt } = attempt;
+    house.kitchen.borrow().cgroup.as_ref().map(|ours| format!("{ours}/{job}.{task}.{attempt}"))
+}
+
+/// Starts a container that is made, and listens to it. It is asked for once, and again only after
+/// the service has said that it was never started.
+pub(super) async fn begin(
+    house: &House,
+    attempt: AttemptId,
+    name: &str,
+    program: &str,
+    permit: SemaphorePermit<'_>,
+) -> Result<Option<Source>, Outcome> {
+    let cgroup = cgroup_of(house, attempt);
+    let mut asked = false;
+    loop {
+        if asked {
+            match house.service.standing(name).await {
+                Ok(Some(standing)) if standing.started => {
+                    began(house, attempt, &standing, wall_now(), house.clock.now(), cgroup);
+                    drop(permit);
+                    return Ok(None);
+                }
+                Ok(Some(_)) => asked = false,
+                Ok(None) => {
+                    let words = "its container was removed by somebody before it was started";
+                    return Err(failed(StartFailure::Other(words.to_owned())));
+                }
+                Err(_) => {
+                    // It may run, and nobody can be asked: what carries its mark is ended.
+                    if told(house, attempt).is_some() {
+                        kill(house, attempt).await;
+                    }
+                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                }
+            }
+            continue;
+        }
+        if let Some(outcome) = told(house, attempt) {
+            return Err(outcome);
+        }
+        let source = match Source::listen(&house.service, name).await {
+            Ok(source) => Some(source),
+            Err(Trouble::Refused { .. }) => None,
+            Err(Trouble::Away(_)) => {
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                continue;
+            }
+        };
+        let (at, boot_at) = (wall_now(), house.clock.now());
+        asked = true;
+        match house.service.start(name).await {
+            Ok(()) => {
+                let standing = house.service.standing(name).await.ok().flatten();
+                if let Some(standing) = standing.filter(|standing| standing.started) {
+                    began(house, attempt, &standing, at, boot_at, cgroup);
+                    drop(permit);
+                    return Ok(source);
+                }
+            }
+            Err(trouble @ Trouble::Refused { .. }) => {
+                // Said of a container that runs already, too.
+                if let Ok(Some(standing)) = house.service.standing(name).await
+                    && !standing.started
+                {
+                    return Err(failed(trouble.as_failure(program)));
+                }
+            }
+            Err(Trouble::Away(_)) => {}
+        }
+    }
+}
+
+/// Has the image, the folder and the container made.
+async fn make<'a>(
+    house: &'a House,
+    launch: &Launch,
+    name: &str,
+    cgroup: Option<&str>,
+) -> Result<SemaphorePermit<'a>, Outcome> {
+    let image = launch
+        .image
+        .as_ref()
+        .ok_or_else(|| failed(StartFailure::Other("no image is named".to_owned())))?;
+    fetch(house, image).await?;
+    let permit = house.starts.acquire().await.expect("it is never closed");
+    let work = house.folder.work(launch.attempt);
+    let at = |error: std::io::Error| {
+        failed(StartFailure::Workdir(format!("{}: {error}", work.display())))
+    };
+    workshop::make(&work).map_err(at)?;
+    if let Workdir::At(path) = &launch.workdir
+        && path.starts_with(&work)
+        && !path.is_dir()
+    {
+        let words = format!("{}: no such folder", path.display());
+        return Err(failed(StartFailure::Workdir(words)));
+    }
+    let fence = house.folder.fence(launch.attempt);
+    loop {
+        let kitchen =
+            Kitchen { cgroup: cgroup.map(str::to_owned), ..house.kitchen.borrow().clone() };
+        let body = recipe::recipe(launch, &work, &fence, &kitchen)
+            .map_err(|words| failed(StartFailure::Other(words)))?;
+        match house.service.create(name, body).await {
+            Ok(()) => return Ok(permit),
+            // An earlier question was heard after all: nobody else makes this name.
+            Err(trouble) if trouble.is_taken() => return Ok(permit),
+            Err(trouble) if trouble.lacks_init() && kitchen.init => {
+                tracing::warn!("the service has no init: tasks run as first process themselves");
+                house.kitchen.borrow_mut().init = false;
+            }
+            Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
+            Err(trouble) => return Err(failed(StartFailure::Other(trouble.to_string()))),
+        }
+    }
+}
+
+/// Has the image there, as its pull policy wants it.
+async fn fetch(house: &House, image: &Image) -> Result<(), Outcome> {
+    let refused = |words: String| failed(StartFailure::Other(words));
+    let one = Rc::clone(house.pulls.borrow_mut().entry(image.name.clone()).or_default());
+    let _turn = one.lock().await;
+    loop {
+        let there = match image.pull {
+            Pull::Always => Ok(false),
+            Pull::Missing | Pull::Never => house.service.has_image(&image.name).await,
+        };
+        let outcome = match there {
+            Ok(true) => return Ok(()),
+            Ok(false) if image.pull == Pull::Never => {
+                return Err(refused(format!(
+                    "the image {} is not here, and may not be fetched (pull policy never)",
+                    image.name
+                )));
+            }
+            Ok(false) => house.service.pull(&image.name, image.login.as_ref()).await,
+            Err(trouble) => Err(trouble),
+        };
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
+            Err(Trouble::Refused { words, .. }) => {
+                return Err(refused(format!("the image {}: {words}", image.name)));
+            }
+        }
+    }
+}
+
+/// It runs: written down, and told.
+pub(super) fn began(
+    house: &House,
+    attempt: AttemptId,
+    standing: &Standing,
+    at: Time,
+    boot_at: BootTime,
+    cgroup: Option<String>,
+) {
+    let first = First::of_container(standing.pid, &standing.id);
+    let first = first.map(|first| (first.pid, first.birth));
+    let ran = Ran { at, boot_at, first, cgroup: cgroup.clone() };
+    house.with(attempt, |held| held.ran = Some(ran));
+    house.note(&Note::Started { attempt, at, boot_at, first, cgroup });
+    house.mark(attempt);
+}
+
+/// An init that cannot execute the program says so in the task's own output.
+pub(super) fn said_by_init(
+    house: &House,
+    attempt: AttemptId,
+    launch: &Launch,
+    outcome: Outcome,
+) -> Outcome {
+    if !matches!(outcome, Outcome::Exited(1 | 126 | 127)) {
+        return outcome;
+    }
+    let folder = house.folder.logs(attempt);
+    let said = crate::logs::read(&folder, Stream::Stderr, 0, 400).unwrap_or_default().data;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let is_inits = said.starts_with("ERROR (catatonit:") && said.contains("failed to exec")
+        || said.starts_with("[FATAL tini");
+    if !is_inits {
+        return outcome;
+    }
+    let argv = command::arguments(&launch.program).unwrap_or_default();
+    let program = argv.first().cloned().unwrap_or_default();
+    let words = said.to_lowercase();
+    let trouble = Trouble::Refused { status: 500, words };
+    failed(trouble.as_failure(&program))
+}

@@ -1,0 +1,92 @@
+//! Containers of podman or docker, by the socket of their interface.
+//!
+//! The engine is the keeper's client, as for processes; its keeper starts containers instead. It
+//! holds limits, leases, logs and counters of what podman runs. A container has a parent of its own
+//! (podman's conmon, docker's shim), so it outlives the keeper, the agent and podman's service;
+//! whoever comes next finds it by its name and goes on where the last one was.
+//!
+//! - [`recipe`]: from a launch to what podman is asked for. Pure.
+//! - [`api`]: the questions that are asked, and which failures mean "ask again".
+//! - [`cgroup`]: what a container used, and a hold on its first process that needs no service.
+//! - [`holding`]: one attempt as it is held, when what is due, and the notes about it on disk.
+//! - [`output`]: what a container writes, once, whoever dies meanwhile.
+//! - [`bringing`]: from a launch to a running container.
+//! - [`tending`]: from there to its end.
+//! - [`house`]: all of them, and the agent on the other side of the socket.
+//! - [`keeper`]: the process around it, and the one that starts it anew when it dies.
+//!
+//! Invariants: a container's name is made of its attempt, so two of one attempt cannot be; it is
+//! started only while it was never started before; it is reported ended only when podman says so.
+//! Nothing here knows the exchange, or asks podman for anything but the containers of this agent.
+
+mod api;
+mod bringing;
+mod cgroup;
+mod holding;
+mod house;
+pub(crate) mod keeper;
+mod output;
+mod recipe;
+mod tending;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::{EngineKind, Fault, ProcessConfig, ProcessEngine};
+
+pub use recipe::{FOLDER, OUTSIDE_VARIABLES};
+
+/// Where and with what containers are kept.
+#[derive(Clone, Debug)]
+pub struct ContainerConfig {
+    /// The folder for tasks, logs and notes; made if missing.
+    pub dir: PathBuf,
+    /// The program that runs [`keeper::run`](crate::keeper::run), with the words before its
+    /// options: `[dayan, "keeper"]`.
+    pub keeper: Vec<OsString>,
+    /// Further options for it, such as `--idle 60s`.
+    pub options: Vec<OsString>,
+    /// The socket of podman or docker; none: [`socket`] finds it.
+    pub socket: Option<PathBuf>,
+}
+
+/// Where podman's or docker's socket is: `CONTAINER_HOST` or `DOCKER_HOST` where set, else the
+/// first that is there of podman's for this user, podman's for root, docker's.
+pub fn socket() -> Option<PathBuf> {
+    let said = ["CONTAINER_HOST", "DOCKER_HOST"].into_iter().find_map(|name| {
+        let value = std::env::var(name).ok()?;
+        value.strip_prefix("unix://").map(PathBuf::from)
+    });
+    let own = rustix::process::geteuid();
+    let mut known = vec![PathBuf::from(format!("/run/user/{}/podman/podman.sock", own.as_raw()))];
+    if own.is_root() {
+        known.clear();
+    }
+    known.extend(["/run/podman/podman.sock", "/var/run/docker.sock"].map(PathBuf::from));
+    said.or_else(|| known.into_iter().find(|path| path.exists()))
+}
+
+/// Opens the engine: finds the keeper of the folder or starts one.
+pub fn open(config: ContainerConfig) -> Result<ProcessEngine, Fault> {
+    let socket = config.socket.or_else(socket).ok_or_else(|| {
+        Fault::Unreachable(
+            "no socket of podman or docker is here; start one (`systemctl --user enable --now \
+             podman.socket`) or name it with --container-socket"
+                .to_owned(),
+        )
+    })?;
+    // A keeper that was here before has containers to care for, whether the service is there or not.
+    if !keeper::was_here(&config.dir)
+        && let Err(error) = std::os::unix::net::UnixStream::connect(&socket)
+    {
+        return Err(Fault::Unreachable(format!(
+            "{} is no socket that podman or docker answers at ({error}); start the service (`systemctl \
+             enable --now podman.socket`), or name another with --container-socket",
+            socket.display()
+        )));
+    }
+    let mut options = vec!["--containers".into(), socket.into()];
+    options.extend(config.options);
+    let config = ProcessConfig { dir: config.dir, keeper: config.keeper, options };
+    ProcessEngine::open_as(config, EngineKind::Podman)
+}

@@ -1,0 +1,101 @@
+//! What a container writes, taken once, whoever dies meanwhile.
+//!
+//! It is listened to from before the container starts. Should the service go away, what it keeps of
+//! the output is read from the beginning instead, and what was taken before is passed over by
+//! counting. Invariant: no byte is taken twice. Podman keeps 64 MiB of a container's output; of one
+//! that wrote more before the service died, what was written meanwhile is lost, and nothing else.
+
+use bollard::container::LogOutput;
+use futures_util::StreamExt;
+
+use super::api::{Follow, Output, Service, Trouble};
+use crate::logs::LogWriter;
+
+/// Where the bytes come from.
+pub(super) struct Source {
+    output: Output,
+    /// Bytes seen of each stream since its beginning; none: what comes is new.
+    seen: Option<[u64; 2]>,
+}
+
+/// A piece of one stream.
+pub(super) struct Piece {
+    stream: usize,
+    bytes: Vec<u8>,
+    /// Where it begins, where that is known.
+    offset: Option<u64>,
+}
+
+impl Source {
+    /// What comes from now on, of a container that has not been started.
+    pub(super) async fn listen(service: &Service, name: &str) -> Result<Self, Trouble> {
+        Ok(Self { output: service.attach(name).await?, seen: None })
+    }
+
+    /// All of it, from the beginning.
+    pub(super) fn from_start(
+        service: &Service,
+        name: &str,
+        follow: Follow,
+    ) -> Result<Self, Trouble> {
+        Ok(Self { output: service.written(name, follow)?, seen: Some([0; 2]) })
+    }
+
+    /// The next piece; none: there is no more, or the service is gone.
+    pub(super) async fn next(&mut self) -> Option<Piece> {
+        loop {
+            let (stream, message) = match self.output.next().await? {
+                Ok(LogOutput::StdOut { message }) => (0, message),
+                Ok(LogOutput::StdErr { message }) => (1, message),
+                // Half of a frame, where the service died in the middle of it.
+                Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => continue,
+                Err(_) => return None,
+            };
+            let offset = self.seen.as_mut().map(|seen| {
+                let offset = seen[stream];
+                seen[stream] += message.len() as u64;
+                offset
+            });
+            return Some(Piece { stream, bytes: message.to_vec(), offset });
+        }
+    }
+}
+
+impl Piece {
+    /// Brings it to its log, but for what is there.
+    pub(super) fn write(&self, logs: &mut [LogWriter]) {
+        let Some(log) = logs.get_mut(self.stream) else { return };
+        let there = self.offset.map_or(0, |offset| log.written().saturating_sub(offset));
+        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        if let Some(fresh) = self.bytes.get(there..) {
+            log.write(fresh);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stream;
+    use dayan_units::Bytes;
+
+    #[test]
+    fn what_is_there_is_passed_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let log = |stream| LogWriter::new(dir.path().to_owned(), stream, Bytes(0));
+        let mut logs = [log(Stream::Stdout), log(Stream::Stderr)];
+        let piece = |stream, bytes: &str, offset| Piece {
+            stream,
+            bytes: bytes.as_bytes().to_vec(),
+            offset,
+        };
+        piece(0, "abc", None).write(&mut logs);
+        piece(1, "err", None).write(&mut logs);
+        piece(0, "ab", Some(0)).write(&mut logs);
+        piece(0, "cde", Some(2)).write(&mut logs);
+        piece(0, "f", Some(5)).write(&mut logs);
+        let read = |stream| crate::logs::read(dir.path(), stream, 0, 100).expect("reads").data;
+        assert_eq!(read(Stream::Stdout), b"abcdef");
+        assert_eq!(read(Stream::Stderr), b"err");
+    }
+}

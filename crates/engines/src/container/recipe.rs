@@ -1,0 +1,301 @@
+//! From a launch to what podman is asked for.
+//!
+//! Invariants: a container gets no more than its launch says: no capabilities, no new privileges, a
+//! root file system that cannot be written, of the machine's folders the attempt's own and no
+//! other, no network unless asked for. Pure: looks at nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig, HostConfigLogConfig,
+    ResourcesUlimits,
+};
+use dayan_units::AttemptId;
+
+use crate::command::{self, FENCE_VARIABLE};
+use crate::{ImageNetwork, Launch, Program, Workdir};
+
+/// Where a task finds its folder.
+pub const FOLDER: &str = "/work";
+
+/// Variables that podman, docker or their images set beside those of the launch.
+pub const OUTSIDE_VARIABLES: &[&str] = &["HOSTNAME", "TERM", "container"];
+
+/// The label that says whose agent's a container is.
+pub(super) const LABEL_AGENT: &str = "dayan.agent";
+/// The label that says which attempt it runs.
+pub(super) const LABEL_ATTEMPT: &str = "dayan.attempt";
+
+/// What podman itself keeps of the output, for when its service dies while we listen: as much as
+/// eight streams of the usual limit.
+const KEPT_BY_PODMAN: &str = "64m";
+
+/// How the task's folder is mounted: to be written, and, where SELinux guards containers, labelled as
+/// this container's own.
+const MOUNT: &str = "rw,Z";
+
+/// What is known of the engine that the container is for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Kitchen {
+    /// This agent's name.
+    pub agent: String,
+    /// Does the service run without rights of its own? Then users are mapped.
+    pub rootless: bool,
+    /// Is it docker, which takes device names where podman takes paths?
+    pub docker: bool,
+    /// Below which cgroup the container is put; none: where the service puts it.
+    pub cgroup: Option<String>,
+    /// The user and group that the files of the task's folder belong to.
+    pub user: (u32, u32),
+    /// Does the service have an init, which passes signals on and reaps?
+    pub init: bool,
+}
+
+/// What the container of an attempt is called. Nobody else is called so: the claim that can be
+/// made once.
+pub(super) fn name(agent: &str, attempt: AttemptId) -> String {
+    let AttemptId { job, task, attempt } = attempt;
+    format!("{agent}.{job}.{task}.{attempt}")
+}
+
+/// The path inside of a path outside; what is not in the attempt's folder is the image's own.
+fn inside(path: &Path, folder: &Path) -> String {
+    match path.strip_prefix(folder) {
+        Ok(rest) if rest.as_os_str().is_empty() => FOLDER.to_owned(),
+        Ok(rest) => format!("{FOLDER}/{}", rest.display()),
+        Err(_) => path.display().to_string(),
+    }
+}
+
+/// The command, which a shell of the image reads where the line means something to a shell.
+fn command(program: &Program) -> Result<Vec<String>, String> {
+    command::arguments(program)
+}
+
+/// The environment. Values that are paths into the attempt's folder become those inside.
+fn environment(given: &BTreeMap<String, String>, folder: &Path, fence: &str) -> Vec<String> {
+    let outside = folder.to_string_lossy();
+    let translated = |value: &String| match value.strip_prefix(outside.as_ref()) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{FOLDER}{rest}"),
+        Some(_) | None => value.clone(),
+    };
+    let mut env: Vec<String> = given
+        .iter()
+        .filter(|(name, _)| *name != FENCE_VARIABLE)
+        .map(|(name, value)| format!("{name}={}", translated(value)))
+        .collect();
+    for name in ["HOME", "TMPDIR"] {
+        if !given.contains_key(name) {
+            env.push(format!("{name}={FOLDER}"));
+        }
+    }
+    env.push(format!("{FENCE_VARIABLE}={fence}"));
+    env
+}
+
+/// Devices as podman's paths or as names of the Container Device Interface.
+fn devices(host: &mut HostConfig, wanted: &[String], kitchen: &Kitchen) {
+    let (paths, names): (Vec<&String>, Vec<&String>) =
+        wanted.iter().partition(|device| device.starts_with('/'));
+    let mut mappings: Vec<DeviceMapping> = paths
+        .into_iter()
+        .map(|path| DeviceMapping {
+            path_on_host: Some(path.clone()),
+            path_in_container: Some(path.clone()),
+            cgroup_permissions: Some("rwm".to_owned()),
+        })
+        .collect();
+    if kitchen.docker && !names.is_empty() {
+        host.device_requests = Some(vec![DeviceRequest {
+            driver: Some("cdi".to_owned()),
+            device_ids: Some(names.into_iter().cloned().collect()),
+            ..DeviceRequest::default()
+        }]);
+    } else {
+        // Podman takes the name where docker has a path.
+        mappings.extend(names.into_iter().map(|name| DeviceMapping {
+            path_on_host: Some(name.clone()),
+            ..DeviceMapping::default()
+        }));
+    }
+    if !mappings.is_empty() {
+        host.devices = Some(mappings);
+    }
+}
+
+fn clamped(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What podman is asked to make for a launch. `folder` is the attempt's own, `fence` what marks its
+/// processes.
+pub(super) fn recipe(
+    launch: &Launch,
+    folder: &Path,
+    fence: &str,
+    kitchen: &Kitchen,
+) -> Result<ContainerCreateBody, String> {
+    let image = launch.image.as_ref().ok_or("no image is named")?;
+    let argv = command(&launch.program)?;
+    if argv.iter().chain(launch.env.values()).any(|word| word.contains('\0')) {
+        return Err("a zero byte in the command or its environment".to_owned());
+    }
+    let limits = &launch.limits;
+    let memory = clamped(limits.memory.0);
+    let ulimit = |name: &str, most: u64| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(clamped(most)),
+        hard: Some(clamped(most)),
+    };
+    let (uid, gid) = kitchen.user;
+    let mut host = HostConfig {
+        network_mode: Some(
+            match image.network {
+                ImageNetwork::None => "none",
+                ImageNetwork::Bridge => "bridge",
+                ImageNetwork::Host => "host",
+            }
+            .to_owned(),
+        ),
+        binds: Some(vec![format!("{}:{FOLDER}:{MOUNT}", folder.display())]),
+        readonly_rootfs: Some(true),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        init: kitchen.init.then_some(true),
+        memory: Some(memory),
+        memory_swap: Some(memory),
+        nano_cpus: Some(clamped(limits.cpu.0).saturating_mul(1_000_000)),
+        pids_limit: Some(i64::from(limits.pids)),
+        cpuset_cpus: (!limits.cpu_set.is_empty())
+            .then(|| limits.cpu_set.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
+        // In memory, and counted as the task's.
+        tmpfs: Some(HashMap::from([(
+            "/tmp".to_owned(),
+            format!("rw,exec,nosuid,nodev,mode=1777,size={}", memory / 2),
+        )])),
+        shm_size: Some((memory / 2).max(1 << 20)),
+        // Said in so many words: what podman would set itself may be more than it may.
+        ulimits: Some(vec![
+            ulimit("nofile", limits.open_files),
+            ulimit("nproc", u64::from(limits.pids).max(1_024)),
+            ulimit("core", 0),
+        ]),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(HashMap::from([("max-size".to_owned(), KEPT_BY_PODMAN.to_owned())])),
+        }),
+        cgroup_parent: kitchen.cgroup.clone(),
+        userns_mode: kitchen.rootless.then(|| "keep-id".to_owned()),
+        ..HostConfig::default()
+    };
+    devices(&mut host, &image.devices, kitchen);
+    let workdir = match &launch.workdir {
+        Workdir::Fresh => FOLDER.to_owned(),
+        Workdir::At(path) => inside(path, folder),
+    };
+    Ok(ContainerCreateBody {
+        image: Some(image.name.clone()),
+        cmd: Some(argv),
+        // The image's own entry point would take the command for its arguments.
+        entrypoint: Some(Vec::new()),
+        env: Some(environment(&launch.env, folder, fence)),
+        working_dir: Some(workdir),
+        user: Some(format!("{uid}:{gid}")),
+        labels: Some(HashMap::from([
+            (LABEL_AGENT.to_owned(), kitchen.agent.clone()),
+            (LABEL_ATTEMPT.to_owned(), launch.attempt.to_string()),
+        ])),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(host),
+        ..ContainerCreateBody::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BootId, BootTime, Image, Isolation, LeaseEnd, Limits};
+    use dayan_units::{Bytes, JobId};
+
+    fn launch() -> Launch {
+        Launch {
+            attempt: AttemptId { job: JobId::from_bits(1), task: 2, attempt: 3 },
+            program: Program::Shell("echo hi".to_owned()),
+            env: BTreeMap::from([
+                ("DAYAN_HOSTFILE".to_owned(), "/data/a/.hosts".to_owned()),
+                ("OTHER".to_owned(), "/data/ab".to_owned()),
+            ]),
+            workdir: Workdir::At("/data/a/sub".into()),
+            limits: Limits { memory: Bytes(1 << 20), ..Limits::default() },
+            lease_end: LeaseEnd { boot: BootId(1), at: BootTime::NEVER },
+            isolation: Isolation::None,
+            node: String::new(),
+            cards: Vec::new(),
+            accelerators: 0,
+            gang: None,
+            image: Some(Image {
+                name: "registry/a:1".to_owned(),
+                devices: vec!["nvidia.com/gpu=0".to_owned(), "/dev/kfd".to_owned()],
+                ..Image::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_container_gets_what_its_launch_says_and_no_more() {
+        let kitchen = Kitchen {
+            agent: "dayan-1".to_owned(),
+            user: (1_000, 100),
+            rootless: true,
+            ..Kitchen::default()
+        };
+        let made = recipe(&launch(), Path::new("/data/a"), "f", &kitchen).expect("a recipe");
+        assert_eq!(made.working_dir.as_deref(), Some("/work/sub"));
+        assert_eq!(made.user.as_deref(), Some("1000:100"));
+        let env = made.env.expect("one");
+        for line in ["DAYAN_HOSTFILE=/work/.hosts", "OTHER=/data/ab", "HOME=/work", "DAYAN_FENCE=f"]
+        {
+            assert!(env.iter().any(|given| given == line), "{line} in {env:?}");
+        }
+        assert_eq!(made.cmd.expect("one"), ["/bin/sh", "-c", "echo hi"]);
+        let host = made.host_config.expect("one");
+        assert_eq!(host.binds.expect("one"), ["/data/a:/work:rw,Z"]);
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        assert_eq!((host.readonly_rootfs, host.privileged), (Some(true), None));
+        assert_eq!(host.cap_drop.expect("all"), ["ALL"]);
+        assert_eq!(host.userns_mode.as_deref(), Some("keep-id"));
+        assert_eq!((host.memory, host.memory_swap), (Some(1 << 20), Some(1 << 20)));
+    }
+
+    #[test]
+    fn devices_are_named_as_each_engine_wants_them() {
+        let made = |docker| {
+            let kitchen = Kitchen { docker, ..Kitchen::default() };
+            let made = recipe(&launch(), Path::new("/data/a"), "f", &kitchen).expect("a recipe");
+            made.host_config.expect("one")
+        };
+        let podman = made(false);
+        let paths: Vec<_> =
+            podman.devices.expect("two").into_iter().filter_map(|d| d.path_on_host).collect();
+        assert_eq!(paths, ["/dev/kfd", "nvidia.com/gpu=0"]);
+        assert_eq!(podman.device_requests, None);
+        let docker = made(true);
+        assert_eq!(docker.devices.expect("one").len(), 1);
+        let names = docker.device_requests.expect("one")[0].device_ids.clone();
+        assert_eq!(names, Some(vec!["nvidia.com/gpu=0".to_owned()]));
+    }
+
+    #[test]
+    fn what_cannot_be_said_to_podman_is_refused() {
+        let check = |change: &dyn Fn(&mut Launch)| {
+            let mut launch = launch();
+            change(&mut launch);
+            assert!(recipe(&launch, Path::new("/data/a"), "f", &Kitchen::default()).is_err());
+        };
+        check(&|launch| launch.image = None);
+        check(&|launch| launch.program = Program::Argv(Vec::new()));
+        check(&|launch| launch.program = Program::Argv(vec!["a\0b".to_owned()]));
+    }
+}

@@ -1,0 +1,400 @@
+//! One attempt's way to its end, from where its container runs on.
+//!
+//! Invariants: whatever the service answers or does not, the task ends with its lease, because its
+//! first process is held by a descriptor of ours; its end is told only when nothing of it runs. A
+//! service that is away is asked again for as long as the lease lasts, and after it until it says
+//! how the container ended.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayan_units::{AttemptId, Span};
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::io::unix::AsyncFd;
+
+use super::api::{Follow, Standing, Trouble};
+use super::bringing::{began, begin, bring, cgroup_of, said_by_init};
+use super::cgroup::First;
+use super::holding::{Due, Note, Ran};
+use super::house::House;
+use super::output::{Piece, Source};
+use crate::waker::timespec;
+use crate::{BootTime, Launch, Outcome, Signal, proc, sys, wall_now};
+
+/// Pause before a service that is away is asked again: short beside the seconds in which one is
+/// started, long beside the microseconds that asking takes.
+pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// The first pause before a container that has just ended is asked about again: podman's conmon
+/// needs some milliseconds to write down how.
+const END_AGAIN_FIRST: Duration = Duration::from_millis(5);
+/// How often a running container is looked at: for usage records, and to see that something in it
+/// was killed for want of memory.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the rest of the output may take after the container has ended: it lies in pipes.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// Pause after a kill before the next, in case it forks faster than it dies.
+const KILL_AGAIN_AFTER: Span = Span::from_millis(200);
+/// How often it is tried to remove what an ended container left, five seconds apart at most.
+const CLEAR_TRIES_MAX: u32 = 720;
+
+/// Runs a launch to its end.
+pub(super) async fn launched(house: Rc<House>, launch: Box<Launch>) {
+    let attempt = launch.attempt;
+    let name = house.name(attempt);
+    let outcome = match bring(&house, &launch, &name).await {
+        Ok(source) => run(&house, attempt, &name, source).await,
+        Err(outcome) => outcome,
+    };
+    house.finish(attempt, said_by_init(&house, attempt, &launch, outcome));
+    clear(&house, attempt, &name).await;
+}
+
+/// Goes on with what an earlier keeper launched.
+pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
+    let name = house.name(attempt);
+    let outcome = loop {
+        match house.service.standing(&name).await {
+            // Nothing was made, or somebody removed it: nobody knows how it ended.
+            Ok(None) => break Outcome::KeeperDied,
+            // It was made, and all that it needs is in it.
+            Ok(Some(standing)) if !standing.started => {
+                let permit = house.starts.acquire().await.expect("it is never closed");
+                break match begin(&house, attempt, &name, "its program", permit).await {
+                    Ok(source) => run(&house, attempt, &name, source).await,
+                    Err(outcome) => outcome,
+                };
+            }
+            Ok(Some(standing)) => {
+                if ran(&house, attempt).is_none() {
+                    let cgroup = cgroup_of(&house, attempt);
+                    began(&house, attempt, &standing, wall_now(), house.clock.now(), cgroup);
+                }
+                break run(&house, attempt, &name, None).await;
+            }
+            Err(_) => {
+                if told(&house, attempt).is_some() {
+                    kill(&house, attempt).await;
+                }
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+        }
+    };
+    house.finish(attempt, outcome);
+    clear(&house, attempt, &name).await;
+}
+
+/// Why it is to end, if it is.
+pub(super) fn told(house: &House, attempt: AttemptId) -> Option<Outcome> {
+    let now = house.clock.now();
+    house.with(attempt, |held| {
+        let lease_over = matches!(held.due(), (at, Due::LeaseNotice) if at <= now);
+        held.ending
+            .as_ref()
+            .map(|ending| ending.outcome.clone())
+            .or_else(|| lease_over.then_some(Outcome::LeaseEnded))
+    })?
+}
+
+/// Waits until it is to end.
+pub(super) async fn until_told(house: &House, attempt: AttemptId) -> Outcome {
+    loop {
+        if let Some(outcome) = told(house, attempt) {
+            return outcome;
+        }
+        let Some((due, changed)) =
+            house.with(attempt, |held| (held.due().0, Rc::clone(&held.changed)))
+        else {
+            return Outcome::Stopped;
+        };
+        tokio::select! {
+            () = changed.notified() => {}
+            () = until(house, due) => {}
+        }
+    }
+}
+
+/// Waits for a time of the boot clock, a second at most: that clock goes on while a machine sleeps,
+/// a timer does not.
+async fn until(house: &House, at: BootTime) {
+    let left = at.since(house.clock.now()).max(Span::ZERO).to_std();
+    tokio::time::sleep(left.min(LOOK_EVERY)).await;
+}
+
+fn ran(house: &House, attempt: AttemptId) -> Option<Ran> {
+    house.with(attempt, |held| held.ran.clone())?
+}
+
+fn first(house: &House, attempt: AttemptId) -> Option<First> {
+    let (pid, birth) = ran(house, attempt)?.first?;
+    First::again(pid, birth)
+}
+
+/// Takes counters of a running attempt, and ends it where something in it died for want of memory.
+pub(super) fn look(house: &House, attempt: AttemptId) {
+    let Some(ran) = ran(house, attempt) else { return };
+    if !house.is_live(attempt) {
+        return;
+    }
+    let now = house.clock.now();
+    let alive = ran.first.filter(|(pid, birth)| {
+        proc::process(*pid).is_some_and(|process| process.birth == *birth && !process.is_zombie)
+    });
+    let own = alive.map(|(pid, _)| house.trees.of_process(pid)).unwrap_or_default();
+    let mut reading = match &ran.cgroup {
+        Some(cgroup) => house.trees.of_ours(cgroup),
+        None => own,
+    };
+    if alive.is_some() {
+        // Its own peak leaves out what the service does beside it.
+        reading.memory_peak = own.memory_peak;
+    }
+    house.with(attempt, |held| held.count(&reading, now));
+    house.mark(attempt);
+    if own.oom_kills > 0 {
+        end(house, attempt, Outcome::OutOfMemory, Signal::KILL, Span::ZERO);
+    }
+}
+
+/// Begins to end an attempt: a signal now, a kill after the grace.
+pub(super) fn end(
+    house: &House,
+    attempt: AttemptId,
+    outcome: Outcome,
+    signal: Signal,
+    grace: Span,
+) {
+    if !house.is_live(attempt) {
+        return;
+    }
+    let kill_at = house.clock.now().plus(grace);
+    let is_first = house.with(attempt, |held| {
+        let is_first = held.ending.is_none();
+        held.end_by(outcome.clone(), kill_at);
+        is_first
+    });
+    if is_first == Some(true) {
+        house.note(&Note::Ending { attempt, outcome, kill_at });
+    }
+    if signal != Signal::KILL && ran(house, attempt).is_some() {
+        tell(house, attempt, signal);
+        // A stopped process would take the signal only once it goes on.
+        tell(house, attempt, Signal(libc::SIGCONT));
+    }
+}
+
+fn tell(house: &House, attempt: AttemptId, signal: Signal) {
+    if let Some(first) = first(house, attempt)
+        && first.signal(signal).is_ok()
+    {
+        return;
+    }
+    let (service, name) = (house.service.clone(), house.name(attempt));
+    tokio::task::spawn_local(async move {
+        if let Err(error) = service.signal(&name, signal).await {
+            tracing::debug!(%error, name, "a container could not be told to end");
+        }
+    });
+}
+
+/// Ends all of an attempt at once, with the service or without.
+pub(super) async fn kill(house: &House, attempt: AttemptId) {
+    if let Some(first) = first(house, attempt)
+        && first.signal(Signal::KILL).is_ok()
+    {
+        return;
+    }
+    let asked = house.service.signal(&house.name(attempt), Signal::KILL).await;
+    if matches!(asked, Err(Trouble::Away(_))) {
+        let fence = house.folder.fence(attempt);
+        let marked = |process: &proc::Process| {
+            proc::fence_of(process.pid).as_deref() == Some(fence.as_str())
+        };
+        proc::processes().into_iter().filter(marked).for_each(proc::kill);
+    }
+}
+
+/// Has the process ended?
+fn has_ended(first: &First) -> bool {
+    let mut fds = [PollFd::new(&first.pidfd, PollFlags::IN)];
+    poll(&mut fds, Some(&timespec(Span::ZERO))).is_ok_and(|ready| ready > 0)
+}
+
+/// Rings when the process ends; never where there is none to hold.
+async fn ended(first: Option<&AsyncFd<OwnedFd>>) {
+    match first {
+        // A failure to watch is as good as an end: it is asked about.
+        Some(first) => drop(first.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The next piece of output; never where nobody listens.
+async fn piece(source: &mut Option<Source>) -> Option<Piece> {
+    match source {
+        Some(source) => source.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps a running container to its end, and says how it ended.
+async fn run(house: &House, attempt: AttemptId, name: &str, source: Option<Source>) -> Outcome {
+    // Heard from the start on; what another keeper heard of it is read again.
+    let mut whole = source.is_some();
+    let mut source = source;
+    let watched = first(house, attempt).and_then(|first| sys::watch(first.pidfd).ok());
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut listen_at = house.clock.now();
+    loop {
+        let Some((due, changed)) =
+            house.with(attempt, |held| (held.due(), Rc::clone(&held.changed)))
+        else {
+            return Outcome::Stopped;
+        };
+        let now = house.clock.now();
+        if due.0 <= now {
+            on_due(house, attempt, due.1, now).await;
+            continue;
+        }
+        if source.is_none() && listen_at <= now {
+            source = Source::from_start(&house.service, name, Follow::On).ok();
+            listen_at = now.plus(Span::from_micros(1_000_000));
+        }
+        tokio::select! {
+            biased;
+            () = ended(watched.as_ref()) => break,
+            piece = piece(&mut source) => match piece {
+                Some(piece) => {
+                    house.with(attempt, |held| piece.write(&mut held.logs));
+                }
+                // It has ended, or the service is gone.
+                None => {
+                    source = None;
+                    whole = false;
+                    let gone = house.service.standing(name).await;
+                    if matches!(gone, Ok(None)) || matches!(gone, Ok(Some(s)) if !s.running) {
+                        break;
+                    }
+                }
+            },
+            () = until(house, due.0) => {}
+            () = changed.notified() => {}
+            _ = looks.tick() => {
+                look(house, attempt);
+                if watched.is_none() {
+                    let standing = house.service.standing(name).await;
+                    if matches!(standing, Ok(Some(standing)) if !standing.running) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let standing = how_it_ended(house, attempt, name).await;
+    drain(house, attempt, name, source.filter(|_| whole)).await;
+    look(house, attempt);
+    outcome(house, attempt, standing)
+}
+
+async fn on_due(house: &House, attempt: AttemptId, due: Due, now: BootTime) {
+    match due {
+        Due::LeaseNotice => {
+            let left = house.with(attempt, |held| held.lease_end.since(now));
+            let grace = left.unwrap_or(Span::ZERO).max(Span::ZERO);
+            end(house, attempt, Outcome::LeaseEnded, Signal::TERM, grace);
+        }
+        Due::Wall => {
+            let grace = house.with(attempt, |held| held.wall_grace()).unwrap_or(Span::ZERO);
+            end(house, attempt, Outcome::TimeLimit, Signal::TERM, grace);
+        }
+        Due::Kill => {
+            kill(house, attempt).await;
+            // From now on it is looked at until it is gone.
+            house.with(attempt, |held| {
+                let again = now.plus(KILL_AGAIN_AFTER);
+                if let Some(ending) = &mut held.ending {
+                    ending.kill_at = again;
+                }
+                held.lease_end = held.lease_end.max(again);
+            });
+        }
+    }
+}
+
+/// Asks until the service says how a container ended; none: it is not there any more.
+async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> Option<Standing> {
+    let mut pause = END_AGAIN_FIRST;
+    loop {
+        match house.service.standing(name).await {
+            Ok(None) => return None,
+            Ok(Some(standing)) if !standing.running => return Some(standing),
+            Ok(Some(_)) | Err(_) => {}
+        }
+        // What is left of it is ended all the same.
+        if first(house, attempt).is_none_or(|first| has_ended(&first)) {
+            tokio::time::sleep(pause).await;
+        } else {
+            kill(house, attempt).await;
+            tokio::time::sleep(pause).await;
+        }
+        pause = (pause * 2).min(ASK_AGAIN_AFTER);
+    }
+}
+
+/// Takes the rest of the output. Nobody writes any more.
+async fn drain(house: &House, attempt: AttemptId, name: &str, source: Option<Source>) {
+    let heard = source.is_some();
+    let Some(mut source) =
+        source.or_else(|| Source::from_start(&house.service, name, Follow::Off).ok())
+    else {
+        return;
+    };
+    let rest = async {
+        while let Some(piece) = source.next().await {
+            house.with(attempt, |held| piece.write(&mut held.logs));
+        }
+    };
+    if tokio::time::timeout(DRAIN_WITHIN, rest).await.is_err() {
+        tracing::warn!(name, heard, "the end of a container's output did not come");
+    }
+}
+
+fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Outcome {
+    let ending = house.with(attempt, |held| held.ending.clone());
+    match (ending.flatten(), standing) {
+        (Some(ending), _) => ending.outcome,
+        // Somebody removed it: it runs no more, and nobody knows how it ended.
+        (None, None) => Outcome::KeeperDied,
+        (None, Some(standing)) => {
+            let code = i32::try_from(standing.exit_code).unwrap_or(i32::MAX);
+            let memory = house.with(attempt, |held| held.limits.memory).unwrap_or_default();
+            let cgroup = ran(house, attempt).and_then(|ran| ran.cgroup);
+            let ran_out = |cgroup: String| house.trees.ran_out(&cgroup, memory, code);
+            // A program that outlives the death of its child and succeeds has succeeded.
+            if code != 0 && (standing.oom || cgroup.is_some_and(ran_out)) {
+                Outcome::OutOfMemory
+            } else {
+                Outcome::Exited(code)
+            }
+        }
+    }
+}
+
+/// Removes the container and its cgroup, however long the service is away.
+async fn clear(house: &House, attempt: AttemptId, name: &str) {
+    let cgroup = ran(house, attempt).and_then(|ran| ran.cgroup);
+    let mut pause = ASK_AGAIN_AFTER;
+    for _ in 0..CLEAR_TRIES_MAX {
+        let removed = house.service.remove(name).await;
+        if let Err(error) = &removed {
+            tracing::debug!(%error, name, "a container is not removed yet");
+        }
+        if removed.is_ok() && cgroup.as_ref().is_none_or(|cgroup| house.trees.remove(cgroup)) {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+    tracing::warn!(name, "an ended container could not be removed");
+}

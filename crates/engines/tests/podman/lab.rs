@@ -1,0 +1,90 @@
+//! A real podman for one test, by `tools/podman-lab.sh`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A podman with storage, images and a service of its own, gone when it is dropped.
+pub struct Lab {
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Starts one, or says that it cannot be had here and returns none.
+    pub fn start() -> Option<Self> {
+        let dir = tempfile::Builder::new().prefix("podman").tempdir().expect("a folder");
+        let lab = Self { dir };
+        let said = lab.script(&["start"]);
+        let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        if said.status.success() {
+            return Some(lab);
+        }
+        let cannot = words.contains("it needs root") || words.contains("not installed:");
+        assert!(cannot, "the lab does not start: {words}");
+        println!("SKIPPED: no podman here ({words})");
+        None
+    }
+
+    /// A registry beside it that asks for a login, and an image there; none: no registry is here.
+    /// Before [`start`](Self::start) reads where it is, so it is made with it.
+    pub fn start_with_registry() -> Option<(Self, String)> {
+        let dir = tempfile::Builder::new().prefix("podman").tempdir().expect("a folder");
+        let lab = Self { dir };
+        for words in [&["registry"][..], &["start"]] {
+            let said = lab.script(words);
+            let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+            if !said.status.success() {
+                let cannot = why.contains("it needs root") || why.contains("not installed:");
+                assert!(cannot, "the lab does not start: {why}");
+                println!("SKIPPED: no podman or registry here ({why})");
+                return None;
+            }
+            if words == ["registry"] {
+                let name = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+                std::fs::write(lab.folder("image"), &name).expect("written");
+            }
+        }
+        let image = std::fs::read_to_string(lab.folder("image")).expect("written above");
+        Some((lab, image))
+    }
+
+    fn script(&self, words: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/podman-lab.sh");
+        let mut command = Command::new(script);
+        command.args(words).env("LAB", self.dir.path().join("lab"));
+        command.output().expect("there is a shell")
+    }
+
+    /// A folder of the test's own beside the lab.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("lab/podman.sock")
+    }
+
+    /// Kills the service, as by `kill -9`.
+    pub fn kill_service(&self) {
+        assert!(self.script(&["kill"]).status.success(), "the service was there");
+    }
+
+    /// Starts it again.
+    pub fn start_service(&self) {
+        let said = self.script(&["service"]);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+
+    /// What podman itself says.
+    pub fn podman(&self, words: &[&str]) -> String {
+        let all: Vec<&str> = std::iter::once("run").chain(words.iter().copied()).collect();
+        let said = self.script(&all);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.script(&["stop"]);
+    }
+}

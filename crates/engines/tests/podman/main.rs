@@ -1,0 +1,105 @@
+//! The engine for containers on a real podman.
+
+mod lab;
+mod registry;
+mod trials;
+
+use std::path::{Path, PathBuf};
+
+use dayan_engines::conformance::{self, Bed};
+use dayan_engines::{ContainerConfig, Engine, Image, container};
+use rustix::process::{Pid, Signal, kill_process};
+
+use lab::Lab;
+
+/// An engine on the lab's podman, in a folder of its own.
+struct Containers<'a> {
+    lab: &'a Lab,
+    folder: String,
+}
+
+impl Containers<'_> {
+    fn config(&self) -> ContainerConfig {
+        ContainerConfig {
+            dir: self.lab.folder(&self.folder),
+            keeper: vec![env!("CARGO_BIN_EXE_dayan-keeper-test").into()],
+            options: ["--idle", "2s"].map(std::ffi::OsString::from).to_vec(),
+            socket: Some(self.lab.socket()),
+        }
+    }
+}
+
+/// The working keeper of a folder, not the one that waits for it, by its command line.
+fn keeper_of(dir: &Path) -> Option<Pid> {
+    let dir = dir.canonicalize().ok()?;
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let ours = words.windows(2).any(|pair| {
+            pair[0] == b"--dir" && pair[1] == dir.to_str().unwrap_or_default().as_bytes()
+        });
+        let works = words.iter().any(|word| *word == b"--worker");
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (ours && works).then(|| Pid::from_raw(pid))?
+    })
+}
+
+impl Bed for Containers<'_> {
+    fn open(&mut self) -> Box<dyn Engine> {
+        Box::new(container::open(self.config()).expect("opens"))
+    }
+    fn kill_keeper(&mut self) -> bool {
+        keeper_of(&self.lab.folder(&self.folder))
+            .is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+    }
+    fn image(&self) -> Option<Image> {
+        Some(Image { name: "localhost/dayan-test:1".to_owned(), ..Image::default() })
+    }
+    fn folder_inside(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(container::FOLDER))
+    }
+    fn outside_variables(&self) -> &[&str] {
+        container::OUTSIDE_VARIABLES
+    }
+    /// Podman starts five to ten a second, and the suite runs beside other tests.
+    fn array_size(&self) -> u32 {
+        60
+    }
+}
+
+impl Drop for Containers<'_> {
+    fn drop(&mut self) {
+        if let Some(pid) = keeper_of(&self.lab.folder(&self.folder)) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+/// Runs the suite from several agents of one podman at once, each with its share of the cases.
+#[test]
+fn podman_keeps_the_promises() {
+    const SHARES: usize = 4;
+    let Some(lab) = Lab::start() else { return };
+    let names: Vec<&'static str> = conformance::cases().map(|case| case.name).collect();
+    let only = std::env::var("DAYAN_CASE").ok();
+    let reports: Vec<conformance::Report> = std::thread::scope(|scope| {
+        let share = |number: usize| {
+            let mine: Vec<_> = names.iter().copied().skip(number).step_by(SHARES).collect();
+            let (lab, only) = (&lab, only.clone());
+            scope.spawn(move || {
+                let mut bed = Containers { lab, folder: format!("agent-{number}") };
+                conformance::run_some(&mut bed, |name| {
+                    mine.contains(&name)
+                        && only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+                })
+            })
+        };
+        let running: Vec<_> = (0..SHARES).map(share).collect();
+        running.into_iter().map(|share| share.join().expect("a share ran")).collect()
+    });
+    let shown: String = reports.iter().map(ToString::to_string).collect();
+    println!("{shown}");
+    assert!(reports.iter().all(conformance::Report::is_clean), "{shown}");
+    let passed: usize = reports.iter().map(conformance::Report::passed).sum();
+    assert!(only.is_some() || passed >= 68, "too much was skipped:\n{shown}");
+}

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# A podman of its own for tests: storage, images and a service in one folder, nothing of the machine's.
+#
+#   LAB=folder tools/podman-lab.sh start     a service at $LAB/podman.sock, and images
+#   LAB=folder tools/podman-lab.sh kill      kill -9 of the service; its containers go on
+#   LAB=folder tools/podman-lab.sh service   the service again
+#   LAB=folder tools/podman-lab.sh run ARGS  podman itself, on the same storage
+#   LAB=folder tools/podman-lab.sh registry  a registry that asks for a login (film, U*U), with an
+#                                            image in it; prints the image's name. Before `start`
+#   LAB=folder tools/podman-lab.sh stop      everything ends and goes
+#
+# Needs root and: podman, crun, catatonit, busybox-static. The images are made here, offline:
+# localhost/dayan-test:1 and :2, a busybox each. The registry needs docker-registry.
+set -euo pipefail
+: "${LAB:?the folder of the lab}"
+mkdir -p "$LAB"
+LAB="$(cd "$LAB" && pwd)"
+
+fail() { echo "$*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "it needs root"
+missing=""
+for name in podman crun busybox; do
+  command -v "$name" > /dev/null || missing="$missing $name"
+done
+[ -z "$missing" ] || fail "not installed:$missing"
+
+# Where cgroups are mounted in both kinds at once, crun takes the empty one of the newer kind for
+# the only one. A mount namespace without it, which all podmans of the lab share, helps.
+space() {
+  if [ -f "$LAB/space.pid" ] && kill -0 "$(cat "$LAB/space.pid")" 2> /dev/null; then return; fi
+  # shellcheck disable=SC2016 # the inner shell's own
+  unshare -m setsid sh -c '
+    mount --make-rprivate /
+    [ ! -d /sys/fs/cgroup/unified ] || umount /sys/fs/cgroup/unified
+    echo $$ > "$1/space.pid.new" && mv "$1/space.pid.new" "$1/space.pid"
+    exec sleep infinity' space "$LAB" < /dev/null > /dev/null 2>&1 &
+  for _ in $(seq 200); do
+    [ ! -f "$LAB/space.pid" ] || return 0
+    sleep 0.02
+  done
+  fail "no mount namespace"
+}
+
+podman_here() {
+  # Registries of the lab speak plain HTTP.
+  [ ! -f "$LAB/registries.conf" ] || export CONTAINERS_REGISTRIES_CONF="$LAB/registries.conf"
+  exec nsenter -t "$(cat "$LAB/space.pid")" -m podman \
+    --root "$LAB/storage" --runroot "$LAB/run" --tmpdir "$LAB/tmp" --cgroup-manager cgroupfs \
+    --events-backend file --runtime crun "$@"
+}
+
+service() {
+  rm -f "$LAB/podman.sock"
+  (podman_here system service --time 0 "unix://$LAB/podman.sock" \
+    < /dev/null >> "$LAB/service.log" 2>&1) &
+  echo $! > "$LAB/service.pid"
+  for _ in $(seq 500); do
+    if curl -s -o /dev/null --max-time 2 --unix-socket "$LAB/podman.sock" http://d/_ping; then return 0; fi
+    kill -0 "$(cat "$LAB/service.pid")" 2> /dev/null || fail "the service ended: $(tail -n 3 "$LAB/service.log")"
+    sleep 0.02
+  done
+  fail "the service does not answer: $(tail -n 3 "$LAB/service.log")"
+}
+
+kill_service() {
+  [ ! -f "$LAB/service.pid" ] || kill -9 "$(cat "$LAB/service.pid")" 2> /dev/null || true
+}
+
+images() {
+  local root="$LAB/rootfs" applet
+  mkdir -p "$root"/{bin,usr/bin,etc,tmp,work,proc,sys,dev}
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  for applet in $("$root/bin/busybox" --list); do
+    [ "$applet" = busybox ] || ln -sf /bin/busybox "$root/bin/$applet"
+  done
+  echo "root:x:0:0:root:/:/bin/sh" > "$root/etc/passwd"
+  tar -C "$root" -cf "$LAB/image.tar" .
+  for tag in 1 2; do
+    (podman_here import -q "$LAB/image.tar" "localhost/dayan-test:$tag" > /dev/null)
+  done
+}
+
+registry() {
+  command -v docker-registry > /dev/null || fail "not installed: docker-registry"
+  # The password "U*U", as bcrypt's own test vectors have it.
+  # shellcheck disable=SC2016 # dollars of the hash
+  echo 'film:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW' > "$LAB/htpasswd"
+  cat > "$LAB/registry.yml" << CONFIG
+version: 0.1
+storage: {filesystem: {rootdirectory: $LAB/registry}}
+http: {addr: "127.0.0.1:0"}
+auth: {htpasswd: {realm: lab, path: $LAB/htpasswd}}
+CONFIG
+  docker-registry serve "$LAB/registry.yml" < /dev/null > "$LAB/registry.log" 2>&1 &
+  echo $! > "$LAB/registry.pid"
+  local address=""
+  for _ in $(seq 500); do
+    address="$(grep -oE 'listening on 127\.0\.0\.1:[0-9]+' "$LAB/registry.log" | grep -oE '127.*' || true)"
+    [ -z "$address" ] || break
+    sleep 0.02
+  done
+  [ -n "$address" ] || fail "the registry does not start: $(tail -n 3 "$LAB/registry.log")"
+  printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$address" > "$LAB/registries.conf"
+  space
+  [ -f "$LAB/image.tar" ] || images
+  (podman_here push -q --creds 'film:U*U' localhost/dayan-test:1 "$address/studio/test:1" > /dev/null)
+  echo "$address/studio/test:1"
+}
+
+case "${1:-}" in
+  registry) registry ;;
+  start)
+    space
+    [ -f "$LAB/image.tar" ] || images
+    service
+    ;;
+  service) service ;;
+  kill) kill_service ;;
+  run)
+    shift
+    podman_here "$@"
+    ;;
+  stop)
+    if [ -f "$LAB/space.pid" ]; then
+      (timeout 60 bash "$0" run rm -a -f -t 0 > /dev/null 2>&1) || true
+      kill_service
+      [ ! -f "$LAB/registry.pid" ] || kill "$(cat "$LAB/registry.pid")" 2> /dev/null || true
+      # Mounts of what is left go with the namespace.
+      kill -9 "$(cat "$LAB/space.pid")" 2> /dev/null || true
+    fi
+    rm -rf "$LAB" 2> /dev/null || true
+    ;;
+  *) fail "usage: LAB=folder $0 start|kill|service|run|stop" ;;
+esac
