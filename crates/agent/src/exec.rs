@@ -50,7 +50,7 @@ pub(crate) async fn come(ask: ExecAsk, asking: Asking, link: Arc<Link>, token: A
     let end = match tokio::time::timeout(START_WITHIN, started(&mut input)).await {
         Ok(Some(start)) => {
             tracing::info!(attempt = %ask.attempt, "a command is run beside it");
-            match asking.enter(ask.attempt, start.command.clone()).await {
+            match asking.enter(ask.attempt, start.clone()).await {
                 Ok(Ok(entrance)) => run(&start, &entrance, &mut out, input).await,
                 Ok(Err(fault)) => Some(refused(&fault)),
                 // The agent ends.
@@ -96,7 +96,7 @@ fn spawn(start: &ExecStart, entrance: &Entrance) -> io::Result<(Child, Input, Ou
         pty.resize(Size::new(size.rows, size.columns)).map_err(io::Error::other)?;
         let mut command = pty_process::Command::new(program).args(words).env_clear();
         command = command.envs(entrance.env.iter().map(|(name, value)| (name, value)));
-        command = command.env("TERM", start.kind.as_deref().unwrap_or("dumb")).kill_on_drop(true);
+        command = command.kill_on_drop(true);
         if let Some(folder) = &entrance.folder {
             command = command.current_dir(folder);
         }

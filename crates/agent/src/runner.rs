@@ -17,9 +17,10 @@ use dayan_engines::slurm::{Pace, SiteWords};
 use dayan_engines::{
     BootId, BootTime, Engine, EngineInfo, EnterFault, Entrance, Fault, Launch, LeaseEnd, LogChunk,
     Observation, ProcessConfig, ProcessEngine, Signal, SlurmConfig, SlurmEngine, StartFault,
-    Stream, Waker,
+    Stream, Visit, Waker,
 };
 use dayan_units::{AttemptId, Span};
+use dayan_wire::exec::ExecStart;
 use dayan_wire::{LeaseOrder, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,6 +38,9 @@ const OBSERVE_WAIT: Span = Span::from_secs(30);
 const OPEN_TRIES_MAX: u32 = 3;
 /// The pause before an engine that failed is asked again.
 const RETRY_PAUSE: Span = Span::from_millis(200);
+
+/// What a terminal is that nobody has named: one that can nothing.
+const NO_TERMINAL_KIND: &str = "dumb";
 
 /// What is to be done.
 #[derive(Default)]
@@ -80,7 +84,7 @@ impl Work {
 enum Command {
     Work(Box<Work>),
     Log { part: LogPart, reply: oneshot::Sender<LogChunk> },
-    Enter { attempt: AttemptId, command: Vec<String>, reply: oneshot::Sender<Entered> },
+    Enter { attempt: AttemptId, start: ExecStart, reply: oneshot::Sender<Entered> },
     Parcel { reply: oneshot::Sender<Option<Parcel>> },
     HandedOver { upto: Mark },
     Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
@@ -219,13 +223,9 @@ impl Asking {
     }
 
     /// Asks for the way to a running attempt.
-    pub(crate) fn enter(
-        &self,
-        attempt: AttemptId,
-        command: Vec<String>,
-    ) -> oneshot::Receiver<Entered> {
+    pub(crate) fn enter(&self, attempt: AttemptId, start: ExecStart) -> oneshot::Receiver<Entered> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Enter { attempt, command, reply });
+        self.send(Command::Enter { attempt, start, reply });
         answer
     }
 
@@ -373,8 +373,11 @@ impl Desk {
                         // Whoever asked may have gone.
                         let _ = reply.send(self.log(part));
                     }
-                    Ok(Command::Enter { attempt, command, reply }) => {
-                        let _ = reply.send(self.engine.enter(attempt, &command));
+                    Ok(Command::Enter { attempt, start, reply }) => {
+                        let kind = start.kind.as_deref().unwrap_or(NO_TERMINAL_KIND);
+                        let terminal = start.terminal.map(|_| kind);
+                        let visit = Visit { command: &start.command, terminal };
+                        let _ = reply.send(self.engine.enter(attempt, visit));
                     }
                     Ok(Command::Parcel { reply }) => {
                         let parcel = self.archive.parcel().unwrap_or_else(|error| {

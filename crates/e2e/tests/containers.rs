@@ -79,3 +79,20 @@ fn a_job_without_an_image_waits_for_a_pool_that_runs_it() {
     stage.start_agent_with("boxes", &["--default-image", "localhost/dayan-test:2"]);
     stage.assert_ran_once(&job);
 }
+
+#[test]
+fn a_command_beside_a_task_runs_in_its_container() {
+    let Some(lab) = Lab::start() else { return };
+    let mut stage = Stage::empty(Serve::default());
+    boxes(&mut stage, &lab, &[]);
+    let run = "|\n  touch /work/here\n  /bin/busybox sleep 600";
+    let job = stage.submit_with(run, "stays", &format!("{IMAGE}env: {{COLOUR: red}}\n"));
+    stage.running(&job, 1);
+    let script = "echo $COLOUR; /bin/busybox ls /work; read line; echo $line; exit 9";
+    let output = stage.exec(&job, b"typed\n", &["/bin/busybox", "sh", "-c", script]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(9), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "red\nhere\ntyped\n", "{said}");
+    stage.operate(&["cancel", &job]);
+    stage.ended(&job);
+}

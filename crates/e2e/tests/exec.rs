@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Output, Stdio};
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
 use support::{Stage, program, until};
 
@@ -29,26 +29,6 @@ impl Waiting {
     }
 }
 
-fn exec(stage: &Stage, token: &str, job: &str, input: &[u8], command: &[&str]) -> Output {
-    let mut child = Command::new(program())
-        .args(["exec", job])
-        .args(command)
-        .env("HOME", stage.path("."))
-        .env("DAYAN_URL", format!("http://{}", stage.address()))
-        .env("DAYAN_TOKEN", token)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let (mut stdin, input) = (child.stdin.take().expect("piped"), input.to_vec());
-    // A command that does not read closes its end early.
-    let feed = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().expect("it ends");
-    feed.join().expect("fed");
-    output
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -57,19 +37,18 @@ fn text(bytes: &[u8]) -> String {
 fn it_has_the_tasks_folder_environment_streams_and_its_own_exit_code() {
     let stage = Stage::build("1");
     let task = Waiting::on(&stage, "task");
-    let member = stage.member.clone();
     let script = "echo $DAYAN_JOB $COLOUR; ls; cat; echo oops >&2; exit 7";
-    let output = exec(&stage, &member, &task.job, b"typed\n", &["sh", "-c", script]);
+    let output = stage.exec(&task.job, b"typed\n", &["sh", "-c", script]);
     assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), format!("{} red\nhere\ntyped\n", task.job));
     assert_eq!(text(&output.stderr), "oops\n");
 
     // More than all buffers on the way hold, both ways at once.
     let much: Vec<u8> = (0..8_000_000u32).map(|n| (n % 251) as u8).collect();
-    let output = exec(&stage, &member, &task.job, &much, &["cat"]);
+    let output = stage.exec(&task.job, &much, &["cat"]);
     assert!(output.stdout == much, "{} of {} bytes", output.stdout.len(), much.len());
 
-    let output = exec(&stage, &member, &task.job, b"", &["no-such-program"]);
+    let output = stage.exec(&task.job, b"", &["no-such-program"]);
     assert_eq!(output.status.code(), Some(127), "{}", text(&output.stderr));
 
     // Whoever may not control the job is not let in; who did is in the journal.
@@ -77,11 +56,11 @@ fn it_has_the_tasks_folder_environment_streams_and_its_own_exit_code() {
     stage.operate(&["user", "create", "r", "--org", "rival", "--role", "owner"]);
     let rival = stage.operate(&["token", "issue", "rival/r"]);
     let rival = rival["secret"].as_str().expect("a secret");
-    let output = exec(&stage, rival, &task.job, b"", &["true"]);
+    let output = stage.exec_as(rival, &task.job, b"", &["true"]);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
 
     task.ends(&stage);
-    let output = exec(&stage, &member, &task.job, b"", &["true"]);
+    let output = stage.exec(&task.job, b"", &["true"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(text(&output.stderr).contains("exec.not_running"), "{}", text(&output.stderr));
 }

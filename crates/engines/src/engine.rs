@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BootId, BootTime, EnterFault, Entrance, Launch, LeaseEnd, LogChunk, Observation, Signal,
-    Stream, Waker,
+    Stream, Visit, Waker,
 };
 
 /// Which engine it is.
@@ -235,8 +235,8 @@ pub trait Engine: Send {
     fn workdir(&self, attempt: AttemptId) -> Option<PathBuf>;
 
     /// How to start a command beside a running attempt. Engines that offer no way in say so.
-    fn enter(&mut self, attempt: AttemptId, command: &[String]) -> Result<Entrance, EnterFault> {
-        let _ = (attempt, command);
+    fn enter(&mut self, attempt: AttemptId, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
+        let _ = (attempt, visit);
         let kind = self.describe().kind.name();
         Err(EnterFault::Unsupported(format!("tasks of a {kind} pool cannot be entered")))
     }

@@ -12,6 +12,15 @@ use std::path::{Path, PathBuf};
 
 use crate::proc::{self, Process};
 
+/// What is to be run beside a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Visit<'a> {
+    /// The program and its words.
+    pub command: &'a [String],
+    /// What kind of terminal it is started at, for `TERM`; none: with three pipes.
+    pub terminal: Option<&'a str>,
+}
+
 /// How to start a command beside a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entrance {
@@ -64,7 +73,7 @@ const NAMESPACES: [(&str, &[&str]); 7] = [
 ];
 
 /// The way to a process of this machine that belongs to a task with this fence.
-pub(crate) fn beside(fence: &str, command: &[String]) -> Result<Entrance, EnterFault> {
+pub(crate) fn beside(fence: &str, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
     let mut own: Vec<Process> = proc::processes();
     own.retain(|process| proc::fence_of(process.pid).is_some_and(|found| found == fence));
     own.sort_by_key(|process| (process.birth, process.pid));
@@ -95,8 +104,13 @@ pub(crate) fn beside(fence: &str, command: &[String]) -> Result<Entrance, EnterF
         argv.push("--".into());
         None
     };
-    argv.extend(command.iter().map(OsString::from));
-    Ok(Entrance { argv, env: pairs(&env), folder })
+    argv.extend(visit.command.iter().map(OsString::from));
+    let mut env = pairs(&env);
+    if let Some(kind) = visit.terminal {
+        env.retain(|(name, _)| name != "TERM");
+        env.push(("TERM".into(), kind.into()));
+    }
+    Ok(Entrance { argv, env, folder })
 }
 
 /// How to enter the namespaces that a process does not share with us.
@@ -165,7 +179,8 @@ mod tests {
 
     #[test]
     fn nobody_is_beside_a_task_that_does_not_run() {
-        assert_eq!(beside("no such:fence", &["true".to_owned()]), Err(EnterFault::NotRunning));
+        let visit = Visit { command: &["true".to_owned()], terminal: None };
+        assert_eq!(beside("no such:fence", visit), Err(EnterFault::NotRunning));
     }
 
     #[test]

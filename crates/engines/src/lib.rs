@@ -37,7 +37,7 @@ pub use container::ContainerConfig;
 pub use engine::{
     Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
 };
-pub use enter::{EnterFault, Entrance};
+pub use enter::{EnterFault, Entrance, Visit};
 pub use launch::{
     BootId, BootTime, Devices, GangSeat, Image, ImageNetwork, Isolation, Launch, LeaseEnd, Limits,
     Login, Network, Program, Pull, Signal, Workdir,

@@ -24,7 +24,7 @@ use crate::waker::timespec;
 use crate::{
     BootClock, BootId, BootTime, Engine, EngineInfo, EngineKind, EnterFault, Entrance, Fault,
     Features, Fence, Launch, LeaseEnd, LogChunk, Observation, Placing, Signal, StartFault, Stream,
-    Waker, enter, logs,
+    Visit, Waker, container, enter, logs,
 };
 
 /// How long a keeper may take to be ready. It may have to kill what an earlier one left, for
@@ -278,8 +278,16 @@ impl Engine for ProcessEngine {
         Some(self.folder.work(attempt))
     }
 
-    fn enter(&mut self, attempt: AttemptId, command: &[String]) -> Result<Entrance, EnterFault> {
-        enter::beside(&self.folder.fence(attempt), command)
+    fn enter(&mut self, attempt: AttemptId, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
+        match self.kind {
+            EngineKind::Podman => {
+                container::entrance(&self.config, self.folder.name(), attempt, visit)
+            }
+            EngineKind::Process
+            | EngineKind::Slurm
+            | EngineKind::Kubernetes
+            | EngineKind::Simulated => enter::beside(&self.folder.fence(attempt), visit),
+        }
     }
 
     fn waker(&self) -> Waker {

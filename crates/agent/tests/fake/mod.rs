@@ -423,6 +423,7 @@ fn answer(books: &mut Books, request: &SyncRequest) -> SyncAnswer {
         forget,
         challenge: books.challenge.take(),
         logs: std::mem::take(&mut books.asks),
+        execs: Vec::new(),
         want_shown: !books.digests.contains(&request.shown_digest),
         usage_every_ms: books.usage_every_ms,
     }

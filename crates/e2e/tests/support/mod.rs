@@ -5,6 +5,7 @@ pub mod host;
 pub mod link;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -411,6 +412,32 @@ impl Stage {
             let state = value["state"].as_str()?;
             matches!(state, "succeeded" | "failed" | "cancelled" | "unfunded").then_some(value)
         })
+    }
+
+    /// A command beside the first task of a job, by the consumer.
+    pub fn exec(&self, job: &str, input: &[u8], command: &[&str]) -> Output {
+        self.exec_as(&self.member, job, input, command)
+    }
+
+    /// The same by whoever has the token.
+    pub fn exec_as(&self, token: &str, job: &str, input: &[u8], command: &[&str]) -> Output {
+        let mut child = Command::new(program())
+            .args(["exec", job])
+            .args(command)
+            .env("HOME", self.folder.path())
+            .env("DAYAN_URL", self.url())
+            .env("DAYAN_TOKEN", token)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let (mut stdin, input) = (child.stdin.take().expect("piped"), input.to_vec());
+        // A command that does not read closes its end early.
+        let feed = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().expect("it ends");
+        feed.join().expect("fed");
+        output
     }
 
     /// Which attempts of a job's one task are on the consumer's bill, each as often as it is.

@@ -22,6 +22,7 @@
 mod api;
 mod bringing;
 mod cgroup;
+mod entering;
 mod holding;
 mod house;
 pub(crate) mod keeper;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 
 use crate::{EngineKind, Fault, ProcessConfig, ProcessEngine};
 
+pub(crate) use entering::entrance;
 pub use recipe::{FOLDER, OUTSIDE_VARIABLES};
 
 /// Where and with what containers are kept.

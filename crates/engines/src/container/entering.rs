@@ -1,0 +1,95 @@
+//! A command beside a task in its container, by podman's or docker's own program.
+//!
+//! The interface would do it too, over a connection that it takes for the purpose; their programs
+//! do just that, and bring the terminal along.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use dayan_units::AttemptId;
+
+use super::recipe;
+use crate::{EnterFault, Entrance, ProcessConfig, Visit};
+
+/// The programs that can, with the option that names the socket.
+const PROGRAMS: [(&str, &str); 2] = [("podman", "--url"), ("docker", "--host")];
+
+/// The way into the container of an attempt.
+pub(crate) fn entrance(
+    config: &ProcessConfig,
+    agent: &str,
+    attempt: AttemptId,
+    visit: Visit<'_>,
+) -> Result<Entrance, EnterFault> {
+    let mut words = config.options.iter();
+    let socket = words.find(|word| *word == "--containers").and_then(|_| words.next());
+    let socket = socket.ok_or_else(|| EnterFault::Failed("no socket is named".to_owned()))?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = PROGRAMS.iter().find_map(|(name, option)| {
+        let program = in_path(&path, name)?;
+        Some((program, *option))
+    });
+    let (program, option) = found.ok_or_else(|| {
+        EnterFault::Unsupported(
+            "the agent's machine has neither podman's nor docker's program, which leads into \
+             containers"
+                .to_owned(),
+        )
+    })?;
+    let mut address = OsString::from("unix://");
+    address.push(socket);
+    let argv = words_for(program, option, address, &recipe::name(agent, attempt), visit);
+    // Of ours; the command has the container's own.
+    let kept = ["PATH", "HOME", "XDG_RUNTIME_DIR"];
+    let env = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+    Ok(Entrance { argv, env: env.collect(), folder: None })
+}
+
+fn words_for(
+    program: PathBuf,
+    option: &str,
+    address: OsString,
+    name: &str,
+    visit: Visit<'_>,
+) -> Vec<OsString> {
+    let mut argv = vec![program.into_os_string(), option.into(), address];
+    argv.extend(["exec", "--interactive"].map(OsString::from));
+    if let Some(kind) = visit.terminal {
+        argv.extend(["--tty".into(), "--env".into(), format!("TERM={kind}").into()]);
+    }
+    argv.push(name.into());
+    argv.extend(visit.command.iter().map(OsString::from));
+    argv
+}
+
+fn in_path(path: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .map(|folder: PathBuf| folder.join(name))
+        .find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_passed_on_word_by_word() {
+        let command = ["sh".to_owned(), "-c".to_owned(), "echo $A; exit 3".to_owned()];
+        let words = |terminal| {
+            let visit = Visit { command: &command, terminal };
+            words_for("/bin/podman".into(), "--url", "unix:///s".into(), "n", visit)
+        };
+        let plain = ["/bin/podman", "--url", "unix:///s", "exec", "--interactive", "n", "sh", "-c"];
+        assert_eq!(words(None)[..8], plain.map(OsString::from));
+        assert_eq!(words(None)[8], "echo $A; exit 3");
+        assert_eq!(
+            words(Some("xterm"))[5..8],
+            ["--tty", "--env", "TERM=xterm"].map(OsString::from)
+        );
+    }
+}
