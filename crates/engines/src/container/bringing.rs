@@ -45,8 +45,13 @@ pub(super) async fn bring(
 
 /// The cgroup of ours that an attempt's container is put below.
 pub(super) fn cgroup_of(house: &House, attempt: AttemptId) -> Option<String> {
+    house.kitchen.borrow().cgroup.as_ref().map(|ours| format!("{ours}/{}", suffix(attempt)))
+}
+
+/// What it is called below ours.
+pub(super) fn suffix(attempt: AttemptId) -> String {
     let AttemptId { job, task, attempt } = attempt;
-    house.kitchen.borrow().cgroup.as_ref().map(|ours| format!("{ours}/{job}.{task}.{attempt}"))
+    format!("{job}.{task}.{attempt}")
 }
 
 /// Starts a container that is made, and listens to it. It is asked for once, and again only after
@@ -165,9 +170,19 @@ async fn make<'a>(
 
 /// Has the image there, as its pull policy wants it.
 async fn fetch(house: &House, image: &Image) -> Result<(), Outcome> {
-    let refused = |words: String| failed(StartFailure::Other(words));
     let one = Rc::clone(house.pulls.borrow_mut().entry(image.name.clone()).or_default());
-    let _turn = one.lock().await;
+    let turn = one.lock().await;
+    let outcome = fetch_now(house, image).await;
+    drop(turn);
+    // Nobody waits for it: ours and the list's own.
+    if Rc::strong_count(&one) <= 2 {
+        house.pulls.borrow_mut().remove(&image.name);
+    }
+    outcome
+}
+
+async fn fetch_now(house: &House, image: &Image) -> Result<(), Outcome> {
+    let refused = |words: String| failed(StartFailure::Other(words));
     loop {
         let there = match image.pull {
             Pull::Always => Ok(false),

@@ -6,7 +6,7 @@
 //! off. Invariant: a process is touched only if its cgroup carries the container's id; a number
 //! that another machine or another namespace gave is never taken for one of ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -137,6 +137,18 @@ impl Trees {
             read: Bytes::ZERO,
             written: Bytes::ZERO,
         }
+    }
+
+    /// The names of the cgroups below one of ours.
+    pub(super) fn below(&self, cgroup: &str) -> BTreeSet<String> {
+        let path = cgroup.trim_start_matches('/');
+        let folders =
+            self.roots().into_iter().filter_map(|root| fs::read_dir(root.join(path)).ok());
+        let entries = folders.flatten().flatten();
+        entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     }
 
     /// Removes a cgroup of ours and what the service left in it; false while something is in it.

@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::api::Service;
+use super::bringing;
 use super::cgroup::Trees;
 use super::holding::{Held, Note};
 use super::recipe::{self, Kitchen};
@@ -122,9 +123,12 @@ impl House {
         held.values().filter(|held| held.is_live()).map(|held| held.attempt).collect()
     }
 
-    /// Is a container of this name one of an attempt that has not ended?
+    /// Is a container or a cgroup of this name one of an attempt that has not ended?
     pub(super) fn has_live_named(&self, name: &str) -> bool {
-        self.live_attempts().into_iter().any(|attempt| self.name(attempt) == name)
+        let suffix = |attempt| bringing::suffix(attempt);
+        self.live_attempts()
+            .into_iter()
+            .any(|attempt| self.name(attempt) == name || suffix(attempt) == name)
     }
 
     /// Is nobody left to stay for?
@@ -417,6 +421,8 @@ impl House {
                 frame(&self.serve(request), &mut out);
             }
             if greeted && self.agent.get() != Some(number) {
+                // What rang here was meant for the newer one.
+                self.news.notify_one();
                 return Ok(());
             }
             if greeted && let Some(news) = self.unheard() {

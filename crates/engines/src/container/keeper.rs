@@ -308,6 +308,16 @@ async fn sweep(house: &Rc<House>) {
             tracing::warn!(%error, name, "a container that nobody knows cannot be removed");
         }
     }
+    let cgroup = house.kitchen.borrow().cgroup.clone();
+    for (ours, name) in cgroup
+        .iter()
+        .flat_map(|ours| house.trees.below(ours).into_iter().map(move |name| (ours, name)))
+    {
+        if !house.has_live_named(&name) {
+            // One that is not empty yet is its container's to remove.
+            house.trees.remove(&format!("{ours}/{name}"));
+        }
+    }
 }
 
 fn leave(house: &House) {
