@@ -5,6 +5,7 @@
 //! counts: the project's, else its organisation's, else everybody's.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use dayan_engines::Login;
@@ -47,7 +48,11 @@ impl Registries {
 
     /// Writes them down.
     pub fn keep(&self, data: &Path) -> Result<(), AgentFault> {
-        std::fs::create_dir_all(data).map_err(AgentFault::data("making the agent's folder"))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data)
+            .map_err(AgentFault::data("making the agent's folder"))?;
         write_kept(&Self::path(data), self)
     }
 
