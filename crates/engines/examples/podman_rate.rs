@@ -7,7 +7,7 @@
 //! LAB=/tmp/lab target/release/examples/podman_rate [COUNT]
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,12 +91,12 @@ fn by_engine(engine: &mut dyn Engine, count: u32) {
     for answer in engine.start((0..count).map(launch).collect()) {
         answer.expect("started");
     }
-    let mut ended = BTreeMap::new();
+    let mut ended = BTreeSet::new();
     while ended.len() < count as usize {
         for seen in engine.observe(Span::from_secs(60)).expect("the keeper answers") {
             if let Some(end) = seen.end() {
                 assert_eq!(end.outcome, Outcome::Exited(0), "{}", seen.attempt);
-                ended.insert(seen.attempt, ());
+                ended.insert(seen.attempt);
             }
         }
     }
