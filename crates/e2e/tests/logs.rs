@@ -84,7 +84,8 @@ fn logs_outlive_the_site_and_a_restart_of_the_exchange() {
     let mut stage = Stage::build("1");
     let job = stage.submit("seq 20000", "count");
     stage.assert_ran_once(&job);
-    let expect: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
+    let numbers: Vec<String> = (1..=20_000).map(|n| n.to_string()).collect();
+    let expect = numbers.join("\n") + "\n";
     // They may still be on their way: then the agent is asked.
     assert_eq!(logs(&stage, &job).as_deref(), Some(&*expect));
     let database = stage.path("exchange/logs.db");

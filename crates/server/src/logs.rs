@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 
 /// How often what is too old or too much is removed: at 10 MB a second, 6 GB more than allowed lie
 /// there for so long.
-const TRIM_EVERY: Duration = Duration::from_secs(600);
+const TRIM_EVERY: Duration = Duration::from_mins(10);
 
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

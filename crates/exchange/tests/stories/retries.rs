@@ -67,7 +67,9 @@ impl Story {
             replayed.evolve(entry);
             let mut told = Vec::new();
             changes::of_entry(&replayed, entry, &mut told);
-            told.iter().for_each(|change| heard.observe(change));
+            for change in &told {
+                heard.observe(change);
+            }
         }
         let found = seats(&mut fresh);
         assert_eq!(seats(&mut heard), found, "who heard of it as it happened knows the same");

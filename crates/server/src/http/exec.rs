@@ -27,7 +27,7 @@ use crate::problem::Failure;
 /// How long an agent may take to come; its own call is woken at once.
 const AGENT_WITHIN: Duration = Duration::from_secs(15);
 /// A side that takes nothing for so long is gone.
-const TAKE_WITHIN: Duration = Duration::from_secs(60);
+const TAKE_WITHIN: Duration = Duration::from_mins(1);
 
 /// A request that wants to become a socket.
 pub(super) struct Socket(WebSocketUpgrade);

@@ -44,7 +44,7 @@ pub fn old_logs_make_room_attempt_by_attempt(place: &dyn Place) {
     let text = "x".repeat(1_000);
     for task in 0..1_500 {
         let part = log_part(task, 0, 0, &text);
-        logs.put(time(i64::from(task)), &[part.clone()], &[part.attempt]).unwrap();
+        logs.put(time(i64::from(task)), std::slice::from_ref(&part), &[part.attempt]).unwrap();
     }
     let kept = logs.trim(time(100), 1 << 30).unwrap();
     assert_eq!(kept, LogsKept { parts: 1_400, bytes: 1_400_000 });
