@@ -13,10 +13,12 @@ mod decode;
 mod env;
 mod error;
 mod feature;
+mod inputs;
 mod keys;
 pub mod limits;
 mod model;
 mod parse;
+mod pattern;
 mod reference;
 
 mod report;
@@ -31,7 +33,9 @@ pub use error::{Code, SpecError, SpecErrors};
 pub use feature::{
     Feature, NotOffered, PROCESS_POOL, not_offered, offered_by_process_pool, requirements,
 };
+pub use inputs::with_inputs;
 pub use model::*;
 pub use parse::{parse, parse_json, parse_yaml};
+pub use pattern::Pattern;
 pub use reference::reference_page;
 pub use schema::json_schema;
