@@ -194,6 +194,7 @@ mod tests {
             name: "n".to_owned(),
             run: "true".to_owned(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),

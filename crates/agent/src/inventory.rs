@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use dayan_engines::{EngineInfo, Fault, Fence, Isolation, Placing};
+use dayan_engines::{EngineInfo, EngineKind, Fault, Fence, Isolation, Placing};
 use dayan_identity::{Challenge, Nonce};
 use dayan_measure::Sharing;
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
@@ -75,6 +75,26 @@ pub(crate) struct Picture {
 }
 
 impl Offered {
+    /// What the agent does for tasks on this engine, by the names of the job file's features.
+    fn features(&self, engine: EngineKind) -> std::collections::BTreeSet<String> {
+        use dayan_spec::Feature;
+        let mut features = std::collections::BTreeSet::new();
+        if self.staging == Staging::Offered {
+            features.insert(Feature::Staging);
+        }
+        match engine {
+            // The agent prepares the task's folder and looks into it afterwards.
+            EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
+                features.extend([Feature::DataStore, Feature::Http, Feature::StreamedOutputs]);
+                if cfg!(feature = "s3") {
+                    features.insert(Feature::ObjectStore);
+                }
+            }
+            EngineKind::Kubernetes | EngineKind::Simulated => {}
+        }
+        features.into_iter().map(|feature| feature.as_str().to_owned()).collect()
+    }
+
     /// Looks at the machine. Takes milliseconds, with a sick vendor tool seconds; a cluster's
     /// commands take what its controller takes.
     pub(crate) fn picture(&self, engine: &EngineInfo, data: &Path) -> Result<Picture, Fault> {
@@ -104,10 +124,7 @@ impl Offered {
                 Placing::ByPool => "by_pool",
             }
             .to_owned(),
-            features: match self.staging {
-                Staging::Offered => [dayan_spec::Feature::Staging.as_str().to_owned()].into(),
-                Staging::Absent => std::collections::BTreeSet::new(),
-            },
+            features: self.features(engine.kind),
             nodes: match &self.machines {
                 Machines::This => self.split(node),
                 Machines::Given(nodes) => nodes.clone(),

@@ -30,7 +30,7 @@ mod staging;
 mod sync;
 mod words;
 
-pub use config::{AgentConfig, EngineChoice, IsolationChoice, Measuring, OpenEngine};
+pub use config::{AgentConfig, EngineChoice, IsolationChoice, Measuring, OpenEngine, PrivateData};
 pub use fault::AgentFault;
 pub use offering::Offering;
 pub use run::{run, run_telling};

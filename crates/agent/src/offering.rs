@@ -42,6 +42,12 @@ pub struct Offering {
     /// Further folders that inputs may be taken from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub input_roots: Vec<PathBuf>,
+    /// How many bytes of inputs from afar are kept for the next task that wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Bytes>,
+    /// May jobs name data at addresses of the site's own network: `refuse` or `allow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_data: Option<String>,
     /// Words of a Slurm site that go into every submission.
     #[serde(skip_serializing_if = "is_silent")]
     pub slurm: SiteWords,
@@ -98,6 +104,8 @@ impl Offering {
             isolation: self.isolation.filter(|_| said.isolation.is_none()),
             publish_root: self.publish_root.filter(|_| said.publish_root.is_none()),
             input_roots: if said.input_roots.is_empty() { self.input_roots } else { Vec::new() },
+            cache: self.cache.filter(|_| said.cache.is_none()),
+            private_data: self.private_data.filter(|_| said.private_data.is_none()),
             slurm: beside(self.slurm, &said.slurm),
         }
     }
@@ -116,14 +124,16 @@ impl Offering {
             isolation: self.isolation.or(other.isolation),
             publish_root: self.publish_root.or(other.publish_root),
             input_roots,
+            cache: self.cache.or(other.cache),
+            private_data: self.private_data.or(other.private_data),
             slurm: either(self.slurm, other.slurm),
         }
     }
 
     /// As options of the command line.
     pub fn options(&self) -> Vec<String> {
-        let Self { engine, node, cpus, memory, nodes, isolation, publish_root, input_roots, slurm } =
-            self;
+        let Self { engine, node, cpus, memory, nodes, isolation, .. } = self;
+        let Self { publish_root, input_roots, cache, private_data, slurm, .. } = self;
         let folder = |path: &PathBuf| path.display().to_string();
         let one = [
             ("engine", engine.clone()),
@@ -133,6 +143,8 @@ impl Offering {
             ("nodes", nodes.map(|nodes| nodes.to_string())),
             ("isolation", isolation.clone()),
             ("publish-root", publish_root.as_ref().map(folder)),
+            ("cache", cache.map(|cache| cache.to_string())),
+            ("private-data", private_data.clone()),
             ("slurm-partition", slurm.partition.clone()),
             ("slurm-account", slurm.account.clone()),
             ("slurm-qos", slurm.qos.clone()),

@@ -520,6 +520,7 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         name: "test".to_owned(),
         run: run.into(),
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         workdir: None,
         inputs: Vec::new(),
         outputs: Vec::new(),

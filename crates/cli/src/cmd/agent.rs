@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use dayan_agent::{AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring, Offering};
+use dayan_agent::{
+    AgentConfig, AgentFault, EngineChoice, IsolationChoice, Measuring, Offering, PrivateData,
+};
 use dayan_engines::SimulatedEngine;
 use dayan_engines::slurm::SiteWords;
 use dayan_units::{Bytes, MilliCpu, Resources};
@@ -63,6 +65,14 @@ pub struct Agent {
     /// A further folder that inputs may be taken from
     #[arg(long = "input-root", value_name = "DIR")]
     input_roots: Vec<PathBuf>,
+    /// Keeps at most so much of what inputs were fetched from afar, for the next task that wants it;
+    /// 50GB unless told
+    #[arg(long, value_name = "SIZE")]
+    cache: Option<Bytes>,
+    /// May jobs fetch from and send to addresses of the site's own network, such as its object store?
+    /// `refuse` unless told
+    #[arg(long, value_parser = ["refuse", "allow"])]
+    private_data: Option<String>,
     /// With the slurm engine: the partition that is offered; the site's default one unless told
     #[arg(long, value_name = "NAME")]
     slurm_partition: Option<String>,
@@ -107,6 +117,8 @@ impl Agent {
             isolation: self.isolation.clone(),
             publish_root: self.publish_root.as_ref().map(absolute),
             input_roots: self.input_roots.iter().map(absolute).collect(),
+            cache: self.cache,
+            private_data: self.private_data.clone(),
             slurm: SiteWords {
                 partition: self.slurm_partition.clone(),
                 account: self.slurm_account.clone(),
@@ -135,6 +147,11 @@ impl Agent {
             parts: nodes(&offering),
             publish_root: offering.publish_root.clone(),
             input_roots: offering.input_roots.clone(),
+            cache: offering.cache,
+            private_data: match offering.private_data.as_deref() {
+                Some("allow") => PrivateData::Allowed,
+                Some(_) | None => PrivateData::Refused,
+            },
             isolation,
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },
             keep: Some(offering),
