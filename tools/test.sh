@@ -25,7 +25,7 @@ record() { printf '%s %d %d %d\n' "$@" >> "$summary"; }
 # --- prepare ---------------------------------------------------------------------------------
 # PostgreSQL for the second half of the store's conformance suite, bubblewrap for isolated tasks,
 # Slurm and what it keeps accounts in for the engine of that name, podman and what its images are made
-# of for containers, a virtual environment for schemathesis.
+# of for containers, virtual environments for schemathesis and for the object store below.
 missing_packages() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || [ -n "${DAYAN_TEST_POSTGRES_URL:-}" ] \
     || echo postgresql
@@ -76,6 +76,21 @@ prepare() {
   done
 }
 
+# A stand-in for Amazon's S3, in Python, for tests of inputs and outputs in object stores.
+object_store() {
+  local venv="$target/moto"
+  if [ ! -x "$venv/bin/moto_server" ]; then
+    { python3 -m venv "$venv" && timeout 300 "$venv/bin/pip" install -q "moto[server,s3]>=5,<6"; } \
+      > "$logs/moto.log" 2>&1 || true
+  fi
+  if [ -x "$venv/bin/moto_server" ]; then
+    DAYAN_TEST_MOTO="$(realpath "$venv")/bin/moto_server"
+    export DAYAN_TEST_MOTO
+  else
+    echo "skipping: object stores (moto[server] could not be installed from PyPI)"
+  fi
+}
+
 # --- unit ------------------------------------------------------------------------------------
 # The number before a word in the last line that a test runner sums up with; 0 if it is not there.
 number() { # LINE WORD
@@ -87,7 +102,7 @@ number() { # LINE WORD
 unit() {
   say "building"
   # The programs first: tests of the whole start them.
-  if ! cargo build --workspace --bins --quiet; then
+  if ! cargo build --workspace --bins --features dayan-cli/s3 --quiet; then
     echo "the workspace does not build"
     record unit 0 1 0
     return
@@ -103,7 +118,7 @@ unit_nextest() {
   say "unit and whole (nextest)"
   local log="$logs/unit.log" junit="$target/nextest/ci/junit.xml" line passed failed skipped
   rm -f "$junit"
-  cargo nextest run --workspace --profile ci 2>&1 | tee "$log" || true
+  cargo nextest run --workspace --features dayan-cli/s3 --profile ci 2>&1 | tee "$log" || true
   line="$(grep -E '^ *Summary \[' "$log" | tail -n 1 || true)"
   if [ -z "$line" ]; then
     record unit 0 1 0
@@ -146,7 +161,7 @@ unit_cargo() {
   say "unit and whole (cargo test)"
   local log="$logs/unit.log" status=0
   # One thread: tests of the whole machine would measure one another.
-  cargo test --workspace --no-fail-fast --bins --lib --tests -- --test-threads 1 2>&1 | tee "$log" || status=$?
+  cargo test --workspace --features dayan-cli/s3 --no-fail-fast --bins --lib --tests -- --test-threads 1 2>&1 | tee "$log" || status=$?
   sum_results unit "$log" "$status"
 }
 
@@ -185,6 +200,7 @@ schemathesis() {
 }
 
 prepare
+object_store
 unit
 doc
 schemathesis

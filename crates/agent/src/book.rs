@@ -195,6 +195,7 @@ mod tests {
             image: None,
             run: "true".to_owned(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),

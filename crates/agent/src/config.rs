@@ -82,6 +82,16 @@ pub enum Measuring {
     Off,
 }
 
+/// May jobs name data at addresses of the site's own network?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PrivateData {
+    /// They may not: a job file is a stranger's, and behind the agent lies what strangers do not
+    /// reach.
+    Refused,
+    /// They may.
+    Allowed,
+}
+
 /// How far are tasks kept apart from the machine, beyond their limits?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IsolationChoice {
@@ -121,6 +131,11 @@ pub struct AgentConfig {
     pub publish_root: Option<PathBuf>,
     /// Further folders that inputs may be taken from.
     pub input_roots: Vec<PathBuf>,
+    /// How many bytes of inputs from afar are kept for the next task that wants them; none: as many
+    /// as usual.
+    pub cache: Option<Bytes>,
+    /// May jobs name data at addresses of the site's own network?
+    pub private_data: PrivateData,
     /// Does it measure?
     pub measure: Measuring,
     /// How far are tasks kept apart from the machine?
@@ -146,6 +161,8 @@ impl AgentConfig {
             data: data.into(),
             publish_root: None,
             input_roots: Vec::new(),
+            cache: None,
+            private_data: PrivateData::Refused,
             measure: Measuring::Quick,
             isolation: IsolationChoice::None,
             keep: None,

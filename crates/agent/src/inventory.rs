@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use dayan_engines::{EngineInfo, Fault, Fence, Isolation, Placing};
+use dayan_engines::{EngineInfo, EngineKind, Fault, Fence, Isolation, Placing};
 use dayan_identity::{Challenge, Nonce};
 use dayan_measure::Sharing;
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
@@ -79,19 +79,32 @@ pub(crate) struct Picture {
 }
 
 impl Offered {
-    /// What tasks can ask for, by the names of the job file's features.
-    fn features(&self) -> BTreeSet<String> {
+    /// What tasks can ask for on this engine, by the names of the job file's features.
+    fn features(&self, engine: EngineKind) -> BTreeSet<String> {
+        use dayan_spec::Feature;
         let mut features = BTreeSet::new();
         if self.staging == Staging::Offered {
-            features.insert(dayan_spec::Feature::Staging.as_str().to_owned());
+            features.insert(Feature::Staging);
         }
-        if let Some(images) = &self.images {
-            features.insert(dayan_spec::Feature::Containers.as_str().to_owned());
-            if images.words.default_image.is_some() {
-                features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
+        match engine {
+            // The agent prepares the task's folder and looks into it afterwards.
+            EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
+                features.extend([Feature::DataStore, Feature::Http, Feature::StreamedOutputs]);
+                if cfg!(feature = "s3") {
+                    features.insert(Feature::ObjectStore);
+                }
             }
+            EngineKind::Kubernetes | EngineKind::Simulated => {}
         }
-        features
+        if self.images.is_some() {
+            features.insert(Feature::Containers);
+        }
+        let mut named: BTreeSet<String> =
+            features.into_iter().map(|feature| feature.as_str().to_owned()).collect();
+        if self.images.as_ref().is_some_and(|images| images.words.default_image.is_some()) {
+            named.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
+        }
+        named
     }
 
     /// Looks at the machine. Takes milliseconds, with a sick vendor tool seconds; a cluster's
@@ -123,7 +136,7 @@ impl Offered {
                 Placing::ByPool => "by_pool",
             }
             .to_owned(),
-            features: self.features(),
+            features: self.features(engine.kind),
             nodes: match &self.machines {
                 Machines::This => self.split(node),
                 Machines::Given(nodes) => nodes.clone(),

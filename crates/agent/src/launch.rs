@@ -72,7 +72,12 @@ pub(crate) fn holds_only(order: &LeaseOrder) -> bool {
 
 /// Is there something to do in its folder before it starts?
 pub(crate) fn needs_staging(order: &LeaseOrder) -> bool {
-    !order.inputs.is_empty() || order.workdir.is_some() || order.gang.is_some()
+    !order.inputs.is_empty()
+        || !order.secrets.is_empty()
+        // Its folder is watched from its first moment.
+        || order.outputs.iter().any(|output| output.file_closed)
+        || order.workdir.is_some()
+        || order.gang.is_some()
 }
 
 /// The engine's launch for an order. `folder` is the attempt's own folder where it was prepared.
@@ -233,6 +238,7 @@ mod tests {
             env: [("DAYAN_HEAD", nodes[0]), ("DAYAN_TASKS", "4")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            secrets: BTreeMap::new(),
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),

@@ -99,6 +99,21 @@ impl Link {
         read(sent.await).await
     }
 
+    /// A request to a path of the exchange; without a time limit yet.
+    pub(crate) fn request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> reqwest::RequestBuilder {
+        let address = format!("{}{path}", self.url);
+        match reqwest::Url::parse_with_params(&address, query) {
+            Ok(address) => self.client.request(method, address),
+            // An address that cannot be read fails when it is sent, with its reason.
+            Err(_) => self.client.request(method, address),
+        }
+    }
+
     /// Through what the way leads, as far as the address tells.
     pub(crate) fn layer(&self) -> &'static str {
         let host = reqwest::Url::parse(&self.url).ok();
@@ -222,7 +237,7 @@ fn whole(asked: usize, came: usize) -> Result<(), LinkFault> {
     Err(LinkFault::Garbage(format!("{came} bytes of a probe with {asked}")))
 }
 
-async fn read<T: serde::de::DeserializeOwned>(
+pub(crate) async fn read<T: serde::de::DeserializeOwned>(
     sent: reqwest::Result<Response>,
 ) -> Result<T, LinkFault> {
     let response = sent.map_err(|error| LinkFault::Away(describe(&error)))?;
@@ -246,7 +261,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, LinkFault> {
     }
 }
 
-async fn checked(response: Response) -> Result<Response, LinkFault> {
+pub(crate) async fn checked(response: Response) -> Result<Response, LinkFault> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -270,7 +285,7 @@ async fn checked(response: Response) -> Result<Response, LinkFault> {
 }
 
 /// An error with its causes: reqwest keeps the interesting part in the last of them.
-fn describe(error: &reqwest::Error) -> String {
+pub(crate) fn describe(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -54,6 +54,12 @@ pub struct Offering {
     /// What containers see of the network: `none`, `bridge` or `host`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_network: Option<String>,
+    /// How many bytes of inputs from afar are kept for the next task that wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Bytes>,
+    /// May jobs name data at addresses of the site's own network: `refuse` or `allow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_data: Option<String>,
     /// Words of a Slurm site that go into every submission.
     #[serde(skip_serializing_if = "is_silent")]
     pub slurm: SiteWords,
@@ -114,6 +120,8 @@ impl Offering {
             default_image: self.default_image.filter(|_| said.default_image.is_none()),
             pull: self.pull.filter(|_| said.pull.is_none()),
             container_network: self.container_network.filter(|_| said.container_network.is_none()),
+            cache: self.cache.filter(|_| said.cache.is_none()),
+            private_data: self.private_data.filter(|_| said.private_data.is_none()),
             slurm: beside(self.slurm, &said.slurm),
         }
     }
@@ -136,6 +144,8 @@ impl Offering {
             default_image: self.default_image.or(other.default_image),
             pull: self.pull.or(other.pull),
             container_network: self.container_network.or(other.container_network),
+            cache: self.cache.or(other.cache),
+            private_data: self.private_data.or(other.private_data),
             slurm: either(self.slurm, other.slurm),
         }
     }
@@ -155,6 +165,8 @@ impl Offering {
             default_image,
             pull,
             container_network,
+            cache,
+            private_data,
             slurm,
         } = self;
         let folder = |path: &PathBuf| path.display().to_string();
@@ -170,6 +182,8 @@ impl Offering {
             ("default-image", default_image.clone()),
             ("pull", pull.clone()),
             ("container-network", container_network.clone()),
+            ("cache", cache.map(|cache| cache.to_string())),
+            ("private-data", private_data.clone()),
             ("slurm-partition", slurm.partition.clone()),
             ("slurm-account", slurm.account.clone()),
             ("slurm-qos", slurm.qos.clone()),

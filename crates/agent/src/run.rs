@@ -8,7 +8,7 @@ use dayan_wire::JoinToken;
 use tokio::sync::mpsc;
 
 use crate::cluster::Cluster;
-use crate::config::{AgentConfig, EngineChoice, IsolationChoice, Measuring};
+use crate::config::{AgentConfig, EngineChoice, IsolationChoice, Measuring, PrivateData};
 use crate::fault::AgentFault;
 use crate::gauge::{self, Gauge};
 use crate::home::{Home, Membership};
@@ -19,7 +19,7 @@ use crate::join::{Introduction, join};
 use crate::link::Link;
 use crate::runner::{self, Runner};
 use crate::shell::{Parts, Shell};
-use crate::staging::Roots;
+use crate::staging::{CACHE_BYTES_DEFAULT, Courier, CourierConfig, Reach, Roots, Store};
 use crate::sync::Syncs;
 
 /// Batches of news between the threads. A batch is everything that came at once, so a few are
@@ -91,6 +91,8 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         data,
         publish_root,
         input_roots,
+        cache,
+        private_data,
         measure,
         isolation,
         keep,
@@ -199,6 +201,14 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         }
         Measuring::Quick | Measuring::Off => None,
     };
+    let reach = match private_data {
+        PrivateData::Refused => Reach::Public,
+        PrivateData::Allowed => Reach::Private,
+    };
+    let cache_bytes = cache.map_or(CACHE_BYTES_DEFAULT, |most| most.0);
+    let store = Store::new(Arc::clone(&link), membership.token.as_str().into());
+    let courier = Courier::open(home.root(), CourierConfig { cache_bytes, reach }, store)
+        .map_err(|why| AgentFault::data("opening the cache")(std::io::Error::other(why)))?;
     let syncs = Syncs::new(link, &membership.token, key, clock, done, picture);
     let data: PathBuf = home.root().to_owned();
     let shell = Shell::new(Parts {
@@ -212,6 +222,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         generation,
         offered,
         roots,
+        courier,
         data,
     });
     Ok(Started { shell, gauge, home })

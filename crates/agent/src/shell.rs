@@ -26,7 +26,7 @@ use crate::inventory::{self, Offered, Picture};
 use crate::launch::{self, LaunchKey, Place};
 use crate::logs::{self, Following};
 use crate::runner::{Found, Heard, Runner, Work};
-use crate::staging::{Guard, Roots};
+use crate::staging::{Courier, Guard, Prepared, Roots, gather, prepare};
 use crate::sync::{Synced, Syncs};
 use crate::words::{self, Action, Custody};
 
@@ -59,7 +59,7 @@ enum Here {
 enum Done {
     Staged {
         attempt: AttemptId,
-        result: Result<PathBuf, String>,
+        result: Result<Prepared, String>,
     },
     Gathered {
         attempt: AttemptId,
@@ -91,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) generation: u32,
     pub(crate) offered: Offered,
     pub(crate) roots: Roots,
+    pub(crate) courier: Courier,
     pub(crate) data: PathBuf,
 }
 
@@ -110,6 +111,7 @@ pub(crate) struct Shell {
     info: EngineInfo,
     offered: Offered,
     roots: Arc<Roots>,
+    courier: Arc<Courier>,
     place: Arc<Place>,
     data: PathBuf,
     here: BTreeMap<AttemptId, Here>,
@@ -170,6 +172,7 @@ impl Shell {
             info,
             offered: parts.offered,
             roots: Arc::new(parts.roots),
+            courier: Arc::new(parts.courier),
             data: parts.data,
             here: BTreeMap::new(),
             holding: BTreeMap::new(),
@@ -205,6 +208,7 @@ impl Shell {
                 Some(end) => Step::Ended { end },
                 None => Step::Running,
             };
+            self.watch(&order.payload);
             self.custody.adopt(order, step, usage);
             self.here.insert(attempt, Here::Launched);
         }
@@ -326,32 +330,51 @@ impl Shell {
             let guard = Guard::until(self.custody.lease_end(attempt));
             self.here.insert(attempt, Here::Staging(guard.clone()));
             let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
-            let place = Arc::clone(&self.place);
+            let (place, courier) = (Arc::clone(&self.place), Arc::clone(&self.courier));
             let workdir = self.runner.workdir(attempt);
             tokio::spawn(async move {
-                let folder = workdir.await.ok().flatten();
-                let staged = tokio::task::spawn_blocking(move || match folder {
-                    Some(folder) => roots.stage(&order, &folder, &guard, &place).map(|()| folder),
+                let result = match workdir.await.ok().flatten() {
+                    Some(folder) => prepare(order, folder, guard, roots, courier, place).await,
                     None => Err("this engine does not prepare folders".to_owned()),
-                });
-                let result = staged.await.unwrap_or_else(|error| Err(error.to_string()));
+                };
                 // The agent has ended meanwhile: it is staged again by the next.
                 let _ = tell.send(Done::Staged { attempt, result }).await;
             });
         } else {
-            self.launch(&order, None);
+            self.launch(&order, None, BTreeMap::new());
         }
     }
 
-    fn launch(&mut self, order: &Arc<LeaseOrder>, folder: Option<&Path>) {
+    fn launch(
+        &mut self,
+        order: &Arc<LeaseOrder>,
+        folder: Option<&Path>,
+        secrets: BTreeMap<String, String>,
+    ) {
         let attempt = order.attempt;
         let Some(end) = self.custody.lease_end(attempt) else { return };
         let lease_end = LeaseEnd { boot: self.boot, at: words::to_engine(end) };
         let mut launch = launch::launch(order, lease_end, folder, &self.place);
         launch.gang = self.gang_seat(order);
+        launch.env.extend(secrets);
         self.idle = Idle::No;
         self.here.insert(attempt, Here::Launched);
         self.work.launches.push((Arc::clone(order), launch));
+        self.watch(order);
+    }
+
+    /// Looks out for outputs that are sent while it runs.
+    fn watch(&self, order: &Arc<LeaseOrder>) {
+        if !order.outputs.iter().any(|output| output.file_closed) {
+            return;
+        }
+        let (courier, order) = (Arc::clone(&self.courier), Arc::clone(order));
+        let workdir = self.runner.workdir(order.attempt);
+        tokio::spawn(async move {
+            if let Ok(Some(folder)) = workdir.await {
+                courier.watch(&order, folder);
+            }
+        });
     }
 
     /// The place in a gang that the engine's own scheduler starts at once. All members' orders come
@@ -403,10 +426,16 @@ impl Shell {
         let guard = Guard::until(self.custody.lease_end(attempt));
         self.here.insert(attempt, Here::Publishing(guard.clone()));
         let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
-        tokio::task::spawn_blocking(move || {
-            let result = roots.publish(&order, &guard);
+        let (courier, workdir) = (Arc::clone(&self.courier), self.runner.workdir(attempt));
+        tokio::spawn(async move {
+            let folder = workdir.await.ok().flatten();
+            let mut result = courier.publish(&order, folder.as_deref(), &guard).await;
+            if result.is_ok() {
+                let published = tokio::task::spawn_blocking(move || roots.publish(&order, &guard));
+                result = published.await.unwrap_or_else(|error| Err(error.to_string()));
+            }
             // The agent has ended meanwhile: it is published again by the next.
-            let _ = tell.blocking_send(Done::Published { attempt, result });
+            let _ = tell.send(Done::Published { attempt, result }).await;
         });
     }
 
@@ -415,7 +444,9 @@ impl Shell {
             guard.cancel();
             let roots = Arc::clone(&self.roots);
             tokio::task::spawn_blocking(move || roots.clear(attempt));
+            self.courier.forget(attempt);
         }
+        self.courier.unwatch(attempt);
         for members in self.holding.values_mut() {
             members.remove(&attempt);
         }
@@ -489,20 +520,19 @@ impl Shell {
         if !kept.step.may_run() {
             return;
         }
+        self.courier.unwatch(attempt);
         let well = matches!(outcome, Outcome::Exited { code: 0 });
         if well && !kept.stopping && !kept.order.payload.outputs.is_empty() {
             let order = Arc::clone(&kept.order.payload);
             let guard = Guard::until(self.custody.lease_end(attempt));
             self.here.insert(attempt, Here::Publishing(guard.clone()));
             let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
-            let workdir = self.runner.workdir(attempt);
+            let (courier, workdir) = (Arc::clone(&self.courier), self.runner.workdir(attempt));
             tokio::spawn(async move {
-                let folder = workdir.await.ok().flatten();
-                let gathered = tokio::task::spawn_blocking(move || match folder {
-                    Some(folder) => roots.gather(&order, &folder, &guard),
+                let result = match workdir.await.ok().flatten() {
+                    Some(folder) => gather(order, folder, guard, roots, courier).await,
                     None => Err("this engine does not show its folders".to_owned()),
-                });
-                let result = gathered.await.unwrap_or_else(|error| Err(error.to_string()));
+                };
                 // The agent has ended meanwhile: the next gathers them again.
                 let _ = tell.send(Done::Gathered { attempt, result }).await;
             });
@@ -550,7 +580,9 @@ impl Shell {
                     return;
                 };
                 match result {
-                    Ok(folder) => self.launch(&order, Some(&folder)),
+                    Ok(Prepared { folder, secrets }) => {
+                        self.launch(&order, Some(&folder), secrets);
+                    }
                     Err(reason) => self.end(attempt, Outcome::StartFailed { reason }),
                 }
             }
@@ -705,6 +737,7 @@ fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
         image: None,
         run: String::new(),
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         workdir: None,
         inputs: Vec::new(),
         outputs: Vec::new(),

@@ -318,7 +318,11 @@ async fn what_is_stopped_ends() {
 }
 
 fn output(from: &str, to: &std::path::Path) -> OutputOrder {
-    OutputOrder { from: from.to_owned(), to: format!("file://{}", to.display()) }
+    OutputOrder {
+        from: from.to_owned(),
+        to: format!("file://{}", to.display()),
+        ..OutputOrder::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,10 +337,18 @@ async fn results_appear_after_the_grant_and_not_before() {
     exchange.books().grants = false;
     let one = attempt(7, 0);
     let mut first = order(one, "mkdir -p out/deep; cp scene out/deep/frame; echo log > report.txt");
-    first.inputs = vec![OutputOrder { from: "data://in/scene".to_owned(), to: "scene".to_owned() }];
+    first.inputs = vec![OutputOrder {
+        from: "data://in/scene".to_owned(),
+        to: "scene".to_owned(),
+        ..OutputOrder::default()
+    }];
     first.outputs = vec![
         output("out/", &root.join("film")),
-        OutputOrder { from: "report.txt".to_owned(), to: "data://film/reports/".to_owned() },
+        OutputOrder {
+            from: "report.txt".to_owned(),
+            to: "data://film/reports/".to_owned(),
+            ..OutputOrder::default()
+        },
     ];
     exchange.lease(first);
     exchange.until("it asks", |books| books.asked_to_publish.contains(&one).then_some(())).await;
@@ -397,7 +409,11 @@ async fn results_appear_after_the_grant_and_not_before() {
     for (number, from) in unreadable.into_iter().enumerate() {
         let this = attempt(9, u32::try_from(number).unwrap());
         let mut order = order(this, "true");
-        order.inputs = vec![OutputOrder { from: from.to_owned(), to: "in".to_owned() }];
+        order.inputs = vec![OutputOrder {
+            from: from.to_owned(),
+            to: "in".to_owned(),
+            ..OutputOrder::default()
+        }];
         exchange.lease(order);
         let ended = exchange.ended(this).await;
         assert!(

@@ -43,7 +43,7 @@ async fn an_isolated_task_works_in_its_folder_and_sees_nobody_elses() {
     );
     let mut order = order(one, run);
     order.workdir = Some("inside".to_owned());
-    let io = |from: String, to: String| OutputOrder { from, to };
+    let io = |from: String, to: String| OutputOrder { from, to, ..OutputOrder::default() };
     order.inputs = vec![io("data://input".to_owned(), "input".to_owned())];
     order.outputs = vec![io("out".to_owned(), "data://out".to_owned())];
     exchange.lease(order);

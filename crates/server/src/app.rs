@@ -10,6 +10,7 @@ use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::SharedClock;
+use crate::data::{CopyingDesk, Depot, Vault};
 use crate::hub::Hub;
 use crate::logs::LogKeeper;
 use crate::metrics::Metrics;
@@ -39,6 +40,12 @@ pub struct App {
     pub signing: SigningKey,
     /// Delays between places.
     pub network: Arc<Topology>,
+    /// The data store, where this exchange has one.
+    pub depot: Option<Arc<Depot>>,
+    /// Secrets of projects, beside it.
+    pub vault: Option<Arc<Vault>>,
+    /// How far agents' copying is.
+    pub copying: CopyingDesk,
     /// Counters for Prometheus.
     pub metrics: Arc<Metrics>,
     /// SHA-256 of the certificate, in hex; none on plain HTTP.

@@ -8,6 +8,7 @@
 mod app;
 mod bill;
 mod clock;
+mod data;
 mod encoding;
 mod files;
 mod http;
@@ -28,6 +29,7 @@ mod tls;
 mod views;
 mod writer;
 
+pub use data::PROJECT_BYTES_DEFAULT;
 pub use http::openapi;
 pub use logs::LogLimits;
 pub use serve::{ServeConfig, ServeFault, Serving, new_key, serve};

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{App, ReaderHandle, digest};
 use crate::clock::SharedClock;
+use crate::data::{CopyingDesk, Depot, Vault};
 use crate::files;
 use crate::hub::Hub;
 use crate::logs::{LogKeeper, LogLimits};
@@ -31,6 +32,9 @@ use crate::writer::{self, Published, Writer, WriterConfig};
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A client that does not finish its TLS handshake by then is dropped.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often data that nobody names is looked for: what is kept for a week may stay an hour more.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -53,6 +57,11 @@ pub struct ServeConfig {
     pub links: Option<PathBuf>,
     /// How much is kept of the logs of what has ended.
     pub logs: LogLimits,
+    /// Where files of projects and their secrets are kept; none: in the data folder, and with
+    /// PostgreSQL, where several servers need the same, nowhere.
+    pub data_store: Option<PathBuf>,
+    /// The most bytes a project may keep there.
+    pub data_per_project: u64,
 }
 
 /// A server that answers.
@@ -111,6 +120,7 @@ pub async fn serve(
     let timers = tokio::spawn(crate::timers::run(app.writer.clone(), app.planner.clone()));
     let keeper = (app.logs.clone(), app.clock.clone(), app.metrics.clone());
     let trimming = tokio::spawn(crate::logs::trim_for_ever(keeper.0, keeper.1, keeper.2));
+    let sweeping = tokio::spawn(sweep(app.clone()));
     let scheme = if tls.is_some() { "https" } else { "http" };
     let serving = Serving { url: format!("{scheme}://{address}"), fingerprint, operator_token };
     ready(&serving);
@@ -125,6 +135,7 @@ pub async fn serve(
     accept(&app, listener, tls, end).await;
     timers.abort();
     trimming.abort();
+    sweeping.abort();
     stop(threads).await;
     if deposed {
         return Err(ServeFault(
@@ -154,6 +165,8 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         None => Location::Sqlite(config.data.clone()),
     };
     let chain = |fault: dayan_store::Fault| writer::chain(&fault);
+    // Before the books are opened: who cannot open the data takes no term from anybody.
+    let (depot, vault) = data_store(config)?.unzip();
     let mut store = Store::open(&location, OpenMode::Write).map_err(chain)?;
     // Before the lead is taken: who cannot start takes it from nobody.
     let books = if store.head().seq == 0 { files::Books::New } else { files::Books::Begun };
@@ -193,12 +206,46 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         clock,
         signing,
         network,
+        depot,
+        vault,
+        copying: CopyingDesk::default(),
         metrics,
         fingerprint,
         usage_every_ms: u32::try_from(config.usage_every.as_millis()).unwrap_or(u32::MAX),
     });
     let handles = vec![writer_thread, planner_thread, shadow_thread];
     Ok((app, Threads { writer, planner, shadow, handles }))
+}
+
+/// Files of projects, and their secrets.
+type DataStore = (Arc<Depot>, Arc<Vault>);
+
+/// The data store and the secrets beside it. With books in PostgreSQL a folder of one server is not
+/// enough, so it has to be named.
+fn data_store(config: &ServeConfig) -> Result<Option<DataStore>, String> {
+    let folder = match (&config.data_store, &config.database_url) {
+        (Some(folder), _) => folder.clone(),
+        (None, None) => config.data.join("store"),
+        (None, Some(_)) => return Ok(None),
+    };
+    let depot = Depot::open(&folder, config.data_per_project)?;
+    let vault = Vault::open(&folder.join("secrets"), &config.data.join("secrets.key"))?;
+    Ok(Some((Arc::new(depot), Arc::new(vault))))
+}
+
+/// Removes bytes that nobody names any more, now and then.
+async fn sweep(app: Arc<App>) {
+    let Some(depot) = app.depot.clone() else { return };
+    loop {
+        let (depot, now) = (depot.clone(), app.now());
+        let swept = tokio::task::spawn_blocking(move || depot.sweep(now)).await;
+        match swept {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(files)) => tracing::info!(files, "removed data that nobody names"),
+            Ok(Err(fault)) => tracing::warn!(%fault, "the data store was not swept"),
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
 }
 
 /// Tells everyone who follows the journal, in the order in which they must know: who may act

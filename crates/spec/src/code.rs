@@ -168,7 +168,16 @@ codes! {
         ["write it like `H100:8`, `any-nvidia:1` or, for a share of one card, `H100:0.25`"];
     /// Not an address of data.
     BadLocation = "spec.bad_location", "`{value}` is not an address of data",
-        ["write it like `data://scene/`, `s3://bucket/key`, `https://host/file` or `file:///folder/`"];
+        ["write it like `dayan://studio-a/film-3/scene/`, `./scene/`, `s3://bucket/key`, `https://host/file`, `data://scene/` or `file:///folder/`"];
+    /// Not a pattern.
+    BadPattern = "spec.bad_pattern", "`{value}` is not a pattern: {detail}",
+        ["`*` and `?` stand for characters of one name, `[ab]` for one of them, `**` alone for folders"];
+    /// Not a digest.
+    BadSha256 = "spec.bad_sha256", "`{value}` is not a SHA-256 digest",
+        ["write the 64 lower-case hexadecimal digits that `sha256sum` prints"];
+    /// Not the name of a secret.
+    BadSecretName = "spec.bad_secret_name", "`{value}` cannot be the name of a secret",
+        ["letters, digits, `-`, `_` and `.`, at most 64; `dayan secret ls` lists those of the project"];
     /// A path that is absolute or climbs.
     PathEscapes = "spec.path_escapes", "the path `{value}` leaves its folder",
         ["write a path relative to the folder, without `..`"];

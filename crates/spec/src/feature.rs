@@ -39,6 +39,14 @@ features! {
     ObjectStore = "object_store", "no pool offers object stores (`s3://`); name files of the data store or a `file://` folder of the pool";
     /// Fetches data from the web.
     Http = "http", "no pool offers fetching data from the web; name files of the data store or a `file://` folder of the pool";
+    /// Brings files of the exchange's data store, and publishes there.
+    DataStore = "data_store", "no pool offers the exchange's data store (`dayan://`)";
+    /// Reads files beside the job file, which no pool can.
+    LocalFiles = "local_files", "`./` names a file beside the job file, which only `dayan submit` can upload; put it with `dayan data put` and name it by `dayan://`";
+    /// Sends outputs to a web address.
+    WebOutputs = "web_outputs", "outputs are not sent to web addresses; name the data store (`dayan://`) or `s3://`";
+    /// Sends files that are closed somewhere else than to the data store.
+    StreamedElsewhere = "streamed_elsewhere", "files are sent as they are closed to the data store (`dayan://`) only; write `when: task_end`";
     /// Publishes files while the task runs.
     StreamedOutputs = "streamed_outputs", "no pool offers outputs before the task has ended; write `when: task_end`";
     /// Asks a task to save and starts the next attempt from there.
@@ -118,6 +126,8 @@ fn of_location(location: &Location) -> Feature {
         Location::Data(_) | Location::File(_) => Feature::Staging,
         Location::S3 { .. } => Feature::ObjectStore,
         Location::Http(_) => Feature::Http,
+        Location::Store(_) => Feature::DataStore,
+        Location::Local(_) => Feature::LocalFiles,
     }
 }
 
@@ -145,8 +155,20 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
         ask(true, of_location(&input.from), "inputs");
     }
     for output in &job.outputs {
-        ask(true, of_location(&output.to), "outputs");
-        ask(output.when == OutputWhen::FileClosed, Feature::StreamedOutputs, "outputs");
+        let feature = match of_location(&output.to) {
+            Feature::Http => Feature::WebOutputs,
+            other => other,
+        };
+        ask(true, feature, "outputs");
+        let streamed = match output.to {
+            Location::Store(_) => Feature::StreamedOutputs,
+            Location::Data(_)
+            | Location::File(_)
+            | Location::S3 { .. }
+            | Location::Http(_)
+            | Location::Local(_) => Feature::StreamedElsewhere,
+        };
+        ask(output.when == OutputWhen::FileClosed, streamed, "outputs");
     }
     ask(job.retry.resume == Resume::Checkpoint, Feature::Checkpoint, "retry.resume");
     ask(job.checkpoint.is_some(), Feature::Checkpoint, "checkpoint");

@@ -13,10 +13,12 @@ mod decode;
 mod env;
 mod error;
 mod feature;
+mod inputs;
 mod keys;
 pub mod limits;
 mod model;
 mod parse;
+mod pattern;
 mod reference;
 
 mod report;
@@ -32,7 +34,9 @@ pub use feature::{
     Feature, JOBS_WITHOUT_IMAGE, NotOffered, PROCESS_POOL, not_offered, offered_by_process_pool,
     requirements,
 };
+pub use inputs::with_inputs;
 pub use model::*;
 pub use parse::{parse, parse_json, parse_yaml};
+pub use pattern::Pattern;
 pub use reference::reference_page;
 pub use schema::json_schema;

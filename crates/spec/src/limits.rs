@@ -57,3 +57,5 @@ pub const BYTES_MAX: Bytes = Bytes(1_000_000_000_000_000);
 pub const CARDS_MAX: MilliAccel = MilliAccel(64_000);
 /// Any span in a job file: a year.
 pub const SPAN_MAX: Span = Span::from_secs(366 * 86_400);
+/// The name of a secret: a line of a list, and a file's name.
+pub const SECRET_NAME_CHARS_MAX: usize = 64;

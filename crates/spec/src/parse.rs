@@ -29,6 +29,13 @@ pub fn parse(text: &str) -> Result<JobSpec, SpecErrors> {
     }
 }
 
+/// The tree of a text that is a job file.
+pub(crate) fn tree_of(text: &str) -> Option<Node> {
+    let text = without_mark(text);
+    let report = Report::new(text);
+    if text.trim_start().starts_with('{') { read_json(&report) } else { read_yaml(&report) }
+}
+
 /// Editors on some systems begin a file with a byte order mark.
 fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)

@@ -268,6 +268,7 @@ mod tests {
         "finish_by_on_schedule",
         "head_without_gang",
         "huge_array",
+        "input_bad_pattern",
         "money_two_currencies",
         "money_zero",
         "range_backwards",

@@ -25,10 +25,17 @@ fn each_part_asks_for_its_feature() {
     check("inputs: [{from: file:///srv/scene/, to: scene/}]", &[Feature::Staging]);
     check("inputs: [{from: s3://b/k, to: k}]", &[Feature::ObjectStore]);
     check("inputs: [{from: https://h/k, to: k}]", &[Feature::Http]);
+    check("inputs: [{from: 'dayan://a/b/*.exr', to: k}]", &[Feature::DataStore]);
+    check("inputs: [{from: ./k, to: k}]", &[Feature::LocalFiles]);
+    check("outputs: [{from: out/, to: https://h/k}]", &[Feature::WebOutputs]);
     check("outputs: [{from: out/, to: s3://b/k}]", &[Feature::ObjectStore]);
     check(
         "outputs: [{from: out/, to: data://o/, when: file_closed}]",
-        &[Feature::Staging, Feature::StreamedOutputs],
+        &[Feature::Staging, Feature::StreamedElsewhere],
+    );
+    check(
+        "outputs: [{from: out/, to: dayan://a/b/o/, when: file_closed}]",
+        &[Feature::DataStore, Feature::StreamedOutputs],
     );
     check("checkpoint: {path: c}", &[Feature::Checkpoint]);
     check("schedule: {cron: '0 0 * * *'}", &[]);

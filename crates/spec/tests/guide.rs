@@ -5,8 +5,9 @@ use dayan_spec::sbatch::{Fate, options};
 
 #[test]
 fn the_blocks_of_the_guide_are_read() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/job-files.md");
-    let guide = std::fs::read_to_string(path).expect("the guide is in the repository");
+    let path = |name: &str| format!("{}/../../docs/guides/{name}", env!("CARGO_MANIFEST_DIR"));
+    let read = |name| std::fs::read_to_string(path(name)).expect("the guide is in the repository");
+    let guide = ["job-files.md", "data.md"].map(read).concat();
     let blocks: Vec<&str> =
         guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 7, "{}", blocks.len());
@@ -18,7 +19,7 @@ fn the_blocks_of_the_guide_are_read() {
             .filter(|line| !given(line.split(' ').next().expect("a key")));
         let text = needed.fold(block.to_owned(), |text, line| text + line + "\n");
         if let Err(errors) = parse_yaml(&text) {
-            panic!("{}", errors.render("docs/guides/job-files.md"));
+            panic!("{}", errors.render("docs/guides"));
         }
     }
 }

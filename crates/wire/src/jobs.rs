@@ -238,6 +238,9 @@ pub struct Attempt {
     /// What it used, as its agent signed it last; once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<crate::Counters>,
+    /// How far its copying is, while its inputs come or its outputs go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copying: Option<crate::Copying>,
 }
 
 /// A page of attempts.

@@ -5,6 +5,7 @@
 //! This room knows no state and no rules; servers and clients of other versions read it.
 
 mod access;
+mod data;
 pub mod exec;
 mod jobs;
 pub mod logs;
@@ -23,6 +24,10 @@ pub use access::{
     BudgetLimits, Deposited, Held, NewOrg, NewProject, NewRole, NewToken, NewUser, NewWeight, Org,
     Project, Quota, QuotaLimits, Share, Token, TokenIssued, User, WhoAmI,
 };
+pub use data::{
+    AttemptCopying, Copying, DataEntry, DataUse, InputFile, NewEntry, NewOutput, NewSecret,
+    NewUpload, OutputFile, Publication, Secret, UploadState,
+};
 pub use jobs::{
     Attempt, Attempts, Cancel, DependsOn, Estimates, Explanation, Job, JobMoney, JobState,
     JobSummary, LogQuery, Promise, Reason, Relaxation, Submitted, TaskCounts, Told, Waiting,
@@ -36,8 +41,8 @@ pub use money::{
     Line, LinePrice, UsageRow,
 };
 pub use paths::{
-    AGENT_EXEC, AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, API, HEALTH,
-    METRICS, OPENAPI,
+    AGENT_DATA, AGENT_EXEC, AGENT_JOIN, AGENT_LOGS, AGENT_LOGS_KEPT, AGENT_PROBE, AGENT_SYNC, API,
+    HEALTH, METRICS, OPENAPI,
 };
 pub use probe::{PROBE_BYTES_MAX, noise};
 pub use problem::{Problem, ProblemDetail};

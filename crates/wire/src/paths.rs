@@ -14,6 +14,8 @@ pub const AGENT_LOGS_KEPT: &str = "/v1/agent/kept-logs";
 pub const AGENT_EXEC: &str = "/v1/agent/exec";
 /// An agent measures the way to the exchange here.
 pub const AGENT_PROBE: &str = "/v1/agent/probe";
+/// An agent brings inputs and outputs from and to the data store below here.
+pub const AGENT_DATA: &str = "/v1/agent/data";
 /// Does the server serve?
 pub const HEALTH: &str = "/v1/health";
 /// Prometheus metrics.

@@ -227,13 +227,22 @@ pub struct SyncRequest {
     pub measured: Vec<dayan_measure::Measurement>,
 }
 
-/// Where an output goes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+/// Where an output goes, or where an input comes from.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct OutputOrder {
-    /// A path in the working folder.
+    /// Of an output a path in the working folder, of an input an address.
     pub from: String,
-    /// An address.
+    /// Of an output an address, of an input a path in the working folder.
     pub to: String,
+    /// What a single file must be: its SHA-256 in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The secret that opens the address, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Is each file sent as soon as the program closes it?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub file_closed: bool,
 }
 
 /// A member's place in its gang.
@@ -292,6 +301,10 @@ pub struct LeaseOrder {
     pub run: String,
     /// Its environment.
     pub env: BTreeMap<String, String>,
+    /// Environment variables whose values are secrets, by the secrets' names. What they say is
+    /// asked for when it is needed, and is never in an order.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Its working folder, inside its own; none: its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,

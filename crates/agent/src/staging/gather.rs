@@ -5,11 +5,15 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dayan_spec::Pattern;
 use dayan_wire::{LeaseOrder, OutputOrder};
 use rustix::io::Errno;
 
+use super::cache::{PlaceFault, digest};
 use super::copy::{Durability, copy, files};
+use super::fetch::{Brought, is_remote};
 use super::roots::inside;
+use super::ship::outgoing;
 use super::{Guard, Roots};
 use crate::launch::{HOSTFILE, Place, hostfile};
 
@@ -26,22 +30,43 @@ impl Roots {
         folder: &Path,
         guard: &Guard,
         place: &Place,
-    ) -> Result<(), String> {
+        brought: &[Brought],
+    ) -> Result<(), StageFault> {
         let failed = |error: io::Error| format!("{}: {error}", folder.display());
         match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(error).into());
+            }
             Ok(()) | Err(_) => {}
         }
         fs::create_dir_all(folder).map_err(failed)?;
-        for input in &order.inputs {
+        for file in brought {
+            guard.check()?;
+            match file.file.place(&inside(folder, &file.to)?) {
+                Ok(()) => {}
+                Err(PlaceFault::Tampered) => return Err(StageFault::Again),
+                Err(PlaceFault::Failed(why)) => return Err(why.into()),
+            }
+        }
+        for input in order.inputs.iter().filter(|input| !is_remote(&input.from)) {
+            if self.stage_pattern(input, folder, guard)? {
+                continue;
+            }
             let from = self.source(&input.from)?;
             let mut to = inside(folder, &input.to)?;
             if from.is_file() && (input.to.ends_with('/') || to == folder) {
                 to.push(from.file_name().unwrap_or_default());
             } else if input.from.ends_with('/') && !from.is_dir() {
-                return Err(format!("`{}` is not a folder", input.from));
+                return Err(format!("`{}` is not a folder", input.from).into());
             }
             copy(&from, &to, guard, Durability::Cached, &|real| self.may_read(real))?;
+            if let Some(expected) = &input.sha256 {
+                let (sha256, _) = digest(&to).map_err(failed)?;
+                if sha256 != *expected {
+                    let from = &input.from;
+                    return Err(format!("`{from}`: its SHA-256 is {sha256}, not {expected}").into());
+                }
+            }
         }
         if let Some(workdir) = &order.workdir {
             fs::create_dir_all(inside(folder, workdir)?).map_err(failed)?;
@@ -50,6 +75,29 @@ impl Roots {
             fs::write(folder.join(HOSTFILE), hosts).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Copies what a pattern finds in a folder of this machine; false where there is no pattern.
+    fn stage_pattern(
+        &self,
+        input: &OutputOrder,
+        folder: &Path,
+        guard: &Guard,
+    ) -> Result<bool, String> {
+        let pattern = Pattern::of(&input.from).map_err(|error| error.to_string())?;
+        let Some(pattern) = pattern else { return Ok(false) };
+        let base = self.source(pattern.base())?;
+        let mut found = 0;
+        for file in files(&base)? {
+            let Some(name) = file.to_str() else { continue };
+            if let Some(below) = pattern.matches(&format!("{}{name}", pattern.base())) {
+                let to = inside(folder, &input.to)?.join(below);
+                let may_read = |real: &Path| self.may_read(real);
+                copy(&base.join(&file), &to, guard, Durability::Cached, &may_read)?;
+                found += 1;
+            }
+        }
+        if found == 0 { Err(format!("`{}`: nothing is like it", input.from)) } else { Ok(true) }
     }
 
     /// Copies the outputs to where they can be published from, and makes them durable. Where they
@@ -61,25 +109,18 @@ impl Roots {
         guard: &Guard,
     ) -> Result<(), String> {
         self.clear(order.attempt);
-        let gathered = self.gathered(order.attempt)?;
-        let real = folder.canonicalize().map_err(|error| format!("its folder: {error}"))?;
-        for (number, output) in order.outputs.iter().enumerate() {
+        for (number, output) in local(order) {
             self.target(&output.to)?;
-            let from = inside(&real, &output.from)?;
-            match from.metadata() {
-                Ok(found) if output.from.ends_with('/') && !found.is_dir() => {
-                    return Err(format!("`{}` is not a folder", output.from));
-                }
-                Ok(_) => {}
-                Err(_) => return Err(format!("it left no `{}`", output.from)),
+            let to = self.gathered(order.attempt)?.join(number.to_string());
+            let within = |real: &Path| folder.canonicalize().is_ok_and(|f| real.starts_with(f));
+            if output.from.ends_with('/') || inside(folder, &output.from)?.is_dir() {
+                // Also one without files appears.
+                fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
             }
-            // The output's own name may be a link; what it leads to is judged like any other.
-            let from = from.canonicalize().map_err(|error| format!("{}: {error}", output.from))?;
-            if !from.starts_with(&real) {
-                return Err(format!("`{}` leads out of its folder", output.from));
+            for file in outgoing(folder, output)? {
+                let to = if file.below.is_empty() { to.clone() } else { to.join(&file.below) };
+                copy(&file.path, &to, guard, Durability::Synced, &within)?;
             }
-            let to = gathered.join(number.to_string());
-            copy(&from, &to, guard, Durability::Synced, &|path| path.starts_with(&real))?;
         }
         Ok(())
     }
@@ -87,10 +128,9 @@ impl Roots {
     /// Brings what was gathered under its names, file by file: each is either the old or the new
     /// one, whole.
     pub(crate) fn publish(&self, order: &LeaseOrder, guard: &Guard) -> Result<(), String> {
-        let gathered = self.gathered(order.attempt)?;
         let mut folders = BTreeSet::new();
-        for (number, output) in order.outputs.iter().enumerate() {
-            let from = gathered.join(number.to_string());
+        for (number, output) in local(order) {
+            let from = self.gathered(order.attempt)?.join(number.to_string());
             let target = self.target(&output.to)?;
             if from.is_dir() {
                 for file in files(&from)? {
@@ -133,6 +173,26 @@ impl Roots {
             }
             other => other.map_err(failed),
         }
+    }
+}
+
+/// The outputs that go to folders of this machine, with their numbers.
+fn local(order: &LeaseOrder) -> impl Iterator<Item = (usize, &OutputOrder)> {
+    order.outputs.iter().enumerate().filter(|(_, output)| !is_remote(&output.to))
+}
+
+/// Why a folder could not be prepared.
+#[derive(Debug)]
+pub(crate) enum StageFault {
+    /// Something that was brought is not what it was: bring it again.
+    Again,
+    /// It cannot be.
+    Failed(String),
+}
+
+impl From<String> for StageFault {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
     }
 }
 

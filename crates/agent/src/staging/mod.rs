@@ -1,13 +1,31 @@
 //! Data in before a task starts, results out after it has ended well.
 //!
-//! Invariants: nothing is read or written outside the roots that the operator named, whatever a
-//! job file says and whatever links lie about; results appear under their names only after the
-//! exchange granted it, each file whole, and not after the lease is over.
+//! Folders of this machine: `roots` says which, `gather` copies. From afar: `courier` holds what is
+//! shared, `errand` does it all for one attempt, `fetch` brings, `cache` keeps, `ship` sends, `store`, `web` and `objects` speak to where
+//! it lies, `watch` sends early, `progress` tells. Invariants: nothing is read or written outside the roots that the
+//! operator named, whatever a job file says and whatever links lie about; results appear under their
+//! names only after the exchange granted it, each file whole, and not after the lease is over.
 
+mod cache;
 mod copy;
+mod courier;
+mod errand;
+mod fetch;
 mod gather;
 mod guard;
+#[cfg(feature = "s3")]
+mod objects;
+mod progress;
 mod roots;
+mod ship;
+mod store;
+mod watch;
+mod web;
 
+pub(crate) use cache::CACHE_BYTES_DEFAULT;
+pub(crate) use courier::{Courier, CourierConfig};
+pub(crate) use errand::{Prepared, gather, prepare};
 pub(crate) use guard::Guard;
 pub(crate) use roots::Roots;
+pub(crate) use store::Store;
+pub(crate) use web::Reach;

@@ -522,6 +522,7 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         image: None,
         run: run.into(),
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         workdir: None,
         inputs: Vec::new(),
         outputs: Vec::new(),

@@ -5,13 +5,14 @@
 //! how answers are shown.
 
 mod api;
+mod data;
 mod tls;
 
 use std::time::Duration;
 
 use dayan_wire::socket::{self, NoSocket, Socket};
 use dayan_wire::{Page, Problem};
-use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,6 +73,8 @@ pub enum Body {
     Json(Vec<u8>),
     /// A job file, as it is.
     JobFile(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
 }
 
 impl Body {
@@ -104,6 +107,10 @@ impl<'a> Ask<'a> {
     /// Sets something to a value.
     pub fn put(path: &[&'a str]) -> Self {
         Self::new(Method::PUT, path, Repeat::Safe)
+    }
+    /// Adds a part to something; which part stands in the query, so that a second one is refused.
+    pub fn patch(path: &[&'a str]) -> Self {
+        Self::new(Method::PATCH, path, Repeat::Never)
     }
     /// Ends something.
     pub fn delete(path: &[&'a str]) -> Self {
@@ -298,6 +305,31 @@ impl Client {
         }
     }
 
+    /// Begins to read bytes from a place on, as they come; the answer is good, and what is made of it
+    /// is the caller's affair.
+    pub async fn stream(&self, ask: &Ask<'_>, from: u64) -> Result<reqwest::Response, Failure> {
+        let mut request = self.http.request(ask.method.clone(), self.address(ask));
+        request = request.header(RANGE, format!("bytes={from}-"));
+        if let Some(token) = &self.target.token {
+            request = request.bearer_auth(token);
+        }
+        let sent = tokio::time::timeout(ANSWER_TIMEOUT, request.send()).await;
+        let late = |_| Failure::Unreachable {
+            url: self.target.url.to_string(),
+            why: self.lang.word(Word::NoAnswerInTime).to_owned(),
+            advice: None,
+        };
+        let response = sent.map_err(late)?.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        match self.read_all(response).await {
+            Ok(bytes) => Err(self.refusal(status, &bytes)),
+            Err(Miss::Final(failure) | Miss::Again(failure, _)) => Err(failure),
+        }
+    }
+
     fn address(&self, ask: &Ask<'_>) -> Url {
         let mut url = self.target.url.clone();
         url.path_segments_mut()
@@ -332,6 +364,9 @@ impl Client {
                 let is_json = text.trim_start().starts_with('{');
                 let kind = if is_json { "application/json" } else { "application/yaml" };
                 request.header(CONTENT_TYPE, kind).body(text.clone())
+            }
+            Body::Bytes(bytes) => {
+                request.header(CONTENT_TYPE, "application/octet-stream").body(bytes.clone())
             }
         };
         let response =

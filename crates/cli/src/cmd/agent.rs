@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use dayan_agent::{
     AgentConfig, AgentFault, EngineChoice, ImageWords, IsolationChoice, Measuring, Offering,
+    PrivateData,
 };
 use dayan_engines::SimulatedEngine;
 use dayan_engines::slurm::SiteWords;
@@ -83,6 +84,14 @@ pub struct Agent {
     /// With the podman engine: what containers see of the network; `none` unless told
     #[arg(long, value_parser = ["none", "bridge", "host"])]
     container_network: Option<String>,
+    /// Keeps at most so much of what inputs were fetched from afar, for the next task that wants it;
+    /// 50GB unless told
+    #[arg(long, value_name = "SIZE")]
+    cache: Option<Bytes>,
+    /// May jobs fetch from and send to addresses of the site's own network, such as its object store?
+    /// `refuse` unless told
+    #[arg(long, value_parser = ["refuse", "allow"])]
+    private_data: Option<String>,
     /// With the slurm engine: the partition that is offered; the site's default one unless told
     #[arg(long, value_name = "NAME")]
     slurm_partition: Option<String>,
@@ -131,6 +140,8 @@ impl Agent {
             default_image: self.default_image.clone(),
             pull: self.pull.clone(),
             container_network: self.container_network.clone(),
+            cache: self.cache,
+            private_data: self.private_data.clone(),
             slurm: SiteWords {
                 partition: self.slurm_partition.clone(),
                 account: self.slurm_account.clone(),
@@ -159,6 +170,11 @@ impl Agent {
             parts: nodes(&offering),
             publish_root: offering.publish_root.clone(),
             input_roots: offering.input_roots.clone(),
+            cache: offering.cache,
+            private_data: match offering.private_data.as_deref() {
+                Some("allow") => PrivateData::Allowed,
+                Some(_) | None => PrivateData::Refused,
+            },
             isolation,
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },
             keep: Some(offering),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use dayan_units::Bytes;
 use dayan_wire::{
     Attempt, Estimates, Explanation, Job, JobState, JobSummary, Schedule, TaskCounts, Waiting,
 };
@@ -394,9 +395,19 @@ impl ShownJob {
             Cell::text(view.time_or_dash(attempt.started_at.as_deref())),
             Cell::text(view.time_or_dash(attempt.ended_at.as_deref())),
             Cell::text(or_dash(attempt.used.as_ref(), used)),
-            Cell::text(attempt.reason.as_deref().unwrap_or("")),
+            Cell::text(
+                copied(attempt, view).unwrap_or_else(|| attempt.reason.clone().unwrap_or_default()),
+            ),
         ]
     }
+}
+
+/// How far its copying is.
+fn copied(attempt: &Attempt, view: &View) -> Option<String> {
+    let copying = attempt.copying.as_ref().filter(|copying| copying.total > 0)?;
+    let percent = u128::from(copying.done) * 100 / u128::from(copying.total);
+    let (done, total) = (Bytes(copying.done), Bytes(copying.total));
+    Some(format!("{} {done} / {total} ({percent} %)", view.word(Word::Copied)))
 }
 
 /// Processor time, largest memory, and energy where it was read.

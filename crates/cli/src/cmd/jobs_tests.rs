@@ -48,6 +48,7 @@ fn attempt(task: u32, state: &str, exit_code: Option<i32>) -> Attempt {
             write_bytes: 20,
             energy_uj: Some(54_321_000_000),
         }),
+        copying: None,
     }
 }
 

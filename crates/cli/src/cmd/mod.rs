@@ -4,6 +4,7 @@ mod access;
 mod agent;
 mod books;
 mod daemon;
+mod data;
 mod demo;
 mod doctor;
 mod exec;
@@ -16,6 +17,7 @@ mod plan;
 mod quota;
 mod registry;
 mod schedules;
+mod secret;
 mod serve;
 pub mod session;
 mod share;
@@ -54,6 +56,12 @@ pub enum Command {
     Pause(jobs::OfJob),
     /// Goes on with a paused job or schedule
     Resume(jobs::OfJob),
+    /// Files of projects in the exchange's data store
+    #[command(subcommand)]
+    Data(data::DataCommand),
+    /// Secrets of projects
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     // The market.
     Offers(market::Offers),
     /// Lists pools
@@ -174,6 +182,8 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Retry(args) => jobs::tell(args, Order::Retry, session).await,
         Command::Pause(args) => jobs::tell_job(args, Order::Pause, session).await,
         Command::Resume(args) => jobs::tell_job(args, Order::Resume, session).await,
+        Command::Data(command) => data::run(command, session).await,
+        Command::Secret(command) => secret::run(command, session).await,
         Command::Offers(args) => market::offers(args, session).await,
         Command::Pools => supply::pools(session).await,
         Command::Resolve(args) => supply::resolve(args, session).await,

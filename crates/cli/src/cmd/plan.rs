@@ -6,6 +6,7 @@ use dayan_wire::{Candidate, PlanAnswer, Quote, RefusedPool};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::data::{Uploads, with_local_inputs};
 use super::jobs::with_keys;
 use super::session::{Session, job_file, read_text};
 use crate::exit::{Exit, Failure, Said, one_line};
@@ -32,6 +33,9 @@ pub struct AskQuote {
 /// Shows where a job could go.
 pub async fn plan(args: &Plan, session: &Session) -> Result<Exit, Failure> {
     let file = job_file(&args.file, session).await?.text;
+    let folder = super::submit::beside(&args.file);
+    let (client, skip) = (session.client()?, Uploads::Skip);
+    let file = with_local_inputs(&client, file, folder, skip, session).await?;
     let saved = args.diff.as_deref().map(saved_plan).transpose()?;
     let answer = session.client()?.plan(file).await?;
     match saved {
@@ -52,6 +56,9 @@ fn saved_plan(path: &std::path::Path) -> Result<PlanAnswer, Failure> {
 /// Asks for a firm price.
 pub async fn quote(args: &AskQuote, session: &Session) -> Result<Exit, Failure> {
     let file = job_file(&args.file, session).await?.text;
+    let folder = super::submit::beside(&args.file);
+    let (client, skip) = (session.client()?, Uploads::Skip);
+    let file = with_local_inputs(&client, file, folder, skip, session).await?;
     let quote = session.client()?.quote(file).await?;
     session.out.show(&quote)?;
     Ok(Exit::Ok)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dayan_server::{LogLimits, ServeConfig, Serving, TlsMode};
+use dayan_server::{LogLimits, PROJECT_BYTES_DEFAULT, ServeConfig, Serving, TlsMode};
 use dayan_units::{Bytes, Span};
 use serde_json::json;
 
@@ -58,6 +58,12 @@ pub struct Serve {
     /// How much of them is kept, packed; beyond, the oldest go first
     #[arg(long, value_name = "SIZE", default_value = LOGS_MAX)]
     logs_max: Bytes,
+    /// Where files and secrets of projects are kept; in the data folder unless told, and with PostgreSQL nowhere
+    #[arg(long, value_name = "DIR")]
+    data_store: Option<PathBuf>,
+    /// The most that a project may keep there, such as 500GB; 100GB unless told
+    #[arg(long, value_name = "BYTES")]
+    data_per_project: Option<Bytes>,
     /// Makes a new key where the exchange's is missing; quotes signed before cannot be verified then
     #[arg(long)]
     new_key: bool,
@@ -86,6 +92,8 @@ impl Serve {
                 keep: Span::from_secs(i64::from(self.logs_keep)),
                 bytes: self.logs_max.0,
             },
+            data_store: self.data_store.clone(),
+            data_per_project: self.data_per_project.map_or(PROJECT_BYTES_DEFAULT, |most| most.0),
         })
     }
 }

@@ -1,12 +1,13 @@
 //! `dayan submit`: a job file in, the id of a job or schedule out; and waiting for a job's end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dayan_wire::{Job, JobSummary};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::data::{Uploads, with_local_inputs};
 use super::session::{Progress, Session, job_file};
 use crate::client::{Client, Order};
 use crate::exit::{Exit, Failure, Said};
@@ -55,11 +56,13 @@ pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
         return Err(Failure::usage(Said::plain(Word::NoEndToWaitFor)));
     }
     let client = session.client()?;
+    let folder = beside(&args.file);
+    let text = with_local_inputs(&client, file.text, folder, Uploads::Send, session).await?;
     // Without a key of the caller's, one of our own makes it safe to send again after a lost
     // answer.
     let key = args.key.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
     let submitted =
-        client.submit(file.text, args.quote.as_deref(), &key).await.inspect_err(|failure| {
+        client.submit(text, args.quote.as_deref(), &key).await.inspect_err(|failure| {
             if matches!(failure, Failure::Unreachable { .. }) {
                 session.out.say(&Said::with(Word::SubmitAgain, "key", &key));
             }
@@ -78,6 +81,11 @@ pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
     let said = said.and("next", session.out.view.time_or_dash(next));
     session.out.value("schedule", &json!({ "schedule": schedule, "next": next }), Some(&said))?;
     Ok(Exit::Ok)
+}
+
+/// Where files beside a job file lie; beside standard input is here.
+pub fn beside(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Says at once when no pool there is could take it: it may wait for one that comes, but whoever

@@ -32,6 +32,7 @@ pub fn attempt(task: u32, attempt: u32, state: &str, reason: &str) -> wire::Atte
             write_bytes: 20,
             energy_uj: None,
         }),
+        copying: None,
     }
 }
 

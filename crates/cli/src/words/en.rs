@@ -8,6 +8,7 @@ pub const fn text(word: Word) -> &'static str {
         // Heads of tables and names of values.
         Word::Accelerator => "accelerator",
         Word::Accounts => "accounts",
+        Word::Address => "address",
         Word::Agent => "agent",
         Word::Aliases => "aliases",
         Word::Amount => "amount",
@@ -190,6 +191,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Request => "request",
         Word::KindJob => "job",
         Word::KindOrg => "organisation",
+        Word::KindFile => "file",
         Word::KindPool => "pool",
         Word::KindProject => "project",
         Word::KindProvider => "provider",
@@ -410,6 +412,22 @@ pub const fn text(word: Word) -> &'static str {
         Word::DemoTooSlow => "the demo has not ended within {s} s; what there is stays",
         Word::DemoAgentFailed => "the agent of {pool} does not work; see {log}",
         Word::DemoJobFile => "a job file of the demo",
+        // Data and secrets.
+        Word::By => "by",
+        Word::Sha256 => "sha256",
+        Word::Size => "size",
+        Word::BadDataAddress => {
+            "`{text}` is no address in the data store; write it like dayan://studio-a/film-3/scenes/a.blend (a project of more parts ends with a double slash)"
+        }
+        Word::DataDamaged => "{address} did not arrive as it should; fetch it again",
+        Word::DataGot => "Fetched {files} files, {bytes}.",
+        Word::DataKept => "{project} keeps {files} files, {bytes} of at most {most}.",
+        Word::DataRemoved => "Removed {files} files.",
+        Word::DataSent => "{files} files are in {address}; {sent} were sent, the rest was there.",
+        Word::SecretRemoved => "{project} has no secret `{name}` any more.",
+        Word::SecretSet => "The secret `{name}` of {project} is set.",
+        Word::Uploaded => "{from} goes along as {to}",
+        Word::Copied => "copied",
         // Doctor.
         Word::DoctorLogin => "run `dayan login URL --token T`",
         Word::DoctorReach => {

@@ -52,6 +52,9 @@ pub const fn message(code: Code) -> &'static str {
         Code::BadArrayRange => "`{value}` 不是数组范围",
         Code::BadAccelerator => "`{value}` 不是带数量的加速卡",
         Code::BadLocation => "`{value}` 不是数据的地址",
+        Code::BadPattern => "`{value}` 不是匹配式：{detail}",
+        Code::BadSha256 => "`{value}` 不是 SHA-256 摘要",
+        Code::BadSecretName => "`{value}` 不能作为密钥名",
         Code::PathEscapes => "路径 `{value}` 离开了它的文件夹",
         Code::BadProvider => "`{value}` 不是供给方",
         Code::BadPlace => "`{value}` 不是地点",
@@ -154,8 +157,15 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::BadAccelerator => {
             &["请写成 `H100:8`、`any-nvidia:1`，或用 `H100:0.25` 表示一张卡的一部分"]
         }
-        Code::BadLocation => {
-            &["请写成 `data://scene/`、`s3://bucket/key`、`https://host/file` 或 `file:///folder/`"]
+        Code::BadLocation => &[
+            "请写成 `dayan://studio-a/film-3/scene/`、`./scene/`、`s3://bucket/key`、`https://host/file`、`data://scene/` 或 `file:///folder/`",
+        ],
+        Code::BadPattern => {
+            &["`*` 与 `?` 代表一个名称中的字符，`[ab]` 代表其中之一，单独的 `**` 代表文件夹"]
+        }
+        Code::BadSha256 => &["请写 `sha256sum` 输出的 64 位小写十六进制数字"],
+        Code::BadSecretName => {
+            &["可用字母、数字、`-`、`_` 与 `.`，最多 64 个；`dayan secret ls` 列出项目的密钥"]
         }
         Code::PathEscapes => &["请写相对于该文件夹的路径，不含 `..`"],
         Code::BadProvider => &["请写供给方的名称，或 `prov_` 之后至少十个字符的编号"],

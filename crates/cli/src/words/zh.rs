@@ -8,6 +8,7 @@ pub const fn text(word: Word) -> &'static str {
         // Heads of tables and names of values.
         Word::Accelerator => "加速卡",
         Word::Accounts => "账户数",
+        Word::Address => "地址",
         Word::Agent => "代理",
         Word::Aliases => "别名",
         Word::Amount => "金额",
@@ -190,6 +191,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Request => "请求编号",
         Word::KindJob => "作业",
         Word::KindOrg => "机构",
+        Word::KindFile => "文件",
         Word::KindPool => "资源池",
         Word::KindProject => "项目",
         Word::KindProvider => "供给方",
@@ -369,6 +371,22 @@ pub const fn text(word: Word) -> &'static str {
         Word::DemoAgentFailed => "{pool} 的代理无法工作；见 {log}",
         Word::DemoJobFile => "演示的作业文件",
         // Doctor.
+        // Data and secrets.
+        Word::By => "由",
+        Word::Sha256 => "sha256",
+        Word::Size => "大小",
+        Word::BadDataAddress => {
+            "`{text}` 不是数据存储中的地址；请写成 dayan://studio-a/film-3/scenes/a.blend（多级项目以双斜线结束）"
+        }
+        Word::DataDamaged => "{address} 到达时已损坏；请重新取回",
+        Word::DataGot => "已取回 {files} 个文件，共 {bytes}。",
+        Word::DataKept => "{project} 存有 {files} 个文件，{bytes}，上限 {most}。",
+        Word::DataRemoved => "已删除 {files} 个文件。",
+        Word::DataSent => "{address} 中有 {files} 个文件；发送了 {sent}，其余已在那里。",
+        Word::SecretRemoved => "{project} 不再有密钥 `{name}`。",
+        Word::SecretSet => "已设置 {project} 的密钥 `{name}`。",
+        Word::Uploaded => "{from} 随作业以 {to} 上传",
+        Word::Copied => "已复制",
         Word::DoctorLogin => "请运行 `dayan login URL --token T`",
         Word::DoctorReach => "请检查地址、网络，以及那里是否运行着 `dayan serve`",
         Word::DoctorToken => "请向运营方索取新令牌，再运行 `dayan login`",

@@ -198,6 +198,19 @@ impl Stage {
         self.price(name);
     }
 
+    /// A pool of that name with a price, and its agent with these words on its command line.
+    pub fn add_pool(&mut self, name: &str, words: &[&str]) {
+        let join = self.invited();
+        let words = [&["--engine", "process"], words].concat();
+        self.spawn_agent(name, &words, Some(&join), None);
+        self.price(name);
+    }
+
+    /// Starts any agent again; it remembers what it offers.
+    pub fn start_again(&mut self, name: &str) {
+        self.spawn_agent(name, &[], None, None);
+    }
+
     /// A pool of that name with a price, and its agent, which submits to the cluster that the
     /// environment names.
     pub fn add_cluster(&mut self, name: &str, words: &[&str]) {
@@ -349,6 +362,25 @@ impl Stage {
             url: self.url(),
             token: self.member.clone(),
         }
+    }
+
+    /// What a member's command says and how it ends; with something on its standard input.
+    pub fn member_run(&self, args: &[&str], input: &str) -> Output {
+        use std::io::Write as _;
+        let mut child = Command::new(program())
+            .args(args)
+            .args(["-o", "json"])
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("DAYAN_URL", self.url())
+            .env("DAYAN_TOKEN", &self.member)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("read");
+        child.wait_with_output().expect("it ended")
     }
 
     fn run(&self, token: &str, args: &[&str]) -> Output {

@@ -11,7 +11,7 @@ use dayan_exchange::{
     Actor, AttemptNews, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
     Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, UsageRecord, orders,
 };
-use dayan_spec::{JobSpec, Launch, TaskContext, task_env};
+use dayan_spec::{JobSpec, Launch, OutputWhen, TaskContext, task_env};
 use dayan_units::{AgentId, AttemptId, Time};
 use dayan_wire as wire;
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -396,11 +396,18 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             .as_ref()
             .map(|name| wire::ImageOrder { name: name.clone(), project: spec.project.to_string() }),
         run: spec.run.clone(),
+        secrets: spec.secrets.clone(),
         workdir: spec.workdir.clone(),
         inputs: spec
             .inputs
             .iter()
-            .map(|input| wire::OutputOrder { from: input.from.to_string(), to: input.to.clone() })
+            .map(|input| wire::OutputOrder {
+                from: input.from.to_string(),
+                to: input.to.clone(),
+                sha256: input.sha256.clone(),
+                secret: input.secret.clone(),
+                file_closed: false,
+            })
             .collect(),
         outputs: spec
             .outputs
@@ -408,6 +415,9 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             .map(|output| wire::OutputOrder {
                 from: output.from.clone(),
                 to: output.to.to_string(),
+                sha256: None,
+                secret: output.secret.clone(),
+                file_closed: output.when == OutputWhen::FileClosed,
             })
             .collect(),
         gang,

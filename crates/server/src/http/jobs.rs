@@ -19,7 +19,7 @@ use super::access::unexpected;
 use super::admission::{self, of_appointments, seek};
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
 use super::market::idle_reasons;
-use super::{JobFile, Problems, workflow};
+use super::{JobFile, Problems, data_check, workflow};
 use crate::app::Shared;
 use crate::problem::Failure;
 
@@ -76,6 +76,7 @@ pub async fn submit(
     if let Some(known) = archived(&app, &caller, key.as_deref(), &spec).await? {
         return Ok((StatusCode::CREATED, Json(known)));
     }
+    data_check::check(&app, &spec).await?;
     match admission::submit(&app, &caller, spec, quote, key).await? {
         Made::Job(job) => {
             app.metrics.submissions.inc();
@@ -172,6 +173,10 @@ pub async fn submit_batch(
     for job in jobs {
         match dayan_spec::parse_json(job.get()) {
             Ok(spec) => {
+                if let Err(failure) = data_check::check(&app, &spec).await {
+                    outcomes.push(Some(failure));
+                    continue;
+                }
                 let admission = seek(&app, &spec, None).await?;
                 commands.push(submit_command(spec, None, None, admission));
                 outcomes.push(None);
@@ -358,7 +363,18 @@ fn attempt(row: &AttemptRow) -> wire::Attempt {
         used: (doc["usage"]["seq"].as_u64() > Some(0))
             .then(|| serde_json::from_value(doc["usage"]["counters"].clone()).ok())
             .flatten(),
+        copying: None,
     }
+}
+
+/// An attempt, with how far its copying is while it copies.
+fn with_copying(app: &Shared, row: &AttemptRow) -> wire::Attempt {
+    let told = attempt(row);
+    if !matches!(told.state.as_str(), "leased" | "staging" | "running" | "publishing") {
+        return told;
+    }
+    let copying = app.copying.of(row.id, crate::clock::boot_micros());
+    wire::Attempt { copying, ..told }
 }
 
 /// A job with its tasks, attempts, money, and why it waits.
@@ -397,7 +413,7 @@ pub async fn show(
     };
     Ok(Json(wire::Job {
         summary: summary(&row, path.as_ref(), &users, currency),
-        attempts: attempts.rows.iter().map(attempt).collect(),
+        attempts: attempts.rows.iter().map(|row| with_copying(&app, row)).collect(),
         waiting,
         queued,
         cancelled,
@@ -443,7 +459,7 @@ pub async fn attempts(
     let row = job_row(&app, &caller, &job).await?;
     let paging = query.paging()?;
     let rows = app.read(move |reader| reader.attempts(row.id, &paging)).await?;
-    Ok(Json(page(rows, |row| attempt(&row))))
+    Ok(Json(page(rows, |row| with_copying(&app, &row))))
 }
 
 /// Why a job waits, what would help, and when it is expected to start.

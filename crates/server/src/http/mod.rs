@@ -4,6 +4,9 @@
 mod access;
 mod admission;
 mod agent;
+mod agent_data;
+mod data;
+mod data_check;
 mod events;
 mod exec;
 mod extract;
@@ -15,6 +18,7 @@ mod ops;
 mod probe;
 mod quotas;
 mod schedules;
+mod secrets;
 mod supply;
 mod workflow;
 
@@ -174,6 +178,12 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(schedules::pause_schedule))
         .routes(routes!(schedules::resume_schedule))
         .routes(routes!(logs::read))
+        .routes(routes!(data::list, data::name, data::remove))
+        .routes(routes!(data::kept))
+        .routes(routes!(data::begin, data::append))
+        .routes(routes!(data::content))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(money::usage))
         .routes(routes!(money::invoices))
         .routes(routes!(money::invoice))
@@ -186,6 +196,12 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(logs::kept))
         .routes(routes!(exec::client))
         .routes(routes!(exec::agent))
+        .routes(routes!(agent_data::inputs))
+        .routes(routes!(agent_data::content))
+        .routes(routes!(agent_data::begin, agent_data::append))
+        .routes(routes!(agent_data::publish))
+        .routes(routes!(agent_data::secrets))
+        .routes(routes!(agent_data::copying))
         .routes(routes!(probe::take, probe::give))
 }
 

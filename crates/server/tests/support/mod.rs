@@ -73,6 +73,8 @@ impl Exchange {
             usage_every: Duration::from_secs(1),
             links: None,
             logs: dayan_server::LogLimits::DEFAULT,
+            data_store: None,
+            data_per_project: dayan_server::PROJECT_BYTES_DEFAULT,
         };
         let (ready_send, ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();

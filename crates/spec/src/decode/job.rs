@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::model::{
     AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, OnLostLink, Precision,
-    Priority, ResourceAsk, quote,
+    Priority, ResourceAsk, is_secret_name, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -47,6 +47,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         list("outputs").iter().filter_map(|item| parts::output(&item.section()?)).collect();
     let launch = f.get("launch").and_then(|item| item.choice()).unwrap_or(Launch::Each);
     let env = f.get("env").and_then(|item| environment(&item)).unwrap_or_default();
+    let secrets = f.get("secrets").and_then(|item| secrets(&item)).unwrap_or_default();
     let workdir = f.get("workdir").and_then(|item| item.inner_path());
     let retry = section("retry").map(|f| parts::retry(&f)).unwrap_or_default();
     let checkpoint = section("checkpoint").and_then(|f| parts::checkpoint(&f));
@@ -79,6 +80,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         run: run?,
         launch,
         env,
+        secrets,
         workdir,
         retry,
         checkpoint,
@@ -210,17 +212,35 @@ fn accelerator(item: &Item<'_>) -> Option<AcceleratorAsk> {
 /// What the exchange sets itself begins so.
 const RESERVED_PREFIX: &str = "DAYAN_";
 
+/// What is wrong, with its arguments.
+type Wrong = (Code, Vec<(&'static str, String)>);
+
+fn variable_name(name: &str) -> Result<(), Wrong> {
+    let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !well_formed {
+        return Err((Code::BadEnvName, vec![("value", quote(name))]));
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err((Code::ReservedEnvName, vec![("value", quote(name))]));
+    }
+    Ok(())
+}
+
+fn secrets(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+    item.text_map(|entry, text| {
+        variable_name(&entry.key.text)?;
+        if is_secret_name(text) {
+            return Ok(());
+        }
+        Err((Code::BadSecretName, vec![("value", quote(text))]))
+    })
+}
+
 fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let map = item.text_map(|entry, text| {
         let name = &entry.key.text;
-        let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !well_formed {
-            return Err((Code::BadEnvName, vec![("value", quote(name))]));
-        }
-        if name.starts_with(RESERVED_PREFIX) {
-            return Err((Code::ReservedEnvName, vec![("value", quote(name))]));
-        }
+        variable_name(name)?;
         // No program can be handed a NUL in its environment.
         if text.contains('\0') {
             let character = ("character", "U+0000".to_owned());

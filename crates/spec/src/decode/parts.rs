@@ -5,22 +5,65 @@ use super::item::Item;
 use crate::code::Code;
 use crate::model::{
     After, Budget, BudgetPeriod, CatchUp, Checkpoint, Deadline, DeadlineKind, DelayAsk, Dependency,
-    Finish, Input, Market, MarketMode, Network, Notify, NotifyWhen, OnBreach, OnLimit, Output,
-    OutputWhen, Overlap, Placement, Providers, Replicas, Resume, Retry, RetryCause, Schedule,
-    Service, Signal, Target, Trust, UnitPrice, quote,
+    Finish, Input, Location, Market, MarketMode, Network, Notify, NotifyWhen, OnBreach, OnLimit,
+    Output, OutputWhen, Overlap, Placement, Providers, Replicas, Resume, Retry, RetryCause,
+    Schedule, Service, Signal, Target, Trust, UnitPrice, is_secret_name, quote,
 };
+use crate::pattern::Pattern;
 
 pub(super) fn input(f: &Fields<'_>) -> Option<Input> {
-    let from = f.get("from").and_then(|item| item.name(Code::BadLocation));
+    let from = f.get("from").and_then(|item| location(&item));
     let to = f.get("to").and_then(|item| item.inner_path());
-    Some(Input { from: from?, to: to? })
+    let sha256 = f.get("sha256").and_then(|item| {
+        let text = item.text()?;
+        let digit = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+        if text.len() == 64 && text.bytes().all(digit) {
+            return Some(text.to_owned());
+        }
+        item.fail(Code::BadSha256, &[("value", quote(text))]);
+        None
+    });
+    let secret = f.get("secret").and_then(|item| secret_name(&item));
+    Some(Input { from: from?, to: to?, sha256, secret })
+}
+
+/// An address; the patterns in it are well formed.
+fn location(item: &Item<'_>) -> Option<Location> {
+    let location: Location = item.name(Code::BadLocation)?;
+    let fits = location.path().is_none_or(|path| well_formed(item, path));
+    fits.then_some(location)
+}
+
+/// Is a pattern, if there is one, well formed?
+fn well_formed(item: &Item<'_>, path: &str) -> bool {
+    match Pattern::of(path) {
+        Ok(_) => true,
+        Err(error) => {
+            let args = [("value", quote(path)), ("detail", error.msg.to_owned())];
+            item.fail(Code::BadPattern, &args);
+            false
+        }
+    }
+}
+
+fn secret_name(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if is_secret_name(text) {
+        return Some(text.to_owned());
+    }
+    item.fail(Code::BadSecretName, &[("value", quote(text))]);
+    None
 }
 
 pub(super) fn output(f: &Fields<'_>) -> Option<Output> {
-    let from = f.get("from").and_then(|item| item.inner_path());
+    let from = f.get("from").and_then(|item| {
+        let path = item.inner_path()?;
+        well_formed(&item, &path).then_some(path)
+    });
     let to = f.get("to").and_then(|item| item.name(Code::BadLocation));
     let when = f.get("when").and_then(|item| item.choice()).unwrap_or(OutputWhen::TaskEnd);
-    Some(Output { from: from?, to: to?, when })
+    let secret = f.get("secret").and_then(|item| secret_name(&item));
+    Some(Output { from: from?, to: to?, when, secret })
 }
 
 pub(super) fn retry(f: &Fields<'_>) -> Retry {

@@ -48,7 +48,9 @@ scalars! {
     SITE: "site", r"^\S(.*\S)?$", "guian-1", None, TEXT_CHARS_MAX, Label;
     PATH: "path inside the folder", r"^(?!(.*/)?\.\.(/|$))[^/]", "out/", None, PATH_CHARS_MAX, Label;
     COMMAND: "command", r"\S", "./program --input data", None, RUN_CHARS_MAX, Label;
-    LOCATION: "address of data", r"^(data://|file:///|s3://[^/]+/|https?://[^/]|(?!.*://)[^/])", "s3://bucket/folder/", None, PATH_CHARS_MAX, Label;
+    LOCATION: "address of data", r"^(dayan://[a-z0-9]|data://|file:///|s3://[^/]+/|https?://[^/]|(?!.*://)[^/])", "s3://bucket/folder/", None, PATH_CHARS_MAX, Label;
+    SHA256: "SHA-256", r"^[0-9a-f]{64}$", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", None, QUANTITY_CHARS_MAX, Label;
+    SECRET: "secret", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "studio-s3", None, TEXT_CHARS_MAX, Label;
     CITY: "place", r"^city:\S", "city:Guiyang", None, TEXT_CHARS_MAX, No;
     PROVIDER: "provider", r"^(prov_[0-9a-z]{10,26}|(?!prov_)\S(.*\S)?)$", "prov_01hq3v9k2m", None, TEXT_CHARS_MAX, Label;
     CPUS: "cores", r"^ *[0-9]+(\.[0-9]+)?( *\.\. *([0-9]+(\.[0-9]+)?)?)? *$", "32..64", None, QUANTITY_CHARS_MAX, Amount;

@@ -3,7 +3,7 @@
 use super::{
     ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CONTRACT, CPUS, CRON, DEPENDENCY,
     FLOPS, HTTP_PATH, IMAGE, KeyDef, LOCATION, MONEY, NAME, Need, PATH, PROJECT, PROVIDER, REGION,
-    RETRY_CAUSE, SITE, SPAN, Section, Shape, TIME, TIMEZONE, UNIT_PRICE,
+    RETRY_CAUSE, SECRET, SHA256, SITE, SPAN, Section, Shape, TIME, TIMEZONE, UNIT_PRICE,
 };
 use crate::limits::{
     ALTERNATIVES_MAX, ENV_VARS_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX, TASKS_MAX,
@@ -42,6 +42,7 @@ section! { JOB = "", "The whole job file.";
     "run", Required, Scalar(&COMMAND), "The command, run by `sh -c` in the task's working folder.";
     "launch", Default("each"), Choice(Launch::WORDS), "On which nodes of a gang the command starts: on `each`, or once on the `head`.";
     "env", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables. Names that begin with `DAYAN_` are the exchange's.";
+    "secrets", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables whose values are secrets of the project, each by the secret's name: `dayan secret set`.";
     "workdir", Optional, Scalar(&PATH), "Where the command starts, inside the task's folder.";
     "retry", Default("three times after `node_failure`, `preempted`, `site_lost`"), Under(&RETRY), "When a task is tried again.";
     "checkpoint", Optional, Under(&CHECKPOINT), "How a task saves its state.";
@@ -84,13 +85,16 @@ section! { RESOURCES = "resources", "What one task, or each member of the gang, 
     "time", Default("1h; for a service 366 days"), Scalar(&SPAN), "The longest an attempt may run.";
 }
 section! { INPUT = "inputs[]", "Data that is there before the command starts.";
-    "from", Required, Scalar(&LOCATION), "Where it comes from. Without a scheme: the project's data store, which is the folder that the pool's agent was given with `--publish-root`. An address that ends with `/` is a folder.";
-    "to", Required, Scalar(&PATH), "Where it is put, inside the working folder.";
+    "from", Required, Scalar(&LOCATION), "Where it comes from. `dayan://organisation/project/path`: the exchange's data store. `./path`: beside the job file; `dayan submit` uploads it. `s3://`, `http://`, `https://`: there. `data://`, or without a scheme: the folder that the pool's agent was given with `--publish-root`. `file:///`: a folder of the pool. An address that ends with `/` is a folder; `*`, `?`, `[ab]` and `**` are patterns, except on the web.";
+    "to", Required, Scalar(&PATH), "Where it is put, inside the working folder. What a pattern finds is put below it.";
+    "sha256", Optional, Scalar(&SHA256), "What a single file must be. A file that is not is refused, and one that a site has already is not fetched.";
+    "secret", Optional, Scalar(&SECRET), "The project's secret that opens the address: for `s3://` a JSON object, for the web a bearer token.";
 }
 section! { OUTPUT = "outputs[]", "Data that is published after the command.";
-    "from", Required, Scalar(&PATH), "What is published, inside the working folder. A path that ends with `/` is a folder.";
-    "to", Required, Scalar(&LOCATION), "Where it goes.";
-    "when", Default("task_end"), Choice(OutputWhen::WORDS), "`task_end`: after the task has succeeded. `file_closed`: each file as soon as it is complete.";
+    "from", Required, Scalar(&PATH), "What is published, inside the working folder. A path that ends with `/` is a folder; `*`, `?`, `[ab]` and `**` are patterns.";
+    "to", Required, Scalar(&LOCATION), "Where it goes: a file's name, or a folder with `/` at its end.";
+    "when", Default("task_end"), Choice(OutputWhen::WORDS), "`task_end`: after the task has succeeded. `file_closed`: each file is sent as soon as the program closes it, and published with the others.";
+    "secret", Optional, Scalar(&SECRET), "The project's secret that opens the address.";
 }
 section! { RETRY = "retry", "When a task is tried again.";
     "max", Default("3"), Whole { min: 0, max: RETRY_MAX }, "Attempts after the first.";

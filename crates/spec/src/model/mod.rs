@@ -6,6 +6,7 @@
 //! room. Must not know state, prices or where a job runs.
 
 mod access;
+mod address;
 mod choice;
 mod job;
 mod name;
@@ -14,6 +15,7 @@ mod resource;
 mod trade;
 mod work;
 
+pub use address::DataAddress;
 pub(crate) use choice::Choice;
 pub use choice::{
     After, BudgetPeriod, CatchUp, DeadlineKind, DelayClass, JobKind, Launch, MarketMode,
@@ -21,7 +23,7 @@ pub use choice::{
     Same, Signal, Trust,
 };
 pub use job::{Array, Backend, Gang, JobSpec};
-pub use name::{Location, NameError, Place, ProjectPath, ProviderRef};
+pub use name::{Location, NameError, Place, ProjectPath, ProviderRef, is_secret_name};
 pub(crate) use name::{quote, stays_inside};
 pub use placement::{DelayAsk, Network, Placement, Providers};
 pub use resource::{AcceleratorAsk, AcceleratorKind, ResourceAsk};

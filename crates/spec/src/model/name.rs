@@ -7,8 +7,10 @@ use std::str::FromStr;
 use dayan_units::ProviderId;
 use serde::{Deserialize, Serialize};
 
+use super::address::DataAddress;
 use crate::limits::{
-    PATH_CHARS_MAX, PROJECT_CHARS_MAX, PROJECT_LEVELS_MAX, QUOTE_CHARS_MAX, TEXT_CHARS_MAX,
+    PATH_CHARS_MAX, PROJECT_CHARS_MAX, PROJECT_LEVELS_MAX, QUOTE_CHARS_MAX, SECRET_NAME_CHARS_MAX,
+    TEXT_CHARS_MAX,
 };
 
 /// Why a text is not a name of its kind.
@@ -169,6 +171,14 @@ pub(crate) fn is_word(text: &str) -> bool {
         && !text.chars().any(char::is_control)
 }
 
+/// Is it a name that a project's secret can have? It becomes a file's name and a word on command
+/// lines.
+pub fn is_secret_name(text: &str) -> bool {
+    (1..=SECRET_NAME_CHARS_MAX).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
 /// From where delay is counted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -210,6 +220,23 @@ pub enum Location {
     },
     /// An address on the web, with its scheme.
     Http(String),
+    /// A name in the exchange's data store (`dayan://organisation/project/path`).
+    Store(DataAddress),
+    /// A file beside the job file, on the machine that submits it (`./path`).
+    Local(String),
+}
+
+impl Location {
+    /// The part of the address that may hold a pattern; an address on the web has none, since `?`
+    /// means something else there.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Data(path) | Self::File(path) | Self::Local(path) => Some(path),
+            Self::S3 { key, .. } => Some(key),
+            Self::Store(address) => Some(address.path()),
+            Self::Http(_) => None,
+        }
+    }
 }
 
 /// Does the path, read from its folder, stay inside it?
@@ -232,7 +259,15 @@ impl FromStr for Location {
             if stays_inside(path) { Ok(()) } else { Err(NameError::Escape(quote(text))) }
         };
         match text.split_once("://") {
-            None => escape(text).map(|()| Self::Data(text.to_owned())),
+            None => {
+                escape(text)?;
+                Ok(match text.strip_prefix("./") {
+                    Some("") => return Err(refused()),
+                    Some(path) => Self::Local(path.to_owned()),
+                    None => Self::Data(text.to_owned()),
+                })
+            }
+            Some(("dayan", _)) => text.parse().map(Self::Store),
             Some(("data", path)) => escape(path).map(|()| Self::Data(path.to_owned())),
             Some(("file", path)) if path.starts_with('/') => {
                 escape(path.trim_start_matches('/'))?;
@@ -260,6 +295,8 @@ impl fmt::Display for Location {
             Self::File(path) => write!(f, "file://{path}"),
             Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
             Self::Http(address) => f.write_str(address),
+            Self::Store(address) => address.fmt(f),
+            Self::Local(path) => write!(f, "./{path}"),
         }
     }
 }
@@ -310,6 +347,10 @@ mod tests {
         check("file:///srv/data", Some("file:///srv/data"));
         check("s3://studio-a/sh120/", Some("s3://studio-a/sh120/"));
         check("https://example.org/x", Some("https://example.org/x"));
+        check("dayan://studio-a/film-3/scenes/a", Some("dayan://studio-a/film-3/scenes/a"));
+        check("./scene.blend", Some("./scene.blend"));
+        check("./", None);
+        check("./../x", None);
         for bad in ["", "s3://", "s3://b", "ftp://x/y", "../x", "/etc/passwd", "data://../x"] {
             check(bad, None);
         }

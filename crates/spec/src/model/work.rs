@@ -16,6 +16,12 @@ pub struct Input {
     pub from: Location,
     /// Where it is put: a path inside the working folder.
     pub to: String,
+    /// What a single file's bytes must be: SHA-256 in lower-case hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The project's secret that opens the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// Data that is published after the command.
@@ -27,6 +33,9 @@ pub struct Output {
     pub to: Location,
     /// When.
     pub when: OutputWhen,
+    /// The project's secret that opens the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// When a task is tried again.

@@ -130,6 +130,8 @@ impl Exchange {
             usage_every: USAGE_EVERY,
             links: None,
             logs: dayan_server::LogLimits::DEFAULT,
+            data_store: None,
+            data_per_project: dayan_server::PROJECT_BYTES_DEFAULT,
         };
         let (tell, ready) = oneshot::channel::<Serving>();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -1,0 +1,317 @@
+//! What this site has fetched: files under the SHA-256 of their bytes, shared by all its tasks.
+//!
+//! Invariants: a file is in the cache only after its bytes were hashed; it is hashed again whenever
+//! it is copied into a task's folder, so that one that was tampered with is never used; the least
+//! recently used go first when there are too many bytes, and none goes while somebody copies it.
+//! Who wants the same at the same time waits for the one who fetches it. Must not know where files
+//! come from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedMutexGuard;
+
+/// What the cache holds at most unless the operator says otherwise: textures of a few shots, on the
+/// disk of an ordinary machine.
+pub(crate) const CACHE_BYTES_DEFAULT: u64 = 50_000_000_000;
+/// Files are read and hashed in pieces of this size.
+const PIECE_BYTES: usize = 1 << 20;
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    size: u64,
+    /// Counts uses: the smallest goes first.
+    used: u64,
+    /// How many copy it now.
+    pins: u32,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    kept: BTreeMap<String, Kept>,
+    bytes: u64,
+    uses: u64,
+}
+
+/// The cache of one site.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    root: PathBuf,
+    bytes_max: u64,
+    index: Mutex<Index>,
+    flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A file of the cache that stays while this lives.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    cache: Arc<Cache>,
+    sha256: String,
+    pub(crate) size: u64,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let mut index = self.cache.index();
+        if let Some(kept) = index.kept.get_mut(&self.sha256) {
+            kept.pins = kept.pins.saturating_sub(1);
+        }
+        self.cache.evict(&mut index);
+    }
+}
+
+/// Why a cached file is not where it should be.
+#[derive(Debug)]
+pub(crate) enum PlaceFault {
+    /// It is not what it was: it is out of the cache, and has to be fetched again.
+    Tampered,
+    /// It cannot be copied.
+    Failed(String),
+}
+
+impl Cache {
+    /// Opens the cache in a folder; what lies there counts as used in the order of its times.
+    pub(crate) fn open(root: &Path, bytes_max: u64) -> io::Result<Self> {
+        for folder in ["files", "parts", "seen"] {
+            fs::create_dir_all(root.join(folder))?;
+        }
+        let mut found = Vec::new();
+        for entry in fs::read_dir(root.join("files"))? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if about.is_file() && name.len() == 64 {
+                found.push((about.modified()?, name, about.len()));
+            }
+        }
+        found.sort();
+        let mut index = Index::default();
+        for (_, name, size) in found {
+            index.uses += 1;
+            index.bytes += size;
+            index.kept.insert(name, Kept { size, used: index.uses, pins: 0 });
+        }
+        let cache = Self {
+            root: root.to_owned(),
+            bytes_max,
+            index: Mutex::new(index),
+            flights: Mutex::default(),
+        };
+        cache.evict(&mut cache.index());
+        Ok(cache)
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().expect("nobody panics while holding it")
+    }
+    fn file(&self, sha256: &str) -> PathBuf {
+        self.root.join("files").join(sha256)
+    }
+    /// Where what is being fetched grows, under a key of its source.
+    pub(crate) fn part(&self, key: &str) -> PathBuf {
+        self.root.join("parts").join(key)
+    }
+    /// Where it is written down what an address was when it was last fetched.
+    pub(crate) fn seen(&self, key: &str) -> PathBuf {
+        self.root.join("seen").join(key)
+    }
+
+    /// The digests of what is here, the most recently used first.
+    #[cfg(test)]
+    fn held(&self) -> Vec<String> {
+        let index = self.index();
+        let mut held: Vec<(u64, &String)> =
+            index.kept.iter().map(|(sha256, kept)| (kept.used, sha256)).collect();
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        held.into_iter().map(|(_, sha256)| sha256.clone()).collect()
+    }
+
+    /// Waits for its turn to fetch what has this key.
+    pub(crate) async fn flight(&self, key: &str) -> OwnedMutexGuard<()> {
+        let flight = {
+            let mut flights = self.flights.lock().expect("nobody panics while holding it");
+            // Nobody waits for a flight that only the table knows.
+            flights.retain(|_, flight| Arc::strong_count(flight) > 1);
+            Arc::clone(flights.entry(key.to_owned()).or_default())
+        };
+        flight.lock_owned().await
+    }
+
+    /// The file with these bytes, if it is here.
+    pub(crate) fn pin(self: &Arc<Self>, sha256: &str) -> Option<Pinned> {
+        let mut index = self.index();
+        index.uses += 1;
+        let used = index.uses;
+        let kept = index.kept.get_mut(sha256)?;
+        (kept.used, kept.pins) = (used, kept.pins + 1);
+        let size = kept.size;
+        // The order of use outlives the agent, as well as file times can tell it.
+        if let Ok(file) = File::options().append(true).open(self.file(sha256)) {
+            let _ = file.set_times(fs::FileTimes::new().set_modified(now()));
+        }
+        Some(Pinned { cache: Arc::clone(self), sha256: sha256.to_owned(), size })
+    }
+
+    /// Takes a fetched file in, whose bytes were hashed.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        part: &Path,
+        sha256: &str,
+        size: u64,
+    ) -> io::Result<Pinned> {
+        fs::rename(part, self.file(sha256))?;
+        let mut index = self.index();
+        index.uses += 1;
+        let used = index.uses;
+        let kept = index.kept.entry(sha256.to_owned()).or_insert(Kept { size: 0, used, pins: 0 });
+        let before = kept.size;
+        *kept = Kept { size, used, pins: kept.pins + 1 };
+        index.bytes = index.bytes - before + size;
+        self.evict(&mut index);
+        Ok(Pinned { cache: Arc::clone(self), sha256: sha256.to_owned(), size })
+    }
+
+    fn evict(&self, index: &mut Index) {
+        while index.bytes > self.bytes_max {
+            let free = index.kept.iter().filter(|(_, kept)| kept.pins == 0);
+            let oldest = free.min_by_key(|(_, kept)| kept.used).map(|(sha256, _)| sha256.clone());
+            let Some(sha256) = oldest else { return };
+            self.drop_file(index, &sha256);
+        }
+    }
+
+    fn drop_file(&self, index: &mut Index, sha256: &str) {
+        if let Some(kept) = index.kept.remove(sha256) {
+            index.bytes -= kept.size;
+        }
+        match fs::remove_file(self.file(sha256)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, sha256, "cannot be removed from the cache");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+impl Pinned {
+    /// What it is.
+    #[cfg(test)]
+    fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Copies it, and looks on the way whether it still is what it was.
+    pub(crate) fn place(&self, to: &Path) -> Result<(), PlaceFault> {
+        let failed = |error: io::Error| PlaceFault::Failed(format!("{}: {error}", to.display()));
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let tampered = || {
+            tracing::warn!(sha256 = self.sha256, "a cached file is not what it was; removed");
+            self.cache.drop_file(&mut self.cache.index(), &self.sha256);
+            PlaceFault::Tampered
+        };
+        let mut source = match File::open(self.cache.file(&self.sha256)) {
+            Ok(source) => source,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(tampered()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut target = File::create(to).map_err(failed)?;
+        let mut hasher = Sha256::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = source.read(&mut piece).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&piece[..read]);
+            target.write_all(&piece[..read]).map_err(failed)?;
+        }
+        if hex::encode(hasher.finalize()) != self.sha256 {
+            let _ = fs::remove_file(to);
+            return Err(tampered());
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file's time is the wall clock's")]
+fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+/// The digest of a file, in hex, and its size.
+pub(crate) fn digest(path: &Path) -> io::Result<(String, u64)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut size = 0;
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok((hex::encode(hasher.finalize()), size)),
+            read => {
+                hasher.update(&piece[..read]);
+                size += read as u64;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(cache: &Arc<Cache>, bytes: &[u8]) -> Pinned {
+        let part = cache.part("p");
+        fs::write(&part, bytes).expect("written");
+        let (sha256, size) = digest(&part).expect("read");
+        cache.take(&part, &sha256, size).expect("taken")
+    }
+
+    fn cache(dir: &Path, max: u64) -> Arc<Cache> {
+        Arc::new(Cache::open(dir, max).expect("opened"))
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first_and_never_while_it_is_copied() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cache = cache(dir.path(), 25);
+        let first = put(&cache, b"0123456789").sha256().to_owned();
+        let second = put(&cache, b"abcdefghij").sha256().to_owned();
+        let pinned = cache.pin(&first).expect("here");
+        let third = put(&cache, b"ABCDEFGHIJ").sha256().to_owned();
+        assert!(cache.pin(&second).is_none(), "it was the least recently used");
+        assert_eq!(cache.held(), [third.as_str(), first.as_str()]);
+        let large = put(&cache, &[7; 24]);
+        assert!(cache.pin(&third).is_none());
+        assert!(pinned.place(&dir.path().join("x")).is_ok(), "it stays while it is pinned");
+        drop(pinned);
+        assert!(cache.pin(&first).is_none(), "and goes when it is not");
+        assert_eq!(cache.held(), [large.sha256()]);
+    }
+
+    #[test]
+    fn what_was_tampered_with_is_not_used() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cache = cache(dir.path(), 100);
+        let pinned = put(&cache, b"0123456789");
+        fs::write(cache.file(pinned.sha256()), b"0123456780").expect("written");
+        let to = dir.path().join("out/x");
+        assert!(matches!(pinned.place(&to), Err(PlaceFault::Tampered)));
+        assert!(!to.exists() && cache.pin(pinned.sha256()).is_none());
+    }
+
+    #[test]
+    fn the_next_agent_finds_what_is_there() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sha256 = put(&cache(dir.path(), 100), b"0123456789").sha256().to_owned();
+        let again = cache(dir.path(), 100);
+        assert_eq!(again.held(), [sha256.as_str()]);
+        assert_eq!(again.pin(&sha256).map(|pinned| pinned.size), Some(10));
+        assert!(cache(dir.path(), 5).held().is_empty(), "a smaller cache lets it go");
+    }
+}

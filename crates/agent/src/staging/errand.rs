@@ -1,0 +1,65 @@
+//! What is done for one attempt before it starts and after it has ended: the courier and the folders
+//! of this machine, one after the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dayan_wire::LeaseOrder;
+
+use super::courier::secret_env;
+use super::gather::StageFault;
+use super::{Courier, Guard, Roots};
+use crate::launch::Place;
+
+/// How often inputs are brought when the cache turns out to hold something else than it should.
+const STAGINGS_MAX: u32 = 3;
+
+/// An attempt's folder, ready, and the secrets that its task finds in its environment.
+pub(crate) struct Prepared {
+    pub(crate) folder: PathBuf,
+    pub(crate) secrets: BTreeMap<String, String>,
+}
+
+/// Brings an attempt's inputs and prepares its folder.
+pub(crate) async fn prepare(
+    order: Arc<LeaseOrder>,
+    folder: PathBuf,
+    guard: Guard,
+    roots: Arc<Roots>,
+    courier: Arc<Courier>,
+    place: Arc<Place>,
+) -> Result<Prepared, String> {
+    let going = courier.begin(order.attempt);
+    let known = courier.secrets(&order, &guard).await?;
+    let secrets = secret_env(&order, &known)?;
+    for _ in 0..STAGINGS_MAX {
+        let brought = courier.bring(&order, &guard, &going, &known).await?;
+        let (order, folder) = (Arc::clone(&order), folder.clone());
+        let (roots, place, guard) = (Arc::clone(&roots), Arc::clone(&place), guard.clone());
+        let staged = tokio::task::spawn_blocking(move || {
+            let staged = roots.stage(&order, &folder, &guard, &place, &brought);
+            staged.map(|()| folder)
+        });
+        match staged.await.map_err(|error| error.to_string())? {
+            Ok(folder) => return Ok(Prepared { folder, secrets }),
+            Err(StageFault::Again) => {}
+            Err(StageFault::Failed(why)) => return Err(why),
+        }
+    }
+    Err("what was fetched was changed in the cache, again and again".to_owned())
+}
+
+/// Sends an attempt's outputs as far as they may go without the grant.
+pub(crate) async fn gather(
+    order: Arc<LeaseOrder>,
+    folder: PathBuf,
+    guard: Guard,
+    roots: Arc<Roots>,
+    courier: Arc<Courier>,
+) -> Result<(), String> {
+    let going = courier.begin(order.attempt);
+    courier.ship(&order, &folder, &guard, &going).await?;
+    let gathered = tokio::task::spawn_blocking(move || roots.gather(&order, &folder, &guard));
+    gathered.await.unwrap_or_else(|error| Err(error.to_string()))
+}

@@ -1,0 +1,460 @@
+//! Bringing inputs from afar into the site's cache: several at once, each resumed where it was cut,
+//! checked before it counts, tried again where that may help.
+//!
+//! Invariant: every file that is handed on was hashed, and is what the job file or the store says it
+//! is. Must not know the attempt's folder.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use dayan_units::AttemptId;
+use dayan_wire::{LeaseOrder, OutputOrder};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+use super::cache::{Pinned, digest};
+use super::courier::Courier;
+use super::progress::Going;
+use super::web::{Answered, WebFault};
+use super::{Guard, roots};
+use crate::link::{LinkFault, describe};
+
+/// Files of one attempt that are fetched at once: enough to fill a link that a single stream does
+/// not, few enough that none starves.
+const FETCHES_MAX: usize = 4;
+/// Tries of one file without a byte of progress between them: with the pauses, about a minute.
+const TRIES_MAX: usize = 7;
+/// The first pause, doubled each time.
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// A source that sends nothing for so long has gone away.
+const STALL_MAX: Duration = Duration::from_mins(1);
+
+/// A file that was brought, and where it belongs.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    /// Its path in the attempt's folder.
+    pub(crate) to: String,
+    /// Its bytes.
+    pub(crate) file: Pinned,
+}
+
+/// Bytes from a source, from some place on.
+pub(super) struct Opened {
+    pub(super) from: u64,
+    pub(super) etag: Option<String>,
+    pub(super) bytes: BoxStream<'static, Result<Vec<u8>, String>>,
+}
+
+/// Why a try came to nothing.
+#[derive(Debug)]
+pub(super) enum Miss {
+    Again(String),
+    Never(String),
+    /// It is what it was when it was last fetched.
+    Unchanged,
+}
+
+/// Where a file comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Store {
+        attempt: AttemptId,
+        input: usize,
+    },
+    Web {
+        address: String,
+        bearer: Option<String>,
+    },
+    #[cfg(feature = "s3")]
+    Object {
+        bucket: std::sync::Arc<super::objects::Bucket>,
+        key: String,
+        etag: Option<String>,
+    },
+}
+
+/// A file that is wanted.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) to: String,
+    /// What it is called in messages.
+    pub(super) called: String,
+    pub(super) source: Source,
+    pub(super) sha256: Option<String>,
+    pub(super) size: Option<u64>,
+}
+
+impl Wanted {
+    /// What it is known by while it is fetched: its bytes if they are known, else its source.
+    fn key(&self) -> String {
+        if let Some(sha256) = &self.sha256 {
+            return sha256.clone();
+        }
+        // Not the secret: who has it is asked by the source. But what one may see is not handed to
+        // another who may not, so that it is part of the key.
+        let secret = match &self.source {
+            Source::Web { bearer, .. } => bearer.clone().unwrap_or_default(),
+            Source::Store { .. } => String::new(),
+            #[cfg(feature = "s3")]
+            Source::Object { bucket, etag, .. } => {
+                format!("{}\n{}", bucket.identity(), etag.as_deref().unwrap_or_default())
+            }
+        };
+        hex::encode(Sha256::digest(format!("{}\n{secret}", self.called)))
+    }
+}
+
+/// Is the address brought by a courier, rather than from a folder of this machine?
+pub(crate) fn is_remote(address: &str) -> bool {
+    ["dayan://", "http://", "https://", "s3://"].iter().any(|scheme| address.starts_with(scheme))
+}
+
+/// Where a single file is put.
+pub(super) fn single(to: &str, name: &str) -> String {
+    if to.ends_with('/') || to == "." { format!("{to}/{name}") } else { to.to_owned() }
+}
+/// Where a file of a folder is put.
+pub(super) fn below(to: &str, path: &str) -> String {
+    format!("{}/{path}", to.trim_end_matches('/'))
+}
+
+fn of_link(fault: LinkFault) -> Miss {
+    match fault {
+        LinkFault::Away(why) | LinkFault::Garbage(why) => Miss::Again(why),
+        LinkFault::Refused(why) | LinkFault::Rejected(why) => Miss::Never(why),
+    }
+}
+
+impl Courier {
+    /// Brings every input that is not in a folder of this machine.
+    pub(crate) async fn bring(
+        &self,
+        order: &LeaseOrder,
+        guard: &Guard,
+        going: &Going,
+        secrets: &BTreeMap<String, String>,
+    ) -> Result<Vec<Brought>, String> {
+        let mut wanted = Vec::new();
+        for (number, input) in order.inputs.iter().enumerate() {
+            if is_remote(&input.from) {
+                let found = self.look_up(order.attempt, number, input, guard, secrets).await;
+                wanted.extend(found.map_err(|why| format!("`{}`: {why}", input.from))?);
+            }
+        }
+        for file in &wanted {
+            // Before anything is fetched that has no place.
+            roots::inside(Path::new(""), &file.to)?;
+            going.expect(file.size.unwrap_or(0));
+        }
+        let fetches = wanted.into_iter().map(|wanted| self.fetch(wanted, guard, going));
+        let mut fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_MAX);
+        let mut brought = Vec::new();
+        while let Some(file) = fetches.next().await {
+            brought.push(file?);
+        }
+        Ok(brought)
+    }
+
+    /// The files that an input means.
+    async fn look_up(
+        &self,
+        attempt: AttemptId,
+        number: usize,
+        input: &OutputOrder,
+        guard: &Guard,
+        secrets: &BTreeMap<String, String>,
+    ) -> Result<Vec<Wanted>, String> {
+        let secret = match &input.secret {
+            Some(name) => Some(secrets.get(name).ok_or_else(|| no_secret(name))?),
+            None => None,
+        };
+        if input.from.starts_with("dayan://") {
+            let files = self.patiently(guard, || self.store.inputs(attempt, number).boxed());
+            let files = files.await?;
+            let alone = matches!(&files[..], [only] if only.path.is_empty());
+            if let (Some(expected), [only]) = (&input.sha256, &files[..])
+                && *expected != only.sha256
+            {
+                return Err(format!("its SHA-256 is {}, not what the job file says", only.sha256));
+            }
+            return Ok(files
+                .into_iter()
+                .map(|file| Wanted {
+                    to: if alone {
+                        single(&input.to, &file.name)
+                    } else {
+                        below(&input.to, &file.path)
+                    },
+                    called: format!("{} {}", input.from, file.path),
+                    source: Source::Store { attempt, input: number },
+                    sha256: Some(file.sha256),
+                    size: Some(file.size),
+                })
+                .collect());
+        }
+        if input.from.starts_with("s3://") {
+            return self.look_up_objects(input, secret, guard).await;
+        }
+        let url = self.web.check(&input.from)?;
+        let name = url.path().rsplit('/').next().filter(|name| !name.is_empty());
+        Ok(vec![Wanted {
+            to: single(&input.to, name.unwrap_or("index")),
+            called: input.from.clone(),
+            source: Source::Web { address: input.from.clone(), bearer: secret.cloned() },
+            sha256: input.sha256.clone(),
+            size: None,
+        }])
+    }
+
+    #[cfg(not(feature = "s3"))]
+    #[expect(clippy::unused_async, reason = "with the feature it asks the object store")]
+    async fn look_up_objects(
+        &self,
+        _: &OutputOrder,
+        _: Option<&String>,
+        _: &Guard,
+    ) -> Result<Vec<Wanted>, String> {
+        Err("this agent was built without object stores (cargo feature `s3`)".to_owned())
+    }
+
+    /// A question to the exchange, asked again while it is away and the lease lasts.
+    pub(super) async fn patiently<'a, T>(
+        &self,
+        guard: &Guard,
+        ask: impl Fn() -> BoxFuture<'a, Result<T, LinkFault>> + Send + 'a,
+    ) -> Result<T, String> {
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(PAUSE_FIRST)
+            .with_max_delay(PAUSE_MAX)
+            .without_max_times()
+            .with_jitter()
+            .build();
+        loop {
+            guard.check()?;
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(LinkFault::Away(why)) => {
+                    tracing::debug!(why, "the exchange was not reached; asked again");
+                    tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MAX)).await;
+                }
+                Err(fault) => return Err(fault.to_string()),
+            }
+        }
+    }
+
+    async fn fetch(&self, wanted: Wanted, guard: &Guard, going: &Going) -> Result<Brought, String> {
+        let key = wanted.key();
+        // Who wants the same waits here, and finds it in the cache afterwards.
+        let _turn = self.cache.flight(&key).await;
+        if let Some(file) = wanted.sha256.as_deref().and_then(|sha256| self.cache.pin(sha256)) {
+            going.came(file.size);
+            return Ok(Brought { to: wanted.to, file });
+        }
+        let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
+        let pauses = || {
+            ExponentialBuilder::new()
+                .with_min_delay(PAUSE_FIRST)
+                .with_max_delay(PAUSE_MAX)
+                .with_max_times(TRIES_MAX)
+                .with_jitter()
+                .build()
+        };
+        let part = self.cache.part(&key);
+        let length = || part.metadata().map_or(0, |part| part.len());
+        let (mut waits, mut before) = (pauses(), length());
+        going.came(before);
+        loop {
+            guard.check()?;
+            let failed = |why: &str| format!("`{}`: {why}", wanted.called.trim_end());
+            match self.once(&wanted, &key, guard, going).await {
+                Ok(file) => return Ok(Brought { to: wanted.to, file }),
+                Err(Miss::Unchanged) => {
+                    // What it was has left the cache between the look and the answer.
+                    let _ = std::fs::remove_file(self.cache.seen(&key));
+                }
+                Err(Miss::Never(why)) => return Err(failed(&why)),
+                Err(Miss::Again(why)) => {
+                    let now = length();
+                    if now > before {
+                        waits = pauses();
+                    }
+                    before = now;
+                    let Some(pause) = waits.next() else {
+                        return Err(failed(&format!("{why}; given up after {TRIES_MAX} tries")));
+                    };
+                    tracing::info!(what = wanted.called, why, ?pause, "fetched again");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// One try: from where the last one was cut, to the end, checked.
+    async fn once(
+        &self,
+        wanted: &Wanted,
+        key: &str,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<Pinned, Miss> {
+        let part = self.cache.part(key);
+        let about_disk = |error: io::Error| {
+            let why = format!("{}: {error}", part.display());
+            // A full disk does not grow by waiting.
+            if error.kind() == io::ErrorKind::StorageFull {
+                Miss::Never(why)
+            } else {
+                Miss::Again(why)
+            }
+        };
+        let tag_file = part.with_extension("etag");
+        let mut there = part.metadata().map_or(0, |part| part.len());
+        if wanted.size.is_some_and(|size| there > size) {
+            going.lost(there);
+            there = 0;
+        }
+        let whole_already = wanted.size == Some(there) && wanted.sha256.is_some() && part.exists();
+        let mut tag = std::fs::read_to_string(&tag_file).ok();
+        if !whole_already {
+            let seen = Seen::read(&self.cache.seen(key));
+            let known = seen.filter(|seen| self.cache.pin(&seen.sha256).is_some());
+            let opened = self.open_source(wanted, there, tag.as_deref(), known.as_ref()).await;
+            let mut opened = match (opened, known) {
+                (Err(Miss::Unchanged), Some(known)) => {
+                    let file = self.cache.pin(&known.sha256).ok_or(Miss::Unchanged)?;
+                    going.expect(file.size);
+                    going.came(file.size);
+                    return Ok(file);
+                }
+                (opened, _) => opened?,
+            };
+            let mut options = tokio::fs::OpenOptions::new();
+            let file = options.create(true).append(true).open(&part).await;
+            let mut file = file.map_err(about_disk)?;
+            if opened.from != there || there == 0 {
+                going.lost(there);
+                file.set_len(opened.from).await.map_err(about_disk)?;
+            }
+            tag = opened.etag.take();
+            match &tag {
+                Some(tag) => std::fs::write(&tag_file, tag).map_err(about_disk)?,
+                None => drop(std::fs::remove_file(&tag_file)),
+            }
+            loop {
+                guard.check().map_err(Miss::Never)?;
+                let next = tokio::time::timeout(STALL_MAX, opened.bytes.next()).await;
+                let stalled = |_| Miss::Again(format!("nothing came for {STALL_MAX:?}"));
+                let Some(bytes) = next.map_err(stalled)? else { break };
+                let bytes = match bytes {
+                    Ok(bytes) => bytes,
+                    Err(why) => {
+                        file.flush().await.map_err(about_disk)?;
+                        return Err(Miss::Again(why));
+                    }
+                };
+                file.write_all(&bytes).await.map_err(about_disk)?;
+                going.came(bytes.len() as u64);
+            }
+            file.flush().await.map_err(about_disk)?;
+            file.sync_data().await.map_err(about_disk)?;
+        }
+        let hashing = part.clone();
+        let hashed = tokio::task::spawn_blocking(move || digest(&hashing)).await;
+        let hashed = hashed.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let (sha256, size) = hashed.map_err(about_disk)?;
+        if wanted.size.is_some_and(|expected| size < expected) {
+            return Err(Miss::Again(format!("cut off after {size} bytes")));
+        }
+        if let Some(expected) = wanted.sha256.as_ref().filter(|expected| **expected != sha256) {
+            let _ = std::fs::remove_file(&part);
+            going.lost(size);
+            let why = format!("its SHA-256 is {sha256}, and should be {expected}");
+            // What was put together of parts may be fetched whole; what came whole is what it is.
+            return Err(if there > 0 { Miss::Again(why) } else { Miss::Never(why) });
+        }
+        if let (Some(tag), None) = (tag, &wanted.sha256) {
+            let seen = Seen { etag: tag, sha256: sha256.clone() };
+            seen.write(&self.cache.seen(key)).map_err(about_disk)?;
+        }
+        let _ = std::fs::remove_file(&tag_file);
+        self.cache.take(&part, &sha256, size).map_err(about_disk)
+    }
+
+    async fn open_source(
+        &self,
+        wanted: &Wanted,
+        from: u64,
+        tag: Option<&str>,
+        known: Option<&Seen>,
+    ) -> Result<Opened, Miss> {
+        match &wanted.source {
+            Source::Store { attempt, input } => {
+                let sha256 = wanted.sha256.as_deref().unwrap_or_default();
+                let response = self.store.content(*attempt, *input, sha256, from).await;
+                let response = response.map_err(of_link)?;
+                let partial = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
+                let from = if partial { from } else { 0 };
+                Ok(Opened { from, etag: None, bytes: stream(response) })
+            }
+            Source::Web { address, bearer } => {
+                let known = known.map(|known| known.etag.as_str());
+                let got = self.web.get(address, bearer.as_deref(), from, tag, known).await;
+                match got {
+                    Ok(Answered::Unchanged) => Err(Miss::Unchanged),
+                    Ok(Answered::Bytes { response, from, etag }) => {
+                        Ok(Opened { from, etag, bytes: stream(response) })
+                    }
+                    Err(WebFault::Again(why)) => Err(Miss::Again(why)),
+                    Err(WebFault::Never(why)) => Err(Miss::Never(why)),
+                }
+            }
+            #[cfg(feature = "s3")]
+            Source::Object { bucket, key, etag } => {
+                if let (Some(known), Some(etag)) = (known, etag)
+                    && known.etag == *etag
+                {
+                    return Err(Miss::Unchanged);
+                }
+                // A part of another content is not gone on with.
+                let from = if tag == etag.as_deref() { from } else { 0 };
+                bucket.open_at(key, from, etag.clone()).await
+            }
+        }
+    }
+}
+
+fn stream(response: reqwest::Response) -> BoxStream<'static, Result<Vec<u8>, String>> {
+    let bytes = response.bytes_stream();
+    bytes.map(|bytes| bytes.map(|b| b.to_vec()).map_err(|error| describe(&error))).boxed()
+}
+
+pub(super) fn no_secret(name: &str) -> String {
+    format!("the project has no secret `{name}` any more")
+}
+
+/// What an address was when it was last fetched.
+struct Seen {
+    etag: String,
+    sha256: String,
+}
+
+impl Seen {
+    fn read(path: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let (sha256, etag) = text.split_once('\n')?;
+        Some(Self { etag: etag.to_owned(), sha256: sha256.to_owned() })
+    }
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let temporary = path.with_extension("new");
+        std::fs::write(&temporary, format!("{}\n{}", self.sha256, self.etag))?;
+        std::fs::rename(&temporary, path)
+    }
+}

@@ -1,0 +1,322 @@
+//! Sending outputs: bytes first, under the attempt's own key; their names only with the grant.
+//!
+//! Invariants: nothing that was sent is seen under its name before [`Courier::publish`], which the
+//! exchange has granted; repeating any step changes nothing. In the data store the names of one
+//! project appear all at once; in an object store each object is the old or the new one, whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dayan_spec::Pattern;
+use dayan_units::AttemptId;
+use dayan_wire::{LeaseOrder, NewOutput, OutputFile, OutputOrder, Publication};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+
+use super::Guard;
+use super::cache::digest;
+use super::copy::files;
+use super::courier::Courier;
+use super::fetch::is_remote;
+use super::progress::Going;
+use super::roots::inside;
+use crate::link::LinkFault;
+
+/// Bytes of a file are sent in parts of this size: what is lost when a link is cut, and a part takes
+/// seconds on a slow one.
+const PART_BYTES: usize = 8 << 20;
+/// Begins of one upload without progress between them.
+const BEGINS_MAX: usize = 8;
+
+/// What was sent for an attempt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manifest {
+    /// Files in the data store.
+    pub(super) files: Vec<OutputFile>,
+    /// Objects under the attempt's key, and what they are to be called.
+    #[cfg(feature = "s3")]
+    pub(super) objects: Vec<super::objects::Staged>,
+}
+
+/// A file of an output.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Outgoing {
+    /// Its path below the output; empty for a single file.
+    pub(super) below: String,
+    /// Its own name.
+    pub(super) name: String,
+    /// Where it lies.
+    pub(super) path: PathBuf,
+}
+
+/// The files of an output, none of which leads out of the attempt's folder.
+pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoing>, String> {
+    let real = folder.canonicalize().map_err(|error| format!("its folder: {error}"))?;
+    let within = |path: PathBuf, shown: &str| -> Result<PathBuf, String> {
+        let path = path.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
+        if path.starts_with(&real) {
+            Ok(path)
+        } else {
+            Err(format!("`{shown}` leads out of its folder"))
+        }
+    };
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let pattern = Pattern::of(&output.from).map_err(|error| error.to_string())?;
+    let base = pattern.as_ref().map_or(output.from.as_str(), Pattern::base);
+    // A file with a slash behind it is not there for the system; why is said below.
+    let from = inside(&real, base.trim_end_matches('/'))?;
+    if !from.exists() {
+        return Err(format!("it left no `{base}`"));
+    }
+    let from = within(from, base)?;
+    if from.is_file() {
+        if output.from.ends_with('/') {
+            return Err(format!("`{}` is not a folder", output.from));
+        }
+        let name = name(&output.from);
+        return Ok(vec![Outgoing { below: String::new(), name, path: from }]);
+    }
+    let mut found = Vec::new();
+    for file in files(&from)? {
+        let below = file.to_str().ok_or_else(|| format!("{}: not UTF-8", file.display()))?;
+        let below = match &pattern {
+            Some(pattern) => pattern.matches(&format!("{base}{below}")).map(str::to_owned),
+            None => Some(below.to_owned()),
+        };
+        let Some(below) = below else { continue };
+        let path = within(from.join(&file), &below)
+            .map_err(|_| format!("`{below}` leads to a place that may not be read"))?;
+        if !path.is_file() {
+            return Err(format!("`{below}` is not a file"));
+        }
+        found.push(Outgoing { name: name(&below), below, path });
+    }
+    if found.is_empty() && pattern.is_some() {
+        return Err(format!("it left nothing like `{}`", output.from));
+    }
+    Ok(found)
+}
+
+impl Courier {
+    /// Sends the bytes of every output that does not go to a folder of this machine.
+    pub(crate) async fn ship(
+        &self,
+        order: &LeaseOrder,
+        folder: &Path,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<(), String> {
+        let manifest = self.send_all(order, folder, guard, going).await?;
+        let mut manifests = self.manifests.lock().expect("nobody panics while holding it");
+        manifests.insert(order.attempt, manifest);
+        Ok(())
+    }
+
+    async fn send_all(
+        &self,
+        order: &LeaseOrder,
+        folder: &Path,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<Manifest, String> {
+        let mut manifest = Manifest::default();
+        let remote = order.outputs.iter().enumerate().filter(|(_, output)| is_remote(&output.to));
+        let mut secrets: Option<BTreeMap<String, String>> = None;
+        for (number, output) in remote {
+            let (looked_for, below) = (output.clone(), folder.to_owned());
+            let found = tokio::task::spawn_blocking(move || outgoing(&below, &looked_for)).await;
+            let found = found.map_err(|error| error.to_string())??;
+            let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
+            going.expect(sizes.map(|about| about.len()).sum());
+            if output.to.starts_with("dayan://") {
+                for file in found {
+                    let sent = self.send(order.attempt, number, output, file, guard, going).await?;
+                    manifest.files.push(sent);
+                }
+                continue;
+            }
+            if secrets.is_none() {
+                secrets = Some(self.secrets(order, guard).await?);
+            }
+            let secrets = secrets.as_ref().expect("it was just asked for");
+            self.send_objects(order.attempt, output, found, secrets, guard, going, &mut manifest)
+                .await
+                .map_err(|why| format!("`{}`: {why}", output.to))?;
+        }
+        Ok(manifest)
+    }
+
+    #[cfg(not(feature = "s3"))]
+    #[expect(clippy::unused_async, reason = "with the feature it asks the object store")]
+    #[expect(clippy::too_many_arguments, reason = "the same as with the feature")]
+    async fn send_objects(
+        &self,
+        _: AttemptId,
+        _: &OutputOrder,
+        _: Vec<Outgoing>,
+        _: &BTreeMap<String, String>,
+        _: &Guard,
+        _: &Going,
+        _: &mut Manifest,
+    ) -> Result<(), String> {
+        Err("this agent was built without object stores (cargo feature `s3`)".to_owned())
+    }
+
+    /// Sends one file's bytes to the data store, from where they are.
+    pub(super) async fn send(
+        &self,
+        attempt: AttemptId,
+        number: usize,
+        output: &OutputOrder,
+        file: Outgoing,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<OutputFile, String> {
+        let failed = |why: &str| format!("{}: {why}", file.name);
+        let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
+        let hashing = file.path.clone();
+        let hashed = tokio::task::spawn_blocking(move || digest(&hashing)).await;
+        let hashed = hashed.map_err(|error| failed(&error.to_string()))?;
+        let (sha256, size) = hashed.map_err(|error| failed(&error.to_string()))?;
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let new = NewOutput { attempt, output: number, size, sha256: sha256.clone() };
+        let mut counted = 0;
+        let mut count = |offset: u64| {
+            going.came(offset.saturating_sub(counted));
+            counted = counted.max(offset);
+        };
+        let mut begins = 0;
+        'begin: loop {
+            begins += 1;
+            if begins > BEGINS_MAX {
+                return Err(failed("the exchange does not take it; given up"));
+            }
+            let mut state = self.patiently(guard, || self.store.begin(&new).boxed()).await?;
+            count(state.offset);
+            while !state.done {
+                guard.check()?;
+                let bytes = piece(&file.path, state.offset).await;
+                let bytes = bytes.map_err(|error| failed(&error.to_string()))?;
+                match self.store.append(&new, state.offset, bytes).await {
+                    Ok(next) => {
+                        if next.offset > state.offset {
+                            begins = 0;
+                        }
+                        state = next;
+                        count(state.offset);
+                    }
+                    // Its end may have come all the same: ask.
+                    Err(LinkFault::Away(why)) => {
+                        tracing::info!(why, file = file.name, "sent on from where it is");
+                        tokio::time::sleep(super::fetch::PAUSE_FIRST * begins_shift(begins)).await;
+                        continue 'begin;
+                    }
+                    Err(LinkFault::Rejected(why)) if is_out_of_step(&why) => continue 'begin,
+                    Err(fault) => return Err(failed(&fault.to_string())),
+                }
+            }
+            count(size);
+            break;
+        }
+        let below = match (file.below.is_empty(), output.to.ends_with('/')) {
+            (true, true) => file.name,
+            (_, _) => file.below,
+        };
+        Ok(OutputFile { output: number, path: below, sha256 })
+    }
+
+    /// Gives what was sent its names. The exchange has granted it.
+    pub(crate) async fn publish(
+        &self,
+        order: &LeaseOrder,
+        folder: Option<&Path>,
+        guard: &Guard,
+    ) -> Result<(), String> {
+        let attempt = order.attempt;
+        let sent = {
+            let manifests = self.manifests.lock().expect("nobody panics while holding it");
+            manifests.get(&attempt).cloned()
+        };
+        let Some(manifest) = sent else { return Ok(()) };
+        if !manifest.files.is_empty() {
+            let publication = Publication { attempt, files: manifest.files.clone() };
+            let publish = || self.store.publish(&publication).boxed();
+            match (self.patiently(guard, publish).await, folder) {
+                // The exchange has lost track of what was sent: it is sent again, which costs
+                // nothing where it has not.
+                (Err(why), Some(folder)) if why.starts_with("data.not_sent") => {
+                    let going = self.begin(attempt);
+                    self.send_all(order, folder, guard, &going).await?;
+                    drop(going);
+                    self.patiently(guard, publish).await?;
+                }
+                (done, _) => done?,
+            }
+        }
+        #[cfg(feature = "s3")]
+        self.rename_objects(&manifest.objects, guard).await?;
+        Ok(())
+    }
+
+    /// What was sent for an attempt is of no use any more.
+    pub(crate) fn forget(&self, attempt: AttemptId) {
+        self.manifests.lock().expect("nobody panics while holding it").remove(&attempt);
+    }
+}
+
+fn begins_shift(begins: usize) -> u32 {
+    1 << begins.min(5)
+}
+
+/// Somebody else, or we ourselves in a request that was cut off, moved the upload on.
+fn is_out_of_step(why: &str) -> bool {
+    ["data.offset", "data.upload_unknown", "data.busy"].iter().any(|code| why.starts_with(code))
+}
+
+async fn piece(path: &Path, offset: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = tokio::fs::File::open(path).await?;
+    file.seek(std::io::SeekFrom::Start(offset)).await?;
+    let mut bytes = Vec::with_capacity(PART_BYTES);
+    file.take(PART_BYTES as u64).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(from: &str, expect: Result<&[&str], &str>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        for path in ["out/a.exr", "out/b.exr", "out/b.log", "out/deep/c.exr", "report"] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, "x").expect("written");
+        }
+        std::fs::create_dir(dir.path().join("bad")).expect("made");
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("bad/x")).expect("linked");
+        let output = OutputOrder { from: from.to_owned(), ..OutputOrder::default() };
+        let found = outgoing(dir.path(), &output);
+        match (found, expect) {
+            (Ok(found), Ok(expect)) => {
+                let found: Vec<&str> = found.iter().map(|file| file.below.as_str()).collect();
+                assert_eq!(found, expect, "{from}");
+            }
+            (Err(why), Err(part)) => assert!(why.contains(part), "{from}: {why}"),
+            (found, expect) => panic!("{from}: {found:?} for {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn outputs_are_files_folders_and_patterns_inside_the_folder() {
+        check("report", Ok(&[""]));
+        check("out", Ok(&["a.exr", "b.exr", "b.log", "deep/c.exr"]));
+        check("out/", Ok(&["a.exr", "b.exr", "b.log", "deep/c.exr"]));
+        check("out/*.exr", Ok(&["a.exr", "b.exr"]));
+        check("out/**/*.exr", Ok(&["a.exr", "b.exr", "deep/c.exr"]));
+        check("report/", Err("not a folder"));
+        check("none", Err("left no `none`"));
+        check("out/*.png", Err("nothing like"));
+        check("bad/", Err("may not be read"));
+        check("bad/x", Err("leads out"));
+    }
+}

@@ -1,0 +1,229 @@
+//! Outputs that are sent while the task runs: each file as soon as the program has closed it.
+//!
+//! Invariant: only bytes are sent early. What is published, and whether, is decided after the task
+//! has ended, from the files as they are then; a file that was closed and changed again is sent
+//! again. Missing an event costs time, never a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dayan_units::AttemptId;
+use dayan_wire::LeaseOrder;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use super::Guard;
+use super::courier::Courier;
+use super::ship::outgoing;
+
+/// How soon a watch ends after it was told to.
+const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// Folders that are watched below one task's: the kernel gives a user some 8,000 watches at least.
+const FOLDERS_MAX: usize = 1_000;
+/// Closed files that wait to be sent; of those beyond, the end takes care.
+const QUEUE: usize = 4_096;
+
+/// Watches over running attempts.
+#[derive(Debug, Default)]
+pub(super) struct Watches(Mutex<BTreeMap<AttemptId, Watch>>);
+
+/// One of them; it ends when it is dropped.
+#[derive(Debug)]
+struct Watch {
+    over: Arc<AtomicBool>,
+    guard: Guard,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        self.guard.cancel();
+    }
+}
+
+impl Courier {
+    /// Watches over the folder of an attempt that runs, if one of its outputs is sent early.
+    pub(crate) fn watch(self: &Arc<Self>, order: &Arc<LeaseOrder>, folder: PathBuf) {
+        if !order.outputs.iter().any(|output| output.file_closed) {
+            return;
+        }
+        let (over, guard) = (Arc::new(AtomicBool::new(false)), Guard::until(None));
+        let watch = Watch { over: Arc::clone(&over), guard: guard.clone() };
+        self.watches.0.lock().expect("nobody panics while holding it").insert(order.attempt, watch);
+        let (tell, closed) = mpsc::channel(QUEUE);
+        let root = folder.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(errno) = follow(&root, &over, &tell) {
+                tracing::warn!(%errno, folder = %root.display(), "closed files are not seen; they \
+                     are sent at the end");
+            }
+        });
+        let (courier, order) = (Arc::clone(self), Arc::clone(order));
+        tokio::spawn(async move { courier.send_closed(&order, &folder, &guard, closed).await });
+    }
+
+    /// The attempt does not run any more.
+    pub(crate) fn unwatch(&self, attempt: AttemptId) {
+        self.watches.0.lock().expect("nobody panics while holding it").remove(&attempt);
+    }
+
+    async fn send_closed(
+        &self,
+        order: &LeaseOrder,
+        folder: &Path,
+        guard: &Guard,
+        mut closed: mpsc::Receiver<PathBuf>,
+    ) {
+        while let Some(first) = closed.recv().await {
+            // A program closes a file many times in a moment; one look at the outputs is enough.
+            let mut paths = BTreeSet::from([first]);
+            while let Ok(more) = closed.try_recv() {
+                paths.insert(more);
+            }
+            for (number, output) in order.outputs.iter().enumerate() {
+                if !output.file_closed || !output.to.starts_with("dayan://") {
+                    continue;
+                }
+                let (at, of) = (folder.to_owned(), output.clone());
+                let found = tokio::task::spawn_blocking(move || outgoing(&at, &of)).await;
+                // Nothing may be there yet, or something may be gone already.
+                let Ok(Ok(found)) = found else { continue };
+                for file in found.into_iter().filter(|file| paths.contains(&file.path)) {
+                    let name = file.name.clone();
+                    let going = self.begin(order.attempt);
+                    let sent = self.send(order.attempt, number, output, file, guard, &going).await;
+                    if let Err(why) = sent {
+                        tracing::debug!(name, why, "sent at the end instead");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tells of every file below a folder that is closed after it was written.
+fn follow(root: &Path, over: &AtomicBool, tell: &mpsc::Sender<PathBuf>) -> Result<(), Errno> {
+    let watcher = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    let root = root.canonicalize().map_err(|_| Errno::NOENT)?;
+    let mut folders: BTreeMap<i32, PathBuf> = BTreeMap::new();
+    // Nobody reads any more when the attempt is over.
+    let say = |path: PathBuf| drop(tell.try_send(path));
+    add(&watcher, root, &mut folders, &say)?;
+    let mut buffer = [MaybeUninit::uninit(); 16 << 10];
+    while !over.load(Ordering::Acquire) && !tell.is_closed() {
+        let mut ready = [PollFd::new(&watcher, PollFlags::IN)];
+        match poll(&mut ready, Some(&LOOK_EVERY)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut found = Vec::new();
+        let mut reader = inotify::Reader::new(&watcher, &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => {
+                    use std::os::unix::ffi::OsStrExt as _;
+                    let name = event
+                        .file_name()
+                        .map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name.to_bytes())));
+                    found.push((event.wd(), event.events(), name));
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            if reader.is_buffer_empty() {
+                break;
+            }
+        }
+        for (wd, events, name) in found {
+            let (Some(folder), Some(name)) = (folders.get(&wd), name) else { continue };
+            let path = folder.join(name);
+            if events.contains(ReadFlags::ISDIR) {
+                if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
+                    // It may be gone by now.
+                    let _ = add(&watcher, path, &mut folders, &say);
+                }
+            } else if events.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) {
+                say(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Watches a folder and those in it, and tells of the files that are there: they may have been
+/// closed before it was watched.
+fn add(
+    watcher: &impl AsFd,
+    folder: PathBuf,
+    folders: &mut BTreeMap<i32, PathBuf>,
+    say: &dyn Fn(PathBuf),
+) -> Result<(), Errno> {
+    let mut open = vec![folder];
+    while let Some(folder) = open.pop() {
+        if folders.len() >= FOLDERS_MAX {
+            return Ok(());
+        }
+        let flags = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::CREATE
+            | WatchFlags::ONLYDIR
+            | WatchFlags::DONT_FOLLOW;
+        let wd = inotify::add_watch(watcher, &folder, flags)?;
+        let listed = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for entry in listed {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                Ok(kind) if kind.is_file() => say(entry.path()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        folders.insert(wd, folder);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn files_are_told_of_when_they_are_closed_also_in_folders_that_come_later() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().canonicalize().expect("there");
+        std::fs::write(root.join("before"), "x").expect("written");
+        let over = Arc::new(AtomicBool::new(false));
+        let (tell, mut told) = mpsc::channel(64);
+        let (at, end) = (root.clone(), Arc::clone(&over));
+        let thread = std::thread::spawn(move || follow(&at, &end, &tell));
+        let mut next = |name: &str| {
+            // The channel closes when the watch fails, so that this does not wait for ever.
+            let path = told.blocking_recv().expect("the watch goes on");
+            assert_eq!(path, root.join(name));
+        };
+        next("before");
+        let mut open = std::fs::File::create(root.join("open")).expect("made");
+        open.write_all(b"1").expect("written");
+        std::fs::write(root.join("closed"), "x").expect("written");
+        next("closed");
+        drop(open);
+        next("open");
+        // Moved in with a file already in it.
+        let other = tempfile::tempdir().expect("a folder");
+        std::fs::write(other.path().join("in"), "x").expect("written");
+        std::fs::rename(other.path(), root.join("moved")).expect("renamed");
+        next("moved/in");
+        std::fs::write(root.join("moved/late"), "x").expect("written");
+        next("moved/late");
+        over.store(true, Ordering::Release);
+        assert_eq!(thread.join().expect("no panic"), Ok(()));
+    }
+}

@@ -1,0 +1,257 @@
+//! Fetching from the web for whoever submitted a job: to addresses that the whole world could fetch
+//! from, unless the operator allows those of the site's own network.
+//!
+//! Invariant: no job makes this agent talk to the machine it runs on, to the cloud's metadata
+//! service or to the site's network, by name, by number or by a redirect, unless the operator said
+//! so. Must not know where the bytes go.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Response, StatusCode, Url, header};
+
+use crate::link::describe;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long the first byte of an answer may take: some stores fetch from tape before it.
+const FIRST_BYTE_WITHIN: Duration = Duration::from_mins(2);
+/// Redirects in a row: download sites need two or three.
+const REDIRECTS_MAX: usize = 5;
+
+/// May jobs name addresses of the site's own network?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// Public addresses only.
+    Public,
+    /// Private ones too: the site's own object store, for one.
+    Private,
+}
+
+/// Is it an address that anybody on the internet could reach?
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let own = ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared;
+            !(own || ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || a == 0)
+        }
+        IpAddr::V6(ip) => {
+            if let Some(inner) = ip.to_ipv4_mapped() {
+                return is_public(inner.into());
+            }
+            let own = ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local();
+            !(own || ip.is_unspecified() || ip.is_multicast() || translates(ip))
+        }
+    }
+}
+
+/// Addresses that a gateway turns into ones of IPv4 (RFC 6052, RFC 3056): which, is not looked at.
+fn translates(ip: Ipv6Addr) -> bool {
+    matches!(ip.segments(), [0x64, 0xff9b, ..] | [0x2002, ..])
+}
+
+fn refused(host: &str) -> String {
+    format!(
+        "{host} is an address of this site's own network, which its agent does not reach for jobs \
+         (its operator may allow it: --private-data)"
+    )
+}
+
+/// Names resolve to public addresses, or not at all.
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|at| is_public(at.ip())).collect();
+            if public.is_empty() {
+                return Err(refused(&host).into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A host that is written as a number does not go through names.
+fn check_number(url: &Url) -> Result<(), String> {
+    let ip: Option<IpAddr> = match url.host() {
+        Some(url::Host::Ipv4(ip)) => Some(ip.into()),
+        Some(url::Host::Ipv6(ip)) => Some(ip.into()),
+        Some(url::Host::Domain(_)) | None => None,
+    };
+    match ip {
+        Some(ip) if !is_public(ip) => Err(refused(&ip.to_string())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The way to the web.
+#[derive(Clone, Debug)]
+pub(crate) struct Web {
+    client: Client,
+    reach: Reach,
+}
+
+/// What an address answered.
+pub(crate) enum Answered {
+    /// It is what it was.
+    Unchanged,
+    /// Its bytes, from `from` on.
+    Bytes {
+        /// The answer.
+        response: Response,
+        /// Where its bytes begin.
+        from: u64,
+        /// What the server calls this content, where it says so firmly.
+        etag: Option<String>,
+    },
+}
+
+/// Why it did not.
+#[derive(Debug)]
+pub(crate) enum WebFault {
+    /// Another try may help.
+    Again(String),
+    /// It will not.
+    Never(String),
+}
+
+impl Web {
+    pub(crate) fn new(reach: Reach) -> Result<Self, String> {
+        let redirects = reqwest::redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() > REDIRECTS_MAX {
+                return attempt.error("too many redirects");
+            }
+            let plain = attempt.url().scheme() == "http";
+            let from = attempt.previous().last().map(Url::scheme);
+            if plain && from == Some("https") {
+                return attempt.error("a redirect from https to http");
+            }
+            match (reach, check_number(attempt.url())) {
+                (Reach::Public, Err(why)) => attempt.error(why),
+                (Reach::Public | Reach::Private, _) => attempt.follow(),
+            }
+        });
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .redirect(redirects)
+            .user_agent(concat!("dayan/", env!("CARGO_PKG_VERSION")));
+        if reach == Reach::Public {
+            builder = builder.dns_resolver(Arc::new(PublicOnly)).no_proxy();
+        }
+        let client = builder.build().map_err(|error| describe(&error))?;
+        Ok(Self { client, reach })
+    }
+
+    /// The client itself, for libraries that speak HTTP.
+    #[cfg(feature = "s3")]
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// May this address be talked to? Names are looked at when they are resolved.
+    pub(crate) fn check(&self, address: &str) -> Result<Url, String> {
+        let url = Url::parse(address).map_err(|error| format!("`{address}`: {error}"))?;
+        match self.reach {
+            Reach::Public => check_number(&url).map(|()| url),
+            Reach::Private => Ok(url),
+        }
+    }
+
+    /// Asks for an address, from a byte on where the content is still `etag`.
+    pub(crate) async fn get(
+        &self,
+        address: &str,
+        bearer: Option<&str>,
+        from: u64,
+        etag: Option<&str>,
+        known: Option<&str>,
+    ) -> Result<Answered, WebFault> {
+        let url = self.check(address).map_err(WebFault::Never)?;
+        let mut request = self.client.get(url);
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer);
+        }
+        if let (Some(etag), true) = (etag, from > 0) {
+            request = request
+                .header(header::RANGE, format!("bytes={from}-"))
+                .header(header::IF_RANGE, etag);
+        } else if let Some(known) = known {
+            request = request.header(header::IF_NONE_MATCH, known);
+        }
+        let sent = tokio::time::timeout(FIRST_BYTE_WITHIN, request.send()).await;
+        let sent = sent.map_err(|_| WebFault::Again("no answer in time".to_owned()))?;
+        let response = sent.map_err(|error| {
+            let why = describe(&error);
+            // What is not allowed is not allowed the next time either.
+            let firm = why.contains("own network") || error.is_redirect() || error.is_builder();
+            if firm { WebFault::Never(why) } else { WebFault::Again(why) }
+        })?;
+        let status = response.status();
+        let strong = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let etag = strong.filter(|tag| !tag.starts_with("W/")).map(str::to_owned);
+        match status {
+            StatusCode::NOT_MODIFIED => Ok(Answered::Unchanged),
+            StatusCode::PARTIAL_CONTENT if from > 0 && begins_at(&response) == Some(from) => {
+                Ok(Answered::Bytes { response, from, etag })
+            }
+            StatusCode::OK => Ok(Answered::Bytes { response, from: 0, etag }),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Err(WebFault::Again(status.to_string()))
+            }
+            status if status.is_server_error() || status.is_success() => {
+                Err(WebFault::Again(status.to_string()))
+            }
+            status => Err(WebFault::Never(status.to_string())),
+        }
+    }
+}
+
+/// Where a partial answer begins.
+fn begins_at(response: &Response) -> Option<u64> {
+    let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_world_can_reach_is_public() {
+        let check = |ip: &str, expect: bool| {
+            assert_eq!(is_public(ip.parse().expect(ip)), expect, "{ip}");
+        };
+        for own in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254"] {
+            check(own, false);
+            check(&format!("::ffff:{own}"), false);
+        }
+        for own in ["0.0.0.0", "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::"] {
+            check(own, false);
+        }
+        for own in ["fc00::1", "fe80::1", "ff02::1", "64:ff9b::7f00:1", "2002:7f00:1::"] {
+            check(own, false);
+        }
+        for public in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "2606:4700::1111"] {
+            check(public, true);
+        }
+    }
+
+    #[test]
+    fn numbers_in_addresses_are_seen_however_they_are_written() {
+        let web = || {
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            Web::new(Reach::Public).expect("made")
+        };
+        for own in ["http://127.1/x", "http://0x7f000001/", "http://[::1]/", "http://2130706433/"] {
+            assert!(web().check(own).is_err(), "{own}");
+        }
+        assert!(web().check("https://example.org/x").is_ok());
+    }
+}

@@ -1,0 +1,357 @@
+//! Bytes between this machine and the data store: hashed, sent and fetched, a few files at once,
+//! each going on where it was cut, checked at its end.
+
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dayan_spec::DataAddress;
+use dayan_wire::{DataEntry, NewEntry, NewUpload, UploadState};
+use futures_util::StreamExt as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest as _, Sha256};
+
+use crate::client::Client;
+use crate::cmd::session::{Progress, Session};
+use crate::exit::{Exit, Failure, Said};
+use crate::words::Word;
+
+/// Files of one folder: more are brought as an archive.
+const FILES_MAX: usize = 100_000;
+/// Folders within folders.
+const DEPTH_MAX: usize = 64;
+/// Files that are sent or fetched at once: many small ones wait for answers, not for bytes.
+const AT_ONCE: usize = 4;
+/// A part of an upload: what is lost when a link is cut.
+const PART_BYTES: usize = 8 << 20;
+/// How often a file is gone on with, without a byte of progress between.
+const TRIES_MAX: u32 = 6;
+/// Before the first further try; doubled each time.
+const PAUSE_FIRST: Duration = Duration::from_millis(300);
+/// A source that sends nothing for so long has gone away.
+const STALL_MAX: Duration = Duration::from_mins(1);
+
+/// A file of this machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalFile {
+    /// Its path below what was named; empty: it was named itself.
+    pub below: String,
+    /// Its own name.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors and texts are handed over alike")]
+fn unreadable(path: &Path, why: impl ToString) -> Failure {
+    let said = Said::with(Word::CannotRead, "file", path.display().to_string());
+    Failure::usage(said.and("why", why.to_string()))
+}
+
+/// A file, or all files below a folder in the order of their names. Links to files are followed,
+/// those to folders are not: they may form circles.
+pub fn files(from: &Path) -> Result<Vec<LocalFile>, Failure> {
+    let about = from.metadata().map_err(|error| unreadable(from, error))?;
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if about.is_file() {
+        let below = String::new();
+        return Ok(vec![LocalFile { below, name: name(from), path: from.to_owned() }]);
+    }
+    let mut found = Vec::new();
+    let mut open = vec![(from.to_owned(), String::new(), 0)];
+    while let Some((folder, inside, depth)) = open.pop() {
+        let listed = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
+        for entry in listed {
+            let entry = entry.map_err(|error| unreadable(&folder, error))?;
+            let path = entry.path();
+            let own = entry.file_name().into_string();
+            let own = own.map_err(|_| unreadable(&path, "UTF-8"))?;
+            let below = if inside.is_empty() { own.clone() } else { format!("{inside}/{own}") };
+            let kind = entry.file_type().map_err(|error| unreadable(&path, error))?;
+            if kind.is_dir() {
+                if depth >= DEPTH_MAX {
+                    return Err(unreadable(&path, format!("> {DEPTH_MAX}")));
+                }
+                open.push((path, below, depth + 1));
+            } else if path.is_file() {
+                found.push(LocalFile { below, name: own, path });
+                if found.len() > FILES_MAX {
+                    return Err(unreadable(from, format!("> {FILES_MAX}")));
+                }
+            } else {
+                return Err(unreadable(&path, "not a file"));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.below.cmp(&b.below));
+    Ok(found)
+}
+
+/// A file, what it is, and what it will be called.
+#[derive(Clone, Debug)]
+pub struct Hashed {
+    pub file: LocalFile,
+    pub address: DataAddress,
+    pub sha256: String,
+    pub size: u64,
+}
+
+/// What was sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Every file, sent or there already.
+    pub entries: Vec<DataEntry>,
+    /// How many were sent.
+    pub files: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+fn bar(session: &Session, bytes: u64) -> ProgressBar {
+    match session.progress {
+        Progress::Drawn => {
+            let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+            let style = ProgressStyle::with_template(style).expect("the template is fixed");
+            ProgressBar::new(bytes).with_style(style)
+        }
+        Progress::Hidden => ProgressBar::hidden(),
+    }
+}
+
+/// What files are, by their bytes.
+pub async fn hash_all(
+    files: Vec<(LocalFile, DataAddress)>,
+    session: &Session,
+) -> Result<Vec<Hashed>, Failure> {
+    let sizes = files.iter().filter_map(|(file, _)| file.path.metadata().ok());
+    let bar = bar(session, sizes.map(|about| about.len()).sum());
+    bar.set_message("sha256");
+    let mut hashed = Vec::with_capacity(files.len());
+    for (file, address) in files {
+        let (path, seen) = (file.path.clone(), bar.clone());
+        let found = tokio::task::spawn_blocking(move || digest(&path, &seen)).await;
+        let found = found.map_err(|error| unreadable(&file.path, error))?;
+        let (sha256, size) = found.map_err(|error| unreadable(&file.path, error))?;
+        hashed.push(Hashed { file, address, sha256, size });
+    }
+    bar.finish_and_clear();
+    Ok(hashed)
+}
+
+fn digest(path: &Path, bar: &ProgressBar) -> std::io::Result<(String, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut hasher, mut piece, mut size) = (Sha256::new(), vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok((hex::encode(hasher.finalize()), size)),
+            read => {
+                hasher.update(&piece[..read]);
+                size += read as u64;
+                bar.inc(read as u64);
+            }
+        }
+    }
+}
+
+/// Sends what is not there and names all of it.
+pub async fn send_all(
+    client: &Client,
+    files: &[Hashed],
+    session: &Session,
+) -> Result<Sent, Failure> {
+    let bar = bar(session, files.iter().map(|file| file.size).sum());
+    let sends = files.iter().map(|file| send(client, file, &bar));
+    // Names appear in the order of the list, whatever the order in which bytes arrive.
+    let mut sends = futures_util::stream::iter(sends).buffered(AT_ONCE);
+    let mut sent = Sent::default();
+    while let Some(done) = sends.next().await {
+        let (entry, bytes) = done?;
+        sent.files += u64::from(bytes.is_some());
+        sent.bytes += bytes.unwrap_or(0);
+        sent.entries.push(entry);
+    }
+    bar.finish_and_clear();
+    Ok(sent)
+}
+
+/// The code of a refusal.
+fn code(failure: &Failure) -> &str {
+    match failure {
+        Failure::Refused(problem) => &problem.code,
+        _ => "",
+    }
+}
+
+/// Sends one file from where it is; how many bytes, if any had to be.
+async fn send(
+    client: &Client,
+    file: &Hashed,
+    bar: &ProgressBar,
+) -> Result<(DataEntry, Option<u64>), Failure> {
+    let new = NewUpload {
+        address: file.address.to_string(),
+        size: file.size,
+        sha256: file.sha256.clone(),
+    };
+    let mut state = client.begin_upload(&new).await?;
+    let first = state.offset;
+    bar.inc(first);
+    let sent = (!state.done).then_some(file.size - first);
+    let mut misses = 0;
+    while !state.done {
+        let bytes = piece(&file.file.path, state.offset);
+        let bytes = bytes.map_err(|error| unreadable(&file.file.path, error))?;
+        let next = client.send_part(&new, state.offset, bytes).await;
+        let before = state.offset;
+        state = match next {
+            Ok(next) => next,
+            Err(failure) => {
+                let out_of_step =
+                    matches!(code(&failure), "data.offset" | "data.busy" | "data.upload_unknown");
+                misses += 1;
+                if misses > TRIES_MAX || !(out_of_step || failure.exit() == Exit::Unreachable) {
+                    return Err(failure);
+                }
+                tokio::time::sleep(PAUSE_FIRST * 2u32.pow(misses - 1)).await;
+                let asked: UploadState = client.begin_upload(&new).await?;
+                asked
+            }
+        };
+        if state.offset > before {
+            misses = 0;
+            bar.inc(state.offset - before);
+        }
+    }
+    let entry = NewEntry { address: new.address, sha256: new.sha256 };
+    Ok((client.name_data(&entry).await?, sent))
+}
+
+fn piece(path: &Path, offset: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = std::fs::File::open(path)?;
+    file.seek(std::io::SeekFrom::Start(offset))?;
+    let mut bytes = Vec::with_capacity(PART_BYTES);
+    file.take(PART_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Fetches files to where they go.
+pub async fn fetch_all(
+    client: &Client,
+    files: Vec<(DataEntry, PathBuf)>,
+    session: &Session,
+) -> Result<(), Failure> {
+    let bar = bar(session, files.iter().map(|(entry, _)| entry.size).sum());
+    let bar = &bar;
+    let fetches =
+        files.into_iter().map(|(entry, to)| async move { fetch(client, &entry, &to, bar).await });
+    let mut fetches = futures_util::stream::iter(fetches).buffer_unordered(AT_ONCE);
+    while let Some(done) = fetches.next().await {
+        done?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn fetch(
+    client: &Client,
+    entry: &DataEntry,
+    to: &Path,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let local = |error: std::io::Error| {
+        Failure::local(Said::with(Word::WritingFile, "file", to.display().to_string()), error)
+    };
+    if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(local)?;
+    }
+    // Another content under the same name is another part.
+    let ending = format!(".{}.part", &entry.sha256[..entry.sha256.len().min(8)]);
+    let mut part = to.as_os_str().to_owned();
+    part.push(ending);
+    let part = PathBuf::from(part);
+    let length = || part.metadata().map_or(0, |part| part.len());
+    let mut misses = 0;
+    let mut there = length();
+    if there > entry.size {
+        std::fs::remove_file(&part).map_err(local)?;
+        there = 0;
+    }
+    bar.inc(there);
+    while there < entry.size || !part.exists() {
+        let got = read_on(client, entry, &part, there, bar).await;
+        let now = length();
+        if now > there {
+            misses = 0;
+        }
+        there = now;
+        let Err(failure) = got else { continue };
+        misses += 1;
+        if misses > TRIES_MAX || failure.exit() != Exit::Unreachable {
+            return Err(failure);
+        }
+        tokio::time::sleep(PAUSE_FIRST * 2u32.pow(misses - 1)).await;
+    }
+    let (found, _) = digest(&part, &ProgressBar::hidden()).map_err(local)?;
+    if found != entry.sha256 {
+        std::fs::remove_file(&part).map_err(local)?;
+        let said = Said::with(Word::DataDamaged, "address", &entry.address);
+        return Err(Failure::local(said, found));
+    }
+    std::fs::rename(&part, to).map_err(local)
+}
+
+async fn read_on(
+    client: &Client,
+    entry: &DataEntry,
+    part: &Path,
+    from: u64,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let local = |error: std::io::Error| {
+        Failure::local(Said::with(Word::WritingFile, "file", part.display().to_string()), error)
+    };
+    let mut options = std::fs::File::options();
+    let mut file = options.create(true).append(true).open(part).map_err(local)?;
+    if from >= entry.size {
+        return Ok(());
+    }
+    let mut response = client.data_content(&entry.address, from).await?;
+    if response.status() != reqwest::StatusCode::PARTIAL_CONTENT && from > 0 {
+        file.set_len(0).map_err(local)?;
+    }
+    while let Some(bytes) = next(client, &mut response).await? {
+        file.write_all(&bytes).map_err(local)?;
+        bar.inc(bytes.len() as u64);
+    }
+    Ok(())
+}
+
+async fn next(
+    client: &Client,
+    response: &mut reqwest::Response,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let cut = |why: String| Failure::Unreachable {
+        url: client.target().url.to_string(),
+        why,
+        advice: None,
+    };
+    let chunk = tokio::time::timeout(STALL_MAX, response.chunk()).await;
+    let chunk = chunk.map_err(|_| cut(client.lang().word(Word::NoAnswerInTime).to_owned()))?;
+    Ok(chunk.map_err(|error| cut(error.to_string()))?.map(|bytes| bytes.to_vec()))
+}
+
+/// A file to standard output, as it comes.
+pub async fn print(client: &Client, entry: &DataEntry, session: &Session) -> Result<(), Failure> {
+    let mut response = client.data_content(&entry.address, 0).await?;
+    let mut hasher = Sha256::new();
+    while let Some(bytes) = next(client, &mut response).await? {
+        hasher.update(&bytes);
+        session.out.raw(&bytes)?;
+    }
+    let found = hex::encode(hasher.finalize());
+    if found == entry.sha256 {
+        return Ok(());
+    }
+    let said = Said::with(Word::DataDamaged, "address", &entry.address);
+    Err(Failure::local(said, found))
+}
