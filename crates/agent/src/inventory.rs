@@ -115,6 +115,7 @@ impl Offered {
             fence: match engine.fence {
                 Fence::Keeper => "keeper",
                 Fence::Wrapper => "wrapper",
+                Fence::Cluster => "cluster",
                 Fence::None => "none",
             }
             .to_owned(),
