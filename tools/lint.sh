@@ -11,7 +11,7 @@ step() { # NAME COMMAND…
 }
 
 step formatting cargo fmt --all --check
-step clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
+step clippy cargo clippy --workspace --all-targets --features dayan-cli/kubernetes --quiet -- -D warnings
 
 if cargo deny --version > /dev/null 2>&1; then
   step dependencies cargo deny --all-features check

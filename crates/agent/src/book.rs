@@ -192,6 +192,7 @@ mod tests {
             stop: false,
             publish: false,
             name: "n".to_owned(),
+            org: None,
             image: None,
             run: "true".to_owned(),
             env: BTreeMap::new(),

@@ -4,8 +4,10 @@
 //! takes no node away.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 
+use dayan_engines::kubernetes::Site;
 use dayan_engines::slurm::{self, Survey};
 use dayan_engines::{Fault, SlurmConfig};
 use dayan_units::{Bytes, MilliCpu};
@@ -19,25 +21,55 @@ pub(crate) struct ClusterShown {
     pub(crate) lines: BTreeMap<String, String>,
 }
 
-/// A Slurm cluster, or one partition of it.
+/// Said where the program cannot look at a Kubernetes cluster.
+#[cfg(not(feature = "kubernetes"))]
+pub(crate) const NO_KUBERNETES: &str = "this program was built without Kubernetes; build it with \
+                                        `--features kubernetes`";
+
+/// A cluster, or the part of one that is offered.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    config: SlurmConfig,
+    source: Source,
     last: Mutex<Option<ClusterShown>>,
 }
 
+/// Whom to ask.
+#[derive(Debug)]
+enum Source {
+    /// The controller of a Slurm cluster.
+    Slurm(SlurmConfig),
+    /// The API server of a Kubernetes cluster, which tells of changes.
+    #[cfg(feature = "kubernetes")]
+    Kubernetes(dayan_engines::kubernetes::Lookout),
+}
+
 impl Cluster {
-    pub(crate) const fn new(config: SlurmConfig) -> Self {
-        Self { config, last: Mutex::new(None) }
+    pub(crate) const fn slurm(config: SlurmConfig) -> Self {
+        Self { source: Source::Slurm(config), last: Mutex::new(None) }
     }
 
-    /// As it is now, or as it was last seen. Waits for the cluster's commands.
+    /// Begins to watch one; `dir` is the engine's folder.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn kubernetes(site: &Site, dir: &Path) -> Result<Self, Fault> {
+        let lookout = dayan_engines::kubernetes::Lookout::start(site.clone(), dir)?;
+        Ok(Self { source: Source::Kubernetes(lookout), last: Mutex::new(None) })
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    pub(crate) fn kubernetes(_: &Site, _: &Path) -> Result<Self, Fault> {
+        Err(Fault::Unreachable(NO_KUBERNETES.to_owned()))
+    }
+
+    /// As it is now, or as it was last seen. Waits for the cluster's answers.
     pub(crate) fn look(&self) -> Result<ClusterShown, Fault> {
-        let seen = slurm::survey(&self.config);
+        let seen = match &self.source {
+            Source::Slurm(config) => slurm::survey(config).map(|survey| shown(&survey)),
+            #[cfg(feature = "kubernetes")]
+            Source::Kubernetes(lookout) => lookout.look().map(shown_by_kubernetes),
+        };
         let mut last = self.last.lock().expect("no thread panics holding it");
         match (seen, &*last) {
-            (Ok(survey), _) => {
-                let shown = shown(&survey);
+            (Ok(shown), _) => {
                 *last = Some(shown.clone());
                 Ok(shown)
             }
@@ -48,6 +80,24 @@ impl Cluster {
             (Err(fault), None) => Err(fault),
         }
     }
+}
+
+#[cfg(feature = "kubernetes")]
+fn shown_by_kubernetes(survey: dayan_engines::kubernetes::Survey) -> ClusterShown {
+    let nodes = survey.nodes.into_iter().map(|node| ShownNode {
+        name: node.name,
+        total: node.total,
+        accelerator: node.accelerator,
+        up: node.up,
+    });
+    let mut lines: BTreeMap<String, String> = survey
+        .about
+        .into_iter()
+        .map(|(name, value)| (format!("kubernetes.{name}"), value))
+        .collect();
+    lines.insert("kubernetes.version".to_owned(), survey.version);
+    lines.extend(survey.accelerator.map(|name| ("kubernetes.accelerator".to_owned(), name)));
+    ClusterShown { nodes: nodes.collect(), lines }
 }
 
 fn shown(survey: &Survey) -> ClusterShown {

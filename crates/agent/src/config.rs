@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use dayan_engines::kubernetes::Site;
 use dayan_engines::slurm::SiteWords;
 use dayan_engines::{Engine, Fault};
 use dayan_units::{Bytes, MilliCpu};
@@ -42,6 +43,11 @@ pub enum EngineChoice {
         wrapper: Vec<OsString>,
         /// Words of the site that go into every submission.
         site: SiteWords,
+    },
+    /// Pods of a Kubernetes cluster, by its API server.
+    Kubernetes {
+        /// What the operator says of the cluster.
+        site: Box<Site>,
     },
     /// An engine of the caller's, and the machines it stands for.
     Given {

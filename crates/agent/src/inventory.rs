@@ -89,7 +89,12 @@ impl Offered {
         match engine {
             // The agent prepares the task's folder and looks into it afterwards.
             EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
-                features.extend([Feature::DataStore, Feature::Http, Feature::StreamedOutputs]);
+                features.extend([
+                    Feature::DataStore,
+                    Feature::Http,
+                    Feature::Secrets,
+                    Feature::StreamedOutputs,
+                ]);
                 if cfg!(feature = "s3") {
                     features.insert(Feature::ObjectStore);
                 }
@@ -128,6 +133,7 @@ impl Offered {
             fence: match engine.fence {
                 Fence::Keeper => "keeper",
                 Fence::Wrapper => "wrapper",
+                Fence::Cluster => "cluster",
                 Fence::None => "none",
             }
             .to_owned(),

@@ -42,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) isolation: Isolation,
     /// What is known of images, where they are run.
     pub(crate) images: Option<Images>,
+    /// Are tasks' folders on this machine?
+    pub(crate) folders: bool,
 }
 
 impl Place {
@@ -70,14 +72,13 @@ pub(crate) fn holds_only(order: &LeaseOrder) -> bool {
     order.gang.as_ref().is_some_and(|gang| !gang.runs)
 }
 
-/// Is there something to do in its folder before it starts?
-pub(crate) fn needs_staging(order: &LeaseOrder) -> bool {
-    !order.inputs.is_empty()
-        || !order.secrets.is_empty()
-        // Its folder is watched from its first moment.
-        || order.outputs.iter().any(|output| output.file_closed)
-        || order.workdir.is_some()
-        || order.gang.is_some()
+/// Is there something to do in its folder before it starts? Where that is elsewhere, only what it
+/// cannot do without.
+pub(crate) fn needs_staging(order: &LeaseOrder, place: &Place) -> bool {
+    // Its folder is watched from its first moment.
+    let watched = order.outputs.iter().any(|output| output.file_closed);
+    let own = place.folders && (order.workdir.is_some() || order.gang.is_some() || watched);
+    !order.inputs.is_empty() || !order.secrets.is_empty() || own
 }
 
 /// The engine's launch for an order. `folder` is the attempt's own folder where it was prepared.
@@ -93,7 +94,9 @@ pub(crate) fn launch(
         env: environment(order, folder, place),
         workdir: match (&order.workdir, folder) {
             (Some(inside), Some(folder)) => Workdir::At(folder.join(inside)),
-            (Some(_) | None, _) => Workdir::Fresh,
+            // Inside of a folder that is elsewhere.
+            (Some(inside), None) => Workdir::At(PathBuf::from(inside)),
+            (None, _) => Workdir::Fresh,
         },
         limits: Limits {
             cpu: order.resources.cpu.max(CPU_MIN),
@@ -116,6 +119,7 @@ pub(crate) fn launch(
             let cards: Vec<u32> = cards(order, place).collect();
             images::image(order, place.images.as_ref(), &place.vendors, &cards)
         },
+        org: order.org.clone(),
     }
 }
 
@@ -233,6 +237,7 @@ mod tests {
             stop: false,
             publish: false,
             name: String::new(),
+            org: None,
             image: None,
             run: "true".to_owned(),
             env: [("DAYAN_HEAD", nodes[0]), ("DAYAN_TASKS", "4")]
@@ -258,6 +263,7 @@ mod tests {
             vendors: vec!["NVIDIA".to_owned(), "nvidia".to_owned()],
             isolation: Isolation::None,
             images: None,
+            folders: true,
         }
     }
 

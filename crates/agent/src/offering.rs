@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use dayan_engines::kubernetes::{Namespaces, Site};
 use dayan_engines::slurm::SiteWords;
 use dayan_units::{Bytes, MilliCpu};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ const OFFERING_FILE: &str = "offering.json";
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Offering {
-    /// What runs the tasks: `process`, `podman`, `slurm` or `simulated`.
+    /// What runs the tasks: `process`, `podman`, `slurm`, `kubernetes` or `simulated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// This machine's name in the pool.
@@ -63,6 +64,91 @@ pub struct Offering {
     /// Words of a Slurm site that go into every submission.
     #[serde(skip_serializing_if = "is_silent")]
     pub slurm: SiteWords,
+    /// What was said of a Kubernetes cluster.
+    #[serde(skip_serializing_if = "is_untold")]
+    pub kubernetes: Site,
+}
+
+fn is_untold(site: &Site) -> bool {
+    *site == Site::default()
+}
+
+/// The first of two lists (or maps) that says anything.
+fn said_first<T: Default + PartialEq>(first: T, second: T) -> T {
+    if first == T::default() { second } else { first }
+}
+
+/// A list (or map) of which nothing is left where another one says something.
+fn unless_said<T: Default + PartialEq>(kept: T, said: &T) -> T {
+    if *said == T::default() { kept } else { T::default() }
+}
+
+/// The words of `first` about a Kubernetes cluster, and those of `second` where it is silent.
+fn either_site(first: Site, second: Site) -> Site {
+    Site {
+        kubeconfig: first.kubeconfig.or(second.kubeconfig),
+        context: first.context.or(second.context),
+        namespaces: Namespaces {
+            pattern: said_first(first.namespaces.pattern, second.namespaces.pattern),
+            of: said_first(first.namespaces.of, second.namespaces.of),
+        },
+        image: first.image.or(second.image),
+        accelerator: first.accelerator.or(second.accelerator),
+        service_account: first.service_account.or(second.service_account),
+        priority_class: first.priority_class.or(second.priority_class),
+        runtime_class: first.runtime_class.or(second.runtime_class),
+        scheduler: first.scheduler.or(second.scheduler),
+        pull_secrets: said_first(first.pull_secrets, second.pull_secrets),
+        node_selector: said_first(first.node_selector, second.node_selector),
+        tolerations: said_first(first.tolerations, second.tolerations),
+        run_as: first.run_as.or(second.run_as),
+    }
+}
+
+/// The words of `kept` about a Kubernetes cluster about which `said` is silent.
+fn site_beside(kept: Site, said: &Site) -> Site {
+    Site {
+        kubeconfig: kept.kubeconfig.filter(|_| said.kubeconfig.is_none()),
+        context: kept.context.filter(|_| said.context.is_none()),
+        namespaces: Namespaces {
+            pattern: unless_said(kept.namespaces.pattern, &said.namespaces.pattern),
+            of: unless_said(kept.namespaces.of, &said.namespaces.of),
+        },
+        image: kept.image.filter(|_| said.image.is_none()),
+        accelerator: kept.accelerator.filter(|_| said.accelerator.is_none()),
+        service_account: kept.service_account.filter(|_| said.service_account.is_none()),
+        priority_class: kept.priority_class.filter(|_| said.priority_class.is_none()),
+        runtime_class: kept.runtime_class.filter(|_| said.runtime_class.is_none()),
+        scheduler: kept.scheduler.filter(|_| said.scheduler.is_none()),
+        pull_secrets: unless_said(kept.pull_secrets, &said.pull_secrets),
+        node_selector: unless_said(kept.node_selector, &said.node_selector),
+        tolerations: unless_said(kept.tolerations, &said.tolerations),
+        run_as: kept.run_as.filter(|_| said.run_as.is_none()),
+    }
+}
+
+/// What was said of a Kubernetes cluster, as options of the command line.
+fn site_options(site: &Site) -> Vec<String> {
+    let pattern = Some(&site.namespaces.pattern).filter(|pattern| !pattern.is_empty());
+    let one = [
+        ("kubeconfig", site.kubeconfig.as_ref().map(|path| path.display().to_string())),
+        ("kube-context", site.context.clone()),
+        ("kube-namespace", pattern.cloned()),
+        ("kube-default-image", site.image.clone()),
+        ("kube-accelerator", site.accelerator.clone()),
+        ("kube-service-account", site.service_account.clone()),
+        ("kube-priority-class", site.priority_class.clone()),
+        ("kube-runtime-class", site.runtime_class.clone()),
+        ("kube-scheduler", site.scheduler.clone()),
+        ("kube-run-as", site.run_as.map(|user| user.to_string())),
+    ];
+    let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
+    let pair = |(key, value): (&String, &String)| format!("{key}={value}");
+    one.chain(site.namespaces.of.iter().map(|of| format!("--kube-namespace-of {}", pair(of))))
+        .chain(site.pull_secrets.iter().map(|name| format!("--kube-pull-secret {name}")))
+        .chain(site.node_selector.iter().map(|of| format!("--kube-node-selector {}", pair(of))))
+        .chain(site.tolerations.iter().map(|key| format!("--kube-toleration {key}")))
+        .collect()
 }
 
 fn is_silent(site: &SiteWords) -> bool {
@@ -123,6 +209,7 @@ impl Offering {
             cache: self.cache.filter(|_| said.cache.is_none()),
             private_data: self.private_data.filter(|_| said.private_data.is_none()),
             slurm: beside(self.slurm, &said.slurm),
+            kubernetes: site_beside(self.kubernetes, &said.kubernetes),
         }
     }
 
@@ -147,6 +234,7 @@ impl Offering {
             cache: self.cache.or(other.cache),
             private_data: self.private_data.or(other.private_data),
             slurm: either(self.slurm, other.slurm),
+            kubernetes: either_site(self.kubernetes, other.kubernetes),
         }
     }
 
@@ -168,6 +256,7 @@ impl Offering {
             cache,
             private_data,
             slurm,
+            kubernetes,
         } = self;
         let folder = |path: &PathBuf| path.display().to_string();
         let one = [
@@ -193,6 +282,7 @@ impl Offering {
         let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
         one.chain(input_roots.iter().map(|root| format!("--input-root {}", folder(root))))
             .chain(slurm.extra.iter().map(|word| format!("--slurm-extra={word}")))
+            .chain(site_options(kubernetes))
             .collect()
     }
 }

@@ -13,7 +13,7 @@ use crate::fault::AgentFault;
 use crate::gauge::{self, Gauge};
 use crate::home::{Home, Membership};
 use crate::identity::Key;
-use crate::images::Images;
+use crate::images::{ImageWords, Images};
 use crate::inventory::{self, Machines, Offered, Picture, Staging};
 use crate::join::{Introduction, join};
 use crate::link::Link;
@@ -108,18 +108,30 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         EngineChoice::Given { nodes, .. } => Machines::Given(nodes.clone()),
         EngineChoice::Slurm { wrapper, site } => {
             let config = runner::slurm_config(&home.engine(), wrapper, site);
-            Machines::Of(Arc::new(Cluster::new(config)))
+            Machines::Of(Arc::new(Cluster::slurm(config)))
+        }
+        EngineChoice::Kubernetes { site } => {
+            Machines::Of(Arc::new(Cluster::kubernetes(site, &home.engine())?))
         }
     };
     let images = match &engine {
         EngineChoice::Containers { images, .. } => {
             Some(Images { words: images.clone(), data: home.root().to_owned() })
         }
+        // The nodes fetch them; whether a job may name none is for the operator to say all the same.
+        EngineChoice::Kubernetes { site } => {
+            let words = ImageWords { default_image: site.image.clone(), ..ImageWords::default() };
+            Some(Images { words, data: home.root().to_owned() })
+        }
         EngineChoice::Process { .. } | EngineChoice::Slurm { .. } | EngineChoice::Given { .. } => {
             None
         }
     };
-    let staging = if publish_root.is_some() { Staging::Offered } else { Staging::Absent };
+    let staging = match (&publish_root, &engine) {
+        // A pod's folder is on its node: nothing is brought there or fetched from there.
+        (_, EngineChoice::Kubernetes { .. }) | (None, _) => Staging::Absent,
+        (Some(_), _) => Staging::Offered,
+    };
     // The agent's key, other tasks' folders and other people's results.
     let hidden = [Some(home.root()), roots.published()].into_iter().flatten().map(Path::to_owned);
     let hidden: Vec<PathBuf> = hidden.collect();

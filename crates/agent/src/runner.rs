@@ -273,6 +273,21 @@ pub(crate) fn slurm_config(dir: &Path, wrapper: &[OsString], site: &SiteWords) -
     }
 }
 
+#[cfg(feature = "kubernetes")]
+fn open_kubernetes(
+    dir: &Path,
+    site: dayan_engines::kubernetes::Site,
+) -> Result<Box<dyn Engine>, Fault> {
+    let pace = dayan_engines::kubernetes::Pace::default();
+    let config = dayan_engines::KubernetesConfig { dir: dir.to_owned(), site, pace };
+    Ok(Box::new(dayan_engines::KubernetesEngine::open(config)?))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn open_kubernetes(_: &Path, _: dayan_engines::kubernetes::Site) -> Result<Box<dyn Engine>, Fault> {
+    Err(Fault::Unreachable(crate::cluster::NO_KUBERNETES.to_owned()))
+}
+
 fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Fault> {
     match choice {
         EngineChoice::Process { keeper, options } => {
@@ -301,6 +316,7 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
             let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site))?;
             Ok(Box::new(engine))
         }
+        EngineChoice::Kubernetes { site } => open_kubernetes(dir, *site),
         EngineChoice::Given { open, nodes: _ } => open(),
     }
 }

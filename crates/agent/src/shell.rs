@@ -326,7 +326,7 @@ impl Shell {
             self.work.notes.push(order);
             self.custody.running(attempt);
             self.hold(attempt, key);
-        } else if launch::needs_staging(&order) {
+        } else if launch::needs_staging(&order, &self.place) {
             let guard = Guard::until(self.custody.lease_end(attempt));
             self.here.insert(attempt, Here::Staging(guard.clone()));
             let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
@@ -719,6 +719,7 @@ fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
         vendors: picture.vendors.clone(),
         isolation: offered.isolation.clone(),
         images: offered.images.clone(),
+        folders: info.kind != EngineKind::Kubernetes,
     }
 }
 
@@ -734,6 +735,7 @@ fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
         stop: true,
         publish: false,
         name: String::new(),
+        org: None,
         image: None,
         run: String::new(),
         env: BTreeMap::new(),

@@ -87,6 +87,7 @@ fn by_engine(engine: &mut dyn Engine, count: u32) {
         accelerators: 0,
         gang: None,
         image: Some(Image { name: IMAGE.to_owned(), ..Image::default() }),
+        org: None,
     };
     for answer in engine.start((0..count).map(launch).collect()) {
         answer.expect("started");

@@ -171,6 +171,7 @@ fn engine(tasks: u32) -> Result<Span> {
             accelerators: 0,
             gang: None,
             image: None,
+            org: None,
         })
         .collect();
     let mut open: BTreeSet<AttemptId> = launches.iter().map(|launch| launch.attempt).collect();

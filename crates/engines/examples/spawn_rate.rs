@@ -172,5 +172,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         accelerators: 0,
         gang: None,
         image: None,
+        org: None,
     }
 }

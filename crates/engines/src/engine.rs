@@ -51,6 +51,8 @@ pub enum Fence {
     Keeper,
     /// A wrapper around the task's command.
     Wrapper,
+    /// The cluster's own controllers, by a deadline that the agent moves.
+    Cluster,
     /// Nobody: nothing of it may be placed again until somebody confirms that it is gone.
     None,
 }

@@ -325,6 +325,9 @@ pub struct Launch {
     /// The image it runs in; none: programs of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// The organisation that pays, for an engine that keeps those apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
 }
 
 /// A member's place in a gang that starts at once or not at all.

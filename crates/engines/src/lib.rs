@@ -1,7 +1,8 @@
 //! What runs tasks: one trait, [`Engine`], and those who implement it. A process engine whose
 //! keeper owns the task processes, one that runs [containers](container) of podman or docker, one
-//! that hands them to a [Slurm cluster](slurm), and a simulated one, plainly labelled. Kubernetes joins behind the same trait and the same
-//! [`conformance`] suite.
+//! that hands them to a [Slurm cluster](slurm), one that makes them pods of a Kubernetes cluster
+//! (feature `kubernetes`), and a simulated one, plainly labelled. All stand behind the same trait
+//! and the same [`conformance`] suite.
 //!
 //! Invariants: an attempt is launched at most once, whoever asks and however often; a task whose
 //! lease has run out is ended although nobody is left to ask for it; an attempt is reported ended
@@ -20,6 +21,7 @@ mod engine;
 mod enter;
 mod journal;
 pub mod keeper;
+pub mod kubernetes;
 mod launch;
 mod logs;
 mod observation;
@@ -38,6 +40,9 @@ pub use engine::{
     Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
 };
 pub use enter::{EnterFault, Entrance, Visit};
+pub use kubernetes::KubernetesConfig;
+#[cfg(feature = "kubernetes")]
+pub use kubernetes::KubernetesEngine;
 pub use launch::{
     BootId, BootTime, Devices, GangSeat, Image, ImageNetwork, Isolation, Launch, LeaseEnd, Limits,
     Login, Network, Program, Pull, Signal, Workdir,

@@ -42,6 +42,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         accelerators: 0,
         gang: None,
         image: None,
+        org: None,
     }
 }
 

@@ -41,6 +41,8 @@ features! {
     Http = "http", "no pool offers fetching data from the web; name files of the data store or a `file://` folder of the pool";
     /// Brings files of the exchange's data store, and publishes there.
     DataStore = "data_store", "no pool offers the exchange's data store (`dayan://`)";
+    /// Hands secrets of the project to tasks.
+    Secrets = "secrets", "no pool here hands secrets to tasks";
     /// Reads files beside the job file, which no pool can.
     LocalFiles = "local_files", "`./` names a file beside the job file, which only `dayan submit` can upload; put it with `dayan data put` and name it by `dayan://`";
     /// Sends outputs to a web address.
@@ -151,6 +153,7 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     let fabric = job.gang.as_ref().is_some_and(|gang| gang.same.contains(&Same::Fabric));
     ask(fabric, Feature::Fabric, "gang.same");
     ask(job.image.is_some(), Feature::Containers, "image");
+    ask(!job.secrets.is_empty(), Feature::Secrets, "secrets");
     for input in &job.inputs {
         ask(true, of_location(&input.from), "inputs");
     }

@@ -37,6 +37,7 @@ fn each_part_asks_for_its_feature() {
         "outputs: [{from: out/, to: dayan://a/b/o/, when: file_closed}]",
         &[Feature::DataStore, Feature::StreamedOutputs],
     );
+    check("secrets: {TOKEN: hub}", &[Feature::Secrets]);
     check("checkpoint: {path: c}", &[Feature::Checkpoint]);
     check("schedule: {cron: '0 0 * * *'}", &[]);
     check("depends_on: [y]", &[]);

@@ -294,6 +294,9 @@ pub struct LeaseOrder {
     pub publish: bool,
     /// The job's name, for people.
     pub name: String,
+    /// The organisation that pays, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// The image it runs in; none: the pool's own programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageOrder>,

@@ -519,6 +519,7 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         stop: false,
         publish: false,
         name: "test".to_owned(),
+        org: None,
         image: None,
         run: run.into(),
         env: BTreeMap::new(),

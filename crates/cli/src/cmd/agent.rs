@@ -8,6 +8,7 @@ use dayan_agent::{
     PrivateData,
 };
 use dayan_engines::SimulatedEngine;
+use dayan_engines::kubernetes::{Namespaces, Site};
 use dayan_engines::slurm::SiteWords;
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
@@ -38,9 +39,9 @@ pub struct Agent {
     #[arg(long, value_name = "TOKEN", env = "DAYAN_JOIN", hide_env_values = true)]
     join: Option<String>,
     /// What runs the tasks, processes unless told; `podman` runs containers by the socket of podman or
-    /// docker; `slurm` submits them to the cluster that this login
-    /// node belongs to; `simulated` executes nothing and is for trying out an exchange
-    #[arg(long, value_parser = ["process", "podman", "slurm", "simulated"])]
+    /// docker; `slurm` submits them to the cluster that this login node belongs to; `kubernetes` makes
+    /// them pods of a cluster; `simulated` executes nothing and is for trying out an exchange
+    #[arg(long, value_parser = ["process", "podman", "slurm", "kubernetes", "simulated"])]
     engine: Option<String>,
     /// The city of the data centre, needed to join
     #[arg(long, value_name = "CITY")]
@@ -111,6 +112,8 @@ pub struct Agent {
     /// With the slurm engine: a further option of sbatch, whole: --slurm-extra=--reservation=x
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     slurm_extra: Vec<String>,
+    #[command(flatten)]
+    kube: Kube,
     /// Whether it measures the machine after joining
     #[arg(long, default_value = "quick", value_parser = ["quick", "off"])]
     measure: String,
@@ -120,6 +123,88 @@ pub struct Agent {
     isolation: Option<String>,
     #[command(flatten)]
     log: daemon::Log,
+}
+
+/// What is said of a Kubernetes cluster
+#[derive(Debug, clap::Args)]
+struct Kube {
+    /// With the kubernetes engine: the file that says where the API server is and who asks; as
+    /// kubectl finds it unless told, else the service account of the agent's own pod
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// With the kubernetes engine: which context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    kube_context: Option<String>,
+    /// With the kubernetes engine: the namespace of the pods, dayan unless told; {org} in it stands
+    /// for the organisation's name
+    #[arg(long, value_name = "PATTERN")]
+    kube_namespace: Option<String>,
+    /// With the kubernetes engine: an organisation with a namespace of its own
+    #[arg(long, value_name = "ORG=NAMESPACE", value_parser = pair)]
+    kube_namespace_of: Vec<(String, String)>,
+    /// With the kubernetes engine: the image of tasks that name none
+    #[arg(long, value_name = "IMAGE")]
+    kube_default_image: Option<String>,
+    /// With the kubernetes engine: the resource that is offered as accelerators, such as
+    /// nvidia.com/gpu or huawei.com/Ascend910; the first known one unless told
+    #[arg(long, value_name = "RESOURCE")]
+    kube_accelerator: Option<String>,
+    /// With the kubernetes engine: the service account of the pods, of which they get no token
+    #[arg(long, value_name = "NAME")]
+    kube_service_account: Option<String>,
+    /// With the kubernetes engine: the priority class of the pods
+    #[arg(long, value_name = "NAME")]
+    kube_priority_class: Option<String>,
+    /// With the kubernetes engine: the runtime class of the pods, such as gvisor
+    #[arg(long, value_name = "NAME")]
+    kube_runtime_class: Option<String>,
+    /// With the kubernetes engine: who schedules the pods, such as volcano
+    #[arg(long, value_name = "NAME")]
+    kube_scheduler: Option<String>,
+    /// With the kubernetes engine: a secret by which images are fetched
+    #[arg(long = "kube-pull-secret", value_name = "NAME")]
+    kube_pull_secrets: Vec<String>,
+    /// With the kubernetes engine: a label that nodes must have
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    kube_node_selector: Vec<(String, String)>,
+    /// With the kubernetes engine: a taint of nodes that the pods bear
+    #[arg(long = "kube-toleration", value_name = "KEY")]
+    kube_tolerations: Vec<String>,
+    /// With the kubernetes engine: the user and group that tasks run as; the image's unless told
+    #[arg(long, value_name = "UID", value_parser = clap::value_parser!(u32).range(1..))]
+    kube_run_as: Option<u32>,
+}
+
+/// Reads `KEY=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not KEY=VALUE")),
+    }
+}
+
+impl Kube {
+    fn said(&self) -> Site {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Site {
+            kubeconfig: self.kubeconfig.as_ref().map(absolute),
+            context: self.kube_context.clone(),
+            namespaces: Namespaces {
+                pattern: self.kube_namespace.clone().unwrap_or_default(),
+                of: self.kube_namespace_of.iter().cloned().collect(),
+            },
+            image: self.kube_default_image.clone(),
+            accelerator: self.kube_accelerator.clone(),
+            service_account: self.kube_service_account.clone(),
+            priority_class: self.kube_priority_class.clone(),
+            runtime_class: self.kube_runtime_class.clone(),
+            scheduler: self.kube_scheduler.clone(),
+            pull_secrets: self.kube_pull_secrets.clone(),
+            node_selector: self.kube_node_selector.iter().cloned().collect(),
+            tolerations: self.kube_tolerations.clone(),
+            run_as: self.kube_run_as,
+        }
+    }
 }
 
 impl Agent {
@@ -150,6 +235,7 @@ impl Agent {
                 gres: self.slurm_gres.clone(),
                 extra: self.slurm_extra.clone(),
             },
+            kubernetes: self.kube.said(),
         }
     }
 
@@ -206,6 +292,9 @@ fn engine(offering: &Offering) -> Result<EngineChoice, Failure> {
             EngineChoice::containers(offering.container_socket.clone(), words).map_err(local)
         }
         Some("slurm") => EngineChoice::slurm(offering.slurm.clone()).map_err(local),
+        Some("kubernetes") => {
+            Ok(EngineChoice::Kubernetes { site: Box::new(offering.kubernetes.clone()) })
+        }
         Some(_) | None => EngineChoice::process().map_err(local),
     }
 }

@@ -20,11 +20,19 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a missing working folder is said", needs: HOST, run: missing_workdir },
     Case { name: "a script without a first line runs", needs: HOST, run: bare_script },
     Case { name: "an empty command is refused", needs: &[], run: empty_command },
-    Case { name: "a shell line is a shell's", needs: PROGRAMS, run: shell_line },
+    Case {
+        name: "a shell line is a shell's",
+        needs: &[Need::Programs, Need::Streams],
+        run: shell_line,
+    },
     Case { name: "arguments arrive exactly", needs: PROGRAMS, run: arguments },
     Case { name: "the environment is the launch's", needs: PROGRAMS, run: environment },
     Case { name: "the working folder is fresh", needs: PROGRAMS, run: workdir },
-    Case { name: "staged inputs are seen, outputs stay", needs: PROGRAMS, run: staging },
+    Case {
+        name: "staged inputs are seen, outputs stay",
+        needs: &[Need::Programs, Need::Staging],
+        run: staging,
+    },
     Case { name: "a given working folder is used", needs: PROGRAMS, run: given_workdir },
     Case { name: "a task has a session and nothing else open", needs: HOST, run: session },
     Case {

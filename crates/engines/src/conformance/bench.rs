@@ -103,6 +103,7 @@ impl<'a> Bench<'a> {
             accelerators: 0,
             gang: None,
             image: self.bed.image(),
+            org: None,
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {
@@ -274,7 +275,8 @@ impl<'a> Bench<'a> {
         }
     }
     pub(super) fn workdir(&mut self, attempt: AttemptId) -> Result<PathBuf, String> {
-        self.engine().workdir(attempt).ok_or_else(|| "it has no working folder here".to_owned())
+        let known = self.engine().workdir(attempt).or_else(|| self.bed.workdir(attempt));
+        known.ok_or_else(|| "it has no working folder here".to_owned())
     }
 
     /// Drops the engine, as an agent that is killed does, and opens another.

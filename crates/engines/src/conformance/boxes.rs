@@ -12,12 +12,36 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a launch without an image is refused", needs: IMAGES, run: no_image },
     Case { name: "an image that is not there is said", needs: IMAGES, run: missing_image },
     Case { name: "an image is not fetched where it may not be", needs: IMAGES, run: never_fetched },
-    Case { name: "the root cannot be written, /tmp can", needs: IMAGES, run: read_only },
-    Case { name: "a container has no rights of root's", needs: IMAGES, run: no_rights },
-    Case { name: "a container has no network unless told", needs: IMAGES, run: no_network },
-    Case { name: "of the machine's folders there is the task's own", needs: IMAGES, run: mounts },
-    Case { name: "what a container writes is the agent's", needs: IMAGES, run: owner },
-    Case { name: "containers do not see each other", needs: IMAGES, run: apart },
+    Case {
+        name: "the root cannot be written, /tmp can",
+        needs: &[Need::Programs, Need::Images, Need::OwnContainers],
+        run: read_only,
+    },
+    Case {
+        name: "a container has no rights of root's",
+        needs: &[Need::Programs, Need::Images, Need::OwnContainers],
+        run: no_rights,
+    },
+    Case {
+        name: "a container has no network unless told",
+        needs: &[Need::Programs, Need::Images, Need::OwnContainers],
+        run: no_network,
+    },
+    Case {
+        name: "of the machine's folders there is the task's own",
+        needs: &[Need::Programs, Need::Images, Need::OwnContainers],
+        run: mounts,
+    },
+    Case {
+        name: "what a container writes is the agent's",
+        needs: &[Need::Programs, Need::Images, Need::OwnContainers],
+        run: owner,
+    },
+    Case {
+        name: "containers do not see each other",
+        needs: &[Need::Programs, Need::Images, Need::OwnContainers],
+        run: apart,
+    },
     Case {
         name: "an image is refused where there are none",
         needs: &[Need::Programs, Need::HostPrograms],

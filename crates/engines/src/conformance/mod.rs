@@ -18,6 +18,8 @@ mod survival;
 use std::fmt;
 use std::path::PathBuf;
 
+use dayan_units::AttemptId;
+
 use crate::{Enforcement, Engine, EngineInfo};
 
 pub use bench::Bench;
@@ -40,6 +42,12 @@ pub trait Bed {
 
     /// Where a task finds its working folder, if not where it lies.
     fn folder_inside(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Where the folder of a task that has started lies on this machine, for an engine that does
+    /// not say.
+    fn workdir(&self, _attempt: AttemptId) -> Option<PathBuf> {
         None
     }
 
@@ -83,6 +91,18 @@ pub enum Need {
     PidsLimit,
     /// Bubblewrap is there.
     Bubblewrap,
+    /// Its tasks are processes of this machine whose ids it says.
+    ProcessIds,
+    /// It shows a task's folder before the task starts.
+    Staging,
+    /// It counts processor time and memory.
+    Usage,
+    /// It keeps the two output streams apart.
+    Streams,
+    /// It can stop a task by any signal.
+    AnySignal,
+    /// It makes the containers itself.
+    OwnContainers,
 }
 
 /// One case.
@@ -180,6 +200,7 @@ pub fn run_some(bed: &mut dyn Bed, pick: impl Fn(&str) -> bool) -> Report {
 
 fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
     let features = &info.features;
+    let in_pods = info.kind == crate::EngineKind::Kubernetes;
     needs.iter().find_map(|need| {
         let (there, reason) = match need {
             Need::Programs => {
@@ -206,6 +227,12 @@ fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
                 (features.pids_limit != Enforcement::Absent, "processes are not limited")
             }
             Need::Bubblewrap => (features.bubblewrap, "bubblewrap is not there"),
+            Need::ProcessIds => (!in_pods, "its tasks are pods of other machines"),
+            Need::Staging => (!in_pods, "a pod's folder is there when the pod is"),
+            Need::Usage => (!in_pods, "a cluster counts what its pods use in ways of its own"),
+            Need::Streams => (!in_pods, "a kubelet keeps one stream for both"),
+            Need::AnySignal => (!in_pods, "a kubelet sends only one signal"),
+            Need::OwnContainers => (!in_pods, "the nodes make its containers"),
         };
         (!there).then_some(reason)
     })

@@ -9,7 +9,11 @@ use crate::{LogChunk, Outcome, StartFault, Stream};
 const PROGRAMS: &[Need] = &[Need::Programs];
 
 pub(super) const CASES: &[Case] = &[
-    Case { name: "output is kept apart by stream", needs: PROGRAMS, run: streams },
+    Case {
+        name: "output is kept apart by stream",
+        needs: &[Need::Programs, Need::Streams],
+        run: streams,
+    },
     Case { name: "binary output is kept exactly", needs: PROGRAMS, run: binary },
     Case { name: "huge output keeps head and tail", needs: PROGRAMS, run: huge },
     Case { name: "output can be followed", needs: PROGRAMS, run: follow },

@@ -13,9 +13,21 @@ const OUTLIVES: &[Need] = &[Need::Programs, Need::SurvivesAgent, Need::SurvivesK
 const KEEPER: &[Need] = &[Need::Programs, Need::KillableKeeper];
 
 pub(super) const CASES: &[Case] = &[
-    Case { name: "a running task is adopted", needs: SURVIVES, run: adopted },
-    Case { name: "an end while the agent was away is reported", needs: SURVIVES, run: ended_away },
-    Case { name: "a lease ends without an agent", needs: SURVIVES, run: lease_away },
+    Case {
+        name: "a running task is adopted",
+        needs: &[Need::Programs, Need::SurvivesAgent, Need::ProcessIds],
+        run: adopted,
+    },
+    Case {
+        name: "an end while the agent was away is reported",
+        needs: &[Need::Programs, Need::SurvivesAgent, Need::ProcessIds],
+        run: ended_away,
+    },
+    Case {
+        name: "a lease ends without an agent",
+        needs: &[Need::Programs, Need::SurvivesAgent, Need::ProcessIds],
+        run: lease_away,
+    },
     Case { name: "many running tasks are adopted", needs: SURVIVES, run: many_adopted },
     Case {
         name: "a double launch after adoption is refused",

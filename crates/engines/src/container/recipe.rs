@@ -235,6 +235,7 @@ mod tests {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            org: None,
             image: Some(Image {
                 name: "registry/a:1".to_owned(),
                 devices: vec!["nvidia.com/gpu=0".to_owned(), "/dev/kfd".to_owned()],

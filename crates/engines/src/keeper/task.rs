@@ -304,6 +304,7 @@ mod tests {
             accelerators: 0,
             gang: None,
             image: None,
+            org: None,
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(

@@ -203,6 +203,7 @@ mod tests {
             accelerators: 2,
             gang: None,
             image: None,
+            org: None,
         }
     }
 

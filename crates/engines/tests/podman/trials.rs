@@ -49,6 +49,7 @@ impl<'a> Trial<'a> {
             accelerators: 0,
             gang: None,
             image: self.bed.image(),
+            org: None,
         }
     }
 

@@ -53,6 +53,7 @@ impl Agent {
             accelerators: 0,
             gang: None,
             image: None,
+            org: None,
         }
     }
 

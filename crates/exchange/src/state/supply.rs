@@ -100,6 +100,8 @@ pub enum Fence {
     Keeper,
     /// A wrapper around each command does.
     Wrapper,
+    /// The cluster's own controllers do, by a deadline that the agent moves.
+    Cluster,
     /// Nothing does: what was placed is not placed again until somebody confirms.
     None,
 }

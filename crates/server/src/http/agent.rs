@@ -59,6 +59,7 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
         fence: match pool.fence.as_str() {
             "keeper" => Fence::Keeper,
             "wrapper" => Fence::Wrapper,
+            "cluster" => Fence::Cluster,
             "none" => Fence::None,
             other => return Err(unknown("fence", other)),
         },
@@ -308,6 +309,7 @@ struct Raw {
     deadline: Option<Time>,
     scheduled_at: Option<Time>,
     tasks: u32,
+    org: Option<String>,
 }
 
 struct Gathered {
@@ -329,6 +331,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
             deadline: order.job.deadline,
             scheduled_at: order.job.run.map(|run| run.due),
             tasks: u32::try_from(order.job.task_count()).unwrap_or(u32::MAX),
+            org: state.access.orgs.get(&order.job.org).map(|org| org.name.clone()),
         })
         .collect();
     let record = state.supply.agents.get(&agent);
@@ -350,7 +353,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
 }
 
 fn order(raw: Raw) -> wire::LeaseOrder {
-    let Raw { lease, spec, deadline, scheduled_at, tasks } = raw;
+    let Raw { lease, spec, deadline, scheduled_at, tasks, org } = raw;
     let rank = |gang: &dayan_exchange::GangLaunch| {
         // A gang's tasks are its ranks.
         lease.attempt.task.min(u32::try_from(gang.nodes.len()).unwrap_or(1).saturating_sub(1))
@@ -391,6 +394,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
         stop: lease.stop.is_some(),
         publish: matches!(lease.phase, dayan_exchange::Phase::Publishing { .. }),
         name: spec.name.clone(),
+        org,
         image: spec
             .image
             .as_ref()

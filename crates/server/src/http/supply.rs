@@ -152,6 +152,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         fence: match pool.shown.fence {
             dayan_exchange::Fence::Keeper => "keeper",
             dayan_exchange::Fence::Wrapper => "wrapper",
+            dayan_exchange::Fence::Cluster => "cluster",
             dayan_exchange::Fence::None => "none",
         }
         .to_owned(),

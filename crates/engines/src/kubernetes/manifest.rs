@@ -1,0 +1,329 @@
+//! From a batch of launches to the objects that run it: a Job, the Secret of its scripts, and for a
+//! gang the headless Service by which its members find each other. Pure.
+//!
+//! Invariant: whatever happens to a pod, its index is not run again: no retries, no restarts. What
+//! is asked for is what may be used: requests are limits.
+
+use dayan_units::{AttemptId, Bytes, MilliCpu, Span};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Site;
+use super::names::{BatchName, LABEL_AGENT, LABEL_BATCH, NOTE_ATTEMPTS, attempts_note};
+use super::pods::CONTAINER;
+use crate::{Launch, Pull};
+
+/// Where the pod finds its script.
+const SCRIPT: &str = "/dayan/launch";
+/// Where its folder is: as in containers of podman and docker.
+const WORK: &str = "/work";
+/// How long the objects of a job that has ended stay when the agent never comes to remove them: a
+/// week lets it be mended after a holiday.
+const KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+/// So much longer than its time limit a pod may be there by the node's own watch: images are
+/// fetched within, and the engine ends the task on time unless it is away.
+const POD_DEADLINE_MARGIN: Span = Span::from_secs(900);
+/// From the request to the end by force where nobody says otherwise: for pods that the cluster
+/// ends, by a job's deadline or for another pod's sake.
+const CLUSTER_GRACE_SECONDS: i64 = 5;
+
+/// What one pod asks of the cluster. Launches with equal requests share a job.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub cpu: MilliCpu,
+    pub memory: Bytes,
+    /// The accelerators' resource and how many.
+    pub accelerators: Option<(String, u32)>,
+    pub image: String,
+    pub pull: Option<String>,
+    pub wall: Span,
+}
+
+impl Request {
+    /// What a launch asks for; `accelerator` is the resource that accelerators are, here.
+    pub(crate) fn of(
+        launch: &Launch,
+        site: &Site,
+        accelerator: Option<&str>,
+    ) -> Result<Self, String> {
+        let image = launch.image.as_ref();
+        let named = image.map(|image| image.name.clone()).filter(|name| !name.is_empty());
+        let Some(name) = named.or_else(|| site.image.clone()) else {
+            return Err(
+                "a pod needs an image: say `image:` in the job file, or give the agent one \
+                        with --kube-default-image"
+                    .to_owned(),
+            );
+        };
+        let accelerators = match (launch.accelerators, accelerator) {
+            (0, _) => None,
+            (count, Some(resource)) => Some((resource.to_owned(), count)),
+            (_, None) => {
+                return Err(
+                    "no node of this cluster shows accelerators that are known; name their \
+                            resource with --kube-accelerator"
+                        .to_owned(),
+                );
+            }
+        };
+        Ok(Self {
+            cpu: launch.limits.cpu,
+            memory: launch.limits.memory,
+            accelerators,
+            image: name,
+            pull: image.map(|image| pull(image.pull).to_owned()),
+            wall: launch.limits.wall,
+        })
+    }
+
+    /// The resources of the pod's container.
+    fn resources(&self) -> Value {
+        let mut limits = Map::new();
+        limits.insert("cpu".to_owned(), json!(format!("{}m", self.cpu.0)));
+        limits.insert("memory".to_owned(), json!(self.memory.0.to_string()));
+        if let Some((resource, count)) = &self.accelerators {
+            limits.insert(resource.clone(), json!(count.to_string()));
+        }
+        json!({ "requests": limits.clone(), "limits": limits })
+    }
+}
+
+const fn pull(pull: Pull) -> &'static str {
+    match pull {
+        Pull::Always => "Always",
+        Pull::Missing => "IfNotPresent",
+        Pull::Never => "Never",
+    }
+}
+
+/// A batch that is to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Ordered<'a> {
+    pub batch: &'a BatchName,
+    /// What tells this agent's objects from another's.
+    pub agent: &'a str,
+    pub attempts: &'a [AttemptId],
+    pub scripts: &'a [String],
+    pub request: &'a Request,
+    /// Do its members have to find each other?
+    pub gang: Gang,
+    /// After so long the cluster ends it by itself, from when it took it.
+    pub deadline_seconds: i64,
+}
+
+/// Is a batch a gang?
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Gang {
+    Yes,
+    No,
+}
+
+/// The objects of one batch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Manifests {
+    pub secret: Secret,
+    pub service: Option<Service>,
+    pub job: Job,
+}
+
+/// Makes them.
+pub(crate) fn manifests(ordered: Ordered<'_>, site: &Site) -> Manifests {
+    let Ordered { batch, agent, attempts, scripts, request, gang, deadline_seconds } = ordered;
+    let BatchName { namespace, name } = batch;
+    let labels = json!({ LABEL_AGENT: agent, LABEL_BATCH: name });
+    let meta = json!({
+        "name": name, "namespace": namespace, "labels": labels,
+        "annotations": { NOTE_ATTEMPTS: attempts_note(attempts) },
+    });
+    let scripts: Map<String, Value> = scripts
+        .iter()
+        .enumerate()
+        .map(|(index, script)| (index.to_string(), json!(script)))
+        .collect();
+    let secret = json!({
+        "metadata": { "name": name, "namespace": namespace, "labels": labels },
+        "immutable": true, "type": "Opaque", "stringData": scripts,
+    });
+    let service = (gang == Gang::Yes).then(|| {
+        json!({
+            "metadata": { "name": name, "namespace": namespace, "labels": labels },
+            "spec": {
+                "clusterIP": "None", "selector": { LABEL_BATCH: name },
+                // A member is found before it is ready: they wait for each other.
+                "publishNotReadyAddresses": true,
+            },
+        })
+    });
+    let job = json!({
+        "metadata": meta,
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": attempts.len(),
+            "parallelism": attempts.len(),
+            // Each index has one try, and one that fails leaves the others alone.
+            "backoffLimitPerIndex": 0,
+            "podReplacementPolicy": "Failed",
+            "activeDeadlineSeconds": deadline_seconds,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": pod_spec(ordered, site, request),
+            },
+        },
+    });
+    let read = "what is written here is what the types say";
+    Manifests {
+        secret: serde_json::from_value(secret).expect(read),
+        service: service.map(|service| serde_json::from_value(service).expect(read)),
+        job: serde_json::from_value(job).expect(read),
+    }
+}
+
+fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
+    let name = &ordered.batch.name;
+    let mut container = json!({
+        "name": CONTAINER,
+        "image": request.image,
+        "command": ["/bin/sh", SCRIPT],
+        "workingDir": WORK,
+        "resources": request.resources(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "volumeMounts": [
+            // Each pod sees its own script only.
+            { "name": "launch", "mountPath": SCRIPT, "readOnly": true,
+              "subPathExpr": "$(JOB_COMPLETION_INDEX)" },
+            { "name": "work", "mountPath": WORK },
+            { "name": "tmp", "mountPath": "/tmp" },
+        ],
+    });
+    if let Some(pull) = &request.pull {
+        container["imagePullPolicy"] = json!(pull);
+    }
+    let mut spec = json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        // The task is then not process 1 of its namespace, to which signals mean nothing unless it
+        // has asked for them.
+        "shareProcessNamespace": true,
+        "terminationGracePeriodSeconds": CLUSTER_GRACE_SECONDS,
+        "containers": [container],
+        "volumes": [
+            { "name": "launch", "secret": { "secretName": name, "defaultMode": 0o444 } },
+            { "name": "work", "emptyDir": {} },
+            { "name": "tmp", "emptyDir": {} },
+        ],
+    });
+    if request.wall < Span::MAX {
+        let deadline = request.wall.plus(POD_DEADLINE_MARGIN);
+        // Kubernetes takes 32 bits of seconds: what is longer needs no watch.
+        if let Ok(seconds) = i32::try_from(deadline.secs_ceil()) {
+            spec["activeDeadlineSeconds"] = json!(seconds);
+        }
+    }
+    if ordered.gang == Gang::Yes {
+        // Host names under the service, and a node for each member.
+        spec["subdomain"] = json!(name);
+        spec["affinity"] = json!({ "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [{
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": { "matchLabels": { LABEL_BATCH: name } },
+            }],
+        }});
+    }
+    if let Some(user) = site.run_as {
+        spec["securityContext"] = json!({
+            "runAsNonRoot": true, "runAsUser": user, "runAsGroup": user, "fsGroup": user,
+        });
+    }
+    for (field, value) in [
+        ("serviceAccountName", &site.service_account),
+        ("priorityClassName", &site.priority_class),
+        ("runtimeClassName", &site.runtime_class),
+        ("schedulerName", &site.scheduler),
+    ] {
+        if let Some(value) = value {
+            spec[field] = json!(value);
+        }
+    }
+    if !site.pull_secrets.is_empty() {
+        let secrets: Vec<Value> = site.pull_secrets.iter().map(|s| json!({ "name": s })).collect();
+        spec["imagePullSecrets"] = json!(secrets);
+    }
+    if !site.node_selector.is_empty() {
+        spec["nodeSelector"] = json!(site.node_selector);
+    }
+    if !site.tolerations.is_empty() {
+        let each = site.tolerations.iter().map(|key| json!({ "key": key, "operator": "Exists" }));
+        spec["tolerations"] = json!(each.collect::<Vec<_>>());
+    }
+    spec
+}
+
+/// The host name of a gang's member, as the others reach it.
+pub(crate) fn member_host(batch: &BatchName, index: u32) -> String {
+    let BatchName { namespace, name } = batch;
+    format!("{name}-{index}.{name}.{namespace}.svc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dayan_units::JobId;
+
+    #[test]
+    fn a_batch_becomes_a_job_that_is_never_run_again() {
+        let attempt = |task| AttemptId { job: JobId::from_bits(1), task, attempt: 1 };
+        let request = Request {
+            cpu: MilliCpu(1_500),
+            memory: Bytes(1 << 30),
+            accelerators: Some(("huawei.com/Ascend910".to_owned(), 8)),
+            image: "busybox".to_owned(),
+            pull: Some("Never".to_owned()),
+            wall: Span::from_secs(100),
+        };
+        let batch = BatchName { namespace: "n".to_owned(), name: "dayan-x".to_owned() };
+        let attempts = [attempt(0), attempt(1)];
+        let scripts = ["echo secret".to_owned(), "b".to_owned()];
+        let ordered = Ordered {
+            batch: &batch,
+            agent: "a",
+            attempts: &attempts,
+            scripts: &scripts,
+            request: &request,
+            gang: Gang::Yes,
+            deadline_seconds: 60,
+        };
+        let site = Site { run_as: Some(1_000), ..Site::default() };
+        let made = manifests(ordered, &site);
+        let spec = made.job.spec.clone().expect("it has one");
+        assert_eq!((spec.completions, spec.parallelism), (Some(2), Some(2)));
+        assert_eq!(
+            (spec.backoff_limit_per_index, spec.active_deadline_seconds),
+            (Some(0), Some(60))
+        );
+        assert_eq!(spec.pod_replacement_policy.as_deref(), Some("Failed"));
+        let pod = spec.template.spec.expect("it has one");
+        assert_eq!(pod.restart_policy.as_deref(), Some("Never"));
+        assert_eq!(pod.active_deadline_seconds, Some(1_000));
+        assert_eq!(pod.subdomain.as_deref(), Some("dayan-x"));
+        let resources = pod.containers[0].resources.clone().expect("it has some");
+        assert_eq!(resources.limits, resources.requests, "what is asked for is what may be used");
+        let limits = resources.limits.expect("they are set");
+        let shown: Vec<_> = limits.iter().map(|(name, of)| format!("{name}={}", of.0)).collect();
+        assert_eq!(shown, ["cpu=1500m", "huawei.com/Ascend910=8", "memory=1073741824"]);
+        let text = serde_json::to_string(&made.job).expect("JSON");
+        assert!(!text.contains("echo secret"), "no command stands in the job: {text}");
+        assert!(made.service.is_some());
+        assert_eq!(member_host(&batch, 1), "dayan-x-1.dayan-x.n.svc");
+    }
+}

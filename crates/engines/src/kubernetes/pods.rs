@@ -1,0 +1,320 @@
+//! What a pod shows of its task, and what that means for us. Pure.
+//!
+//! Invariant: a pod is over when its container has ended or the pod has failed without one; a pod
+//! that is only being deleted may still run. A reason that is not known is a node's failure, which
+//! lets the exchange place the task elsewhere, and never the task's own.
+
+use dayan_units::{Span, Time};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::names::{LABEL_BATCH, NOTE_INDEX};
+use super::script::{NO_WORKDIR, NO_WORKDIR_STATUS};
+use crate::{Outcome, StartFailure};
+
+/// The name of our container.
+pub(crate) const CONTAINER: &str = "task";
+/// What a start that failed before the task's own program says. Longer words are cut.
+const WORDS_MAX: usize = 400;
+
+/// A pod of ours, as it was last seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PodSeen {
+    pub name: String,
+    pub uid: String,
+    /// The job it belongs to.
+    pub batch: String,
+    pub index: u32,
+    /// Somebody has asked for it to be deleted.
+    pub deleting: bool,
+    /// Why the cluster took it away, in Kubernetes' word (the `DisruptionTarget` condition).
+    pub disrupted: Option<String>,
+    pub stage: Stage,
+}
+
+/// How far it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// It waits for a node or for its image.
+    Waiting {
+        /// What keeps it from starting, and is worth saying.
+        trouble: Option<Trouble>,
+    },
+    /// Its container runs.
+    Running { since: Option<Time> },
+    /// Nothing of it runs any more.
+    Over(Over),
+}
+
+/// Why a pod does not start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Trouble {
+    /// No node has room now.
+    NoRoom(String),
+    /// The image is not there, or not yet: the node goes on trying.
+    Image(String),
+    /// It can never start.
+    Never(String),
+}
+
+/// How it ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Over {
+    pub exit: Option<Exit>,
+    /// The pod's own reason and words, where the node or the cluster ended it.
+    pub reason: String,
+    pub message: String,
+}
+
+/// How its container ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Exit {
+    pub code: i32,
+    pub signal: Option<i32>,
+    pub reason: String,
+    pub message: String,
+    pub started: Option<Time>,
+    pub finished: Option<Time>,
+}
+
+impl Over {
+    /// How long its container ran. Kubernetes dates to the second, rounding down: what ran at all
+    /// counts a second.
+    pub(crate) fn wall(&self) -> Span {
+        let times = self.exit.as_ref().and_then(|exit| Some((exit.started?, exit.finished?)));
+        times.map_or(Span::ZERO, |(started, finished)| {
+            finished.since(started).max(Span::from_secs(1))
+        })
+    }
+}
+
+fn time(of: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>) -> Option<Time> {
+    of.map(|time| Time::from_micros(time.0.as_microsecond()))
+}
+
+fn cut(words: &str) -> String {
+    words.trim().chars().take(WORDS_MAX).collect()
+}
+
+/// Reads a pod; none where it is not one of a job of ours.
+pub(crate) fn read(pod: &Pod) -> Option<PodSeen> {
+    let labels = pod.metadata.labels.as_ref()?;
+    let notes = pod.metadata.annotations.as_ref();
+    let index = notes.and_then(|notes| notes.get(NOTE_INDEX)).or_else(|| labels.get(NOTE_INDEX))?;
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let held = |kind: &str| conditions.iter().find(|one| one.type_ == kind && one.status == "True");
+    let unscheduled = conditions
+        .iter()
+        .find(|one| one.type_ == "PodScheduled" && one.status == "False")
+        .and_then(|one| one.message.as_deref());
+    let container = status.container_statuses.unwrap_or_default();
+    let container = container.iter().find(|one| one.name == CONTAINER);
+    let over = || Over {
+        exit: container.and_then(exit),
+        reason: status.reason.clone().unwrap_or_default(),
+        message: cut(status.message.as_deref().unwrap_or_default()),
+    };
+    let running = container.and_then(|one| one.state.as_ref()?.running.as_ref());
+    let stage = match status.phase.as_deref() {
+        Some("Succeeded" | "Failed") => Stage::Over(over()),
+        // The container's word comes a moment before the pod's.
+        _ if container.and_then(exit).is_some() => Stage::Over(over()),
+        _ if running.is_some() => {
+            Stage::Running { since: time(running.and_then(|state| state.started_at.as_ref())) }
+        }
+        _ => Stage::Waiting { trouble: trouble(container, unscheduled) },
+    };
+    Some(PodSeen {
+        name: pod.metadata.name.clone()?,
+        uid: pod.metadata.uid.clone()?,
+        batch: labels.get(LABEL_BATCH)?.clone(),
+        index: index.parse().ok()?,
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        disrupted: held("DisruptionTarget").map(|one| one.reason.clone().unwrap_or_default()),
+        stage,
+    })
+}
+
+fn exit(container: &ContainerStatus) -> Option<Exit> {
+    let ended = container.state.as_ref()?.terminated.as_ref()?;
+    Some(Exit {
+        code: ended.exit_code,
+        signal: ended.signal.filter(|signal| *signal > 0),
+        reason: ended.reason.clone().unwrap_or_default(),
+        message: cut(ended.message.as_deref().unwrap_or_default()),
+        started: time(ended.started_at.as_ref()),
+        finished: time(ended.finished_at.as_ref()),
+    })
+}
+
+fn trouble(container: Option<&ContainerStatus>, unscheduled: Option<&str>) -> Option<Trouble> {
+    if let Some(words) = unscheduled {
+        return Some(Trouble::NoRoom(cut(words)));
+    }
+    let waiting = container?.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let words = || cut(&format!("{reason}: {}", waiting.message.as_deref().unwrap_or_default()));
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
+            Some(Trouble::Image(words()))
+        }
+        "ErrImageNeverPull" => Some(Trouble::Never(format!(
+            "the image is not on the node and may never be fetched: {}",
+            words()
+        ))),
+        "InvalidImageName"
+        | "ImageInspectError"
+        | "SignatureValidationFailed"
+        | "CreateContainerError"
+        | "RunContainerError" => Some(Trouble::Never(words())),
+        // A Secret that is not seen yet is seen in a moment: said only when it lasts.
+        "CreateContainerConfigError" => Some(Trouble::Image(words())),
+        _ => None,
+    }
+}
+
+/// What the end of a pod means that nobody of ours has ended.
+pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
+    let Some(exit) = &over.exit else {
+        return match over.reason.as_str() {
+            "DeadlineExceeded" => Outcome::TimeLimit,
+            // A node that has no room for it after all never started it.
+            reason @ ("OutOfcpu"
+            | "OutOfmemory"
+            | "OutOfpods"
+            | "UnexpectedAdmissionError"
+            | "NodeAffinity") => {
+                let words = format!("{reason}: {}", over.message);
+                Outcome::StartFailed(StartFailure::NoRoom(words))
+            }
+            _ => Outcome::KeeperDied,
+        };
+    };
+    let started = |words: String| Outcome::StartFailed(StartFailure::Other(words));
+    match (exit.reason.as_str(), over.reason.as_str()) {
+        ("OOMKilled", _) => Outcome::OutOfMemory,
+        ("StartError" | "ContainerCannotRun" | "ContainerStatusUnknown", _)
+            if exit.code == 127 || exit.code == 128 || exit.code == 126 =>
+        {
+            started(format!("{}: {}", exit.reason, exit.message))
+        }
+        (_, "DeadlineExceeded") => Outcome::TimeLimit,
+        // It used more of the node's disk than the node had: the node's doing, or its own, and
+        // Kubernetes does not say which.
+        (_, "Evicted" | "NodeLost" | "NodeShutdown" | "Terminated" | "Shutdown") => {
+            Outcome::KeeperDied
+        }
+        ("ContainerStatusUnknown", _) => Outcome::KeeperDied,
+        _ if disrupted.is_some() => Outcome::KeeperDied,
+        _ => match exit.signal {
+            Some(signal) => Outcome::Signalled(signal),
+            None if exit.code == NO_WORKDIR_STATUS && exit.message.starts_with(NO_WORKDIR) => {
+                let folder = exit.message.trim_start_matches(NO_WORKDIR).to_owned();
+                Outcome::StartFailed(StartFailure::Workdir(folder))
+            }
+            None => Outcome::Exited(exit.code),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(status: &Value) -> PodSeen {
+        let pod = json!({
+            "metadata": {
+                "name": "b-0-x", "uid": "u",
+                "labels": { LABEL_BATCH: "b" }, "annotations": { NOTE_INDEX: "3" },
+            },
+            "status": status,
+        });
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        read(&pod).expect("one of ours")
+    }
+
+    fn ended(phase: &str, reason: &str, state: &Value, conditions: &Value) -> Outcome {
+        let seen = pod(&json!({
+            "phase": phase, "reason": reason, "conditions": conditions,
+            "containerStatuses": [{
+                "name": "task", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": { "terminated": state },
+            }],
+        }));
+        let Stage::Over(over) = &seen.stage else { panic!("it is over: {seen:?}") };
+        outcome(over, seen.disrupted.as_deref())
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let plain = |code: i32| json!({ "exitCode": code, "reason": "Error" });
+        let none = || json!([]);
+        assert_eq!(ended("Succeeded", "", &plain(0), &none()), Outcome::Exited(0));
+        assert_eq!(ended("Failed", "", &plain(137), &none()), Outcome::Exited(137));
+        let oom = json!({ "exitCode": 137, "reason": "OOMKilled" });
+        assert_eq!(ended("Failed", "", &oom, &none()), Outcome::OutOfMemory);
+        assert_eq!(ended("Failed", "DeadlineExceeded", &plain(143), &none()), Outcome::TimeLimit);
+        for reason in ["Evicted", "NodeLost", "Terminated"] {
+            assert_eq!(
+                ended("Failed", reason, &plain(137), &none()),
+                Outcome::KeeperDied,
+                "{reason}"
+            );
+        }
+        let preempted = json!([{ "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler" }]);
+        assert_eq!(ended("Failed", "", &plain(143), &preempted), Outcome::KeeperDied);
+        let no_shell = json!({ "exitCode": 128, "reason": "StartError", "message": "no /bin/sh" });
+        assert!(matches!(ended("Failed", "", &no_shell, &none()), Outcome::StartFailed(_)));
+        let folder = json!({
+            "exitCode": 126, "reason": "Error", "message": "dayan: no working folder: /x\n",
+        });
+        let expect = Outcome::StartFailed(StartFailure::Workdir("/x".to_owned()));
+        assert_eq!(ended("Failed", "", &folder, &none()), expect);
+    }
+
+    #[test]
+    fn a_pod_that_failed_without_a_container_never_ran_or_was_lost() {
+        let check = |reason: &str, expect: fn(&Outcome) -> bool| {
+            let seen = pod(&json!({ "phase": "Failed", "reason": reason }));
+            let Stage::Over(over) = &seen.stage else { panic!("it is over: {seen:?}") };
+            let got = outcome(over, None);
+            assert!(expect(&got), "{reason}: {got:?}");
+        };
+        check("Evicted", |got| *got == Outcome::KeeperDied);
+        check("DeadlineExceeded", |got| *got == Outcome::TimeLimit);
+        let never = |got: &Outcome| matches!(got, Outcome::StartFailed(StartFailure::NoRoom(_)));
+        check("OutOfcpu", never);
+        check("SomethingNew", |got| *got == Outcome::KeeperDied);
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_starting_is_said() {
+        let unscheduled = json!({ "phase": "Pending", "conditions": [
+            { "type": "PodScheduled", "status": "False", "message": "0/1 nodes: no cpu" }] });
+        let Stage::Waiting { trouble: Some(Trouble::NoRoom(words)) } = pod(&unscheduled).stage
+        else {
+            panic!("it has no room")
+        };
+        assert_eq!(words, "0/1 nodes: no cpu");
+        let waiting = |reason: &str| {
+            let stage = pod(&json!({ "phase": "Pending", "containerStatuses": [{
+                "name": "task", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": { "waiting": { "reason": reason, "message": "m" } } }] }))
+            .stage;
+            match stage {
+                Stage::Waiting { trouble } => trouble,
+                other => panic!("it waits: {other:?}"),
+            }
+        };
+        let words = |reason: &str| format!("{reason}: m");
+        assert_eq!(waiting("ImagePullBackOff"), Some(Trouble::Image(words("ImagePullBackOff"))));
+        assert_eq!(waiting("InvalidImageName"), Some(Trouble::Never(words("InvalidImageName"))));
+        assert_eq!(waiting("ContainerCreating"), None);
+    }
+
+    #[test]
+    fn pods_of_others_are_none() {
+        assert_eq!(read(&Pod::default()), None);
+    }
+}

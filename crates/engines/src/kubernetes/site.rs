@@ -1,0 +1,120 @@
+//! What an operator says of a cluster. Known with and without the engine itself, because it is part
+//! of what an agent remembers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What Kubernetes takes as the name of a namespace: a DNS label (RFC 1123).
+const LABEL_LENGTH_MAX: usize = 63;
+
+/// What the operator says of the cluster.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Site {
+    /// The file that says where the API server is and who asks; none: as `kubectl` finds it, else
+    /// the service account of the pod that the agent runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// Which context of it; none: its current one.
+    pub context: Option<String>,
+    /// In which namespaces tasks run.
+    pub namespaces: Namespaces,
+    /// The image of tasks that name none.
+    pub image: Option<String>,
+    /// The resource that accelerators are, such as `huawei.com/Ascend910`; none: the first known
+    /// one that a node shows.
+    pub accelerator: Option<String>,
+    /// The service account of the pods; they get no token of it.
+    pub service_account: Option<String>,
+    /// The priority class of the pods.
+    pub priority_class: Option<String>,
+    /// The runtime class of the pods: `gvisor`, `kata`.
+    pub runtime_class: Option<String>,
+    /// Who schedules the pods; none: the cluster's usual scheduler.
+    pub scheduler: Option<String>,
+    /// Secrets by which images are fetched.
+    pub pull_secrets: Vec<String>,
+    /// Labels that nodes must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// Keys of taints that the pods bear.
+    pub tolerations: Vec<String>,
+    /// The user and group that tasks run as; none: the image's.
+    pub run_as: Option<u32>,
+}
+
+/// In which namespace the tasks of an organisation run.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Namespaces {
+    /// A namespace, or a pattern in which `{org}` stands for the organisation.
+    pub pattern: String,
+    /// Organisations with a namespace of their own.
+    pub of: BTreeMap<String, String>,
+}
+
+/// Where nothing else is said.
+const DEFAULT_NAMESPACE: &str = "dayan";
+/// What stands for the organisation.
+const PLACE: &str = "{org}";
+
+impl Namespaces {
+    /// The namespace of an organisation; refused where it would be none.
+    pub(crate) fn find(&self, org: Option<&str>) -> Result<String, String> {
+        let pattern = if self.pattern.is_empty() { DEFAULT_NAMESPACE } else { &self.pattern };
+        let name = match (org.and_then(|org| self.of.get(org)), org) {
+            (Some(own), _) => own.clone(),
+            (None, Some(org)) => pattern.replace(PLACE, org),
+            (None, None) if pattern.contains(PLACE) => {
+                return Err(format!(
+                    "the namespace is `{pattern}` and nobody said whose task it is; update the \
+                     exchange, or give a namespace without {PLACE}"
+                ));
+            }
+            (None, None) => pattern.to_owned(),
+        };
+        if is_label(&name) {
+            Ok(name)
+        } else {
+            Err(format!(
+                "`{name}` is no namespace; map the organisation to one with --kube-namespace-of"
+            ))
+        }
+    }
+
+    /// The one namespace, where all organisations share it.
+    pub(crate) fn only(&self) -> Option<String> {
+        let shared = !self.pattern.contains(PLACE) && self.of.is_empty();
+        shared.then(|| self.find(None).ok()).flatten()
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty()
+        && name.len() <= LABEL_LENGTH_MAX
+        && name.chars().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn organisations_have_namespaces() {
+        let plain = Namespaces::default();
+        assert_eq!(plain.find(Some("x")).as_deref(), Ok("dayan"));
+        assert_eq!(plain.only().as_deref(), Some("dayan"));
+        let each = Namespaces {
+            pattern: "dayan-{org}".to_owned(),
+            of: [("acme".to_owned(), "acme-batch".to_owned())].into(),
+        };
+        assert_eq!(each.find(Some("blue")).as_deref(), Ok("dayan-blue"));
+        assert_eq!(each.find(Some("acme")).as_deref(), Ok("acme-batch"));
+        assert_eq!(each.only(), None);
+        assert!(each.find(None).is_err());
+        assert!(each.find(Some("Über")).expect_err("no label").contains("--kube-namespace-of"));
+    }
+}

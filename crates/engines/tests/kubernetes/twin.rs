@@ -1,0 +1,633 @@
+//! A twin of a kubelet: it claims to be a node, runs the pods bound to it as processes of this
+//! machine, and serves what they write where an API server asks for it. No images, no networks, no
+//! namespaces: a pod's command runs as it is, its Secret in files, its folder a folder.
+//!
+//! What it tells is what a kubelet tells: times to the second, exit statuses as a container runtime
+//! says them, `OOMKilled`, `DeadlineExceeded`, one stream of output.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::{oneshot, watch};
+
+use crate::ask;
+
+/// What a node claims to have.
+#[derive(Clone, Debug)]
+pub struct Room {
+    pub cpus: u32,
+    pub memory: &'static str,
+    pub pods: u32,
+    /// Further resources, such as `nvidia.com/gpu`.
+    pub more: BTreeMap<&'static str, u32>,
+}
+
+impl Default for Room {
+    /// Room for hundreds of small pods: nothing is measured here.
+    fn default() -> Self {
+        Self { cpus: 512, memory: "2Ti", pods: 1_000, more: BTreeMap::new() }
+    }
+}
+
+/// A node that lives as long as this.
+pub struct Twin {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    folder: PathBuf,
+    client: Client,
+    /// By the pods' uids.
+    pods: Mutex<BTreeMap<String, Running>>,
+    /// Every pod that was ever started here, in order: what ran how often.
+    started: Mutex<Vec<String>>,
+    /// The pods' uids by what our scripts call their tasks.
+    tasks: Mutex<BTreeMap<String, String>>,
+    /// While it is silent it tells nothing and hears nothing; what runs goes on.
+    silent: watch::Sender<bool>,
+}
+
+struct Running {
+    pid: Option<i32>,
+    /// Told when the pod is to go, with its grace.
+    go: watch::Sender<Option<Duration>>,
+}
+
+impl Twin {
+    pub fn start(name: &str, config: &Path, folder: &Path, room: &Room) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let runtime = ask::runtime();
+        let client = runtime.block_on(ask::client(config));
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            client,
+            pods: Mutex::default(),
+            started: Mutex::default(),
+            tasks: Mutex::default(),
+            silent: watch::Sender::new(false),
+        });
+        let port = runtime.block_on(serve_logs(Arc::clone(&shared)));
+        runtime.block_on(register(&shared, room, port));
+        let (stop, stopped) = oneshot::channel();
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = watch_pods(theirs) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_background();
+        });
+        Self { stop: Some(stop), thread: Some(thread), shared }
+    }
+
+    /// Which pods were started here, by name.
+    pub fn started(&self) -> Vec<String> {
+        self.shared.started.lock().expect("nobody panics holding it").clone()
+    }
+
+    /// Is a node that says nothing any more, though what it runs goes on; or is one again.
+    pub fn be_silent(&self, silent: bool) {
+        self.shared.silent.send_replace(silent);
+    }
+
+    /// Where the folder of a task of ours lies, if it runs or ran here: its process says whose it
+    /// is.
+    pub fn work_of(&self, task: &str) -> Option<PathBuf> {
+        let tasks = self.shared.tasks.lock().expect("nobody panics holding it");
+        tasks.get(task).map(|uid| self.shared.folder.join(uid).join("work"))
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        for uid in self.shared.pods.lock().expect("nobody panics holding it").keys() {
+            kill_all(uid);
+        }
+    }
+}
+
+async fn register(shared: &Shared, room: &Room, port: u16) {
+    let nodes: Api<Node> = Api::all(shared.client.clone());
+    let node = json!({
+        "metadata": { "name": shared.name, "labels": { "kubernetes.io/hostname": shared.name } },
+    });
+    let node: Node = serde_json::from_value(node).expect("a node");
+    nodes.create(&PostParams::default(), &node).await.expect("a node is made");
+    let mut capacity = json!({
+        "cpu": room.cpus.to_string(), "memory": room.memory, "pods": room.pods.to_string(),
+        "ephemeral-storage": "1Ti",
+    });
+    for (name, count) in &room.more {
+        capacity[*name] = json!(count.to_string());
+    }
+    let status = json!({ "status": {
+        "capacity": capacity, "allocatable": capacity,
+        "conditions": [{
+            "type": "Ready", "status": "True", "reason": "KubeletReady",
+            "lastTransitionTime": ask::now(), "lastHeartbeatTime": ask::now(),
+        }],
+        "addresses": [{ "type": "InternalIP", "address": "127.0.0.1" }],
+        "daemonEndpoints": { "kubeletEndpoint": { "Port": port } },
+    }});
+    let patch = PatchParams::default();
+    nodes.patch_status(&shared.name, &patch, &Patch::Merge(&status)).await.expect("it is ready");
+    // Where a controller takes the taint of a new node away, it takes its moment.
+    let clear = json!({ "spec": { "taints": null } });
+    nodes.patch(&shared.name, &patch, &Patch::Merge(&clear)).await.expect("it takes pods");
+}
+
+async fn watch_pods(shared: Arc<Shared>) {
+    let pods: Api<Pod> = Api::all(shared.client.clone());
+    let ours = watcher::Config::default().fields(&format!("spec.nodeName={}", shared.name));
+    let mut news = std::pin::pin!(watcher(pods, ours).default_backoff());
+    let mut hears = shared.silent.subscribe();
+    while let Some(event) = news.next().await {
+        let _ = hears.wait_for(|silent| !silent).await;
+        if let Ok(watcher::Event::Delete(pod)) = &event {
+            // With the pod its folder goes, and its output.
+            let uid = pod.metadata.uid.clone().unwrap_or_default();
+            let _ = std::fs::remove_dir_all(shared.folder.join(uid));
+        }
+        if let Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) = event {
+            see(&shared, pod);
+        }
+    }
+}
+
+fn see(shared: &Arc<Shared>, pod: Pod) {
+    let (Some(uid), status) = (pod.metadata.uid.clone(), pod.status.clone().unwrap_or_default())
+    else {
+        return;
+    };
+    let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let mut pods = shared.pods.lock().expect("nobody panics holding it");
+    if let Some(running) = pods.get(&uid) {
+        if pod.metadata.deletion_timestamp.is_some() {
+            let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+            let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+            running.go.send_if_modified(|known| {
+                let sooner = known.is_none_or(|known| grace < known);
+                if sooner {
+                    *known = Some(grace);
+                }
+                sooner
+            });
+        }
+        return;
+    }
+    if over || pod.metadata.deletion_timestamp.is_some() {
+        if pod.metadata.deletion_timestamp.is_some() {
+            // It never started here, or ended before: nothing of it is left.
+            drop(pods);
+            let (shared, over) = (Arc::clone(shared), over);
+            tokio::spawn(async move {
+                if !over {
+                    tell(&shared, &pod, &failed_unstarted()).await;
+                }
+                let_go(&shared, &pod).await;
+            });
+        }
+        return;
+    }
+    let (go, told) = watch::channel(None);
+    pods.insert(uid.clone(), Running { pid: None, go });
+    drop(pods);
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        run(&shared, &pod, told).await;
+        // Its name stays known: it is not started twice.
+        if let Some(running) = shared.pods.lock().expect("nobody panics holding it").get_mut(&uid) {
+            running.pid = None;
+        }
+    });
+}
+
+fn failed_unstarted() -> Value {
+    json!({ "phase": "Failed" })
+}
+
+/// Writes a pod's status, as long as it takes: a server may be away.
+async fn tell(shared: &Shared, pod: &Pod, status: &Value) {
+    let _ = shared.silent.subscribe().wait_for(|silent| !silent).await;
+    let pods = api(shared, pod);
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    for _ in 0..600 {
+        let patch = json!({ "metadata": { "uid": pod.metadata.uid }, "status": status });
+        match pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Err(kube::Error::Api(answer)) if answer.code < 500 && answer.code != 429 => return,
+            Ok(_) => return,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn api(shared: &Shared, pod: &Pod) -> Api<Pod> {
+    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    Api::namespaced(shared.client.clone(), &namespace)
+}
+
+/// Confirms that nothing of a deleted pod is left.
+async fn let_go(shared: &Shared, pod: &Pod) {
+    let _ = shared.silent.subscribe().wait_for(|silent| !silent).await;
+    let params = DeleteParams {
+        preconditions: Some(kube::api::Preconditions {
+            uid: pod.metadata.uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default().grace_period(0)
+    };
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    for _ in 0..600 {
+        match api(shared, pod).delete(&name, &params).await {
+            Err(kube::Error::Api(answer)) if answer.code < 500 && answer.code != 429 => return,
+            Ok(_) => return,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn container_status(pod: &Pod, state: &Value) -> Value {
+    let container = pod.spec.as_ref().map(|spec| &spec.containers[0]).expect("it has one");
+    let running = state.get("running").is_some();
+    json!([{
+        "name": container.name, "image": container.image, "imageID": "twin", "restartCount": 0,
+        "ready": running, "started": running, "state": state,
+    }])
+}
+
+/// What a command of a pod is on this machine: its script and folder are where they were put.
+struct Laid {
+    command: Vec<String>,
+    work: PathBuf,
+    log: PathBuf,
+}
+
+async fn lay_out(shared: &Shared, pod: &Pod) -> Laid {
+    let uid = pod.metadata.uid.clone().expect("it has one");
+    let spec = pod.spec.as_ref().expect("it has one");
+    let container = &spec.containers[0];
+    let root = shared.folder.join(&uid);
+    let work = root.join("work");
+    std::fs::create_dir_all(&work).expect("a folder");
+    let mut command: Vec<String> = container.command.clone().unwrap_or_default();
+    command.extend(container.args.clone().unwrap_or_default());
+    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    let index = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|notes| notes.get("batch.kubernetes.io/job-completion-index"))
+        .cloned()
+        .unwrap_or_default();
+    for mount in container.volume_mounts.clone().unwrap_or_default() {
+        let volumes = spec.volumes.clone().unwrap_or_default();
+        let volume = volumes.into_iter().find(|volume| volume.name == mount.name);
+        let Some(secret) = volume.and_then(|volume| volume.secret?.secret_name) else { continue };
+        let secrets: Api<Secret> = Api::namespaced(shared.client.clone(), &namespace);
+        let data = loop {
+            // A kubelet, too, waits for a Secret that is not there yet.
+            match secrets.get(&secret).await {
+                Ok(secret) => break secret.data.unwrap_or_default(),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        let key =
+            mount.sub_path_expr.unwrap_or_default().replace("$(JOB_COMPLETION_INDEX)", &index);
+        let file = root.join(&mount.name);
+        let script = &data[&key].0;
+        std::fs::write(&file, script).expect("writes");
+        let text = String::from_utf8_lossy(script);
+        let fence = text.lines().find_map(|line| line.strip_prefix("export DAYAN_FENCE="));
+        if let Some((_, task)) = fence.and_then(|fence| fence.trim_matches('\'').split_once(':')) {
+            let mut tasks = shared.tasks.lock().expect("nobody panics holding it");
+            tasks.insert(task.to_owned(), uid.clone());
+        }
+        let here = file.to_string_lossy().into_owned();
+        for word in &mut command {
+            if *word == mount.mount_path {
+                word.clone_from(&here);
+            }
+        }
+    }
+    Laid { command, work, log: root.join("log") }
+}
+
+/// How a process ended, for a status.
+struct Ended {
+    code: i32,
+    reason: &'static str,
+    pod_reason: Option<&'static str>,
+}
+
+/// The one image that there is: programs of this machine.
+pub const IMAGE: &str = "twin/tools:1";
+
+/// What a kubelet says of an image that does not come.
+async fn cannot_fetch(shared: &Arc<Shared>, pod: &Pod, go: &mut watch::Receiver<Option<Duration>>) {
+    let container = &pod.spec.as_ref().expect("it has one").containers[0];
+    let image = container.image.clone().unwrap_or_default();
+    let (reason, message) = match container.image_pull_policy.as_deref() {
+        Some("Never") => (
+            "ErrImageNeverPull",
+            format!("Container image \"{image}\" is not present with pull policy of Never"),
+        ),
+        _ => ("ImagePullBackOff", format!("Back-off pulling image \"{image}\"")),
+    };
+    let waiting = json!({ "waiting": { "reason": reason, "message": message } });
+    let status = json!({
+        "phase": "Pending", "startTime": ask::now(),
+        "containerStatuses": container_status(pod, &waiting),
+    });
+    tell(shared, pod, &status).await;
+    let _ = go.wait_for(Option::is_some).await;
+    tell(shared, pod, &failed_unstarted()).await;
+    let_go(shared, pod).await;
+}
+
+async fn run(shared: &Arc<Shared>, pod: &Pod, mut go: watch::Receiver<Option<Duration>>) {
+    let uid = pod.metadata.uid.clone().expect("it has one");
+    let container = &pod.spec.as_ref().expect("it has one").containers[0];
+    let image = container.image.clone().unwrap_or_default();
+    if image != IMAGE {
+        cannot_fetch(shared, pod, &mut go).await;
+        return;
+    }
+    let laid = lay_out(shared, pod).await;
+    let log = std::fs::File::create(&laid.log).expect("a log");
+    let mut command = tokio::process::Command::new(&laid.command[0]);
+    command
+        .args(&laid.command[1..])
+        .current_dir(&laid.work)
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(MARK, &uid)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("it is open"))
+        .stderr(log)
+        .process_group(0);
+    for variable in container.env.iter().flatten() {
+        command.env(&variable.name, variable.value.clone().unwrap_or_default());
+    }
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    shared.started.lock().expect("nobody panics holding it").push(name);
+    let mut child = command.spawn().expect("there is a shell");
+    let pid = i32::try_from(child.id().expect("it lives")).expect("a pid");
+    if let Some(running) = shared.pods.lock().expect("nobody panics holding it").get_mut(&uid) {
+        running.pid = Some(pid);
+    }
+    let started = ask::now();
+    let running = json!({ "running": { "startedAt": started } });
+    let kinds = ["PodScheduled", "Initialized", "ContainersReady", "Ready"];
+    let condition = |kind: &str, holds: &str| json!({ "type": kind, "status": holds, "lastTransitionTime": ask::now() });
+    let status = json!({
+        "phase": "Running", "startTime": started, "podIP": "127.0.0.1",
+        "podIPs": [{ "ip": "127.0.0.1" }], "hostIP": "127.0.0.1",
+        "conditions": kinds.map(|kind| condition(kind, "True")),
+        "containerStatuses": container_status(pod, &running),
+    });
+    // Told while it runs, not before it may go on.
+    let telling = tell(shared, pod, &status);
+    let ending = until_ended(pod, &uid, pid, &mut child, &mut go);
+    let ((), ended) = tokio::join!(telling, ending);
+    // Nothing of a container outlives its first process.
+    kill_all(&uid);
+    std::fs::write(shared.folder.join(&uid).join("ended"), "").expect("writes");
+    let terminated = json!({ "terminated": {
+        "exitCode": ended.code, "reason": ended.reason, "startedAt": started,
+        "finishedAt": ask::now(), "message": last_words(&laid.log, ended.code),
+    }});
+    let phase = if ended.code == 0 && ended.pod_reason.is_none() { "Succeeded" } else { "Failed" };
+    let status = json!({
+        "phase": phase, "reason": ended.pod_reason,
+        "conditions": [condition("Ready", "False"), condition("ContainersReady", "False"),
+            condition("PodScheduled", "True")],
+        "containerStatuses": container_status(pod, &terminated),
+    });
+    tell(shared, pod, &status).await;
+    // When it is deleted, now or later, it is let go.
+    let _ = go.wait_for(Option::is_some).await;
+    let_go(shared, pod).await;
+}
+
+/// As `FallbackToLogsOnError` does: the last lines of what a container that failed has written.
+fn last_words(log: &Path, code: i32) -> Option<String> {
+    let text = std::fs::read(log).ok().filter(|_| code != 0)?;
+    let from = text.len().saturating_sub(2_048);
+    Some(String::from_utf8_lossy(&text[from..]).into_owned())
+}
+
+async fn until_ended(
+    pod: &Pod,
+    uid: &str,
+    pid: i32,
+    child: &mut tokio::process::Child,
+    go: &mut watch::Receiver<Option<Duration>>,
+) -> Ended {
+    let spec = pod.spec.as_ref().expect("it has one");
+    let deadline = spec.active_deadline_seconds.map(|seconds| {
+        tokio::time::Instant::now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    });
+    let limit = memory_limit(pod);
+    let mut kill_at: Option<tokio::time::Instant> = None;
+    let (mut reason, mut pod_reason) = (None, None);
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let mut told = false;
+    loop {
+        let far = tokio::time::Instant::now() + Duration::from_hours(24);
+        tokio::select! {
+            status = child.wait() => {
+                let status = status.expect("it is ours");
+                let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(255);
+                let usual = if code == 0 { "Completed" } else { "Error" };
+                return Ended { code, reason: reason.unwrap_or(usual), pod_reason };
+            }
+            changed = go.changed(), if !told || kill_at.is_some() => {
+                let grace = *go.borrow_and_update();
+                if let (Ok(()), Some(grace)) = (changed, grace) {
+                    told = true;
+                    signal(pid, 15);
+                    // A stopped process hears nothing until it goes on.
+                    signal(pid, 18);
+                    let at = tokio::time::Instant::now() + grace;
+                    kill_at = Some(kill_at.map_or(at, |known| known.min(at)));
+                }
+            }
+            () = tokio::time::sleep_until(kill_at.unwrap_or(far)) => {
+                kill_all(uid);
+                signal(pid, 9);
+                kill_at = Some(far);
+            }
+            () = tokio::time::sleep_until(deadline.unwrap_or(far)) => {
+                pod_reason = Some("DeadlineExceeded");
+                kill_all(uid);
+                signal(pid, 9);
+            }
+            _ = look.tick() => {
+                if limit.is_some_and(|limit| resident(uid, pid) > limit) {
+                    reason = Some("OOMKilled");
+                    kill_all(uid);
+                    signal(pid, 9);
+                }
+            }
+        }
+    }
+}
+
+/// On every process of a pod, by which they are found.
+const MARK: &str = "TWIN_POD";
+
+fn signal(pid: i32, number: i32) {
+    if let (Some(pid), Some(signal)) =
+        (rustix::process::Pid::from_raw(pid), rustix::process::Signal::from_named_raw(number))
+    {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// The processes of a pod.
+fn processes(uid: &str) -> Vec<i32> {
+    let mark = format!("{MARK}={uid}");
+    let bears = |pid: i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| bears(*pid))
+        .collect()
+}
+
+fn kill_all(uid: &str) {
+    // One that is being made while they are counted is found the next time.
+    for _ in 0..1_000 {
+        let left = processes(uid);
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            signal(pid, 9);
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Memory of a pod's first process and those of its group, in bytes.
+fn resident(_: &str, pid: i32) -> u64 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let all = children.split_whitespace().filter_map(|text| text.parse().ok());
+    std::iter::once(pid).chain(all).map(pages).sum::<u64>() * 4_096
+}
+
+fn pages(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn memory_limit(pod: &Pod) -> Option<u64> {
+    let container = &pod.spec.as_ref()?.containers[0];
+    container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.parse().ok()
+}
+
+/// Serves what pods write, as a kubelet does on port 10250: with a certificate of its own, at
+/// `/containerLogs/NAMESPACE/POD/CONTAINER`.
+async fn serve_logs(shared: Arc<Shared>) -> u16 {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let certificate = key.cert.der().clone();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der())
+        .expect("it is one");
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], private)
+        .expect("they belong together");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = hyper::service::service_fn(move |request| {
+                    let shared = Arc::clone(&shared);
+                    async move { Ok::<_, std::convert::Infallible>(log(&shared, &request).await) }
+                });
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+            });
+        }
+    });
+    port
+}
+
+async fn log(
+    shared: &Arc<Shared>,
+    request: &hyper::Request<hyper::body::Incoming>,
+) -> hyper::Response<axum::body::Body> {
+    let parts: Vec<&str> = request.uri().path().split('/').collect();
+    let follow = request.uri().query().is_some_and(|query| query.contains("follow=true"));
+    let found = match parts[..] {
+        ["", "containerLogs", namespace, pod, _] => {
+            let pods: Api<Pod> = Api::namespaced(shared.client.clone(), namespace);
+            pods.get_opt(pod).await.ok().flatten().and_then(|pod| pod.metadata.uid)
+        }
+        _ => None,
+    };
+    let folder = found.map(|uid| shared.folder.join(uid)).filter(|dir| dir.join("log").exists());
+    match folder {
+        Some(folder) => hyper::Response::new(body(folder, follow)),
+        None => hyper::Response::builder()
+            .status(404)
+            .body(axum::body::Body::from("there is no such container"))
+            .expect("a plain answer"),
+    }
+}
+
+/// A log, and what is still to come of it. It is read to its end although its pod may be removed
+/// meanwhile.
+pub fn body(folder: PathBuf, follow: bool) -> axum::body::Body {
+    let file = std::fs::File::open(folder.join("log")).expect("it was there a moment ago");
+    let pieces = stream::unfold((folder, file, 0u64), move |(folder, file, offset)| async move {
+        loop {
+            let ended = !follow || folder.join("ended").exists() || !folder.exists();
+            let data = read_from(&file, offset);
+            if !data.is_empty() {
+                let next = offset + data.len() as u64;
+                return Some((Ok::<_, std::io::Error>(data), (folder, file, next)));
+            }
+            if ended {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    axum::body::Body::from_stream(pieces)
+}
+
+fn read_from(file: &std::fs::File, offset: u64) -> Vec<u8> {
+    let mut piece = vec![0; 64 << 10];
+    let read = std::os::unix::fs::FileExt::read_at(file, &mut piece, offset);
+    piece.truncate(read.unwrap_or(0));
+    piece
+}
