@@ -50,7 +50,10 @@ fn wrong_calls_end_with_two_and_say_what_is_right() {
     check(&["ledger", "check", "--data", "nowhere"], "nowhere is no folder");
     check(&["submit", "nowhere.yaml"], "nowhere.yaml cannot be read");
     check(&["serve", "--tls-cert", "a.pem"], "--tls-key");
-    check(&["agent", "--url", "http://x", "--engine", "magic"], "process, podman, slurm, kubernetes, simulated");
+    check(
+        &["agent", "--url", "http://x", "--engine", "magic"],
+        "process, podman, slurm, kubernetes, simulated",
+    );
 }
 
 #[test]
