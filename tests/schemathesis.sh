@@ -131,6 +131,10 @@ until_holds "no job runs" state_is "$runs" running
 quote="$(program quote "$work/runs.yaml" | at quote)"
 invoice="$(program invoice ls | at 0 id)"
 
+# Data to read, and some to take away.
+program data put "$work/ends.yaml" dayan://lab/demo/kept/a.yaml > /dev/null
+program data put "$work/runs.yaml" dayan://lab/demo/gone/b.yaml > /dev/null
+
 # --- the requests ----------------------------------------------------------------------------
 # Half of the time a request names what is there; otherwise whatever fits the description, or does
 # not. What the description cannot say (which organisation, which currency) is told here too.
@@ -142,7 +146,8 @@ names_what_is_there() { # PATH KEY LIST
   printf '[dictionaries]\n'
   printf '%s = { values = ["%s"] }\n' jobs "$ended\", \"$runs" taken "$taken" \
     paused "$paused" pools "$pool" providers "$provider" projects "$project" offers "$offer" \
-    quotes "$quote" invoices "$invoice" tokens "$token" names "$crn" orgs lab money "5.00 CNY" paths lab/other own lab/demo
+    quotes "$quote" invoices "$invoice" tokens "$token" names "$crn" orgs lab money "5.00 CNY" paths lab/other own lab/demo \
+    kept dayan://lab/demo/kept/a.yaml gone dayan://lab/demo/gone/b.yaml
   # A sync that finds nothing new is held back for as long as it allows.
   printf 'at_once = { values = [0] }\n\n'
   names_what_is_there '^/v1/jobs/.id.(/(attempts|explain|lines|logs))?$' path.id jobs
@@ -159,6 +164,8 @@ names_what_is_there() { # PATH KEY LIST
   names_what_is_there '^/v1/resolve/' path.name names
   names_what_is_there '^/v1/(users|providers)$' body.org orgs
   names_what_is_there '^/v1/projects$' body.path paths
+  names_what_is_there '^/v1/data/(content|use)$' query.address kept
+  names_what_is_there '^/v1/data$' query.address gone
   names_what_is_there '^/v1/offers$' body.pool pools
   printf '[[operations]]\ninclude-path-regex = "^/v1/orgs/"\n'
   printf 'parameters = { "path.name" = { dictionary = "orgs", probability = 0.5 }, '
@@ -171,6 +178,7 @@ names_what_is_there() { # PATH KEY LIST
 # Left out, and counted as skipped:
 #   /v1/events   its answer has no end.
 #   /v1/backup   it writes to wherever it is told, and here chance tells it.
+#   exec         they are web sockets, which schemathesis does not speak.
 #
 # One worker: with several, schemathesis itself stumbles now and then (Python's parser, called by
 # two threads), and it is Python that the time goes into.
@@ -180,6 +188,7 @@ status=0
 env -C "$work" "$venv/bin/st" --config-file "$work/schemathesis.toml" run "$DAYAN_URL/v1/openapi.json" \
   --header "Authorization: Bearer $DAYAN_TOKEN" \
   --exclude-path /v1/events --exclude-path /v1/backup \
+  --exclude-path '/v1/jobs/{id}/exec' --exclude-path '/v1/agent/exec/{ask}' \
   --checks "$checks" --seed "$seed" --max-examples "$examples" --generation-database none \
   --request-timeout "$seconds_max" --workers 1 --continue-on-failure --warnings off \
   --report json --report-json-path "$report/report.json" || status=$?

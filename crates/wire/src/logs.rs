@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_lies_is_found_out() {
-        let packed = pack(&[b'x'; 100_000]);
+        let packed = pack(&vec![b'x'; 100_000]);
         assert!(packed.len() < 1_000);
         assert!(unpack(&packed, 99_999).is_err());
         assert!(unpack(&packed, 100_001).is_err());

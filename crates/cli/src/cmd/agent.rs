@@ -126,6 +126,7 @@ pub struct Agent {
 }
 
 /// What is said of a Kubernetes cluster
+#[expect(clippy::struct_field_names, reason = "each is the name of an option on the command line")]
 #[derive(Debug, clap::Args)]
 struct Kube {
     /// With the kubernetes engine: the file that says where the API server is and who asks; as

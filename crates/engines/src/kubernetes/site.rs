@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "kubernetes")]
 /// What Kubernetes takes as the name of a namespace: a DNS label (RFC 1123).
 const LABEL_LENGTH_MAX: usize = 63;
 
@@ -53,11 +54,14 @@ pub struct Namespaces {
     pub of: BTreeMap<String, String>,
 }
 
+#[cfg(feature = "kubernetes")]
 /// Where nothing else is said.
 const DEFAULT_NAMESPACE: &str = "dayan";
+#[cfg(feature = "kubernetes")]
 /// What stands for the organisation.
 const PLACE: &str = "{org}";
 
+#[cfg(feature = "kubernetes")]
 impl Namespaces {
     /// The namespace of an organisation; refused where it would be none.
     pub(crate) fn find(&self, org: Option<&str>) -> Result<String, String> {
@@ -89,6 +93,7 @@ impl Namespaces {
     }
 }
 
+#[cfg(feature = "kubernetes")]
 fn is_label(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty()
@@ -98,7 +103,7 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "kubernetes"))]
 mod tests {
     use super::*;
 
