@@ -64,8 +64,8 @@ packages() {
 { packages | xargs dpkg-query -L 2> /dev/null || true; } | grep -vE '^/(usr/share/(doc|man|locale|info)|dev|proc|sys)' \
   | sed -E 's#^/(s?bin|lib(32|64)?)/#/usr/\1/#' | sort -u | while read -r path; do if [ -L "$path" ] || [ -f "$path" ]; then echo "$path"; fi; done > "$work/files"
 # The links that make /bin and its kin parts of /usr, and those of the alternatives.
-{ find /bin /sbin /lib /lib64 -maxdepth 0 -type l; cat "$work/files"; find /etc/alternatives -type l; echo /etc/ld.so.cache; } \
-  | tar --create --no-recursion --ignore-failed-read --files-from - 2> /dev/null > "$work/blender.tar"
+{ find /bin /sbin /lib /lib64 -maxdepth 0 -type l; cat "$work/files"; find /etc/alternatives -type l; find /usr/bin /usr/lib -lname '/etc/alternatives/*'; echo /etc/ld.so.cache; } \
+  | awk '!seen[$0]++' | tar --create --no-recursion --hard-dereference --ignore-failed-read --files-from - 2> /dev/null > "$work/blender.tar"
 LAB="$work/podman" tools/podman-lab.sh run import --quiet "$work/blender.tar" localhost/blender:here > /dev/null
 rm "$work/blender.tar"
 
@@ -109,11 +109,12 @@ shot="$("$dayan" submit examples/blender/shot.yaml -o json | grep -oE 'job_[0-9a
 wait_for_end() {
   local state
   for _ in $(seq 1800); do
-    state="$("$dayan" show "$1" -o json | grep -m 1 '"state"' | cut -d'"' -f4)"
+    state="$("$dayan" show "$1" -o json | grep -m 1 '^  "state"' | cut -d'"' -f4)"
     case "$state" in succeeded) return ;; failed | cancelled) break ;; esac
     read -rt 0.5 <> <(:) || true
   done
   "$dayan" show "$1"
+  "$dayan" logs "$1" --stderr || true
   exit 1
 }
 wait_for_end "$shot"

@@ -111,7 +111,12 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
             Machines::Of(Arc::new(Cluster::slurm(config)))
         }
         EngineChoice::Kubernetes { site } => {
-            Machines::Of(Arc::new(Cluster::kubernetes(site, &home.engine())?))
+            // It asks the API server, on a runtime of its own.
+            let (site, folder) = (site.clone(), home.engine());
+            let opening = tokio::task::spawn_blocking(move || Cluster::kubernetes(&site, &folder));
+            let cluster =
+                opening.await.map_err(|_| AgentFault::Broken("the cluster's watch"))??;
+            Machines::Of(Arc::new(cluster))
         }
     };
     let images = match &engine {
