@@ -27,8 +27,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How often a log that is waited for is looked at. With the way there and back a line is seen well
 /// within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// The pause after the exchange did not take what was handed over, and would not if it were sent
-/// again at once: its disk is full, or the agent is not known.
+/// The pause after the exchange refused the agent: an operator has to do something about it.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Parts of logs that are being sent, and who of the attempts still writes.

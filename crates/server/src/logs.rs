@@ -54,16 +54,10 @@ impl LogKeeper {
         Self { logs, limits }
     }
 
-    /// Keeps frames; `mine` says whose an agent may hand over.
-    pub fn take(
-        &self,
-        now: Time,
-        frames: &[(LogFrame, &[u8])],
-        mine: impl Fn(AttemptId) -> bool,
-    ) -> Result<(), Fault> {
-        let of_mine = frames.iter().filter(|(frame, _)| mine(frame.attempt));
+    /// Keeps frames, with the bytes that follow each.
+    pub fn take(&self, now: Time, frames: Vec<(LogFrame, Vec<u8>)>) -> Result<(), Fault> {
         let (mut parts, mut whole) = (Vec::new(), Vec::new());
-        for (frame, bytes) in of_mine {
+        for (frame, bytes) in frames {
             match frame.stream {
                 None => whole.push(frame.attempt),
                 Some(stream) => parts.push(LogPart {
@@ -71,7 +65,7 @@ impl LogKeeper {
                     stream: stream.number(),
                     start: frame.offset,
                     length: frame.length,
-                    bytes: bytes.to_vec(),
+                    bytes,
                 }),
             }
         }

@@ -175,12 +175,10 @@ pub async fn kept(
             own.map(|(attempt, _)| attempt).collect()
         })
         .await?;
-    let (keeper, now, owned) = (app.logs.clone(), app.now(), bytes.clone());
-    let taken = tokio::task::spawn_blocking(move || {
-        // Read again rather than carried over: the frames borrow the body.
-        let frames = dayan_wire::logs::frames(&owned).unwrap_or_default();
-        keeper.take(now, &frames, |attempt| mine.contains(&attempt))
-    });
+    let of_mine = frames.into_iter().filter(|(frame, _)| mine.contains(&frame.attempt));
+    let owned: Vec<_> = of_mine.map(|(frame, packed)| (frame, packed.to_vec())).collect();
+    let (keeper, now) = (app.logs.clone(), app.now());
+    let taken = tokio::task::spawn_blocking(move || keeper.take(now, owned));
     let taken = taken.await.map_err(|_| Failure::from(crate::writer::Unavailable::Stopping))?;
     taken.map_err(Failure::from)?;
     Ok(StatusCode::NO_CONTENT)
