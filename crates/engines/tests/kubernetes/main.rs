@@ -69,30 +69,17 @@ impl Bed for Cluster<'_> {
 fn suite(lab: &Lab) {
     /// Most of a case is waiting.
     const SHARES: usize = 3;
-    let names: Vec<&'static str> = conformance::cases().map(|case| case.name).collect();
     let only = std::env::var("DAYAN_CASE").ok();
     let more =
         ["twin-2", "twin-3", "twin-4"].map(|name| lab.add_node(name, &twin::Room::default()));
-    let reports: Vec<conformance::Report> = std::thread::scope(|scope| {
-        let share = |number: usize| {
-            let mine: Vec<_> = names.iter().copied().skip(number).step_by(SHARES).collect();
-            let (only, more) = (only.clone(), &more);
-            scope.spawn(move || {
-                let mut bed = Cluster { lab, more, folder: format!("agent-{number}") };
-                conformance::run_some(&mut bed, |name| {
-                    mine.contains(&name)
-                        && only.as_ref().is_none_or(|only| name.contains(only.as_str()))
-                })
-            })
-        };
-        let running: Vec<_> = (0..SHARES).map(share).collect();
-        running.into_iter().map(|share| share.join().expect("a share ran")).collect()
+    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Cluster {
+        lab,
+        more: &more,
+        folder: format!("agent-{number}"),
     });
-    let shown: String = reports.iter().map(ToString::to_string).collect();
-    println!("{shown}");
-    assert!(reports.iter().all(conformance::Report::is_clean), "{shown}");
-    let passed: usize = reports.iter().map(conformance::Report::passed).sum();
-    assert!(only.is_some() || passed >= 30, "too much was skipped:\n{shown}");
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+    assert!(only.is_some() || report.passed() >= 30, "too much was skipped:\n{report}");
 }
 
 #[test]

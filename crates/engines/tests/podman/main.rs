@@ -80,26 +80,12 @@ impl Drop for Containers<'_> {
 fn podman_keeps_the_promises() {
     const SHARES: usize = 4;
     let Some(lab) = Lab::start() else { return };
-    let names: Vec<&'static str> = conformance::cases().map(|case| case.name).collect();
     let only = std::env::var("DAYAN_CASE").ok();
-    let reports: Vec<conformance::Report> = std::thread::scope(|scope| {
-        let share = |number: usize| {
-            let mine: Vec<_> = names.iter().copied().skip(number).step_by(SHARES).collect();
-            let (lab, only) = (&lab, only.clone());
-            scope.spawn(move || {
-                let mut bed = Containers { lab, folder: format!("agent-{number}") };
-                conformance::run_some(&mut bed, |name| {
-                    mine.contains(&name)
-                        && only.as_ref().is_none_or(|only| name.contains(only.as_str()))
-                })
-            })
-        };
-        let running: Vec<_> = (0..SHARES).map(share).collect();
-        running.into_iter().map(|share| share.join().expect("a share ran")).collect()
+    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Containers {
+        lab: &lab,
+        folder: format!("agent-{number}"),
     });
-    let shown: String = reports.iter().map(ToString::to_string).collect();
-    println!("{shown}");
-    assert!(reports.iter().all(conformance::Report::is_clean), "{shown}");
-    let passed: usize = reports.iter().map(conformance::Report::passed).sum();
-    assert!(only.is_some() || passed >= 68, "too much was skipped:\n{shown}");
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+    assert!(only.is_some() || report.passed() >= 68, "too much was skipped:\n{report}");
 }

@@ -49,26 +49,12 @@ fn a_slurm_cluster_keeps_the_promises() {
     const SHARES: usize = 6;
     let Some(lab) = Lab::start(Accounts::Absent, &[]) else { return };
     let _ = lab.commands();
-    let names: Vec<&'static str> = conformance::cases().map(|case| case.name).collect();
     let only = std::env::var("DAYAN_CASE").ok();
-    let reports: Vec<conformance::Report> = std::thread::scope(|scope| {
-        let share = |number: usize| {
-            let mine: Vec<_> = names.iter().copied().skip(number).step_by(SHARES).collect();
-            let (lab, only) = (&lab, only.clone());
-            scope.spawn(move || {
-                let mut bed = Cluster { lab, folder: format!("agent-{number}") };
-                conformance::run_some(&mut bed, |name| {
-                    mine.contains(&name)
-                        && only.as_ref().is_none_or(|only| name.contains(only.as_str()))
-                })
-            })
-        };
-        let running: Vec<_> = (0..SHARES).map(share).collect();
-        running.into_iter().map(|share| share.join().expect("a share ran")).collect()
+    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Cluster {
+        lab: &lab,
+        folder: format!("agent-{number}"),
     });
-    let shown: String = reports.iter().map(ToString::to_string).collect();
-    println!("{shown}");
-    assert!(reports.iter().all(conformance::Report::is_clean), "{shown}");
-    let passed: usize = reports.iter().map(conformance::Report::passed).sum();
-    assert!(only.is_some() || passed >= 50, "too much was skipped:\n{shown}");
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+    assert!(only.is_some() || report.passed() >= 50, "too much was skipped:\n{report}");
 }
