@@ -21,7 +21,7 @@ checks=not_a_server_error,status_code_conformance,content_type_conformance
 checks+=,response_headers_conformance,response_schema_conformance,unsupported_method,ignored_auth
 examples="${DAYAN_SCHEMATHESIS_EXAMPLES:-10}"
 # Longer than the server may take over anything that it is asked here.
-seconds_max=20
+seconds_max=40
 
 skip() { echo "SKIPPED: schemathesis: $*"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }
 fail() { echo "FAILED: $*"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }

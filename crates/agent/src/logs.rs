@@ -23,7 +23,7 @@ use crate::runner::{Asking, LogPart};
 const PART_MAX: u32 = 1 << 20;
 /// How long an ask may wait for something to be written, whatever it says: below what the exchange
 /// takes for silence.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often a log that is waited for is looked at. With the way there and back a line is seen well
 /// within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

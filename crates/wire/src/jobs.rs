@@ -358,7 +358,7 @@ pub struct LogQuery {
     #[serde(default)]
     pub offset: u64,
     /// For how long to wait for something to be written, where there is nothing yet, in
-    /// milliseconds; at most 20,000.
+    /// milliseconds; at most 10,000.
     #[serde(default)]
     pub wait_ms: u32,
 }

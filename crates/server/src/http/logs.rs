@@ -21,8 +21,9 @@ use crate::problem::Failure;
 
 /// Bytes of one part: a screenful of any program, small enough to be held in memory for many.
 const PART_MAX: u32 = 256 << 10;
-/// The longest that an answer is held back for a follower: below the idle limit of common proxies.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+/// The longest that an answer is held back for a follower; with what an agent may take it stays below
+/// the idle limit of common proxies and of common clients.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long an agent may take; its own call is woken at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
