@@ -3,7 +3,7 @@
 //! Invariant: a cluster that does not answer is shown as it was last seen; a question that fails
 //! takes no node away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -88,6 +88,8 @@ fn shown_by_kubernetes(survey: dayan_engines::kubernetes::Survey) -> ClusterShow
         name: node.name,
         total: node.total,
         accelerator: node.accelerator,
+        features: BTreeSet::new(),
+        leaf: None,
         up: node.up,
     });
     let mut lines: BTreeMap<String, String> = survey
@@ -105,6 +107,8 @@ fn shown(survey: &Survey) -> ClusterShown {
         name: node.name.clone(),
         total: node.total,
         accelerator: node.accelerator.clone(),
+        features: BTreeSet::new(),
+        leaf: None,
         up: node.up,
     });
     let partition = &survey.partition;

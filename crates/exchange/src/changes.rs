@@ -11,7 +11,7 @@ use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Time};
+use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::event::{Entry, Event, Next};
 use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR, mode_of};
@@ -113,7 +113,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
             }
         }
-        Event::TasksCancelled { job, tasks } => {
+        Event::TasksCancelled { job, tasks } | Event::GangShrunk { job, tasks } => {
             out.push(Change::TasksTaken { job: *job, tasks: tasks.clone() });
         }
         Event::GangSettled { job: id, next: Next::RequeuedFree | Next::Requeued } => {
@@ -317,6 +317,10 @@ fn show_offers(state: &State, pool: PoolId, now: Time, out: &mut Vec<Change>) {
             offer: offer.id,
             accelerator: offer.accelerator.clone(),
             rate: offer.rate_at(now, state.settings.zone),
+            hours: offer.hourly_rates().map(|rates| {
+                let ahead = Span::from_secs(i64::from(state.settings.zone.minutes()) * 60);
+                Arc::new(plan::HourlyRates { ahead, rates })
+            }),
             minimum: offer.minimum,
             least: offer.task_min,
             most: Some(offer.task_max),
@@ -347,6 +351,7 @@ fn promised(state: &State, pool: PoolId, reliability_permille: u32) -> Vec<plan:
                 offer: line.offer,
                 accelerator: None,
                 rate: line.rate,
+                hours: None,
                 minimum: line.minimum,
                 least: dayan_units::Resources::ZERO,
                 most: None,
@@ -387,7 +392,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             Placing::ByNode => plan::Placing::ByNode,
             Placing::ByPool => plan::Placing::ByPool,
         },
-        fabric: None,
+        fabric: pool.shown.fabric.clone(),
         nodes: pool.shown.nodes.iter().map(|node| node_view(pool, node, now)).collect(),
         rules: plan::OrgRule::default(),
         carbon: found.and_then(|place| place.grid_mg_per_kwh).map(|milligrams| plan::Carbon {
@@ -435,7 +440,8 @@ fn node_view(pool: &Pool, node: &Node, now: Time) -> plan::NodeView {
         count: 1,
         accelerator: node.accelerator.clone(),
         capability: Precision::ALL.iter().filter_map(rate).collect(),
-        features: BTreeSet::new(),
+        features: node.features.clone(),
+        leaf: node.leaf.clone(),
         up: if node.up { plan::NodeUp::Up } else { plan::NodeUp::Down },
     }
 }
@@ -498,13 +504,19 @@ pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk
         max_parallel: spec.array.as_ref().and_then(|array| array.max_parallel),
         gang: spec.gang.as_ref().map(|gang| plan::GangAsk {
             size: gang.nodes,
-            same: if gang.same.contains(&dayan_spec::Same::Fabric) {
-                plan::Same::Fabric
-            } else {
+            same: match gang.same.iter().max() {
+                Some(dayan_spec::Same::Leaf) => plan::Same::Leaf,
+                Some(dayan_spec::Same::Fabric) => plan::Same::Fabric,
                 // Members of a gang exchange data all the time: without a common fabric they at
                 // least share a pool.
-                plan::Same::Pool
+                Some(dayan_spec::Same::Site) | None => plan::Same::Pool,
             },
+            near: gang.near.and_then(|near| match near {
+                dayan_spec::Same::Leaf => Some(plan::Same::Leaf),
+                dayan_spec::Same::Fabric => Some(plan::Same::Fabric),
+                dayan_spec::Same::Site => None,
+            }),
+            least: gang.min,
         }),
         begin: spec.begin,
         deadline: None,
@@ -556,6 +568,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
         }
     });
     let placement = &spec.placement;
+    ask.node_features = placement.features.iter().cloned().collect();
     ask.regions = placement.regions.iter().cloned().collect();
     ask.sites = sites(state, &placement.sites);
     ask.residence =

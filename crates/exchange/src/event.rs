@@ -470,6 +470,13 @@ pub enum Event {
         /// Which.
         tasks: Tasks,
     },
+    /// A gang starts with fewer members than it would like.
+    GangShrunk {
+        /// Of which job.
+        job: JobId,
+        /// Those that are left out of this launch.
+        tasks: Tasks,
+    },
     /// A gang's members have all ended.
     GangSettled {
         /// Of which job.

@@ -70,6 +70,7 @@ impl State {
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }
             | Event::TasksRetried { .. }
+            | Event::GangShrunk { .. }
             | Event::GangSettled { .. }
             | Event::JobEnded { .. }
             | Event::JobRetired { .. }

@@ -166,6 +166,8 @@ pub enum Same {
     Site,
     /// One fast network at one site; pools that name none do not serve such a gang.
     Fabric,
+    /// One leaf of it: the narrowest part that the nodes name.
+    Leaf,
     /// One pool.
     Pool,
 }
@@ -177,6 +179,19 @@ pub struct GangAsk {
     pub size: u32,
     /// How close together.
     pub same: Same,
+    /// Closer than that, where it can be had: the fabric, or from the leaves up to it.
+    #[serde(default)]
+    pub near: Option<Same>,
+    /// So few will do where more cannot be had; none: all of them.
+    #[serde(default)]
+    pub least: Option<u32>,
+}
+
+impl GangAsk {
+    /// How few members will do: at least one.
+    pub fn at_least(&self) -> u32 {
+        self.least.unwrap_or(self.size).min(self.size).max(1)
+    }
 }
 
 /// A firm quote binds the job to where it was given.

@@ -74,6 +74,14 @@ pub struct Appointment {
     pub from: Time,
     /// When it ends at the latest.
     pub until: Time,
+    /// Not sooner either: that hour was chosen because it is cheaper.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hold: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde hands over
+const fn is_false(it: &bool) -> bool {
+    !*it
 }
 
 /// Something the planner must know.

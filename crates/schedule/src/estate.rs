@@ -217,6 +217,7 @@ pub(crate) struct Make {
     /// None sorts first: nodes without cards are tried first for work without.
     pub accelerator: Option<String>,
     pub features: BTreeSet<String>,
+    pub leaf: Option<String>,
     pub capability: BTreeMap<String, FlopRate>,
 }
 
@@ -398,6 +399,7 @@ impl Estate {
             let make = Make {
                 accelerator: node.accelerator.clone(),
                 features: node.features.clone(),
+                leaf: node.leaf.clone(),
                 capability: node.capability.clone(),
             };
             by_make.entry(make).or_default().push(Node::new(node));

@@ -53,9 +53,12 @@ impl Planner {
                 let message = format!("{most} of its tasks hold places, as many as it allows");
                 Some(Reason { code: ReasonCode::JobMaxParallel, message })
             }
-            JobStanding::NotYet => self.demand.sleeps_until(job).map(|begin| Reason {
-                code: ReasonCode::JobBegin,
-                message: format!("it begins at {begin}"),
+            JobStanding::NotYet => self.demand.sleeps_until(job).map(|begin| {
+                if self.estate.held_until(job.key.job) == Some(begin) {
+                    let message = format!("it waits for a cheaper hour, from {begin} on");
+                    return Reason { code: ReasonCode::JobHour, message };
+                }
+                Reason { code: ReasonCode::JobBegin, message: format!("it begins at {begin}") }
             }),
             JobStanding::BehindStrict => self.demand.behind(job).map(|first| {
                 let message = format!("{first} of the same project came earlier and is strict too");
@@ -206,9 +209,9 @@ impl Planner {
         now: Time,
     ) -> Option<StartEstimate> {
         let need = verdict.needs.first()?.resources;
-        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
+        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.at_least()));
         let wanted = Wanted { seats, need, place };
-        let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.size.max(1))));
+        let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.at_least())));
         let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);
         let earliest = |by| {
             let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;

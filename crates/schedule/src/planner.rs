@@ -65,6 +65,7 @@ impl Planner {
                 let payer = Payer { project: ask.project, org: ask.org };
                 let payers = self.estate.accounts.payers(payer);
                 self.demand.queue(ask, payers);
+                self.hold(ask.job);
             }
             Change::TasksQueued { job, tasks, avoid } => {
                 // Who says that they wait says that a seat of theirs is not wanted.
@@ -74,6 +75,7 @@ impl Planner {
             Change::TasksTaken { job, tasks } => {
                 self.drop_seats(*job, tasks);
                 self.estate.release(*job, tasks);
+                self.hold(*job);
                 if let Some(&ix) = self.demand.job_ids.get(job) {
                     self.demand.jobs[ix].pending.subtract(tasks);
                     self.demand.relink(ix);
@@ -102,6 +104,9 @@ impl Planner {
                     tenure: *tenure,
                 };
                 self.place(*attempt, lease);
+                if self.estate.appointed.contains_key(&attempt.job) {
+                    self.hold(attempt.job);
+                }
             }
             Change::LeaseProlonged { attempt, end } => {
                 if let Some(&ix) = self.estate.attempts.get(attempt) {
@@ -137,6 +142,7 @@ impl Planner {
                     estate.leases[*ix].at
                 };
                 self.estate.appoint(*job, appointments, seat_of);
+                self.hold(*job);
             }
             Change::QuotaSet { of, quota } => {
                 self.estate.accounts.set(*of, quota, &self.estate.leases);
@@ -152,6 +158,13 @@ impl Planner {
                 self.policy = policy.clone();
                 self.judge_all_again();
             }
+        }
+    }
+
+    /// The job waits for the hour that it was promised, if it was promised one.
+    fn hold(&mut self, job: JobId) {
+        if let Some(&ix) = self.demand.job_ids.get(&job) {
+            self.demand.hold(ix, self.estate.held_until(job));
         }
     }
 

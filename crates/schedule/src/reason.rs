@@ -34,6 +34,8 @@ codes! {
     JobMaxParallel = "job.max_parallel";
     /// Its moment to begin has not come.
     JobBegin = "job.begin";
+    /// It waits for a cheaper hour, as it said it would.
+    JobHour = "job.hour";
     /// An earlier strict job of the same project waits.
     JobStrict = "job.strict";
     /// The job is bound to a quote of another pool.
@@ -78,6 +80,7 @@ impl ReasonCode {
         match self {
             Self::JobMaxParallel => Some("array.max_parallel"),
             Self::JobBegin => Some("begin"),
+            Self::JobHour => Some("prefer"),
             Self::JobStrict => Some("strict"),
             Self::PoolDenied => Some("placement.providers"),
             Self::PoolTrust => Some("placement.trust"),

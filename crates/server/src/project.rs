@@ -202,6 +202,7 @@ impl Projection {
                 | Event::JobResumed { job }
                 | Event::TasksCancelled { job, .. }
                 | Event::TasksRetried { job, .. }
+                | Event::GangShrunk { job, .. }
                 | Event::GangSettled { job, .. } => {
                     self.jobs.insert(*job);
                 }

@@ -227,6 +227,9 @@ codes! {
     /// An array of gangs.
     ArrayAndGang = "spec.array_and_gang", "a job is an `array` or a `gang`, not both",
         ["submit a job for each gang"];
+    /// A gang starts with more members than it has.
+    GangMin = "spec.gang_min", "a gang of {nodes} cannot start with {value}",
+        ["let `min` be at most `nodes`"];
     /// A service that does not say what it serves.
     ServiceMissing = "spec.service_missing", "a job of type `service` needs `service`",
         ["add `service: {{port: 8000}}`"];

@@ -150,7 +150,8 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
         }
     };
     ask(job.kind == JobKind::Service, Feature::Services, "type");
-    let fabric = job.gang.as_ref().is_some_and(|gang| gang.same.contains(&Same::Fabric));
+    let fabric =
+        job.gang.as_ref().is_some_and(|gang| gang.same.iter().any(|same| *same > Same::Site));
     ask(fabric, Feature::Fabric, "gang.same");
     ask(job.image.is_some(), Feature::Containers, "image");
     ask(!job.secrets.is_empty(), Feature::Secrets, "secrets");

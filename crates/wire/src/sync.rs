@@ -20,6 +20,12 @@ pub struct ShownNode {
     /// Its accelerators' model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// What it has that a task can ask for: `avx512f`, `nvlink`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
+    /// Where it hangs in the pool's fabric, from wide to narrow: `spine1/leaf3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
     /// Can it take work now?
     pub up: bool,
 }
@@ -35,6 +41,9 @@ pub struct PoolShown {
     pub placing: String,
     /// What the engine can do, by the names of the job file's features.
     pub features: BTreeSet<String>,
+    /// The fast network that its machines share, by the name the site gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fabric: Option<String>,
     /// Its machines.
     pub nodes: Vec<ShownNode>,
     /// Its inventory, canonical text per attribute.

@@ -321,6 +321,15 @@ const TEXTS: &[(&str, &str)] = &[
     ("agent:pool", "资源池在站点的名称；不指定则用节点名"),
     ("agent:node", "本机在资源池中的名称；不指定则用主机名"),
     ("agent:cpus", "最多提供多少核"),
+    (
+        "agent:features",
+        "节点具备的、作业可以要求的特性（`placement.features`）；体系结构与指令集会自行探明；可多次给出",
+    ),
+    (
+        "agent:fabric",
+        "各节点共用的高速网络在本站点的名称：成组任务可要求同在其中，同一站点中同名的资源池共用它",
+    ),
+    ("agent:leaf", "本机在其中的位置，由宽到窄，如 spine1/leaf3"),
     ("agent:memory", "最多提供多少内存，如 64GB"),
     (
         "agent:nodes",

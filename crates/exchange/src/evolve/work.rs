@@ -65,6 +65,7 @@ impl State {
                     active: std::collections::BTreeMap::new(),
                     tries: std::collections::BTreeMap::new(),
                     members_ended: std::collections::BTreeMap::new(),
+                    left_out: Tasks::none(),
                     setbacks: Setbacks::default(),
                     memory: None,
                     succeeded: Tasks::none(),
@@ -125,6 +126,7 @@ impl State {
                 record.failed.subtract(tasks);
                 record.cancelled.subtract(tasks);
                 record.queued.add(tasks);
+                record.queued.add(&std::mem::take(&mut record.left_out));
                 record.estimate = record.estimate.filter(|known| known.waited.is_some());
                 // The user's retry starts a new count of failures, never a new count of epochs.
                 for task in tasks.iter() {
@@ -143,9 +145,18 @@ impl State {
                 }
                 work.promise_lost(*job, entry.at);
             }
+            Event::GangShrunk { job: id, tasks } => {
+                let job = work.job_mut(*id);
+                job.queued.subtract(tasks);
+                job.left_out.add(tasks);
+            }
             Event::GangSettled { job: id, next } => {
                 let job = work.job_mut(*id);
-                let members: Tasks = std::mem::take(&mut job.members_ended).into_keys().collect();
+                let mut members: Tasks =
+                    std::mem::take(&mut job.members_ended).into_keys().collect();
+                if matches!(next, Next::Requeued | Next::RequeuedFree) {
+                    members.add(&std::mem::take(&mut job.left_out));
+                }
                 match next {
                     Next::Succeeded | Next::MemberSucceeded => job.succeeded.add(&members),
                     Next::Failed | Next::MemberFailed => job.failed.add(&members),

@@ -69,6 +69,7 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
             other => return Err(unknown("placing", other)),
         },
         features: pool.features.clone(),
+        fabric: pool.fabric.clone(),
         nodes: pool
             .nodes
             .iter()
@@ -79,6 +80,8 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
                     .accelerator
                     .as_deref()
                     .map(|m| dayan_measure::canonical(m).to_owned()),
+                features: node.features.clone(),
+                leaf: node.leaf.clone(),
                 up: node.up,
             })
             .collect(),

@@ -148,7 +148,14 @@ fn array(f: &Fields<'_>) -> Option<Array> {
 fn gang(f: &Fields<'_>) -> Option<Gang> {
     let nodes = f.get("nodes").and_then(|item| item.whole());
     let same = f.get("same").and_then(|item| item.list(Item::choice)).unwrap_or_default();
-    Some(Gang { nodes: nodes?, same })
+    let near = f.get("near").and_then(|item| item.choice());
+    let min = f.get("min").and_then(|item| item.whole());
+    if let (Some(nodes), Some(min)) = (nodes, min)
+        && min > nodes
+    {
+        f.fail("min", Code::GangMin, &[("value", min.to_string()), ("nodes", nodes.to_string())]);
+    }
+    Some(Gang { nodes: nodes?, same, near, min })
 }
 
 fn default_time(kind: JobKind) -> Span {

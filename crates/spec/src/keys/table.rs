@@ -2,8 +2,9 @@
 
 use super::{
     ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CONTRACT, CPUS, CRON, DEPENDENCY,
-    FLOPS, HTTP_PATH, IMAGE, KeyDef, LOCATION, MONEY, NAME, Need, PATH, PROJECT, PROVIDER, REGION,
-    RETRY_CAUSE, SECRET, SHA256, SITE, SPAN, Section, Shape, TIME, TIMEZONE, UNIT_PRICE,
+    FLOPS, HTTP_PATH, IMAGE, KeyDef, LOCATION, MONEY, NAME, NODE_FEATURE, Need, PATH, PROJECT,
+    PROVIDER, REGION, RETRY_CAUSE, SECRET, SHA256, SITE, SPAN, Section, Shape, TIME, TIMEZONE,
+    UNIT_PRICE,
 };
 use crate::limits::{
     ALTERNATIVES_MAX, ENV_VARS_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX, TASKS_MAX,
@@ -68,7 +69,9 @@ section! { ARRAY = "array", "Many tasks that differ by a number.";
 }
 section! { GANG = "gang", "Nodes that start together or not at all.";
     "nodes", Required, Whole { min: 1, max: GANG_MAX }, "How many.";
-    "same", Optional, List { of: &Choice(Same::WORDS), max: Same::WORDS.len() }, "What all of them must share: one `site`, one fast `fabric`.";
+    "same", Optional, List { of: &Choice(Same::WORDS), max: Same::WORDS.len() }, "What all of them must share: one `site`, one fast `fabric`, one `leaf` of it.";
+    "near", Optional, Choice(Same::WORDS), "What they share where it can be had, beyond `same`: one `fabric`, or as few levels of it as can be, from a `leaf` up.";
+    "min", Default("nodes"), Whole { min: 1, max: GANG_MAX }, "Start with so few where more cannot be had.";
 }
 section! { RESOURCES = "resources", "What one task, or each member of the gang, needs. A range such as `32..64` or `128GB..` names the least that must be there and the most that is of use.";
     "cpus", Default("1"), Scalar(&CPUS), "Processor cores.";
@@ -138,6 +141,7 @@ section! { PLACEMENT = "placement", "Where the job may run. A list that is left 
     "providers", Optional, Under(&PROVIDERS), "Which providers may run it.";
     "trust", Default("listed"), Choice(Trust::WORDS), "How much must be known of the hardware: `listed` by its provider, `verified` by a challenge, `measured`.";
     "sites", Optional, List { of: &Scalar(&SITE), max: LIST_MAX }, "Sites by id or name, of which it must be one.";
+    "features", Optional, List { of: &Scalar(&NODE_FEATURE), max: LIST_MAX }, "What each node must have, by the names that pools show: `avx512f`, `nvlink`.";
 }
 section! { PROVIDERS = "placement.providers", "Which providers may run the job, by name or id.";
     "allow", Optional, List { of: &Scalar(&PROVIDER), max: LIST_MAX }, "Only these.";

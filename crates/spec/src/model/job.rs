@@ -131,6 +131,19 @@ pub struct Gang {
     /// What they must share, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same: Vec<Same>,
+    /// What they share beyond it, where that can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Same>,
+    /// How few will do; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+}
+
+impl Gang {
+    /// How few will do.
+    pub fn least(&self) -> u32 {
+        self.min.unwrap_or(self.nodes).min(self.nodes)
+    }
 }
 
 /// Elements `first`, `first + step`, … up to `last`, `chunk` of them to a task.
