@@ -48,6 +48,14 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     let projects = access.projects.values().map(|one| (plan::QuotaOf::Project(one.id), one.quota));
     let quotas = orgs.chain(projects).filter(|(_, quota)| !quota.is_unlimited());
     out.extend(quotas.map(|(of, quota)| Change::QuotaSet { of, quota }));
+    let wanted = state.work.specs.values().flat_map(|stored| &stored.spec.licenses);
+    let names: BTreeSet<&String> =
+        access.licenses.keys().chain(wanted.map(|license| &license.name)).collect();
+    out.extend(names.into_iter().map(|name| Change::LicenseSet {
+        name: name.clone(),
+        // Nobody gets what is not counted any more.
+        count: Some(access.licenses.get(name).copied().unwrap_or(0)),
+    }));
     let behind = crate::shares::behind(state, now).into_iter();
     out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
     out
@@ -141,6 +149,10 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 }
             }
             out.push(Change::Appointed { job: *for_job, appointments: places.clone() });
+        }
+        // Nobody gets what is not counted any more.
+        Event::LicenseSet { name, count } => {
+            out.push(Change::LicenseSet { name: name.clone(), count: Some(count.unwrap_or(0)) });
         }
         Event::QuotaSet { of, quota } => {
             out.push(Change::QuotaSet { of: *of, quota: *quota });
@@ -257,6 +269,7 @@ fn placed(state: &State, lease: &Lease) -> Change {
     Change::LeasePlaced {
         attempt: lease.attempt,
         payer: plan::Payer { project: job.project, org: job.org },
+        licenses: licenses(&state.work.spec_of(job).spec),
         pool: lease.pool,
         node: plan::NodeName::new(&lease.node),
         resources: lease.resources,
@@ -264,6 +277,11 @@ fn placed(state: &State, lease: &Lease) -> Change {
         end: plan::LeaseEnd { expected: lease.placed_at.plus(expected).min(latest), latest },
         tenure: tenure(state, lease),
     }
+}
+
+/// What a task holds of each, by name.
+fn licenses(spec: &JobSpec) -> BTreeMap<String, u32> {
+    spec.licenses.iter().map(|license| (license.name.clone(), license.count)).collect()
 }
 
 /// May it be taken back, and from when on?
@@ -568,6 +586,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
         }
     });
     let placement = &spec.placement;
+    ask.licenses = licenses(spec);
     ask.node_features = placement.features.iter().cloned().collect();
     ask.regions = placement.regions.iter().cloned().collect();
     ask.sites = sites(state, &placement.sites);

@@ -149,6 +149,13 @@ pub enum Event {
         /// The weight.
         weight: u32,
     },
+    /// How many of a licence there are.
+    LicenseSet {
+        /// Its name.
+        name: String,
+        /// How many; none: it is not counted any more.
+        count: Option<u64>,
+    },
     /// An organisation or a project may hold another amount at once.
     QuotaSet {
         /// Which.

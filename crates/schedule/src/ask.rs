@@ -123,6 +123,9 @@ pub struct Ask {
     /// What the node must have.
     #[serde(default)]
     pub node_features: BTreeSet<String>,
+    /// Licences that a task holds while it runs, by name, and how many of each.
+    #[serde(default)]
+    pub licenses: BTreeMap<String, u32>,
     /// Inputs, for transfer times.
     #[serde(default)]
     pub data: Vec<DataAt>,
@@ -149,6 +152,7 @@ impl Ask {
             trust: Trust::Listed,
             pool_features: BTreeSet::new(),
             node_features: BTreeSet::new(),
+            licenses: BTreeMap::new(),
             data: Vec::new(),
             mode: Mode::OnDemand,
         }

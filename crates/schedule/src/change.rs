@@ -1,6 +1,7 @@
 //! What the planner is told. Whoever owns the state translates its events into these; the planner
 //! knows no others. Order between changes about different things does not matter.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -133,6 +134,8 @@ pub enum Change {
         attempt: AttemptId,
         /// Against whose quotas it counts.
         payer: Payer,
+        /// The licences it holds.
+        licenses: BTreeMap<String, u32>,
         /// Where.
         pool: PoolId,
         /// On which node (or in which group) it is booked.
@@ -206,6 +209,13 @@ pub enum Change {
         of: QuotaOf,
         /// The most; unlimited, where nothing is set.
         quota: Quota,
+    },
+    /// So many of a licence there are.
+    LicenseSet {
+        /// Its name.
+        name: String,
+        /// How many; none: it is not counted any more.
+        count: Option<u64>,
     },
     /// The project had more than its share, or no longer: among equals its jobs stand so much later
     /// than they are due, at most [`order::BEHIND_MAX`](crate::order::BEHIND_MAX).

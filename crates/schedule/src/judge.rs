@@ -419,6 +419,7 @@ impl Judge<'_> {
             ReasonCode::ProjectBlocked => "the project cannot pay".to_owned(),
             ReasonCode::ProjectQuota => "its project holds as much as it may".to_owned(),
             ReasonCode::OrgQuota => "its organisation holds as much as it may".to_owned(),
+            ReasonCode::JobLicense => "the licences it needs are in use".to_owned(),
             ReasonCode::JobHour => "it waits for a cheaper hour".to_owned(),
             ReasonCode::JobBegin => "its moment to begin has not come".to_owned(),
             ReasonCode::JobMaxParallel => {

@@ -13,7 +13,7 @@ use crate::estate::{Estate, Holder, Lease, LeaseIx, NodeAt};
 use crate::plan::Plan;
 use crate::policy::{Policy, Work};
 use crate::queue::{Demand, JobKey};
-use crate::quota::Payer;
+use crate::quota::{AccountOf, Payer};
 use crate::tasks::Tasks;
 use crate::waste::Packer;
 
@@ -63,7 +63,7 @@ impl Planner {
             Change::JobQueued(ask) => {
                 self.drop_seats(ask.job, &ask.tasks);
                 let payer = Payer { project: ask.project, org: ask.org };
-                let payers = self.estate.accounts.payers(payer);
+                let payers = self.estate.accounts.payers(payer, &ask.ask.licenses);
                 self.demand.queue(ask, payers);
                 self.hold(ask.job);
             }
@@ -88,9 +88,19 @@ impl Planner {
                 self.estate.release_job(*job);
                 self.demand.remove(*job);
             }
-            Change::LeasePlaced { attempt, payer, pool, node, resources, cards, end, tenure } => {
+            Change::LeasePlaced {
+                attempt,
+                payer,
+                licenses,
+                pool,
+                node,
+                resources,
+                cards,
+                end,
+                tenure,
+            } => {
                 let pool = self.estate.pool_ix(*pool);
-                let payers = self.estate.accounts.payers(*payer);
+                let payers = self.estate.accounts.payers(*payer, licenses);
                 let holder = Holder::Attempt(*attempt);
                 let lease = Lease {
                     holder,
@@ -145,7 +155,11 @@ impl Planner {
                 self.hold(*job);
             }
             Change::QuotaSet { of, quota } => {
-                self.estate.accounts.set(*of, quota, &self.estate.leases);
+                let of = AccountOf::Quota(*of);
+                self.estate.accounts.set(of, quota, &self.estate.leases);
+            }
+            Change::LicenseSet { name, count } => {
+                self.estate.accounts.set_license(name, *count, &self.estate.leases);
             }
             Change::ProjectBehind { project, behind } => {
                 self.demand.set_behind(*project, *behind);

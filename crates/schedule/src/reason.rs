@@ -30,6 +30,8 @@ codes! {
     ProjectQuota = "project.quota";
     /// Its organisation holds as much as it may at once.
     OrgQuota = "org.quota";
+    /// All licences that it needs are in use.
+    JobLicense = "job.license";
     /// As many tasks of the job run at once as the job allows.
     JobMaxParallel = "job.max_parallel";
     /// Its moment to begin has not come.
@@ -80,6 +82,7 @@ impl ReasonCode {
         match self {
             Self::JobMaxParallel => Some("array.max_parallel"),
             Self::JobBegin => Some("begin"),
+            Self::JobLicense => Some("licenses"),
             Self::JobHour => Some("prefer"),
             Self::JobStrict => Some("strict"),
             Self::PoolDenied => Some("placement.providers"),

@@ -390,7 +390,8 @@ impl<'a> Round<'a> {
         let need = class.needs[usize::from(spot.choice.need)];
         let job = self.planner.demand.job_ids[&task.job];
         let job = &self.planner.demand.jobs[job];
-        let (payers, (latest, expected)) = (job.payers, ends(self.now, class.ask.time, job));
+        let payers = job.payers.clone();
+        let (latest, expected) = ends(self.now, class.ask.time, job);
         if let Some((nth, index)) = spot.reserved {
             let place = &mut self.reservations[nth].place;
             let held = &mut place.held[index];

@@ -166,6 +166,9 @@ codes! {
     /// Not an accelerator.
     BadAccelerator = "spec.bad_accelerator", "`{value}` is not an accelerator with a count",
         ["write it like `H100:8`, `any-nvidia:1` or, for a share of one card, `H100:0.25`"];
+    /// Not a licence.
+    BadLicense = "spec.bad_license", "`{value}` is not a licence with a count",
+        ["write it like `ansys:2`"];
     /// Not an address of data.
     BadLocation = "spec.bad_location", "`{value}` is not an address of data",
         ["write it like `dayan://studio-a/film-3/scene/`, `./scene/`, `s3://bucket/key`, `https://host/file`, `data://scene/` or `file:///folder/`"];

@@ -51,6 +51,7 @@ pub const fn message(code: Code) -> &'static str {
         Code::BadProject => "`{value}` 不是项目",
         Code::BadArrayRange => "`{value}` 不是数组范围",
         Code::BadAccelerator => "`{value}` 不是带数量的加速卡",
+        Code::BadLicense => "`{value}` 不是带数量的许可证",
         Code::BadLocation => "`{value}` 不是数据的地址",
         Code::BadPattern => "`{value}` 不是匹配式：{detail}",
         Code::BadSha256 => "`{value}` 不是 SHA-256 摘要",
@@ -158,6 +159,7 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::BadAccelerator => {
             &["请写成 `H100:8`、`any-nvidia:1`，或用 `H100:0.25` 表示一张卡的一部分"]
         }
+        Code::BadLicense => &["请写成 `ansys:2`"],
         Code::BadLocation => &[
             "请写成 `dayan://studio-a/film-3/scene/`、`./scene/`、`s3://bucket/key`、`https://host/file`、`data://scene/` 或 `file:///folder/`",
         ],

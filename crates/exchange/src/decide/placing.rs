@@ -48,6 +48,7 @@ impl Ask<'_> {
         self.check_waits(job, place)?;
         self.check_room(place)?;
         self.check_quota(job, place)?;
+        self.check_licenses(job, place)?;
         self.check_promises(place, stored.spec.time_limit())?;
         let gang = self.gang_launch(stored, place);
         let mut leases = Vec::with_capacity(place.seats.len());

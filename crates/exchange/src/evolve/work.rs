@@ -360,6 +360,7 @@ impl State {
                     }
                 }
                 self.load(&lease, Resources::checked_sub);
+                self.count_licenses(attempt.job, u64::checked_sub);
                 let job = &self.work.jobs[&attempt.job];
                 let (project, org) = (job.project, job.org);
                 self.work.shares.release(project, org, &lease.resources, entry.at);
@@ -404,6 +405,20 @@ impl State {
         }
     }
 
+    /// Adds what a task of a job holds of licences to what is in use, or gives it back.
+    fn count_licenses(&mut self, job: JobId, change: impl Fn(u64, u64) -> Option<u64>) {
+        let spec = self.work.spec_of(&self.work.jobs[&job]).spec.clone();
+        for license in &spec.licenses {
+            let used = self.work.licenses.get(&license.name).copied().unwrap_or(0);
+            let used = change(used, license.count.into()).expect("counted when it was leased");
+            if used == 0 {
+                self.work.licenses.remove(&license.name);
+            } else {
+                self.work.licenses.insert(license.name.clone(), used);
+            }
+        }
+    }
+
     fn lease(&mut self, entry: &Entry, lease: &Lease, transfer: Option<&dayan_ledger::Transfer>) {
         let attempt = lease.attempt;
         if let Some(transfer) = transfer {
@@ -427,6 +442,7 @@ impl State {
         self.work.shares.lease(project, org, &lease.resources, entry.at);
         self.work.by_agent.entry(lease.agent).or_default().insert(attempt);
         self.load(lease, Resources::checked_add);
+        self.count_licenses(attempt.job, u64::checked_add);
         self.work.promises.release(attempt.job, |task| task == attempt.task);
         self.work.leases.insert(attempt, lease.clone());
         self.touch_agent(attempt);

@@ -435,6 +435,9 @@ pub struct Work {
     /// What was promised for later.
     #[serde(default, skip_serializing_if = "Promises::is_blank")]
     pub promises: Promises,
+    /// How many of each licence are in use, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub licenses: BTreeMap<String, u64>,
     /// Jobs that others were taken off for, and until when their places are kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept_for: BTreeMap<JobId, Time>,

@@ -4,6 +4,7 @@
 mod depends;
 mod estimates;
 mod images;
+mod licenses;
 mod preempting;
 mod promises;
 mod quotas;

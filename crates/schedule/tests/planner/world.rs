@@ -89,6 +89,7 @@ pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub payer: Payer,
+    pub licenses: BTreeMap<String, u32>,
     pub seat: Seat,
     pub end: LeaseEnd,
     pub tenure: Tenure,
@@ -370,7 +371,8 @@ impl World {
                         Tenure::Spot { since: plan.now, spared_until }
                     }
                 };
-                let lease = Lease { payer: payer_of(ask), seat: seat.clone(), end, tenure };
+                let (payer, licenses) = (payer_of(ask), ask.ask.licenses.clone());
+                let lease = Lease { payer, licenses, seat: seat.clone(), end, tenure };
                 let attempt = task.attempt(*epoch);
                 self.planner.observe(&lease_placed(attempt, &lease));
                 self.leases.insert(attempt, lease);
@@ -759,6 +761,7 @@ pub fn lease_placed(attempt: AttemptId, lease: &Lease) -> Change {
     Change::LeasePlaced {
         attempt,
         payer: lease.payer,
+        licenses: lease.licenses.clone(),
         pool: seat.pool,
         node: seat.node.clone(),
         resources: seat.resources,

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod extract;
 mod jobs;
+mod licenses;
 mod logs;
 mod market;
 mod money;
@@ -142,6 +143,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(access::shares))
         .routes(routes!(access::set_org_weight))
         .routes(routes!(access::set_project_weight))
+        .routes(routes!(licenses::licenses, licenses::set_license))
         .routes(routes!(quotas::quotas))
         .routes(routes!(quotas::set_org_quota))
         .routes(routes!(quotas::set_project_quota))

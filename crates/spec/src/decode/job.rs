@@ -14,7 +14,7 @@ use crate::limits::{
     TEXT_CHARS_MAX,
 };
 use crate::model::{
-    AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, OnLostLink, Precision,
+    AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, License, OnLostLink, Precision,
     Priority, ResourceAsk, is_secret_name, quote,
 };
 use crate::report::Report;
@@ -47,6 +47,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         list("outputs").iter().filter_map(|item| parts::output(&item.section()?)).collect();
     let launch = f.get("launch").and_then(|item| item.choice()).unwrap_or(Launch::Each);
     let env = f.get("env").and_then(|item| environment(&item)).unwrap_or_default();
+    let licenses = f.get("licenses").and_then(|item| licenses(&item)).unwrap_or_default();
     let secrets = f.get("secrets").and_then(|item| secrets(&item)).unwrap_or_default();
     let workdir = f.get("workdir").and_then(|item| item.inner_path());
     let retry = section("retry").map(|f| parts::retry(&f)).unwrap_or_default();
@@ -81,6 +82,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         launch,
         env,
         secrets,
+        licenses,
         workdir,
         retry,
         checkpoint,
@@ -232,6 +234,17 @@ fn variable_name(name: &str) -> Result<(), Wrong> {
         return Err((Code::ReservedEnvName, vec![("value", quote(name))]));
     }
     Ok(())
+}
+
+/// Each name once, with all that is asked for of it.
+fn licenses(item: &Item<'_>) -> Option<Vec<License>> {
+    let listed: Vec<License> = item.list(|item| item.name(Code::BadLicense))?;
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for license in listed {
+        let count = counts.entry(license.name).or_default();
+        *count = count.saturating_add(license.count);
+    }
+    Some(counts.into_iter().map(|(name, count)| License { name, count }).collect())
 }
 
 fn secrets(item: &Item<'_>) -> Option<BTreeMap<String, String>> {

@@ -47,6 +47,7 @@ scalars! {
     REGION: "region", r"^\S(.*\S)?$", "Guizhou", None, TEXT_CHARS_MAX, Label;
     SITE: "site", r"^\S(.*\S)?$", "guian-1", None, TEXT_CHARS_MAX, Label;
     NODE_FEATURE: "feature of a node", r"^[A-Za-z0-9][A-Za-z0-9._:/=-]*$", "avx512f", None, TEXT_CHARS_MAX, Label;
+    LICENSE: "licence", r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?(:0*[1-9][0-9]*)?$", "ansys:2", None, TEXT_CHARS_MAX, No;
     PATH: "path inside the folder", r"^(?!(.*/)?\.\.(/|$))[^/]", "out/", None, PATH_CHARS_MAX, Label;
     COMMAND: "command", r"\S", "./program --input data", None, RUN_CHARS_MAX, Label;
     LOCATION: "address of data", r"^(dayan://[a-z0-9]|data://|file:///|s3://[^/]+/|https?://[^/]|(?!.*://)[^/])", "s3://bucket/folder/", None, PATH_CHARS_MAX, Label;

@@ -2,9 +2,9 @@
 
 use super::{
     ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CONTRACT, CPUS, CRON, DEPENDENCY,
-    FLOPS, HTTP_PATH, IMAGE, KeyDef, LOCATION, MONEY, NAME, NODE_FEATURE, Need, PATH, PROJECT,
-    PROVIDER, REGION, RETRY_CAUSE, SECRET, SHA256, SITE, SPAN, Section, Shape, TIME, TIMEZONE,
-    UNIT_PRICE,
+    FLOPS, HTTP_PATH, IMAGE, KeyDef, LICENSE, LOCATION, MONEY, NAME, NODE_FEATURE, Need, PATH,
+    PROJECT, PROVIDER, REGION, RETRY_CAUSE, SECRET, SHA256, SITE, SPAN, Section, Shape, TIME,
+    TIMEZONE, UNIT_PRICE,
 };
 use crate::limits::{
     ALTERNATIVES_MAX, ENV_VARS_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX, TASKS_MAX,
@@ -43,6 +43,7 @@ section! { JOB = "", "The whole job file.";
     "run", Required, Scalar(&COMMAND), "The command, run by `sh -c` in the task's working folder.";
     "launch", Default("each"), Choice(Launch::WORDS), "On which nodes of a gang the command starts: on `each`, or once on the `head`.";
     "env", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables. Names that begin with `DAYAN_` are the exchange's.";
+    "licenses", Optional, List { of: &Scalar(&LICENSE), max: LIST_MAX }, "Licences that each task holds while it runs, with a count: `dayan license ls`.";
     "secrets", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables whose values are secrets of the project, each by the secret's name: `dayan secret set`.";
     "workdir", Optional, Scalar(&PATH), "Where the command starts, inside the task's folder.";
     "retry", Default("three times after `node_failure`, `preempted`, `site_lost`"), Under(&RETRY), "When a task is tried again.";

@@ -7,6 +7,7 @@ use dayan_units::Time;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{JobKind, Launch, Preference, Priority, Same};
+use super::license::License;
 use super::name::{NameError, ProjectPath, quote};
 use super::placement::{Network, Placement};
 use super::resource::ResourceAsk;
@@ -54,6 +55,9 @@ pub struct JobSpec {
     /// Environment variables whose values are secrets of the project, by the secrets' names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// Licences that each task holds while it runs, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<License>,
     /// Where the command starts, inside the task's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,

@@ -9,6 +9,7 @@ mod access;
 mod address;
 mod choice;
 mod job;
+mod license;
 mod name;
 mod placement;
 mod resource;
@@ -23,6 +24,7 @@ pub use choice::{
     Same, Signal, Trust,
 };
 pub use job::{Array, Backend, Gang, JobSpec};
+pub use license::License;
 pub use name::{Location, NameError, Place, ProjectPath, ProviderRef, is_secret_name};
 pub(crate) use name::{quote, stays_inside};
 pub use placement::{DelayAsk, Network, Placement, Providers};
