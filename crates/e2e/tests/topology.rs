@@ -51,8 +51,8 @@ fn a_gang_runs_over_the_machines_of_a_fabric_as_close_together_as_can_be() {
     assert_eq!(nodes(&stage, &close), ["three", "two"]);
     let said = log(&stage, &close, 1);
     assert!(
-        log.starts_with("1 of 2 on t") && log.contains("two") && log.contains("three"),
-        "{log}"
+        said.starts_with("1 of 2 on t") && said.contains("two") && said.contains("three"),
+        "{said}"
     );
     // Three are under no leaf; five nowhere, and with three of them it starts.
     let wide = gang("wide", "{nodes: 3, same: [fabric], near: leaf}");

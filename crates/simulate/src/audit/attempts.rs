@@ -177,10 +177,11 @@ impl Attempts {
             Event::JobEnded { job, .. } => {
                 let record = self.jobs.get_mut(job).expect("submitted before");
                 let over = record.succeeded.len() + record.over.len();
-                let whole = u32::try_from(over) == Ok(record.tasks) && record.active.is_empty();
+                let tasks = record.gang.unwrap_or(record.tasks);
+                let whole = u32::try_from(over) == Ok(tasks) && record.active.is_empty();
                 let first = !std::mem::replace(&mut record.ended, true);
                 ensure(whole && first, || {
-                    format!("{job} ended with {over} of {} tasks over", record.tasks)
+                    format!("{job} ended with {over} of {tasks} tasks over")
                 })
             }
             Event::Leased { lease, .. } => self.leased(lease),
