@@ -77,6 +77,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::ExpectedStart => "expected start",
         Word::Expires => "expires",
         Word::Fence => "fence",
+        Word::Fabric => "fabric",
+        Word::Features => "all nodes have",
         Word::Isolation => "isolation",
         Word::From => "from",
         Word::GbHour => "GB·h",

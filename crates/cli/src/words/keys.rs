@@ -87,6 +87,8 @@ words! {
     ExpectedStart,
     Expires,
     Fence,
+    Fabric,
+    Features,
     Isolation,
     From,
     GbHour,

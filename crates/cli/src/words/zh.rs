@@ -77,6 +77,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::ExpectedStart => "预计开始",
         Word::Expires => "到期",
         Word::Fence => "隔离者",
+        Word::Fabric => "高速网络",
+        Word::Features => "各节点都有",
         Word::Isolation => "任务隔离",
         Word::From => "起",
         Word::GbHour => "每GB时",

@@ -180,9 +180,7 @@ impl Attempts {
                 let tasks = record.gang.unwrap_or(record.tasks);
                 let whole = u32::try_from(over) == Ok(tasks) && record.active.is_empty();
                 let first = !std::mem::replace(&mut record.ended, true);
-                ensure(whole && first, || {
-                    format!("{job} ended with {over} of {tasks} tasks over")
-                })
+                ensure(whole && first, || format!("{job} ended with {over} of {tasks} tasks over"))
             }
             Event::Leased { lease, .. } => self.leased(lease),
             Event::Started { attempt } | Event::PublishGranted { attempt } => {
