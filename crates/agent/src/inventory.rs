@@ -94,6 +94,7 @@ impl Offered {
             EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
                 features.extend([
                     Feature::DataStore,
+                    Feature::Files,
                     Feature::Http,
                     Feature::Secrets,
                     Feature::StreamedOutputs,
@@ -106,6 +107,9 @@ impl Offered {
         }
         if self.images.is_some() {
             features.insert(Feature::Containers);
+            if engine == EngineKind::Podman {
+                features.insert(Feature::Steps);
+            }
         }
         if self.fittings.fabric.is_some() {
             features.insert(Feature::Fabric);

@@ -602,7 +602,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     // Spot is sold by offers, whatever the engine of their pool can do.
     let of_pools = dayan_spec::requirements(spec).into_iter().filter(|f| *f != Feature::Spot);
     ask.pool_features = of_pools.map(|feature| feature.as_str().to_owned()).collect();
-    if spec.image.is_none() {
+    if spec.image.is_none() && spec.steps.is_empty() {
         ask.pool_features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
     }
     ask.mode = match mode_of(spec) {

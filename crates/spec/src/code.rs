@@ -233,6 +233,23 @@ codes! {
     /// A gang starts with more members than it has.
     GangMin = "spec.gang_min", "a gang of {nodes} cannot start with {value}",
         ["let `min` be at most `nodes`"];
+    /// Neither a command nor steps.
+    NothingToRun = "spec.nothing_to_run", "the job says nothing to run",
+        ["add `run: ./program`, or `steps`"];
+    /// A key that a job in steps says in its steps.
+    NotWithSteps = "spec.not_with_steps", "`{key}` does not go with `steps`",
+        ["say it in the steps, or remove `steps`"];
+    /// Mounts without a container.
+    MountsNeedImage = "spec.mounts_need_image", "`mounts` needs `image` or `steps`: the host's own programs see the host's folders",
+        ["add `image`, or name the paths inside the task's folder"];
+    /// Not a place for a mount.
+    BadMountPoint = "spec.bad_mount_point", "nothing can be mounted at `{value}`",
+        ["write an absolute path below the root without `..`, outside of /proc, /sys, /dev and /work"];
+    /// Not an absolute path.
+    BadAbsolutePath = "spec.bad_absolute_path", "`{value}` is no absolute path",
+        ["write it like `/data/out.txt`"];
+    /// Two mounts at one place.
+    MountedTwice = "spec.mounted_twice", "two mounts are at `{value}`", ["remove one of them"];
     /// A service that does not say what it serves.
     ServiceMissing = "spec.service_missing", "a job of type `service` needs `service`",
         ["add `service: {{port: 8000}}`"];

@@ -54,8 +54,8 @@ pub use supply::{
 };
 pub use sync::{
     AttemptReport, ChallengeAnswer, Counters, Gang, ImageOrder, JoinAnswer, JoinRequest,
-    LeaseOrder, LogAsk, Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage, SyncAnswer,
-    SyncRequest, UsageRecord,
+    LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage,
+    StepOrder, SyncAnswer, SyncRequest, UsageRecord,
 };
 
 /// A page of a list.

@@ -277,6 +277,42 @@ pub struct ImageOrder {
     pub project: String,
 }
 
+/// Part of the task's folder at another place inside its containers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MountOrder {
+    /// A path in the task's folder.
+    pub from: String,
+    /// Where it is seen: an absolute path.
+    pub at: String,
+}
+
+/// A command in a container of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StepOrder {
+    /// The container image.
+    pub image: ImageOrder,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Where it starts, inside the container; none: where the image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Variables beside the task's, which they hide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The file that it reads as its standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// The file that its standard output goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    /// The file that its standard error goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+    /// Does the next step begin although this one fails?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_error: bool,
+}
+
 /// What the exchange wants done with one attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeaseOrder {
@@ -311,6 +347,15 @@ pub struct LeaseOrder {
     pub image: Option<ImageOrder>,
     /// The command.
     pub run: String,
+    /// What runs instead of the command: containers, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepOrder>,
+    /// Parts of the task's folder at other places inside its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountOrder>,
+    /// Small files to put into the task's folder: what is in each, by its path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
     /// Environment variables whose values are secrets, by the secrets' names. What they say is

@@ -74,6 +74,14 @@ pub const fn message(code: Code) -> &'static str {
         Code::TooManyTasks => "此数组有 {tasks} 个任务；最多 {max} 个",
         Code::ArrayAndGang => "作业要么是 `array`，要么是 `gang`，不能两者都是",
         Code::GangMin => "{nodes} 个成员的组不能以 {value} 个启动",
+        Code::NothingToRun => "作业没有说明要运行什么",
+        Code::NotWithSteps => "`{key}` 不能与 `steps` 同用",
+        Code::MountsNeedImage => {
+            "`mounts` 需要 `image` 或 `steps`：主机自己的程序看到的是主机的文件夹"
+        }
+        Code::BadMountPoint => "`{value}` 处不能挂载",
+        Code::BadAbsolutePath => "`{value}` 不是绝对路径",
+        Code::MountedTwice => "`{value}` 处有两个挂载",
         Code::ServiceMissing => "类型为 `service` 的作业需要 `service`",
         Code::NotWithType => "`{key}` 与类型 `{type}` 不相配",
         Code::HeadNeedsGang => "`launch: head` 需要 `gang`",
@@ -192,6 +200,14 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::TooManyTasks => &["`chunk` 可把几个元素放进一个任务"],
         Code::ArrayAndGang => &["请为每一组提交一个作业"],
         Code::GangMin => &["请让 `min` 不大于 `nodes`"],
+        Code::NothingToRun => &["请加上 `run: ./program`，或 `steps`"],
+        Code::NotWithSteps => &["请写在各步骤里，或删去 `steps`"],
+        Code::MountsNeedImage => &["请加上 `image`，或写任务文件夹内的路径"],
+        Code::BadMountPoint => {
+            &["请写根目录以下、不含 `..` 的绝对路径，且不在 /proc、/sys、/dev、/work 之内"]
+        }
+        Code::BadAbsolutePath => &["例如 `/data/out.txt`"],
+        Code::MountedTwice => &["请删去其中一个"],
         Code::ServiceMissing => &["请加上 `service: {{port: 8000}}`"],
         Code::NotWithType => &["请去掉它，或改变 `type`"],
         Code::HeadNeedsGang => &["请加上 `gang: {{nodes: 2}}`，或去掉 `launch`"],

@@ -304,6 +304,8 @@ mod tests {
             accelerators: 0,
             gang: None,
             image: None,
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));

@@ -403,6 +403,13 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             .as_ref()
             .map(|name| wire::ImageOrder { name: name.clone(), project: spec.project.to_string() }),
         run: spec.run.clone(),
+        steps: spec.steps.iter().map(|step| step_order(&spec, step)).collect(),
+        mounts: spec
+            .mounts
+            .iter()
+            .map(|mount| wire::MountOrder { from: mount.from.clone(), at: mount.at.clone() })
+            .collect(),
+        files: spec.files.clone(),
         secrets: spec.secrets.clone(),
         workdir: spec.workdir.clone(),
         inputs: spec
@@ -428,6 +435,19 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             })
             .collect(),
         gang,
+    }
+}
+
+fn step_order(spec: &dayan_spec::JobSpec, step: &dayan_spec::Step) -> wire::StepOrder {
+    wire::StepOrder {
+        image: wire::ImageOrder { name: step.image.clone(), project: spec.project.to_string() },
+        command: step.command.clone(),
+        workdir: step.workdir.clone(),
+        env: step.env.clone(),
+        stdin: step.stdin.clone(),
+        stdout: step.stdout.clone(),
+        stderr: step.stderr.clone(),
+        ignore_error: step.ignore_error,
     }
 }
 

@@ -6,7 +6,7 @@ use dayan_units::{Range, Span};
 
 use super::fields::{Fields, check_text};
 use super::item::Item;
-use super::parts;
+use super::{parts, steps};
 use crate::code::Code;
 use crate::keys::JOB;
 use crate::limits::{
@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::model::{
     AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, License, OnLostLink, Precision,
-    Priority, ResourceAsk, is_secret_name, quote,
+    Priority, ResourceAsk, Step, is_secret_name, line_of, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -45,6 +45,10 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
     let inputs = list("inputs").iter().filter_map(|item| parts::input(&item.section()?)).collect();
     let outputs =
         list("outputs").iter().filter_map(|item| parts::output(&item.section()?)).collect();
+    let steps: Vec<Step> =
+        list("steps").iter().filter_map(|item| steps::step(&item.section()?)).collect();
+    let mounts = list("mounts").iter().filter_map(|item| steps::mount(&item.section()?)).collect();
+    let files = f.get("files").and_then(|item| steps::files(&item)).unwrap_or_default();
     let launch = f.get("launch").and_then(|item| item.choice()).unwrap_or(Launch::Each);
     let env = f.get("env").and_then(|item| environment(&item)).unwrap_or_default();
     let licenses = f.get("licenses").and_then(|item| licenses(&item)).unwrap_or_default();
@@ -78,7 +82,12 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         resources: resources?,
         inputs,
         outputs,
-        run: run?,
+        // Where there is neither, the rules between keys say so.
+        run: run.unwrap_or_else(|| line_of(&steps)),
+        steps,
+        mounts,
+        files,
+        origin: None,
         launch,
         env,
         secrets,
@@ -112,7 +121,7 @@ fn version(item: &Item<'_>) -> Option<u32> {
     None
 }
 
-fn image(item: &Item<'_>) -> Option<String> {
+pub(super) fn image(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     if text.contains(char::is_whitespace) {
         item.fail(Code::BadImage, &[("value", quote(text))]);
@@ -257,7 +266,7 @@ fn secrets(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     })
 }
 
-fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+pub(super) fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let map = item.text_map(|entry, text| {
         let name = &entry.key.text;
         variable_name(name)?;

@@ -11,6 +11,7 @@ use super::license::License;
 use super::name::{NameError, ProjectPath, quote};
 use super::placement::{Network, Placement};
 use super::resource::ResourceAsk;
+use super::steps::{Mount, Origin, Step};
 use super::trade::{Deadline, Market, Schedule};
 use super::work::{Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Retry, Service};
 
@@ -45,8 +46,20 @@ pub struct JobSpec {
     /// Data published after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
-    /// The command, for `sh -c`.
+    /// The command, for `sh -c`; of a job in steps only a line for people.
     pub run: String,
+    /// What runs instead of a command: containers, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Parts of the task's folder at other places inside its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// Small files by their paths in the task's folder, with what is in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// The document of another interface that it was made from; never in a job file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// On which nodes of a gang it starts.
     pub launch: Launch,
     /// The job's own environment variables.

@@ -13,6 +13,7 @@ mod license;
 mod name;
 mod placement;
 mod resource;
+mod steps;
 mod trade;
 mod work;
 
@@ -29,6 +30,7 @@ pub use name::{Location, NameError, Place, ProjectPath, ProviderRef, is_secret_n
 pub(crate) use name::{quote, stays_inside};
 pub use placement::{DelayAsk, Network, Placement, Providers};
 pub use resource::{AcceleratorAsk, AcceleratorKind, ResourceAsk};
+pub use steps::{Mount, Origin, Step, is_inside_path, is_mountable, line_of};
 pub use trade::{Budget, Deadline, Finish, Market, Schedule, UnitPrice};
 pub use work::{
     Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Replicas, Retry, RetryCause,
