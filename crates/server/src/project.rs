@@ -123,6 +123,7 @@ impl Projection {
                     let usage = usage.map_or(lease.usage, |(_, usage)| usage);
                     let doc = serde_json::json!({
                         "reason": reason,
+                        "outcome": outcome,
                         "waived": waived,
                         "usage": usage,
                     });
