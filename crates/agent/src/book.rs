@@ -203,6 +203,8 @@ mod tests {
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            save_within_us: None,
+            checkpoint: None,
             gang: None,
         })
     }

@@ -83,13 +83,13 @@ pub(crate) struct Picture {
 
 impl Offered {
     /// What tasks can ask for on this engine, by the names of the job file's features.
-    fn features(&self, engine: EngineKind) -> BTreeSet<String> {
+    fn features(&self, info: &EngineInfo) -> BTreeSet<String> {
         use dayan_spec::Feature;
         let mut features = BTreeSet::new();
         if self.staging == Staging::Offered {
             features.insert(Feature::Staging);
         }
-        match engine {
+        match info.kind {
             // The agent prepares the task's folder and looks into it afterwards.
             EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
                 features.extend([
@@ -99,6 +99,9 @@ impl Offered {
                     Feature::Secrets,
                     Feature::StreamedOutputs,
                 ]);
+                if info.features.signals {
+                    features.insert(Feature::Checkpoint);
+                }
                 if cfg!(feature = "s3") {
                     features.insert(Feature::ObjectStore);
                 }
@@ -107,7 +110,7 @@ impl Offered {
         }
         if self.images.is_some() {
             features.insert(Feature::Containers);
-            if engine == EngineKind::Podman {
+            if info.kind == EngineKind::Podman {
                 features.insert(Feature::Steps);
             }
         }
@@ -152,7 +155,7 @@ impl Offered {
                 Placing::ByPool => "by_pool",
             }
             .to_owned(),
-            features: self.features(engine.kind),
+            features: self.features(engine),
             fabric: self.fittings.fabric.clone(),
             nodes: match &self.machines {
                 Machines::This => self.split(node),

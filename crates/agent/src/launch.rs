@@ -6,11 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dayan_engines::{Devices, Isolation, Launch, LeaseEnd, Limits, Mount, Program, Step, Workdir};
+use dayan_engines::{
+    Devices, EngineInfo, EngineKind, Isolation, Launch, LeaseEnd, Limits, Mount, Program, Step,
+    Workdir,
+};
 use dayan_units::{AttemptId, Bytes, JobId, MilliCpu, Span};
 use dayan_wire::{Gang, LeaseOrder, StepOrder};
 
 use crate::images::{self, Images};
+use crate::inventory::{Offered, Picture};
 
 /// First port of the first gang, above what the system's own services use.
 const PORTS_FIRST: u32 = 20_000;
@@ -59,6 +63,23 @@ impl Place {
     }
 }
 
+/// What this machine is to the exchange. Every node of a process engine is this machine.
+pub(crate) fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
+    let nodes = match info.kind {
+        EngineKind::Process | EngineKind::Podman => &picture.shown.nodes[..],
+        EngineKind::Slurm | EngineKind::Kubernetes | EngineKind::Simulated => &[],
+    };
+    let cards = nodes.first().map_or(0, |node| node.total.accel.0 / 1_000);
+    Place {
+        nodes: nodes.iter().map(|node| node.name.clone()).collect(),
+        cards_each: u32::try_from(cards).unwrap_or(0),
+        vendors: picture.vendors.clone(),
+        isolation: offered.isolation.clone(),
+        images: offered.images.clone(),
+        folders: info.kind != EngineKind::Kubernetes,
+    }
+}
+
 /// What tells one launch of a gang from all others on this agent.
 pub(crate) type LaunchKey = (JobId, u32);
 
@@ -77,7 +98,9 @@ pub(crate) fn holds_only(order: &LeaseOrder) -> bool {
 pub(crate) fn needs_staging(order: &LeaseOrder, place: &Place) -> bool {
     // Its folder is watched from its first moment.
     let watched = order.outputs.iter().any(|output| output.file_closed);
-    let own = place.folders && (order.workdir.is_some() || order.gang.is_some() || watched);
+    let saves = order.checkpoint.is_some();
+    let own =
+        place.folders && (order.workdir.is_some() || order.gang.is_some() || watched || saves);
     let given = !order.inputs.is_empty() || !order.files.is_empty();
     given || !order.secrets.is_empty() || own
 }
@@ -183,6 +206,9 @@ fn environment(
         // CUDA counts the fastest first unless told; the cards were found in the order of the bus.
         set("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned());
     }
+    if let (Some(checkpoint), Some(folder)) = (&order.checkpoint, folder) {
+        set("DAYAN_CHECKPOINT", folder.join(&checkpoint.path).to_string_lossy().into_owned());
+    }
     if let Some(gang) = &order.gang {
         set("DAYAN_PORT", base_port(gang.slot).to_string());
         if place.holds(gang) {
@@ -275,6 +301,8 @@ mod tests {
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            save_within_us: None,
+            checkpoint: None,
             gang: Some(Gang {
                 rank: 0,
                 nodes: nodes.iter().map(|&node| node.to_owned()).collect(),

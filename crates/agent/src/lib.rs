@@ -28,6 +28,7 @@ pub mod probe;
 mod registries;
 mod run;
 mod runner;
+mod saving;
 mod shell;
 mod staging;
 mod sync;

@@ -279,6 +279,8 @@ pub(crate) async fn checked(response: Response) -> Result<Response, LinkFault> {
     Err(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LinkFault::Refused(said),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => LinkFault::Away(said),
+        // A full disk there does not grow by asking again.
+        StatusCode::INSUFFICIENT_STORAGE => LinkFault::Rejected(said),
         status if status.is_client_error() => LinkFault::Rejected(said),
         _ => LinkFault::Away(said),
     })

@@ -228,7 +228,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let store = Store::new(Arc::clone(&link), membership.token.as_str().into());
     let courier = Courier::open(home.root(), CourierConfig { cache_bytes, reach }, store)
         .map_err(|why| AgentFault::data("opening the cache")(std::io::Error::other(why)))?;
-    let syncs = Syncs::new(link, &membership.token, key, clock, done, picture);
+    let syncs = Syncs::new(link, &membership.token, key, clock, done, picture, courier.holdings());
     let data: PathBuf = home.root().to_owned();
     let shell = Shell::new(Parts {
         runner,

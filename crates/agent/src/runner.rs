@@ -85,6 +85,7 @@ enum Command {
     Work(Box<Work>),
     Log { part: LogPart, reply: oneshot::Sender<LogChunk> },
     Enter { attempt: AttemptId, start: ExecStart, reply: oneshot::Sender<Entered> },
+    Signal { attempt: AttemptId, signal: Signal },
     Parcel { reply: oneshot::Sender<Option<Parcel>> },
     HandedOver { upto: Mark },
     Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
@@ -227,6 +228,11 @@ impl Asking {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Enter { attempt, start, reply });
         answer
+    }
+
+    /// Sends a signal to those processes of an attempt that catch it.
+    pub(crate) fn signal(&self, attempt: AttemptId, signal: Signal) {
+        self.send(Command::Signal { attempt, signal });
     }
 
     /// Asks for what is to be handed over next.
@@ -394,6 +400,11 @@ impl Desk {
                         let terminal = start.terminal.map(|_| kind);
                         let visit = Visit { command: &start.command, terminal };
                         let _ = reply.send(self.engine.enter(attempt, visit));
+                    }
+                    Ok(Command::Signal { attempt, signal }) => {
+                        if let Err(fault) = self.engine.signal(attempt, signal) {
+                            tracing::warn!(%fault, %attempt, "it could not be asked to save");
+                        }
                     }
                     Ok(Command::Parcel { reply }) => {
                         let parcel = self.archive.parcel().unwrap_or_else(|error| {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
-    BootClock, BootId, EngineInfo, EngineKind, Fault, GangSeat, LeaseEnd, Observation, Phase,
-    Placing, StartFault,
+    BootClock, BootId, EngineInfo, Fault, GangSeat, LeaseEnd, Observation, Phase, Placing,
+    StartFault,
 };
 use dayan_measure::{Measurement, Sharing};
 use dayan_units::{AttemptId, BootTime, Span};
@@ -26,6 +26,7 @@ use crate::inventory::{self, Offered, Picture};
 use crate::launch::{self, LaunchKey, Place};
 use crate::logs::{self, Following};
 use crate::runner::{Found, Heard, Runner, Work};
+use crate::saving::{Saved, Saver, Tools};
 use crate::staging::{Courier, Guard, Prepared, Roots, gather, prepare};
 use crate::sync::{Synced, Syncs};
 use crate::words::{self, Action, Custody};
@@ -37,8 +38,6 @@ const SLEEP_MAX: Span = Span::from_secs(5);
 const USAGE_EVERY: Span = Span::from_secs(10);
 /// The exchange may not ask for use more often than this.
 const USAGE_EVERY_MIN: Span = Span::from_millis(100);
-/// The lease of an attempt that is found without its order: it is stopped, whatever it is.
-const STRAY_KEEP: Span = Span::from_secs(30);
 /// How often a cluster is looked at: three questions to its controller, of the kind that users ask
 /// by the hundred.
 const LOOK_EVERY: Span = Span::from_secs(60);
@@ -51,6 +50,8 @@ enum Here {
     Launched,
     /// It only holds its lease.
     Held,
+    /// It has ended, and what it left of its state is being sent.
+    Saving,
     /// Its outputs are being gathered, or wait for the grant, or are being published.
     Publishing(Guard),
 }
@@ -76,6 +77,10 @@ enum Done {
     },
     LogSent {
         ask: u64,
+    },
+    Saved {
+        attempt: AttemptId,
+        saved: Saved,
     },
 }
 
@@ -117,6 +122,8 @@ pub(crate) struct Shell {
     here: BTreeMap<AttemptId, Here>,
     /// Members that hold their leases while their launch's head runs.
     holding: BTreeMap<LaunchKey, BTreeSet<AttemptId>>,
+    /// Who cares for the checkpoints of running attempts.
+    savers: BTreeMap<AttemptId, Saver>,
     /// Work for the engine, handed over at the end of each turn.
     work: Work,
     following: Following,
@@ -142,7 +149,7 @@ impl Drop for Shell {
         for here in self.here.values() {
             match here {
                 Here::Staging(guard) | Here::Publishing(guard) => guard.cancel(),
-                Here::Launched | Here::Held => {}
+                Here::Launched | Here::Held | Here::Saving => {}
             }
         }
     }
@@ -153,7 +160,7 @@ impl Shell {
     pub(crate) fn new(parts: Parts) -> Self {
         let (tell_done, done) = mpsc::channel(256);
         let Found { info, boot, observations, noted } = parts.found;
-        let place = Arc::new(place(&info, parts.syncs.picture(), &parts.offered));
+        let place = Arc::new(launch::place(&info, parts.syncs.picture(), &parts.offered));
         let now = words::from_engine(parts.clock.now());
         let look_at = parts.offered.machines.change().then(|| now.plus(LOOK_EVERY));
         let mut shell = Self {
@@ -176,6 +183,7 @@ impl Shell {
             data: parts.data,
             here: BTreeMap::new(),
             holding: BTreeMap::new(),
+            savers: BTreeMap::new(),
             work: Work::default(),
             following: Following::default(),
             kept: Arc::new(Notify::new()),
@@ -201,7 +209,7 @@ impl Shell {
             } else {
                 tracing::warn!(%attempt, "found without its order; it is stopped");
                 self.work.stops.push(attempt);
-                (stray(attempt), dayan_custody::Counters::default(), None)
+                (words::stray(attempt), dayan_custody::Counters::default(), None)
             };
             let usage = Reading::resumed(generation, used.grown_to(counted));
             let step = match over {
@@ -209,6 +217,7 @@ impl Shell {
                 None => Step::Running,
             };
             self.watch(&order.payload);
+            self.care(&order.payload, Some(observation.usage.wall));
             self.custody.adopt(order, step, usage);
             self.here.insert(attempt, Here::Launched);
         }
@@ -307,8 +316,11 @@ impl Shell {
             match action {
                 Action::Start(order, _) => self.start(order.payload),
                 Action::Extend(attempt, end) => match self.here.get(&attempt) {
-                    Some(Here::Launched) => {
+                    Some(Here::Launched | Here::Saving) => {
                         self.work.extends.push((attempt, words::to_engine(end)));
+                        if let Some(saver) = self.savers.get(&attempt) {
+                            saver.extend(end);
+                        }
                     }
                     Some(Here::Staging(guard) | Here::Publishing(guard)) => guard.extend(end),
                     Some(Here::Held) | None => {}
@@ -341,7 +353,7 @@ impl Shell {
                 let _ = tell.send(Done::Staged { attempt, result }).await;
             });
         } else {
-            self.launch(&order, None, BTreeMap::new());
+            self.launch(&order, None, BTreeMap::new(), 0);
         }
     }
 
@@ -350,6 +362,7 @@ impl Shell {
         order: &Arc<LeaseOrder>,
         folder: Option<&Path>,
         secrets: BTreeMap<String, String>,
+        resumed: u32,
     ) {
         let attempt = order.attempt;
         let Some(end) = self.custody.lease_end(attempt) else { return };
@@ -357,10 +370,36 @@ impl Shell {
         let mut launch = launch::launch(order, lease_end, folder, &self.place);
         launch.gang = self.gang_seat(order);
         launch.env.extend(secrets);
+        if resumed > 0 {
+            launch.env.insert("DAYAN_CHECKPOINT_NUMBER".to_owned(), resumed.to_string());
+        }
         self.idle = Idle::No;
         self.here.insert(attempt, Here::Launched);
         self.work.launches.push((Arc::clone(order), launch));
         self.watch(order);
+        self.care(order, None);
+    }
+
+    /// Cares for the checkpoints of an attempt that starts, or has run for so long.
+    fn care(&mut self, order: &Arc<LeaseOrder>, ran: Option<Span>) {
+        if order.checkpoint.is_none() {
+            return;
+        }
+        let (attempt, workdir) = (order.attempt, self.runner.workdir(order.attempt));
+        let done = self.tell_done.clone();
+        let tools = Tools {
+            courier: Arc::clone(&self.courier),
+            asking: self.runner.asking(),
+            clock: self.clock,
+            tell: Box::new(move |attempt, saved| {
+                let done = done.clone();
+                // The agent has ended meanwhile: the next cares for it anew.
+                tokio::spawn(async move { done.send(Done::Saved { attempt, saved }).await });
+            }),
+        };
+        let folder = async move { workdir.await.ok().flatten() };
+        let end = self.custody.lease_end(attempt);
+        self.savers.extend(Saver::begin(order, folder, ran, end, tools).map(|s| (attempt, s)));
     }
 
     /// Looks out for outputs that are sent while it runs.
@@ -403,10 +442,24 @@ impl Shell {
         }
     }
 
+    /// How long an attempt that is to stop has to save its state first.
+    fn save_within(&self, attempt: AttemptId) -> Option<Span> {
+        let kept = self.custody.kept().get(&attempt).filter(|kept| kept.order.stop)?;
+        let within = Span::from_micros(kept.order.payload.save_within_us?);
+        (within > Span::ZERO).then_some(within)
+    }
+
     fn stop(&mut self, attempt: AttemptId) {
         let reason = self.stop_reason(attempt);
         match self.here.get(&attempt) {
-            Some(Here::Launched) => self.work.stops.push(attempt),
+            Some(Here::Launched) => match (self.save_within(attempt), self.savers.get(&attempt)) {
+                (Some(within), Some(saver)) => saver.stop(within),
+                (_, _) => self.work.stops.push(attempt),
+            },
+            Some(Here::Saving) => {
+                self.savers.remove(&attempt);
+                self.end(attempt, reason);
+            }
             Some(Here::Staging(guard)) => {
                 guard.cancel();
                 self.end(attempt, reason);
@@ -444,9 +497,10 @@ impl Shell {
             guard.cancel();
             let roots = Arc::clone(&self.roots);
             tokio::task::spawn_blocking(move || roots.clear(attempt));
-            self.courier.forget(attempt);
         }
+        self.courier.forget(attempt);
         self.courier.unwatch(attempt);
+        self.savers.remove(&attempt);
         for members in self.holding.values_mut() {
             members.remove(&attempt);
         }
@@ -521,6 +575,30 @@ impl Shell {
             return;
         }
         self.courier.unwatch(attempt);
+        let saves = self.save_within(attempt).is_some();
+        let Some(kept) = self.custody.kept().get(&attempt) else { return };
+        let well = matches!(outcome, Outcome::Exited { code: 0 });
+        let (order, stopping) = (&kept.order.payload, kept.stopping);
+        // Whoever was asked to stop and ends by itself has not done what it was to do: it has saved its
+        // state, or may not publish what it made.
+        let unfinished = stopping && (saves || (well && !order.outputs.is_empty()));
+        let goes_on = match (&outcome, &order.checkpoint) {
+            (Outcome::Exited { code }, Some(checkpoint)) => {
+                saves || u8::try_from(*code).is_ok_and(|code| checkpoint.exits.contains(&code))
+            }
+            (_, _) => false,
+        };
+        let outcome = match outcome {
+            Outcome::Exited { .. } if unfinished => self.stop_reason(attempt),
+            outcome => outcome,
+        };
+        if goes_on && let Some(saver) = self.savers.get(&attempt) {
+            saver.ended(outcome);
+            self.here.insert(attempt, Here::Saving);
+            return;
+        }
+        self.savers.remove(&attempt);
+        let Some(kept) = self.custody.kept().get(&attempt) else { return };
         let well = matches!(outcome, Outcome::Exited { code: 0 });
         if well && !kept.stopping && !kept.order.payload.outputs.is_empty() {
             let order = Arc::clone(&kept.order.payload);
@@ -580,8 +658,8 @@ impl Shell {
                     return;
                 };
                 match result {
-                    Ok(Prepared { folder, secrets }) => {
-                        self.launch(&order, Some(&folder), secrets);
+                    Ok(Prepared { folder, secrets, resumed }) => {
+                        self.launch(&order, Some(&folder), secrets, resumed);
                     }
                     Err(reason) => self.end(attempt, Outcome::StartFailed { reason }),
                 }
@@ -630,6 +708,14 @@ impl Shell {
                     self.syncs.show(Some(*picture));
                 }
             }
+            Done::Saved { attempt, saved } => match (saved, self.here.get(&attempt)) {
+                (Saved::BeforeStop, Some(Here::Launched)) => self.work.stops.push(attempt),
+                (Saved::AtEnd(outcome), Some(Here::Saving)) => {
+                    self.savers.remove(&attempt);
+                    self.end(attempt, outcome);
+                }
+                (_, _) => {}
+            },
             Done::LogSent { ask } => {
                 self.following.answered(ask);
             }
@@ -704,49 +790,4 @@ impl Shell {
         let told = self.syncs.take_told_running();
         self.work.used.extend(told);
     }
-}
-
-/// What this machine is to the exchange. Every node of a process engine is this machine.
-fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
-    let nodes = match info.kind {
-        EngineKind::Process | EngineKind::Podman => &picture.shown.nodes[..],
-        EngineKind::Slurm | EngineKind::Kubernetes | EngineKind::Simulated => &[],
-    };
-    let cards = nodes.first().map_or(0, |node| node.total.accel.0 / 1_000);
-    Place {
-        nodes: nodes.iter().map(|node| node.name.clone()).collect(),
-        cards_each: u32::try_from(cards).unwrap_or(0),
-        vendors: picture.vendors.clone(),
-        isolation: offered.isolation.clone(),
-        images: offered.images.clone(),
-        folders: info.kind != EngineKind::Kubernetes,
-    }
-}
-
-/// An order for what is found without one.
-fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
-    let order = LeaseOrder {
-        attempt,
-        node: String::new(),
-        resources: dayan_units::Resources::ZERO,
-        cards: Vec::new(),
-        keep_us: STRAY_KEEP.micros(),
-        time_limit_us: 0,
-        stop: true,
-        publish: false,
-        name: String::new(),
-        org: None,
-        image: None,
-        run: String::new(),
-        env: BTreeMap::new(),
-        steps: Vec::new(),
-        mounts: Vec::new(),
-        files: std::collections::BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        workdir: None,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        gang: None,
-    };
-    words::order(order)
 }

@@ -20,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::identity::Key;
 use crate::inventory::Picture;
 use crate::link::{Link, LinkFault};
+use crate::staging::Holdings;
 use crate::words::{self, Custody, News};
 
 /// For how long the exchange may hold an answer back. Shorter than the minute after which proxies
@@ -93,6 +94,10 @@ pub(crate) struct Syncs {
     show: Option<()>,
     answer: Option<ChallengeAnswer>,
     measured: VecDeque<Measurement>,
+    /// What the site's cache holds now.
+    holdings: Holdings,
+    /// By what number that is known which was told last, as far as it was heard.
+    told_holdings: Option<u64>,
     /// What was told of the use of running attempts.
     told_running: Vec<(AttemptId, Counters)>,
 }
@@ -105,6 +110,7 @@ impl Syncs {
         clock: BootClock,
         done: mpsc::Sender<Synced>,
         picture: Picture,
+        holdings: Holdings,
     ) -> Self {
         Self {
             link,
@@ -123,6 +129,8 @@ impl Syncs {
             show: Some(()),
             answer: None,
             measured: VecDeque::new(),
+            holdings,
+            told_holdings: None,
             told_running: Vec::new(),
         }
     }
@@ -203,6 +211,11 @@ impl Syncs {
             custody.kept().get(&record.attempt).is_some_and(|kept| kept.step.may_run())
         });
         self.told_running.extend(running.map(|record| (record.attempt, record.counters)));
+        // It goes along with what is sent anyway: a plan that is some seconds behind is no worse.
+        let holds = (self.holdings)(self.told_holdings).map(|(number, holds)| {
+            self.told_holdings = Some(number);
+            holds
+        });
         let request = SyncRequest {
             known: told.revision,
             wait_ms: u32::try_from(wait.millis_floor()).unwrap_or(0),
@@ -211,6 +224,7 @@ impl Syncs {
             reports: words::reports(&told),
             usage: self.signed(&told),
             answer: self.answer.take(),
+            holds,
             measured,
         };
         let (link, token) = self.link();
@@ -242,6 +256,9 @@ impl Syncs {
         }
         match &synced.result {
             Ok(answer) => {
+                if answer.want_holds {
+                    self.told_holdings = None;
+                }
                 let nothing = answer.revision == synced.told.revision
                     && answer.forget.is_empty()
                     && answer.logs.is_empty()
@@ -255,6 +272,7 @@ impl Syncs {
                 self.stand(Standing::Good);
             }
             Err(fault) => {
+                self.told_holdings = None;
                 self.show = self.show.or(synced.extras.shown);
                 let pause = match fault {
                     LinkFault::Refused(_) => REFUSED_PAUSE,

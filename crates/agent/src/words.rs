@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use dayan_custody as custody;
 use dayan_engines as engines;
-use dayan_units::{BootTime, Span};
+use dayan_units::{AttemptId, BootTime, Span};
 use dayan_wire as wire;
+
+/// The lease of an attempt that is found without its order: it is stopped, whatever it is.
+const STRAY_KEEP: Span = Span::from_secs(30);
 
 /// Custody as this agent has it.
 pub(crate) type Custody = custody::Custody<Arc<wire::LeaseOrder>, wire::Outcome>;
@@ -106,4 +109,34 @@ pub(crate) fn usage(record: &custody::UsageRecord) -> wire::UsageRecord {
             energy_uj,
         },
     }
+}
+
+/// An order for what is found without one.
+pub(crate) fn stray(attempt: AttemptId) -> custody::Order<Arc<wire::LeaseOrder>> {
+    let stray = wire::LeaseOrder {
+        attempt,
+        node: String::new(),
+        resources: dayan_units::Resources::ZERO,
+        cards: Vec::new(),
+        keep_us: STRAY_KEEP.micros(),
+        time_limit_us: 0,
+        stop: true,
+        publish: false,
+        name: String::new(),
+        org: None,
+        image: None,
+        run: String::new(),
+        env: std::collections::BTreeMap::new(),
+        steps: Vec::new(),
+        mounts: Vec::new(),
+        files: std::collections::BTreeMap::new(),
+        secrets: std::collections::BTreeMap::new(),
+        workdir: None,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        save_within_us: None,
+        checkpoint: None,
+        gang: None,
+    };
+    order(stray)
 }

@@ -284,7 +284,8 @@ impl<T: Clone, E: Clone> Custody<T, E> {
             let gained = kept.fence.is_none_or(|fence| end.since(fence).micros() >= step.max(1));
             let fenced =
                 matches!(kept.step, Step::Starting | Step::Running | Step::Publishing { .. });
-            if gained && fenced && !kept.stopping {
+            // What is asked to stop may save its state first, under its lease like before.
+            if gained && fenced && (!kept.stopping || kept.order.stop) {
                 kept.fence = Some(end);
                 actions.push(Action::Extend(*attempt, end));
             }

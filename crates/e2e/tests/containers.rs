@@ -96,3 +96,12 @@ fn a_command_beside_a_task_runs_in_its_container() {
     stage.operate(&["cancel", &job]);
     stage.ended(&job);
 }
+
+#[test]
+fn a_task_in_a_container_goes_on_elsewhere_from_its_checkpoint() {
+    let Some(lab) = Lab::start() else { return };
+    let mut stage = Stage::empty(Serve::default());
+    boxes(&mut stage, &lab, &["--default-image", "localhost/dayan-test:1"]);
+    support::counter::moves_to_processes(&mut stage, "boxes", "/bin/busybox ");
+    stage.assert_sound();
+}

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use support::{Stage, until};
+use support::{Stage, find, until};
 
 const HEAD: &str = "version: 1\ntype: batch\nproject: lab/demo\n\
                     resources: {cpus: 0.01, memory: 16MB, time: 10m}\n";
@@ -328,16 +328,47 @@ fn files_are_sent_as_they_are_closed_and_seen_when_the_task_has_succeeded() {
     assert_eq!(got(&stage, "dayan://lab/demo/early/2"), "two\n");
 }
 
-/// A folder of that name somewhere below.
-fn find(below: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
-    std::fs::read_dir(below).ok()?.flatten().find_map(|entry| {
-        let path = entry.path();
-        if !path.is_dir() || path.is_symlink() {
-            None
-        } else if path.ends_with(name) {
-            Some(path)
-        } else {
-            find(&path, name)
-        }
-    })
+#[test]
+fn work_goes_to_the_site_that_has_its_data() {
+    let words = ["--data-place", "Shenzhen"].map(str::to_owned).to_vec();
+    let mut stage = Stage::empty(support::Serve { words, ..support::Serve::default() });
+    stage.add_pool("near", &["--cpus", "1"]);
+    stage.add_pool("large", &["--cpus", "2"]);
+    std::fs::write(stage.path("big"), vec![7; 3_000_000]).expect("written");
+    member(&stage, &["data", "put", "big", "dayan://lab/demo/big"]);
+    let job = |name: &str, cpus: &str| {
+        let file = format!("{name}.yaml");
+        let text = format!(
+            "version: 1\nname: {name}\ntype: batch\nproject: lab/demo\n\
+             resources: {{cpus: {cpus}, memory: 16MB, time: 10m}}\nprefer: [data]\n\
+             inputs: [{{from: dayan://lab/demo/big, to: big}}]\nrun: cmp -n 1 big big\n"
+        );
+        std::fs::write(stage.path(&file), text).expect("written");
+        file
+    };
+    let small = job("small", "0.1");
+    let moved = |pool: &str| {
+        let plan = member(&stage, &["plan", &small]);
+        let candidates = plan["candidates"].as_array().expect("a list").clone();
+        let found =
+            candidates.iter().find(|c| c["pool_name"] == pool).expect("a candidate").clone();
+        let seconds = found["transfer_s"].as_f64().expect("known");
+        (found["transfer_bytes"].as_u64().expect("known"), seconds)
+    };
+    for pool in ["near", "large"] {
+        let (bytes, seconds) = moved(pool);
+        assert_eq!(bytes, 3_000_000, "{pool}");
+        // A gigabit and the way from Shenzhen.
+        assert!((0.024..0.2).contains(&seconds), "{pool}: {seconds} s");
+    }
+    // It fits nowhere else, and leaves its input in the site's cache.
+    let first = member(&stage, &["submit", &job("first", "2")]);
+    let first = first["job"].as_str().expect("a job").to_owned();
+    succeeded(&stage, &first);
+    until("what the site holds", || (moved("large") == (0, 0.0)).then_some(()));
+    assert_eq!(moved("near").0, 3_000_000);
+    let second = member(&stage, &["submit", &small])["job"].as_str().expect("a job").to_owned();
+    succeeded(&stage, &second);
+    let pool = |job: &str| stage.show(job).expect("there")["attempts"][0]["pool"].clone();
+    assert_eq!(pool(&second), pool(&first), "it went where its data was");
 }

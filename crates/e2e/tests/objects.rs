@@ -128,6 +128,42 @@ fn objects_come_in_and_results_go_out_with_the_grant() {
     let keys = String::from_utf8(keys).expect("UTF-8");
     assert!(!keys.contains(".dayan/"), "nothing is left where results waited: {keys}");
 
+    // Files are sent as they are closed, and seen when the task has succeeded.
+    let until_told =
+        |name: &str| format!("until [ -e {} ]; do sleep 0.1; done", stage.path(name).display());
+    let early = format!(
+        "outputs: [{{from: 'out/*', to: s3://studio/early/, secret: s3, when: file_closed}}]\n\
+         run: mkdir out; echo one > out/1; echo x > out/2; {}; echo two > out/2\n",
+        until_told("go")
+    );
+    let job = submit(&stage, "early", &early).expect("submitted");
+    until("the first file under the attempt's key", || {
+        let (_, keys) = moto.ask("GET", "studio?list-type=2&prefix=early", b"");
+        let keys = String::from_utf8_lossy(&keys).into_owned();
+        assert!(!keys.contains("<Key>early/1<"), "not seen before its time: {keys}");
+        keys.contains("/1<").then_some(())
+    });
+    std::fs::write(stage.path("go"), "").expect("written");
+    let shown = stage.ended(&job);
+    assert_eq!(shown["state"], "succeeded", "{shown:#}");
+    assert_eq!(moto.ask("GET", "studio/early/1", b"").1, b"one\n");
+    assert_eq!(moto.ask("GET", "studio/early/2", b"").1, b"two\n", "as it was at the end");
+    // One that fails leaves nothing behind.
+    let early = format!(
+        "outputs: [{{from: 'out/*', to: s3://studio/gone/, secret: s3, when: file_closed}}]\n\
+         run: mkdir out; echo one > out/1; {}; exit 3\n",
+        until_told("fail")
+    );
+    let job = submit(&stage, "gone", &early).expect("submitted");
+    let listed = |prefix: &str| {
+        let (_, keys) = moto.ask("GET", &format!("studio?list-type=2&prefix={prefix}"), b"");
+        String::from_utf8_lossy(&keys).contains("<Key>")
+    };
+    until("the first file under the attempt's key", || listed("gone").then_some(()));
+    std::fs::write(stage.path("fail"), "").expect("written");
+    assert_eq!(stage.ended(&job)["state"], "failed");
+    until("nothing of it to be left", || (!listed("gone")).then_some(()));
+
     // A task that fails publishes nothing.
     let fails =
         "outputs: [{from: x, to: s3://studio/none/x, secret: s3}]\nrun: echo x > x; exit 3\n";

@@ -6,18 +6,10 @@ mod support;
 use std::time::Duration;
 
 use dayan_testbed::Postgres;
-use rustix::process::{Pid, Resource, Rlimit};
-use support::{Serve, Stage, until};
+use support::{Serve, Stage, limit_files, until};
 
 /// How long PostgreSQL is away.
 const AWAY: Duration = Duration::from_secs(30);
-
-/// No file of the process may grow beyond so many bytes: to it, the disk is full.
-fn limit_files(pid: i32, bytes: Option<u64>) {
-    let pid = Pid::from_raw(pid);
-    let limit = Rlimit { current: bytes, maximum: None };
-    rustix::process::prlimit(pid, Resource::Fsize, limit).expect("a limit of our own child");
-}
 
 fn largest_file(folder: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
@@ -112,4 +104,40 @@ fn a_server_whose_books_another_has_taken_over_stops_and_says_so() {
         assert_eq!(shown["state"], "succeeded", "{shown}");
     }
     stage.assert_sound();
+}
+
+#[test]
+fn with_books_in_postgresql_the_data_store_has_to_be_named() {
+    let Some(postgres) = Postgres::start() else {
+        eprintln!("SKIPPED: no PostgreSQL that can be started here");
+        return;
+    };
+    let database = Some(postgres.url().to_owned());
+    let stage = Stage::empty(Serve { database: database.clone(), ..Serve::default() });
+    std::fs::write(stage.path("x"), "kept\n").expect("written");
+    let put = ["data", "put", "x", "dayan://lab/demo/x"];
+    let refused = stage.member_run(&put, "");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("data.no_store"), "{said}");
+    assert!(said.contains("--data-store"), "it says what to do: {said}");
+    drop(stage);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("shared").display().to_string();
+    let words = vec!["--data-store".to_owned(), store];
+    let Some(postgres) = Postgres::start() else {
+        eprintln!("SKIPPED: no second PostgreSQL that can be started here");
+        return;
+    };
+    let database = Some(postgres.url().to_owned());
+    let mut stage = Stage::empty(Serve { database, words, ..Serve::default() });
+    std::fs::write(stage.path("x"), "kept\n").expect("written");
+    assert!(stage.member_run(&put, "").status.success());
+    stage.kill_server();
+    stage.start_server();
+    let got = until("an answer", || {
+        let got = stage.member_run(&["data", "get", "dayan://lab/demo/x", "-"], "");
+        got.status.success().then_some(got.stdout)
+    });
+    assert_eq!(got, b"kept\n");
 }

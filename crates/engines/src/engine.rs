@@ -109,6 +109,9 @@ pub struct Features {
     /// Does it run container images, and nothing else?
     #[serde(default)]
     pub images: bool,
+    /// Can running tasks be sent signals ([`Engine::signal`])?
+    #[serde(default)]
+    pub signals: bool,
 }
 
 const fn told_apart() -> bool {
@@ -181,6 +184,9 @@ pub enum Fault {
     /// The other side said something that makes no sense.
     #[error("engine.protocol: {0}")]
     Protocol(String),
+    /// This engine does not do that.
+    #[error("engine.unsupported: {0}")]
+    Unsupported(String),
 }
 
 impl Fault {
@@ -216,6 +222,15 @@ pub trait Engine: Send {
     /// Sends `signal`, and after `grace` ends whatever is left. An attempt that has ended or is
     /// unknown is passed over.
     fn stop(&mut self, attempt: AttemptId, grace: Span, signal: Signal) -> Result<(), Fault>;
+
+    /// Sends `signal` to those processes of a running attempt that catch it. Whoever does not is left
+    /// alone: a signal that asks a program to save must kill neither it nor the shell around it. An
+    /// attempt that does not run is passed over.
+    fn signal(&mut self, attempt: AttemptId, signal: Signal) -> Result<(), Fault> {
+        let _ = (attempt, signal);
+        let kind = self.describe().kind.name();
+        Err(Fault::Unsupported(format!("tasks of a {kind} pool cannot be sent signals")))
+    }
 
     /// Removes what is kept of attempts that have ended: records, logs, working folders. Called
     /// once the exchange has everything. Attempts that have not ended are passed over.

@@ -209,6 +209,8 @@ impl Signal {
     pub const INT: Self = Self(2);
     /// Ends without asking.
     pub const KILL: Self = Self(9);
+    /// A terminal was hung up.
+    pub const HUP: Self = Self(1);
     /// The first signal left to the program's own use.
     pub const USR1: Self = Self(10);
     /// The second one.

@@ -91,6 +91,27 @@ pub(crate) fn signal(target: Process, signal: crate::Signal) {
     }
 }
 
+/// Does the process catch the signal? One that ignores it or lets the default happen does not.
+pub(crate) fn catches(pid: i32, signal: crate::Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let bit = u32::try_from(signal.0 - 1).ok().filter(|bit| *bit < 64);
+    bit.is_some_and(|bit| mask & (1 << bit) != 0)
+}
+
+/// Sends a signal to those of the processes that catch it.
+pub(crate) fn ask(processes: impl IntoIterator<Item = i32>, signal: crate::Signal) {
+    for pid in processes {
+        // Who it is first: what catches the signal must be who is sent it.
+        if let Some(process) = process(pid)
+            && catches(pid, signal)
+        {
+            self::signal(process, signal);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -260,6 +260,16 @@ impl Engine for ProcessEngine {
         self.ask_done(|serial| Request::Stop { serial, attempt, grace, signal })
     }
 
+    fn signal(&mut self, attempt: AttemptId, signal: Signal) -> Result<(), Fault> {
+        self.link()?;
+        if !self.features.signals {
+            let why =
+                "the running keeper is of an older version; it is replaced when its tasks end";
+            return Err(Fault::Unsupported(why.to_owned()));
+        }
+        self.ask_done(|serial| Request::Signal { serial, attempt, signal })
+    }
+
     fn forget(&mut self, attempts: &[AttemptId]) -> Result<(), Fault> {
         self.ask_done(|serial| Request::Forget { serial, attempts: attempts.to_vec() })
     }
@@ -365,7 +375,12 @@ fn connect(
             match reach(folder).map_err(Fault::io("connecting to the keeper")).and_then(greet) {
                 Ok((link, features)) => return Ok((link, features, child)),
                 Err(fault @ (Fault::Io { .. } | Fault::Unreachable(_))) => fault,
-                Err(fault @ (Fault::Version { .. } | Fault::Busy(_) | Fault::Protocol(_))) => {
+                Err(
+                    fault @ (Fault::Version { .. }
+                    | Fault::Busy(_)
+                    | Fault::Protocol(_)
+                    | Fault::Unsupported(_)),
+                ) => {
                     return Err(fault);
                 }
             };

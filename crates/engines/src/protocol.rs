@@ -46,6 +46,11 @@ pub(crate) enum Request {
         grace: Span,
         signal: Signal,
     },
+    Signal {
+        serial: u64,
+        attempt: AttemptId,
+        signal: Signal,
+    },
     Forget {
         serial: u64,
         attempts: Vec<AttemptId>,

@@ -174,6 +174,7 @@ impl Engine for SimulatedEngine {
                 energy: false,
                 survives_agent: false,
                 survives_keeper: false,
+                signals: false,
                 signals_told_apart: true,
                 images: false,
             },

@@ -14,7 +14,7 @@ use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::event::{Entry, Event, Next};
-use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR, mode_of};
+use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR, grown, mode_of};
 
 /// Power usage effectiveness of a data centre that has not said its own: what the policy for new
 /// ones in the national clusters asks for.
@@ -73,12 +73,32 @@ fn queued(state: &State, job: &Job, now: Time, out: &mut Vec<Change>) {
 /// The tasks of a job that may be placed.
 fn waiting(state: &State, job: &Job) -> Tasks {
     match job.gate {
-        Gate::Open => state.work.ready_tasks(job),
+        Gate::Open => job.next_of(state.work.ready_tasks(job)),
         Gate::Paused => Tasks::none(),
     }
 }
 
 fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
+    told(state, at, event, out);
+    let job = if let Event::Leased { lease, .. } = event {
+        lease.attempt.job
+    } else if let Event::AttemptEnded { attempt, .. } = event {
+        attempt.job
+    } else if let Event::TasksCancelled { job, .. } | Event::JobResumed { job } = event {
+        *job
+    } else {
+        return;
+    };
+    // Whose turn it is may have changed by it.
+    let mixed = state.work.jobs.get(&job).filter(|job| job.ended.is_none() && job.is_mixed());
+    if let Some(job) = mixed
+        && !waiting(state, job).is_empty()
+    {
+        queued(state, job, at, out);
+    }
+}
+
+fn told(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
     let job = |id: &JobId| state.work.jobs.get(id);
     match event {
         Event::AgentJoined { pool, .. }
@@ -476,10 +496,16 @@ pub fn per_core(pool: &Pool, precision: Precision, now: Time) -> Option<FlopRate
 pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     let stored = state.work.spec_of(job);
     let class = state.access.orgs.get(&job.org).map_or(BuyerClass::External, |org| org.class);
-    let mut ask = ask_for(state, &stored.spec, class);
-    if job.memory.is_some() {
+    let mut ask = ask_for(state, &stored.spec, class, &job.data);
+    // They ask for the same, but for those whose places were promised together.
+    let memory = if job.memory.is_some() || job.is_mixed() {
+        tasks.iter().map(|task| job.memory_of(task)).max().flatten()
+    } else {
+        None
+    };
+    if memory.is_some() {
         let ask = Arc::make_mut(&mut ask.ask);
-        ask.resources = job.grown(ask.resources);
+        ask.resources = grown(ask.resources, memory);
     }
     ask.job = job.id;
     ask.project = job.project;
@@ -500,7 +526,14 @@ pub fn pin(state: &State, quote: QuoteId) -> Option<plan::Pin> {
 }
 
 /// A job file as the planner sees it, for a question or for a job.
-pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk {
+///
+/// `data`: what is known of its inputs in the data store; the file may say more of others.
+pub fn ask_for(
+    state: &State,
+    spec: &JobSpec,
+    class: BuyerClass,
+    data: &[plan::DataAt],
+) -> plan::JobAsk {
     let zero = dayan_units::ProjectId::from_bits(0);
     let tasks = spec.task_count();
     plan::JobAsk {
@@ -514,7 +547,7 @@ pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk
             dayan_spec::Priority::Normal => 0,
             dayan_spec::Priority::High => 1,
         },
-        ask: Arc::new(ask(state, spec)),
+        ask: Arc::new(plan::Ask { data: inputs(spec, data), ..ask(state, spec) }),
         expected: None,
         strict: spec.strict,
         tasks: Tasks::range(0..tasks),
@@ -545,10 +578,27 @@ pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk
     }
 }
 
+/// What has to be brought, as far as it is known how much it is and where it lies.
+fn inputs(spec: &JobSpec, stored: &[plan::DataAt]) -> Vec<plan::DataAt> {
+    let declared = spec.inputs.iter().filter_map(|input| {
+        // What is in the data store is known better there.
+        let elsewhere = !matches!(input.from, dayan_spec::Location::Store(_));
+        let (bytes, at) = (input.size?, input.at.as_ref()?);
+        let key = input.sha256.as_deref().and_then(data_key);
+        elsewhere.then(|| plan::DataAt { place: place_name(at), bytes, key })
+    });
+    stored.iter().cloned().chain(declared).collect()
+}
+
+/// What a file is known by where its site's cache is compared: the first 64 bits of its SHA-256.
+pub fn data_key(sha256: &str) -> Option<u64> {
+    u64::from_str_radix(sha256.get(..16)?, 16).ok()
+}
+
 fn preference(wish: dayan_spec::Preference) -> plan::Preference {
     match wish {
         dayan_spec::Preference::Price => plan::Preference::Price,
-        dayan_spec::Preference::Start => plan::Preference::Start,
+        dayan_spec::Preference::Start | dayan_spec::Preference::Data => plan::Preference::Start,
         dayan_spec::Preference::Delay => plan::Preference::Delay,
         dayan_spec::Preference::Carbon => plan::Preference::Carbon,
         dayan_spec::Preference::Deadline => plan::Preference::Deadline,

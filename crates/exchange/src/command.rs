@@ -7,7 +7,9 @@ use std::sync::Arc;
 use dayan_identity::{Nonce, Status};
 use dayan_market::{BudgetLimits, BuyerClass, Quote, Tariff};
 use dayan_measure::Measurement;
-use dayan_schedule::{Appointment, Cards, Closure, NoAppointment, Quota, QuotaOf, StartEstimate};
+use dayan_schedule::{
+    Appointment, Cards, Closure, DataAt, NoAppointment, Quota, QuotaOf, StartEstimate,
+};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
@@ -223,6 +225,8 @@ pub struct Submit {
     pub idempotency: Option<String>,
     /// What the planner says of a hard deadline.
     pub admission: Admission,
+    /// What of its inputs lies in the data store, and where that is.
+    pub data: Vec<DataAt>,
 }
 
 /// Can a hard deadline be promised? The planner looks; the decision looks again.

@@ -90,7 +90,7 @@ pub fn to_admit(state: &State, command: &Command, now: Time) -> Option<ToAdmit> 
     let spec = state.work.specs.get(&schedule.spec())?.spec.clone();
     spec.deadline.as_ref().filter(|deadline| deadline.kind == DeadlineKind::Hard)?;
     let org = state.access.orgs.get(&schedule.org)?;
-    let mut ask = changes::ask_for(state, &spec, org.class);
+    let mut ask = changes::ask_for(state, &spec, org.class, &[]);
     (ask.project, ask.org, ask.submitted_at) = (schedule.project, schedule.org, now);
     let due = firing.run.due;
     let rule = spec.schedule.as_ref()?;

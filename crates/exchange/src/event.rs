@@ -7,7 +7,7 @@ use dayan_identity::{Challenge, Name, Status};
 use dayan_ledger::Transfer;
 use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
-use dayan_schedule::{Appointment, Closure, Quota, QuotaOf, StartEstimate, Tasks};
+use dayan_schedule::{Appointment, Closure, DataAt, Quota, QuotaOf, StartEstimate, Tasks};
 use dayan_spec::JobSpec;
 use dayan_units::{
     AgentId, AttemptId, Bytes, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId,
@@ -175,13 +175,16 @@ pub enum Event {
         /// Which attempt.
         attempt: AttemptId,
     },
-    /// A task ran out of memory: the job's tasks ask for the next size of their range.
+    /// A task ran out of memory: it asks for the next size of its range.
     MemoryRaised {
         /// Which job.
         job: JobId,
-        /// What they asked for.
+        /// Which of its tasks; none: all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<u32>,
+        /// What it asked for.
         from: Bytes,
-        /// What they ask for now.
+        /// What it asks for now.
         to: Bytes,
     },
     /// A job that waits was told when it is expected to start.
@@ -368,6 +371,9 @@ pub enum Event {
         /// The run of a schedule that it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run: Option<Run>,
+        /// What of its inputs lies in the data store, and where that is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        data: Vec<DataAt>,
     },
     /// A job that was accepted waits for others.
     DependsOn {

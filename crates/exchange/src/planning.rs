@@ -65,6 +65,8 @@ pub struct Planning {
     /// Pools that are not heard: whatever they have shown, none of their nodes takes work. None
     /// until it is known who is there.
     silent: Option<BTreeSet<PoolId>>,
+    /// What the caches of pools' sites hold: told by their agents, and not in the journal.
+    holds: BTreeMap<PoolId, Arc<BTreeSet<u64>>>,
 }
 
 impl Planning {
@@ -91,6 +93,16 @@ impl Planning {
             self.planner.observe(&Change::Network(network.clone()));
         }
         self.observe(changes);
+        for (&pool, files) in &self.holds {
+            self.planner.observe(&Change::PoolHolds { pool, files: Arc::clone(files) });
+        }
+    }
+
+    /// What the cache of a pool's site holds now.
+    pub fn hold(&mut self, pool: PoolId, files: BTreeSet<u64>) {
+        let files = Arc::new(files);
+        self.planner.observe(&Change::PoolHolds { pool, files: Arc::clone(&files) });
+        self.holds.insert(pool, files);
     }
 
     /// What was committed.

@@ -1,7 +1,9 @@
 //! What people ask the planner beside a plan: where could this job go, why does it wait, how busy is
 //! everything. Answers are values and change nothing.
 
-use dayan_units::{JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time};
+use dayan_units::{
+    Bytes, JobId, Micro, OfferId, PoolId, ProviderId, Resources, SiteId, Span, Time,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::reason::{Reason, ReasonCode, ReasonCount};
@@ -50,6 +52,9 @@ pub struct Candidate {
     pub delay: Option<Span>,
     /// How long the inputs of a task take to get there, where that is known.
     pub transfer: Option<Span>,
+    /// How much of a task's inputs that is: what the site's cache does not hold.
+    #[serde(default)]
+    pub missing: Bytes,
     /// Grams of CO₂ for a kilowatt-hour there, overhead included, where known.
     pub carbon_grams_per_kwh: Option<u64>,
 }

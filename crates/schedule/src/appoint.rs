@@ -233,8 +233,9 @@ impl Admission<'_> {
     fn length(&self, rank: usize) -> Option<Span> {
         let estate = &self.planner.estate;
         let pool = estate.pool_of(self.verdict.choices[rank].bay);
-        let view = estate.pools[pool as usize].view.as_ref().expect("it was judged");
-        Some(self.judge.wish.ask.time.plus(self.judge.transfer(view)?))
+        let pool = &estate.pools[pool as usize];
+        let view = pool.view.as_ref().expect("it was judged");
+        Some(self.judge.wish.ask.time.plus(self.judge.transfer(pool, view)?))
     }
 
     /// All tasks at the best choice and at once, where that has the room and nobody waits for it:

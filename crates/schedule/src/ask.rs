@@ -65,6 +65,9 @@ pub struct DataAt {
     pub place: String,
     /// How much each task needs of it.
     pub bytes: Bytes,
+    /// Where it is one file: the first 64 bits of its SHA-256. A pool that holds it need not fetch it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<u64>,
 }
 
 /// What a task may rely on once it has its place.

@@ -98,7 +98,7 @@ impl Planner {
                 if seats >= u64::from(gang.size) { u64::from(gang.size) } else { 0 }
             }
         };
-        let transfer = judge.transfer(view);
+        let transfer = judge.transfer(pool, view);
         let wait = |by| {
             if fit > 0 {
                 return Some(Span::ZERO);
@@ -128,6 +128,7 @@ impl Planner {
             start: StartEstimate { p50, p90 }.not_before(begins_in),
             delay: judge.delay(view),
             transfer: if judge.wish.ask.data.is_empty() { None } else { transfer },
+            missing: judge.missing(pool),
             carbon_grams_per_kwh: view
                 .carbon
                 .and_then(|carbon| u64::try_from(grams_thousandths(carbon) / 1_000).ok()),

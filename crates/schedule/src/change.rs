@@ -1,7 +1,7 @@
 //! What the planner is told. Whoever owns the state translates its events into these; the planner
 //! knows no others. Order between changes about different things does not matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,6 +92,14 @@ pub enum Change {
     PoolShown(Box<PoolView>),
     /// The pool takes no more work and is forgotten; leases in it are still told to have ended.
     PoolGone(PoolId),
+    /// What the cache of a pool's site holds, in full: the first 64 bits of the SHA-256 of each file
+    /// that is worth naming.
+    PoolHolds {
+        /// Which pool.
+        pool: PoolId,
+        /// Its files.
+        files: Arc<BTreeSet<u64>>,
+    },
     /// A node takes work, or no longer does.
     NodeState {
         /// In which pool.

@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use dayan_units::{AttemptId, FlopRate, JobId, MilliAccel, PoolId, Resources, TaskId, Time};
 use rustc_hash::FxHashMap;
@@ -281,6 +282,8 @@ pub(crate) struct Pool {
     pub spot: BTreeSet<(Reverse<Time>, AttemptId, LeaseIx)>,
     /// When some were, lately.
     pub preempted: Vec<Time>,
+    /// What its site's cache holds.
+    pub holds: Arc<BTreeSet<u64>>,
 }
 
 /// Who holds a lease.
@@ -469,6 +472,15 @@ impl Estate {
             self.dropped.insert(*bay);
         }
         self.touched.retain(|at| !bays.contains(&at.bay));
+    }
+
+    pub fn show_holdings(&mut self, pool: PoolId, files: &Arc<BTreeSet<u64>>) {
+        let ix = self.pool_ix(pool);
+        let known = &mut self.pools[ix as usize].holds;
+        if known != files {
+            known.clone_from(files);
+            self.dirty.insert(ix);
+        }
     }
 
     pub fn show_offers(&mut self, pool: PoolId, offers: &[OfferView]) {

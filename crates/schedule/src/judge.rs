@@ -4,7 +4,9 @@
 //!
 //! The fast path deals in codes only; messages are made by [`Judge::reason`] for people.
 
-use dayan_units::{Micro, MilliAccel, OrgId, Rate, Resources, Span, Time};
+use std::collections::BTreeMap;
+
+use dayan_units::{Bytes, Micro, MilliAccel, OrgId, Rate, Resources, Span, Time};
 use smallvec::SmallVec;
 
 use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
@@ -108,7 +110,7 @@ impl Judge<'_> {
         if pool.bays.is_empty() {
             furthest = ReasonCode::PoolNoNodeFits;
         }
-        let mut local = self.local(view);
+        let mut local = self.local(pool, view);
         for &bay_ix in &pool.bays {
             match self.bay(pool, bay_ix, &mut local, needs) {
                 Ok(scored) => found.push(scored),
@@ -118,9 +120,9 @@ impl Judge<'_> {
         if found.len() > before { Ok(()) } else { Err(furthest) }
     }
 
-    fn local(&self, view: &PoolView) -> Local {
+    fn local(&self, pool: &Pool, view: &PoolView) -> Local {
         Local {
-            transfer_micros: or_worst(self.transfer(view)),
+            transfer_micros: or_worst(self.transfer(pool, view)),
             delay_micros: or_worst(self.worst_delay(view)),
             carbon: view.carbon.map_or(i64::MAX, grams_thousandths),
             priced: None,
@@ -182,19 +184,30 @@ impl Judge<'_> {
         if asked { self.worst_delay(view) } else { None }
     }
 
-    /// How long a task's inputs take to get there, one after the other.
-    pub fn transfer(&self, view: &PoolView) -> Option<Span> {
-        if self.wish.ask.data.is_empty() {
+    /// How many bytes of a task's inputs have to be brought there: what its site's cache does not hold.
+    pub fn missing(&self, pool: &Pool) -> Bytes {
+        self.not_held(pool).fold(Bytes::ZERO, |sum, data| Bytes(sum.0.saturating_add(data.bytes.0)))
+    }
+
+    fn not_held<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a DataAt> {
+        let held = |data: &&DataAt| data.key.is_some_and(|key| pool.holds.contains(&key));
+        self.wish.ask.data.iter().filter(move |data| !held(data))
+    }
+
+    /// How long a task's inputs take to get there, one place after the other.
+    pub fn transfer(&self, pool: &Pool, view: &PoolView) -> Option<Span> {
+        let mut places: BTreeMap<&str, Bytes> = BTreeMap::new();
+        for data in self.not_held(pool) {
+            let bytes = places.entry(&data.place).or_default();
+            *bytes = Bytes(bytes.0.saturating_add(data.bytes.0));
+        }
+        if places.is_empty() {
             return Some(Span::ZERO);
         }
         let network = self.network?;
-        let times = self
-            .wish
-            .ask
-            .data
-            .iter()
-            .map(|data| network.transfer_time(&data.place, &view.place, data.bytes, self.at));
-        times.into_iter().try_fold(Span::ZERO, |sum, time| Some(sum.plus(time?)))
+        let time = |(place, bytes)| network.transfer_time(place, &view.place, bytes, self.at);
+        let mut times = places.into_iter().map(time);
+        times.try_fold(Span::ZERO, |sum, time| Some(sum.plus(time?)))
     }
 
     fn bay(
@@ -401,7 +414,7 @@ impl Judge<'_> {
         let offer = &pool.offers[usize::from(choice.offer)];
         let need = &needs[usize::from(choice.need)];
         let price = self.task_price(offer, &need.resources).map_or(i64::MAX, |price| price.0);
-        let local = self.local(view);
+        let local = self.local(pool, view);
         self.score_of(view, bay, offer, (need, choice.alternative), price, &local)
     }
 

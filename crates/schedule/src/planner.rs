@@ -58,6 +58,7 @@ impl Planner {
         match change {
             Change::PoolShown(view) => self.estate.show_pool(view),
             Change::PoolGone(pool) => self.estate.forget_pool(*pool),
+            Change::PoolHolds { pool, files } => self.estate.show_holdings(*pool, files),
             Change::NodeState { pool, node, up } => self.estate.set_node_state(*pool, node, *up),
             Change::OffersShown { pool, offers } => self.estate.show_offers(*pool, offers),
             Change::JobQueued(ask) => {

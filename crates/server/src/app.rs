@@ -40,6 +40,10 @@ pub struct App {
     pub signing: SigningKey,
     /// Delays between places.
     pub network: Arc<Topology>,
+    /// Where the data store is: a city, by the network's name.
+    pub data_place: Option<String>,
+    /// Agents that have said since this server started what their sites' caches hold.
+    pub holders: std::sync::Mutex<std::collections::BTreeSet<dayan_units::AgentId>>,
     /// The data store, where this exchange has one.
     pub depot: Option<Arc<Depot>>,
     /// Secrets of projects, beside it.

@@ -1,7 +1,7 @@
 //! The planner's thread: hears of every committed change, plans, and has its placements committed
 //! like any other command. What is refused goes back into its picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use dayan_exchange::planning::{Planning, command, estimates, preempt};
 use dayan_exchange::{Actor, Admission};
 use dayan_schedule::{Change, JobAsk, Placement, Planner, Preemption, StartEstimate};
 use dayan_spec::JobSpec;
-use dayan_units::{JobId, ProjectId, Span, Time};
+use dayan_units::{JobId, PoolId, ProjectId, Span, Time};
 use tokio::sync::oneshot;
 
 use crate::clock::SharedClock;
@@ -43,6 +43,8 @@ enum Input {
     Silence(Silence),
     /// How far behind which projects stand.
     Shares(BTreeMap<ProjectId, Span>),
+    /// What the cache of a pool's site holds.
+    Holds(PoolId, BTreeSet<u64>),
     /// Money has moved: blocked projects may try again.
     MoneyMoved,
     Ask(Question),
@@ -80,6 +82,10 @@ impl PlannerHandle {
     /// How far behind which projects stand, and no others.
     pub fn shares(&self, behind: BTreeMap<ProjectId, Span>) {
         self.send(Input::Shares(behind));
+    }
+    /// What the cache of a pool's site holds.
+    pub fn holds(&self, pool: PoolId, files: BTreeSet<u64>) {
+        self.send(Input::Holds(pool, files));
     }
     /// Money came in or was given back, or limits changed.
     pub fn money_moved(&self) {
@@ -192,6 +198,7 @@ impl Thread {
             Input::Silence(Silence { pools, shown }) => self.planning.silence(pools, &shown),
             Input::Reset(changes) => self.planning.reset(&changes),
             Input::Shares(behind) => self.planning.stand(&behind),
+            Input::Holds(pool, files) => self.planning.hold(pool, files),
             Input::MoneyMoved => self.planning.money_moved(),
             Input::Admit(Admit { ask, spec, start, answer }) => {
                 let now = self.clock.now();

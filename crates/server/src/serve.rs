@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dayan_exchange::{Actor, Command, Settings};
 use dayan_store::{Location, OpenMode, Store};
+use dayan_units::TaskId;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -60,6 +61,8 @@ pub struct ServeConfig {
     /// Where files of projects and their secrets are kept; none: in the data folder, and with
     /// PostgreSQL, where several servers need the same, nowhere.
     pub data_store: Option<PathBuf>,
+    /// The city where that is, by which the planner judges how long inputs take; none: it does not.
+    pub data_place: Option<String>,
     /// The most bytes a project may keep there.
     pub data_per_project: u64,
 }
@@ -136,6 +139,8 @@ pub async fn serve(
     timers.abort();
     trimming.abort();
     sweeping.abort();
+    // The data store is closed with the last who holds it: the next server may be waiting for it.
+    let _ = sweeping.await;
     stop(threads).await;
     if deposed {
         return Err(ServeFault(
@@ -160,6 +165,11 @@ fn tls(config: &ServeConfig) -> Result<Option<Tls>, String> {
 fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>, Threads), String> {
     // Before the books are opened: a typing error in a file of links takes no term from anybody.
     let network = crate::links::network(config.links.as_deref())?;
+    let place = |name: &String| {
+        let found = dayan_topology::PlaceId::find(name);
+        found.map_err(|unknown| format!("--data-place: {unknown}")).map(|place| place.to_string())
+    };
+    let data_place = config.data_place.as_ref().map(place).transpose()?;
     let location = match &config.database_url {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(config.data.clone()),
@@ -206,6 +216,8 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         clock,
         signing,
         network,
+        data_place,
+        holders: std::sync::Mutex::default(),
         depot,
         vault,
         copying: CopyingDesk::default(),
@@ -233,10 +245,41 @@ fn data_store(config: &ServeConfig) -> Result<Option<DataStore>, String> {
     Ok(Some((Arc::new(depot), Arc::new(vault))))
 }
 
+/// Removes checkpoints that no task will go on from: it has succeeded, or its job has left memory, after
+/// which nothing of it can be tried again.
+async fn drop_checkpoints(app: &Arc<App>, depot: &Arc<Depot>) {
+    let saved = {
+        let depot = Arc::clone(depot);
+        tokio::task::spawn_blocking(move || depot.saved_tasks()).await.unwrap_or_default()
+    };
+    if saved.is_empty() {
+        return;
+    }
+    // Asked after the look: a job whose task has saved is known by then.
+    let of_no_use = app.writer.ask(move |live| {
+        let jobs = &live.state.work.jobs;
+        let done =
+            |task: &TaskId| jobs.get(&task.job).is_none_or(|job| job.succeeded.contains(task.task));
+        saved.into_iter().filter(|(_, task)| done(task)).collect::<Vec<_>>()
+    });
+    let Ok(of_no_use) = of_no_use.await else { return };
+    let depot = Arc::clone(depot);
+    let dropping = tokio::task::spawn_blocking(move || {
+        for (project, task) in of_no_use {
+            if let Err(fault) = depot.drop_checkpoints(project, task) {
+                tracing::warn!(%fault, %task, "its checkpoints were not removed");
+            }
+        }
+    });
+    // A panic was said on standard error already; the next sweep tries again.
+    let _ = dropping.await;
+}
+
 /// Removes bytes that nobody names any more, now and then.
 async fn sweep(app: Arc<App>) {
     let Some(depot) = app.depot.clone() else { return };
     loop {
+        drop_checkpoints(&app, &depot).await;
         let (depot, now) = (depot.clone(), app.now());
         let swept = tokio::task::spawn_blocking(move || depot.sweep(now)).await;
         match swept {

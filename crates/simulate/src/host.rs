@@ -165,7 +165,7 @@ impl Host {
         let project = self.state.access.project_by_path(&submit.spec.project.to_string());
         let org = project.and_then(|project| self.state.access.orgs.get(&project.org));
         let Some((project, org)) = project.zip(org) else { return Command::Submit(submit) };
-        let mut ask = changes::ask_for(&self.state, &submit.spec, org.class);
+        let mut ask = changes::ask_for(&self.state, &submit.spec, org.class, &submit.data);
         (ask.project, ask.org, ask.submitted_at) = (project.id, org.id, now);
         ask.quote = submit.quote.and_then(|quote| changes::pin(&self.state, quote));
         let admission = self.planning.admit(&ask, &submit.spec, now, now);

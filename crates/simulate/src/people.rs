@@ -230,7 +230,14 @@ impl People {
         let (spec, digest) = read(&text);
         let key = format!("key-{}", self.submitted);
         let admission = Admission::NotSought;
-        let submit = Submit { spec, digest, quote: None, idempotency: Some(key), admission };
+        let submit = Submit {
+            spec,
+            digest,
+            quote: None,
+            idempotency: Some(key),
+            admission,
+            data: Vec::new(),
+        };
         if quoted {
             return self.under_quote(state, org, submit, now);
         }

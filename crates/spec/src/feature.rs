@@ -51,8 +51,8 @@ features! {
     LocalFiles = "local_files", "`./` names a file beside the job file, which only `dayan submit` can upload; put it with `dayan data put` and name it by `dayan://`";
     /// Sends outputs to a web address.
     WebOutputs = "web_outputs", "outputs are not sent to web addresses; name the data store (`dayan://`) or `s3://`";
-    /// Sends files that are closed somewhere else than to the data store.
-    StreamedElsewhere = "streamed_elsewhere", "files are sent as they are closed to the data store (`dayan://`) only; write `when: task_end`";
+    /// Sends files that are closed somewhere else than to the data store or an object store.
+    StreamedElsewhere = "streamed_elsewhere", "files are sent as they are closed to the data store (`dayan://`) and to `s3://` only; write `when: task_end`";
     /// Publishes files while the task runs.
     StreamedOutputs = "streamed_outputs", "no pool offers outputs before the task has ended; write `when: task_end`";
     /// Asks a task to save and starts the next attempt from there.
@@ -173,12 +173,10 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
         };
         ask(true, feature, "outputs");
         let streamed = match output.to {
-            Location::Store(_) => Feature::StreamedOutputs,
-            Location::Data(_)
-            | Location::File(_)
-            | Location::S3 { .. }
-            | Location::Http(_)
-            | Location::Local(_) => Feature::StreamedElsewhere,
+            Location::Store(_) | Location::S3 { .. } => Feature::StreamedOutputs,
+            Location::Data(_) | Location::File(_) | Location::Http(_) | Location::Local(_) => {
+                Feature::StreamedElsewhere
+            }
         };
         ask(output.when == OutputWhen::FileClosed, streamed, "outputs");
     }

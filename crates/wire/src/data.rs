@@ -85,8 +85,9 @@ pub struct NewOutput {
     /// Which attempt.
     #[schema(value_type = String)]
     pub attempt: AttemptId,
-    /// For which of its outputs, from 0.
-    pub output: u32,
+    /// For which of its outputs, from 0; none: for its checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<u32>,
     /// How many bytes.
     pub size: u64,
     /// Their SHA-256, in lower-case hex.
@@ -114,6 +115,53 @@ pub struct Publication {
     pub attempt: AttemptId,
     /// Every file of its outputs that go to the data store.
     pub files: Vec<OutputFile>,
+}
+
+/// What an attempt's task has saved of its state, all at once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCheckpoint {
+    /// Which attempt.
+    #[schema(value_type = String)]
+    pub attempt: AttemptId,
+    /// Every file of it.
+    pub files: Vec<CheckpointFile>,
+}
+
+/// A file of a checkpoint.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointFile {
+    /// Its path below the checkpoint's folder.
+    pub path: String,
+    /// Which bytes: their SHA-256, in lower-case hex.
+    pub sha256: String,
+}
+
+/// A whole checkpoint of a task.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct TaskCheckpoint {
+    /// Counts the checkpoints of the task from 1; 0: there is none.
+    pub number: u32,
+    /// Its files.
+    pub files: Vec<InputFile>,
+}
+
+/// The newest whole checkpoint of a task, as people see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CheckpointView {
+    /// Of which task.
+    pub task: u32,
+    /// Counts the checkpoints of the task from 1.
+    pub number: u32,
+    /// How many files it has.
+    pub files: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
+    /// When it was whole.
+    pub at: String,
+    /// Which attempt saved it.
+    pub by: String,
 }
 
 /// How far the copying for an attempt is.

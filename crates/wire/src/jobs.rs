@@ -163,6 +163,12 @@ pub struct Job {
     /// that it waits for; none where it stands alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowJob>,
+    /// Tasks that ran out of memory and ask for more since; at most 1,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raised: Vec<RaisedMemory>,
+    /// The newest whole checkpoint of each of its tasks that has one; at most 1,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<crate::CheckpointView>,
     /// The schedule that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
@@ -172,6 +178,16 @@ pub struct Job {
     /// Its job file, in canonical form.
     #[schema(value_type = Object)]
     pub spec: serde_json::Value,
+}
+
+/// A task that ran out of memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RaisedMemory {
+    /// Which; none: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u32>,
+    /// What it asks for now, in bytes.
+    pub memory: u64,
 }
 
 /// A job of a workflow.

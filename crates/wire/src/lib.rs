@@ -26,13 +26,14 @@ pub use access::{
     WhoAmI,
 };
 pub use data::{
-    AttemptCopying, Copying, DataEntry, DataUse, InputFile, NewEntry, NewOutput, NewSecret,
-    NewUpload, OutputFile, Publication, Secret, UploadState,
+    AttemptCopying, CheckpointFile, CheckpointView, Copying, DataEntry, DataUse, InputFile,
+    NewCheckpoint, NewEntry, NewOutput, NewSecret, NewUpload, OutputFile, Publication, Secret,
+    TaskCheckpoint, UploadState,
 };
 pub use jobs::{
     Attempt, Attempts, Cancel, DependsOn, Estimates, Explanation, Job, JobMoney, JobState,
-    JobSummary, LogQuery, Promise, Reason, Relaxation, Submitted, TaskCounts, Told, Waiting,
-    WorkflowJob,
+    JobSummary, LogQuery, Promise, RaisedMemory, Reason, Relaxation, Submitted, TaskCounts, Told,
+    Waiting, WorkflowJob,
 };
 pub use market::{
     Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,
@@ -53,9 +54,9 @@ pub use supply::{
     NewProvider, Node, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
 };
 pub use sync::{
-    AttemptReport, ChallengeAnswer, Counters, Gang, ImageOrder, JoinAnswer, JoinRequest,
-    LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage,
-    StepOrder, SyncAnswer, SyncRequest, UsageRecord,
+    AttemptReport, ChallengeAnswer, CheckpointOrder, Counters, Gang, ImageOrder, JoinAnswer,
+    JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolShown, Seen, ShownNode,
+    SignedUsage, StepOrder, SyncAnswer, SyncRequest, UsageRecord,
 };
 
 /// A page of a list.

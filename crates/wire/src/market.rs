@@ -122,6 +122,9 @@ pub struct Candidate {
     /// How long its data takes to get there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer_s: Option<f64>,
+    /// How many bytes that is for one task: what the site has already is not brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_bytes: Option<u64>,
     /// One-way delay from the places it names, the worst of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<f64>,

@@ -230,6 +230,10 @@ pub struct SyncRequest {
     /// The answer to a challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<ChallengeAnswer>,
+    /// What its site's cache holds, when that has changed or the last answer asked for it: the first 16
+    /// hexadecimal digits of the SHA-256 of each file that is worth naming, at most 1,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<BTreeSet<String>>,
     /// Measured values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
@@ -252,6 +256,26 @@ pub struct OutputOrder {
     /// Is each file sent as soon as the program closes it?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub file_closed: bool,
+}
+
+/// How a task saves its state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CheckpointOrder {
+    /// The folder with the state, inside its own.
+    pub path: String,
+    /// How often it is asked to save, in µs; none: only before it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_us: Option<i64>,
+    /// The signal that asks, by its name: `SIGUSR1`.
+    pub signal: String,
+    /// How long saving may take, in µs.
+    pub grace_us: i64,
+    /// Does the attempt begin with the newest whole checkpoint of its task?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
+    /// Exit statuses by which a task says that it goes on from what it has left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits: Vec<u8>,
 }
 
 /// A member's place in its gang.
@@ -334,6 +358,9 @@ pub struct LeaseOrder {
     /// Should it stop?
     #[serde(default)]
     pub stop: bool,
+    /// Where it should stop, how long it has to save its state first, in µs; none: no time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_within_us: Option<i64>,
     /// May it publish its outputs?
     #[serde(default)]
     pub publish: bool,
@@ -371,6 +398,9 @@ pub struct LeaseOrder {
     /// What to publish after it has ended well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputOrder>,
+    /// How it saves its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointOrder>,
     /// Its place in its gang.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<Gang>,
@@ -420,6 +450,9 @@ pub struct SyncAnswer {
     /// The exchange does not have the pool's picture: send it.
     #[serde(default)]
     pub want_shown: bool,
+    /// The exchange does not know what the site's cache holds: send it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub want_holds: bool,
     /// How often running attempts tell their use, in milliseconds.
     pub usage_every_ms: u32,
 }

@@ -6,7 +6,7 @@
 //! Who wants the same at the same time waits for the one who fetches it. Must not know where files
 //! come from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,10 @@ use tokio::sync::OwnedMutexGuard;
 /// What the cache holds at most unless the operator says otherwise: textures of a few shots, on the
 /// disk of an ordinary machine.
 pub(crate) const CACHE_BYTES_DEFAULT: u64 = 50_000_000_000;
+/// Files that the exchange is told of: 20 KB of text, sent when they change. Most bytes are in few files.
+const NAMED_MAX: usize = 1_000;
+/// A smaller file is fetched in less time than one round trip more or less.
+const NAMED_BYTES_MIN: u64 = 1_000_000;
 /// Files are read and hashed in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -35,6 +39,8 @@ struct Index {
     kept: BTreeMap<String, Kept>,
     bytes: u64,
     uses: u64,
+    /// Counts what comes and goes.
+    changes: u64,
 }
 
 /// The cache of one site.
@@ -130,6 +136,22 @@ impl Cache {
         held.into_iter().map(|(_, sha256)| sha256.clone()).collect()
     }
 
+    /// The largest files that are here, by the first 16 digits of their digests, and by what number this
+    /// is known; none where it still is what had that number.
+    pub(crate) fn holdings(&self, known: Option<u64>) -> Option<(u64, BTreeSet<String>)> {
+        let index = self.index();
+        if known == Some(index.changes) {
+            return None;
+        }
+        let worth = index.kept.iter().filter(|(_, kept)| kept.size >= NAMED_BYTES_MIN);
+        let mut largest: Vec<(u64, &String)> =
+            worth.map(|(sha256, kept)| (kept.size, sha256)).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        let named = largest.into_iter().take(NAMED_MAX);
+        let named = named.filter_map(|(_, sha256)| Some(sha256.get(..16)?.to_owned()));
+        Some((index.changes, named.collect()))
+    }
+
     /// Waits for its turn to fetch what has this key.
     pub(crate) async fn flight(&self, key: &str) -> OwnedMutexGuard<()> {
         let flight = {
@@ -171,12 +193,25 @@ impl Cache {
         let before = kept.size;
         *kept = Kept { size, used, pins: kept.pins + 1 };
         index.bytes = index.bytes - before + size;
+        index.changes += 1;
         self.evict(&mut index);
         Ok(Pinned { cache: Arc::clone(self), sha256: sha256.to_owned(), size })
     }
 
     fn evict(&self, index: &mut Index) {
-        while index.bytes > self.bytes_max {
+        self.shrink_to(index, self.bytes_max);
+    }
+
+    /// Lets so many bytes go, the least recently used first: the disk is full. False where nothing can.
+    pub(crate) fn give_way(&self, bytes: u64) -> bool {
+        let mut index = self.index();
+        let before = index.bytes;
+        self.shrink_to(&mut index, before.saturating_sub(bytes));
+        index.bytes < before
+    }
+
+    fn shrink_to(&self, index: &mut Index, most: u64) {
+        while index.bytes > most {
             let free = index.kept.iter().filter(|(_, kept)| kept.pins == 0);
             let oldest = free.min_by_key(|(_, kept)| kept.used).map(|(sha256, _)| sha256.clone());
             let Some(sha256) = oldest else { return };
@@ -187,6 +222,7 @@ impl Cache {
     fn drop_file(&self, index: &mut Index, sha256: &str) {
         if let Some(kept) = index.kept.remove(sha256) {
             index.bytes -= kept.size;
+            index.changes += 1;
         }
         match fs::remove_file(self.file(sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -292,6 +328,22 @@ mod tests {
         drop(pinned);
         assert!(cache.pin(&first).is_none(), "and goes when it is not");
         assert_eq!(cache.held(), [large.sha256()]);
+    }
+
+    #[test]
+    fn on_a_full_disk_it_gives_way_as_far_as_it_can() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cache = cache(dir.path(), 100);
+        let first = put(&cache, b"0123456789").sha256().to_owned();
+        let second = put(&cache, b"abcdefghij").sha256().to_owned();
+        let (number, _) = cache.holdings(None).expect("the first time");
+        assert!(cache.give_way(5));
+        assert_eq!(cache.held(), [second.as_str()], "{first} went");
+        assert!(cache.holdings(Some(number)).is_some(), "and that is told");
+        let pinned = cache.pin(&second).expect("here");
+        assert!(!cache.give_way(5), "what is being copied stays");
+        drop(pinned);
+        assert!(cache.give_way(u64::MAX) && !cache.give_way(1), "then there is nothing more");
     }
 
     #[test]

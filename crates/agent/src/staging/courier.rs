@@ -1,6 +1,6 @@
 //! Whoever brings inputs from afar and sends outputs there, for all attempts of an agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +21,9 @@ use super::web::{Reach, Web};
 /// each holds a few MiB of memory.
 const SLOTS: usize = 8;
 
+/// What the cache holds, and by what number that is known; none where it is still known by the one given.
+pub(crate) type Holdings = Box<dyn Fn(Option<u64>) -> Option<(u64, BTreeSet<String>)> + Send>;
+
 /// The courier.
 pub(crate) struct Courier {
     pub(super) store: Store,
@@ -31,6 +34,10 @@ pub(crate) struct Courier {
     desk: Desk,
     /// What was sent for attempts that wait for their grant.
     pub(super) manifests: Mutex<BTreeMap<AttemptId, Manifest>>,
+    /// Objects that were sent while their tasks ran, by where they lie.
+    #[cfg(feature = "s3")]
+    pub(super) early:
+        Mutex<BTreeMap<AttemptId, BTreeMap<object_store::path::Path, super::objects::Early>>>,
 }
 
 /// What the operator says about copying.
@@ -54,7 +61,15 @@ impl Courier {
             desk: Desk::new(store.clone()),
             store,
             manifests: Mutex::default(),
+            #[cfg(feature = "s3")]
+            early: Mutex::default(),
         })
+    }
+
+    /// What the site's cache holds, for the exchange: asked whenever something is told.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let cache = Arc::clone(&self.cache);
+        Box::new(move |known| cache.holdings(known))
     }
 
     /// Copying for an attempt begins.

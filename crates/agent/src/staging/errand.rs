@@ -19,6 +19,8 @@ const STAGINGS_MAX: u32 = 3;
 pub(crate) struct Prepared {
     pub(crate) folder: PathBuf,
     pub(crate) secrets: BTreeMap<String, String>,
+    /// The number of the checkpoint that lies in its folder again; 0: none.
+    pub(crate) resumed: u32,
 }
 
 /// Brings an attempt's inputs and prepares its folder.
@@ -34,7 +36,9 @@ pub(crate) async fn prepare(
     let known = courier.secrets(&order, &guard).await?;
     let secrets = secret_env(&order, &known)?;
     for _ in 0..STAGINGS_MAX {
-        let brought = courier.bring(&order, &guard, &going, &known).await?;
+        let mut brought = courier.bring(&order, &guard, &going, &known).await?;
+        let (resumed, files) = courier.bring_checkpoint(&order, &guard, &going).await?;
+        brought.extend(files);
         let (order, folder) = (Arc::clone(&order), folder.clone());
         let (roots, place, guard) = (Arc::clone(&roots), Arc::clone(&place), guard.clone());
         let staged = tokio::task::spawn_blocking(move || {
@@ -42,7 +46,7 @@ pub(crate) async fn prepare(
             staged.map(|()| folder)
         });
         match staged.await.map_err(|error| error.to_string())? {
-            Ok(folder) => return Ok(Prepared { folder, secrets }),
+            Ok(folder) => return Ok(Prepared { folder, secrets, resumed }),
             Err(StageFault::Again) => {}
             Err(StageFault::Failed(why)) => return Err(why),
         }

@@ -37,6 +37,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// A source that sends nothing for so long has gone away.
 const STALL_MAX: Duration = Duration::from_mins(1);
 
+/// What a full disk is relieved of at least, where it is not known how much is to come.
+const ROOM_BYTES_MIN: u64 = 100_000_000;
+
+/// Is there no more room for what was to be written: on the disk, within the user's quota, or within what
+/// a file of this process may have?
+pub(super) const fn is_full(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// A file that was brought, and where it belongs.
 #[derive(Debug)]
 pub(crate) struct Brought {
@@ -65,9 +75,10 @@ pub(super) enum Miss {
 /// Where a file comes from.
 #[derive(Debug)]
 pub(super) enum Source {
+    /// An input by number, or the task's checkpoint.
     Store {
         attempt: AttemptId,
-        input: usize,
+        input: Option<usize>,
     },
     Web {
         address: String,
@@ -149,6 +160,16 @@ impl Courier {
                 wanted.extend(found.map_err(|why| format!("`{}`: {why}", input.from))?);
             }
         }
+        self.bring_all(wanted, guard, going).await
+    }
+
+    /// Brings files, several at once.
+    pub(super) async fn bring_all(
+        &self,
+        wanted: Vec<Wanted>,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<Vec<Brought>, String> {
         for file in &wanted {
             // Before anything is fetched that has no place.
             roots::inside(Path::new(""), &file.to)?;
@@ -194,7 +215,7 @@ impl Courier {
                         below(&input.to, &file.path)
                     },
                     called: format!("{} {}", input.from, file.path),
-                    source: Source::Store { attempt, input: number },
+                    source: Source::Store { attempt, input: Some(number) },
                     sha256: Some(file.sha256),
                     size: Some(file.size),
                 })
@@ -308,11 +329,16 @@ impl Courier {
         let part = self.cache.part(key);
         let about_disk = |error: io::Error| {
             let why = format!("{}: {error}", part.display());
-            // A full disk does not grow by waiting.
-            if error.kind() == io::ErrorKind::StorageFull {
-                Miss::Never(why)
-            } else {
+            if !is_full(error.kind()) {
+                return Miss::Again(why);
+            }
+            // A full disk does not grow by waiting, but what was fetched before for others can be
+            // fetched again.
+            let needed = wanted.size.unwrap_or(ROOM_BYTES_MIN).max(ROOM_BYTES_MIN);
+            if self.cache.give_way(needed) {
                 Miss::Again(why)
+            } else {
+                Miss::Never(format!("{why}; make room on the disk of the agent's data folder"))
             }
         };
         let tag_file = part.with_extension("etag");

@@ -68,6 +68,9 @@ impl Roots {
                 }
             }
         }
+        if let Some(checkpoint) = &order.checkpoint {
+            fs::create_dir_all(inside(folder, &checkpoint.path)?).map_err(failed)?;
+        }
         if let Some(workdir) = &order.workdir {
             fs::create_dir_all(inside(folder, workdir)?).map_err(failed)?;
         }

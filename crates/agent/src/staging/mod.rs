@@ -2,11 +2,12 @@
 //!
 //! Folders of this machine: `roots` says which, `gather` copies. From afar: `courier` holds what is
 //! shared, `errand` does it all for one attempt, `fetch` brings, `cache` keeps, `ship` sends, `store`, `web` and `objects` speak to where
-//! it lies, `watch` sends early, `progress` tells. Invariants: nothing is read or written outside the roots that the
+//! it lies, `watch` sends early, `progress` tells; `checkpoint` saves and brings back a task's state. Invariants: nothing is read or written outside the roots that the
 //! operator named, whatever a job file says and whatever links lie about; results appear under their
 //! names only after the exchange granted it, each file whole, and not after the lease is over.
 
 mod cache;
+mod checkpoint;
 mod copy;
 mod courier;
 mod errand;
@@ -23,7 +24,10 @@ mod watch;
 mod web;
 
 pub(crate) use cache::CACHE_BYTES_DEFAULT;
-pub(crate) use courier::{Courier, CourierConfig};
+#[cfg(test)]
+pub(crate) use checkpoint::SAVED_MARK;
+pub(crate) use checkpoint::{Glance, Said, glance};
+pub(crate) use courier::{Courier, CourierConfig, Holdings};
 pub(crate) use errand::{Prepared, gather, prepare};
 pub(crate) use guard::Guard;
 pub(crate) use roots::Roots;

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 
 use super::Guard;
+use super::checkpoint::Mark;
 use super::courier::Courier;
 use super::fetch::{Miss, Opened, Source, Wanted, below, single};
 use super::progress::Going;
@@ -79,6 +80,13 @@ pub(crate) struct Staged {
     bucket: Arc<Bucket>,
     from: Key,
     to: Key,
+}
+
+/// An object that was sent while its task ran, and the file as it was then.
+#[derive(Clone, Debug)]
+pub(super) struct Early {
+    staged: Staged,
+    mark: Mark,
 }
 
 /// Another try may help with this, or not.
@@ -322,11 +330,66 @@ impl Courier {
         for file in found {
             guard.check()?;
             let (from, to) = places(prefix, &file, attempt)?;
-            let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
-            bucket.put(&file, &from, guard, going).await?;
+            let mark = Mark::of(&file.path);
+            let before = self.early(attempt, |early| early.get(&from).map(|sent| sent.mark));
+            if mark.is_some() && mark == before {
+                going.came(file.path.metadata().map_or(0, |about| about.len()));
+            } else {
+                let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
+                bucket.put(&file, &from, guard, going).await?;
+            }
             manifest.objects.push(Staged { bucket: Arc::clone(&bucket), from, to });
         }
         Ok(())
+    }
+
+    fn early<T>(&self, attempt: AttemptId, act: impl FnOnce(&mut BTreeMap<Key, Early>) -> T) -> T {
+        let mut early = self.early.lock().expect("nobody panics while holding it");
+        act(early.entry(attempt).or_default())
+    }
+
+    /// Sends files of an output under the attempt's key while its task runs. One that was written to
+    /// meanwhile is sent again at the end.
+    pub(super) async fn send_early(
+        &self,
+        attempt: AttemptId,
+        output: &OutputOrder,
+        files: Vec<Outgoing>,
+        secrets: &BTreeMap<String, String>,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<(), String> {
+        for file in files {
+            let mark = Mark::of(&file.path);
+            let mut sent = Manifest::default();
+            let (path, files) = (file.path.clone(), vec![file]);
+            self.send_objects(attempt, output, files, secrets, guard, going, &mut sent).await?;
+            if let (Some(mark), Some(staged)) = (mark, sent.objects.pop())
+                && Mark::of(&path) == Some(mark)
+            {
+                self.early(attempt, |early| {
+                    early.insert(staged.from.clone(), Early { staged, mark })
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was sent early for an attempt and not published. What was is gone already.
+    pub(super) fn drop_early(&self, attempt: AttemptId) {
+        let sent = self.early.lock().expect("nobody panics while holding it").remove(&attempt);
+        let Some(sent) = sent.filter(|sent| !sent.is_empty()) else { return };
+        tokio::spawn(async move {
+            for early in sent.into_values() {
+                match early.staged.bucket.store.delete(&early.staged.from).await {
+                    Ok(()) | Err(Error::NotFound { .. }) => {}
+                    Err(error) => {
+                        let error = describe(&error);
+                        tracing::warn!(key = %early.staged.from, error, "was left behind");
+                    }
+                }
+            }
+        });
     }
 
     /// Copies what was sent to its names, then removes what it was copied from. What an earlier try

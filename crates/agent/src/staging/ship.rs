@@ -129,9 +129,15 @@ impl Courier {
             let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
             going.expect(sizes.map(|about| about.len()).sum());
             if output.to.starts_with("dayan://") {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
                 for file in found {
-                    let sent = self.send(order.attempt, number, output, file, guard, going).await?;
-                    manifest.files.push(sent);
+                    let sha256 =
+                        self.send(order.attempt, Some(number), &file, guard, going).await?;
+                    let path = match (file.below.is_empty(), output.to.ends_with('/')) {
+                        (true, true) => file.name,
+                        (_, _) => file.below,
+                    };
+                    manifest.files.push(OutputFile { output: number, path, sha256 });
                 }
                 continue;
             }
@@ -162,34 +168,33 @@ impl Courier {
         Err("this agent was built without object stores (cargo feature `s3`)".to_owned())
     }
 
-    /// Sends one file's bytes to the data store, from where they are.
+    /// Sends one file's bytes to the data store, from where they are; of an output by number, or of the
+    /// checkpoint. Gives back their SHA-256.
     pub(super) async fn send(
         &self,
         attempt: AttemptId,
-        number: usize,
-        output: &OutputOrder,
-        file: Outgoing,
+        output: Option<u32>,
+        file: &Outgoing,
         guard: &Guard,
         going: &Going,
-    ) -> Result<OutputFile, String> {
+    ) -> Result<String, String> {
         let failed = |why: &str| format!("{}: {why}", file.name);
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
         let hashing = file.path.clone();
         let hashed = tokio::task::spawn_blocking(move || digest(&hashing)).await;
         let hashed = hashed.map_err(|error| failed(&error.to_string()))?;
         let (sha256, size) = hashed.map_err(|error| failed(&error.to_string()))?;
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let new = NewOutput { attempt, output: number, size, sha256: sha256.clone() };
+        let new = NewOutput { attempt, output, size, sha256: sha256.clone() };
         let mut counted = 0;
         let mut count = |offset: u64| {
             going.came(offset.saturating_sub(counted));
             counted = counted.max(offset);
         };
-        let mut begins = 0;
+        let (mut begins, mut last) = (0, String::new());
         'begin: loop {
             begins += 1;
             if begins > BEGINS_MAX {
-                return Err(failed("the exchange does not take it; given up"));
+                return Err(failed(&format!("{last}; given up after {BEGINS_MAX} tries")));
             }
             let mut state = self.patiently(guard, || self.store.begin(&new).boxed()).await?;
             count(state.offset);
@@ -208,21 +213,21 @@ impl Courier {
                     // Its end may have come all the same: ask.
                     Err(LinkFault::Away(why)) => {
                         tracing::info!(why, file = file.name, "sent on from where it is");
+                        last = why;
                         tokio::time::sleep(super::fetch::PAUSE_FIRST * begins_shift(begins)).await;
                         continue 'begin;
                     }
-                    Err(LinkFault::Rejected(why)) if is_out_of_step(&why) => continue 'begin,
+                    Err(LinkFault::Rejected(why)) if is_out_of_step(&why) => {
+                        last = why;
+                        continue 'begin;
+                    }
                     Err(fault) => return Err(failed(&fault.to_string())),
                 }
             }
             count(size);
             break;
         }
-        let below = match (file.below.is_empty(), output.to.ends_with('/')) {
-            (true, true) => file.name,
-            (_, _) => file.below,
-        };
-        Ok(OutputFile { output: number, path: below, sha256 })
+        Ok(sha256)
     }
 
     /// Gives what was sent its names. The exchange has granted it.
@@ -261,6 +266,8 @@ impl Courier {
     /// What was sent for an attempt is of no use any more.
     pub(crate) fn forget(&self, attempt: AttemptId) {
         self.manifests.lock().expect("nobody panics while holding it").remove(&attempt);
+        #[cfg(feature = "s3")]
+        self.drop_early(attempt);
     }
 }
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayan_units::AttemptId;
-use dayan_wire::{AGENT_DATA, AttemptCopying, InputFile, NewOutput, Publication, UploadState};
+use dayan_wire::{
+    AGENT_DATA, AttemptCopying, InputFile, NewCheckpoint, NewOutput, Publication, TaskCheckpoint,
+    UploadState,
+};
 use reqwest::{Method, RequestBuilder, Response};
 
 use crate::link::{Link, LinkFault, checked, describe, read};
@@ -46,19 +49,16 @@ impl Store {
         read(self.request(Method::GET, "inputs", &query).timeout(ANSWER_WITHIN).send().await).await
     }
 
-    /// Bytes of an input from there on.
+    /// Bytes of an input, or of the task's checkpoint, from there on.
     pub(crate) async fn content(
         &self,
         attempt: AttemptId,
-        input: usize,
+        input: Option<usize>,
         sha256: &str,
         from: u64,
     ) -> Result<Response, LinkFault> {
-        let query = [
-            ("attempt", attempt.to_string()),
-            ("input", input.to_string()),
-            ("sha256", sha256.to_owned()),
-        ];
+        let mut query = vec![("attempt", attempt.to_string()), ("sha256", sha256.to_owned())];
+        query.extend(input.map(|input| ("input", input.to_string())));
         let request = self.request(Method::GET, "content", &query);
         let sent = request.header("range", format!("bytes={from}-")).send();
         let late = |_| LinkFault::Away("no answer in time".to_owned());
@@ -79,12 +79,12 @@ impl Store {
         offset: u64,
         bytes: Vec<u8>,
     ) -> Result<UploadState, LinkFault> {
-        let query = [
+        let mut query = vec![
             ("attempt", new.attempt.to_string()),
-            ("output", new.output.to_string()),
             ("sha256", new.sha256.clone()),
             ("offset", offset.to_string()),
         ];
+        query.extend(new.output.map(|output| ("output", output.to_string())));
         let request = self.request(Method::PATCH, "uploads", &query).body(bytes);
         let request = request.header("content-type", "application/octet-stream");
         read(request.timeout(PART_WITHIN + ANSWER_WITHIN).send().await).await
@@ -95,6 +95,19 @@ impl Store {
         let request = self.request(Method::POST, "publish", &[]).json(publication);
         let sent = request.timeout(ANSWER_WITHIN).send().await;
         checked(sent.map_err(|error| LinkFault::Away(describe(&error)))?).await.map(drop)
+    }
+
+    /// The newest whole checkpoint of an attempt's task.
+    pub(crate) async fn checkpoint(&self, attempt: AttemptId) -> Result<TaskCheckpoint, LinkFault> {
+        let query = [("attempt", attempt.to_string())];
+        let request = self.request(Method::GET, "checkpoints", &query);
+        read(request.timeout(ANSWER_WITHIN).send().await).await
+    }
+
+    /// What was sent of a checkpoint is all of it. Which one of its task it is.
+    pub(crate) async fn save(&self, new: &NewCheckpoint) -> Result<u32, LinkFault> {
+        let request = self.request(Method::POST, "checkpoints", &[]).json(new);
+        read(request.timeout(ANSWER_WITHIN).send().await).await
     }
 
     /// The secrets that an attempt's job file names.

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::Guard;
 use super::courier::Courier;
+use super::fetch::is_remote;
 use super::ship::outgoing;
 
 /// How soon a watch ends after it was told to.
@@ -87,23 +88,50 @@ impl Courier {
                 paths.insert(more);
             }
             for (number, output) in order.outputs.iter().enumerate() {
-                if !output.file_closed || !output.to.starts_with("dayan://") {
+                if !output.file_closed || !is_remote(&output.to) {
                     continue;
                 }
                 let (at, of) = (folder.to_owned(), output.clone());
                 let found = tokio::task::spawn_blocking(move || outgoing(&at, &of)).await;
                 // Nothing may be there yet, or something may be gone already.
                 let Ok(Ok(found)) = found else { continue };
-                for file in found.into_iter().filter(|file| paths.contains(&file.path)) {
-                    let name = file.name.clone();
+                let found = found.into_iter().filter(|file| paths.contains(&file.path));
+                #[cfg(feature = "s3")]
+                if output.to.starts_with("s3://") {
+                    let found: Vec<_> = found.collect();
+                    if let Err(why) = self.send_closed_objects(order, output, found, guard).await {
+                        tracing::debug!(to = output.to, why, "sent at the end instead");
+                    }
+                    continue;
+                }
+                for file in found {
                     let going = self.begin(order.attempt);
-                    let sent = self.send(order.attempt, number, output, file, guard, &going).await;
+                    let number = u32::try_from(number).ok();
+                    let sent = self.send(order.attempt, number, &file, guard, &going).await;
                     if let Err(why) = sent {
-                        tracing::debug!(name, why, "sent at the end instead");
+                        tracing::debug!(name = file.name, why, "sent at the end instead");
                     }
                 }
             }
         }
+    }
+}
+
+#[cfg(feature = "s3")]
+impl Courier {
+    async fn send_closed_objects(
+        &self,
+        order: &LeaseOrder,
+        output: &dayan_wire::OutputOrder,
+        found: Vec<super::ship::Outgoing>,
+        guard: &Guard,
+    ) -> Result<(), String> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let secrets = self.secrets(order, guard).await?;
+        let going = self.begin(order.attempt);
+        self.send_early(order.attempt, output, found, &secrets, guard, &going).await
     }
 }
 

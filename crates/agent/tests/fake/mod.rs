@@ -425,6 +425,7 @@ fn answer(books: &mut Books, request: &SyncRequest) -> SyncAnswer {
         logs: std::mem::take(&mut books.asks),
         execs: Vec::new(),
         want_shown: !books.digests.contains(&request.shown_digest),
+        want_holds: false,
         usage_every_ms: books.usage_every_ms,
     }
 }
@@ -530,6 +531,8 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         workdir: None,
         inputs: Vec::new(),
         outputs: Vec::new(),
+        save_within_us: None,
+        checkpoint: None,
         gang: None,
     }
 }

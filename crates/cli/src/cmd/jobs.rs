@@ -20,6 +20,8 @@ use crate::words::Word;
 
 /// Attempts a person reads at once.
 const ATTEMPTS_SHOWN: usize = 20;
+/// Tasks whose newest checkpoint a table shows; JSON has the others.
+const CHECKPOINTS_SHOWN: usize = 5;
 /// An answer with fewer attempts than this holds all of them; one with more may be cut to a page.
 const ATTEMPTS_PAGE_LEAST: usize = 50;
 /// Attempts fetched at most for scripts.
@@ -345,6 +347,15 @@ fn head(job: &Job, view: &View) -> String {
     }
     if let Some(quote) = &job.quote {
         grid.pair(Word::Quote, Cell::text(quote));
+    }
+    for raised in job.raised.iter().take(CHECKPOINTS_SHOWN) {
+        let task = raised.task.map_or_else(String::new, |task| format!("{task}: "));
+        grid.pair(Word::Memory, Cell::text(format!("{task}{}", Bytes(raised.memory))));
+    }
+    for saved in job.checkpoints.iter().take(CHECKPOINTS_SHOWN) {
+        let (task, number, bytes) = (saved.task, saved.number, Bytes(saved.bytes));
+        let at = view.time(&saved.at);
+        grid.pair(Word::Checkpoint, Cell::text(format!("{task}: #{number}, {bytes}, {at}")));
     }
     let total = summary.tasks.total;
     grid.pair(Word::Tasks, Cell::text(format!("{total}: {}", counts(&summary.tasks, view))));

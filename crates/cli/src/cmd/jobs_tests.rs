@@ -63,6 +63,8 @@ fn job(state: &str, attempts: Vec<Attempt>, waiting: Vec<Waiting>) -> Job {
         deadline: Some("2026-11-23T13:00:00Z".to_owned()),
         deadline_met: (state == "succeeded").then_some(true),
         workflow: Vec::new(),
+        checkpoints: Vec::new(),
+        raised: Vec::new(),
         promise: (state == "queued").then(|| dayan_wire::Promise {
             starts_by: "2026-11-23T12:20:00Z".to_owned(),
             ends_by: "2026-11-23T13:00:00Z".to_owned(),

@@ -17,6 +17,7 @@ fn option(pool: &str, price: &str, start: f64) -> Candidate {
         start_p50_s: start,
         start_p90_s: start * 2.0,
         transfer_s: None,
+        transfer_bytes: None,
         delay_ms: Some(2.75),
         carbon_g: (pool != "shenzhen-1").then_some(1_234.5),
     }

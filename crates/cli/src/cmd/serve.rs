@@ -64,6 +64,9 @@ pub struct Serve {
     /// The most that a project may keep there, such as 500GB; 100GB unless told
     #[arg(long, value_name = "BYTES")]
     data_per_project: Option<Bytes>,
+    /// The city where files of projects are kept, to judge how long inputs take to a site: Guiyang
+    #[arg(long, value_name = "CITY")]
+    data_place: Option<String>,
     /// Makes a new key where the exchange's is missing; quotes signed before cannot be verified then
     #[arg(long)]
     new_key: bool,
@@ -93,6 +96,7 @@ impl Serve {
                 bytes: self.logs_max.0,
             },
             data_store: self.data_store.clone(),
+            data_place: self.data_place.clone(),
             data_per_project: self.data_per_project.map_or(PROJECT_BYTES_DEFAULT, |most| most.0),
         })
     }

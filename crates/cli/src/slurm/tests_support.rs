@@ -69,6 +69,8 @@ pub fn told(state: &str, more: &str, attempts: &[wire::Attempt], queued: &[[u32;
         deadline_met: None,
         workflow: Vec::new(),
         promise: None,
+        checkpoints: Vec::new(),
+        raised: Vec::new(),
         schedule: None,
         scheduled_at: None,
         spec: serde_json::to_value(&spec).expect("plain data"),

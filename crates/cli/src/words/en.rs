@@ -52,6 +52,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Credits => "credits",
         Word::Currency => "currency",
         Word::Deadline => "deadline",
+        Word::Checkpoint => "checkpoint",
         Word::Carbon => "carbon",
         Word::Closed => "closed",
         Word::Reliability => "reliability",

@@ -311,6 +311,7 @@ const TEXTS: &[(&str, &str)] = &[
         "serve:data_store",
         "项目的文件与密钥存放处；不指定则在数据文件夹中，使用 PostgreSQL 时则没有",
     ),
+    ("serve:data_place", "项目文件所在的城市，用于估计输入数据传到各站点的时间，例如 Guiyang"),
     ("serve:data_per_project", "每个项目最多可存多少，例如 500GB；不指定则为 100GB"),
     ("serve:new_key", "交易所的密钥缺失时生成新密钥；此前签名的报价将无法验证"),
     ("serve:filter", "记录哪些日志，如 `info` 或 `dayan_server=debug`"),

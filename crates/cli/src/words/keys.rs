@@ -62,6 +62,7 @@ words! {
     Credits,
     Currency,
     Deadline,
+    Checkpoint,
     Carbon,
     Closed,
     Reliability,

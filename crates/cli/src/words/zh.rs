@@ -52,6 +52,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Credits => "贷方合计",
         Word::Currency => "币种",
         Word::Deadline => "截止时间",
+        Word::Checkpoint => "检查点",
         Word::Carbon => "碳排放",
         Word::Closed => "关闭",
         Word::Reliability => "可靠度",

@@ -1,6 +1,7 @@
 //! The real program as processes: an exchange, an agent, and the command line as the client.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod counter;
 pub mod host;
 pub mod link;
 
@@ -55,6 +56,10 @@ pub struct Serve {
     pub database: Option<String>,
     /// What the server's process is wrapped in: a shell's command line, before `exec dayan serve`.
     pub shell: Option<String>,
+    /// The same for agents.
+    pub agent_shell: Option<String>,
+    /// Further words on its command line.
+    pub words: Vec<String>,
     /// What its environment has besides, and that of the agents.
     pub env: Vec<(String, String)>,
 }
@@ -129,6 +134,23 @@ pub struct Stage {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
+}
+
+/// No file of the process may grow beyond so many bytes: to it, the disk is full. A write beyond must be
+/// an error to the program, not a signal: `trap '' XFSZ` before it.
+pub fn limit_files(pid: i32, bytes: Option<u64>) {
+    let pid = rustix::process::Pid::from_raw(pid);
+    let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+    let kind = rustix::process::Resource::Fsize;
+    rustix::process::prlimit(pid, kind, limit).expect("a limit of our own child");
+}
+
+/// The program, behind a shell's command line where there is one.
+fn wrapped(shell: Option<&String>) -> Command {
+    let Some(shell) = shell else { return Command::new(program()) };
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]).arg(program());
+    command
 }
 
 fn kill(child: &mut Child) {
@@ -206,6 +228,14 @@ impl Stage {
         self.price(name);
     }
 
+    /// A pool of that name whose tasks may be taken back for half the price.
+    pub fn add_spot_pool(&mut self, name: &str, words: &[&str]) {
+        let join = self.invited();
+        let words = [&["--engine", "process"], words].concat();
+        self.spawn_agent(name, &words, Some(&join), None);
+        self.price_with(name, &["--spot", "500"]);
+    }
+
     /// Starts any agent again; it remembers what it offers.
     pub fn start_again(&mut self, name: &str) {
         self.spawn_agent(name, &[], None, None);
@@ -242,6 +272,10 @@ impl Stage {
 
     /// Waits for a pool of that name, and lists it.
     fn price(&self, name: &str) {
+        self.price_with(name, &[]);
+    }
+
+    fn price_with(&self, name: &str, words: &[&str]) {
         let pool = until("an active pool", || {
             let pools = self.operate(&["pools"]);
             let mut pools = pools.as_array()?.iter();
@@ -251,7 +285,8 @@ impl Stage {
             })?;
             Some(pool["id"].as_str()?.to_owned())
         });
-        self.operate(&["offer", "create", &pool, "--core-hour", "0.36", "--minimum", "1s"]);
+        let offer = ["offer", "create", &pool, "--core-hour", "0.36", "--minimum", "1s"];
+        self.operate(&[&offer[..], words].concat());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -289,16 +324,10 @@ impl Stage {
     }
 
     fn spawn_server(&self, address: &str) -> Child {
-        let mut command = match &self.serve.shell {
-            None => Command::new(program()),
-            Some(shell) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]).arg(program());
-                command
-            }
-        };
+        let mut command = wrapped(self.serve.shell.as_ref());
         command.args(["serve", "--listen", address, "--usage-every", "1s", "--data"]);
         command.arg(self.path("exchange"));
+        command.args(&self.serve.words);
         if let Some(url) = &self.serve.database {
             command.args(["--database-url", url]);
         }
@@ -312,7 +341,7 @@ impl Stage {
     }
 
     fn spawn_agent(&mut self, name: &str, words: &[&str], join: Option<&str>, url: Option<&str>) {
-        let mut command = Command::new(program());
+        let mut command = wrapped(self.serve.agent_shell.as_ref());
         command.args(["agent", "--site", "Guiyang", "--measure", "off", "--pool", name]);
         command.args(words).arg("--data").arg(self.agent_folder(name));
         command.env("DAYAN_URL", url.map_or_else(|| self.url(), str::to_owned));
@@ -331,6 +360,11 @@ impl Stage {
     /// The server's process.
     pub fn server_pid(&self) -> i32 {
         i32::try_from(self.server.as_ref().expect("it runs").id()).expect("a pid")
+    }
+
+    /// An agent's process.
+    pub fn agent_pid(&self, name: &str) -> i32 {
+        i32::try_from(self.agents[name].id()).expect("a pid")
     }
 
     /// The agent, its keeper and its tasks.
@@ -511,4 +545,18 @@ impl Stage {
         assert_eq!(journal["intact"], true, "{journal}");
         assert_eq!(journal["replay_equal"], true, "{journal}");
     }
+}
+
+/// A folder of that name somewhere below.
+pub fn find(below: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(below).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if !path.is_dir() || path.is_symlink() {
+            None
+        } else if path.ends_with(name) {
+            Some(path)
+        } else {
+            find(&path, name)
+        }
+    })
 }

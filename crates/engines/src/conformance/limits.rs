@@ -46,6 +46,11 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Programs, Need::AnySignal],
         run: stop_signal,
     },
+    Case {
+        name: "a signal reaches who catches it, and nobody else",
+        needs: &[Need::Programs, Need::Signals],
+        run: signal_asks,
+    },
     Case { name: "a stopped process is stopped for good", needs: PROGRAMS, run: stop_stopped },
     Case { name: "stopped before it runs", needs: &[], run: stop_before },
     Case { name: "stopping what has ended changes nothing", needs: &[], run: stop_after },
@@ -217,6 +222,30 @@ fn stop_signal(bench: &mut Bench<'_>) -> Result<(), String> {
     bench.engine().stop(attempt, Span::from_secs(60), Signal::USR1).map_err(|f| f.to_string())?;
     bench.expect_end(attempt, &Outcome::Stopped)?;
     same("stdout", &bench.text(attempt, Stream::Stdout)?.as_str(), &"ready\ncheckpoint\n")
+}
+
+fn signal_asks(bench: &mut Bench<'_>) -> Result<(), String> {
+    // The outer shell and the sleepers do not catch it, and would die of it.
+    let attempt = bench.start_line(
+        "sh -c 'trap \"echo saved\" USR1; echo ready; while [ ! -e go ]; do sleep 0.02; done'; \
+         echo after $?",
+    )?;
+    bench.until_written(attempt, "ready")?;
+    let send = |bench: &mut Bench<'_>, signal| {
+        bench.engine().signal(attempt, signal).map_err(|fault| fault.to_string())
+    };
+    send(bench, Signal::USR1)?;
+    bench.until_written(attempt, "ready\nsaved\n")?;
+    // Nobody catches this one; the next one is the same as the first.
+    send(bench, Signal::HUP)?;
+    send(bench, Signal::USR1)?;
+    bench.until_written(attempt, "ready\nsaved\nsaved\n")?;
+    bench.engine().stop(attempt, Span::ZERO, Signal::TERM).map_err(|f| f.to_string())?;
+    bench.expect_end(attempt, &Outcome::Stopped)?;
+    // What has ended, or was never there, is passed over.
+    send(bench, Signal::USR1)?;
+    let never = bench.shell("true").attempt;
+    bench.engine().signal(never, Signal::USR1).map_err(|fault| fault.to_string())
 }
 
 fn stop_stopped(bench: &mut Bench<'_>) -> Result<(), String> {

@@ -103,6 +103,8 @@ pub enum Need {
     AnySignal,
     /// It makes the containers itself.
     OwnContainers,
+    /// Running tasks can be sent signals.
+    Signals,
 }
 
 /// One case.
@@ -258,6 +260,7 @@ fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
             Need::Usage => (!in_pods, "a cluster counts what its pods use in ways of its own"),
             Need::Streams => (!in_pods, "a kubelet keeps one stream for both"),
             Need::AnySignal => (!in_pods, "a kubelet sends only one signal"),
+            Need::Signals => (features.signals, "its tasks are sent no signals"),
             Need::OwnContainers => (!in_pods, "the nodes make its containers"),
         };
         (!there).then_some(reason)

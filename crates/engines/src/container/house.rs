@@ -380,6 +380,10 @@ impl House {
                 tending::end(self, attempt, Outcome::Stopped, signal, grace.max(Span::ZERO));
                 Message::Done { serial }
             }
+            Request::Signal { serial, attempt, signal } => {
+                tending::ask(self, attempt, signal);
+                Message::Done { serial }
+            }
             Request::Forget { serial, attempts } => {
                 self.forget(&attempts);
                 Message::Done { serial }

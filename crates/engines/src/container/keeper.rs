@@ -231,6 +231,7 @@ fn features(about: &About, kitchen: &Kitchen) -> Features {
         energy: false,
         survives_agent: true,
         survives_keeper: true,
+        signals: true,
         signals_told_apart: false,
         images: true,
     }

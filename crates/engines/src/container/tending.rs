@@ -231,6 +231,16 @@ fn tell(house: &House, attempt: AttemptId, signal: Signal) {
     });
 }
 
+/// Sends a signal to those processes of a running container that catch it. The service itself could
+/// tell only the first one, an init that would pass it on to a shell that dies of it.
+pub(super) fn ask(house: &House, attempt: AttemptId, signal: Signal) {
+    let Some(first) = first(house, attempt) else { return };
+    let space = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(own) = space(first.pid) else { return };
+    let inside = proc::processes().into_iter().map(|process| process.pid);
+    proc::ask(inside.filter(|pid| space(*pid).as_ref() == Some(&own)), signal);
+}
+
 /// Ends all of an attempt at once, with the service or without.
 pub(super) async fn kill(house: &House, attempt: AttemptId) {
     if let Some(first) = first(house, attempt)

@@ -4,7 +4,7 @@
 
 use std::os::fd::AsFd;
 
-use dayan_units::Span;
+use dayan_units::{AttemptId, Span};
 use rustix::event::epoll;
 
 use super::core::{Keeper, LOOK_AGAIN_FIRST, LOOK_AGAIN_MAX};
@@ -36,6 +36,18 @@ impl Keeper {
             Stage::Clearing { .. } | Stage::Ended(_) => {}
         }
         self.reschedule(index);
+    }
+
+    /// Sends a signal to those processes of a running task that catch it.
+    pub(super) fn signal(&mut self, attempt: AttemptId, signal: Signal) {
+        let Some(index) = self.index.get(&attempt).copied() else { return };
+        let Some(Task { stage: Stage::Running(live), .. }) = &self.tasks[index as usize] else {
+            return;
+        };
+        match &live.slot {
+            Some(slot) => proc::ask(slot.members(), signal),
+            None => proc::ask(session(live.pid, &self.folder.fence(attempt)), signal),
+        }
     }
 
     pub(super) fn kill(&mut self, index: u32) {
@@ -163,6 +175,14 @@ pub(super) fn kill_all(live: &Live) {
         }
     }
     sys::kill_by_pidfd(live.pidfd.as_fd());
+}
+
+/// The processes of a task without a cgroup: its session, and whoever carries its fence.
+pub(crate) fn session(session: i32, fence: &str) -> Vec<i32> {
+    let of_task = |process: &proc::Process| {
+        process.session == session || proc::fence_of(process.pid).as_deref() == Some(fence)
+    };
+    proc::processes().into_iter().filter(of_task).map(|process| process.pid).collect()
 }
 
 /// Kills what is left of a task without a cgroup: its session, and whoever carries its fence.

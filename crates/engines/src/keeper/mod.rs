@@ -159,6 +159,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         energy: energy.is_some() || card_energy.is_some(),
         survives_agent: true,
         survives_keeper: false,
+        signals: true,
         signals_told_apart: true,
         images: false,
     };

@@ -160,6 +160,10 @@ impl Keeper {
                 self.stop(attempt, grace, signal);
                 Message::Done { serial }
             }
+            Request::Signal { serial, attempt, signal } => {
+                self.signal(attempt, signal);
+                Message::Done { serial }
+            }
             Request::Forget { serial, attempts } => {
                 self.forget(&attempts);
                 Message::Done { serial }

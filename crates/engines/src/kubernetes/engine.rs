@@ -330,6 +330,7 @@ impl Engine for KubernetesEngine {
                 energy: false,
                 survives_agent: true,
                 survives_keeper: false,
+                signals: false,
                 // A container runtime says 128 and the number.
                 signals_told_apart: false,
                 images: true,

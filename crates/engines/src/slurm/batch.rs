@@ -19,7 +19,8 @@ use crate::{Launch, Signal};
 
 /// A number in the index of the launches: 20 digits and a line end.
 const OFFSET_BYTES: usize = 21;
-/// A piece of the orders' file: three numbers, a checksum, padding, a line end.
+/// A piece of the orders' file: three numbers, a signal and its number, a checksum, padding, a line
+/// end. A wrapper that was started before there were signals reads the three.
 const ORDER_BYTES: usize = 64;
 /// A launch longer than this is a damaged index: `execve` takes 2 MiB of words on Linux.
 const LAUNCH_BYTES_MAX: usize = 16 << 20;
@@ -33,6 +34,26 @@ pub(crate) struct Order {
     pub until: FileTime,
     /// It is to stop: by this signal, and by force after so long.
     pub stop: Option<(Signal, Span)>,
+    /// The newest signal that those of its processes are sent that catch it.
+    pub ask: Option<Asked>,
+}
+
+/// A signal, and which one it is: a repeat has another number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Asked {
+    pub signal: Signal,
+    pub number: u16,
+}
+
+/// Numbers of signals are written with four digits, and begin again.
+const ASKED_NUMBERS: u16 = 10_000;
+
+impl Asked {
+    /// The next one.
+    pub(crate) fn after(before: Option<Self>, signal: Signal) -> Self {
+        let number = before.map_or(0, |before| (before.number + 1) % ASKED_NUMBERS);
+        Self { signal, number }
+    }
 }
 
 fn private() -> OpenOptions {
@@ -77,7 +98,10 @@ pub(crate) fn read_launch(path: &Path, index: Index) -> io::Result<Launch> {
 
 fn encode(order: Order) -> [u8; ORDER_BYTES] {
     let (signal, grace) = order.stop.map_or((0, 0), |(signal, grace)| (signal.0, grace.micros()));
-    let text = format!("{:020} {signal:03} {grace:020}", order.until.0);
+    let mut text = format!("{:020} {signal:03} {grace:020}", order.until.0);
+    if let Some(Asked { signal, number }) = order.ask {
+        text = format!("{text} {:02}{number:04}", signal.0);
+    }
     let line = format!("{text} {:08x}", crc32(text.as_bytes()));
     let mut piece = [b' '; ORDER_BYTES];
     piece[..line.len()].copy_from_slice(line.as_bytes());
@@ -96,7 +120,11 @@ fn decode(piece: &[u8]) -> Option<Order> {
     let signal: i32 = words.next()?.parse().ok()?;
     let grace: i64 = words.next()?.parse().ok()?;
     let stop = (signal != 0).then(|| (Signal(signal), Span::from_micros(grace)));
-    Some(Order { until, stop })
+    let ask = words.next().and_then(|word| {
+        let (signal, number) = word.split_at_checked(2)?;
+        Some(Asked { signal: Signal(signal.parse().ok()?), number: number.parse().ok()? })
+    });
+    Some(Order { until, stop, ask })
 }
 
 /// Writes the first orders of a batch.
@@ -140,10 +168,13 @@ mod tests {
     fn orders_are_changed_in_place_and_a_torn_one_is_seen() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("orders");
-        let first = Order { until: FileTime(1_700_000_000_000_000), stop: None };
+        let first = Order { until: FileTime(1_700_000_000_000_000), stop: None, ask: None };
         write_orders(&path, &[first; 3]).expect("writes");
-        let stop = Order { stop: Some((Signal::USR1, Span::from_secs(9))), ..first };
-        let past = Order { until: FileTime(-5), stop: None };
+        let long = Span::from_micros(i64::MAX);
+        let last = Asked { signal: Signal(64), number: ASKED_NUMBERS - 1 };
+        let stop = Order { stop: Some((Signal::USR1, long)), ask: Some(last), ..first };
+        assert_eq!(Asked::after(stop.ask, Signal::USR1).number, 0, "numbers begin again");
+        let past = Order { until: FileTime(-5), stop: None, ask: None };
         change_orders(&path, &[(1, stop), (2, past)]).expect("changes");
         let expect = vec![Some(first), Some(stop), Some(past)];
         assert_eq!(read_orders(&path).expect("reads"), expect);

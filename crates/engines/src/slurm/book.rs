@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use dayan_units::{AttemptId, Span, Time};
 use serde::{Deserialize, Serialize};
 
+use super::batch::Asked;
 use super::layout::{BatchId, Index};
 use super::request::Shape;
 use crate::{BootId, BootTime, Counters, End, Launch, Observation, Outcome, Phase, Signal};
@@ -65,6 +66,8 @@ pub(crate) struct Held {
     pub claimed: bool,
     /// It was told to stop.
     pub stop: Option<(Signal, Span)>,
+    /// The newest signal that it was sent.
+    pub ask: Option<Asked>,
     /// When it is cancelled in Slurm, should its wrapper not have obeyed.
     pub cancel_at: Option<BootTime>,
     pub doubt: Option<Doubt>,
@@ -89,6 +92,7 @@ impl Held {
             seat: None,
             claimed: false,
             stop: None,
+            ask: None,
             cancel_at: None,
             doubt: None,
             told: 0,

@@ -259,7 +259,8 @@ impl SlurmEngine {
         for seat in seats {
             let held = self.book.attempt_at(*seat).and_then(|attempt| self.book.get(attempt));
             if let Some(held) = held {
-                let order = Order { until: file_clock.early(held.lease_end), stop: held.stop };
+                let until = file_clock.early(held.lease_end);
+                let order = Order { until, stop: held.stop, ask: held.ask };
                 by_batch.entry(seat.batch).or_default().push((seat.index, order));
             }
         }
@@ -406,6 +407,13 @@ impl Engine for SlurmEngine {
         };
         self.turn();
         written
+    }
+
+    fn signal(&mut self, attempt: AttemptId, signal: Signal) -> Result<(), Fault> {
+        let Some(held) = self.book.live_mut(attempt) else { return Ok(()) };
+        let Some(seat) = held.seat else { return Ok(()) };
+        held.ask = Some(batch::Asked::after(held.ask, signal));
+        self.write_orders(&[seat])
     }
 
     fn forget(&mut self, attempts: &[AttemptId]) -> Result<(), Fault> {

@@ -129,6 +129,7 @@ fn features(survey: &Survey) -> Features {
         energy: false,
         survives_agent: true,
         survives_keeper: false,
+        signals: true,
         signals_told_apart: true,
         images: false,
     }
@@ -146,7 +147,7 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
             let order = orders.get(index as usize).copied().flatten();
             if let Some(order) = order {
                 held.lease_end = file_clock.here(order.until);
-                held.stop = order.stop;
+                (held.stop, held.ask) = (order.stop, order.ask);
             } else {
                 // What is not known is over: the wrapper reads the same.
                 held.lease_end = crate::BootTime::from_micros(0);

@@ -118,8 +118,10 @@ impl SlurmEngine {
             let held = self.book.get(launch.attempt);
             file_clock.early(held.map_or(launch.lease_end.at, |held| held.lease_end))
         };
-        let orders: Vec<Order> =
-            launches.iter().map(|launch| Order { until: until(launch), stop: None }).collect();
+        let orders: Vec<Order> = launches
+            .iter()
+            .map(|launch| Order { until: until(launch), stop: None, ask: None })
+            .collect();
         write_orders(&self.layout.orders(batch), &orders)?;
         let attempts: Vec<_> = launches.iter().map(|launch| launch.attempt).collect();
         for (attempt, index) in attempts.iter().zip(0..) {

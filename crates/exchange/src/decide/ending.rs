@@ -108,9 +108,17 @@ const fn as_member(verdict: MemberEnd) -> Next {
     }
 }
 
+/// It was given time to save its state before it stops: a program that has done so may well end with 0.
+/// One that was done all the same ends at once when it goes on from there.
+fn only_saved(stored: &StoredSpec, lease: &Lease) -> bool {
+    let asked =
+        matches!(lease.stop, Some(StopReason::Preempted { .. } | StopReason::PoolWithdrawn));
+    asked && stored.spec.checkpoint.is_some() && !matches!(lease.phase, Phase::Publishing { .. })
+}
+
 /// What becomes of the task, were it alone.
 fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> MemberEnd {
-    if outcome.is_success() {
+    if outcome.is_success() && !only_saved(stored, lease) {
         return MemberEnd::Succeeded;
     }
     match lease.stop {

@@ -135,6 +135,7 @@ impl Ask<'_> {
             deadline,
             key: submit.idempotency.clone(),
             run,
+            data: submit.data.clone(),
         });
         if !appointments.is_empty() {
             events.push(Event::Appointed { job: id, appointments });

@@ -93,7 +93,8 @@ impl Ask<'_> {
         }
         let project = &self.state.access.projects[&job.project];
         let org = &self.state.access.orgs[&job.org];
-        let one = self.cheapest_first_hold(stored, job.memory, org)?;
+        let least = job.queued.iter().map(|task| job.memory_of(task)).min().flatten();
+        let one = self.cheapest_first_hold(stored, least, org)?;
         let members = stored.spec.gang.as_ref().map_or(1, |gang| i64::from(gang.least()));
         let least = one.0.saturating_mul(members);
         if project.budget.job(job.id).used().0.saturating_add(least) <= limit.0 {
@@ -114,7 +115,7 @@ impl Ask<'_> {
                     format!("task {} of {} does not wait", seat.task, job.id),
                 ));
             }
-            if !self.state.work.needs(job).any(|need| need.fits_in(&seat.resources)) {
+            if !self.state.work.needs(job, seat.task).any(|need| need.fits_in(&seat.resources)) {
                 return Err(stale(
                     "place.resources",
                     format!("{} is not what a task of {} asks for", seat.resources, job.id),

@@ -78,7 +78,7 @@ impl Ask<'_> {
         let sites: BTreeSet<_> = pools.map(|pool| pool.site).collect();
         let limit = stored.spec.time_limit();
         let enough = |made: &dayan_schedule::Appointment| {
-            let mut asked = self.state.work.needs(job);
+            let mut asked = self.state.work.needs(job, made.task);
             made.until.since(made.from) >= limit && asked.any(|need| need.fits_in(&made.resources))
         };
         if sites.len() != 1 || !wanted.places.iter().all(enough) {

@@ -1,7 +1,7 @@
 //! More memory for a job whose task ran out of it: the next size of the range that its file names.
 //!
-//! All tasks of a job ask for the same, so what one of them needed is asked for all that still
-//! wait. A job under a firm quote is not raised: its price is for what it asked.
+//! Each task asks for itself; members of a gang ask for the same, so what one of them needed is asked
+//! for all. A job under a firm quote is not raised: its price is for what it asked.
 
 use dayan_identity::Status;
 use dayan_units::{Bytes, Resources};
@@ -16,7 +16,7 @@ use crate::state::{Job, Lease, MemberEnd, StoredSpec};
 const GROWTH: u64 = 2;
 
 impl Ask<'_> {
-    /// The job asks for more from now on, if this attempt ran out of what its tasks ask for today.
+    /// The task asks for more from now on, if this attempt ran out of what it asks for today.
     pub(super) fn raised(
         &self,
         job: &Job,
@@ -30,19 +30,22 @@ impl Ask<'_> {
         }
         let stored = self.state.work.spec_of(job);
         let range = stored.spec.resources.memory;
-        let today = job.memory.unwrap_or(range.min);
+        let task = lease.attempt.task;
+        let today = job.memory_of(task).unwrap_or(range.min);
         if lease.resources.memory < today {
-            // Another task has raised it since this one was placed.
+            // Another member of its gang has raised it since this one was placed.
             return None;
         }
         let wanted =
             Bytes(today.0.saturating_mul(GROWTH)).min(range.max.unwrap_or(Bytes(u64::MAX)));
-        let next = wanted.min(self.largest_memory(job, stored)?);
-        (next > today).then_some(Event::MemoryRaised { job: job.id, from: today, to: next })
+        let next = wanted.min(self.largest_memory(job, stored, task)?);
+        let task = stored.spec.gang.is_none().then_some(task);
+        let raised = Event::MemoryRaised { job: job.id, task, from: today, to: next };
+        (next > today).then_some(raised)
     }
 
     /// The most memory that a task of the job can be given anywhere, everything else as it asks.
-    fn largest_memory(&self, job: &Job, stored: &StoredSpec) -> Option<Bytes> {
+    fn largest_memory(&self, job: &Job, stored: &StoredSpec, task: u32) -> Option<Bytes> {
         let org = &self.state.access.orgs[&job.org];
         let project = &self.state.access.projects[&job.project];
         let members = u64::from(stored.spec.gang_nodes()).max(1);
@@ -54,7 +57,7 @@ impl Ask<'_> {
         let mut largest = None;
         for pool in pools {
             for offer in supply.offers.values().filter(|offer| offer.pool == pool.id) {
-                for need in self.state.work.needs(job) {
+                for need in self.state.work.needs(job, task) {
                     let nodes = pool.shown.nodes.iter().filter(|node| node.up);
                     let fits = nodes.filter(|node| need.fits_in(&node.total));
                     let has = fits.map(|node| node.total.memory).max();

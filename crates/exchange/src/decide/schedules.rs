@@ -243,6 +243,8 @@ impl Ask<'_> {
             quote: None,
             idempotency: None,
             admission: admission.clone(),
+            // What will be in the data store when its tasks start is not known yet.
+            data: Vec::new(),
         };
         let project = &self.state.access.projects[&schedule.project];
         let made = match self.accept(&submit, project, Some(run)) {

@@ -31,7 +31,18 @@ impl State {
                 let stored = StoredSpec { spec: spec.clone(), resources: *resources, jobs: 0 };
                 work.specs.insert(*key, stored);
             }
-            Event::JobSubmitted { job, project, org, spec, tasks, quote, deadline, key, run } => {
+            Event::JobSubmitted {
+                job,
+                project,
+                org,
+                spec,
+                tasks,
+                quote,
+                deadline,
+                key,
+                run,
+                data,
+            } => {
                 work.specs.get_mut(spec).expect("stored before").jobs += 1;
                 if let Some(key) = key {
                     work.keys.entry(*org).or_default().insert(key.clone(), (*spec, *job));
@@ -78,6 +89,7 @@ impl State {
                     deadline: *deadline,
                     key: key.clone(),
                     run: *run,
+                    data: data.clone(),
                     ended: None,
                 };
                 work.jobs.insert(*job, record);
@@ -113,7 +125,12 @@ impl State {
             }
             Event::DependsOn { job, waits } => work.depends.add(*job, waits),
             Event::NotPromised { job, again } => work.promises.lose(*job, *again),
-            Event::MemoryRaised { job, to, .. } => work.job_mut(*job).memory = Some(*to),
+            Event::MemoryRaised { job, task: None, to, .. } => {
+                work.job_mut(*job).memory = Some(*to);
+            }
+            Event::MemoryRaised { job, task: Some(task), to, .. } => {
+                work.job_mut(*job).tries.entry(*task).or_default().memory = Some(*to);
+            }
             Event::TasksCancelled { job, tasks } => {
                 work.promises.release(*job, |task| tasks.contains(task));
                 let job = work.job_mut(*job);

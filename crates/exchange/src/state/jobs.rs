@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dayan_market::{OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
-use dayan_schedule::{Cards, PreemptionPolicy, Tasks};
+use dayan_schedule::{Cards, DataAt, PreemptionPolicy, Tasks};
 use dayan_spec::{After, DeadlineKind, JobSpec, MarketMode};
 use dayan_units::{
     AgentId, AttemptId, Bytes, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources,
@@ -133,6 +133,9 @@ pub struct Tries {
     /// The last of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preempted_at: Option<Time>,
+    /// What it asks for since it ran out of less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -175,7 +178,8 @@ pub struct Job {
     /// Under whom it failed lately.
     #[serde(default, skip_serializing_if = "Setbacks::is_empty")]
     pub setbacks: Setbacks,
-    /// What its tasks ask for now, where one of them needed more than the least of its file's range.
+    /// What all its tasks ask for now, where one of them needed more than the least of its file's range:
+    /// members of a gang, and of jobs of before each task asked for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
     /// Ended well.
@@ -203,6 +207,9 @@ pub struct Job {
     /// The run of a schedule that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// What of its inputs lies in the data store, and where that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataAt>,
     /// When and how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<(Time, JobEnd)>,
@@ -453,11 +460,23 @@ impl Job {
             + self.failed.len()
             + self.cancelled.len()
     }
-    /// What is asked for a task of it now, where its file asks for `need`.
+    /// The memory that a task of it asks for since it ran out of less.
+    pub fn memory_of(&self, task: u32) -> Option<Bytes> {
+        self.memory.max(self.tries.get(&task).and_then(|tries| tries.memory))
+    }
+    /// Do some of its tasks ask for more than others?
+    pub fn is_mixed(&self) -> bool {
+        self.tries.values().any(|tries| tries.memory.is_some())
+    }
+    /// Those of these tasks that are placed next, where some ask for more than others: the ones that ask
+    /// for least. The others follow when these have their places.
     #[must_use]
-    pub fn grown(&self, need: Resources) -> Resources {
-        let memory = self.memory.map_or(need.memory, |grown| grown.max(need.memory));
-        Resources { memory, ..need }
+    pub fn next_of(&self, tasks: Tasks) -> Tasks {
+        if !self.is_mixed() {
+            return tasks;
+        }
+        let least = tasks.iter().map(|task| self.memory_of(task)).min();
+        tasks.iter().filter(|task| Some(self.memory_of(*task)) == least).collect()
     }
     /// Has every task ended?
     pub fn is_settled(&self) -> bool {
@@ -475,6 +494,12 @@ impl Job {
     }
 }
 
+/// What is asked for a task now, where its file asks for `need`, and it ran out of memory before.
+#[must_use]
+pub fn grown(need: Resources, memory: Option<Bytes>) -> Resources {
+    Resources { memory: memory.map_or(need.memory, |grown| grown.max(need.memory)), ..need }
+}
+
 impl Work {
     /// From when on a lease may be taken back: its task was before, not long ago or too often.
     pub fn spared_until(&self, lease: &Lease) -> Time {
@@ -488,9 +513,10 @@ impl Work {
         self.specs.get(&job.spec).expect("a job in memory holds its file in memory")
     }
     /// What a task of a job takes, each alternative.
-    pub fn needs<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = Resources> + 'a {
+    pub fn needs<'a>(&'a self, job: &'a Job, task: u32) -> impl Iterator<Item = Resources> + 'a {
         let all = self.spec_of(job).spec.resources.alternatives();
-        all.map(|(_, need)| job.grown(need))
+        let memory = job.memory_of(task);
+        all.map(move |(_, need)| grown(need, memory))
     }
     /// What people call a job: its file's name, and of a schedule's run also when it was due, as in
     /// `forecast@2026-11-23T06:20Z`.

@@ -6,7 +6,7 @@ use dayan_schedule::{Planner, ReasonCode, Work};
 use crate::story::{Story, join};
 
 impl Story {
-    fn shows(&mut self, engine: &str, features: &[&str]) {
+    pub(super) fn shows(&mut self, engine: &str, features: &[&str]) {
         let mut shown = join().shown;
         engine.clone_into(&mut shown.engine);
         shown.features = features.iter().map(|name| (*name).to_owned()).collect();

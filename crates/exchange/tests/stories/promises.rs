@@ -24,7 +24,7 @@ impl Story {
         let mut planner = self.planner();
         planner.plan(self.now, Work::UNBOUNDED);
         let class = dayan_market::BuyerClass::External;
-        let ask = changes::ask_for(&self.state, &submit.spec, class);
+        let ask = changes::ask_for(&self.state, &submit.spec, class, &submit.data);
         let by = submit.spec.deadline_at(self.now).expect("it has one");
         let admission = match planner.admit(&ask, by, self.now) {
             Ok(found) => Admission::Found(found),

@@ -160,6 +160,7 @@ impl Story {
             quote,
             idempotency: None,
             admission: Admission::NotSought,
+            data: Vec::new(),
         }))
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, project_id, resources};
 use dayan_schedule::order::OVERTAKEN_MAX;
 use dayan_schedule::{
-    Ask, Change, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp, OrgRule, Pin, Placing,
-    Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate, Tasks, Trust, Work,
+    Ask, Candidate, Change, DataAt, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp,
+    OrgRule, Pin, Placing, Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate,
+    Tasks, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span,
@@ -350,6 +351,66 @@ impl Network for Ruler {
     fn transfer_time(&self, _: &str, _: &str, bytes: Bytes, _: Time) -> Option<Span> {
         Some(Span::from_secs(i64::try_from(bytes.0 / 1_000_000_000).ok()?))
     }
+}
+
+#[test]
+fn work_goes_where_its_data_is_and_what_a_site_holds_is_not_brought() {
+    let mut world = World::new(Policy::default());
+    let shows = |world: &mut World| {
+        world.planner.observe(&Change::Network(std::sync::Arc::new(Ruler)));
+    };
+    shows(&mut world);
+    for n in [0, 1] {
+        world.show(pool(n, &[(4, 16, 0, None)]), vec![offer(n, 10_000)]);
+    }
+    let of = |gigabytes: u64, key| DataAt {
+        place: "Guiyang".to_owned(),
+        bytes: Bytes(gigabytes * 1_000_000_000),
+        key,
+    };
+    let mut ask = Ask::plain(resources(1, 1, 0), minutes(10));
+    ask.data = vec![of(50, Some(7)), of(2, None), of(1, Some(9))];
+    let moved = |world: &World| {
+        let found = world.planner.candidates(&job(1, ask.clone(), 1), world.now).candidates;
+        let told = |found: &Candidate| {
+            let seconds = found.transfer.expect("known").secs_floor();
+            assert_eq!(found.start.p50.secs_floor(), seconds, "moving it comes first");
+            (found.pool, seconds, found.missing.0 / 1_000_000_000)
+        };
+        found.iter().map(told).collect::<Vec<_>>()
+    };
+    let (first, second) = (pool_id(0), pool_id(1));
+    assert_eq!(moved(&world), [(first, 53, 53), (second, 53, 53)]);
+    let holds = |world: &mut World, pool, files: &[u64]| {
+        let files = std::sync::Arc::new(files.iter().copied().collect());
+        world.planner.observe(&Change::PoolHolds { pool, files });
+    };
+    holds(&mut world, second, &[7, 8]);
+    assert_eq!(moved(&world), [(second, 3, 3), (first, 53, 53)], "of equal prices the nearer");
+    // What waits already is judged again, and nothing that is held costs a refusal.
+    world.queue(job(1, ask.clone(), 1));
+    let placed = |world: &mut World| {
+        let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+        plan.placements.iter().flat_map(|made| &made.seats).map(|seat| seat.pool).next()
+    };
+    holds(&mut world, second, &[]);
+    holds(&mut world, first, &[7, 9]);
+    assert_eq!(placed(&mut world), Some(first));
+    let mut dear = World::new(Policy::default());
+    shows(&mut dear);
+    dear.show(pool(0, &[(4, 16, 0, None)]), vec![offer(0, 10_000)]);
+    dear.show(pool(1, &[(4, 16, 0, None)]), vec![offer(1, 20_000)]);
+    holds(&mut dear, second, &[7, 9]);
+    let near = JobAsk { prefer: vec![Preference::Start], ..job(2, ask.clone(), 1) };
+    dear.queue(near);
+    assert_eq!(placed(&mut dear), Some(second), "who prefers it pays for it");
+    let mut cheap = World::new(Policy::default());
+    shows(&mut cheap);
+    cheap.show(pool(0, &[(4, 16, 0, None)]), vec![offer(0, 10_000)]);
+    cheap.show(pool(1, &[(4, 16, 0, None)]), vec![offer(1, 20_000)]);
+    holds(&mut cheap, second, &[7, 9]);
+    cheap.queue(job(3, ask.clone(), 1));
+    assert_eq!(placed(&mut cheap), Some(first), "by itself the price comes first");
 }
 
 #[test]

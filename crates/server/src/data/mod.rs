@@ -7,6 +7,7 @@
 //! or sent itself. Must not know HTTP, nor what a job is.
 
 mod blobs;
+mod checkpoints;
 mod copying;
 mod names;
 mod secrets;
@@ -22,6 +23,7 @@ use dayan_units::{AttemptId, ProjectId, Time};
 use rustix::fs::{FlockOperation, flock};
 
 pub use blobs::Append;
+pub use checkpoints::{Checkpoint, Saving};
 pub use copying::CopyingDesk;
 use names::Record;
 pub use names::{Named, Sha256};

@@ -82,6 +82,13 @@ pub enum Record {
         /// The name.
         path: String,
     },
+    /// A checkpoint is whole; it takes the place of older ones.
+    Saved {
+        /// What is in it, by name.
+        files: BTreeMap<String, Named>,
+        /// Names that go.
+        gone: Vec<String>,
+    },
     /// An attempt published.
     Published {
         /// Which.

@@ -217,6 +217,14 @@ impl Shelf {
             }
             Record::Put { path, named } => self.put(path, named),
             Record::Remove { path } => self.take(&path),
+            Record::Saved { files, gone } => {
+                for (path, named) in files {
+                    self.put(path, named);
+                }
+                for path in &gone {
+                    self.take(path);
+                }
+            }
             Record::Published { attempt, files } => {
                 for (path, named) in files {
                     self.put(path, named);

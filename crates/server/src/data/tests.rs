@@ -4,14 +4,14 @@ use dayan_units::JobId;
 use proptest::prelude::*;
 use sha2::Digest as _;
 
-const PROJECT: ProjectId = ProjectId::from_bits(1);
+pub(super) const PROJECT: ProjectId = ProjectId::from_bits(1);
 const OTHER: ProjectId = ProjectId::from_bits(2);
 
-fn sha(bytes: &[u8]) -> Sha256 {
+pub(super) fn sha(bytes: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(bytes).into())
 }
 
-fn open(root: &Path) -> Depot {
+pub(super) fn open(root: &Path) -> Depot {
     Depot::open(root, 1_000).expect("opened")
 }
 
@@ -37,7 +37,12 @@ fn append(
     wait(depot.append(project, sha256, offset, body, Time::EPOCH))
 }
 
-fn put(depot: &Depot, project: ProjectId, path: &str, bytes: &[u8]) -> Result<Named, DataFault> {
+pub(super) fn put(
+    depot: &Depot,
+    project: ProjectId,
+    path: &str,
+    bytes: &[u8],
+) -> Result<Named, DataFault> {
     let sha256 = sha(bytes);
     let begun = depot.begin(project, sha256, bytes.len() as u64)?;
     if !begun.done {
@@ -47,7 +52,7 @@ fn put(depot: &Depot, project: ProjectId, path: &str, bytes: &[u8]) -> Result<Na
     depot.name(project, path, sha256, "lin", Time::EPOCH)
 }
 
-fn attempt(number: u32) -> AttemptId {
+pub(super) fn attempt(number: u32) -> AttemptId {
     AttemptId { job: JobId::from_bits(9), task: 0, attempt: number }
 }
 

@@ -9,6 +9,7 @@ use dayan_spec::{Deadline, DeadlineKind, JobSpec};
 use dayan_units::QuoteId;
 use dayan_wire as wire;
 
+use super::data_check;
 use super::extract::Caller;
 use super::jobs::submit_command;
 use super::market::question;
@@ -49,7 +50,8 @@ pub(super) async fn submit(
     loop {
         tries += 1;
         let admission = seek(app, &spec, quote).await?;
-        let command: Command = submit_command(spec.clone(), quote, key.clone(), admission);
+        let data = data_check::inputs(app, &spec).await?;
+        let command: Command = submit_command(spec.clone(), quote, key.clone(), admission, data);
         let done = app.command(caller.actor(), command).await;
         let raced = done.as_ref().err().is_some_and(|failure| failure.0.code == "deadline.raced");
         if !raced || tries >= SEEK_MAX {

@@ -1,18 +1,19 @@
 //! Agents: joining, and the one idempotent call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use dayan_exchange::changes::data_key;
 use dayan_exchange::{
     Actor, AttemptNews, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
-    Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, UsageRecord, orders,
+    Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, StopReason, UsageRecord, orders,
 };
-use dayan_spec::{JobSpec, Launch, OutputWhen, TaskContext, task_env};
-use dayan_units::{AgentId, AttemptId, Time};
+use dayan_spec::{JobSpec, Launch, OutputWhen, Resume, TaskContext, task_env};
+use dayan_units::{AgentId, AttemptId, Span, Time};
 use dayan_wire as wire;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
@@ -25,6 +26,8 @@ use crate::problem::Failure;
 use crate::random::secret;
 use crate::writer::Live;
 
+/// How long the checkpoint of a task may take to be sent whose pool goes away: 100 GB at 3 Gbit/s.
+const SENT_WITHIN: Span = Span::from_secs(300);
 /// The longest an answer is held back: below the idle limit of common proxies.
 const WAIT_MAX: Duration = Duration::from_secs(25);
 
@@ -313,6 +316,7 @@ struct Raw {
     scheduled_at: Option<Time>,
     tasks: u32,
     org: Option<String>,
+    now: Time,
 }
 
 struct Gathered {
@@ -335,6 +339,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
             scheduled_at: order.job.run.map(|run| run.due),
             tasks: u32::try_from(order.job.task_count()).unwrap_or(u32::MAX),
             org: state.access.orgs.get(&order.job.org).map(|org| org.name.clone()),
+            now: live.now,
         })
         .collect();
     let record = state.supply.agents.get(&agent);
@@ -356,7 +361,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
 }
 
 fn order(raw: Raw) -> wire::LeaseOrder {
-    let Raw { lease, spec, deadline, scheduled_at, tasks, org } = raw;
+    let Raw { lease, spec, deadline, scheduled_at, tasks, org, now } = raw;
     let rank = |gang: &dayan_exchange::GangLaunch| {
         // A gang's tasks are its ranks.
         lease.attempt.task.min(u32::try_from(gang.nodes.len()).unwrap_or(1).saturating_sub(1))
@@ -386,6 +391,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
         scheduled_at,
         hostfile: None,
     };
+    let save_within_us = save_within(&lease, &spec, now).map(Span::micros);
     wire::LeaseOrder {
         attempt: lease.attempt,
         env: task_env(&spec, &context).into_iter().collect(),
@@ -395,6 +401,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
         keep_us: lease.keep.micros(),
         time_limit_us: lease.time_limit.micros(),
         stop: lease.stop.is_some(),
+        save_within_us,
         publish: matches!(lease.phase, dayan_exchange::Phase::Publishing { .. }),
         name: spec.name.clone(),
         org,
@@ -434,6 +441,14 @@ fn order(raw: Raw) -> wire::LeaseOrder {
                 file_closed: output.when == OutputWhen::FileClosed,
             })
             .collect(),
+        checkpoint: spec.checkpoint.as_ref().map(|checkpoint| wire::CheckpointOrder {
+            path: checkpoint.path.clone(),
+            every_us: checkpoint.every.map(Span::micros),
+            signal: checkpoint.signal.as_str().to_owned(),
+            grace_us: checkpoint.grace.micros(),
+            resume: spec.retry.resume == Resume::Checkpoint,
+            exits: spec.retry.when.iter().filter_map(|cause| cause.exit_status()).collect(),
+        }),
         gang,
     }
 }
@@ -449,6 +464,31 @@ fn step_order(spec: &dayan_spec::JobSpec, step: &dayan_spec::Step) -> wire::Step
         stderr: step.stderr.clone(),
         ignore_error: step.ignore_error,
     }
+}
+
+/// How long a task that is to stop has to save its state first. What is taken back for another job
+/// has what is left of its notice, what a pool goes away under has its own grace and the time to send
+/// what it saved; a task that nobody wants any more, or that nobody pays for, has none.
+fn save_within(lease: &Lease, spec: &JobSpec, now: Time) -> Option<Span> {
+    let checkpoint = spec.checkpoint.as_ref()?;
+    match lease.stop? {
+        StopReason::Preempted { ends_by, .. } => Some(ends_by.since(now).max(Span::ZERO)),
+        StopReason::PoolWithdrawn => Some(checkpoint.grace.plus(SENT_WITHIN)),
+        StopReason::Cancelled | StopReason::Unfunded | StopReason::GangBroken => None,
+    }
+}
+
+/// Files of a cache that an agent may name.
+const HOLDS_MAX: usize = 1_000;
+
+/// Tells the planner what the cache of an agent's site holds. Nothing rests on it but where work goes.
+async fn take_holds(app: &Shared, agent: AgentId, holds: &BTreeSet<String>) -> Result<(), Failure> {
+    let pool = app.writer.ask(move |live| live.state.supply.agents.get(&agent).map(|a| a.pool));
+    let Some(pool) = pool.await? else { return Ok(()) };
+    let files = holds.iter().take(HOLDS_MAX).filter_map(|file| data_key(file)).collect();
+    app.planner.holds(pool, files);
+    app.holders.lock().expect("nobody panics while holding it").insert(agent);
+    Ok(())
 }
 
 /// The agent says what it observes; the answer says what it should hold. Repeating it changes
@@ -467,6 +507,9 @@ pub async fn sync(
     let shown_digest = request.shown_digest.clone();
     let named: Vec<AttemptId> = request.reports.iter().map(|report| report.attempt).collect();
     app.metrics.syncs.inc();
+    if let Some(holds) = &request.holds {
+        take_holds(&app, agent, holds).await?;
+    }
     let commands = commands(agent, &known.public_key, request)?;
     let brought_news = !commands.is_empty();
     let mut wakes = app.hub.watch(agent);
@@ -514,6 +557,7 @@ pub async fn sync(
         logs,
         execs,
         want_shown: gathered.want_shown,
+        want_holds: !app.holders.lock().expect("nobody panics while holding it").contains(&agent),
         usage_every_ms: app.usage_every_ms,
     }))
 }

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use dayan_exchange::{Phase, State as Books};
 use dayan_spec::{DataAddress, JobSpec, Location};
-use dayan_units::{AgentId, AttemptId, OrgId, ProjectId};
+use dayan_units::{AgentId, AttemptId, OrgId, ProjectId, TaskId};
 use dayan_wire as wire;
 use serde::Deserialize;
 
@@ -20,7 +20,7 @@ use super::Problems;
 use super::data::{depot, digest, on_disk, send, upload_state};
 use super::extract::{Body, CallingAgent, Params, id};
 use crate::app::Shared;
-use crate::data::{DataFault, Depot, Found, Published};
+use crate::data::{DataFault, Depot, Found, Published, Saving};
 use crate::problem::Failure;
 
 /// What an agent may touch for one of its attempts.
@@ -40,6 +40,14 @@ impl Holding {
         match self.spec.inputs.get(number as usize).map(|input| &input.from) {
             Some(Location::Store(address)) => Ok(address),
             Some(_) | None => Err(Failure::not_found("input", &number.to_string())),
+        }
+    }
+    /// The project that bytes for an output, or for the checkpoint, are kept by.
+    fn keeps(&self, output: Option<u32>) -> Result<ProjectId, Failure> {
+        match (output, &self.spec.checkpoint) {
+            (Some(number), _) => self.project_of(self.output(number)?),
+            (None, Some(_)) => Ok(self.project),
+            (None, None) => Err(no_checkpoint()),
         }
     }
     fn output(&self, number: u32) -> Result<&DataAddress, Failure> {
@@ -83,6 +91,10 @@ async fn holding(app: &Shared, agent: AgentId, attempt: AttemptId) -> Result<Hol
     found.await?.ok_or_else(|| not_held(attempt))
 }
 
+fn no_checkpoint() -> Failure {
+    Failure::not_found("checkpoint", "of a job without one")
+}
+
 fn not_held(attempt: AttemptId) -> Failure {
     Failure::new(
         StatusCode::FORBIDDEN,
@@ -99,8 +111,9 @@ fn not_held(attempt: AttemptId) -> Failure {
 pub struct InputQuery {
     /// The attempt.
     attempt: String,
-    /// Which of its inputs, from 0.
-    input: u32,
+    /// Which of its inputs, from 0; none: its task's checkpoint.
+    #[serde(default)]
+    input: Option<u32>,
     /// Which bytes of it: their SHA-256.
     #[serde(default)]
     sha256: Option<String>,
@@ -109,8 +122,14 @@ pub struct InputQuery {
 async fn input_files(
     depot: &Arc<Depot>,
     holding: &Holding,
-    input: u32,
+    input: Option<u32>,
+    task: TaskId,
 ) -> Result<Vec<Found>, Failure> {
+    let Some(input) = input else {
+        let (depot, project) = (Arc::clone(depot), holding.project);
+        let newest = on_disk(move || Ok(depot.checkpoint(project, task))).await?;
+        return newest.map(|newest| newest.files).ok_or_else(no_checkpoint);
+    };
     let address = holding.input(input)?;
     let project = holding.project_of(address)?;
     let (depot, path) = (Arc::clone(depot), address.path().to_owned());
@@ -126,16 +145,19 @@ pub async fn inputs(
     Params(query): Params<InputQuery>,
 ) -> Result<Json<Vec<wire::InputFile>>, Failure> {
     let depot = depot(&app)?;
-    let attempt = id("attempt", &query.attempt)?;
+    let attempt: AttemptId = id("attempt", &query.attempt)?;
     let holding = holding(&app, known.agent, attempt).await?;
-    let found = input_files(&depot, &holding, query.input).await?;
-    let file = |found: Found| wire::InputFile {
+    let found = input_files(&depot, &holding, query.input, attempt.task_id()).await?;
+    Ok(Json(found.into_iter().map(input_file).collect()))
+}
+
+fn input_file(found: Found) -> wire::InputFile {
+    wire::InputFile {
         name: found.path.rsplit('/').next().unwrap_or_default().to_owned(),
         path: found.below,
         size: found.named.size,
         sha256: found.named.sha256.to_string(),
-    };
-    Ok(Json(found.into_iter().map(file).collect()))
+    }
 }
 
 /// Bytes of an input. `Range: bytes=N-` reads on from there.
@@ -149,10 +171,10 @@ pub async fn content(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let depot = depot(&app)?;
-    let attempt = id("attempt", &query.attempt)?;
+    let attempt: AttemptId = id("attempt", &query.attempt)?;
     let wanted = digest(query.sha256.as_deref().unwrap_or_default())?;
     let holding = holding(&app, known.agent, attempt).await?;
-    let found = input_files(&depot, &holding, query.input).await?;
+    let found = input_files(&depot, &holding, query.input, attempt.task_id()).await?;
     let file = found.iter().find(|found| found.named.sha256 == wanted);
     let file = file.ok_or_else(|| DataFault::Unknown(format!("{wanted} in this input")))?;
     send(&depot, wanted, file.named.size, &headers).await
@@ -169,7 +191,7 @@ pub async fn begin(
     let depot = depot(&app)?;
     let sha256 = digest(&new.sha256)?;
     let holding = holding(&app, known.agent, new.attempt).await?;
-    let project = holding.project_of(holding.output(new.output)?)?;
+    let project = holding.keeps(new.output)?;
     let state = on_disk(move || depot.begin(project, sha256, new.size)).await?;
     Ok(Json(upload_state(sha256, state)))
 }
@@ -181,8 +203,9 @@ pub async fn begin(
 pub struct OutputPartQuery {
     /// The attempt.
     attempt: String,
-    /// Which of its outputs, from 0.
-    output: u32,
+    /// Which of its outputs, from 0; none: its checkpoint.
+    #[serde(default)]
+    output: Option<u32>,
     /// The bytes' SHA-256.
     sha256: String,
     /// Where this part begins: as many bytes as are there.
@@ -204,7 +227,7 @@ pub async fn append(
     let sha256 = digest(&query.sha256)?;
     let attempt = id("attempt", &query.attempt)?;
     let holding = holding(&app, known.agent, attempt).await?;
-    let project = holding.project_of(holding.output(query.output)?)?;
+    let project = holding.keeps(query.output)?;
     let stream = body.into_data_stream();
     let state = depot.append(project, sha256, query.offset, stream, app.now()).await?;
     Ok(Json(upload_state(sha256, state)))
@@ -271,6 +294,69 @@ pub async fn publish(
         }
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an attempt's task has saved becomes its newest checkpoint: all of it at once, and only while
+/// the agent holds the attempt's lease. The same once more is the same checkpoint.
+#[utoipa::path(post, path = "/v1/agent/data/checkpoints", request_body = wire::NewCheckpoint,
+    responses((status = 200, body = u32, content_type = "application/json",
+        description = "Which checkpoint of its task it is, from 1."), Problems))]
+pub async fn save(
+    State(app): State<Shared>,
+    CallingAgent(known): CallingAgent,
+    Body(new): Body<wire::NewCheckpoint>,
+) -> Result<Json<u32>, Failure> {
+    let depot = depot(&app)?;
+    let (agent, attempt) = (known.agent, new.attempt);
+    let holding = holding(&app, agent, attempt).await?;
+    let project = holding.keeps(None)?;
+    let mut files = Vec::with_capacity(new.files.len());
+    for file in &new.files {
+        if DataAddress::new(holding.spec.project.clone(), &file.path).is_none_or(|a| a.is_folder())
+        {
+            let shown: String = file.path.chars().take(80).collect();
+            return Err(Failure::invalid(
+                "data.output_path",
+                format!("`{shown}` cannot be a file's name in the data store"),
+                "use file names without control characters, and paths without empty parts",
+            ));
+        }
+        files.push((file.path.clone(), digest(&file.sha256)?));
+    }
+    let (writer, runtime) = (app.writer.clone(), tokio::runtime::Handle::current());
+    let held = move || {
+        let held = runtime.block_on(writer.ask(move |live| {
+            let lease = live.state.work.leases.get(&attempt);
+            lease.is_some_and(|lease| lease.agent == agent)
+        }));
+        held.unwrap_or(false)
+    };
+    let at = app.now();
+    let saved = on_disk(move || depot.save(project, attempt, &files, at, held)).await?;
+    match saved {
+        Saving::Newest(number) => Ok(Json(number)),
+        Saving::NotHeld => Err(not_held(attempt)),
+    }
+}
+
+/// The newest whole checkpoint of an attempt's task.
+#[utoipa::path(get, path = "/v1/agent/data/checkpoints", params(AttemptQuery),
+    responses((status = 200, body = wire::TaskCheckpoint), Problems))]
+pub async fn checkpoint(
+    State(app): State<Shared>,
+    CallingAgent(known): CallingAgent,
+    Params(query): Params<AttemptQuery>,
+) -> Result<Json<wire::TaskCheckpoint>, Failure> {
+    let depot = depot(&app)?;
+    let attempt: AttemptId = id("attempt", &query.attempt)?;
+    let holding = holding(&app, known.agent, attempt).await?;
+    let project = holding.keeps(None)?;
+    let newest = on_disk(move || Ok(depot.checkpoint(project, attempt.task_id()))).await?;
+    let told = newest.map(|newest| wire::TaskCheckpoint {
+        number: newest.number,
+        files: newest.files.into_iter().map(input_file).collect(),
+    });
+    Ok(Json(told.unwrap_or_default()))
 }
 
 /// Which attempt.

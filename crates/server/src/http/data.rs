@@ -78,7 +78,7 @@ impl From<DataFault> for Failure {
                 "the file may have changed meanwhile: send it again",
             ),
             DataFault::Cut => (StatusCode::BAD_REQUEST, "request.cut", "send on from where it was"),
-            DataFault::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => (
+            DataFault::Io { source, .. } if is_full(source.kind()) => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "data.disk_full",
                 "ask the operator to make room on the exchange's disk",
@@ -94,6 +94,13 @@ impl From<DataFault> for Failure {
         };
         Self::new(status, code, title, advice)
     }
+}
+
+/// Is there no more room for what was to be written: on the disk, within the user's quota, or within what
+/// a file of this process may have?
+const fn is_full(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// The store, if this exchange has one.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dayan_exchange::{Action, Admission, Command, Made, Resource, Submit};
 use dayan_exchange::{Estimate, Estimates};
-use dayan_schedule::{Explanation, JobStanding};
+use dayan_schedule::{DataAt, Explanation, JobStanding};
 use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
 use dayan_units::{Currency, JobId, QuoteId, ScheduleId, Span};
@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::unexpected;
 use super::admission::{self, of_appointments, seek};
+use super::data::on_disk;
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
 use super::market::idle_reasons;
 use super::{JobFile, Problems, data_check, workflow};
@@ -30,6 +31,8 @@ const SHOWN_ATTEMPTS_MAX: u32 = 1_000;
 
 /// Runs of tasks that `show` brings along: a million tasks of which each thousandth has run.
 const SHOWN_RUNS_MAX: usize = 1_000;
+/// Tasks whose checkpoints are shown at most.
+const SHOWN_CHECKPOINTS_MAX: usize = 1_000;
 
 /// How a job comes in.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -50,10 +53,11 @@ pub(super) fn submit_command(
     quote: Option<QuoteId>,
     idempotency: Option<String>,
     admission: Admission,
+    data: Vec<DataAt>,
 ) -> Command {
     let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
     let digest = dayan_exchange::Digest(Sha256::digest(&canonical).into());
-    let submit = Submit { spec: Arc::new(spec), digest, quote, idempotency, admission };
+    let submit = Submit { spec: Arc::new(spec), digest, quote, idempotency, admission, data };
     Command::Submit(Box::new(submit))
 }
 
@@ -178,7 +182,8 @@ pub async fn submit_batch(
                     continue;
                 }
                 let admission = seek(&app, &spec, None).await?;
-                commands.push(submit_command(spec, None, None, admission));
+                let data = data_check::inputs(&app, &spec).await?;
+                commands.push(submit_command(spec, None, None, admission, data));
                 outcomes.push(None);
             }
             Err(errors) => outcomes.push(Some(Failure::from(errors))),
@@ -389,14 +394,14 @@ pub async fn show(
     let (id, project) = (row.id, row.project);
     let paging = dayan_store::Paging { limit: SHOWN_ATTEMPTS_MAX, after: None };
     let attempts = app.read(move |reader| reader.attempts(id, &paging)).await?;
-    let (path, users, currency, promise, (queued, cancelled)) = app
+    let (path, users, currency, promise, (queued, cancelled, raised)) = app
         .writer
         .ask(move |live| {
             let path = live.state.access.projects.get(&project).map(|project| project.path.clone());
             let promise = of_appointments(live.state.work.promises.of_job(id));
             let users = user_names(&live.state.access);
             let job = live.state.work.jobs.get(&id);
-            let tasks = job.map(|job| (runs(&job.queued), runs(&job.cancelled)));
+            let tasks = job.map(|job| (runs(&job.queued), runs(&job.cancelled), raised(job)));
             (path, users, live.state.settings.currency, promise, tasks.unwrap_or_default())
         })
         .await?;
@@ -408,6 +413,13 @@ pub async fn show(
         .ask(move |live| (workflow::of(&live.state, id), workflow::unmet(&live.state, id)))
         .await?;
     waiting.splice(0..0, unmet);
+    let checkpoints = match app.depot.clone() {
+        Some(depot) => {
+            let found = on_disk(move || Ok(depot.checkpoints(project, id, SHOWN_CHECKPOINTS_MAX)));
+            found.await?.iter().map(checkpoint).collect()
+        }
+        None => Vec::new(),
+    };
     let time = |value: &serde_json::Value| {
         value.as_i64().map(|micros| dayan_units::Time::from_micros(micros).to_string())
     };
@@ -422,10 +434,34 @@ pub async fn show(
         deadline_met: doc["deadline_met"].as_bool(),
         promise,
         workflow,
+        raised,
+        checkpoints,
         schedule: doc["run"]["schedule"].as_str().map(str::to_owned),
         scheduled_at: time(&doc["run"]["due"]),
         spec: doc["spec"].clone(),
     }))
+}
+
+/// What is asked for since it was not enough.
+fn raised(job: &dayan_exchange::Job) -> Vec<wire::RaisedMemory> {
+    let all = job.memory.map(|memory| (None, memory));
+    let each = job.tries.iter().filter_map(|(task, tries)| Some((Some(*task), tries.memory?)));
+    let raised = all.into_iter().chain(each).take(SHOWN_RUNS_MAX);
+    raised.map(|(task, memory)| wire::RaisedMemory { task, memory: memory.0 }).collect()
+}
+
+fn checkpoint(saved: &crate::data::Checkpoint) -> wire::CheckpointView {
+    let newest = saved.files.iter().map(|found| &found.named).max_by_key(|named| named.at);
+    wire::CheckpointView {
+        task: saved.task.task,
+        number: saved.number,
+        files: saved.files.len() as u64,
+        bytes: saved.files.iter().map(|found| found.named.size).sum(),
+        at: newest
+            .map(|named| dayan_units::Time::from_micros(named.at).to_string())
+            .unwrap_or_default(),
+        by: newest.map(|named| named.by.clone()).unwrap_or_default(),
+    }
 }
 
 /// Tasks as the first and the last of each run.

@@ -147,12 +147,13 @@ pub(super) async fn question(
     quote: Option<QuoteId>,
 ) -> Result<Option<Question>, Failure> {
     let owned = spec.clone();
+    let data = super::data_check::inputs(app, spec).await?;
     let asked = app.writer.ask(move |live| {
         let access = &live.state.access;
         let mut paths = owned.project.and_ancestors();
         let project = paths.find_map(|path| access.project_by_path(path))?;
         let class = access.orgs.get(&project.org)?.class;
-        let mut ask = changes::ask_for(&live.state, &owned, class);
+        let mut ask = changes::ask_for(&live.state, &owned, class, &data);
         ask.project = project.id;
         ask.org = project.org;
         ask.submitted_at = live.now;
@@ -192,7 +193,7 @@ pub async fn plan(
     let promise = promise(&admission);
     let next = super::schedules::next_times(&spec, app.now());
     let submit = At {
-        command: submit_command(spec, None, None, admission),
+        command: submit_command(spec, None, None, admission, Vec::new()),
         now: app.now(),
         actor: caller.actor(),
         // Nothing is committed: no id that it makes is ever seen.
@@ -225,6 +226,7 @@ pub async fn plan(
                 start_p50_s: start.p50.secs_f64(),
                 start_p90_s: start.p90.secs_f64(),
                 transfer_s: candidate.transfer.map(Span::secs_f64),
+                transfer_bytes: candidate.transfer.map(|_| candidate.missing.0),
                 delay_ms: candidate.delay.map(ms),
                 carbon_g: pool.and_then(|pool| carbon_g(candidate, pool, limit, tasks)),
             }

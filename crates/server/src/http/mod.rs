@@ -215,6 +215,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(agent_data::content))
         .routes(routes!(agent_data::begin, agent_data::append))
         .routes(routes!(agent_data::publish))
+        .routes(routes!(agent_data::checkpoint, agent_data::save))
         .routes(routes!(agent_data::secrets))
         .routes(routes!(agent_data::copying))
         .routes(routes!(probe::take, probe::give))

@@ -60,7 +60,7 @@ pub fn input(
     let folder = input.kind == Some(TesFileType::Directory);
     let inner = places.inner(&input.path).unwrap_or_default();
     let to = if folder { format!("{inner}/") } else { inner };
-    Ok(Input { secret: secret_for(&from, secret), from, to, sha256: None })
+    Ok(Input { secret: secret_for(&from, secret), from, to, sha256: None, at: None, size: None })
 }
 
 /// An output.

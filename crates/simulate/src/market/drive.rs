@@ -403,6 +403,7 @@ impl Drive<'_> {
             quote: None,
             idempotency: None,
             admission: Admission::NotSought,
+            data: Vec::new(),
         };
         // Alone in its batch, so that its id is known to be its own.
         self.commit();

@@ -3,6 +3,7 @@
 use super::fields::Fields;
 use super::item::Item;
 use crate::code::Code;
+use crate::limits::BYTES_MAX;
 use crate::model::{
     After, Budget, BudgetPeriod, CatchUp, Checkpoint, Deadline, DeadlineKind, DelayAsk, Dependency,
     Finish, Input, Location, Market, MarketMode, Network, Notify, NotifyWhen, OnBreach, OnLimit,
@@ -24,7 +25,9 @@ pub(super) fn input(f: &Fields<'_>) -> Option<Input> {
         None
     });
     let secret = f.get("secret").and_then(|item| secret_name(&item));
-    Some(Input { from: from?, to: to?, sha256, secret })
+    let size = f.get("size").and_then(|item| item.bytes(BYTES_MAX)).map(|range| range.min);
+    let at = f.get("at").and_then(|item| item.name(Code::BadPlace));
+    Some(Input { from: from?, to: to?, sha256, secret, size, at })
 }
 
 /// An address; the patterns in it are well formed.

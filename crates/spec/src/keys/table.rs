@@ -97,6 +97,8 @@ section! { INPUT = "inputs[]", "Data that is there before the command starts.";
     "to", Required, Scalar(&PATH), "Where it is put, inside the working folder. What a pattern finds is put below it.";
     "sha256", Optional, Scalar(&SHA256), "What a single file must be. A file that is not is refused, and one that a site has already is not fetched.";
     "secret", Optional, Scalar(&SECRET), "The project's secret that opens the address: for `s3://` a JSON object, for the web a bearer token.";
+    "size", Optional, Scalar(&BYTES), "How much it is, for the choice of a place. Known of the data store by itself.";
+    "at", Optional, Scalar(&CITY), "The city where it lies, for the choice of a place. Known of the data store by itself.";
 }
 section! { OUTPUT = "outputs[]", "Data that is published after the command.";
     "from", Required, Scalar(&PATH), "What is published, inside the working folder. A path that ends with `/` is a folder; `*`, `?`, `[ab]` and `**` are patterns.";

@@ -187,6 +187,8 @@ choices! {
         Carbon = "carbon",
         /// The most slack before the deadline.
         Deadline = "deadline",
+        /// Where least of its inputs has to be brought.
+        Data = "data",
     }
     /// A number format whose speed is asked for.
     Precision {

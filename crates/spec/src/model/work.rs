@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dayan_units::Span;
+use dayan_units::{Bytes, Span};
 use serde::{Deserialize, Serialize};
 
 use super::choice::{After, Choice, JobKind, NotifyWhen, OutputWhen, Resume, Signal};
-use super::name::{Location, NameError, is_word, quote, serde_through_text};
+use super::name::{Location, NameError, Place, is_word, quote, serde_through_text};
 
 /// Data that is there before the command starts.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,6 +22,12 @@ pub struct Input {
     /// The project's secret that opens the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// How much it is, where only the user knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Bytes>,
+    /// Where it lies: a city.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
 }
 
 /// Data that is published after the command.
@@ -77,6 +83,13 @@ serde_through_text!(RetryCause);
 impl RetryCause {
     /// The causes that are not the task's own doing.
     pub const NOT_OWN: [Self; 3] = [Self::NodeFailure, Self::Preempted, Self::SiteLost];
+    /// The exit status, where it is one.
+    pub const fn exit_status(self) -> Option<u8> {
+        match self {
+            Self::Exit(status) => Some(status),
+            Self::NodeFailure | Self::Preempted | Self::SiteLost | Self::Oom => None,
+        }
+    }
     /// The causes that are one word.
     pub const WORDS: &'static [&'static str] = &["node_failure", "preempted", "site_lost", "oom"];
 }

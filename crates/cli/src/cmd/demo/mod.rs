@@ -131,6 +131,7 @@ impl Exchange {
             links: None,
             logs: dayan_server::LogLimits::DEFAULT,
             data_store: None,
+            data_place: None,
             data_per_project: dayan_server::PROJECT_BYTES_DEFAULT,
         };
         let (tell, ready) = oneshot::channel::<Serving>();

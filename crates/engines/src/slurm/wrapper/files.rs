@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 
 use super::{Element, Layout, Report, Stand};
-use crate::slurm::batch::{Order, read_order};
+use crate::slurm::batch::{Asked, Order, read_order};
 use crate::slurm::file_clock::FileClock;
 use crate::slurm::report;
 use crate::waker::timespec;
@@ -92,6 +92,11 @@ impl Desk {
         let order = self.trays.order.lock().expect("no thread panics holding it").take()?;
         self.order = order;
         Some(order)
+    }
+
+    /// The newest signal that was asked for.
+    pub(super) const fn asked(&self) -> Option<Asked> {
+        self.order.ask
     }
 
     /// When a lease ends, on this node's clock.

@@ -254,6 +254,7 @@ fn start(
         usage_every: options.usage_every,
         memory: options.memory,
         by_slurm: false,
+        asked: desk.asked(),
     };
     tended.run(desk, pump)
 }

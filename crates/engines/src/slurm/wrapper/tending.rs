@@ -11,8 +11,9 @@ use super::files::Desk;
 use super::memory::oom_kills;
 use super::pump::Pump;
 use super::{Stand, WrapperError, failed};
-use crate::keeper::ending::{kill_session, tell};
+use crate::keeper::ending::{kill_session, session, tell};
 use crate::keeper::task::{Due, Stage, Task};
+use crate::slurm::batch::Asked;
 use crate::sys::{self, Status, Used};
 use crate::waker::timespec;
 use crate::{BootClock, BootTime, End, Enforcement, Outcome, Signal, proc, wall_now};
@@ -42,6 +43,8 @@ pub(super) struct Tended {
     pub(super) memory: Enforcement,
     /// Slurm said that it is to end.
     pub(super) by_slurm: bool,
+    /// The newest signal that its processes were sent.
+    pub(super) asked: Option<Asked>,
 }
 
 impl Tended {
@@ -94,6 +97,12 @@ impl Tended {
             if let Some(order) = desk.changed() {
                 let end = desk.here(order);
                 self.task.extend(end, now);
+                if order.ask != self.asked {
+                    self.asked = order.ask;
+                    if let Some(ask) = order.ask {
+                        proc::ask(session(pid, &self.fence), ask.signal);
+                    }
+                }
                 if let Some((signal, grace)) = order.stop {
                     self.end(pid, Outcome::Stopped, signal, now.plus(grace));
                 }
