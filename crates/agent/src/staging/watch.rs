@@ -104,6 +104,9 @@ impl Courier {
                     }
                     continue;
                 }
+                if !output.to.starts_with("dayan://") {
+                    continue;
+                }
                 for file in found {
                     let going = self.begin(order.attempt);
                     let number = u32::try_from(number).ok();
