@@ -200,6 +200,7 @@ mod tests {
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            site_words: BTreeMap::new(),
             gang: None,
         })
     }

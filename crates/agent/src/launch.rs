@@ -120,6 +120,7 @@ pub(crate) fn launch(
             images::image(order, place.images.as_ref(), &place.vendors, &cards)
         },
         org: order.org.clone(),
+        site_words: order.site_words.clone(),
     }
 }
 
@@ -247,6 +248,7 @@ mod tests {
             workdir: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            site_words: BTreeMap::new(),
             gang: Some(Gang {
                 rank: 0,
                 nodes: nodes.iter().map(|&node| node.to_owned()).collect(),

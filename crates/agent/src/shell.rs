@@ -39,9 +39,9 @@ const USAGE_EVERY: Span = Span::from_secs(10);
 const USAGE_EVERY_MIN: Span = Span::from_millis(100);
 /// The lease of an attempt that is found without its order: it is stopped, whatever it is.
 const STRAY_KEEP: Span = Span::from_secs(30);
-/// How often a cluster is looked at: three questions to its controller, of the kind that users ask
-/// by the hundred.
-const LOOK_EVERY: Span = Span::from_secs(60);
+/// How often a cluster is looked at: four questions to its controller, of the kind that users ask by
+/// the hundred.
+const LOOK_EVERY: Span = Span::from_secs(30);
 
 /// What an attempt is here, until it is forgotten.
 enum Here {
@@ -626,6 +626,7 @@ impl Shell {
                 if let Some(nonce) = nonce {
                     self.syncs.say_answer(inventory::answer(&nonce, &picture.shown));
                 }
+                self.syncs.say_load(picture.load.clone());
                 if picture.digest != self.syncs.picture().digest {
                     self.syncs.show(Some(*picture));
                 }
@@ -743,6 +744,7 @@ fn stray(attempt: AttemptId) -> dayan_custody::Order<Arc<LeaseOrder>> {
         workdir: None,
         inputs: Vec::new(),
         outputs: Vec::new(),
+        site_words: BTreeMap::new(),
         gang: None,
     };
     words::order(order)

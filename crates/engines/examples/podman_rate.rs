@@ -88,6 +88,7 @@ fn by_engine(engine: &mut dyn Engine, count: u32) {
         gang: None,
         image: Some(Image { name: IMAGE.to_owned(), ..Image::default() }),
         org: None,
+        site_words: std::collections::BTreeMap::new(),
     };
     for answer in engine.start((0..count).map(launch).collect()) {
         answer.expect("started");

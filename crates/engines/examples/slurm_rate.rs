@@ -172,6 +172,7 @@ fn engine(tasks: u32) -> Result<Span> {
             gang: None,
             image: None,
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         })
         .collect();
     let mut open: BTreeSet<AttemptId> = launches.iter().map(|launch| launch.attempt).collect();

@@ -173,5 +173,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         gang: None,
         image: None,
         org: None,
+        site_words: std::collections::BTreeMap::new(),
     }
 }

@@ -43,6 +43,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         gang: None,
         image: None,
         org: None,
+        site_words: std::collections::BTreeMap::new(),
     }
 }
 

@@ -206,6 +206,12 @@ impl Judge<'_> {
     ) -> Result<(Score, Choice), ReasonCode> {
         let bay = &self.estate.bays[bay_ix];
         let ask = self.wish.ask;
+        if let Some(most) = bay.make.waits
+            && (self.wish.gang.is_some() || ask.time > most)
+        {
+            // The real nodes say why the pool refuses, where it does.
+            return Err(ReasonCode::PoolFeature);
+        }
         let lacking = !ask.node_features.is_subset(&bay.make.features);
         self.fails(ReasonCode::PoolFeature, lacking)?;
         let mut furthest = ReasonCode::PoolAccelerator;
@@ -368,7 +374,8 @@ impl Judge<'_> {
         };
         let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
         let ids = (view.pool, bay.number, offer.offer);
-        Score::new(self.order, &measures, (alternative, u8::from(idles)), ids)
+        let waits = u8::from(bay.make.waits.is_some());
+        Score::new(self.order, &measures, (waits, alternative, u8::from(idles)), ids)
     }
 
     /// The score of a choice that was found in the present picture.

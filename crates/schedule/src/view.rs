@@ -122,6 +122,10 @@ pub struct NodeView {
     pub features: BTreeSet<String>,
     /// Does it take work?
     pub up: NodeUp,
+    /// Not machines but places in the queue of the pool's own engine, for tasks whose time limit is at
+    /// most this: what is put there waits a little and starts the moment something else ends.
+    #[serde(default)]
+    pub waits: Option<Span>,
 }
 
 /// Does a node take work?
@@ -228,6 +232,7 @@ impl NodeView {
             capability: BTreeMap::new(),
             features: BTreeSet::new(),
             up: NodeUp::Up,
+            waits: None,
         }
     }
 }

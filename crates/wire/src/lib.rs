@@ -49,12 +49,12 @@ pub use problem::{Problem, ProblemDetail};
 pub use schedules::{Schedule, ScheduleRun};
 pub use supply::{
     Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
-    NewProvider, Node, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
+    NewProvider, Node, OthersLoad, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
 };
 pub use sync::{
-    AttemptReport, ChallengeAnswer, Counters, Gang, ImageOrder, JoinAnswer, JoinRequest,
-    LeaseOrder, LogAsk, Outcome, OutputOrder, PoolShown, Seen, ShownNode, SignedUsage, SyncAnswer,
-    SyncRequest, UsageRecord,
+    AttemptReport, ChallengeAnswer, Counters, Gang, HeldPart, ImageOrder, JoinAnswer, JoinRequest,
+    LeaseOrder, LogAsk, Outcome, OutputOrder, PoolLoad, PoolShown, Seen, ShownNode, ShownQueue,
+    SignedUsage, SyncAnswer, SyncRequest, UsageRecord,
 };
 
 /// A page of a list.

@@ -527,6 +527,7 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         workdir: None,
         inputs: Vec::new(),
         outputs: Vec::new(),
+        site_words: BTreeMap::new(),
         gang: None,
     }
 }

@@ -104,6 +104,7 @@ impl<'a> Bench<'a> {
             gang: None,
             image: self.bed.image(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

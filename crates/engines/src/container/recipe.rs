@@ -236,6 +236,7 @@ mod tests {
             accelerators: 0,
             gang: None,
             org: None,
+            site_words: std::collections::BTreeMap::new(),
             image: Some(Image {
                 name: "registry/a:1".to_owned(),
                 devices: vec!["nvidia.com/gpu=0".to_owned(), "/dev/kfd".to_owned()],

@@ -98,6 +98,7 @@ mod tests {
             gang: None,
             image: None,
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
 

@@ -64,6 +64,7 @@ impl<'a> Trial<'a> {
             gang: None,
             image: Some(Image { name: IMAGE.to_owned(), ..Image::default() }),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
     fn try_start(&mut self, launch: Launch) -> Result<AttemptId, StartFault> {

@@ -50,6 +50,7 @@ impl<'a> Trial<'a> {
             gang: None,
             image: self.bed.image(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
 

@@ -54,6 +54,7 @@ impl Agent {
             gang: None,
             image: None,
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
 

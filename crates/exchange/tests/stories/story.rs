@@ -235,6 +235,7 @@ pub fn join() -> Join {
             placing: Placing::ByNode,
             features: BTreeSet::new(),
             nodes: vec![node],
+            queue: None,
             inventory: BTreeMap::new(),
         },
     }

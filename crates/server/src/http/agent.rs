@@ -12,7 +12,7 @@ use dayan_exchange::{
     Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, UsageRecord, orders,
 };
 use dayan_spec::{JobSpec, Launch, OutputWhen, TaskContext, task_env};
-use dayan_units::{AgentId, AttemptId, Time};
+use dayan_units::{AgentId, AttemptId, PoolId, Span, Time};
 use dayan_wire as wire;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
@@ -82,6 +82,11 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
                 up: node.up,
             })
             .collect(),
+        queue: pool.queue.map(|queue| dayan_exchange::Queue {
+            unit: queue.unit,
+            places: queue.places,
+            time_max: Span::from_micros(queue.time_max_us),
+        }),
         inventory: pool.inventory.clone(),
     })
 }
@@ -313,6 +318,7 @@ struct Raw {
 }
 
 struct Gathered {
+    pool: Option<PoolId>,
     revision: u64,
     orders: Vec<Raw>,
     forget: Vec<AttemptId>,
@@ -344,6 +350,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
     let doubted = pool.is_some_and(|pool| pool.doubted_at.is_some());
     let want_shown = shown.is_empty() || known > revision || doubted;
     Gathered {
+        pool: pool.map(|pool| pool.id),
         revision,
         orders,
         forget: orders::unknown(state, agent, named),
@@ -425,6 +432,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             })
             .collect(),
         gang,
+        site_words: spec.backend.slurm.clone(),
     }
 }
 
@@ -435,7 +443,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
 pub async fn sync(
     State(app): State<Shared>,
     CallingAgent(known): CallingAgent,
-    Body(request): Body<wire::SyncRequest>,
+    Body(mut request): Body<wire::SyncRequest>,
 ) -> Result<Json<wire::SyncAnswer>, Failure> {
     let agent = known.agent;
     let actor = Actor::Agent { agent };
@@ -444,6 +452,7 @@ pub async fn sync(
     let shown_digest = request.shown_digest.clone();
     let named: Vec<AttemptId> = request.reports.iter().map(|report| report.attempt).collect();
     app.metrics.syncs.inc();
+    let load = request.load.take();
     let commands = commands(agent, &known.public_key, request)?;
     let brought_news = !commands.is_empty();
     let mut wakes = app.hub.watch(agent);
@@ -463,6 +472,9 @@ pub async fn sync(
             gather(live, agent, revision, names, &digest)
         })
         .await?;
+    if let (Some(load), Some(pool)) = (load, gathered.pool) {
+        app.planner.others(pool, app.loads.note(pool, load, app.now()));
+    }
     let mut logs = app.hub.take_asks(agent);
     let mut execs = app.hub.take_execs(agent);
     let nothing = |gathered: &Gathered| {

@@ -126,6 +126,7 @@ fn shown(pool: &Pool) -> Shown {
         placing: Placing::ByNode,
         features: Feature::ALL.iter().map(|feature| feature.as_str().to_owned()).collect(),
         nodes: (0..pool.nodes).map(node).collect(),
+        queue: None,
         inventory: BTreeMap::from([("site".to_owned(), pool.name.clone())]),
     }
 }
