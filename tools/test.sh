@@ -95,6 +95,39 @@ object_store() {
   fi
 }
 
+# Clients of GA4GH's Task Execution Service, each in an environment of its own: they want different
+# versions of one another. cwl-tes and what it is made of are of 2019, and are built by a setuptools of
+# that time.
+tes_clients() {
+  local home="$target/tes" log="$logs/tes-clients.log"
+  mkdir -p "$home"
+  : > "$log"
+  client() { # NAME PROGRAM COMMANDS...
+    local name="$1" program="$2"
+    shift 2
+    [ -x "$home/$name/bin/$program" ] && [ -f "$home/$name/whole" ] && return
+    rm -rf "${home:?}/$name"
+    { python3 -m venv "$home/$name" && "$@" && touch "$home/$name/whole"; } >> "$log" 2>&1 \
+      || { rm -rf "${home:?}/$name"; echo "skipping: $name on TES (it could not be installed from PyPI)"; }
+  }
+  install_py_tes() { timeout 200 "$home/py-tes/bin/pip" install -q 'py-tes==1.1.4'; }
+  install_snakemake() {
+    local pip="$home/snakemake/bin/pip" plugin='snakemake-storage-plugin-s3==0.3.6'
+    timeout 400 "$pip" install -q 'snakemake==9.27.1' 'snakemake-executor-plugin-tes==0.1.3' "$plugin" \
+      && timeout 100 "$pip" download -q --no-deps -d "$home/snakemake/wheels" "$plugin"
+  }
+  install_cwl_tes() {
+    local pip="$home/cwl-tes/bin/pip"
+    timeout 100 "$pip" install -q 'setuptools<58' wheel \
+      && timeout 400 "$pip" install -q --no-build-isolation 'cwl-tes==0.3.0'
+  }
+  client py-tes python install_py_tes
+  client snakemake snakemake install_snakemake
+  client cwl-tes cwl-tes install_cwl_tes
+  DAYAN_TEST_TES="$(realpath "$home")"
+  export DAYAN_TEST_TES
+}
+
 # --- unit ------------------------------------------------------------------------------------
 # The number before a word in the last line that a test runner sums up with; 0 if it is not there.
 number() { # LINE WORD
@@ -205,6 +238,7 @@ schemathesis() {
 
 prepare
 object_store
+tes_clients
 unit
 doc
 schemathesis

@@ -82,6 +82,7 @@ const fn stream_of(stream: LogStream) -> Stream {
     match stream {
         LogStream::Stdout => Stream::Stdout,
         LogStream::Stderr => Stream::Stderr,
+        LogStream::Steps => Stream::Steps,
     }
 }
 
@@ -89,6 +90,7 @@ const fn named(stream: Stream) -> LogStream {
     match stream {
         Stream::Stdout => LogStream::Stdout,
         Stream::Stderr => LogStream::Stderr,
+        Stream::Steps => LogStream::Steps,
     }
 }
 
@@ -164,7 +166,7 @@ impl Archive {
     /// Takes over what the engine has of an attempt's logs.
     pub(crate) fn keep(&mut self, engine: &mut dyn Engine, attempt: AttemptId) -> io::Result<()> {
         let mut any = false;
-        for stream in [Stream::Stdout, Stream::Stderr] {
+        for stream in [Stream::Stdout, Stream::Stderr, Stream::Steps] {
             let mut offset = 0;
             loop {
                 let chunk = engine

@@ -105,6 +105,8 @@ fn shown_by_kubernetes(survey: dayan_engines::kubernetes::Survey) -> ClusterShow
         name: node.name,
         total: node.total,
         accelerator: node.accelerator,
+        features: BTreeSet::new(),
+        leaf: None,
         up: node.up,
     });
     let mut lines: BTreeMap<String, String> = survey
@@ -161,6 +163,8 @@ fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown
         name: node.name.clone(),
         total: node.total,
         accelerator: node.accelerator.clone(),
+        features: BTreeSet::new(),
+        leaf: None,
         up: node.up,
     });
     let nodes: Vec<ShownNode> = nodes.collect();
@@ -231,7 +235,14 @@ mod tests {
             accel: MilliAccel(2_000),
             ..Resources::ZERO
         };
-        ShownNode { name: name.to_owned(), total, accelerator: None, up }
+        ShownNode {
+            name: name.to_owned(),
+            total,
+            accelerator: None,
+            features: BTreeSet::new(),
+            leaf: None,
+            up,
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What an operator says about an agent.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -109,6 +110,17 @@ pub enum IsolationChoice {
     Best,
 }
 
+/// What nodes have beside numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Fittings {
+    /// Names that jobs can ask for, beside those that are found out.
+    pub features: BTreeSet<String>,
+    /// The fast network the nodes share, by the site's name for it.
+    pub fabric: Option<String>,
+    /// Where this machine hangs in it, from wide to narrow.
+    pub leaf: Option<String>,
+}
+
 /// What an operator says about an agent.
 pub struct AgentConfig {
     /// The exchange's address: `https://host:port`.
@@ -130,6 +142,8 @@ pub struct AgentConfig {
     /// Shows this machine as so many equal nodes, so that a gang, whose members each take a node,
     /// can be run on one machine. One unless told.
     pub parts: std::num::NonZeroU32,
+    /// What its nodes have beside numbers.
+    pub fittings: Fittings,
     /// Where it keeps its key, its token, its tasks and their logs.
     pub data: PathBuf,
     /// Where outputs are published, and where inputs may be taken from. Without it the pool does
@@ -164,6 +178,7 @@ impl AgentConfig {
             cpus: None,
             memory: None,
             parts: std::num::NonZeroU32::MIN,
+            fittings: Fittings::default(),
             data: data.into(),
             publish_root: None,
             input_roots: Vec::new(),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use dayan_engines::{Image, ImageNetwork, Pull};
-use dayan_wire::LeaseOrder;
+use dayan_wire::ImageOrder;
 
 use crate::registries::Registries;
 
@@ -42,14 +42,13 @@ pub(crate) struct Images {
     pub(crate) data: PathBuf,
 }
 
-/// The image of an order: the job's, or the pool's.
-pub(crate) fn image(
-    order: &LeaseOrder,
+/// The image that is named, or else the pool's own.
+pub(crate) fn named(
+    named: Option<&ImageOrder>,
     images: Option<&Images>,
     vendors: &[String],
     cards: &[u32],
 ) -> Option<Image> {
-    let named = order.image.as_ref();
     let Some(images) = images else {
         return named.map(|image| Image { name: image.name.clone(), ..Image::default() });
     };

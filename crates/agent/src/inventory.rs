@@ -13,6 +13,7 @@ use dayan_wire::{ChallengeAnswer, PoolLoad, PoolShown, ShownNode};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::{self, Cluster, ClusterShown};
+use crate::config::Fittings;
 use crate::images::Images;
 use crate::kernels::Host;
 use crate::probe::{self, Inventory};
@@ -25,6 +26,8 @@ pub(crate) struct Offered {
     pub(crate) memory: Option<Bytes>,
     /// As how many equal nodes this machine is shown.
     pub(crate) parts: std::num::NonZeroU32,
+    /// What the nodes have beside numbers.
+    pub(crate) fittings: Fittings,
     pub(crate) machines: Machines,
     pub(crate) staging: Staging,
     /// How tasks are kept apart from this machine.
@@ -93,6 +96,7 @@ impl Offered {
             EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
                 features.extend([
                     Feature::DataStore,
+                    Feature::Files,
                     Feature::Http,
                     Feature::Secrets,
                     Feature::StreamedOutputs,
@@ -105,6 +109,12 @@ impl Offered {
         }
         if self.images.is_some() {
             features.insert(Feature::Containers);
+            if engine == EngineKind::Podman {
+                features.insert(Feature::Steps);
+            }
+        }
+        if self.fittings.fabric.is_some() {
+            features.insert(Feature::Fabric);
         }
         let mut named: BTreeSet<String> =
             features.into_iter().map(|feature| feature.as_str().to_owned()).collect();
@@ -141,8 +151,13 @@ impl Offered {
             Machines::This => self.split(node),
             Machines::Given(nodes) => nodes.clone(),
             Machines::Of(_) => {
-                let cap = |node: &ShownNode| cluster::capped(node.clone(), self.cpus, self.memory);
-                cluster.nodes.iter().map(cap).collect()
+                let fitted = |node: &ShownNode| {
+                    let node = cluster::capped(node.clone(), self.cpus, self.memory);
+                    let told = self.fittings.features.iter().cloned();
+                    let features = node.features.into_iter().chain(told).collect();
+                    ShownNode { features, ..node }
+                };
+                cluster.nodes.iter().map(fitted).collect()
             }
         };
         let load = cluster.load.map(|load| cluster::beside_offered(load, &cluster.nodes, &nodes));
@@ -161,6 +176,7 @@ impl Offered {
             }
             .to_owned(),
             features: self.features(engine.kind),
+            fabric: self.fittings.fabric.clone(),
             nodes,
             queue: cluster.queue,
             inventory: {
@@ -229,9 +245,21 @@ impl Offered {
                 accel: MilliAccel(u64::try_from(cards).unwrap_or(0) * 1_000),
             },
             accelerator: inventory.cards().next().map(|card| card.model.clone()),
+            features: found_features(inventory).chain(self.fittings.features.clone()).collect(),
+            leaf: self.fittings.leaf.clone(),
             up: true,
         }
     }
+}
+
+/// What a task can ask for of the machine itself: its architecture, its instruction sets, and whether
+/// its memory is in several parts.
+fn found_features(inventory: &Inventory) -> impl Iterator<Item = String> {
+    let cpu = inventory.cpu.value();
+    let numa = inventory.numa.value().is_some_and(|nodes| nodes.len() > 1);
+    let isa = cpu.into_iter().flat_map(|cpu| cpu.isa.iter().cloned());
+    let architecture = cpu.map(|cpu| cpu.architecture.clone());
+    isa.chain(architecture).chain(numa.then(|| "numa".to_owned()))
 }
 
 /// Answers a challenge for the inventory of a picture taken after it was asked; none where the
@@ -283,6 +311,7 @@ mod tests {
             fence: String::new(),
             placing: String::new(),
             features: BTreeSet::new(),
+            fabric: None,
             nodes: Vec::new(),
             queue: None,
             inventory: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dayan_engines::{Devices, Isolation, Launch, LeaseEnd, Limits, Program, Workdir};
+use dayan_engines::{Devices, Isolation, Launch, LeaseEnd, Limits, Mount, Program, Step, Workdir};
 use dayan_units::{AttemptId, Bytes, JobId, MilliCpu, Span};
-use dayan_wire::{Gang, LeaseOrder};
+use dayan_wire::{Gang, LeaseOrder, StepOrder};
 
 use crate::images::{self, Images};
 
@@ -78,7 +78,8 @@ pub(crate) fn needs_staging(order: &LeaseOrder, place: &Place) -> bool {
     // Its folder is watched from its first moment.
     let watched = order.outputs.iter().any(|output| output.file_closed);
     let own = place.folders && (order.workdir.is_some() || order.gang.is_some() || watched);
-    !order.inputs.is_empty() || !order.secrets.is_empty() || own
+    let given = !order.inputs.is_empty() || !order.files.is_empty();
+    given || !order.secrets.is_empty() || own
 }
 
 /// The engine's launch for an order. `folder` is the attempt's own folder where it was prepared.
@@ -117,10 +118,34 @@ pub(crate) fn launch(
         gang: None,
         image: {
             let cards: Vec<u32> = cards(order, place).collect();
-            images::image(order, place.images.as_ref(), &place.vendors, &cards)
+            // A task in steps names its images there.
+            let named = order.image.as_ref().or_else(|| Some(&order.steps.first()?.image));
+            images::named(named, place.images.as_ref(), &place.vendors, &cards)
         },
+        mounts: order
+            .mounts
+            .iter()
+            .map(|mount| Mount { from: PathBuf::from(&mount.from), at: mount.at.clone() })
+            .collect(),
+        steps: order.steps.iter().map(|step| self::step(order, step, place)).collect(),
         org: order.org.clone(),
         site_words: order.site_words.clone(),
+    }
+}
+
+fn step(order: &LeaseOrder, step: &StepOrder, place: &Place) -> Step {
+    let cards: Vec<u32> = cards(order, place).collect();
+    let named = Some(&step.image);
+    let image = images::named(named, place.images.as_ref(), &place.vendors, &cards);
+    Step {
+        image: image.unwrap_or_default(),
+        argv: step.command.clone(),
+        workdir: step.workdir.clone(),
+        env: step.env.clone(),
+        stdin: step.stdin.clone(),
+        stdout: step.stdout.clone(),
+        stderr: step.stderr.clone(),
+        ignore_error: step.ignore_error,
     }
 }
 
@@ -244,6 +269,9 @@ mod tests {
             env: [("DAYAN_HEAD", nodes[0]), ("DAYAN_TASKS", "4")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            steps: Vec::new(),
+            mounts: Vec::new(),
+            files: std::collections::BTreeMap::new(),
             secrets: BTreeMap::new(),
             workdir: None,
             inputs: Vec::new(),

@@ -33,7 +33,9 @@ mod staging;
 mod sync;
 mod words;
 
-pub use config::{AgentConfig, EngineChoice, IsolationChoice, Measuring, OpenEngine, PrivateData};
+pub use config::{
+    AgentConfig, EngineChoice, Fittings, IsolationChoice, Measuring, OpenEngine, PrivateData,
+};
 pub use fault::AgentFault;
 pub use images::ImageWords;
 pub use offering::Offering;

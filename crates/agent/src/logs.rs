@@ -58,6 +58,7 @@ impl Following {
         let stream = match ask.stream.as_str() {
             "stdout" => Some(Stream::Stdout),
             "stderr" => Some(Stream::Stderr),
+            "steps" => Some(Stream::Steps),
             _ => None,
         };
         let max = usize::try_from(ask.max.min(PART_MAX)).unwrap_or(usize::MAX);
@@ -69,7 +70,7 @@ impl Following {
             let (chunk, over) = if let Some(part) = part {
                 read(part, &asking, writing, wait).await
             } else {
-                query.push(("error", "the streams are stdout and stderr".to_owned()));
+                query.push(("error", "the streams are stdout, stderr and steps".to_owned()));
                 (LogChunk { offset, ..LogChunk::default() }, true)
             };
             query.push(("next", chunk.next().max(offset).to_string()));

@@ -31,6 +31,15 @@ pub struct Offering {
     /// At most so much memory, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
+    /// What this machine has beside what is found out: names that jobs can ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// The fast network it is in, by the site's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fabric: Option<String>,
+    /// Where it hangs in it, from wide to narrow: `spine1/leaf3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
     /// As so many nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NonZeroU32>,
@@ -202,6 +211,9 @@ impl Offering {
             node: self.node.filter(|_| said.node.is_none()),
             cpus: self.cpus.filter(|_| said.cpus.is_none()),
             memory: self.memory.filter(|_| said.memory.is_none()),
+            features: unless_said(self.features, &said.features),
+            fabric: self.fabric.filter(|_| said.fabric.is_none()),
+            leaf: self.leaf.filter(|_| said.leaf.is_none()),
             nodes: self.nodes.filter(|_| said.nodes.is_none()),
             isolation: self.isolation.filter(|_| said.isolation.is_none()),
             publish_root: self.publish_root.filter(|_| said.publish_root.is_none()),
@@ -227,6 +239,9 @@ impl Offering {
             node: self.node.or(other.node),
             cpus: self.cpus.or(other.cpus),
             memory: self.memory.or(other.memory),
+            features: said_first(self.features, other.features),
+            fabric: self.fabric.or(other.fabric),
+            leaf: self.leaf.or(other.leaf),
             nodes: self.nodes.or(other.nodes),
             isolation: self.isolation.or(other.isolation),
             publish_root: self.publish_root.or(other.publish_root),
@@ -249,6 +264,9 @@ impl Offering {
             node,
             cpus,
             memory,
+            features,
+            fabric,
+            leaf,
             nodes,
             isolation,
             publish_root,
@@ -268,6 +286,8 @@ impl Offering {
             ("node", node.clone()),
             ("cpus", cpus.map(|cpus| cpus.to_string())),
             ("memory", memory.map(|memory| memory.to_string())),
+            ("fabric", fabric.clone()),
+            ("leaf", leaf.clone()),
             ("nodes", nodes.map(|nodes| nodes.to_string())),
             ("isolation", isolation.clone()),
             ("publish-root", publish_root.as_ref().map(folder)),
@@ -286,6 +306,7 @@ impl Offering {
         ];
         let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
         one.chain(input_roots.iter().map(|root| format!("--input-root {}", folder(root))))
+            .chain(features.iter().map(|name| format!("--feature {name}")))
             .chain(slurm.extra.iter().map(|word| format!("--slurm-extra={word}")))
             .chain(slurm.allow.iter().map(|word| format!("--slurm-allow {word}")))
             .chain(site_options(kubernetes))

@@ -96,6 +96,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         measure,
         isolation,
         keep,
+        fittings,
     } = config;
     let home = Arc::new(Home::open(&data)?);
     let key = Key::open(&home.key())?;
@@ -146,6 +147,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         cpus,
         memory,
         parts,
+        fittings,
         machines,
         staging,
         isolation: unisolated,

@@ -87,6 +87,8 @@ fn by_engine(engine: &mut dyn Engine, count: u32) {
         accelerators: 0,
         gang: None,
         image: Some(Image { name: IMAGE.to_owned(), ..Image::default() }),
+        mounts: Vec::new(),
+        steps: Vec::new(),
         org: None,
         site_words: std::collections::BTreeMap::new(),
     };

@@ -171,6 +171,8 @@ fn engine(tasks: u32) -> Result<Span> {
             accelerators: 0,
             gang: None,
             image: None,
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
         })

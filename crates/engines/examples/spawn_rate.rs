@@ -172,6 +172,8 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         accelerators: 0,
         gang: None,
         image: None,
+        mounts: Vec::new(),
+        steps: Vec::new(),
         org: None,
         site_words: std::collections::BTreeMap::new(),
     }

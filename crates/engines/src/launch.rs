@@ -174,6 +174,13 @@ pub struct Limits {
     pub cpu_set: Vec<u32>,
 }
 
+impl Launch {
+    /// Does it ask for what only an engine of containers of this machine has?
+    pub(crate) fn needs_containers(&self) -> bool {
+        !self.steps.is_empty() || !self.mounts.is_empty()
+    }
+}
+
 impl Default for Limits {
     /// One core, 1 GiB, one hour; 1,024 processes stop a fork bomb and pass a parallel `make`;
     /// 8 MiB of each stream are more than a person reads; 4,096 files are what servers ask for.
@@ -293,6 +300,43 @@ pub struct Image {
     pub devices: Vec<String>,
 }
 
+/// Part of the attempt's folder, seen at another place inside its containers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// A path inside the attempt's folder: a file that is there, or a folder, made where it is
+    /// missing.
+    pub from: PathBuf,
+    /// Where it is seen: an absolute path.
+    pub at: String,
+}
+
+/// A command in a container of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Step {
+    /// The image.
+    pub image: Image,
+    /// The program and its arguments, as they are.
+    pub argv: Vec<String>,
+    /// Where it starts, inside the container; none: where the image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Variables beside the launch's, which they hide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The file inside the container that it reads as its standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// The file inside the container that its standard output goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    /// The file inside the container that its standard error goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+    /// Does the next step begin although this one exits with another status than 0?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_error: bool,
+}
+
 /// One attempt of a task, ready to be run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Launch {
@@ -325,6 +369,13 @@ pub struct Launch {
     /// The image it runs in; none: programs of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// Parts of its folder at other places, for an engine of containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// What runs instead of the program, for an engine of containers: one after the other, in one
+    /// attempt with one lease and one limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// The organisation that pays, for an engine that keeps those apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org: Option<String>,

@@ -45,9 +45,11 @@ pub use kubernetes::KubernetesConfig;
 pub use kubernetes::KubernetesEngine;
 pub use launch::{
     BootId, BootTime, Devices, GangSeat, Image, ImageNetwork, Isolation, Launch, LeaseEnd, Limits,
-    Login, Network, Program, Pull, Signal, Workdir,
+    Login, Mount, Network, Program, Pull, Signal, Step, Workdir,
 };
-pub use observation::{Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, Stream};
+pub use observation::{
+    Counters, End, LogChunk, Observation, Outcome, Phase, StartFailure, StepRecord, Stream,
+};
 pub use process::{ProcessConfig, ProcessEngine};
 pub use simulated::SimulatedEngine;
 pub use slurm::{SlurmConfig, SlurmEngine};

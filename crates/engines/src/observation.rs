@@ -150,7 +150,25 @@ impl Observation {
     }
 }
 
-/// One of the two output streams.
+/// How a step ended. One that was written down twice ended as the later line says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its number, from 0.
+    pub step: u32,
+    /// When its container was started, by the wall clock; none: it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it had ended.
+    pub ended_at: Time,
+    /// Its status, as a shell would show it.
+    pub exit_code: i32,
+    /// Where its standard output begins and ends in that of the attempt.
+    pub stdout: [u64; 2],
+    /// The same of its standard error.
+    pub stderr: [u64; 2],
+}
+
+/// One of the two output streams, or the record of a launch's steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
@@ -158,6 +176,9 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+    /// What became of the steps of a launch that has some: a [`StepRecord`](crate::StepRecord) as a
+    /// line of JSON for each that ended.
+    Steps,
 }
 
 impl Stream {
@@ -166,6 +187,7 @@ impl Stream {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Steps => "steps",
         }
     }
 }

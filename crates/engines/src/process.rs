@@ -32,6 +32,8 @@ use crate::{
 const READY_WITHIN: Span = Span::from_secs(20);
 /// How long a keeper may take to answer. It does not wait for tasks, but for the disk.
 const ANSWER_WITHIN: Span = Span::from_secs(30);
+/// What is read of the lines of ended steps: each has less than 300 bytes, and there are few.
+const STEPS_BYTES_MAX: usize = 64 << 10;
 
 /// Where and with what to keep tasks.
 #[derive(Clone, Debug)]
@@ -281,7 +283,11 @@ impl Engine for ProcessEngine {
     fn enter(&mut self, attempt: AttemptId, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
         match self.kind {
             EngineKind::Podman => {
-                container::entrance(&self.config, self.folder.name(), attempt, visit)
+                // A step that has ended has a line.
+                let steps = self.logs(attempt, Stream::Steps, 0, STEPS_BYTES_MAX);
+                let ended = steps.map_or(0, |chunk| chunk.data.split(|b| *b == b'\n').count());
+                let step = u32::try_from(ended.saturating_sub(1)).unwrap_or(u32::MAX);
+                container::entrance(&self.config, self.folder.name(), attempt, step, visit)
             }
             EngineKind::Process
             | EngineKind::Slurm

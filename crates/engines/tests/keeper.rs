@@ -42,6 +42,8 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         accelerators: 0,
         gang: None,
         image: None,
+        mounts: Vec::new(),
+        steps: Vec::new(),
         org: None,
         site_words: std::collections::BTreeMap::new(),
     }

@@ -11,7 +11,7 @@ use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
-use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Time};
+use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::event::{Entry, Event, Next};
 use crate::state::{
@@ -50,6 +50,14 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     let projects = access.projects.values().map(|one| (plan::QuotaOf::Project(one.id), one.quota));
     let quotas = orgs.chain(projects).filter(|(_, quota)| !quota.is_unlimited());
     out.extend(quotas.map(|(of, quota)| Change::QuotaSet { of, quota }));
+    let wanted = state.work.specs.values().flat_map(|stored| &stored.spec.licenses);
+    let names: BTreeSet<&String> =
+        access.licenses.keys().chain(wanted.map(|license| &license.name)).collect();
+    out.extend(names.into_iter().map(|name| Change::LicenseSet {
+        name: name.clone(),
+        // Nobody gets what is not counted any more.
+        count: Some(access.licenses.get(name).copied().unwrap_or(0)),
+    }));
     let behind = crate::shares::behind(state, now).into_iter();
     out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
     out
@@ -115,7 +123,7 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 out.push(Change::TasksQueued { job: *id, tasks, avoid: Vec::new() });
             }
         }
-        Event::TasksCancelled { job, tasks } => {
+        Event::TasksCancelled { job, tasks } | Event::GangShrunk { job, tasks } => {
             out.push(Change::TasksTaken { job: *job, tasks: tasks.clone() });
         }
         Event::GangSettled { job: id, next: Next::RequeuedFree | Next::Requeued } => {
@@ -143,6 +151,10 @@ fn of_event(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 }
             }
             out.push(Change::Appointed { job: *for_job, appointments: places.clone() });
+        }
+        // Nobody gets what is not counted any more.
+        Event::LicenseSet { name, count } => {
+            out.push(Change::LicenseSet { name: name.clone(), count: Some(count.unwrap_or(0)) });
         }
         Event::QuotaSet { of, quota } => {
             out.push(Change::QuotaSet { of: *of, quota: *quota });
@@ -259,6 +271,7 @@ fn placed(state: &State, lease: &Lease) -> Change {
     Change::LeasePlaced {
         attempt: lease.attempt,
         payer: plan::Payer { project: job.project, org: job.org },
+        licenses: licenses(&state.work.spec_of(job).spec),
         pool: lease.pool,
         node: plan::NodeName::new(&lease.node),
         resources: lease.resources,
@@ -266,6 +279,11 @@ fn placed(state: &State, lease: &Lease) -> Change {
         end: plan::LeaseEnd { expected: lease.placed_at.plus(expected).min(latest), latest },
         tenure: tenure(state, lease),
     }
+}
+
+/// What a task holds of each, by name.
+fn licenses(spec: &JobSpec) -> BTreeMap<String, u32> {
+    spec.licenses.iter().map(|license| (license.name.clone(), license.count)).collect()
 }
 
 /// May it be taken back, and from when on?
@@ -319,6 +337,10 @@ fn show_offers(state: &State, pool: PoolId, now: Time, out: &mut Vec<Change>) {
             offer: offer.id,
             accelerator: offer.accelerator.clone(),
             rate: offer.rate_at(now, state.settings.zone),
+            hours: offer.hourly_rates().map(|rates| {
+                let ahead = Span::from_secs(i64::from(state.settings.zone.minutes()) * 60);
+                Arc::new(plan::HourlyRates { ahead, rates })
+            }),
             minimum: offer.minimum,
             least: offer.task_min,
             most: Some(offer.task_max),
@@ -349,6 +371,7 @@ fn promised(state: &State, pool: PoolId, reliability_permille: u32) -> Vec<plan:
                 offer: line.offer,
                 accelerator: None,
                 rate: line.rate,
+                hours: None,
                 minimum: line.minimum,
                 least: dayan_units::Resources::ZERO,
                 most: None,
@@ -389,7 +412,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             Placing::ByNode => plan::Placing::ByNode,
             Placing::ByPool => plan::Placing::ByPool,
         },
-        fabric: None,
+        fabric: pool.shown.fabric.clone(),
         nodes: {
             let nodes = pool.shown.nodes.iter().map(|node| node_view(pool, node, now));
             nodes.chain(queue_view(&pool.shown)).collect()
@@ -445,7 +468,8 @@ fn node_view(pool: &Pool, node: &Node, now: Time) -> plan::NodeView {
         count: 1,
         accelerator: node.accelerator.clone(),
         capability: Precision::ALL.iter().filter_map(rate).collect(),
-        features: BTreeSet::new(),
+        features: node.features.clone(),
+        leaf: node.leaf.clone(),
         up: if node.up { plan::NodeUp::Up } else { plan::NodeUp::Down },
         waits: None,
     }
@@ -521,13 +545,19 @@ pub fn ask_for(state: &State, spec: &JobSpec, class: BuyerClass) -> plan::JobAsk
         max_parallel: spec.array.as_ref().and_then(|array| array.max_parallel),
         gang: spec.gang.as_ref().map(|gang| plan::GangAsk {
             size: gang.nodes,
-            same: if gang.same.contains(&dayan_spec::Same::Fabric) {
-                plan::Same::Fabric
-            } else {
+            same: match gang.same.iter().max() {
+                Some(dayan_spec::Same::Leaf) => plan::Same::Leaf,
+                Some(dayan_spec::Same::Fabric) => plan::Same::Fabric,
                 // Members of a gang exchange data all the time: without a common fabric they at
                 // least share a pool.
-                plan::Same::Pool
+                Some(dayan_spec::Same::Site) | None => plan::Same::Pool,
             },
+            near: gang.near.and_then(|near| match near {
+                dayan_spec::Same::Leaf => Some(plan::Same::Leaf),
+                dayan_spec::Same::Fabric => Some(plan::Same::Fabric),
+                dayan_spec::Same::Site => None,
+            }),
+            least: gang.min,
         }),
         begin: spec.begin,
         deadline: None,
@@ -579,6 +609,8 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
         }
     });
     let placement = &spec.placement;
+    ask.licenses = licenses(spec);
+    ask.node_features = placement.features.iter().cloned().collect();
     ask.regions = placement.regions.iter().cloned().collect();
     ask.sites = sites(state, &placement.sites);
     ask.residence =
@@ -594,7 +626,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     let of_pools = dayan_spec::requirements(spec).into_iter().filter(|f| *f != Feature::Spot);
     ask.pool_features = of_pools.map(|feature| feature.as_str().to_owned()).collect();
     ask.pool_features.extend(spec.backend.slurm.keys().map(|word| slurm_word(word)));
-    if spec.image.is_none() {
+    if spec.image.is_none() && spec.steps.is_empty() {
         ask.pool_features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
     }
     ask.mode = match mode_of(spec) {

@@ -388,6 +388,13 @@ pub enum Command {
         /// The most; unlimited, where nothing is set.
         quota: Quota,
     },
+    /// How many of a licence there are.
+    SetLicense {
+        /// Its name.
+        name: String,
+        /// How many; none: it is not counted any more, and nobody gets it.
+        count: Option<u64>,
+    },
     /// What the planner found for the tasks of a job with a hard deadline that wait without an
     /// appointment.
     PromiseAgain {

@@ -149,6 +149,13 @@ pub enum Event {
         /// The weight.
         weight: u32,
     },
+    /// How many of a licence there are.
+    LicenseSet {
+        /// Its name.
+        name: String,
+        /// How many; none: it is not counted any more.
+        count: Option<u64>,
+    },
     /// An organisation or a project may hold another amount at once.
     QuotaSet {
         /// Which.
@@ -468,6 +475,13 @@ pub enum Event {
         /// Of which job.
         job: JobId,
         /// Which.
+        tasks: Tasks,
+    },
+    /// A gang starts with fewer members than it would like.
+    GangShrunk {
+        /// Of which job.
+        job: JobId,
+        /// Those that are left out of this launch.
         tasks: Tasks,
     },
     /// A gang's members have all ended.

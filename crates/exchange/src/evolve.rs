@@ -41,6 +41,7 @@ impl State {
             | Event::BudgetSet { .. }
             | Event::WeightSet { .. }
             | Event::QuotaSet { .. }
+            | Event::LicenseSet { .. }
             | Event::Deposited { .. } => self.apply_access(event),
             Event::ProviderApplied { .. }
             | Event::ProviderStatusChanged { .. }
@@ -70,6 +71,7 @@ impl State {
             | Event::JobResumed { .. }
             | Event::TasksCancelled { .. }
             | Event::TasksRetried { .. }
+            | Event::GangShrunk { .. }
             | Event::GangSettled { .. }
             | Event::JobEnded { .. }
             | Event::JobRetired { .. }
@@ -156,6 +158,12 @@ impl State {
             }
             Event::QuotaSet { of: QuotaOf::Project(project), quota } => {
                 access.projects.get_mut(project).expect("decided for this one").quota = *quota;
+            }
+            Event::LicenseSet { name, count: Some(count) } => {
+                access.licenses.insert(name.clone(), *count);
+            }
+            Event::LicenseSet { name, count: None } => {
+                access.licenses.remove(name);
             }
             Event::BudgetSet { project, budget } => {
                 let record = access.projects.get_mut(project).expect("decided for this project");

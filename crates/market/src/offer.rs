@@ -305,6 +305,11 @@ impl Offer {
     pub fn rate_at(&self, at: Time, zone: ZoneOffset) -> Rate {
         self.tariff.map_or(self.rate, |tariff| scaled(self.rate, tariff.permille_at(at, zone)))
     }
+    /// The list price by the hour of the day, from midnight on, where that differs.
+    pub fn hourly_rates(&self) -> Option<[Rate; 24]> {
+        let tariff = self.tariff?;
+        Some(tariff.0.map(|permille| scaled(self.rate, permille)))
+    }
     /// The list price of its cheapest hour.
     pub fn least_rate(&self) -> Rate {
         self.tariff.map_or(self.rate, |tariff| scaled(self.rate, tariff.least()))

@@ -15,6 +15,7 @@ use crate::ask::JobAsk;
 use crate::change::Appointment;
 use crate::estate::{LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
+use crate::hours::{Hours, cheapest_first, waits};
 use crate::judge::{Judge, Wish};
 use crate::later::{Claim, ClaimBy, Later, Occupant, When};
 use crate::planner::Planner;
@@ -41,7 +42,22 @@ struct Place {
 }
 
 /// When a task begins, and at which place.
-type Found = (Time, usize);
+#[derive(Clone, Copy)]
+struct Found {
+    from: Time,
+    at: usize,
+    /// Not sooner: it waits for that hour.
+    hold: bool,
+}
+
+/// A choice in a time, and when a task could begin at its places, those first where it ends first.
+struct Lane {
+    rank: usize,
+    opens: Time,
+    closes: Time,
+    /// Until it is looked at for the first time.
+    ends: Option<BinaryHeap<Reverse<(Time, Time, usize)>>>,
+}
 
 impl Planner {
     /// Appointments for all waiting tasks of a job, so that all of it ends by then.
@@ -63,6 +79,12 @@ impl Planner {
             return Err(self.nowhere(&judge, &verdict));
         }
         let start = ask.begin.map_or(now, |begin| begin.max(now));
+        let hours = if waits(ask) {
+            // A run that fails must be able to go once more, and still be in time.
+            cheapest_first(&judge, &verdict, start, by.minus(ask.ask.time.times(2)))
+        } else {
+            Vec::new()
+        };
         let search = Admission {
             planner: self,
             judge: &judge,
@@ -71,6 +93,8 @@ impl Planner {
             occupants: BTreeMap::new(),
             read: BTreeSet::new(),
             places: Vec::new(),
+            gathered: BTreeMap::new(),
+            hours,
             by,
             now,
             start,
@@ -82,12 +106,12 @@ impl Planner {
         };
         let found = found.ok_or_else(|| self.nowhere(&judge, &verdict))?;
         let places = &found.places;
-        let ends = found.seats.iter().map(|&(from, at)| from.plus(places[at].length));
+        let ends = found.seats.iter().map(|seat| seat.from.plus(places[seat.at].length));
         let end = ends.max().unwrap_or(now);
         if end > by {
             return Err(NoAppointment { earliest_end: Some(end), reasons: Vec::new() });
         }
-        let made = |(task, &(from, at)): (u32, &Found)| {
+        let made = |(task, &Found { from, at, hold }): (u32, &Found)| {
             let place = &places[at];
             let pool = &self.estate.pools[self.estate.pool_of(place.at.bay) as usize];
             Appointment {
@@ -97,6 +121,7 @@ impl Planner {
                 resources: place.need.resources,
                 from,
                 until: from.plus(place.length),
+                hold,
             }
         };
         Ok(ask.tasks.iter().zip(&found.seats).map(made).collect())
@@ -148,6 +173,10 @@ struct Admission<'a> {
     occupants: BTreeMap<NodeAt, BTreeMap<LeaseIx, Occupant>>,
     read: BTreeSet<PoolIx>,
     places: Vec<Place>,
+    /// Those of each choice that was looked at.
+    gathered: BTreeMap<usize, std::ops::Range<usize>>,
+    /// Cheaper hours, where the job waits for one.
+    hours: Vec<Hours>,
     by: Time,
     now: Time,
     /// Nothing begins before.
@@ -158,6 +187,15 @@ struct Admission<'a> {
 impl Admission<'_> {
     /// The nodes of a choice, with what they have promised; the numbers of their places.
     fn gather(&mut self, rank: usize) -> std::ops::Range<usize> {
+        if let Some(before) = self.gathered.get(&rank) {
+            return before.clone();
+        }
+        let found = self.gather_new(rank);
+        self.gathered.insert(rank, found.clone());
+        found
+    }
+
+    fn gather_new(&mut self, rank: usize) -> std::ops::Range<usize> {
         let first = self.places.len();
         let choice = &self.verdict.choices[rank];
         let estate = &self.planner.estate;
@@ -206,6 +244,9 @@ impl Admission<'_> {
     /// nothing could be better, and most jobs are like that.
     fn at_once(&mut self, ask: &JobAsk) -> Option<Vec<Found>> {
         let tasks = ask.tasks.len();
+        if self.hours.first().is_some_and(|best| best.rank != 0 || best.opens > self.start) {
+            return None;
+        }
         let length = self.length(0)?;
         let in_time = self.start == self.now && self.now.plus(length) <= self.by;
         if !in_time || ask.max_parallel.is_some_and(|most| u64::from(most) < tasks) {
@@ -227,7 +268,8 @@ impl Admission<'_> {
             }
             let left = tasks - seats.len() as u64;
             let here = bay.nodes[node as usize].times_beside(&need, when, left);
-            seats.extend((0..here).map(|_| (self.now, places.len())));
+            let found = Found { from: self.now, at: places.len(), hold: false };
+            seats.extend(std::iter::repeat_n(found, usize::try_from(here).unwrap_or(0)));
             let later = Later { leases: BTreeMap::new(), claims: Vec::new() };
             places.push(Place { at, rank: 0, need, length, later });
             if seats.len() as u64 == tasks {
@@ -262,11 +304,14 @@ impl Admission<'_> {
         if let Some(seats) = self.at_once(ask) {
             return Some(Admitted { seats, places: self.places });
         }
-        // The earliest moment of each place only moves back, so what was true of the first in a
-        // heap is looked at again before it is believed. Choices are looked at when those before them
-        // do not do.
-        let ranks = self.verdict.choices.len();
-        let mut heaps: Vec<BinaryHeap<Reverse<(Time, Time, usize)>>> = Vec::new();
+        // Cheaper hours first, the cheapest before all others; then the choices at any time, those
+        // behind when those before them do not do.
+        let waiting = self.hours.iter().map(|hours| (hours.rank, hours.opens, hours.closes));
+        let anytime = (0..self.verdict.choices.len()).map(|rank| (rank, self.start, Time::NEVER));
+        let mut lanes: Vec<Lane> = waiting
+            .chain(anytime)
+            .map(|(rank, opens, closes)| Lane { rank, opens, closes, ends: None })
+            .collect();
         let mut running: BinaryHeap<Reverse<Time>> = BinaryHeap::new();
         let mut seats = Vec::new();
         for _ in ask.tasks.iter() {
@@ -276,50 +321,59 @@ impl Admission<'_> {
                 not_before = end;
             }
             let mut chosen: Option<(Time, Time, usize, usize)> = None;
-            for rank in 0..ranks {
-                if rank == heaps.len() {
-                    heaps.push(self.heap(rank));
+            for (nth, lane) in lanes.iter_mut().enumerate() {
+                let Some((end, from, at)) = self.first(lane, not_before) else { continue };
+                if from >= lane.closes || (nth < self.hours.len() && end > self.by) {
+                    continue;
                 }
-                while let Some(&Reverse((end, from, at))) = heaps[rank].peek() {
-                    let heap = &mut heaps[rank];
-                    let Some(now_from) = self.earliest(at, from.max(not_before)) else {
-                        heap.pop();
-                        continue;
-                    };
-                    if now_from == from {
-                        if chosen.is_none_or(|(least, ..)| end < least) {
-                            chosen = Some((end, from, at, rank));
-                        }
-                        break;
-                    }
-                    heap.pop();
-                    heap.push(Reverse((now_from.plus(self.places[at].length), now_from, at)));
+                if chosen.is_none_or(|(least, ..)| end < least) {
+                    chosen = Some((end, from, at, nth));
                 }
-                if chosen.is_some_and(|(end, ..)| end <= self.by) {
+                if end <= self.by {
                     break;
                 }
             }
-            let (end, from, at, rank) = chosen?;
-            heaps[rank].pop();
+            let (end, from, at, nth) = chosen?;
             self.claim(at, from);
-            if let Some(next) = self.earliest(at, from) {
-                heaps[rank].push(Reverse((next.plus(self.places[at].length), next, at)));
+            let next = self.earliest(at, from);
+            let ends = lanes[nth].ends.as_mut().expect("it was found there");
+            ends.pop();
+            if let Some(next) = next {
+                ends.push(Reverse((next.plus(self.places[at].length), next, at)));
             }
             running.push(Reverse(end));
-            seats.push((from, at));
+            let hold = nth < self.hours.len() && lanes[nth].opens > self.start;
+            seats.push(Found { from, at, hold });
         }
         Some(Admitted { seats, places: self.places })
     }
 
-    /// When a task could begin at the places of a choice, those first where it ends first.
-    fn heap(&mut self, rank: usize) -> BinaryHeap<Reverse<(Time, Time, usize)>> {
-        let mut heap = BinaryHeap::new();
-        for at in self.gather(rank) {
-            if let Some(from) = self.earliest(at, self.start) {
-                heap.push(Reverse((from.plus(self.places[at].length), from, at)));
+    /// When and where a task could begin first in a lane. The earliest moment of each place only
+    /// moves back, so what was true of the first in the heap is looked at again before it is believed.
+    fn first(&mut self, lane: &mut Lane, not_before: Time) -> Option<(Time, Time, usize)> {
+        let ends = lane.ends.get_or_insert_with(|| self.ends(lane.rank, lane.opens));
+        while let Some(&Reverse((end, from, at))) = ends.peek() {
+            let now_from = self.earliest(at, from.max(not_before));
+            if now_from == Some(from) {
+                return Some((end, from, at));
+            }
+            ends.pop();
+            if let Some(now_from) = now_from {
+                ends.push(Reverse((now_from.plus(self.places[at].length), now_from, at)));
             }
         }
-        heap
+        None
+    }
+
+    /// When a task could begin at the places of a choice, those first where it ends first.
+    fn ends(&mut self, rank: usize, opens: Time) -> BinaryHeap<Reverse<(Time, Time, usize)>> {
+        let mut ends = BinaryHeap::new();
+        for at in self.gather(rank) {
+            if let Some(from) = self.earliest(at, opens) {
+                ends.push(Reverse((from.plus(self.places[at].length), from, at)));
+            }
+        }
+        ends
     }
 
     /// One moment for all members, each on a node of its own: in the first domain where it is in
@@ -329,14 +383,28 @@ impl Admission<'_> {
         for rank in 0..verdict.choices.len() {
             self.gather(rank);
         }
+        let members = |domain: &Vec<u32>, places: &[Place]| -> Vec<usize> {
+            let ranks: BTreeSet<usize> = domain.iter().map(|&rank| rank as usize).collect();
+            (0..places.len()).filter(|at| ranks.contains(&places[*at].rank)).collect()
+        };
+        // In a cheaper hour, the price of a domain being that of its best choice.
+        for hours in std::mem::take(&mut self.hours) {
+            let best =
+                |domain: &&Vec<u32>| domain.first().is_some_and(|&r| r as usize == hours.rank);
+            let Some(domain) = verdict.domains.iter().find(best) else { continue };
+            let members = members(domain, &self.places);
+            let Some((mut seats, end)) = self.together(&members, size, hours.opens) else {
+                continue;
+            };
+            if seats[0].from < hours.closes && end <= self.by {
+                seats.iter_mut().for_each(|seat| seat.hold = hours.opens > self.start);
+                return Some(Admitted { seats, places: self.places });
+            }
+        }
         let mut best: Option<(Time, Vec<Found>)> = None;
         for domain in &verdict.domains {
-            let ranks: BTreeSet<usize> = domain.iter().map(|&rank| rank as usize).collect();
-            let members: Vec<usize> = (0..self.places.len())
-                .filter(|at| ranks.contains(&self.places[*at].rank))
-                .collect();
-            let Some(seats) = self.together(&members, size) else { continue };
-            let end = seats.iter().map(|&(from, at)| from.plus(self.places[at].length)).max()?;
+            let members = members(domain, &self.places);
+            let Some((seats, end)) = self.together(&members, size, self.start) else { continue };
             if best.as_ref().is_none_or(|(least, _)| end < *least) {
                 best = Some((end, seats));
             }
@@ -347,9 +415,14 @@ impl Admission<'_> {
         best.map(|(_, seats)| Admitted { seats, places: self.places })
     }
 
-    /// The earliest moment at which so many of these places are free together.
-    fn together(&mut self, members: &[usize], size: usize) -> Option<Vec<Found>> {
-        let mut from = self.start;
+    /// The earliest moment from then on at which so many of these places are free together, and when
+    /// all of them end at the latest.
+    fn together(
+        &mut self,
+        members: &[usize],
+        size: usize,
+        mut from: Time,
+    ) -> Option<(Vec<Found>, Time)> {
         loop {
             let mut moments: Vec<(Time, usize)> = Vec::new();
             for &at in members {
@@ -369,9 +442,12 @@ impl Admission<'_> {
             for at in candidates {
                 let count = self.planner.estate.node(self.places[at].at).count as usize;
                 let here = self.seats(at, moment, count.min(size - seats.len()));
-                seats.extend(std::iter::repeat_n((moment, at), here));
+                let found = Found { from: moment, at, hold: false };
+                seats.extend(std::iter::repeat_n(found, here));
                 if seats.len() == size {
-                    return Some(seats);
+                    let ends = seats.iter().map(|seat| moment.plus(self.places[seat.at].length));
+                    let end = ends.max()?;
+                    return Some((seats, end));
                 }
             }
             // Something that is free now is taken then: go on from the next moment.

@@ -123,6 +123,9 @@ pub struct Ask {
     /// What the node must have.
     #[serde(default)]
     pub node_features: BTreeSet<String>,
+    /// Licences that a task holds while it runs, by name, and how many of each.
+    #[serde(default)]
+    pub licenses: BTreeMap<String, u32>,
     /// Inputs, for transfer times.
     #[serde(default)]
     pub data: Vec<DataAt>,
@@ -149,6 +152,7 @@ impl Ask {
             trust: Trust::Listed,
             pool_features: BTreeSet::new(),
             node_features: BTreeSet::new(),
+            licenses: BTreeMap::new(),
             data: Vec::new(),
             mode: Mode::OnDemand,
         }
@@ -166,6 +170,8 @@ pub enum Same {
     Site,
     /// One fast network at one site; pools that name none do not serve such a gang.
     Fabric,
+    /// One leaf of it: the narrowest part that the nodes name.
+    Leaf,
     /// One pool.
     Pool,
 }
@@ -177,6 +183,19 @@ pub struct GangAsk {
     pub size: u32,
     /// How close together.
     pub same: Same,
+    /// Closer than that, where it can be had: the fabric, or from the leaves up to it.
+    #[serde(default)]
+    pub near: Option<Same>,
+    /// So few will do where more cannot be had; none: all of them.
+    #[serde(default)]
+    pub least: Option<u32>,
+}
+
+impl GangAsk {
+    /// How few members will do: at least one.
+    pub fn at_least(&self) -> u32 {
+        self.least.unwrap_or(self.size).min(self.size).max(1)
+    }
 }
 
 /// A firm quote binds the job to where it was given.

@@ -26,6 +26,8 @@ pub(crate) struct Appointed {
     pub until: Time,
     pub resources: Resources,
     pub seated: bool,
+    /// Does not start before its moment.
+    pub hold: bool,
 }
 
 impl Appointed {
@@ -57,9 +59,9 @@ impl Estate {
         for made in appointments {
             let pool = self.pool_ix(made.pool);
             let at = self.pools[pool as usize].names.get(&made.node).copied();
-            let Appointment { task, node, resources, from, until, .. } = made.clone();
+            let Appointment { task, node, resources, from, until, hold, .. } = made.clone();
             let seated = at.is_some() && seat_of(self, task) == at;
-            let appointed = Appointed { pool, node, at, from, until, resources, seated };
+            let appointed = Appointed { pool, node, at, from, until, resources, seated, hold };
             if let Some(at) = at {
                 let claim = appointed.claim(TaskId { job, task });
                 self.later_mut(at).add(claim);
@@ -70,6 +72,15 @@ impl Estate {
             self.appointed_from.insert((first, job));
             self.appointed.insert(job, tasks);
         }
+    }
+
+    /// Until when all tasks of a job with appointments wait for a cheaper hour, if they do.
+    pub fn held_until(&self, job: JobId) -> Option<Time> {
+        let made = self.appointed.get(&job)?;
+        if !made.values().all(|made| made.hold) {
+            return None;
+        }
+        made.values().map(|made| made.from).min()
     }
 
     /// These tasks keep no appointments any more.

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::planner::Planner;
 use crate::queue::{Class, ClassIx, Demand, JobIx, JobKey, Standing};
-use crate::quota::{AccountIx, Guard};
+use crate::quota::{AccountIx, Guard, Want};
 use crate::round::Round;
 
 /// Which lines wait for which account.
@@ -31,17 +31,12 @@ impl Capped {
     }
 }
 
-/// What a task of the class counts for, or a whole gang: the largest of its alternatives.
-pub(crate) fn want_of(class: &Class) -> Resources {
+/// What a task of the class counts for, with the largest of its alternatives, or a whole gang.
+pub(crate) fn want_of(class: &Class) -> Want {
     let most = class.ask.accelerators.iter().map(|choice| choice.cards).max();
-    let one = Resources { accel: most.unwrap_or(class.ask.resources.accel), ..class.ask.resources };
-    let members = class.key.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
-    one.checked_mul(members).unwrap_or(Resources {
-        cpu: dayan_units::MilliCpu(u64::MAX),
-        memory: dayan_units::Bytes(u64::MAX),
-        disk: dayan_units::Bytes(u64::MAX),
-        accel: dayan_units::MilliAccel(u64::MAX),
-    })
+    let each =
+        Resources { accel: most.unwrap_or(class.ask.resources.accel), ..class.ask.resources };
+    Want { each, tasks: class.key.gang.map_or(1, |gang| u64::from(gang.size.max(1))) }
 }
 
 impl Demand {
@@ -104,11 +99,13 @@ impl Demand {
         }
     }
 
-    /// Those that wait for the account, the first in front: where they stand, and their classes.
-    fn capped_under(&self, account: AccountIx) -> BTreeSet<(JobKey, ClassIx)> {
+    /// Those that wait for the account, the first in front: where they stand, and who they are.
+    fn capped_under(&self, account: AccountIx) -> BTreeSet<(JobKey, JobIx)> {
         let lines = self.capped.under.get(&account).into_iter().flatten();
-        let place =
-            |&(class, of): &(ClassIx, ProjectId)| Some((self.line_place(class, of)?, class));
+        let place = |&(class, of): &(ClassIx, ProjectId)| {
+            let (_, job) = self.classes[class].lines.get(&of)?.first()?;
+            Some((self.line_place(class, of)?, *job))
+        };
         lines.filter_map(place).collect()
     }
 
@@ -171,18 +168,20 @@ pub(crate) struct Guards {
 impl Round<'_> {
     /// The account that has no room for one more task (or gang) of the job, which stands there.
     pub fn over_quota(&mut self, class: ClassIx, job: JobIx, place: JobKey) -> Option<AccountIx> {
-        let payers = self.planner.demand.jobs[job].payers;
         let planner = &*self.planner;
-        if payers.iter().all(|ix| planner.estate.accounts.quota(*ix).is_none()) {
+        let payers = &planner.demand.jobs[job].payers;
+        if payers.accounts().all(|ix| planner.estate.accounts.quota(ix).is_none()) {
             return None;
         }
         let want = want_of(&planner.demand.classes[class]);
-        if let Some(full) = planner.estate.accounts.refuses(payers, &want) {
+        if let Some(full) = planner.estate.accounts.refuses(payers, want) {
             return Some(full);
         }
         let until = self.now.plus(planner.demand.classes[class].ask.time);
-        payers.into_iter().find(|&account| {
-            self.guard(account, place).is_some_and(|guard| !guard.admits(&want, until))
+        let payers = payers.clone();
+        payers.accounts().find(|&account| {
+            let guard = self.guard(account, place);
+            guard.is_some_and(|guard| !guard.spares((account, &payers), want, until))
         })
     }
 
@@ -194,9 +193,10 @@ impl Round<'_> {
         }
         let made = guards.of.entry(account).or_insert_with(|| {
             let (demand, estate) = (&planner.demand, &planner.estate);
-            demand.capped_under(account).into_iter().find_map(|(place, class)| {
-                let want = want_of(&demand.classes[class]);
-                let guard = estate.accounts.guard(account, &want, *now, &estate.leases)?;
+            demand.capped_under(account).into_iter().find_map(|(place, job)| {
+                let job = &demand.jobs[job];
+                let want = (&job.payers, want_of(&demand.classes[job.class]));
+                let guard = estate.accounts.guard(account, want, *now, &estate.leases)?;
                 Some((place, guard))
             })
         });
@@ -216,20 +216,21 @@ impl Round<'_> {
     /// A task or gang of the job, which stands there, was booked; none, where it was promised and
     /// stands before all.
     pub fn took_quota(&mut self, class: ClassIx, job: JobIx, place: Option<JobKey>) {
-        let payers = self.planner.demand.jobs[job].payers;
+        let payers = &self.planner.demand.jobs[job].payers;
         let accounts = &self.planner.estate.accounts;
         let grown: SmallVec<[AccountIx; 2]> =
-            payers.into_iter().filter(|ix| accounts.has_grown(*ix)).collect();
+            payers.accounts().filter(|ix| accounts.has_grown(*ix)).collect();
         if grown.is_empty() {
             return;
         }
         let want = want_of(&self.planner.demand.classes[class]);
         let until = self.now.plus(self.planner.demand.classes[class].ask.time);
+        let payers = payers.clone();
         for account in grown {
             if let Some(place) = place
                 && let Some(guard) = self.guard(account, place)
             {
-                guard.take(&want, until);
+                guard.spare((account, &payers), want, until);
             }
             if self.guards.tried_again.insert(account) {
                 let Planner { estate, demand, .. } = &mut *self.planner;

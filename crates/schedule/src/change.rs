@@ -1,6 +1,7 @@
 //! What the planner is told. Whoever owns the state translates its events into these; the planner
 //! knows no others. Order between changes about different things does not matter.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -75,6 +76,14 @@ pub struct Appointment {
     pub from: Time,
     /// When it ends at the latest.
     pub until: Time,
+    /// Not sooner either: that hour was chosen because it is cheaper.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hold: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde hands over
+const fn is_false(it: &bool) -> bool {
+    !*it
 }
 
 /// Something the planner must know.
@@ -126,6 +135,8 @@ pub enum Change {
         attempt: AttemptId,
         /// Against whose quotas it counts.
         payer: Payer,
+        /// The licences it holds.
+        licenses: BTreeMap<String, u32>,
         /// Where.
         pool: PoolId,
         /// On which node (or in which group) it is booked.
@@ -206,6 +217,13 @@ pub enum Change {
         of: QuotaOf,
         /// The most; unlimited, where nothing is set.
         quota: Quota,
+    },
+    /// So many of a licence there are.
+    LicenseSet {
+        /// Its name.
+        name: String,
+        /// How many; none: it is not counted any more.
+        count: Option<u64>,
     },
     /// The project had more than its share, or no longer: among equals its jobs stand so much later
     /// than they are due, at most [`order::BEHIND_MAX`](crate::order::BEHIND_MAX).

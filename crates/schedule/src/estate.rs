@@ -219,6 +219,7 @@ pub(crate) struct Make {
     /// None sorts first: nodes without cards are tried first for work without.
     pub accelerator: Option<String>,
     pub features: BTreeSet<String>,
+    pub leaf: Option<String>,
     pub capability: BTreeMap<String, FlopRate>,
 }
 
@@ -409,6 +410,7 @@ impl Estate {
                 waits: node.waits,
                 accelerator: node.accelerator.clone(),
                 features: node.features.clone(),
+                leaf: node.leaf.clone(),
                 capability: node.capability.clone(),
             };
             by_make.entry(make).or_default().push(Node::new(node));

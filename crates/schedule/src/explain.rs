@@ -14,7 +14,7 @@ use crate::later::When;
 use crate::outlook::Wanted;
 use crate::planner::Planner;
 use crate::queue::{Job, JobKey};
-use crate::quota::QuotaOf;
+use crate::quota::{AccountOf, QuotaOf};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, earliest_of};
 use crate::score::Order;
@@ -53,9 +53,12 @@ impl Planner {
                 let message = format!("{most} of its tasks hold places, as many as it allows");
                 Some(Reason { code: ReasonCode::JobMaxParallel, message })
             }
-            JobStanding::NotYet => self.demand.sleeps_until(job).map(|begin| Reason {
-                code: ReasonCode::JobBegin,
-                message: format!("it begins at {begin}"),
+            JobStanding::NotYet => self.demand.sleeps_until(job).map(|begin| {
+                if self.estate.held_until(job.key.job) == Some(begin) {
+                    let message = format!("it waits for a cheaper hour, from {begin} on");
+                    return Reason { code: ReasonCode::JobHour, message };
+                }
+                Reason { code: ReasonCode::JobBegin, message: format!("it begins at {begin}") }
             }),
             JobStanding::BehindStrict => self.demand.behind(job).map(|first| {
                 let message = format!("{first} of the same project came earlier and is strict too");
@@ -120,17 +123,25 @@ impl Planner {
     /// When its quota has room for it, if it waits for that.
     fn quota_frees(&self, job: &Job, now: Time) -> Option<Time> {
         let account = self.demand.capped.under(job.class, job.project)?;
-        let want = want_of(&self.demand.classes[job.class]);
+        let want = (&job.payers, want_of(&self.demand.classes[job.class]));
         let accounts = &self.estate.accounts;
-        Some(accounts.guard(account, &want, now, &self.estate.leases)?.until())
+        Some(accounts.guard(account, want, now, &self.estate.leases)?.until())
     }
 
     fn quota_reason(&self, job: &Job) -> Option<Reason> {
         let account = self.demand.capped.under(job.class, job.project)?;
         let (quota, held) = self.estate.accounts.quota(account)?;
         let (code, whose) = match self.estate.accounts.of(account) {
-            QuotaOf::Project(_) => (ReasonCode::ProjectQuota, "project"),
-            QuotaOf::Org(_) => (ReasonCode::OrgQuota, "organisation"),
+            AccountOf::Quota(QuotaOf::Project(_)) => (ReasonCode::ProjectQuota, "project"),
+            AccountOf::Quota(QuotaOf::Org(_)) => (ReasonCode::OrgQuota, "organisation"),
+            AccountOf::License(name) => {
+                let (used, of) = (held.cpu.0, quota.cpu.map_or(0, |most| most.0));
+                let message = format!(
+                    "{used} of {of} licences `{name}` are in use: it waits for one to come free, and \
+                     for those that came before it"
+                );
+                return Some(Reason { code: ReasonCode::JobLicense, message });
+            }
         };
         let message = format!(
             "its {whose} holds {held} of {quota} at most: it waits for others of it to end, and for \
@@ -206,9 +217,9 @@ impl Planner {
         now: Time,
     ) -> Option<StartEstimate> {
         let need = verdict.needs.first()?.resources;
-        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
+        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.at_least()));
         let wanted = Wanted { seats, need, place };
-        let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.size.max(1))));
+        let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.at_least())));
         let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);
         let earliest = |by| {
             let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;

@@ -4,7 +4,7 @@
 //!
 //! The fast path deals in codes only; messages are made by [`Judge::reason`] for people.
 
-use dayan_units::{Micro, MilliAccel, OrgId, Resources, Span, Time};
+use dayan_units::{Micro, MilliAccel, OrgId, Rate, Resources, Span, Time};
 use smallvec::SmallVec;
 
 use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
@@ -152,7 +152,7 @@ impl Judge<'_> {
         };
         self.fails(ReasonCode::PoolResidence, abroad)?;
         let no_fabric = gang.is_some_and(|gang| match gang.same {
-            Same::Fabric => view.fabric.is_none(),
+            Same::Fabric | Same::Leaf => view.fabric.is_none(),
             Same::Site | Same::Pool => false,
         });
         let lacking = !ask.pool_features.is_subset(&view.features) || no_fabric;
@@ -212,7 +212,9 @@ impl Judge<'_> {
             // The real nodes say why the pool refuses, where it does.
             return Err(ReasonCode::PoolFeature);
         }
-        let lacking = !ask.node_features.is_subset(&bay.make.features);
+        let leaf = self.wish.gang.is_some_and(|gang| gang.same == Same::Leaf);
+        let lacking =
+            !ask.node_features.is_subset(&bay.make.features) || (leaf && bay.make.leaf.is_none());
         self.fails(ReasonCode::PoolFeature, lacking)?;
         let mut furthest = ReasonCode::PoolAccelerator;
         for alternative in 0..ask.accelerators.len().clamp(1, ALTERNATIVES_MAX) {
@@ -352,8 +354,28 @@ impl Judge<'_> {
     }
     /// What this buyer pays for a task at its time limit; none where it is over the range of money.
     pub fn task_price(&self, offer: &OfferView, resources: &Resources) -> Option<Micro> {
+        self.price_at(offer.rate, offer, resources)
+    }
+
+    /// What a task costs at its time limit if it starts then, and until when that is so.
+    pub fn price_from(
+        &self,
+        choice: &Choice,
+        needs: &[Need],
+        start: Time,
+    ) -> (Option<Micro>, Time) {
+        let bay = &self.estate.bays[choice.bay];
+        let offer = &self.estate.pools[bay.pool as usize].offers[usize::from(choice.offer)];
+        let resources = &needs[usize::from(choice.need)].resources;
+        let Some(hours) = &offer.hours else {
+            return (self.task_price(offer, resources), Time::NEVER);
+        };
+        (self.price_at(hours.at(start), offer, resources), hours.next(start))
+    }
+
+    fn price_at(&self, rate: Rate, offer: &OfferView, resources: &Resources) -> Option<Micro> {
         let time = self.wish.ask.time.max(offer.minimum);
-        offer.rate.cost(resources, time, self.permille(offer))
+        rate.cost(resources, time, self.permille(offer))
     }
 
     fn score_of(
@@ -404,6 +426,8 @@ impl Judge<'_> {
             ReasonCode::ProjectBlocked => "the project cannot pay".to_owned(),
             ReasonCode::ProjectQuota => "its project holds as much as it may".to_owned(),
             ReasonCode::OrgQuota => "its organisation holds as much as it may".to_owned(),
+            ReasonCode::JobLicense => "the licences it needs are in use".to_owned(),
+            ReasonCode::JobHour => "it waits for a cheaper hour".to_owned(),
             ReasonCode::JobBegin => "its moment to begin has not come".to_owned(),
             ReasonCode::JobMaxParallel => {
                 "as many of its tasks run at once as the job allows".to_owned()
@@ -442,7 +466,7 @@ impl Judge<'_> {
                 let node_lacks = ask.node_features.iter();
                 let lacks = list(&mut pool_lacks.chain(node_lacks));
                 if lacks.is_empty() {
-                    "no fabric is named for a gang that asks for one".to_owned()
+                    "no fabric, or no leaf of one, is named for a gang that asks for it".to_owned()
                 } else {
                     format!("lacks {lacks}")
                 }

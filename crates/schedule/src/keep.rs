@@ -56,7 +56,7 @@ impl Round<'_> {
         let appointed = &self.planner.estate.appointed[&id];
         let waiting: Vec<(u32, Appointed)> = appointed
             .iter()
-            .filter(|(task, _)| pending.contains(**task))
+            .filter(|(task, made)| pending.contains(**task) && !(made.hold && made.from > self.now))
             .map(|(task, made)| (*task, made.clone()))
             .collect();
         if self.planner.demand.jobs[job].gang.is_some() {

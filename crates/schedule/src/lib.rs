@@ -28,6 +28,7 @@ mod waste;
 mod calendar;
 mod capped;
 mod estate;
+mod hours;
 mod judge;
 mod later;
 mod queue;
@@ -66,7 +67,7 @@ pub use quota::{Payer, Quota, QuotaOf};
 pub use reason::{Reason, ReasonCode, ReasonCount};
 pub use tasks::Tasks;
 pub use view::{
-    Carbon, Closure, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing, PoolView, Residence,
-    Trust,
+    Carbon, Closure, HourlyRates, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing,
+    PoolView, Residence, Trust,
 };
 pub use waste::Workload;

@@ -34,14 +34,14 @@ impl Estate {
         }
         // Nobody's ids: no quota is set for them.
         let payer = Payer { project: ProjectId::from_bits(0), org: OrgId::from_bits(0) };
-        let payers = self.accounts.payers(payer);
+        let payers = self.accounts.payers(payer, &std::collections::BTreeMap::new());
         for part in held {
             let at = self.place_for(ix, part);
             let node = at.map_or_else(|| part.node.clone(), |at| self.node(at).name.clone());
             let lease = self.book(Lease {
                 holder: Holder::Others,
                 pool: ix,
-                payers,
+                payers: payers.clone(),
                 node,
                 at,
                 resources: part.resources,

@@ -163,7 +163,7 @@ impl Planner {
                     let rounds = seats.div_ceil(wide.max(1));
                     let length = once.min(class.ask.time);
                     let length = length.times(i64::try_from(rounds).unwrap_or(i64::MAX));
-                    let at_once = job.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
+                    let at_once = job.gang.map_or(1, |gang| u64::from(gang.at_least()));
                     ahead.push(Ahead { key, seats: wide, at_once, need, length });
                 }
                 more += i64::try_from(before.count()).unwrap_or(i64::MAX);

@@ -13,7 +13,7 @@ use crate::estate::{Estate, Holder, Lease, LeaseIx, NodeAt};
 use crate::plan::Plan;
 use crate::policy::{Policy, Work};
 use crate::queue::{Demand, JobKey};
-use crate::quota::Payer;
+use crate::quota::{AccountOf, Payer};
 use crate::tasks::Tasks;
 use crate::waste::Packer;
 
@@ -63,8 +63,9 @@ impl Planner {
             Change::JobQueued(ask) => {
                 self.drop_seats(ask.job, &ask.tasks);
                 let payer = Payer { project: ask.project, org: ask.org };
-                let payers = self.estate.accounts.payers(payer);
+                let payers = self.estate.accounts.payers(payer, &ask.ask.licenses);
                 self.demand.queue(ask, payers);
+                self.hold(ask.job);
             }
             Change::TasksQueued { job, tasks, avoid } => {
                 // Who says that they wait says that a seat of theirs is not wanted.
@@ -74,6 +75,7 @@ impl Planner {
             Change::TasksTaken { job, tasks } => {
                 self.drop_seats(*job, tasks);
                 self.estate.release(*job, tasks);
+                self.hold(*job);
                 if let Some(&ix) = self.demand.job_ids.get(job) {
                     self.demand.jobs[ix].pending.subtract(tasks);
                     self.demand.relink(ix);
@@ -86,9 +88,19 @@ impl Planner {
                 self.estate.release_job(*job);
                 self.demand.remove(*job);
             }
-            Change::LeasePlaced { attempt, payer, pool, node, resources, cards, end, tenure } => {
+            Change::LeasePlaced {
+                attempt,
+                payer,
+                licenses,
+                pool,
+                node,
+                resources,
+                cards,
+                end,
+                tenure,
+            } => {
                 let pool = self.estate.pool_ix(*pool);
-                let payers = self.estate.accounts.payers(*payer);
+                let payers = self.estate.accounts.payers(*payer, licenses);
                 let holder = Holder::Attempt(*attempt);
                 let lease = Lease {
                     holder,
@@ -102,6 +114,9 @@ impl Planner {
                     tenure: *tenure,
                 };
                 self.place(*attempt, lease);
+                if self.estate.appointed.contains_key(&attempt.job) {
+                    self.hold(attempt.job);
+                }
             }
             Change::LeaseProlonged { attempt, end } => {
                 if let Some(&ix) = self.estate.attempts.get(attempt) {
@@ -138,9 +153,14 @@ impl Planner {
                     estate.leases[*ix].at
                 };
                 self.estate.appoint(*job, appointments, seat_of);
+                self.hold(*job);
             }
             Change::QuotaSet { of, quota } => {
-                self.estate.accounts.set(*of, quota, &self.estate.leases);
+                let of = AccountOf::Quota(*of);
+                self.estate.accounts.set(of, quota, &self.estate.leases);
+            }
+            Change::LicenseSet { name, count } => {
+                self.estate.accounts.set_license(name, *count, &self.estate.leases);
             }
             Change::ProjectBehind { project, behind } => {
                 self.demand.set_behind(*project, *behind);
@@ -153,6 +173,13 @@ impl Planner {
                 self.policy = policy.clone();
                 self.judge_all_again();
             }
+        }
+    }
+
+    /// The job waits for the hour that it was promised, if it was promised one.
+    fn hold(&mut self, job: JobId) {
+        if let Some(&ix) = self.demand.job_ids.get(&job) {
+            self.demand.hold(ix, self.estate.held_until(job));
         }
     }
 

@@ -132,6 +132,7 @@ impl Round<'_> {
             *taken.pools.entry(pool).or_default() +=
                 u32::try_from(row.loss.leases).unwrap_or(u32::MAX);
             places.push(Appointment {
+                hold: false,
                 task,
                 pool: planner.estate.pools[pool as usize].view.as_ref()?.pool,
                 node: planner.estate.node(row.at).name.clone(),

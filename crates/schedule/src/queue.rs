@@ -176,6 +176,8 @@ pub(crate) struct Job {
     pub gang: Option<GangAsk>,
     pub expected: Option<Span>,
     strict: bool,
+    /// Nothing of it starts before.
+    begin: Option<Time>,
     in_line: bool,
 }
 
@@ -243,24 +245,40 @@ impl Demand {
             gang: ask.gang,
             expected: ask.expected,
             strict: ask.strict,
+            begin: ask.begin,
             in_line: false,
         };
-        if let Some(begin) = ask.begin {
-            self.begins.insert((begin, ask.job));
-            self.asleep.insert(ask.job, begin);
-        }
         let ix = self.jobs.add(job);
         self.job_ids.insert(ask.job, ix);
+        self.sleep(ask.job, ask.begin);
         self.relink(ix);
+    }
+
+    /// Nothing of a job starts before its beginning, nor before the hour it waits for.
+    pub fn hold(&mut self, ix: JobIx, until: Option<Time>) {
+        let job = &self.jobs[ix];
+        let id = job.key.job;
+        if until.is_some() || self.asleep.contains_key(&id) {
+            self.sleep(id, job.begin.max(until));
+            self.link(ix);
+        }
+    }
+
+    fn sleep(&mut self, job: JobId, until: Option<Time>) {
+        if let Some(before) = self.asleep.remove(&job) {
+            self.begins.remove(&(before, job));
+        }
+        if let Some(until) = until {
+            self.begins.insert((until, job));
+            self.asleep.insert(job, until);
+        }
     }
 
     pub fn remove(&mut self, job: JobId) {
         let Some(ix) = self.job_ids.remove(&job) else { return };
         self.line_up(ix, false);
         self.leave_line(ix);
-        if let Some(begin) = self.asleep.remove(&job) {
-            self.begins.remove(&(begin, job));
-        }
+        self.sleep(job, None);
         let job = self.jobs.take(ix);
         self.drop_timers(&job);
         self.leave_class(job.class);

@@ -30,10 +30,14 @@ codes! {
     ProjectQuota = "project.quota";
     /// Its organisation holds as much as it may at once.
     OrgQuota = "org.quota";
+    /// All licences that it needs are in use.
+    JobLicense = "job.license";
     /// As many tasks of the job run at once as the job allows.
     JobMaxParallel = "job.max_parallel";
     /// Its moment to begin has not come.
     JobBegin = "job.begin";
+    /// It waits for a cheaper hour, as it said it would.
+    JobHour = "job.hour";
     /// An earlier strict job of the same project waits.
     JobStrict = "job.strict";
     /// The job is bound to a quote of another pool.
@@ -78,6 +82,8 @@ impl ReasonCode {
         match self {
             Self::JobMaxParallel => Some("array.max_parallel"),
             Self::JobBegin => Some("begin"),
+            Self::JobLicense => Some("licenses"),
+            Self::JobHour => Some("prefer"),
             Self::JobStrict => Some("strict"),
             Self::PoolDenied => Some("placement.providers"),
             Self::PoolTrust => Some("placement.trust"),

@@ -390,7 +390,8 @@ impl<'a> Round<'a> {
         let need = class.needs[usize::from(spot.choice.need)];
         let job = self.planner.demand.job_ids[&task.job];
         let job = &self.planner.demand.jobs[job];
-        let (payers, (latest, expected)) = (job.payers, ends(self.now, class.ask.time, job));
+        let payers = job.payers.clone();
+        let (latest, expected) = ends(self.now, class.ask.time, job);
         if let Some((nth, index)) = spot.reserved {
             let place = &mut self.reservations[nth].place;
             let held = &mut place.held[index];
@@ -468,9 +469,13 @@ impl<'a> Round<'a> {
         Outcome::Placed
     }
 
+    /// Places for so many members in the first domain that has room for them; where none has, in the
+    /// one with the most, if it is enough for what the gang must have.
     pub fn find_gang(&mut self, class: ClassIx, size: u64) -> Option<Vec<Spot>> {
         let when = self.when(class);
         let class = &self.planner.demand.classes[class];
+        let least = class.key.gang.map_or(size, |gang| u64::from(gang.at_least()));
+        let mut most: Option<Vec<Spot>> = None;
         for domain in &class.domains {
             let mut spots = Vec::new();
             for &member in domain {
@@ -491,8 +496,12 @@ impl<'a> Round<'a> {
                     from = node as usize + 1;
                 }
             }
+            let had = most.as_ref().map_or(0, Vec::len);
+            if spots.len() as u64 >= least && spots.len() > had {
+                most = Some(spots);
+            }
         }
-        None
+        most
     }
 
     /// Gives the waiting heads before this key their reservations, oldest first, up to the policy's
@@ -527,7 +536,7 @@ impl<'a> Round<'a> {
 
     pub fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
         let class = &self.planner.demand.classes[class];
-        let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.size.max(1))));
+        let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.at_least())));
         let places = (&*class.choices, &*class.needs, class.ask.time);
         let when = (self.now, EndBy::Latest);
         earliest_of(&self.planner.estate, places, gang, when, &mut self.work)

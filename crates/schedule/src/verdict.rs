@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::{SiteId, Span, Time};
 
-use crate::ask::Same;
+use crate::ask::{GangAsk, Same};
 use crate::estate::PoolIx;
 use crate::judge::{Choice, Judge, Relax};
 use crate::planner::Planner;
@@ -182,7 +182,7 @@ impl Planner {
         }
         verdict.choices = ranked.into_iter().map(|(_, at)| found[at as usize].1).collect();
         if let Some(gang) = judge.wish.gang {
-            verdict.split(self, gang.size, gang.same);
+            verdict.split(self, gang);
         }
         verdict.refused.sort_unstable();
         for &(_, code) in &verdict.refused {
@@ -204,30 +204,67 @@ pub(crate) struct Verdict {
 
 /// What holds a gang together; ordered only to group by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Together {
+enum Together<'a> {
     Site(SiteId),
-    Fabric(SiteId, String),
+    /// A fabric, or what the path below it names.
+    Network(SiteId, &'a str, &'a str),
     Pool(PoolIx),
 }
 
+/// How close together; of a leaf's path so many parts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Site,
+    Fabric,
+    Below(usize),
+    Leaf,
+    Pool,
+}
+
+/// A path of more parts than this is as close as one of so many: fabrics have three levels of
+/// switches, and a node some islands.
+const LEVELS_MAX: usize = 6;
+
+impl From<Same> for Level {
+    fn from(same: Same) -> Self {
+        match same {
+            Same::Site => Self::Site,
+            Same::Fabric => Self::Fabric,
+            Same::Leaf => Self::Leaf,
+            Same::Pool => Self::Pool,
+        }
+    }
+}
+
+/// The first so many parts of a path; none where it has fewer.
+fn beginning(path: &str, parts: usize) -> Option<&str> {
+    let mut ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.nth(parts.checked_sub(1)?).map(|end| &path[..end])
+}
+
 impl Verdict {
-    /// Splits the choices into domains that are close enough together and large enough; pools
-    /// outside of every such domain refuse.
-    fn split(&mut self, planner: &Planner, size: u32, same: Same) {
+    /// The choices by what of a level they share; those that name none of it are in no group.
+    fn groups(&self, planner: &Planner, gang: GangAsk, level: Level) -> Vec<Vec<u32>> {
         let estate = &planner.estate;
-        let mut groups: BTreeMap<Together, Vec<u32>> = BTreeMap::new();
+        let size = gang.at_least();
+        let mut groups: BTreeMap<(Option<PoolIx>, Together<'_>), Vec<u32>> = BTreeMap::new();
         for (at, choice) in (0u32..).zip(&self.choices) {
-            let pool = &estate.pools[estate.pool_of(choice.bay) as usize];
-            let view = pool.view.as_ref().expect("it was judged");
-            let together = match same {
-                Same::Site => Together::Site(view.site),
-                Same::Fabric => {
-                    let fabric = view.fabric.clone().expect("pools without one have refused");
-                    Together::Fabric(view.site, fabric)
-                }
-                Same::Pool => Together::Pool(estate.pool_of(choice.bay)),
+            let ix = estate.pool_of(choice.bay);
+            let view = estate.pools[ix as usize].view.as_ref().expect("it was judged");
+            let leaf = estate.bays[choice.bay].make.leaf.as_deref();
+            let network =
+                |below| Some(Together::Network(view.site, view.fabric.as_deref()?, below));
+            let together = match level {
+                Level::Site => Some(Together::Site(view.site)),
+                Level::Fabric => network(""),
+                Level::Leaf => leaf.and_then(network),
+                Level::Below(parts) => leaf.and_then(|it| beginning(it, parts)).and_then(network),
+                Level::Pool => Some(Together::Pool(ix)),
             };
-            groups.entry(together).or_default().push(at);
+            let pool = (gang.same == Same::Pool).then_some(ix);
+            if let Some(together) = together {
+                groups.entry((pool, together)).or_default().push(at);
+            }
         }
         let large_enough = |members: &Vec<u32>| {
             let seats = members.iter().map(|&at| {
@@ -239,6 +276,34 @@ impl Verdict {
         let mut domains: Vec<Vec<u32>> = groups.into_values().filter(large_enough).collect();
         // A member's first entry is its best choice, so this is the order of the best choices.
         domains.sort();
+        domains
+    }
+
+    /// Splits the choices into domains that are close enough together and large enough, the closest
+    /// first where that is preferred; pools outside of every such domain refuse.
+    fn split(&mut self, planner: &Planner, gang: GangAsk) {
+        let estate = &planner.estate;
+        let mut domains: Vec<Vec<u32>> = Vec::new();
+        let mut levels = Vec::new();
+        if gang.near == Some(Same::Leaf) {
+            levels.push(Level::Leaf);
+            levels.extend((1..LEVELS_MAX).rev().map(Level::Below));
+        }
+        if gang.near.is_some() {
+            levels.push(Level::Fabric);
+        }
+        // What must be under one leaf can be no closer.
+        if gang.same == Same::Leaf {
+            levels.clear();
+        }
+        levels.push(gang.same.into());
+        for level in levels {
+            for domain in self.groups(planner, gang, level) {
+                if !domains.contains(&domain) {
+                    domains.push(domain);
+                }
+            }
+        }
         let kept: BTreeSet<u32> = domains.iter().flatten().copied().collect();
         let pools: BTreeSet<PoolIx> =
             kept.iter().map(|&at| estate.pool_of(self.choices[at as usize].bay)).collect();

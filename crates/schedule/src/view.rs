@@ -11,6 +11,8 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+const HOUR: Span = Span::from_secs(3_600);
+
 /// The name of a node (or node group) within its pool. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -120,6 +122,10 @@ pub struct NodeView {
     /// Properties a task can ask for (`numa`, `nvlink`, `avx512`).
     #[serde(default)]
     pub features: BTreeSet<String>,
+    /// Where it hangs in its pool's fabric, from wide to narrow: `spine1/leaf3`. Nodes with the same
+    /// path share the narrowest part, those with a common beginning what that names.
+    #[serde(default)]
+    pub leaf: Option<String>,
     /// Does it take work?
     pub up: NodeUp,
     /// Not machines but places in the queue of the pool's own engine, for tasks whose time limit is at
@@ -187,6 +193,28 @@ pub struct PoolView {
     pub closures: Vec<Closure>,
 }
 
+/// List prices by the hour of the day. What starts in an hour has its price to its end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HourlyRates {
+    /// How far the clock on the wall is ahead of UTC.
+    pub ahead: Span,
+    /// From midnight on.
+    pub rates: [Rate; 24],
+}
+
+impl HourlyRates {
+    /// The price of what starts then.
+    pub fn at(&self, start: Time) -> Rate {
+        let hours = start.plus(self.ahead).micros().div_euclid(HOUR.micros());
+        self.rates[usize::try_from(hours.rem_euclid(24)).expect("an hour of a day")]
+    }
+    /// When the next hour begins.
+    pub fn next(&self, after: Time) -> Time {
+        let into = after.plus(self.ahead).micros().rem_euclid(HOUR.micros());
+        after.plus(HOUR.minus(Span::from_micros(into)))
+    }
+}
+
 /// A pool's capacity at a price.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OfferView {
@@ -195,8 +223,11 @@ pub struct OfferView {
     /// For nodes with this accelerator model; none means any node of the pool.
     #[serde(default)]
     pub accelerator: Option<String>,
-    /// List price.
+    /// List price, at present.
     pub rate: Rate,
+    /// By the hour of the day, where that differs.
+    #[serde(default)]
+    pub hours: Option<Arc<HourlyRates>>,
     /// The shortest time that is billed.
     pub minimum: Span,
     /// The least a task must take.
@@ -231,6 +262,7 @@ impl NodeView {
             accelerator: None,
             capability: BTreeMap::new(),
             features: BTreeSet::new(),
+            leaf: None,
             up: NodeUp::Up,
             waits: None,
         }
@@ -267,6 +299,7 @@ impl OfferView {
             offer,
             accelerator: None,
             rate,
+            hours: None,
             minimum: Span::ZERO,
             least: Resources::ZERO,
             most: None,

@@ -25,6 +25,7 @@ mod random;
 mod reference;
 mod serve;
 mod shadow;
+pub mod tes;
 mod timers;
 mod tls;
 mod views;

@@ -123,6 +123,7 @@ impl Projection {
                     let usage = usage.map_or(lease.usage, |(_, usage)| usage);
                     let doc = serde_json::json!({
                         "reason": reason,
+                        "outcome": outcome,
                         "waived": waived,
                         "usage": usage,
                     });
@@ -202,6 +203,7 @@ impl Projection {
                 | Event::JobResumed { job }
                 | Event::TasksCancelled { job, .. }
                 | Event::TasksRetried { job, .. }
+                | Event::GangShrunk { job, .. }
                 | Event::GangSettled { job, .. } => {
                     self.jobs.insert(*job);
                 }

@@ -32,7 +32,11 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
             let most = random.pick(&["", ", max_parallel: 2"]);
             format!("array: {{range: 1-{last}{most}}}")
         }
-        _ => format!("gang: {{nodes: {}}}", random.between(2, 3)),
+        _ => {
+            let nodes = random.between(2, 3);
+            let min = random.pick(&["", "", ", min: 1", ", min: 2"]);
+            format!("gang: {{nodes: {nodes}{min}}}")
+        }
     };
     let retry = (*random.pick(&RETRIES)).to_owned();
     let keep = match *random.pick(&["", "0s", "4s", "20s", "30s", "30s", "90s", "5m"]) {

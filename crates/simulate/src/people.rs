@@ -132,6 +132,8 @@ impl People {
                 ..Resources::ZERO
             },
             accelerator: None,
+            features: BTreeSet::new(),
+            leaf: None,
             up: true,
         };
         Shown {
@@ -139,6 +141,7 @@ impl People {
             fence: Fence::Keeper,
             placing: Placing::ByNode,
             features: Feature::ALL.iter().map(|feature| feature.as_str().to_owned()).collect(),
+            fabric: None,
             nodes: (0..nodes).map(|number| node(&mut self.random, number)).collect(),
             queue: None,
             inventory: BTreeMap::from([("site".to_owned(), site.to_string())]),
@@ -462,7 +465,7 @@ fn has_room(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
     let need = spec.resources.least(None);
     let nodes = &state.supply.pools[&pool].shown.nodes;
     let fitting = nodes.iter().filter(|node| need.fits_in(&node.total)).count();
-    fitting >= spec.gang.as_ref().map_or(1, |gang| gang.nodes as usize)
+    fitting >= spec.gang.as_ref().map_or(1, |gang| gang.least() as usize)
 }
 
 /// Is it offered there to work of its kind? Who has no offer gets one that may sell no spot.

@@ -270,3 +270,20 @@ fn the_scenario_of_the_region_has_its_size() {
     assert_eq!((size.providers, size.consumers), (33, 496));
     assert!((4.49..4.51).contains(&size.eflops), "{} EFLOPS", size.eflops);
 }
+
+#[test]
+fn work_that_may_wait_for_a_cheaper_hour_costs_less_and_is_in_time() {
+    let cost = |prefer: &str| {
+        let text = SMALL
+            .replace("1000, 950, 950]", "1000, 500, 500]")
+            .replace("[\"6h\", \"12h\"]", &format!("[\"6h\", \"12h\"]\n{prefer}"));
+        let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let lists = Lists::default();
+        let run_of = Run { scenario: &scenario, lists: &lists, seed: 7, days: 1, beside: &[] };
+        let report = run(&run_of, &mut |_| ()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(own(&report).deadline_misses, 0, "{prefer}");
+        own(&report).cost.parse::<f64>().expect("money")
+    };
+    let (at_once, patient) = (cost(""), cost("prefer = [\"price\"]"));
+    assert!(patient < 0.97 * at_once, "{patient} beside {at_once}");
+}

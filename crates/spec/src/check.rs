@@ -1,11 +1,13 @@
 //! Rules between keys. Each condition returns to the key that should change.
 
+use std::collections::BTreeSet;
+
 use dayan_units::{Currency, Money, Span};
 
 use crate::code::Code;
 use crate::limits::TASKS_MAX;
 use crate::model::{
-    DeadlineKind, Finish, JobKind, JobSpec, Launch, MarketMode, Preference, Resume,
+    DeadlineKind, Finish, JobKind, JobSpec, Launch, MarketMode, Preference, Resume, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -16,6 +18,11 @@ type Args = Vec<(&'static str, String)>;
 pub(crate) fn check(job: &JobSpec, root: &Node, report: &Report<'_>) {
     let add = |path: &str, code: Code, args: Args| report.add(code, root.find(path), path, &args);
     shape(job, &add);
+    // A key that is misspelt has been named already; it is not missing as well.
+    if job.run.is_empty() && report.is_clean() {
+        add("run", Code::NothingToRun, Vec::new());
+    }
+    containers(job, root, &add);
     kind(job, root, &add);
     work(job, &add);
     trade(job, &add);
@@ -36,6 +43,27 @@ fn shape(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
     }
     if job.launch == Launch::Head && job.gang.is_none() {
         add("launch", Code::HeadNeedsGang, Vec::new());
+    }
+}
+
+fn containers(job: &JobSpec, root: &Node, add: &impl Fn(&str, Code, Args)) {
+    if job.steps.is_empty() {
+        if !job.mounts.is_empty() && job.image.is_none() {
+            add("mounts", Code::MountsNeedImage, Vec::new());
+        }
+    } else {
+        // A step says its own; a gang, a service and a checkpoint have one program.
+        for key in ["run", "image", "workdir", "gang", "service", "checkpoint"] {
+            if root.has(key) {
+                add(key, Code::NotWithSteps, vec![("key", key.to_owned())]);
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for mount in &job.mounts {
+        if !seen.insert(mount.at.as_str()) {
+            add("mounts", Code::MountedTwice, vec![("value", quote(&mount.at))]);
+        }
     }
 }
 

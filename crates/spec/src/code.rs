@@ -166,6 +166,9 @@ codes! {
     /// Not an accelerator.
     BadAccelerator = "spec.bad_accelerator", "`{value}` is not an accelerator with a count",
         ["write it like `H100:8`, `any-nvidia:1` or, for a share of one card, `H100:0.25`"];
+    /// Not a licence.
+    BadLicense = "spec.bad_license", "`{value}` is not a licence with a count",
+        ["write it like `ansys:2`"];
     /// Not an address of data.
     BadLocation = "spec.bad_location", "`{value}` is not an address of data",
         ["write it like `dayan://studio-a/film-3/scene/`, `./scene/`, `s3://bucket/key`, `https://host/file`, `data://scene/` or `file:///folder/`"];
@@ -227,6 +230,26 @@ codes! {
     /// An array of gangs.
     ArrayAndGang = "spec.array_and_gang", "a job is an `array` or a `gang`, not both",
         ["submit a job for each gang"];
+    /// A gang starts with more members than it has.
+    GangMin = "spec.gang_min", "a gang of {nodes} cannot start with {value}",
+        ["let `min` be at most `nodes`"];
+    /// Neither a command nor steps.
+    NothingToRun = "spec.nothing_to_run", "the job says nothing to run",
+        ["add `run: ./program`, or `steps`"];
+    /// A key that a job in steps says in its steps.
+    NotWithSteps = "spec.not_with_steps", "`{key}` does not go with `steps`",
+        ["say it in the steps, or remove `steps`"];
+    /// Mounts without a container.
+    MountsNeedImage = "spec.mounts_need_image", "`mounts` needs `image` or `steps`: the host's own programs see the host's folders",
+        ["add `image`, or name the paths inside the task's folder"];
+    /// Not a place for a mount.
+    BadMountPoint = "spec.bad_mount_point", "nothing can be mounted at `{value}`",
+        ["write an absolute path below the root without `..`, outside of /proc, /sys, /dev and /work"];
+    /// Not an absolute path.
+    BadAbsolutePath = "spec.bad_absolute_path", "`{value}` is no absolute path",
+        ["write it like `/data/out.txt`"];
+    /// Two mounts at one place.
+    MountedTwice = "spec.mounted_twice", "two mounts are at `{value}`", ["remove one of them"];
     /// A service that does not say what it serves.
     ServiceMissing = "spec.service_missing", "a job of type `service` needs `service`",
         ["add `service: {{port: 8000}}`"];

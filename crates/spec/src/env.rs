@@ -51,7 +51,7 @@ pub fn task_env(job: &JobSpec, context: &TaskContext) -> Vec<(String, String)> {
         set("ARRAY_LAST", last.to_string());
         set("ARRAY_STEP", step.to_string());
     }
-    set("NODES", job.gang_nodes().to_string());
+    set("NODES", context.nodelist.len().max(1).to_string());
     set("NODE_RANK", context.node_rank.to_string());
     set("NODELIST", context.nodelist.join(","));
     set("HEAD", context.head.clone());

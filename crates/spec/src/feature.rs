@@ -31,6 +31,10 @@ macro_rules! features {
 features! {
     /// Runs container images.
     Containers = "containers", "no pool offers container images; leave `image` out to run the host's own programs";
+    /// Runs steps in containers of their own, and mounts parts of the task's folder.
+    Steps = "steps", "no pool offers `steps` or `mounts`; pools of podman or docker do";
+    /// Puts files that the job file holds into the task's folder.
+    Files = "files", "no pool offers `files` of the job file; name them under `inputs`";
     /// Keeps replicas of a service.
     Services = "services", "no pool offers services; only `type: batch` can be run";
     /// Copies data of the project's data store and of local folders.
@@ -150,9 +154,14 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
         }
     };
     ask(job.kind == JobKind::Service, Feature::Services, "type");
-    let fabric = job.gang.as_ref().is_some_and(|gang| gang.same.contains(&Same::Fabric));
+    let fabric =
+        job.gang.as_ref().is_some_and(|gang| gang.same.iter().any(|same| *same > Same::Site));
     ask(fabric, Feature::Fabric, "gang.same");
     ask(job.image.is_some(), Feature::Containers, "image");
+    ask(!job.steps.is_empty(), Feature::Containers, "steps");
+    ask(!job.steps.is_empty(), Feature::Steps, "steps");
+    ask(!job.mounts.is_empty(), Feature::Steps, "mounts");
+    ask(!job.files.is_empty(), Feature::Files, "files");
     ask(!job.secrets.is_empty(), Feature::Secrets, "secrets");
     for input in &job.inputs {
         ask(true, of_location(&input.from), "inputs");

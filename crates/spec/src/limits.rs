@@ -29,6 +29,14 @@ pub const PATH_CHARS_MAX: usize = 512;
 /// Characters of `run`: it travels in every lease, and Linux limits one argument to 128 KiB.
 pub const RUN_CHARS_MAX: usize = 32 * 1024;
 
+/// Steps of a job: more are a workflow, whose parts can run side by side.
+pub const STEPS_MAX: usize = 32;
+/// Words of a step's command: what a pattern over a folder of inputs becomes; with the characters of
+/// `run` they fit what Linux takes at a start.
+pub const WORDS_MAX: usize = 1_024;
+/// Files that a job file itself holds.
+pub const FILES_MAX: usize = 256;
+
 /// Variables in `env`.
 pub const ENV_VARS_MAX: usize = 256;
 /// Bytes of all names and values in `env`: a quarter of the 128 KiB Linux lets one string have,

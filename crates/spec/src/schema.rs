@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{JOB, KeyDef, Need, NumberToo, Scalar, Section, Shape};
+use crate::keys::{JOB, KeyDef, Need, NumberToo, Scalar, Section, Shape, WORD};
 
 /// The JSON Schema (draft 2020-12) of a job file, in YAML or JSON.
 pub fn json_schema() -> Value {
@@ -81,7 +81,9 @@ fn list(of: &Shape, max: usize) -> Map<String, Value> {
         ("maxItems", json!(max)),
         ("items", Value::Object(shape(of))),
     ]);
-    if of.section().is_none() {
+    // The words of a command may come again.
+    let words = matches!(of, Shape::Scalar(scalar) if scalar.title == WORD.title);
+    if of.section().is_none() && !words {
         schema.insert("uniqueItems".to_owned(), json!(true));
     }
     schema
@@ -232,7 +234,7 @@ mod tests {
     #[test]
     fn every_key_of_the_table_is_read() {
         let mut seen = BTreeSet::new();
-        for name in ["every_key", "every_array_key", "every_service_key"] {
+        for name in ["every_key", "every_array_key", "every_service_key", "every_step_key"] {
             let path = here().join(format!("tests/files/{name}.yaml"));
             let text = fs::read_to_string(path).expect("the file is in the repository");
             let whole = parse_yaml(&text).unwrap_or_else(|errors| panic!("{errors}"));
@@ -271,6 +273,9 @@ mod tests {
         "input_bad_pattern",
         "money_two_currencies",
         "money_zero",
+        "mounts_twice",
+        "mounts_without_image",
+        "nothing_to_run",
         "range_backwards",
         "reserved_without_contract",
         "resume_without_checkpoint",
@@ -278,6 +283,7 @@ mod tests {
         "service_in_batch",
         "service_with_array",
         "service_without_section",
+        "steps_with_run",
         "time_too_long",
         "time_zero",
         "too_large",

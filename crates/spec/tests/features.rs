@@ -20,6 +20,8 @@ fn each_part_asks_for_its_feature() {
     };
     check("", &[]);
     check("image: blender:4", &[Feature::Containers]);
+    check("image: a:1\nmounts: [{from: a, at: /a}]", &[Feature::Containers, Feature::Steps]);
+    check("files: {a: b}", &[Feature::Files]);
     check("inputs: [{from: scene/, to: scene/}]", &[Feature::Staging]);
     check("inputs: [{from: data://scene/, to: scene/}]", &[Feature::Staging]);
     check("inputs: [{from: file:///srv/scene/, to: scene/}]", &[Feature::Staging]);
@@ -57,6 +59,15 @@ fn each_part_asks_for_its_feature() {
     check("market: {budget: {amount: 1 CNY, per: day, on_limit: stop}}", &[Feature::JobBudgets]);
     check("market: {budget: {amount: 1 CNY, per: job, on_limit: warn}}", &[Feature::JobBudgets]);
     check("backend: {slurm: {partition: gpu}}", &[Feature::SlurmOptions]);
+}
+
+#[test]
+fn a_job_in_steps_needs_a_pool_that_has_them() {
+    let job = parse_yaml(include_str!("files/every_step_key.yaml")).expect("valid");
+    assert_eq!(requirements(&job), [Feature::Containers, Feature::Steps, Feature::Files].into());
+    // What people see of it where a command stands else.
+    assert_eq!(job.run, "sort -u '' && wc -l /data/a");
+    assert_eq!(job.steps[0].command, ["sort", "-u", ""]);
 }
 
 #[test]

@@ -16,7 +16,9 @@ fn the_blocks_of_the_guide_are_read() {
         let given = |key: &str| block.lines().any(|line| line.starts_with(key));
         let needed = ["version: 1", "name: x", "type: batch", "project: a/b", "run: ./x"]
             .iter()
-            .filter(|line| !given(line.split(' ').next().expect("a key")));
+            .filter(|line| !given(line.split(' ').next().expect("a key")))
+            // What runs in steps has no command.
+            .filter(|line| !(line.starts_with("run:") && given("steps:")));
         let text = needed.fold(block.to_owned(), |text, line| text + line + "\n");
         if let Err(errors) = parse_yaml(&text) {
             panic!("{}", errors.render("docs/guides"));

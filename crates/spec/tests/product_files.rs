@@ -71,7 +71,7 @@ fn forecast_has_a_schedule_and_a_hard_deadline() {
 /// The canonical form is what the journal keeps: it must read back to the same job.
 #[test]
 fn the_canonical_form_reads_back() {
-    let every = ["every_key", "every_array_key", "every_service_key"];
+    let every = ["every_key", "every_array_key", "every_service_key", "every_step_key"];
     for name in ["film", "llm", "tyre", "forecast"].into_iter().chain(every) {
         let job = read(name);
         let canonical = serde_json::to_string(&job).expect("it can be written");

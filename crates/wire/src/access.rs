@@ -247,6 +247,29 @@ pub struct Quota {
     pub held: Held,
 }
 
+/// How many of a licence there are; none: it is not counted any more, and nobody gets it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetLicense {
+    /// Its name: letters, digits, `.`, `_` and `-`; with `ORG/` before it that organisation's own.
+    pub name: String,
+    /// How many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1_000_000)]
+    pub count: Option<u64>,
+}
+
+/// A licence and how many of it are in use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct License {
+    /// Its name.
+    pub name: String,
+    /// How many there are.
+    pub count: u64,
+    /// How many tasks hold now.
+    pub used: u64,
+}
+
 /// A project, its limits and what has gone against them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Project {

@@ -21,8 +21,9 @@ mod supply;
 mod sync;
 
 pub use access::{
-    BudgetLimits, Deposited, Held, NewOrg, NewProject, NewRole, NewToken, NewUser, NewWeight, Org,
-    Project, Quota, QuotaLimits, Share, Token, TokenIssued, User, WhoAmI,
+    BudgetLimits, Deposited, Held, License, NewOrg, NewProject, NewRole, NewToken, NewUser,
+    NewWeight, Org, Project, Quota, QuotaLimits, SetLicense, Share, Token, TokenIssued, User,
+    WhoAmI,
 };
 pub use data::{
     AttemptCopying, Copying, DataEntry, DataUse, InputFile, NewEntry, NewOutput, NewSecret,
@@ -53,8 +54,8 @@ pub use supply::{
 };
 pub use sync::{
     AttemptReport, ChallengeAnswer, Counters, Gang, HeldPart, ImageOrder, JoinAnswer, JoinRequest,
-    LeaseOrder, LogAsk, Outcome, OutputOrder, PoolLoad, PoolShown, Seen, ShownNode, ShownQueue,
-    SignedUsage, SyncAnswer, SyncRequest, UsageRecord,
+    LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolLoad, PoolShown, Seen, ShownNode,
+    ShownQueue, SignedUsage, StepOrder, SyncAnswer, SyncRequest, UsageRecord,
 };
 
 /// A page of a list.

@@ -7,7 +7,7 @@
 
 use std::io::{self, Read, Write};
 
-use dayan_units::AttemptId;
+use dayan_units::{AttemptId, Time};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
@@ -22,7 +22,7 @@ pub const FRAME_BYTES_MAX: usize = 256 << 10;
 pub struct LogFrame {
     /// Whose output.
     pub attempt: AttemptId,
-    /// `stdout` or `stderr`; none: nothing follows, and all of the attempt has been said.
+    /// `stdout`, `stderr` or `steps`; none: nothing follows, and all of the attempt has been said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<LogStream>,
     /// Where it begins in what the task wrote.
@@ -44,6 +44,9 @@ pub enum LogStream {
     Stdout,
     /// Standard error.
     Stderr,
+    /// What became of the steps of a task that has some: a line of JSON for each that ended, see
+    /// [`StepRecord`].
+    Steps,
 }
 
 impl LogStream {
@@ -52,6 +55,15 @@ impl LogStream {
         match self {
             Self::Stdout => 0,
             Self::Stderr => 1,
+            Self::Steps => 2,
+        }
+    }
+    /// Its name in addresses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Steps => "steps",
         }
     }
     /// By its name in addresses.
@@ -59,9 +71,29 @@ impl LogStream {
         match name {
             "stdout" => Some(Self::Stdout),
             "stderr" => Some(Self::Stderr),
+            "steps" => Some(Self::Steps),
             _ => None,
         }
     }
+}
+
+/// How a step ended, as the engine that ran it wrote it down. One that was written down twice
+/// ended as the later line says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its number, from 0.
+    pub step: u32,
+    /// When its container was started; none: it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it had ended.
+    pub ended_at: Time,
+    /// Its status, as a shell would show it.
+    pub exit_code: i32,
+    /// Where its standard output begins and ends in that of the whole attempt.
+    pub stdout: [u64; 2],
+    /// The same of its standard error.
+    pub stderr: [u64; 2],
 }
 
 impl LogFrame {

@@ -1,6 +1,6 @@
 //! Providers, pools, names, delays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -117,6 +117,12 @@ pub struct Node {
     /// Their model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// What it has that jobs can ask for with `placement.features`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
+    /// Where it hangs in the pool's fabric, from wide to narrow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
     /// Can it take work?
     pub up: bool,
     /// Cores under leases now.
@@ -146,6 +152,9 @@ pub struct Pool {
     /// does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
+    /// The fast network that its machines share: pools of a site that name the same one share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fabric: Option<String>,
     /// Its machines.
     pub nodes: Vec<Node>,
     /// When its agent was last heard.

@@ -20,6 +20,12 @@ pub struct ShownNode {
     /// Its accelerators' model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// What it has that a task can ask for: `avx512f`, `nvlink`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
+    /// Where it hangs in the pool's fabric, from wide to narrow: `spine1/leaf3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
     /// Can it take work now?
     pub up: bool,
 }
@@ -76,6 +82,9 @@ pub struct PoolShown {
     pub placing: String,
     /// What the engine can do, by the names of the job file's features.
     pub features: BTreeSet<String>,
+    /// The fast network that its machines share, by the name the site gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fabric: Option<String>,
     /// Its machines.
     pub nodes: Vec<ShownNode>,
     /// How much may wait in its own queue.
@@ -315,6 +324,42 @@ pub struct ImageOrder {
     pub project: String,
 }
 
+/// Part of the task's folder at another place inside its containers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MountOrder {
+    /// A path in the task's folder.
+    pub from: String,
+    /// Where it is seen: an absolute path.
+    pub at: String,
+}
+
+/// A command in a container of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StepOrder {
+    /// The container image.
+    pub image: ImageOrder,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Where it starts, inside the container; none: where the image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Variables beside the task's, which they hide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The file that it reads as its standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// The file that its standard output goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    /// The file that its standard error goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+    /// Does the next step begin although this one fails?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_error: bool,
+}
+
 /// What the exchange wants done with one attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeaseOrder {
@@ -349,6 +394,15 @@ pub struct LeaseOrder {
     pub image: Option<ImageOrder>,
     /// The command.
     pub run: String,
+    /// What runs instead of the command: containers, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepOrder>,
+    /// Parts of the task's folder at other places inside its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountOrder>,
+    /// Small files to put into the task's folder: what is in each, by its path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
     /// Environment variables whose values are secrets, by the secrets' names. What they say is

@@ -71,6 +71,13 @@ impl Roots {
         if let Some(workdir) = &order.workdir {
             fs::create_dir_all(inside(folder, workdir)?).map_err(failed)?;
         }
+        for (path, text) in &order.files {
+            let to = inside(folder, path)?;
+            if let Some(above) = to.parent() {
+                fs::create_dir_all(above).map_err(failed)?;
+            }
+            fs::write(&to, text).map_err(failed)?;
+        }
         if let Some(hosts) = hostfile(order, place) {
             fs::write(folder.join(HOSTFILE), hosts).map_err(failed)?;
         }

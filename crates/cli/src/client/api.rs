@@ -289,6 +289,14 @@ impl Client {
     pub async fn quotas(&self) -> Outcome<Vec<wire::Quota>> {
         self.list(&["quotas"], &[], LIST_ROWS_MAX).await
     }
+    /// Licences, and how many are in use.
+    pub async fn licenses(&self) -> Outcome<Vec<wire::License>> {
+        self.list(&["licenses"], &[], LIST_ROWS_MAX).await
+    }
+    /// Says how many of a licence there are.
+    pub async fn set_license(&self, new: &wire::SetLicense) -> Outcome<()> {
+        self.done(Ask::put(&["licenses"]).body(Body::json(new))).await
+    }
     /// Sets the quota of one of `orgs` or `projects`.
     pub async fn set_quota(&self, kind: &str, id: &str, new: &wire::QuotaLimits) -> Outcome<()> {
         self.done(Ask::put(&[kind, id, "quota"]).body(Body::json(new))).await

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use dayan_agent::{
-    AgentConfig, AgentFault, EngineChoice, ImageWords, IsolationChoice, Measuring, Offering,
-    PrivateData,
+    AgentConfig, AgentFault, EngineChoice, Fittings, ImageWords, IsolationChoice, Measuring,
+    Offering, PrivateData,
 };
 use dayan_engines::SimulatedEngine;
 use dayan_engines::kubernetes::{Namespaces, Site};
@@ -61,6 +61,17 @@ pub struct Agent {
     /// Offer at most so much memory, such as 64GB
     #[arg(long, value_name = "SIZE")]
     memory: Option<Bytes>,
+    /// Something its nodes have that a job can ask for (`placement.features`), beside its architecture
+    /// and instruction sets, which are found out; may be given several times
+    #[arg(long = "feature", value_name = "NAME")]
+    features: Vec<String>,
+    /// The fast network that its nodes share, by the site's name for it: gangs can ask to be in one, and
+    /// pools of one site that name the same one share it
+    #[arg(long, value_name = "NAME")]
+    fabric: Option<String>,
+    /// Where this machine hangs in that, from wide to narrow, such as spine1/leaf3
+    #[arg(long, value_name = "PATH", requires = "fabric")]
+    leaf: Option<String>,
     /// Shows this machine as so many equal nodes that share --cpus and --memory, so that a gang can run
     /// on one; with the simulated
     /// engine: how many nodes it stands for, --cpus and --memory being of each
@@ -229,6 +240,9 @@ impl Agent {
             node: self.node.clone(),
             cpus: self.cpus,
             memory: self.memory,
+            features: self.features.clone(),
+            fabric: self.fabric.clone(),
+            leaf: self.leaf.clone(),
             nodes: self.nodes.and_then(NonZeroU32::new),
             isolation: self.isolation.clone(),
             publish_root: self.publish_root.as_ref().map(absolute),
@@ -268,6 +282,11 @@ impl Agent {
             cpus: offering.cpus,
             memory: offering.memory,
             parts: nodes(&offering),
+            fittings: Fittings {
+                features: offering.features.iter().cloned().collect(),
+                fabric: offering.fabric.clone(),
+                leaf: offering.leaf.clone(),
+            },
             publish_root: offering.publish_root.clone(),
             input_roots: offering.input_roots.clone(),
             cache: offering.cache,
@@ -328,6 +347,8 @@ fn simulated_node(offering: &Offering, number: u32) -> ShownNode {
             ..Resources::ZERO
         },
         accelerator: None,
+        features: offering.features.iter().cloned().collect(),
+        leaf: offering.leaf.clone(),
         up: true,
     }
 }

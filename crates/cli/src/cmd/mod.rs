@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod exec;
 mod jobs;
+mod license;
 mod login;
 mod logs;
 mod market;
@@ -79,6 +80,7 @@ pub enum Command {
     Budget(access::BudgetArgs),
     /// Quotas: what projects and organisations may hold at once, and hold
     Quota(quota::Quotas),
+    License(license::Licenses),
     /// Shares of projects and organisations: who stands before whom among equals
     Share(share::Shares),
     // Running an exchange.
@@ -192,6 +194,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Invoice(command) => books::invoice(command, session).await,
         Command::Budget(args) => access::budget(args, session).await,
         Command::Quota(args) => quota::quota(args, session).await,
+        Command::License(args) => license::license(args, session).await,
         Command::Share(args) => share::share(args, session).await,
         Command::Org(command) => access::org(command, session).await,
         Command::User(command) => access::user(command, session).await,

@@ -289,6 +289,15 @@ pub fn shown_cores(pool: &Pool) -> dayan_units::MilliCpu {
 }
 
 /// The sum of decimals of a pool's nodes, exact to a thousandth of a core.
+/// What every node of it has.
+fn features(pool: &Pool) -> String {
+    let mut nodes = pool.nodes.iter();
+    let Some(first) = nodes.next() else { return String::new() };
+    let mut all = first.features.clone();
+    nodes.for_each(|node| all.retain(|feature| node.features.contains(feature)));
+    all.into_iter().collect::<Vec<_>>().join(" ")
+}
+
 fn cores(pool: &Pool, of: impl Fn(&dayan_wire::Node) -> &String) -> dayan_units::MilliCpu {
     let sum = pool.nodes.iter().fold(0u64, |sum, node| {
         let cores = of(node).parse().unwrap_or(dayan_units::MilliCpu::ZERO);
@@ -320,6 +329,13 @@ impl Show for ShownPool {
         head.pair(Word::Engine, Cell::text(&pool.engine));
         head.pair(Word::Fence, Cell::text(&pool.fence));
         head.pair(Word::Isolation, Cell::text(pool.isolation.as_deref().unwrap_or("-")));
+        if let Some(fabric) = &pool.fabric {
+            head.pair(Word::Fabric, Cell::text(fabric));
+        }
+        let features = features(pool);
+        if !features.is_empty() {
+            head.pair(Word::Features, Cell::text(features));
+        }
         head.pair(Word::Heard, Cell::text(view.time_or_dash(pool.heard_at.as_deref())));
         head.pair(Word::Proven, Cell::text(view.time_or_dash(pool.verified_at.as_deref())));
         for standard in &pool.standard {

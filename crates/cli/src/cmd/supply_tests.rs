@@ -27,6 +27,8 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         accelerators: if up { "8" } else { "0" }.to_owned(),
         accelerator: up.then(|| "H100".to_owned()),
         up,
+        features: ["avx2".to_owned(), "x86_64".to_owned()].into(),
+        leaf: Some("spine1/leaf3".to_owned()),
         cpus_used: "2.5".to_owned(),
     };
     Pool {
@@ -39,6 +41,7 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         engine: "process".to_owned(),
         fence: "keeper".to_owned(),
         isolation: Some("bubblewrap".to_owned()),
+        fabric: Some("ib0".to_owned()),
         nodes: vec![node("n1", true), node("n2", false)],
         heard_at: Some("2026-11-23T12:00:00Z".to_owned()),
         verified_at: None,

@@ -51,6 +51,7 @@ pub const fn message(code: Code) -> &'static str {
         Code::BadProject => "`{value}` 不是项目",
         Code::BadArrayRange => "`{value}` 不是数组范围",
         Code::BadAccelerator => "`{value}` 不是带数量的加速卡",
+        Code::BadLicense => "`{value}` 不是带数量的许可证",
         Code::BadLocation => "`{value}` 不是数据的地址",
         Code::BadPattern => "`{value}` 不是匹配式：{detail}",
         Code::BadSha256 => "`{value}` 不是 SHA-256 摘要",
@@ -72,6 +73,15 @@ pub const fn message(code: Code) -> &'static str {
         Code::EnvTooLarge => "这些变量共有 {bytes} 字节；最多 {max} 字节",
         Code::TooManyTasks => "此数组有 {tasks} 个任务；最多 {max} 个",
         Code::ArrayAndGang => "作业要么是 `array`，要么是 `gang`，不能两者都是",
+        Code::GangMin => "{nodes} 个成员的组不能以 {value} 个启动",
+        Code::NothingToRun => "作业没有说明要运行什么",
+        Code::NotWithSteps => "`{key}` 不能与 `steps` 同用",
+        Code::MountsNeedImage => {
+            "`mounts` 需要 `image` 或 `steps`：主机自己的程序看到的是主机的文件夹"
+        }
+        Code::BadMountPoint => "`{value}` 处不能挂载",
+        Code::BadAbsolutePath => "`{value}` 不是绝对路径",
+        Code::MountedTwice => "`{value}` 处有两个挂载",
         Code::ServiceMissing => "类型为 `service` 的作业需要 `service`",
         Code::NotWithType => "`{key}` 与类型 `{type}` 不相配",
         Code::HeadNeedsGang => "`launch: head` 需要 `gang`",
@@ -157,6 +167,7 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::BadAccelerator => {
             &["请写成 `H100:8`、`any-nvidia:1`，或用 `H100:0.25` 表示一张卡的一部分"]
         }
+        Code::BadLicense => &["请写成 `ansys:2`"],
         Code::BadLocation => &[
             "请写成 `dayan://studio-a/film-3/scene/`、`./scene/`、`s3://bucket/key`、`https://host/file`、`data://scene/` 或 `file:///folder/`",
         ],
@@ -188,6 +199,15 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
         Code::EnvTooLarge => &["把长的值放进文件，在 `inputs` 中指明"],
         Code::TooManyTasks => &["`chunk` 可把几个元素放进一个任务"],
         Code::ArrayAndGang => &["请为每一组提交一个作业"],
+        Code::GangMin => &["请让 `min` 不大于 `nodes`"],
+        Code::NothingToRun => &["请加上 `run: ./program`，或 `steps`"],
+        Code::NotWithSteps => &["请写在各步骤里，或删去 `steps`"],
+        Code::MountsNeedImage => &["请加上 `image`，或写任务文件夹内的路径"],
+        Code::BadMountPoint => {
+            &["请写根目录以下、不含 `..` 的绝对路径，且不在 /proc、/sys、/dev、/work 之内"]
+        }
+        Code::BadAbsolutePath => &["例如 `/data/out.txt`"],
+        Code::MountedTwice => &["请删去其中一个"],
         Code::ServiceMissing => &["请加上 `service: {{port: 8000}}`"],
         Code::NotWithType => &["请去掉它，或改变 `type`"],
         Code::HeadNeedsGang => &["请加上 `gang: {{nodes: 2}}`，或去掉 `launch`"],

@@ -103,6 +103,8 @@ impl<'a> Bench<'a> {
             accelerators: 0,
             gang: None,
             image: self.bed.image(),
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
         }

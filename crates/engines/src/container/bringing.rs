@@ -4,6 +4,7 @@
 //! while the service says that it never was, so whatever answer is lost, it runs once. Until it is
 //! started it can be given up; after that its end is [`tending`](super::tending)'s.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use dayan_units::{AttemptId, Time};
@@ -11,36 +12,30 @@ use tokio::sync::SemaphorePermit;
 
 use super::api::{Standing, Trouble};
 use super::cgroup::First;
-use super::holding::{Note, Ran};
+use super::holding::{Counted, Note, Ran};
 use super::house::House;
 use super::output::Source;
 use super::recipe::{self, Kitchen};
 use super::tending::{ASK_AGAIN_AFTER, kill, told, until_told};
 use crate::keeper::workshop;
-use crate::{
-    BootTime, Image, Launch, Outcome, Pull, StartFailure, Stream, Workdir, command, wall_now,
-};
+use crate::{BootTime, Image, Launch, Outcome, Pull, StartFailure, Stream, Workdir, wall_now};
 
 fn failed(failure: StartFailure) -> Outcome {
     Outcome::StartFailed(failure)
 }
 
-/// From a launch to a running container, and what it writes. Before it is started it can be given
-/// up at any moment.
-pub(super) async fn bring(
-    house: &House,
+/// Has all containers of a launch made. They can be given up at any moment. Whatever dies after it,
+/// what is needed to go on is in them: what is started then is never made anew.
+pub(super) async fn bring<'a>(
+    house: &'a House,
     launch: &Launch,
-    name: &str,
-) -> Result<Option<Source>, Outcome> {
+) -> Result<SemaphorePermit<'a>, Outcome> {
     let cgroup = cgroup_of(house, launch.attempt);
-    let permit = tokio::select! {
+    tokio::select! {
         biased;
-        outcome = until_told(house, launch.attempt) => return Err(outcome),
-        made = make(house, launch, name, cgroup.as_deref()) => made?,
-    };
-    let argv = command::arguments(&launch.program).unwrap_or_default();
-    let program = argv.first().map_or("", String::as_str);
-    begin(house, launch.attempt, name, program, permit).await
+        outcome = until_told(house, launch.attempt) => Err(outcome),
+        made = make(house, launch, cgroup.as_deref()) => made,
+    }
 }
 
 /// The cgroup of ours that an attempt's container is put below.
@@ -54,22 +49,22 @@ pub(super) fn suffix(attempt: AttemptId) -> String {
     format!("{job}.{task}.{attempt}")
 }
 
-/// Starts a container that is made, and listens to it. It is asked for once, and again only after
-/// the service has said that it was never started.
+/// Starts the container of a step, which is made, and listens to it. It is asked for once, and again
+/// only after the service has said that it was never started.
 pub(super) async fn begin(
     house: &House,
     attempt: AttemptId,
-    name: &str,
+    step: u32,
     program: &str,
     permit: SemaphorePermit<'_>,
 ) -> Result<Option<Source>, Outcome> {
-    let cgroup = cgroup_of(house, attempt);
+    let name = &house.name(attempt, step);
     let mut asked = false;
     loop {
         if asked {
             match house.service.standing(name).await {
                 Ok(Some(standing)) if standing.started => {
-                    began(house, attempt, &standing, wall_now(), house.clock.now(), cgroup);
+                    began(house, attempt, step, &standing, (wall_now(), house.clock.now()));
                     drop(permit);
                     return Ok(None);
                 }
@@ -105,7 +100,7 @@ pub(super) async fn begin(
             Ok(()) => {
                 let standing = house.service.standing(name).await.ok().flatten();
                 if let Some(standing) = standing.filter(|standing| standing.started) {
-                    began(house, attempt, &standing, at, boot_at, cgroup);
+                    began(house, attempt, step, &standing, (at, boot_at));
                     drop(permit);
                     return Ok(source);
                 }
@@ -123,18 +118,16 @@ pub(super) async fn begin(
     }
 }
 
-/// Has the image, the folder and the container made.
+/// Has the images, the folder and the containers made.
 async fn make<'a>(
     house: &'a House,
     launch: &Launch,
-    name: &str,
     cgroup: Option<&str>,
 ) -> Result<SemaphorePermit<'a>, Outcome> {
-    let image = launch
-        .image
-        .as_ref()
-        .ok_or_else(|| failed(StartFailure::Other("no image is named".to_owned())))?;
-    fetch(house, image).await?;
+    let own = launch.image.iter().filter(|_| launch.steps.is_empty());
+    for image in own.chain(launch.steps.iter().map(|step| &step.image)) {
+        fetch(house, image).await?;
+    }
     let permit = house.starts.acquire().await.expect("it is never closed");
     let work = house.folder.work(launch.attempt);
     let at = |error: std::io::Error| {
@@ -148,16 +141,52 @@ async fn make<'a>(
         let words = format!("{}: no such folder", path.display());
         return Err(failed(StartFailure::Workdir(words)));
     }
+    parts(launch, &work).map_err(at)?;
+    for step in 0..recipe::count(launch) {
+        create(house, launch, step, &work, cgroup).await?;
+    }
+    Ok(permit)
+}
+
+/// Makes the folders that containers see elsewhere, and those of files that they write to. Nothing
+/// of the task has run yet, so that no link of its can lead anywhere.
+fn parts(launch: &Launch, work: &Path) -> std::io::Result<()> {
+    for mount in &launch.mounts {
+        let part = work.join(&mount.from);
+        if !part.exists() {
+            std::fs::create_dir_all(part)?;
+        }
+    }
+    let steps = launch.steps.iter();
+    for file in steps.flat_map(|step| [&step.stdout, &step.stderr]).flatten() {
+        if let Some(file) = recipe::behind(&launch.mounts, file)
+            && let Some(above) = work.join(file).parent()
+        {
+            std::fs::create_dir_all(above)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has one container made.
+async fn create(
+    house: &House,
+    launch: &Launch,
+    step: u32,
+    work: &Path,
+    cgroup: Option<&str>,
+) -> Result<(), Outcome> {
+    let name = &house.name(launch.attempt, step);
     let fence = house.folder.fence(launch.attempt);
     loop {
         let kitchen =
             Kitchen { cgroup: cgroup.map(str::to_owned), ..house.kitchen.borrow().clone() };
-        let body = recipe::recipe(launch, &work, &fence, &kitchen)
+        let body = recipe::recipe(launch, step, work, &fence, &kitchen)
             .map_err(|words| failed(StartFailure::Other(words)))?;
         match house.service.create(name, body).await {
-            Ok(()) => return Ok(permit),
+            Ok(()) => return Ok(()),
             // An earlier question was heard after all: nobody else makes this name.
-            Err(trouble) if trouble.is_taken() => return Ok(permit),
+            Err(trouble) if trouble.is_taken() => return Ok(()),
             Err(trouble) if trouble.lacks_init() && kitchen.init => {
                 tracing::warn!("the service has no init: tasks run as first process themselves");
                 house.kitchen.borrow_mut().init = false;
@@ -213,16 +242,22 @@ async fn fetch_now(house: &House, image: &Image) -> Result<(), Outcome> {
 pub(super) fn began(
     house: &House,
     attempt: AttemptId,
+    step: u32,
     standing: &Standing,
-    at: Time,
-    boot_at: BootTime,
-    cgroup: Option<String>,
+    (at, boot_at): (Time, BootTime),
 ) {
+    let cgroup = cgroup_of(house, attempt);
     let first = First::of_container(standing.pid, &standing.id);
     let first = first.map(|first| (first.pid, first.birth));
     let ran = Ran { at, boot_at, first, cgroup: cgroup.clone() };
-    house.with(attempt, |held| held.ran = Some(ran));
-    house.note(&Note::Started { attempt, at, boot_at, first, cgroup });
+    let counted = if cgroup.is_some() { Counted::Together } else { Counted::EachForItself };
+    let current = house.with(attempt, |held| {
+        let current = held.entering(step, at, counted);
+        held.begin(ran, current.clone());
+        current
+    });
+    let Some(current) = current else { return };
+    house.note(&Note::Started { attempt, at, boot_at, first, cgroup, current });
     house.mark(attempt);
 }
 
@@ -230,23 +265,22 @@ pub(super) fn began(
 pub(super) fn said_by_init(
     house: &House,
     attempt: AttemptId,
-    launch: &Launch,
+    program: &str,
     outcome: Outcome,
 ) -> Outcome {
     if !matches!(outcome, Outcome::Exited(1 | 126 | 127)) {
         return outcome;
     }
     let folder = house.folder.logs(attempt);
-    let said = crate::logs::read(&folder, Stream::Stderr, 0, 400).unwrap_or_default().data;
+    let from = house.with(attempt, |held| held.current.written[1]).unwrap_or(0);
+    let said = crate::logs::read(&folder, Stream::Stderr, from, 400).unwrap_or_default().data;
     let said = String::from_utf8_lossy(&said).into_owned();
     let is_inits = said.starts_with("ERROR (catatonit:") && said.contains("failed to exec")
         || said.starts_with("[FATAL tini");
     if !is_inits {
         return outcome;
     }
-    let argv = command::arguments(&launch.program).unwrap_or_default();
-    let program = argv.first().cloned().unwrap_or_default();
     let words = said.to_lowercase();
     let trouble = Trouble::Refused { status: 500, words };
-    failed(trouble.as_failure(&program))
+    failed(trouble.as_failure(program))
 }

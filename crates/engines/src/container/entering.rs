@@ -14,11 +14,12 @@ use crate::{EnterFault, Entrance, ProcessConfig, Visit};
 /// The programs that can, with the option that names the socket.
 const PROGRAMS: [(&str, &str); 2] = [("podman", "--url"), ("docker", "--host")];
 
-/// The way into the container of an attempt.
+/// The way into the container of an attempt, or of the step of it that runs.
 pub(crate) fn entrance(
     config: &ProcessConfig,
     agent: &str,
     attempt: AttemptId,
+    step: u32,
     visit: Visit<'_>,
 ) -> Result<Entrance, EnterFault> {
     let mut words = config.options.iter();
@@ -38,7 +39,7 @@ pub(crate) fn entrance(
     })?;
     let mut address = OsString::from("unix://");
     address.push(socket);
-    let argv = words_for(program, option, address, &recipe::name(agent, attempt), visit);
+    let argv = words_for(program, option, address, &recipe::name(agent, attempt, step), visit);
     // Of ours; the command has the container's own.
     let kept = ["PATH", "HOME", "XDG_RUNTIME_DIR"];
     let env = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));

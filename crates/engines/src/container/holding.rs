@@ -4,9 +4,10 @@
 //! Invariant: phases go forward only; the first reason for an end stands; counters never shrink;
 //! what is due depends on nothing but this and the time. Touches nothing but its log files.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use dayan_units::{AttemptId, Span, Time};
+use dayan_units::{AttemptId, Bytes, Span, Time};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -20,8 +21,17 @@ use crate::{BootId, BootTime, Counters, End, Limits, Observation, Outcome, Phase
 #[serde(rename_all = "snake_case")]
 pub(super) enum Note {
     /// It is about to be launched, and never again.
-    Launched { attempt: AttemptId, at: Time, boot: BootId, lease_end: BootTime, limits: Limits },
-    /// Its container runs.
+    Launched {
+        attempt: AttemptId,
+        at: Time,
+        boot: BootId,
+        lease_end: BootTime,
+        limits: Limits,
+        /// Its steps, where it has some.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        steps: Vec<StepNote>,
+    },
+    /// Its container runs, or that of a step.
     Started {
         attempt: AttemptId,
         at: Time,
@@ -30,6 +40,9 @@ pub(super) enum Note {
         first: Option<(i32, u64)>,
         /// The cgroup of ours that it is in.
         cgroup: Option<String>,
+        /// Where it is in its steps.
+        #[serde(default, skip_serializing_if = "Current::is_first")]
+        current: Current,
     },
     /// Its lease was moved.
     Lease { attempt: AttemptId, at: BootTime },
@@ -39,6 +52,34 @@ pub(super) enum Note {
     Ended { attempt: AttemptId, end: End, usage: Counters },
     /// Its end was acknowledged. The note stays as a tombstone for a while.
     Forgotten { attempt: AttemptId },
+}
+
+/// What must be known of a step once its container is made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct StepNote {
+    /// Does the next one begin although it fails?
+    pub ignore_error: bool,
+    /// Where in the attempt's folder its standard output and error go, where they go to files.
+    pub files: [Option<PathBuf>; 2],
+}
+
+/// Where an attempt is in its steps.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Current {
+    /// The number of the step; its container is the one that is held.
+    pub step: u32,
+    /// When its container was started.
+    pub started_at: Option<Time>,
+    /// What was written to each stream before it.
+    pub written: [u64; 2],
+    /// What was used before it, where each container is counted for itself.
+    pub before: Counters,
+}
+
+impl Current {
+    fn is_first(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is due.
@@ -61,6 +102,15 @@ pub(super) struct Ran {
     pub cgroup: Option<String>,
 }
 
+/// How the containers of an attempt are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Counted {
+    /// In one cgroup of ours.
+    Together,
+    /// In one that goes with each.
+    EachForItself,
+}
+
 /// One attempt.
 pub(super) struct Held {
     pub attempt: AttemptId,
@@ -69,10 +119,13 @@ pub(super) struct Held {
     pub lease_end: BootTime,
     lease_notice: BootTime,
     pub ran: Option<Ran>,
+    /// Empty for a launch of one program.
+    pub steps: Vec<StepNote>,
+    pub current: Current,
     pub ending: Option<Ending>,
     pub ended: Option<End>,
     pub usage: Counters,
-    /// Standard output and error; none of one that had ended when the keeper began.
+    /// Standard output and error, and what became of its steps; none of one that had ended when the keeper began.
     pub logs: Vec<LogWriter>,
     /// Is it in the list of what the agent must be told?
     pub dirty: bool,
@@ -95,6 +148,8 @@ impl Held {
             lease_end,
             lease_notice: lease_end,
             ran: None,
+            steps: Vec::new(),
+            current: Current::default(),
             ending: None,
             ended: None,
             usage: Counters::default(),
@@ -151,16 +206,44 @@ impl Held {
 
     /// Takes counters into account. No part of them shrinks.
     pub(super) fn count(&mut self, reading: &Reading, now: BootTime) {
+        let before = self.current.before;
         let usage = &mut self.usage;
-        let total = reading.cpu.max(usage.cpu());
-        let system = reading.cpu_system.min(total.minus(usage.cpu_user)).max(usage.cpu_system);
+        let total = before.cpu().plus(reading.cpu).max(usage.cpu());
+        let system = before.cpu_system.plus(reading.cpu_system);
+        let system = system.min(total.minus(usage.cpu_user)).max(usage.cpu_system);
         usage.cpu_system = system;
         usage.cpu_user = total.minus(system);
         usage.memory_peak = usage.memory_peak.max(reading.memory_peak);
-        usage.read = usage.read.max(reading.read);
-        usage.written = usage.written.max(reading.written);
+        let sum = |one: Bytes, other: Bytes| Bytes(one.0.saturating_add(other.0));
+        usage.read = usage.read.max(sum(before.read, reading.read));
+        usage.written = usage.written.max(sum(before.written, reading.written));
         if let Some(ran) = &self.ran {
             usage.wall = usage.wall.max(now.since(ran.boot_at));
+        }
+    }
+
+    /// The container of a step runs. Its wall time is the attempt's, which began with the first.
+    pub(super) fn begin(&mut self, started: Ran, current: Current) {
+        let began = self.ran.as_ref().map_or((started.at, started.boot_at), |r| (r.at, r.boot_at));
+        self.ran = Some(Ran { at: began.0, boot_at: began.1, ..started });
+        self.current = current;
+    }
+
+    /// Where it is once the container of this step is started: behind what was written so far, and,
+    /// where the service counts each container for itself, behind what was used so far.
+    pub(super) fn entering(&self, step: u32, at: Time, counted: Counted) -> Current {
+        if self.steps.is_empty() {
+            return Current::default();
+        }
+        let written = |stream: usize| self.logs.get(stream).map_or(0, LogWriter::written);
+        Current {
+            step,
+            started_at: Some(at),
+            written: [written(0), written(1)],
+            before: match counted {
+                Counted::Together => Counters::default(),
+                Counted::EachForItself => self.usage,
+            },
         }
     }
 
@@ -186,6 +269,7 @@ impl Held {
             boot,
             lease_end: self.lease_end,
             limits: self.limits.clone(),
+            steps: self.steps.clone(),
         }];
         if let Some(ran) = &self.ran {
             notes.push(Note::Started {
@@ -194,6 +278,7 @@ impl Held {
                 boot_at: ran.boot_at,
                 first: ran.first,
                 cgroup: ran.cgroup.clone(),
+                current: self.current.clone(),
             });
         }
         if let (Some(ending), None) = (&self.ending, &self.ended) {

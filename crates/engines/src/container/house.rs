@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use dayan_units::{AttemptId, Span};
@@ -18,8 +18,8 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::api::Service;
 use super::bringing;
-use super::cgroup::Trees;
-use super::holding::{Held, Note};
+use super::cgroup::{Trees, is_mountable};
+use super::holding::{Held, Note, StepNote};
 use super::recipe::{self, Kitchen};
 use super::tending;
 use crate::journal::Journal;
@@ -98,9 +98,21 @@ impl House {
         }
     }
 
-    /// What the container of an attempt is called.
-    pub(super) fn name(&self, attempt: AttemptId) -> String {
-        recipe::name(self.folder.name(), attempt)
+    /// What the container of a step of an attempt is called; of one without steps it is the first.
+    pub(super) fn name(&self, attempt: AttemptId, step: u32) -> String {
+        recipe::name(self.folder.name(), attempt, step)
+    }
+
+    /// The container that is held now.
+    pub(super) fn current_name(&self, attempt: AttemptId) -> String {
+        self.name(attempt, self.with(attempt, |held| held.current.step).unwrap_or(0))
+    }
+
+    /// All containers of an attempt.
+    pub(super) fn names(&self, attempt: AttemptId) -> Vec<String> {
+        let steps = self.with(attempt, |held| held.steps.len()).unwrap_or(0).max(1);
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        (0..steps).map(|step| self.name(attempt, step)).collect()
     }
 
     /// Looks at one attempt, or changes it.
@@ -128,7 +140,7 @@ impl House {
         let suffix = |attempt| bringing::suffix(attempt);
         self.live_attempts()
             .into_iter()
-            .any(|attempt| self.name(attempt) == name || suffix(attempt) == name)
+            .any(|attempt| suffix(attempt) == name || self.names(attempt).iter().any(|n| n == name))
     }
 
     /// Is nobody left to stay for?
@@ -214,7 +226,7 @@ impl House {
                 LogWriter::new(folder.clone(), stream, held.limits.log)
             })
         };
-        vec![writer(Stream::Stdout), writer(Stream::Stderr)]
+        vec![writer(Stream::Stdout), writer(Stream::Stderr), writer(Stream::Steps)]
     }
 
     fn admit(&self, launch: &Launch) -> Result<(), StartFault> {
@@ -242,7 +254,21 @@ impl House {
         if launch.limits.memory.0 == 0 || launch.limits.cpu.0 == 0 || launch.limits.pids == 0 {
             return Err(StartFault::Invalid("a limit of nothing".to_owned()));
         }
-        crate::command::arguments(&launch.program).map_err(StartFault::Invalid)?;
+        for step in 0..recipe::count(launch) {
+            recipe::argv(launch, step).map_err(StartFault::Invalid)?;
+        }
+        let plain = |mount: &crate::Mount| {
+            let mut parts = mount.from.components();
+            let inside = parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            inside
+                && mount.at.starts_with('/')
+                && is_mountable(&mount.from)
+                && is_mountable(Path::new(&mount.at))
+        };
+        if let Some(mount) = launch.mounts.iter().find(|mount| !plain(mount)) {
+            let (from, at) = (mount.from.display(), &mount.at);
+            return Err(StartFault::Invalid(format!("`{from}` cannot be mounted at `{at}`")));
+        }
         Ok(())
     }
 
@@ -265,6 +291,7 @@ impl House {
                 boot,
                 lease_end: launch.lease_end.at,
                 limits: launch.limits.clone(),
+                steps: step_notes(launch),
             })
             .collect();
         if let Err(error) = self.journal.borrow_mut().commit(notes.iter()) {
@@ -279,6 +306,7 @@ impl House {
                 let attempt = launch.attempt;
                 let mut held =
                     Held::new(attempt, launch.limits.clone(), launch.lease_end.at, now, at);
+                held.steps = step_notes(&launch);
                 held.logs = self.logs_of(attempt, &held);
                 self.adopt(held);
                 tokio::task::spawn_local(tending::launched(Rc::clone(self), Box::new(launch)));
@@ -441,6 +469,18 @@ impl House {
             }
         }
     }
+}
+
+/// What of a launch's steps must be known when nobody knows the launch any more.
+fn step_notes(launch: &Launch) -> Vec<StepNote> {
+    let file = |path: &Option<String>| recipe::behind(&launch.mounts, path.as_deref()?);
+    let steps = launch.steps.iter();
+    steps
+        .map(|step| StepNote {
+            ignore_error: step.ignore_error,
+            files: [file(&step.stdout), file(&step.stderr)],
+        })
+        .collect()
 }
 
 /// Removes a folder, and the job's around it with its last attempt.

@@ -242,13 +242,14 @@ fn adopt(house: &Rc<House>, notes: Vec<Note>) {
     let mut open: BTreeMap<AttemptId, (Held, bool)> = BTreeMap::new();
     for note in notes {
         match note {
-            Note::Launched { attempt, at, boot: of, lease_end, limits } => {
-                let held = Held::new(attempt, limits, lease_end, now, at);
+            Note::Launched { attempt, at, boot: of, lease_end, limits, steps } => {
+                let mut held = Held::new(attempt, limits, lease_end, now, at);
+                held.steps = steps;
                 open.insert(attempt, (held, of == boot));
             }
-            Note::Started { attempt, at, boot_at, first, cgroup } => {
+            Note::Started { attempt, at, boot_at, first, cgroup, current } => {
                 if let Some((held, _)) = open.get_mut(&attempt) {
-                    held.ran = Some(Ran { at, boot_at, first, cgroup });
+                    held.begin(Ran { at, boot_at, first, cgroup }, current);
                 }
             }
             Note::Lease { attempt, at } => {

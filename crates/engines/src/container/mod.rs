@@ -12,6 +12,7 @@
 //! - [`output`]: what a container writes, once, whoever dies meanwhile.
 //! - [`bringing`]: from a launch to a running container.
 //! - [`tending`]: from there to its end.
+//! - [`steps`]: from the end of one container of an attempt to the next.
 //! - [`house`]: all of them, and the agent on the other side of the socket.
 //! - [`keeper`]: the process around it, and the one that starts it anew when it dies.
 //!
@@ -28,6 +29,7 @@ mod house;
 pub(crate) mod keeper;
 mod output;
 mod recipe;
+mod steps;
 mod tending;
 
 use std::ffi::OsString;

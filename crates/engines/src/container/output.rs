@@ -62,10 +62,12 @@ impl Source {
 }
 
 impl Piece {
-    /// Brings it to its log, but for what is there.
-    pub(super) fn write(&self, logs: &mut [LogWriter]) {
+    /// Brings it to its log, but for what is there. `before` says how much of each stream other
+    /// containers wrote before this one.
+    pub(super) fn write(&self, logs: &mut [LogWriter], before: [u64; 2]) {
         let Some(log) = logs.get_mut(self.stream) else { return };
-        let there = self.offset.map_or(0, |offset| log.written().saturating_sub(offset));
+        let before = before[self.stream];
+        let there = self.offset.map_or(0, |offset| log.written().saturating_sub(before + offset));
         let there = usize::try_from(there).unwrap_or(usize::MAX);
         if let Some(fresh) = self.bytes.get(there..) {
             log.write(fresh);
@@ -89,13 +91,17 @@ mod tests {
             bytes: bytes.as_bytes().to_vec(),
             offset,
         };
-        piece(0, "abc", None).write(&mut logs);
-        piece(1, "err", None).write(&mut logs);
-        piece(0, "ab", Some(0)).write(&mut logs);
-        piece(0, "cde", Some(2)).write(&mut logs);
-        piece(0, "f", Some(5)).write(&mut logs);
+        piece(0, "abc", None).write(&mut logs, [0; 2]);
+        piece(1, "err", None).write(&mut logs, [0; 2]);
+        piece(0, "ab", Some(0)).write(&mut logs, [0; 2]);
+        piece(0, "cde", Some(2)).write(&mut logs, [0; 2]);
+        piece(0, "f", Some(5)).write(&mut logs, [0; 2]);
         let read = |stream| crate::logs::read(dir.path(), stream, 0, 100).expect("reads").data;
         assert_eq!(read(Stream::Stdout), b"abcdef");
         assert_eq!(read(Stream::Stderr), b"err");
+        // Of the next container, whose own output begins at 0.
+        piece(0, "gh", Some(0)).write(&mut logs, [6, 3]);
+        piece(0, "hi", Some(1)).write(&mut logs, [6, 3]);
+        assert_eq!(read(Stream::Stdout), b"abcdefghi");
     }
 }

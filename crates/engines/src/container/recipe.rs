@@ -5,7 +5,7 @@
 //! other, no network unless asked for. Pure: looks at nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig, HostConfigLogConfig,
@@ -14,7 +14,7 @@ use bollard::models::{
 use dayan_units::AttemptId;
 
 use crate::command::{self, FENCE_VARIABLE};
-use crate::{ImageNetwork, Launch, Program, Workdir};
+use crate::{ImageNetwork, Launch, Mount, Program, Step, Workdir};
 
 /// Where a task finds its folder.
 pub const FOLDER: &str = "/work";
@@ -35,6 +35,9 @@ const KEPT_BY_PODMAN: &str = "64m";
 /// this container's own.
 const MOUNT: &str = "rw,Z";
 
+/// The same for a part of it that is seen elsewhere: the files are one container's after the other.
+const MOUNT_PART: &str = "rw,z";
+
 /// What is known of the engine that the container is for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Kitchen {
@@ -52,11 +55,58 @@ pub(super) struct Kitchen {
     pub init: bool,
 }
 
-/// What the container of an attempt is called. Nobody else is called so: the claim that can be
-/// made once.
-pub(super) fn name(agent: &str, attempt: AttemptId) -> String {
+/// What the container of an attempt is called, or of a step of it. Nobody else is called so: the
+/// claim that can be made once.
+pub(super) fn name(agent: &str, attempt: AttemptId, step: u32) -> String {
     let AttemptId { job, task, attempt } = attempt;
-    format!("{agent}.{job}.{task}.{attempt}")
+    let whole = format!("{agent}.{job}.{task}.{attempt}");
+    if step == 0 { whole } else { format!("{whole}.s{step}") }
+}
+
+/// How many containers a launch has.
+pub(super) fn count(launch: &Launch) -> u32 {
+    u32::try_from(launch.steps.len()).unwrap_or(u32::MAX).max(1)
+}
+
+/// The arguments that are executed in a container.
+pub(super) fn argv(launch: &Launch, step: u32) -> Result<Vec<String>, String> {
+    match launch.steps.get(step as usize) {
+        None => command::arguments(&launch.program),
+        Some(step) => {
+            let argv = command::arguments(&Program::Argv(step.argv.clone()))?;
+            Ok(redirected(step, argv))
+        }
+    }
+}
+
+/// The program behind a shell that opens the files for it, where there are some: so nothing of them
+/// goes through anybody's hands.
+fn redirected(step: &Step, argv: Vec<String>) -> Vec<String> {
+    let files = [("<", &step.stdin), (">", &step.stdout), ("2>", &step.stderr)];
+    let given = files.iter().filter_map(|(sign, file)| Some((sign, file.as_ref()?)));
+    let opened: Vec<String> =
+        given.map(|(sign, file)| format!("{sign}'{}'", file.replace('\'', r"'\''"))).collect();
+    if opened.is_empty() {
+        return argv;
+    }
+    let mut words = ["/bin/sh", "-c"].map(str::to_owned).to_vec();
+    words.extend([format!("exec \"$@\" {}", opened.join(" ")), "sh".to_owned()]);
+    words.extend(argv);
+    words
+}
+
+/// Where in the attempt's folder a file lies that a container sees at this path, if it lies there.
+pub(super) fn behind(mounts: &[Mount], path: &str) -> Option<PathBuf> {
+    let below = |at: &str| -> Option<PathBuf> {
+        let rest = path.strip_prefix(at)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/').into())
+    };
+    // The innermost one counts.
+    let found = mounts.iter().filter_map(|mount| Some((mount, below(&mount.at)?)));
+    match found.max_by_key(|(mount, _)| mount.at.len()) {
+        Some((mount, rest)) => Some(mount.from.join(rest)),
+        None => below(FOLDER),
+    }
 }
 
 /// The path inside of a path outside; what is not in the attempt's folder is the image's own.
@@ -66,11 +116,6 @@ fn inside(path: &Path, folder: &Path) -> String {
         Ok(rest) => format!("{FOLDER}/{}", rest.display()),
         Err(_) => path.display().to_string(),
     }
-}
-
-/// The command, which a shell of the image reads where the line means something to a shell.
-fn command(program: &Program) -> Result<Vec<String>, String> {
-    command::arguments(program)
 }
 
 /// The environment. Values that are paths into the attempt's folder become those inside.
@@ -128,17 +173,33 @@ fn clamped(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// What podman is asked to make for a launch. `folder` is the attempt's own, `fence` what marks its
-/// processes.
+/// The attempt's folder, and the parts of it that are seen elsewhere.
+fn binds(launch: &Launch, folder: &Path) -> Vec<String> {
+    let parts = launch
+        .mounts
+        .iter()
+        .map(|mount| format!("{}:{}:{MOUNT_PART}", folder.join(&mount.from).display(), mount.at));
+    // What several containers see carries a label for all of them.
+    let own = if launch.steps.len() > 1 || !launch.mounts.is_empty() { MOUNT_PART } else { MOUNT };
+    std::iter::once(format!("{}:{FOLDER}:{own}", folder.display())).chain(parts).collect()
+}
+
+/// What podman is asked to make for a launch, or a step of it. `folder` is the attempt's own,
+/// `fence` what marks its processes.
 pub(super) fn recipe(
     launch: &Launch,
+    number: u32,
     folder: &Path,
     fence: &str,
     kitchen: &Kitchen,
 ) -> Result<ContainerCreateBody, String> {
-    let image = launch.image.as_ref().ok_or("no image is named")?;
-    let argv = command(&launch.program)?;
-    if argv.iter().chain(launch.env.values()).any(|word| word.contains('\0')) {
+    let step = launch.steps.get(number as usize);
+    let image = step.map(|step| &step.image).or(launch.image.as_ref());
+    let image = image.ok_or("no image is named")?;
+    let argv = argv(launch, number)?;
+    let mut env = launch.env.clone();
+    env.extend(step.into_iter().flat_map(|step| step.env.clone()));
+    if argv.iter().chain(env.values()).any(|word| word.contains('\0')) {
         return Err("a zero byte in the command or its environment".to_owned());
     }
     let limits = &launch.limits;
@@ -158,7 +219,7 @@ pub(super) fn recipe(
             }
             .to_owned(),
         ),
-        binds: Some(vec![format!("{}:{FOLDER}:{MOUNT}", folder.display())]),
+        binds: Some(binds(launch, folder)),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
@@ -170,10 +231,10 @@ pub(super) fn recipe(
         cpuset_cpus: (!limits.cpu_set.is_empty())
             .then(|| limits.cpu_set.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
         // In memory, and counted as the task's.
-        tmpfs: Some(HashMap::from([(
-            "/tmp".to_owned(),
-            format!("rw,exec,nosuid,nodev,mode=1777,size={}", memory / 2),
-        )])),
+        tmpfs: (!launch.mounts.iter().any(|mount| mount.at == "/tmp")).then(|| {
+            let options = format!("rw,exec,nosuid,nodev,mode=1777,size={}", memory / 2);
+            HashMap::from([("/tmp".to_owned(), options)])
+        }),
         shm_size: Some((memory / 2).max(1 << 20)),
         // Said in so many words: what podman would set itself may be more than it may.
         ulimits: Some(vec![
@@ -190,17 +251,18 @@ pub(super) fn recipe(
         ..HostConfig::default()
     };
     devices(&mut host, &image.devices, kitchen);
-    let workdir = match &launch.workdir {
-        Workdir::Fresh => FOLDER.to_owned(),
-        Workdir::At(path) => inside(path, folder),
+    let workdir = match (step, &launch.workdir) {
+        (Some(step), _) => step.workdir.clone(),
+        (None, Workdir::Fresh) => Some(FOLDER.to_owned()),
+        (None, Workdir::At(path)) => Some(inside(path, folder)),
     };
     Ok(ContainerCreateBody {
         image: Some(image.name.clone()),
         cmd: Some(argv),
         // The image's own entry point would take the command for its arguments.
         entrypoint: Some(Vec::new()),
-        env: Some(environment(&launch.env, folder, fence)),
-        working_dir: Some(workdir),
+        env: Some(environment(&env, folder, fence)),
+        working_dir: workdir,
         user: Some(format!("{uid}:{gid}")),
         labels: Some(HashMap::from([
             (LABEL_AGENT.to_owned(), kitchen.agent.clone()),
@@ -235,6 +297,8 @@ mod tests {
             cards: Vec::new(),
             accelerators: 0,
             gang: None,
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
             image: Some(Image {
@@ -253,7 +317,7 @@ mod tests {
             rootless: true,
             ..Kitchen::default()
         };
-        let made = recipe(&launch(), Path::new("/data/a"), "f", &kitchen).expect("a recipe");
+        let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen).expect("a recipe");
         assert_eq!(made.working_dir.as_deref(), Some("/work/sub"));
         assert_eq!(made.user.as_deref(), Some("1000:100"));
         let env = made.env.expect("one");
@@ -272,10 +336,58 @@ mod tests {
     }
 
     #[test]
+    fn a_step_gets_its_own_and_sees_parts_of_the_folder() {
+        let mount = |from: &str, at: &str| Mount { from: from.into(), at: at.to_owned() };
+        let step = Step {
+            image: Image { name: "b:2".to_owned(), ..Image::default() },
+            argv: vec!["sort".to_owned(), "-".to_owned()],
+            env: BTreeMap::from([("OTHER".to_owned(), "mine".to_owned())]),
+            stdin: Some("/data/in".to_owned()),
+            stdout: Some("/tmp/it's".to_owned()),
+            ..Step::default()
+        };
+        let launch = Launch {
+            mounts: vec![mount(".m/0", "/data"), mount(".m/1", "/tmp")],
+            steps: vec![Step::default(), step],
+            ..launch()
+        };
+        let made = |number| recipe(&launch, number, Path::new("/data/a"), "f", &Kitchen::default());
+        assert!(made(0).is_err(), "a step without a command");
+        let made = made(1).expect("a recipe");
+        assert_eq!((made.image.as_deref(), made.working_dir), (Some("b:2"), None));
+        let expect =
+            ["/bin/sh", "-c", "exec \"$@\" <'/data/in' >'/tmp/it'\\''s'", "sh", "sort", "-"];
+        assert_eq!(made.cmd.expect("one"), expect);
+        assert!(made.env.expect("some").contains(&"OTHER=mine".to_owned()));
+        let host = made.host_config.expect("one");
+        let binds = ["/data/a:/work:rw,z", "/data/a/.m/0:/data:rw,z", "/data/a/.m/1:/tmp:rw,z"];
+        assert_eq!(host.binds.expect("some"), binds);
+        assert_eq!(host.tmpfs, None, "a mount takes its place");
+        assert_eq!(count(&launch), 2);
+        let attempt = launch.attempt;
+        assert_eq!(name("a", attempt, 1), format!("{}.s1", name("a", attempt, 0)));
+    }
+
+    #[test]
+    fn a_path_inside_is_found_in_the_folder() {
+        let mount = |from: &str, at: &str| Mount { from: from.into(), at: at.to_owned() };
+        let mounts = [mount(".m/0", "/data"), mount(".m/1", "/data/deep")];
+        let check = |path: &str, expect: Option<&str>| {
+            assert_eq!(behind(&mounts, path), expect.map(PathBuf::from), "{path}");
+        };
+        check("/data/a/b", Some(".m/0/a/b"));
+        check("/data/deep/b", Some(".m/1/b"));
+        check("/data", Some(".m/0"));
+        check("/database", None);
+        check("/work/a", Some("a"));
+        check("/tmp/a", None);
+    }
+
+    #[test]
     fn devices_are_named_as_each_engine_wants_them() {
         let made = |docker| {
             let kitchen = Kitchen { docker, ..Kitchen::default() };
-            let made = recipe(&launch(), Path::new("/data/a"), "f", &kitchen).expect("a recipe");
+            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen).expect("a recipe");
             made.host_config.expect("one")
         };
         let podman = made(false);
@@ -294,7 +406,7 @@ mod tests {
         let check = |change: &dyn Fn(&mut Launch)| {
             let mut launch = launch();
             change(&mut launch);
-            assert!(recipe(&launch, Path::new("/data/a"), "f", &Kitchen::default()).is_err());
+            assert!(recipe(&launch, 0, Path::new("/data/a"), "f", &Kitchen::default()).is_err());
         };
         check(&|launch| launch.image = None);
         check(&|launch| launch.program = Program::Argv(Vec::new()));

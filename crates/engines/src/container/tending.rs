@@ -14,11 +14,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tokio::io::unix::AsyncFd;
 
 use super::api::{Follow, Standing, Trouble};
-use super::bringing::{began, begin, bring, cgroup_of, said_by_init};
+use super::bringing::{began, begin, bring, said_by_init};
 use super::cgroup::First;
 use super::holding::{Due, Note, Ran};
 use super::house::House;
 use super::output::{Piece, Source};
+use super::recipe;
+use super::steps::{self, Next};
 use crate::waker::timespec;
 use crate::{BootTime, Launch, Outcome, Signal, proc, sys, wall_now};
 
@@ -41,47 +43,79 @@ const CLEAR_TRIES_MAX: u32 = 720;
 /// Runs a launch to its end.
 pub(super) async fn launched(house: Rc<House>, launch: Box<Launch>) {
     let attempt = launch.attempt;
-    let name = house.name(attempt);
-    let outcome = match bring(&house, &launch, &name).await {
-        Ok(source) => run(&house, attempt, &name, source).await,
+    let outcome = match bring(&house, &launch).await {
+        Ok(permit) => {
+            let mut permit = Some(permit);
+            let mut step = 0;
+            loop {
+                let argv = recipe::argv(&launch, step).unwrap_or_default();
+                let program = argv.first().map_or("", String::as_str);
+                let permit = match permit.take() {
+                    Some(permit) => permit,
+                    None => house.starts.acquire().await.expect("it is never closed"),
+                };
+                let outcome = match begin(&house, attempt, step, program, permit).await {
+                    Ok(source) => run(&house, attempt, step, source).await,
+                    Err(outcome) => outcome,
+                };
+                let outcome = said_by_init(&house, attempt, program, outcome);
+                match steps::after(&house, attempt, step, outcome) {
+                    Next::Step(next) => step = next,
+                    Next::Over(outcome) => break outcome,
+                }
+            }
+        }
         Err(outcome) => outcome,
     };
-    house.finish(attempt, said_by_init(&house, attempt, &launch, outcome));
-    clear(&house, attempt, &name).await;
+    house.finish(attempt, outcome);
+    clear(&house, attempt).await;
 }
 
-/// Goes on with what an earlier keeper launched.
+/// Goes on with what an earlier keeper launched, where it is in its steps.
 pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
-    let name = house.name(attempt);
+    let mut step = house.with(attempt, |held| held.current.step).unwrap_or(0);
     let outcome = loop {
+        let outcome = taken_over(&house, attempt, step).await;
+        match steps::after(&house, attempt, step, outcome) {
+            Next::Step(next) => step = next,
+            Next::Over(outcome) => break outcome,
+        }
+    };
+    house.finish(attempt, outcome);
+    clear(&house, attempt).await;
+}
+
+/// Runs a step to its end whose container an earlier keeper made, and perhaps started.
+async fn taken_over(house: &House, attempt: AttemptId, step: u32) -> Outcome {
+    let name = house.name(attempt, step);
+    loop {
         match house.service.standing(&name).await {
             // Nothing was made, or somebody removed it: nobody knows how it ended.
-            Ok(None) => break Outcome::KeeperDied,
+            Ok(None) => return Outcome::KeeperDied,
             // It was made, and all that it needs is in it.
             Ok(Some(standing)) if !standing.started => {
                 let permit = house.starts.acquire().await.expect("it is never closed");
-                break match begin(&house, attempt, &name, "its program", permit).await {
-                    Ok(source) => run(&house, attempt, &name, source).await,
+                return match begin(house, attempt, step, "its program", permit).await {
+                    Ok(source) => run(house, attempt, step, source).await,
                     Err(outcome) => outcome,
                 };
             }
             Ok(Some(standing)) => {
-                if ran(&house, attempt).is_none() {
-                    let cgroup = cgroup_of(&house, attempt);
-                    began(&house, attempt, &standing, wall_now(), house.clock.now(), cgroup);
+                let known =
+                    house.with(attempt, |held| held.ran.is_some() && held.current.step == step);
+                if known != Some(true) {
+                    began(house, attempt, step, &standing, (wall_now(), house.clock.now()));
                 }
-                break run(&house, attempt, &name, None).await;
+                return run(house, attempt, step, None).await;
             }
             Err(_) => {
-                if told(&house, attempt).is_some() {
-                    kill(&house, attempt).await;
+                if told(house, attempt).is_some() {
+                    kill(house, attempt).await;
                 }
                 tokio::time::sleep(ASK_AGAIN_AFTER).await;
             }
         }
-    };
-    house.finish(attempt, outcome);
-    clear(&house, attempt, &name).await;
+    }
 }
 
 /// Why it is to end, if it is.
@@ -189,7 +223,7 @@ fn tell(house: &House, attempt: AttemptId, signal: Signal) {
     {
         return;
     }
-    let (service, name) = (house.service.clone(), house.name(attempt));
+    let (service, name) = (house.service.clone(), house.current_name(attempt));
     tokio::task::spawn_local(async move {
         if let Err(error) = service.signal(&name, signal).await {
             tracing::debug!(%error, name, "a container could not be told to end");
@@ -204,7 +238,7 @@ pub(super) async fn kill(house: &House, attempt: AttemptId) {
     {
         return;
     }
-    let asked = house.service.signal(&house.name(attempt), Signal::KILL).await;
+    let asked = house.service.signal(&house.current_name(attempt), Signal::KILL).await;
     if matches!(asked, Err(Trouble::Away(_))) {
         let fence = house.folder.fence(attempt);
         let marked = |process: &proc::Process| {
@@ -238,7 +272,8 @@ async fn piece(source: &mut Option<Source>) -> Option<Piece> {
 }
 
 /// Keeps a running container to its end, and says how it ended.
-async fn run(house: &House, attempt: AttemptId, name: &str, source: Option<Source>) -> Outcome {
+async fn run(house: &House, attempt: AttemptId, step: u32, source: Option<Source>) -> Outcome {
+    let name = &house.name(attempt, step);
     // Heard from the start on; what another keeper heard of it is read again.
     let mut whole = source.is_some();
     let mut source = source;
@@ -266,7 +301,7 @@ async fn run(house: &House, attempt: AttemptId, name: &str, source: Option<Sourc
             () = ended(watched.as_ref()) => break,
             piece = piece(&mut source) => match piece {
                 Some(piece) => {
-                    house.with(attempt, |held| piece.write(&mut held.logs));
+                    house.with(attempt, |held| piece.write(&mut held.logs, held.current.written));
                 }
                 // It has ended, or the service is gone.
                 None => {
@@ -352,7 +387,7 @@ async fn drain(house: &House, attempt: AttemptId, name: &str, source: Option<Sou
     };
     let rest = async {
         while let Some(piece) = source.next().await {
-            house.with(attempt, |held| piece.write(&mut held.logs));
+            house.with(attempt, |held| piece.write(&mut held.logs, held.current.written));
         }
     };
     if tokio::time::timeout(DRAIN_WITHIN, rest).await.is_err() {
@@ -381,20 +416,26 @@ fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Out
     }
 }
 
-/// Removes the container and its cgroup, however long the service is away.
-async fn clear(house: &House, attempt: AttemptId, name: &str) {
+/// Removes the containers and their cgroup, however long the service is away.
+async fn clear(house: &House, attempt: AttemptId) {
+    let names = house.names(attempt);
+    let mut left = names.iter().peekable();
     let cgroup = ran(house, attempt).and_then(|ran| ran.cgroup);
     let mut pause = ASK_AGAIN_AFTER;
     for _ in 0..CLEAR_TRIES_MAX {
-        let removed = house.service.remove(name).await;
-        if let Err(error) = &removed {
-            tracing::debug!(%error, name, "a container is not removed yet");
+        while let Some(name) = left.peek() {
+            if let Err(error) = house.service.remove(name).await {
+                tracing::debug!(%error, name, "a container is not removed yet");
+                break;
+            }
+            left.next();
         }
-        if removed.is_ok() && cgroup.as_ref().is_none_or(|cgroup| house.trees.remove(cgroup)) {
+        let empty = left.peek().is_none();
+        if empty && cgroup.as_ref().is_none_or(|cgroup| house.trees.remove(cgroup)) {
             return;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
     }
-    tracing::warn!(name, "an ended container could not be removed");
+    tracing::warn!(%attempt, "an ended container could not be removed");
 }

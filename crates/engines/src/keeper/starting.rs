@@ -72,7 +72,7 @@ impl Keeper {
             let reason = "bubblewrap is not installed or may not make namespaces here";
             return Err(StartFault::Unsupported(reason.to_owned()));
         }
-        if launch.image.is_some() {
+        if launch.image.is_some() || launch.needs_containers() {
             let reason =
                 "this engine runs programs of the machine; images need a pool of containers";
             return Err(StartFault::Unsupported(reason.to_owned()));

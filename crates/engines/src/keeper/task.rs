@@ -308,6 +308,8 @@ mod tests {
             accelerators: 0,
             gang: None,
             image: None,
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
         };

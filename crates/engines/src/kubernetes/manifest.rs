@@ -48,6 +48,9 @@ impl Request {
         site: &Site,
         accelerator: Option<&str>,
     ) -> Result<Self, String> {
+        if launch.needs_containers() {
+            return Err("steps and mounts need a pool of podman or docker".to_owned());
+        }
         let image = launch.image.as_ref();
         let named = image.map(|image| image.name.clone()).filter(|name| !name.is_empty());
         let Some(name) = named.or_else(|| site.image.clone()) else {

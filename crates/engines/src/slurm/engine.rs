@@ -165,7 +165,7 @@ impl SlurmEngine {
             let reason = "tasks on a Slurm cluster are kept apart as far as the site does";
             return Err(StartFault::Unsupported(reason.to_owned()));
         }
-        if launch.image.is_some() {
+        if launch.image.is_some() || launch.needs_containers() {
             let reason =
                 "a Slurm pool runs the cluster's programs; images need a pool of containers";
             return Err(StartFault::Unsupported(reason.to_owned()));

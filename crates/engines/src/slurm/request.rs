@@ -256,6 +256,8 @@ mod tests {
             accelerators: 2,
             gang: None,
             image: None,
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: BTreeMap::new(),
         }

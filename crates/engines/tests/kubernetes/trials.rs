@@ -63,6 +63,8 @@ impl<'a> Trial<'a> {
             accelerators: 0,
             gang: None,
             image: Some(Image { name: IMAGE.to_owned(), ..Image::default() }),
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
         }

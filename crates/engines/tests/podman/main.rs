@@ -2,6 +2,7 @@
 
 mod lab;
 mod registry;
+mod steps;
 mod trials;
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ const PATIENCE: Span = Span::from_secs(60);
 
 /// An engine and what was seen of its tasks.
 pub(super) struct Trial<'a> {
-    bed: Containers<'a>,
+    pub(super) bed: Containers<'a>,
     pub(super) engine: Box<dyn Engine>,
     next: u32,
     seen: BTreeMap<AttemptId, Observation>,
@@ -49,6 +49,8 @@ impl<'a> Trial<'a> {
             accelerators: 0,
             gang: None,
             image: self.bed.image(),
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
         }
@@ -71,9 +73,16 @@ impl<'a> Trial<'a> {
             }
             let left = until.since(self.engine.boot_now().1);
             assert!(left > Span::ZERO, "{attempt}: last seen {:?}", self.seen.get(&attempt));
-            let news = self.engine.observe(left).expect("the keeper answers");
-            self.seen.extend(news.into_iter().map(|seen| (seen.attempt, seen)));
+            self.hear(left);
         }
+    }
+
+    /// Takes news. The first call after a keeper's death may find the broken link; the next finds
+    /// the one that took its place.
+    fn hear(&mut self, wait: Span) {
+        let news = self.engine.observe(wait).or_else(|_| self.engine.observe(wait));
+        let news = news.expect("the keeper answers");
+        self.seen.extend(news.into_iter().map(|seen| (seen.attempt, seen)));
     }
 
     fn runs(&mut self, attempt: AttemptId) {
@@ -97,12 +106,34 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn file(&self, attempt: AttemptId, name: &str) -> std::path::PathBuf {
+    pub(super) fn file(&self, attempt: AttemptId, name: &str) -> std::path::PathBuf {
         self.engine.workdir(attempt).expect("a folder").join(name)
     }
 
     fn go(&self, attempt: AttemptId) {
-        std::fs::write(self.file(attempt, "go"), "").expect("written");
+        self.write(attempt, "go");
+    }
+
+    pub(super) fn write(&self, attempt: AttemptId, name: &str) {
+        std::fs::write(self.file(attempt, name), "").expect("written");
+    }
+
+    /// Waits for a file in the task's folder.
+    pub(super) fn until_file(&mut self, attempt: AttemptId, name: &str) {
+        let until = self.engine.boot_now().1.plus(PATIENCE);
+        while !self.file(attempt, name).exists() {
+            assert!(self.engine.boot_now().1 < until, "{name} of {attempt} is not written");
+            self.hear(Span::from_millis(20));
+        }
+    }
+
+    /// Waits until podman has no container any more.
+    pub(super) fn none_are_left(&mut self, lab: &Lab) {
+        let until = self.engine.boot_now().1.plus(PATIENCE);
+        while !lab.podman(&["ps", "-a", "-q"]).trim().is_empty() {
+            assert!(self.engine.boot_now().1 < until, "containers are left");
+            self.hear(Span::from_millis(100));
+        }
     }
 }
 
@@ -200,9 +231,5 @@ fn launches_over_a_dying_service_run_once() {
     }
     assert!(lost <= 3, "{lost} of {TASKS} were not started");
     trial.engine.forget(&attempts).expect("the keeper answers");
-    let until = trial.engine.boot_now().1.plus(PATIENCE);
-    while !lab.podman(&["ps", "-a", "-q"]).trim().is_empty() {
-        assert!(trial.engine.boot_now().1 < until, "containers are left");
-        trial.engine.observe(Span::from_millis(100)).expect("the keeper answers");
-    }
+    trial.none_are_left(&lab);
 }

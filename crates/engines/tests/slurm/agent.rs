@@ -53,6 +53,8 @@ impl Agent {
             accelerators: 0,
             gang: None,
             image: None,
+            mounts: Vec::new(),
+            steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
         }

@@ -107,6 +107,7 @@ impl Ask<'_> {
         self.check_deadline(spec, start)?;
         self.check_currency(spec)?;
         self.check_quota_ever(spec, project)?;
+        self.check_licenses_ever(spec, project)?;
         let id = run.map_or_else(|| JobId::from_bits(self.ids.bits()), run_id);
         let waits = self.waits(spec, project)?;
         let appointments = self.admitted(id, submit, project, start)?;

@@ -8,6 +8,7 @@ mod depends;
 mod ending;
 mod findings;
 mod jobs;
+mod licenses;
 mod placing;
 mod preempting;
 mod promises;
@@ -136,6 +137,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::CreateProject { path, budget } => ask.create_project(path, budget),
         Command::SetWeight { of, weight } => ask.set_weight(*of, *weight),
         Command::SetQuota { of, quota } => ask.set_quota(*of, *quota),
+        Command::SetLicense { name, count } => ask.set_license(name, *count),
         Command::PromiseAgain { job, admission } => ask.promise_again(*job, admission),
         Command::Estimate { job, start } => ask.estimate(*job, *start),
         Command::SetBudget { project, budget } => ask.set_budget(*project, budget),

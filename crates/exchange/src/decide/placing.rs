@@ -50,6 +50,7 @@ impl Ask<'_> {
         self.check_room(place)?;
         self.check_queue(place, stored)?;
         self.check_quota(job, place)?;
+        self.check_licenses(job, place)?;
         self.check_promises(place, stored.spec.time_limit())?;
         let gang = self.gang_launch(stored, place);
         let mut leases = Vec::with_capacity(place.seats.len());
@@ -76,6 +77,7 @@ impl Ask<'_> {
         }
         self.state.ledger.check_linked(&holds).map_err(|(_, status)| Refusal::from(status))?;
         let mut decision = Decision::default();
+        decision.events.extend(self.shrunk(job, place));
         for (lease, transfer) in leases {
             decision.wake(lease.agent);
             decision.events.push(Event::Leased { lease: Box::new(lease), transfer });
@@ -94,7 +96,7 @@ impl Ask<'_> {
         let project = &self.state.access.projects[&job.project];
         let org = &self.state.access.orgs[&job.org];
         let one = self.cheapest_first_hold(stored, job.memory, org)?;
-        let members = stored.spec.gang.as_ref().map_or(1, |gang| i64::from(gang.nodes));
+        let members = stored.spec.gang.as_ref().map_or(1, |gang| i64::from(gang.least()));
         let least = one.0.saturating_mul(members);
         if project.budget.job(job.id).used().0.saturating_add(least) <= limit.0 {
             return None;
@@ -121,15 +123,24 @@ impl Ask<'_> {
                 ));
             }
         }
-        if let Some(gang) = &stored.spec.gang
-            && place.seats.len() != gang.nodes as usize
-        {
-            return Err(stale(
-                "place.gang",
-                format!("{} of {} members of a gang", place.seats.len(), gang.nodes),
-            ));
+        if let Some(gang) = &stored.spec.gang {
+            let ranks = (0..gang.nodes).zip(&place.seats).all(|(rank, seat)| seat.task == rank);
+            let members = u32::try_from(place.seats.len()).unwrap_or(u32::MAX);
+            if !ranks || members < gang.least() || members > gang.nodes {
+                let message = format!("{members} of {} members of a gang", gang.nodes);
+                return Err(stale("place.gang", message));
+            }
         }
         Ok(())
+    }
+
+    /// A gang that starts with fewer members than it would like: the others are left out of this
+    /// launch.
+    fn shrunk(&self, job: &Job, place: &Place) -> Option<Event> {
+        let mut tasks = job.queued.clone();
+        self.state.work.spec_of(job).spec.gang.as_ref()?;
+        tasks.subtract(&place.seats.iter().map(|seat| seat.task).collect());
+        (!tasks.is_empty()).then_some(Event::GangShrunk { job: job.id, tasks })
     }
 
     /// No node is promised more than it has shown, this placement included.
@@ -208,13 +219,14 @@ impl Ask<'_> {
 
     fn gang_launch(&self, stored: &StoredSpec, place: &Place) -> Option<GangLaunch> {
         stored.spec.gang.as_ref()?;
-        let pool = place.seats.first()?.pool;
+        let pools: std::collections::BTreeSet<PoolId> =
+            place.seats.iter().map(|seat| seat.pool).collect();
         let taken: std::collections::BTreeSet<u32> = self
             .state
             .work
             .leases
             .values()
-            .filter(|lease| lease.pool == pool)
+            .filter(|lease| pools.contains(&lease.pool))
             .filter_map(|lease| lease.gang.as_ref().map(|gang| gang.slot))
             .collect();
         let slot = (0..GANG_SLOTS).find(|slot| !taken.contains(slot)).unwrap_or(0);

@@ -65,6 +65,7 @@ impl State {
                     active: std::collections::BTreeMap::new(),
                     tries: std::collections::BTreeMap::new(),
                     members_ended: std::collections::BTreeMap::new(),
+                    left_out: Tasks::none(),
                     setbacks: Setbacks::default(),
                     memory: None,
                     succeeded: Tasks::none(),
@@ -125,6 +126,7 @@ impl State {
                 record.failed.subtract(tasks);
                 record.cancelled.subtract(tasks);
                 record.queued.add(tasks);
+                record.queued.add(&std::mem::take(&mut record.left_out));
                 record.estimate = record.estimate.filter(|known| known.waited.is_some());
                 // The user's retry starts a new count of failures, never a new count of epochs.
                 for task in tasks.iter() {
@@ -143,9 +145,18 @@ impl State {
                 }
                 work.promise_lost(*job, entry.at);
             }
+            Event::GangShrunk { job: id, tasks } => {
+                let job = work.job_mut(*id);
+                job.queued.subtract(tasks);
+                job.left_out.add(tasks);
+            }
             Event::GangSettled { job: id, next } => {
                 let job = work.job_mut(*id);
-                let members: Tasks = std::mem::take(&mut job.members_ended).into_keys().collect();
+                let mut members: Tasks =
+                    std::mem::take(&mut job.members_ended).into_keys().collect();
+                if matches!(next, Next::Requeued | Next::RequeuedFree) {
+                    members.add(&std::mem::take(&mut job.left_out));
+                }
                 match next {
                     Next::Succeeded | Next::MemberSucceeded => job.succeeded.add(&members),
                     Next::Failed | Next::MemberFailed => job.failed.add(&members),
@@ -349,6 +360,7 @@ impl State {
                     }
                 }
                 self.load(&lease, Resources::checked_sub);
+                self.count_licenses(attempt.job, u64::checked_sub);
                 let job = &self.work.jobs[&attempt.job];
                 let (project, org) = (job.project, job.org);
                 self.work.shares.release(project, org, &lease.resources, entry.at);
@@ -393,6 +405,20 @@ impl State {
         }
     }
 
+    /// Adds what a task of a job holds of licences to what is in use, or gives it back.
+    fn count_licenses(&mut self, job: JobId, change: impl Fn(u64, u64) -> Option<u64>) {
+        let spec = self.work.spec_of(&self.work.jobs[&job]).spec.clone();
+        for license in &spec.licenses {
+            let used = self.work.licenses.get(&license.name).copied().unwrap_or(0);
+            let used = change(used, license.count.into()).expect("counted when it was leased");
+            if used == 0 {
+                self.work.licenses.remove(&license.name);
+            } else {
+                self.work.licenses.insert(license.name.clone(), used);
+            }
+        }
+    }
+
     fn lease(&mut self, entry: &Entry, lease: &Lease, transfer: Option<&dayan_ledger::Transfer>) {
         let attempt = lease.attempt;
         if let Some(transfer) = transfer {
@@ -416,6 +442,7 @@ impl State {
         self.work.shares.lease(project, org, &lease.resources, entry.at);
         self.work.by_agent.entry(lease.agent).or_default().insert(attempt);
         self.load(lease, Resources::checked_add);
+        self.count_licenses(attempt.job, u64::checked_add);
         self.work.promises.release(attempt.job, |task| task == attempt.task);
         self.work.leases.insert(attempt, lease.clone());
         self.touch_agent(attempt);

@@ -149,6 +149,9 @@ pub struct Access {
     pub tokens: BTreeMap<TokenId, Token>,
     /// Projects.
     pub projects: BTreeMap<ProjectId, Project>,
+    /// How many there are of each licence, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub licenses: BTreeMap<String, u64>,
     /// Organisations by slug.
     pub org_names: BTreeMap<String, OrgId>,
     /// Projects by path.

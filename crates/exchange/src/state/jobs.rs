@@ -169,6 +169,9 @@ pub struct Job {
     /// Members of a gang that have ended while others still run, and how.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub members_ended: BTreeMap<u32, MemberEnd>,
+    /// Members of a gang that are left out of its launch.
+    #[serde(default, skip_serializing_if = "Tasks::is_empty")]
+    pub left_out: Tasks,
     /// Under whom it failed lately.
     #[serde(default, skip_serializing_if = "Setbacks::is_empty")]
     pub setbacks: Setbacks,
@@ -432,6 +435,9 @@ pub struct Work {
     /// What was promised for later.
     #[serde(default, skip_serializing_if = "Promises::is_blank")]
     pub promises: Promises,
+    /// How many of each licence are in use, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub licenses: BTreeMap<String, u64>,
     /// Jobs that others were taken off for, and until when their places are kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept_for: BTreeMap<JobId, Time>,

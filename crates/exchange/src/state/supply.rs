@@ -126,6 +126,12 @@ pub struct Node {
     /// Its accelerators' model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// What it has that a task can ask for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
+    /// Where it hangs in the pool's fabric, from wide to narrow: `spine1/leaf3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
     /// Can it take work now?
     pub up: bool,
 }
@@ -156,6 +162,9 @@ pub struct Shown {
     pub placing: Placing,
     /// What the engine can do, by the names of `spec::Feature`.
     pub features: BTreeSet<String>,
+    /// The fast network that its machines share. Pools of a site that name the same one share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fabric: Option<String>,
     /// Its machines.
     pub nodes: Vec<Node>,
     /// How much may wait in its own queue.

@@ -5,6 +5,7 @@ mod clusters;
 mod depends;
 mod estimates;
 mod images;
+mod licenses;
 mod preempting;
 mod promises;
 mod quotas;
@@ -164,6 +165,43 @@ fn a_gang_that_was_taken_back_stays_so_whatever_its_last_member_does() {
     story.ends(first(job, 0), Outcome::Stopped);
     story.ends(first(job, 1), exits(0));
     assert_eq!(story.ended(job), Some(JobEnd::Cancelled));
+}
+
+#[test]
+fn a_gang_that_may_be_smaller_starts_so_and_goes_again_with_all_it_can_have() {
+    let mut story = Story::new();
+    let more = "gang: {nodes: 4, min: 2}\nretry: {max: 3, when: [exit:75]}\n";
+    let job = story.submits(more);
+    // Too few, and others than the first.
+    for tasks in [&[0][..], &[1, 2], &[0, 2, 3]] {
+        assert_eq!(story.try_places(job, tasks).expect_err("no launch").code, "place.gang");
+    }
+    story.places(job, &[0, 1, 2]);
+    assert_eq!(story.waits(job), Vec::<u32>::new());
+    assert_eq!(story.state.work.jobs[&job].task_count(), 3);
+    let nodes = |story: &Story, nth| {
+        let lease = &story.state.work.leases[&nth];
+        lease.gang.as_ref().expect("a gang").nodes.len()
+    };
+    assert_eq!(nodes(&story, first(job, 0)), 3);
+    // It goes again, and as a whole: this time there is room for all.
+    for task in 0..3 {
+        story.ends(first(job, task), exits(75));
+    }
+    assert_eq!(story.waits(job), [0, 1, 2, 3]);
+    story.places(job, &[0, 1, 2, 3]);
+    let again = |task| AttemptId { attempt: if task < 3 { 2 } else { 1 }, ..first(job, task) };
+    assert_eq!(nodes(&story, again(3)), 4);
+    for task in 0..4 {
+        story.ends(again(task), exits(75));
+    }
+    story.places(job, &[0, 1]);
+    for task in 0..2 {
+        let attempt = AttemptId { attempt: 3, ..first(job, task) };
+        story.ends(attempt, exits(0));
+    }
+    assert_eq!(story.ended(job), Some(JobEnd::Succeeded));
+    assert_eq!(story.state.work.jobs[&job].succeeded.len(), 2);
 }
 
 #[test]

@@ -155,6 +155,7 @@ fn what_is_taken_back_is_checked_again_when_it_is_decided() {
     assert!(story.would_preempt().is_empty(), "nothing was sold as spot");
     let resources = story.state.work.leases[&first(kept, 0)].resources;
     let place = |story: &Story| dayan_schedule::Appointment {
+        hold: false,
         task: 0,
         pool: story.pool,
         node: dayan_schedule::NodeName::new("n"),

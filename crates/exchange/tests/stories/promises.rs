@@ -127,6 +127,7 @@ fn a_place_that_others_took_meanwhile_is_not_promised() {
     let (later, sooner) = (story.now.plus(seconds(60)), story.now);
     let Command::Submit(submit) = story.submission(HARD, None) else { panic!("a submission") };
     let appointment = |story: &Story, from: Time, cores: u64| Appointment {
+        hold: false,
         task: 0,
         pool: story.pool,
         node: NodeName::new("n"),

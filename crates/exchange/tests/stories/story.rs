@@ -221,6 +221,8 @@ pub fn join() -> Join {
         name: "n".to_owned(),
         total: Resources { cpu: MilliCpu(8_000), memory: Bytes(32_000_000_000), ..Resources::ZERO },
         accelerator: None,
+        features: std::collections::BTreeSet::new(),
+        leaf: None,
         up: true,
     };
     Join {
@@ -234,6 +236,7 @@ pub fn join() -> Join {
             fence: Fence::Keeper,
             placing: Placing::ByNode,
             features: BTreeSet::new(),
+            fabric: None,
             nodes: vec![node],
             queue: None,
             inventory: BTreeMap::new(),

@@ -48,6 +48,16 @@ fn a_lease_keeps_the_price_of_the_hour_it_was_given_in() {
     assert_eq!(story.told(), [], "nothing changes with the hour");
     story.cheap_at_one();
     assert_eq!(story.told(), [Micro::from_units(2)]);
+    // It is told of the other hours too: somebody may wait for one.
+    let Some(Change::OffersShown { offers, .. }) = changes::tariffs(&story.state, story.now).pop()
+    else {
+        panic!("an offer with a tariff")
+    };
+    let hours = offers[0].hours.clone().expect("they differ");
+    let at_one = hours.next(story.now);
+    assert_eq!(at_one, story.now.plus(seconds(3_600)));
+    assert_eq!(hours.at(at_one).core_hour, Micro::from_units(1));
+    assert_eq!(hours.at(at_one.plus(seconds(3_600))).core_hour, Micro::from_units(2));
     // From five before one to five past, and from then on for ten minutes.
     story.passes(seconds(55 * 60));
     let dear = story.submits("");

@@ -172,7 +172,7 @@ fn job(n: u64, ask: Ask, tasks: u32) -> JobAsk {
 }
 
 fn gang(mut job: JobAsk, size: u32, same: Same) -> JobAsk {
-    job.gang = Some(GangAsk { size, same });
+    job.gang = Some(GangAsk { size, same, near: None, least: None });
     job.tasks = Tasks::range(0..size);
     job.tasks_total = u64::from(size);
     job

@@ -72,6 +72,7 @@ pub fn together(same: Same, pool: &PoolView) -> String {
         Same::Site => format!("{:?}", pool.site),
         Same::Fabric => format!("{:?} {:?}", pool.site, pool.fabric),
         Same::Pool => format!("{:?}", pool.pool),
+        Same::Leaf => unreachable!("no draw asks for a leaf"),
     }
 }
 

@@ -56,6 +56,7 @@ fn by_planner(instance: &Instance) -> Vec<usize> {
             let end = now.plus(job.ask.time);
             let attempt = task.attempt(1);
             planner.observe(&Change::LeasePlaced {
+                licenses: std::collections::BTreeMap::new(),
                 payer: dayan_schedule::Payer {
                     project: dayan_units::ProjectId::from_bits(1),
                     org: dayan_units::OrgId::from_bits(1),

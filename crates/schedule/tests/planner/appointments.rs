@@ -1,10 +1,10 @@
 //! Stories of what is promised for later: hard deadlines, closures, and work that comes between.
 
 use dayan_schedule::{
-    Appointment, Ask, Change, Closure, JobAsk, JobStanding, NodeName, Policy, ReasonCode, Same,
-    Tasks, Work,
+    Appointment, Ask, Change, Closure, HourlyRates, JobAsk, JobStanding, NodeName, OfferView,
+    Policy, Preference, ReasonCode, Same, Tasks, Work,
 };
-use dayan_units::{JobId, Span, Time};
+use dayan_units::{JobId, Micro, Rate, Span, Time};
 
 use crate::later::TURNOVER;
 use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, resources};
@@ -53,6 +53,7 @@ fn a_deadline_is_promised_or_the_earliest_end_is_told_and_nothing_comes_between(
     let made = world.admit(job_id(2), earliest).expect("as it was told");
     let from = earliest.minus(minutes(30));
     let expect = Appointment {
+        hold: false,
         task: 0,
         pool: pool_id(0),
         node: NodeName::new("n0"),
@@ -110,7 +111,7 @@ fn a_gang_has_one_moment_on_nodes_of_its_own() {
     world.queue(cores(2, 4, 60));
     round(&mut world);
     let gang = |n, size| JobAsk {
-        gang: Some(dayan_schedule::GangAsk { size, same: Same::Pool }),
+        gang: Some(dayan_schedule::GangAsk { size, same: Same::Pool, near: None, least: None }),
         ..job(n, Ask::plain(resources(4, 1, 0), minutes(20)), size)
     };
     world.queue(gang(3, 2));
@@ -231,4 +232,88 @@ fn a_time_can_be_booked_in_advance_and_work_goes_on_until_then() {
     assert_eq!(round(&mut world), [job_id(4)]);
     assert_eq!(after(&mut world, minutes(59)), [], "the booked one does not begin sooner");
     assert_eq!(after(&mut world, minutes(1)), [job_id(1)]);
+}
+
+/// One node of four cores; what starts in the given hours (UTC) costs half. It is 16 minutes past
+/// midnight.
+fn world_with_cheap_hours(cheap: &[usize]) -> World {
+    let mut world = World::new(Policy::default());
+    let rate = |price| Rate { core_hour: Micro(price), ..Rate::default() };
+    let of = |hour| rate(if cheap.contains(&hour) { 5_000 } else { 10_000 });
+    let hours = HourlyRates { ahead: Span::ZERO, rates: std::array::from_fn(of) };
+    let offer = OfferView { hours: Some(hours.into()), rate: of(0), ..offer(0, 10_000) };
+    world.show(pool(0, &[(4, 100, 0, None)]), vec![offer]);
+    world
+}
+fn hour(n: i64) -> Time {
+    Time::EPOCH.plus(minutes(60 * n))
+}
+fn thrifty(n: u32, width: u64, time: i64) -> JobAsk {
+    JobAsk { prefer: vec![Preference::Price], ..cores(n, width, time) }
+}
+
+#[test]
+fn work_that_prefers_price_waits_for_a_cheaper_hour_of_its_deadline_and_others_fill_in() {
+    let mut world = world_with_cheap_hours(&[3, 4]);
+    world.queue(thrifty(1, 4, 60));
+    let made = world.admit(job_id(1), hour(9)).expect("there is time");
+    assert_eq!((made[0].from, made[0].hold), (hour(3), true));
+    assert_eq!(round(&mut world), [], "the node is free, and the hour is dear");
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!((why.standing, why.reasons[0].code), (JobStanding::NotYet, ReasonCode::JobHour));
+    // A second one fits behind the first in the cheap time, a third does not any more.
+    world.queue(thrifty(4, 4, 60));
+    let made = world.admit(job_id(4), hour(9)).expect("there is time");
+    assert_eq!((made[0].from, made[0].hold), (hour(4).plus(TURNOVER), true));
+    world.queue(thrifty(5, 4, 60));
+    let made = world.admit(job_id(5), hour(9)).expect("there is time");
+    assert!(!made[0].hold && made[0].from < hour(2), "{made:?}");
+    // It takes the time until then; what would run into it waits.
+    world.queue(cores(2, 4, 120));
+    assert_eq!(round(&mut world), [job_id(5)]);
+    let wait = hour(3).since(world.now);
+    assert_eq!(after(&mut world, wait), [job_id(1)]);
+    assert_eq!(after(&mut world, minutes(60)), [], "some seconds too early for the next");
+    assert_eq!(after(&mut world, TURNOVER), [job_id(4)]);
+}
+
+#[test]
+fn who_does_not_prefer_price_or_could_not_go_once_more_does_not_wait() {
+    let mut world = world_with_cheap_hours(&[3]);
+    let begins = |world: &mut World, ask: JobAsk, by: Time| {
+        let id = ask.job;
+        world.queue(ask);
+        let made = world.admit(id, by).expect("there is time");
+        (made[0].from, made[0].hold)
+    };
+    let now = world.now;
+    assert_eq!(begins(&mut world, cores(1, 1, 60), hour(9)), (now, false));
+    let none = JobAsk { prefer: vec![Preference::Start], ..cores(2, 1, 60) };
+    assert_eq!(begins(&mut world, none, hour(9)), (now, false));
+    // After a failure in the cheap hour there would be no time for another attempt.
+    assert_eq!(begins(&mut world, thrifty(3, 1, 60), hour(5)), (now, false));
+    assert_eq!(begins(&mut world, thrifty(4, 1, 60), hour(6)), (hour(3), true));
+}
+
+#[test]
+fn a_gang_waits_for_the_cheaper_hour_together() {
+    let mut world = world_with_cheap_hours(&[3]);
+    let rate = Rate { core_hour: Micro(10_000), ..Rate::default() };
+    let hours = |cheap: Rate| HourlyRates {
+        ahead: Span::ZERO,
+        rates: std::array::from_fn(|hour| if hour == 3 { cheap } else { rate }),
+    };
+    let cheap = Rate { core_hour: Micro(5_000), ..rate };
+    let offer = OfferView { hours: Some(hours(cheap).into()), rate, ..offer(0, 10_000) };
+    world.show(pool(0, &[(4, 100, 0, None), (4, 100, 0, None)]), vec![offer]);
+    let mut gang = thrifty(1, 4, 60);
+    gang.tasks = Tasks::range(0..2);
+    gang.gang =
+        Some(dayan_schedule::GangAsk { size: 2, same: Same::Pool, near: None, least: None });
+    world.queue(gang);
+    let made = world.admit(job_id(1), hour(9)).expect("there is time");
+    assert!(made.iter().all(|made| made.from == hour(3) && made.hold), "{made:?}");
+    assert_eq!(round(&mut world), []);
+    let wait = hour(3).since(world.now);
+    assert_eq!(after(&mut world, wait), [job_id(1)]);
 }

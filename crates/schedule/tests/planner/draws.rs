@@ -39,7 +39,7 @@ pub fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk 
     match kind {
         0 | 1 => {
             let same = [Same::Site, Same::Fabric, Same::Pool][usize::from(tasks % 3)];
-            job.gang = Some(GangAsk { size: u32::from(tasks), same });
+            job.gang = Some(GangAsk { size: u32::from(tasks), same, near: None, least: None });
         }
         2 => job.max_parallel = Some(2),
         3 => job.max_unit_price = Some(Micro(60_000)),
@@ -49,6 +49,7 @@ pub fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk 
         }
         5 => job.prefer = vec![Preference::Reliability, Preference::Carbon],
         6 | 7 => job.strict = true,
+        11 => job.prefer = vec![Preference::Price],
         8..=10 => Arc::make_mut(&mut job.ask).mode = Mode::Spot,
         _ => {}
     }

@@ -483,6 +483,7 @@ fn together(view: &PoolView, same: Same) -> Together {
         Same::Site => (Some(view.site), None, None),
         Same::Fabric => (Some(view.site), view.fabric.clone(), None),
         Same::Pool => (None, None, Some(view.pool)),
+        Same::Leaf => unreachable!("no draw asks for a leaf"),
     }
 }
 

@@ -258,7 +258,7 @@ fn a_gang_gets_its_nodes_in_one_domain() {
     }
     fill(&mut world, 5, 2, cores(5, 2, 600));
     assert_eq!(round(&mut world).0.len(), 5);
-    let gang = Some(GangAsk { size: 2, same: Same::Pool });
+    let gang = Some(GangAsk { size: 2, same: Same::Pool, near: None, least: None });
     world.queue(JobAsk { gang, ..job(6, Ask::plain(resources(2, 1, 0), minutes(60)), 2) });
     let (_, plan) = round(&mut world);
     assert_eq!(victims(&plan), [job_id(3), job_id(4)]);

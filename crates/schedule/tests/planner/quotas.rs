@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use dayan_schedule::{JobAsk, JobStanding, NodeName, Payer, Plan, Quota, QuotaOf, ReasonCode};
+use dayan_schedule::{
+    Ask, Change, JobAsk, JobStanding, NodeName, Payer, Plan, Policy, Quota, QuotaOf, ReasonCode,
+    Work,
+};
 use dayan_units::{Bytes, JobId, MilliAccel, MilliCpu, PoolId, Resources, Span, TaskId, Time};
 use proptest::prelude::*;
 
@@ -212,4 +215,61 @@ fn what_an_organisation_may_hold_is_shared_by_its_projects() {
     assert_eq!(starts(&mut world), BTreeMap::from([(job_id(0), 10), (job_id(1), 2)]));
     let why = world.planner.explain(job_id(1), world.now).expect("it waits");
     assert_eq!(why.reasons[0].code, ReasonCode::OrgQuota);
+}
+
+/// A job of so many tasks, each of one core and with so many licences `sim`.
+fn licensed(n: u32, tasks: u32, count: u32, time: i64) -> JobAsk {
+    let mut ask = Ask::plain(resources(1, 1, 0), MINUTE.times(time));
+    ask.licenses.insert("sim".to_owned(), count);
+    job(n, ask, tasks)
+}
+
+fn placed(world: &mut World) -> Vec<(JobId, usize)> {
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    world.commit(&plan, |_| false);
+    world.planner.consistency_check().expect("consistent");
+    plan.placements.iter().map(|placement| (placement.job, placement.seats.len())).collect()
+}
+
+#[test]
+fn no_more_tasks_run_than_there_are_licences_and_who_needs_many_is_not_starved() {
+    let mut world = World::new(Policy::default());
+    world.show(pool(0, &[(16, 64, 0, None); 2]), vec![offer(0, 10_000)]);
+    let set = |world: &mut World, count| {
+        let name = "sim".to_owned();
+        world.planner.observe(&Change::LicenseSet { name, count });
+    };
+    set(&mut world, Some(3));
+    world.queue(licensed(1, 5, 1, 60));
+    assert_eq!(placed(&mut world), [(job_id(1), 3)]);
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!(why.reasons[0].code, ReasonCode::JobLicense);
+    assert!(why.reasons[0].message.contains("3 of 3 licences `sim`"), "{why:?}");
+    // Who needs none is not kept waiting.
+    world.queue(job(2, Ask::plain(resources(1, 1, 0), MINUTE.times(60)), 1));
+    assert_eq!(placed(&mut world), [(job_id(2), 1)]);
+    // Another project's job waits for the same, in the order of the queue: one that needs all of
+    // them is before what came later, however small.
+    let other = |mut ask: JobAsk| {
+        ask.project = project_id(1);
+        ask
+    };
+    let first: Vec<_> = world.leases.keys().filter(|of| of.job == job_id(1)).copied().collect();
+    world.queue(JobAsk { priority: 2, ..other(licensed(3, 1, 3, 60)) });
+    world.queue(JobAsk { priority: 1, ..licensed(4, 1, 1, 90) });
+    assert_eq!(placed(&mut world), []);
+    // A minute later: what takes its place now would end too late for the one that needs three.
+    world.now = world.now.plus(MINUTE);
+    world.end(first[0]);
+    assert_eq!(placed(&mut world), [], "what comes free is kept for the one that needs three");
+    world.end(first[1]);
+    world.end(first[2]);
+    assert_eq!(placed(&mut world), [(job_id(3), 1)]);
+    // More of them: the rest goes.
+    set(&mut world, Some(6));
+    assert_eq!(placed(&mut world), [(job_id(4), 1), (job_id(1), 2)]);
+    // None any more: nothing new, and what runs goes on.
+    set(&mut world, Some(0));
+    world.queue(licensed(5, 1, 1, 1));
+    assert_eq!(placed(&mut world), []);
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use dayan_schedule::order::BEHIND_MAX;
 use dayan_schedule::{
-    Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, JobAsk, LeaseEnd, Mode,
-    NoAppointment, NodeName, NodeUp, NodeView, OfferView, Payer, Plan, Planner, Policy, PoolView,
-    Quota, QuotaOf, Residence, Same, Seat, Tasks, Tenure, Trust, Work,
+    Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, HourlyRates, JobAsk, LeaseEnd,
+    Mode, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Payer, Plan, Planner, Policy,
+    PoolView, Quota, QuotaOf, Residence, Same, Seat, Tasks, Tenure, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, OfferId, OrgId, PoolId, ProjectId,
@@ -62,7 +62,13 @@ pub fn offer(n: u8, price: i64) -> OfferView {
     let plain = OfferView::plain(OfferId::from_bits(u128::from(n) + 1), rate);
     // Every other one sells spot.
     let spot_permille = n.is_multiple_of(2).then_some(400);
-    OfferView { reliability_permille: 990, spot_permille, ..plain }
+    // Every third one is cheaper in every third hour.
+    let hours = n.is_multiple_of(3).then(|| {
+        let cheaper = Rate { core_hour: Micro(price / 2), ..rate };
+        let of = |hour: usize| if hour.is_multiple_of(3) { cheaper } else { rate };
+        Arc::new(HourlyRates { ahead: Span::ZERO, rates: std::array::from_fn(of) })
+    });
+    OfferView { reliability_permille: 990, spot_permille, hours, ..plain }
 }
 
 pub fn payer_of(ask: &JobAsk) -> Payer {
@@ -83,6 +89,7 @@ pub fn job(n: u32, ask: Ask, tasks: u32) -> JobAsk {
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub payer: Payer,
+    pub licenses: BTreeMap<String, u32>,
     pub seat: Seat,
     pub end: LeaseEnd,
     pub tenure: Tenure,
@@ -364,7 +371,8 @@ impl World {
                         Tenure::Spot { since: plan.now, spared_until }
                     }
                 };
-                let lease = Lease { payer: payer_of(ask), seat: seat.clone(), end, tenure };
+                let (payer, licenses) = (payer_of(ask), ask.ask.licenses.clone());
+                let lease = Lease { payer, licenses, seat: seat.clone(), end, tenure };
                 let attempt = task.attempt(*epoch);
                 self.planner.observe(&lease_placed(attempt, &lease));
                 self.leases.insert(attempt, lease);
@@ -753,6 +761,7 @@ pub fn lease_placed(attempt: AttemptId, lease: &Lease) -> Change {
     Change::LeasePlaced {
         attempt,
         payer: lease.payer,
+        licenses: lease.licenses.clone(),
         pool: seat.pool,
         node: seat.node.clone(),
         resources: seat.resources,

@@ -69,6 +69,7 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
             other => return Err(unknown("placing", other)),
         },
         features: pool.features.clone(),
+        fabric: pool.fabric.clone(),
         nodes: pool
             .nodes
             .iter()
@@ -79,6 +80,8 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
                     .accelerator
                     .as_deref()
                     .map(|m| dayan_measure::canonical(m).to_owned()),
+                features: node.features.clone(),
+                leaf: node.leaf.clone(),
                 up: node.up,
             })
             .collect(),
@@ -407,6 +410,13 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             .as_ref()
             .map(|name| wire::ImageOrder { name: name.clone(), project: spec.project.to_string() }),
         run: spec.run.clone(),
+        steps: spec.steps.iter().map(|step| step_order(&spec, step)).collect(),
+        mounts: spec
+            .mounts
+            .iter()
+            .map(|mount| wire::MountOrder { from: mount.from.clone(), at: mount.at.clone() })
+            .collect(),
+        files: spec.files.clone(),
         secrets: spec.secrets.clone(),
         workdir: spec.workdir.clone(),
         inputs: spec
@@ -433,6 +443,19 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             .collect(),
         gang,
         site_words: spec.backend.slurm.clone(),
+    }
+}
+
+fn step_order(spec: &dayan_spec::JobSpec, step: &dayan_spec::Step) -> wire::StepOrder {
+    wire::StepOrder {
+        image: wire::ImageOrder { name: step.image.clone(), project: spec.project.to_string() },
+        command: step.command.clone(),
+        workdir: step.workdir.clone(),
+        env: step.env.clone(),
+        stdin: step.stdin.clone(),
+        stdout: step.stdout.clone(),
+        stderr: step.stderr.clone(),
+        ignore_error: step.ignore_error,
     }
 }
 

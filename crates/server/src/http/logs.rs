@@ -45,7 +45,7 @@ pub async fn read(
     let Some(stream) = LogStream::by_name(stream) else {
         return Err(Failure::invalid(
             "logs.stream",
-            "there are two streams, stdout and stderr",
+            "the streams are stdout, stderr and, of a job in steps, steps",
             "ask for one of them",
         ));
     };
@@ -68,7 +68,21 @@ pub async fn read(
             "wait until it runs; `dayan explain` says why it waits",
         ));
     };
-    if let Some(kept) = read_kept(&app, attempt, stream, query.offset).await? {
+    let wait = Duration::from_millis(u64::from(query.wait_ms)).min(WAIT_MAX);
+    let times = (wait, ANSWER_WITHIN + wait);
+    Ok(shown(part(&app, (attempt, pool), stream, query.offset, times).await?))
+}
+
+/// A part of an attempt's log: as it was handed over, or else from the agent of its pool, which may
+/// wait so long for something to be written, and has so long to answer.
+pub(super) async fn part(
+    app: &Shared,
+    (attempt, pool): (AttemptId, dayan_units::PoolId),
+    stream: LogStream,
+    offset: u64,
+    (wait, within): (Duration, Duration),
+) -> Result<LogPart, Failure> {
+    if let Some(kept) = kept_part(app, attempt, stream, offset).await? {
         return Ok(kept);
     }
     let agent = app
@@ -76,9 +90,8 @@ pub async fn read(
         .ask(move |live| live.state.supply.pools.get(&pool).map(|pool| pool.agent))
         .await?
         .ok_or_else(|| Failure::not_found("pool", &pool.to_string()))?;
-    let wait = Duration::from_millis(u64::from(query.wait_ms)).min(WAIT_MAX);
-    let name = query.stream.as_deref().unwrap_or("stdout").to_owned();
-    let (offset, wait_ms) = (query.offset, u32::try_from(wait.as_millis()).unwrap_or(0));
+    let name = stream.name().to_owned();
+    let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(0);
     let ask = wire::LogAsk { id: 0, attempt, stream: name, offset, max: PART_MAX, wait_ms };
     let asked = app.hub.ask_log(agent, ask);
     let (ask, part) = asked.ok_or_else(|| {
@@ -89,7 +102,7 @@ pub async fn read(
             "try again in a moment",
         )
     })?;
-    let answered = tokio::time::timeout(ANSWER_WITHIN + wait, part).await;
+    let answered = tokio::time::timeout(within, part).await;
     let Ok(Ok(part)) = answered else {
         app.hub.drop_ask(ask);
         return Err(Failure::new(
@@ -107,7 +120,7 @@ pub async fn read(
             "logs are kept for a while after the end; keep what you need as outputs",
         ));
     }
-    Ok(shown(part))
+    Ok(part)
 }
 
 fn shown(part: LogPart) -> Response {
@@ -121,12 +134,12 @@ fn shown(part: LogPart) -> Response {
 }
 
 /// A part of a log that was handed over; none where its agent is to be asked.
-async fn read_kept(
+pub(super) async fn kept_part(
     app: &Shared,
     attempt: AttemptId,
     stream: LogStream,
     offset: u64,
-) -> Result<Option<Response>, Failure> {
+) -> Result<Option<LogPart>, Failure> {
     let keeper = app.logs.clone();
     let read = move || keeper.read(attempt, stream, offset, PART_MAX as usize);
     let read = tokio::task::spawn_blocking(read).await;
@@ -135,7 +148,7 @@ async fn read_kept(
     let next = piece.offset + piece.data.len() as u64;
     // A part that cannot be read is passed over, and is no end.
     let end = piece.data.is_empty() && piece.offset == offset;
-    Ok(Some(shown(LogPart { bytes: piece.data, next, end, error: None })))
+    Ok(Some(LogPart { bytes: piece.data, next, end, error: None }))
 }
 
 /// An agent hands over logs of attempts that have ended: frames as its archive has them. Those of

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod extract;
 mod jobs;
+mod licenses;
 mod logs;
 mod market;
 mod money;
@@ -20,6 +21,9 @@ mod quotas;
 mod schedules;
 mod secrets;
 mod supply;
+mod tes;
+mod tes_auth;
+mod tes_facts;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -81,6 +85,12 @@ impl Modify for Security {
         let components = openapi.components.get_or_insert_with(Default::default);
         components
             .add_security_scheme("token", utoipa::openapi::security::SecurityScheme::Http(bearer));
+        // Of the interface for TES only.
+        let basic = utoipa::openapi::security::HttpBuilder::new()
+            .scheme(utoipa::openapi::security::HttpAuthScheme::Basic)
+            .build();
+        components
+            .add_security_scheme("basic", utoipa::openapi::security::SecurityScheme::Http(basic));
     }
 }
 
@@ -117,7 +127,11 @@ impl ToSchema for JobFile {}
                        name carries a unit, ids carry a prefix.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(dayan_wire::Problem, dayan_wire::ProblemDetail)),
+    components(schemas(
+        dayan_wire::Problem,
+        dayan_wire::ProblemDetail,
+        crate::tes::document::TesError
+    )),
     modifiers(&Security),
     security(("token" = []))
 )]
@@ -142,6 +156,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(access::shares))
         .routes(routes!(access::set_org_weight))
         .routes(routes!(access::set_project_weight))
+        .routes(routes!(licenses::licenses, licenses::set_license))
         .routes(routes!(quotas::quotas))
         .routes(routes!(quotas::set_org_quota))
         .routes(routes!(quotas::set_project_quota))
@@ -203,11 +218,16 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(agent_data::secrets))
         .routes(routes!(agent_data::copying))
         .routes(routes!(probe::take, probe::give))
+        .routes(routes!(tes::service_info))
+        .routes(routes!(tes::list, tes::create))
+        .routes(routes!(tes::show, tes::cancel))
 }
 
 /// The description of the API, as it is served and committed.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().split_for_parts().1
+    let mut document = api().split_for_parts().1;
+    tes::describe(&mut document);
+    document
 }
 
 async fn not_found() -> Failure {
@@ -230,7 +250,8 @@ async fn not_allowed() -> Failure {
 
 /// Everything the server answers.
 pub fn router(app: Shared) -> Router {
-    let (router, document) = api().split_for_parts();
+    let (router, mut document) = api().split_for_parts();
+    tes::describe(&mut document);
     let page = axum::body::Bytes::from(crate::reference::page(&document));
     let html = [
         (axum::http::header::CONTENT_TYPE, "text/html; charset=utf-8"),

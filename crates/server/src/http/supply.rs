@@ -139,6 +139,8 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
             memory: node.total.memory.0,
             accelerators: node.total.accel.to_string(),
             accelerator: node.accelerator.clone(),
+            features: node.features.clone(),
+            leaf: node.leaf.clone(),
             up: node.up && !silent,
             cpus_used: used.to_string(),
         }
@@ -159,6 +161,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         }
         .to_owned(),
         isolation: pool.shown.inventory.get("agent.isolation").cloned(),
+        fabric: pool.shown.fabric.clone(),
         nodes: pool.shown.nodes.iter().map(node).collect(),
         heard_at: live.liveness.last(pool.agent).map(|at| at.to_string()),
         verified_at: pool.verified_at.map(|at| at.to_string()),

@@ -20,7 +20,10 @@ struct Job {
     org: OrgId,
     project: ProjectId,
     tasks: u32,
+    /// Members of the present launch.
     gang: Option<u32>,
+    /// How few of how many will do.
+    elastic: (u32, u32),
     limit: Option<Micro>,
     quoted: bool,
     /// By task.
@@ -129,6 +132,7 @@ impl Attempts {
                     project: *project,
                     tasks: *tasks,
                     gang: spec.gang.as_ref().map(|gang| gang.nodes),
+                    elastic: spec.gang.as_ref().map_or((1, 1), |gang| (gang.least(), gang.nodes)),
                     limit: limits.into_iter().flatten().min(),
                     quoted: quote.is_some(),
                     active: BTreeMap::new(),
@@ -154,18 +158,29 @@ impl Attempts {
             Event::TasksRetried { job, tasks } => {
                 let record = self.jobs.get_mut(job).expect("submitted before");
                 record.ended = false;
+                record.gang = record.gang.map(|_| record.elastic.1);
                 let known = tasks.iter().all(|task| record.over.remove(&task));
                 ensure(known, || format!("a task of {job} goes again that had not failed"))
             }
             Event::GangSettled { job, next } => self.gang_settled(*job, *next),
+            Event::GangShrunk { job, tasks } => {
+                let record = self.jobs.get_mut(job).expect("submitted before");
+                let (least, all) = record.elastic;
+                let members = u64::from(all) - tasks.len();
+                let size = u32::try_from(members).expect("below all");
+                let first_left_out = tasks.iter().next();
+                record.gang = Some(size);
+                ensure(size >= least && first_left_out == Some(size), || {
+                    format!("{job} starts with {size} of {least} to {all} members")
+                })
+            }
             Event::JobEnded { job, .. } => {
                 let record = self.jobs.get_mut(job).expect("submitted before");
                 let over = record.succeeded.len() + record.over.len();
-                let whole = u32::try_from(over) == Ok(record.tasks) && record.active.is_empty();
+                let tasks = record.gang.unwrap_or(record.tasks);
+                let whole = u32::try_from(over) == Ok(tasks) && record.active.is_empty();
                 let first = !std::mem::replace(&mut record.ended, true);
-                ensure(whole && first, || {
-                    format!("{job} ended with {over} of {} tasks over", record.tasks)
-                })
+                ensure(whole && first, || format!("{job} ended with {over} of {tasks} tasks over"))
             }
             Event::Leased { lease, .. } => self.leased(lease),
             Event::Started { attempt } | Event::PublishGranted { attempt } => {
@@ -321,7 +336,7 @@ impl Attempts {
         match next {
             Next::Succeeded => job.succeeded.extend(members),
             Next::Failed | Next::Cancelled => job.over.extend(members),
-            Next::Requeued | Next::RequeuedFree => {}
+            Next::Requeued | Next::RequeuedFree => job.gang = Some(job.elastic.1),
             _ => return Err(format!("{id} is a gang and was settled as a member")),
         }
         ensure(whole && job.active.is_empty(), || format!("{id} was settled while members ran"))

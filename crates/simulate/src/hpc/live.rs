@@ -88,6 +88,7 @@ impl Scheduler for Live<'_> {
         for (task, seat) in plan.seats() {
             let latest = plan.now.plus(self.limit_of(task));
             self.planner.observe(&Change::LeasePlaced {
+                licenses: std::collections::BTreeMap::new(),
                 attempt: task.attempt(1),
                 payer: PAYER,
                 pool: seat.pool,

@@ -1,7 +1,7 @@
 //! How a market is opened: the exchange is founded, consumers pay in, providers are let in with an
 //! agent and an offer for each pool. All of it is commands, as operators and agents give them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_exchange::{
     Actor, Command, Digest, Fence, Join, Made, NewOffer, Node, Placing, Settings, Shown,
@@ -118,6 +118,8 @@ fn shown(pool: &Pool) -> Shown {
         name: node_name(number),
         total: pool.node,
         accelerator: pool.model.map(|model| model.name.to_owned()),
+        features: BTreeSet::new(),
+        leaf: None,
         up: true,
     };
     Shown {
@@ -125,6 +127,7 @@ fn shown(pool: &Pool) -> Shown {
         fence: Fence::Keeper,
         placing: Placing::ByNode,
         features: Feature::ALL.iter().map(|feature| feature.as_str().to_owned()).collect(),
+        fabric: None,
         nodes: (0..pool.nodes).map(node).collect(),
         queue: None,
         inventory: BTreeMap::from([("site".to_owned(), pool.name.clone())]),

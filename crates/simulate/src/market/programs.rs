@@ -317,6 +317,10 @@ fn file(
     if let Some(priority) = work.priority {
         lines.push(format!("priority: {}", priority.as_str()));
     }
+    if !work.prefer.is_empty() {
+        let prefer = serde_json::to_string(&work.prefer).expect("a list of words");
+        lines.push(format!("prefer: {prefer}"));
+    }
     let text = lines.join("\n") + "\n";
     let refused = |why: String| DrawError::File { work: name.to_owned(), why };
     let spec = dayan_spec::parse_yaml(&text).map_err(|errors| refused(format!("{errors:?}")))?;

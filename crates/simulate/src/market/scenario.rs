@@ -216,6 +216,9 @@ pub(super) struct Work {
     pub domestic_permille: u32,
     #[serde(default)]
     pub priority: Option<dayan_spec::Priority>,
+    /// What matters first to it. With `price` first, work with slack waits for a cheaper hour.
+    #[serde(default)]
+    pub prefer: Vec<dayan_spec::Preference>,
 }
 
 /// Consumers of one sort.

@@ -87,6 +87,7 @@ pub(crate) fn place(nodes: &[NodeRow], pods: &[PodRow], order: &[usize]) -> Vec<
             continue;
         };
         planner.observe(&Change::LeasePlaced {
+            licenses: std::collections::BTreeMap::new(),
             attempt: task.attempt(1),
             payer: PAYER,
             pool: seat.pool,

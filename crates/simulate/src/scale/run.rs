@@ -112,6 +112,7 @@ impl Bench {
             let ask = &self.country.asks[self.ask_of(task.job)];
             let ends = NOW.plus(ask.time);
             self.planner.observe(&Change::LeasePlaced {
+                licenses: std::collections::BTreeMap::new(),
                 attempt: task.attempt(1),
                 payer: payer_of(task.job),
                 pool: seat.pool,

@@ -57,7 +57,7 @@ impl<'a> Item<'a> {
     }
 
     /// The characters of a single value, with or without quotes.
-    fn raw(&self) -> Option<&'a str> {
+    pub(super) fn raw(&self) -> Option<&'a str> {
         match &self.node.value {
             Value::Bare(text) | Value::Quoted(text) => Some(text),
             Value::Nothing => {

@@ -6,7 +6,7 @@ use dayan_units::{Range, Span};
 
 use super::fields::{Fields, check_text};
 use super::item::Item;
-use super::parts;
+use super::{parts, steps};
 use crate::code::Code;
 use crate::keys::JOB;
 use crate::limits::{
@@ -14,8 +14,8 @@ use crate::limits::{
     TEXT_CHARS_MAX,
 };
 use crate::model::{
-    AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, OnLostLink, Precision,
-    Priority, ResourceAsk, is_secret_name, quote,
+    AcceleratorAsk, Array, Backend, Gang, JobKind, JobSpec, Launch, License, OnLostLink, Precision,
+    Priority, ResourceAsk, Step, is_secret_name, line_of, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -45,8 +45,13 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
     let inputs = list("inputs").iter().filter_map(|item| parts::input(&item.section()?)).collect();
     let outputs =
         list("outputs").iter().filter_map(|item| parts::output(&item.section()?)).collect();
+    let steps: Vec<Step> =
+        list("steps").iter().filter_map(|item| steps::step(&item.section()?)).collect();
+    let mounts = list("mounts").iter().filter_map(|item| steps::mount(&item.section()?)).collect();
+    let files = f.get("files").and_then(|item| steps::files(&item)).unwrap_or_default();
     let launch = f.get("launch").and_then(|item| item.choice()).unwrap_or(Launch::Each);
     let env = f.get("env").and_then(|item| environment(&item)).unwrap_or_default();
+    let licenses = f.get("licenses").and_then(|item| licenses(&item)).unwrap_or_default();
     let secrets = f.get("secrets").and_then(|item| secrets(&item)).unwrap_or_default();
     let workdir = f.get("workdir").and_then(|item| item.inner_path());
     let retry = section("retry").map(|f| parts::retry(&f)).unwrap_or_default();
@@ -77,10 +82,16 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         resources: resources?,
         inputs,
         outputs,
-        run: run?,
+        // Where there is neither, the rules between keys say so.
+        run: run.unwrap_or_else(|| line_of(&steps)),
+        steps,
+        mounts,
+        files,
+        origin: None,
         launch,
         env,
         secrets,
+        licenses,
         workdir,
         retry,
         checkpoint,
@@ -110,7 +121,7 @@ fn version(item: &Item<'_>) -> Option<u32> {
     None
 }
 
-fn image(item: &Item<'_>) -> Option<String> {
+pub(super) fn image(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     if text.contains(char::is_whitespace) {
         item.fail(Code::BadImage, &[("value", quote(text))]);
@@ -148,7 +159,14 @@ fn array(f: &Fields<'_>) -> Option<Array> {
 fn gang(f: &Fields<'_>) -> Option<Gang> {
     let nodes = f.get("nodes").and_then(|item| item.whole());
     let same = f.get("same").and_then(|item| item.list(Item::choice)).unwrap_or_default();
-    Some(Gang { nodes: nodes?, same })
+    let near = f.get("near").and_then(|item| item.choice());
+    let min = f.get("min").and_then(|item| item.whole());
+    if let (Some(nodes), Some(min)) = (nodes, min)
+        && min > nodes
+    {
+        f.fail("min", Code::GangMin, &[("value", min.to_string()), ("nodes", nodes.to_string())]);
+    }
+    Some(Gang { nodes: nodes?, same, near, min })
 }
 
 fn default_time(kind: JobKind) -> Span {
@@ -227,6 +245,17 @@ fn variable_name(name: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Each name once, with all that is asked for of it.
+fn licenses(item: &Item<'_>) -> Option<Vec<License>> {
+    let listed: Vec<License> = item.list(|item| item.name(Code::BadLicense))?;
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for license in listed {
+        let count = counts.entry(license.name).or_default();
+        *count = count.saturating_add(license.count);
+    }
+    Some(counts.into_iter().map(|(name, count)| License { name, count }).collect())
+}
+
 fn secrets(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     item.text_map(|entry, text| {
         variable_name(&entry.key.text)?;
@@ -237,7 +266,7 @@ fn secrets(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     })
 }
 
-fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+pub(super) fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let map = item.text_map(|entry, text| {
         let name = &entry.key.text;
         variable_name(name)?;

@@ -7,6 +7,7 @@ mod fields;
 mod item;
 mod job;
 mod parts;
+mod steps;
 
 pub(crate) use fields::suggestion;
 

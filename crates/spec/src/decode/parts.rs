@@ -148,6 +148,7 @@ pub(super) fn placement(f: &Fields<'_>) -> Placement {
         providers: providers.map(|f| self::providers(&f)).unwrap_or_default(),
         trust: f.get("trust").and_then(|item| item.choice()).unwrap_or(Trust::Listed),
         sites: words("sites"),
+        features: words("features"),
     }
 }
 

@@ -46,7 +46,12 @@ scalars! {
     CONTRACT: "contract", r"^\S(.*\S)?$", "C-2026-118", None, TEXT_CHARS_MAX, Label;
     REGION: "region", r"^\S(.*\S)?$", "Guizhou", None, TEXT_CHARS_MAX, Label;
     SITE: "site", r"^\S(.*\S)?$", "guian-1", None, TEXT_CHARS_MAX, Label;
+    NODE_FEATURE: "feature of a node", r"^[A-Za-z0-9][A-Za-z0-9._:/=-]*$", "avx512f", None, TEXT_CHARS_MAX, Label;
+    LICENSE: "licence", r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?(:0*[1-9][0-9]*)?$", "ansys:2", None, TEXT_CHARS_MAX, No;
     PATH: "path inside the folder", r"^(?!(.*/)?\.\.(/|$))[^/]", "out/", None, PATH_CHARS_MAX, Label;
+    ABSOLUTE: "absolute path", r"^/(?!(.*/)?\.{1,2}(/|$))(?!.*//)", "/data/out.txt", None, PATH_CHARS_MAX, No;
+    MOUNT_POINT: "absolute path", r"^/(?!(proc|sys|dev|work)(/|$))(?!(.*/)?\.{1,2}(/|$))(?!.*//)[^:,]*[^:,/]$", "/data", None, PATH_CHARS_MAX, No;
+    WORD: "word of a command", r"", "--input", None, RUN_CHARS_MAX, Label;
     COMMAND: "command", r"\S", "./program --input data", None, RUN_CHARS_MAX, Label;
     LOCATION: "address of data", r"^(dayan://[a-z0-9]|data://|file:///|s3://[^/]+/|https?://[^/]|(?!.*://)[^/])", "s3://bucket/folder/", None, PATH_CHARS_MAX, Label;
     SHA256: "SHA-256", r"^[0-9a-f]{64}$", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", None, QUANTITY_CHARS_MAX, Label;

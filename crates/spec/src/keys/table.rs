@@ -1,12 +1,14 @@
 //! The keys, section by section. This is the only place where they are listed.
 
 use super::{
-    ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CONTRACT, CPUS, CRON, DEPENDENCY,
-    FLOPS, HTTP_PATH, IMAGE, KeyDef, LOCATION, MONEY, NAME, Need, PATH, PROJECT, PROVIDER, REGION,
-    RETRY_CAUSE, SECRET, SHA256, SITE, SPAN, Section, Shape, TIME, TIMEZONE, UNIT_PRICE,
+    ABSOLUTE, ACCELERATOR, ARRAY_RANGE, BYTES, CITY, COMMAND, CONTACT, CONTRACT, CPUS, CRON,
+    DEPENDENCY, FLOPS, HTTP_PATH, IMAGE, KeyDef, LICENSE, LOCATION, MONEY, MOUNT_POINT, NAME,
+    NODE_FEATURE, Need, PATH, PROJECT, PROVIDER, REGION, RETRY_CAUSE, SECRET, SHA256, SITE, SPAN,
+    Section, Shape, TIME, TIMEZONE, UNIT_PRICE, WORD,
 };
 use crate::limits::{
-    ALTERNATIVES_MAX, ENV_VARS_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX, TASKS_MAX,
+    ALTERNATIVES_MAX, ENV_VARS_MAX, FILES_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX,
+    STEPS_MAX, TASKS_MAX, WORDS_MAX,
 };
 use crate::model::{
     BudgetPeriod, CatchUp, DeadlineKind, DelayClass, JobKind, Launch, MarketMode, NotifyWhen,
@@ -39,9 +41,13 @@ section! { JOB = "", "The whole job file.";
     "resources", Default("one core, 1GB, 1h"), Under(&RESOURCES), "What one task, or each member of the gang, needs.";
     "inputs", Optional, List { of: &Under(&INPUT), max: LIST_MAX }, "Data that is there before the command starts.";
     "outputs", Optional, List { of: &Under(&OUTPUT), max: LIST_MAX }, "Data that is published after the command.";
-    "run", Required, Scalar(&COMMAND), "The command, run by `sh -c` in the task's working folder.";
+    "files", Optional, TextMap { names: "^(?!(.*/)?\\.\\.(/|$))[^/]", max: FILES_MAX }, "Small files that the job file itself holds: what is in each, by its path in the task's folder.";
+    "mounts", Optional, List { of: &Under(&MOUNT), max: LIST_MAX }, "Parts of the task's folder that are seen at other places inside its containers. Needs `image` or `steps`.";
+    "run", Optional, Scalar(&COMMAND), "The command, run by `sh -c` in the task's working folder. Needed where there are no `steps`.";
+    "steps", Optional, List { of: &Under(&STEP), max: STEPS_MAX }, "What runs instead of `run`: a command in a container of its own each, one after the other, in one attempt with one time limit and one bill.";
     "launch", Default("each"), Choice(Launch::WORDS), "On which nodes of a gang the command starts: on `each`, or once on the `head`.";
     "env", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables. Names that begin with `DAYAN_` are the exchange's.";
+    "licenses", Optional, List { of: &Scalar(&LICENSE), max: LIST_MAX }, "Licences that each task holds while it runs, with a count: `dayan license ls`.";
     "secrets", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Environment variables whose values are secrets of the project, each by the secret's name: `dayan secret set`.";
     "workdir", Optional, Scalar(&PATH), "Where the command starts, inside the task's folder.";
     "retry", Default("three times after `node_failure`, `preempted`, `site_lost`"), Under(&RETRY), "When a task is tried again.";
@@ -68,7 +74,9 @@ section! { ARRAY = "array", "Many tasks that differ by a number.";
 }
 section! { GANG = "gang", "Nodes that start together or not at all.";
     "nodes", Required, Whole { min: 1, max: GANG_MAX }, "How many.";
-    "same", Optional, List { of: &Choice(Same::WORDS), max: Same::WORDS.len() }, "What all of them must share: one `site`, one fast `fabric`.";
+    "same", Optional, List { of: &Choice(Same::WORDS), max: Same::WORDS.len() }, "What all of them must share: one `site`, one fast `fabric`, one `leaf` of it.";
+    "near", Optional, Choice(Same::WORDS), "What they share where it can be had, beyond `same`: one `fabric`, or as few levels of it as can be, from a `leaf` up.";
+    "min", Default("nodes"), Whole { min: 1, max: GANG_MAX }, "Start with so few where more cannot be had.";
 }
 section! { RESOURCES = "resources", "What one task, or each member of the gang, needs. A range such as `32..64` or `128GB..` names the least that must be there and the most that is of use.";
     "cpus", Default("1"), Scalar(&CPUS), "Processor cores.";
@@ -95,6 +103,20 @@ section! { OUTPUT = "outputs[]", "Data that is published after the command.";
     "to", Required, Scalar(&LOCATION), "Where it goes: a file's name, or a folder with `/` at its end.";
     "when", Default("task_end"), Choice(OutputWhen::WORDS), "`task_end`: after the task has succeeded. `file_closed`: each file is sent as soon as the program closes it, and published with the others.";
     "secret", Optional, Scalar(&SECRET), "The project's secret that opens the address.";
+}
+section! { MOUNT = "mounts[]", "A part of the task's folder, seen at another place inside its containers.";
+    "from", Required, Scalar(&PATH), "A folder inside the task's, made where it is missing; or a file that an input or `files` puts there.";
+    "at", Required, Scalar(&MOUNT_POINT), "Where it is seen. Of the machine's own folders none can be named.";
+}
+section! { STEP = "steps[]", "A command in a container of its own.";
+    "image", Required, Scalar(&IMAGE), "The container image.";
+    "command", Required, List { of: &Scalar(&WORD), max: WORDS_MAX }, "The program and its arguments, as they are: no shell reads them.";
+    "workdir", Default("the image's own"), Scalar(&ABSOLUTE), "Where it starts, inside the container.";
+    "env", Optional, TextMap { names: "^(?!DAYAN_)[A-Za-z_][A-Za-z0-9_]*$", max: ENV_VARS_MAX }, "Variables beside the job's, which they hide.";
+    "stdin", Optional, Scalar(&ABSOLUTE), "The file inside the container that it reads as its standard input. For this and the next two the image's `/bin/sh` is used.";
+    "stdout", Optional, Scalar(&ABSOLUTE), "The file inside the container that its standard output goes to. The log then has the beginning of it.";
+    "stderr", Optional, Scalar(&ABSOLUTE), "The same of its standard error.";
+    "ignore_error", Default("false"), TrueFalse, "Begin the next step although this one has failed.";
 }
 section! { RETRY = "retry", "When a task is tried again.";
     "max", Default("3"), Whole { min: 0, max: RETRY_MAX }, "Attempts after the first.";
@@ -138,6 +160,7 @@ section! { PLACEMENT = "placement", "Where the job may run. A list that is left 
     "providers", Optional, Under(&PROVIDERS), "Which providers may run it.";
     "trust", Default("listed"), Choice(Trust::WORDS), "How much must be known of the hardware: `listed` by its provider, `verified` by a challenge, `measured`.";
     "sites", Optional, List { of: &Scalar(&SITE), max: LIST_MAX }, "Sites by id or name, of which it must be one.";
+    "features", Optional, List { of: &Scalar(&NODE_FEATURE), max: LIST_MAX }, "What each node must have, by the names that pools show: `avx512f`, `nvlink`.";
 }
 section! { PROVIDERS = "placement.providers", "Which providers may run the job, by name or id.";
     "allow", Optional, List { of: &Scalar(&PROVIDER), max: LIST_MAX }, "Only these.";

@@ -61,8 +61,10 @@ choices! {
     Same {
         /// One data centre.
         Site = "site",
-        /// One fast interconnect inside a pool.
+        /// One fast interconnect of a site.
         Fabric = "fabric",
+        /// One leaf of it, such as a switch or an island of links.
+        Leaf = "leaf",
     }
     /// On which nodes of a gang the command starts.
     Launch {

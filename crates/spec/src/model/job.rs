@@ -7,9 +7,11 @@ use dayan_units::Time;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{JobKind, Launch, Preference, Priority, Same};
+use super::license::License;
 use super::name::{NameError, ProjectPath, quote};
 use super::placement::{Network, Placement};
 use super::resource::ResourceAsk;
+use super::steps::{Mount, Origin, Step};
 use super::trade::{Deadline, Market, Schedule};
 use super::work::{Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Retry, Service};
 
@@ -44,8 +46,20 @@ pub struct JobSpec {
     /// Data published after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
-    /// The command, for `sh -c`.
+    /// The command, for `sh -c`; of a job in steps only a line for people.
     pub run: String,
+    /// What runs instead of a command: containers, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Parts of the task's folder at other places inside its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// Small files by their paths in the task's folder, with what is in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// The document of another interface that it was made from; never in a job file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// On which nodes of a gang it starts.
     pub launch: Launch,
     /// The job's own environment variables.
@@ -54,6 +68,9 @@ pub struct JobSpec {
     /// Environment variables whose values are secrets of the project, by the secrets' names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// Licences that each task holds while it runs, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<License>,
     /// Where the command starts, inside the task's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
@@ -131,6 +148,19 @@ pub struct Gang {
     /// What they must share, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same: Vec<Same>,
+    /// What they share beyond it, where that can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Same>,
+    /// How few will do; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+}
+
+impl Gang {
+    /// How few will do.
+    pub fn least(&self) -> u32 {
+        self.min.unwrap_or(self.nodes).min(self.nodes)
+    }
 }
 
 /// Elements `first`, `first + step`, … up to `last`, `chunk` of them to a task.

@@ -9,9 +9,11 @@ mod access;
 mod address;
 mod choice;
 mod job;
+mod license;
 mod name;
 mod placement;
 mod resource;
+mod steps;
 mod trade;
 mod work;
 
@@ -23,10 +25,12 @@ pub use choice::{
     Same, Signal, Trust,
 };
 pub use job::{Array, Backend, Gang, JobSpec};
+pub use license::License;
 pub use name::{Location, NameError, Place, ProjectPath, ProviderRef, is_secret_name};
 pub(crate) use name::{quote, stays_inside};
 pub use placement::{DelayAsk, Network, Placement, Providers};
 pub use resource::{AcceleratorAsk, AcceleratorKind, ResourceAsk};
+pub use steps::{Mount, Origin, Step, is_inside_path, is_mountable, line_of};
 pub use trade::{Budget, Deadline, Finish, Market, Schedule, UnitPrice};
 pub use work::{
     Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Replicas, Retry, RetryCause,

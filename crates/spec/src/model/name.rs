@@ -34,6 +34,9 @@ pub enum NameError {
     /// Not `NAME:COUNT`.
     #[error("`{0}` is not an accelerator; write it like `H100:8` or `any-nvidia:1`")]
     Accelerator(String),
+    /// Not `NAME:COUNT`.
+    #[error("`{0}` is not a licence; write it like `ansys:2`")]
+    License(String),
     /// Not an amount of money per hour.
     #[error("`{0}` is not a price; write it like `9.50 CNY/hour`")]
     UnitPrice(String),

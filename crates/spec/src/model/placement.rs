@@ -47,6 +47,9 @@ pub struct Placement {
     /// Sites by id or name, of which it must be one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<String>,
+    /// What each node must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 impl Default for Placement {
@@ -57,6 +60,7 @@ impl Default for Placement {
             providers: Providers::default(),
             trust: Trust::Listed,
             sites: Vec::new(),
+            features: Vec::new(),
         }
     }
 }

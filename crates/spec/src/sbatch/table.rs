@@ -137,7 +137,7 @@ options! {
     "prefer", Value, NODES_OF_OTHERS;
     "clusters"-'M', Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTERS";
     "cluster-constraint", Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTER_CONSTRAINT";
-    "licenses"-'L', Value, Refused("licences are not counted");
+    "licenses"-'L', Value, Taken, "SBATCH_LICENSES";
     "signal", Value, Refused("a warning signal is not sent"), "SBATCH_SIGNAL";
     "input"-'i', Value, Refused("a task has no input of the submitting machine; redirect inside the script, and name the file under `#DAYAN inputs:`");
     "export-file", Value, Refused("name each variable with `--export=NAME=VALUE`");

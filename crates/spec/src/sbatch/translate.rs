@@ -13,7 +13,7 @@ use super::tree::{Keys, bare, list, text};
 use super::value::{self, Elements, Limit};
 use crate::code::Code;
 use crate::limits::NAME_CHARS_MAX;
-use crate::model::{ProjectPath, ResourceAsk, quote, stays_inside};
+use crate::model::{License, ProjectPath, ResourceAsk, quote, stays_inside};
 use crate::report::Report;
 use crate::tree::At;
 use dayan_units::Span;
@@ -417,6 +417,16 @@ impl Translation<'_, '_> {
         if let Some(given) = self.given.get("comment") {
             let comment: String = given.value.chars().filter(|c| !c.is_control()).collect();
             self.keys.set("env.SLURM_JOB_COMMENT", text(comment, given.at));
+        }
+        if let Some(given) = self.given.get("licenses").cloned() {
+            let words = given.value.split(',').map(str::trim);
+            let all: Option<Vec<_>> = words
+                .map(|word| word.parse::<License>().ok().map(|it| text(it.to_string(), given.at)))
+                .collect();
+            match all {
+                Some(all) => self.keys.set("licenses", list(all, given.at)),
+                None => self.bad(&given, "ansys:2"),
+            }
         }
         if let Some(given) = self.given.get("chdir").cloned() {
             let folder = given.value.trim_end_matches('/');
