@@ -205,6 +205,7 @@ mod tests {
             outputs: Vec::new(),
             save_within_us: None,
             checkpoint: None,
+            site_words: BTreeMap::new(),
             gang: None,
         })
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use dayan_engines::kubernetes::Site;
-use dayan_engines::slurm::{self, Survey};
+use dayan_engines::slurm::{self, Load, SiteWords, Survey};
 use dayan_engines::{Fault, SlurmConfig};
-use dayan_units::{Bytes, MilliCpu};
-use dayan_wire::ShownNode;
+use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span};
+use dayan_wire::{HeldPart, PoolLoad, ShownNode, ShownQueue};
 
 /// What is shown of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,10 @@ pub(crate) struct ClusterShown {
     pub(crate) nodes: Vec<ShownNode>,
     /// What stays the same of it, for the inventory.
     pub(crate) lines: BTreeMap<String, String>,
+    /// What may wait in its own queue.
+    pub(crate) queue: Option<ShownQueue>,
+    /// What others do in it, where that was seen.
+    pub(crate) load: Option<PoolLoad>,
 }
 
 /// Said where the program cannot look at a Kubernetes cluster.
@@ -60,10 +64,23 @@ impl Cluster {
         Err(Fault::Unreachable(NO_KUBERNETES.to_owned()))
     }
 
+    /// What jobs may say to its scheduler.
+    pub(crate) fn job_words(&self) -> BTreeSet<String> {
+        match &self.source {
+            Source::Slurm(config) => {
+                let known = |word: &&String| slurm::JOB_WORDS.contains(&word.as_str());
+                config.site.allow.iter().filter(known).cloned().collect()
+            }
+            #[cfg(feature = "kubernetes")]
+            Source::Kubernetes(_) => BTreeSet::new(),
+        }
+    }
+
     /// As it is now, or as it was last seen. Waits for the cluster's answers.
     pub(crate) fn look(&self) -> Result<ClusterShown, Fault> {
         let seen = match &self.source {
-            Source::Slurm(config) => slurm::survey(config).map(|survey| shown(&survey)),
+            Source::Slurm(config) => slurm::survey(config)
+                .map(|(survey, load)| shown(&survey, load.as_ref(), &config.site)),
             #[cfg(feature = "kubernetes")]
             Source::Kubernetes(lookout) => lookout.look().map(shown_by_kubernetes),
         };
@@ -75,7 +92,7 @@ impl Cluster {
             }
             (Err(fault), Some(known)) => {
                 tracing::warn!(%fault, "the cluster does not answer; it is shown as it was");
-                Ok(known.clone())
+                Ok(ClusterShown { load: None, ..known.clone() })
             }
             (Err(fault), None) => Err(fault),
         }
@@ -99,10 +116,49 @@ fn shown_by_kubernetes(survey: dayan_engines::kubernetes::Survey) -> ClusterShow
         .collect();
     lines.insert("kubernetes.version".to_owned(), survey.version);
     lines.extend(survey.accelerator.map(|name| ("kubernetes.accelerator".to_owned(), name)));
-    ClusterShown { nodes: nodes.collect(), lines }
+    ClusterShown { nodes: nodes.collect(), lines, ..ClusterShown::default() }
 }
 
-fn shown(survey: &Survey) -> ClusterShown {
+/// What waits in the cluster's queue has at most this time limit: a task that comes after has the
+/// chance to begin elsewhere meanwhile, and the one that waits cannot be moved.
+const WAITS_MAX: Span = Span::from_secs(15 * 60);
+/// How much may wait there unless told, in percent of the cluster: what a round of everything that runs
+/// brings in until the exchange has sent the next.
+const AHEAD_PERCENT: u32 = 100;
+
+/// The places in its queue: so many percent of the processors of the nodes that are up.
+fn queue(nodes: &[ShownNode], percent: u32) -> Option<ShownQueue> {
+    let up = || nodes.iter().filter(|node| node.up).map(|node| node.total);
+    let unit = up().fold(Resources::ZERO, |most, total| Resources {
+        cpu: most.cpu.max(total.cpu),
+        memory: most.memory.max(total.memory),
+        disk: most.disk.max(total.disk),
+        // Cards are worth waiting for elsewhere.
+        accel: MilliAccel::ZERO,
+    });
+    let all: u64 = up().map(|total| total.cpu.0).sum();
+    let wanted = all.saturating_mul(u64::from(percent)) / 100;
+    let places = wanted.div_ceil(unit.cpu.0.max(1));
+    let places = u32::try_from(places).ok().filter(|places| *places > 0)?;
+    Some(ShownQueue { unit, places, time_max_us: WAITS_MAX.micros() })
+}
+
+fn load_of(load: &Load) -> PoolLoad {
+    let secs = |span: Span| u64::try_from(span.secs_ceil()).unwrap_or(0);
+    let part = |part: &slurm::Held| HeldPart {
+        node: part.node.clone(),
+        resources: part.resources,
+        ends_in_s: part.ends_in.map(secs),
+    };
+    PoolLoad {
+        held: load.held.iter().map(part).collect(),
+        others_waiting: load.others_waiting,
+        ours_waiting: load.ours_waiting,
+        forecast_s: load.forecast.map(secs),
+    }
+}
+
+fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown {
     let nodes = survey.nodes.iter().map(|node| ShownNode {
         name: node.name.clone(),
         total: node.total,
@@ -111,6 +167,7 @@ fn shown(survey: &Survey) -> ClusterShown {
         leaf: None,
         up: node.up,
     });
+    let nodes: Vec<ShownNode> = nodes.collect();
     let partition = &survey.partition;
     let minutes = partition.minutes_max.map_or("unlimited".to_owned(), |most| most.to_string());
     let lines = [
@@ -122,7 +179,12 @@ fn shown(survey: &Survey) -> ClusterShown {
         ("slurm.qos", partition.qos.clone()),
     ];
     let lines = lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    ClusterShown { nodes: nodes.collect(), lines }
+    ClusterShown {
+        queue: queue(&nodes, site.ahead.unwrap_or(AHEAD_PERCENT)),
+        load: load.map(load_of),
+        nodes,
+        lines,
+    }
 }
 
 /// A node of which at most so much is offered.
@@ -131,4 +193,80 @@ pub(crate) fn capped(node: ShownNode, cpus: Option<MilliCpu>, memory: Option<Byt
     total.cpu = cpus.map_or(total.cpu, |most| most.min(total.cpu));
     total.memory = memory.map_or(total.memory, |most| most.min(total.memory));
     ShownNode { total, ..node }
+}
+
+/// What others hold of what is offered: of a node of which only a part is, they may hold the rest.
+pub(crate) fn beside_offered(
+    load: PoolLoad,
+    whole: &[ShownNode],
+    offered: &[ShownNode],
+) -> PoolLoad {
+    let mut spare: BTreeMap<&str, Resources> = BTreeMap::new();
+    for (all, part) in whole.iter().zip(offered) {
+        let rest = all.total.checked_sub(&part.total).unwrap_or(Resources::ZERO);
+        spare.insert(&all.name, rest);
+    }
+    let take = |have: &mut u64, of: u64| {
+        let taken = (*have).min(of);
+        *have -= taken;
+        of - taken
+    };
+    let mut held = load.held;
+    // What is held for longest is the first to be somebody else's business.
+    held.sort_by_key(|part| std::cmp::Reverse(part.ends_in_s.unwrap_or(u64::MAX)));
+    for part in &mut held {
+        let Some(rest) = spare.get_mut(part.node.as_str()) else { continue };
+        let of = &mut part.resources;
+        of.cpu = MilliCpu(take(&mut rest.cpu.0, of.cpu.0));
+        of.memory = Bytes(take(&mut rest.memory.0, of.memory.0));
+    }
+    held.retain(|part| part.resources != Resources::ZERO);
+    PoolLoad { held, ..load }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, cores: u64, up: bool) -> ShownNode {
+        let total = Resources {
+            cpu: MilliCpu(cores * 1_000),
+            memory: Bytes(cores << 30),
+            accel: MilliAccel(2_000),
+            ..Resources::ZERO
+        };
+        ShownNode {
+            name: name.to_owned(),
+            total,
+            accelerator: None,
+            features: BTreeSet::new(),
+            leaf: None,
+            up,
+        }
+    }
+
+    #[test]
+    fn the_queue_is_as_large_as_what_is_up_and_holds_no_cards() {
+        let nodes = [node("a", 16, true), node("b", 8, true), node("c", 64, false)];
+        let made = queue(&nodes, 100).expect("some are up");
+        assert_eq!((made.unit.cpu, made.unit.accel.0, made.places), (MilliCpu(16_000), 0, 2));
+        assert_eq!(queue(&nodes, 400).map(|made| made.places), Some(6));
+        assert_eq!(queue(&nodes, 0), None);
+        assert_eq!(queue(&nodes[2..], 100), None);
+    }
+
+    #[test]
+    fn others_may_hold_what_is_not_offered() {
+        let part = |node: &str, cores: u64, ends_in_s| HeldPart {
+            node: node.to_owned(),
+            resources: Resources { cpu: MilliCpu(cores * 1_000), ..Resources::ZERO },
+            ends_in_s,
+        };
+        let held = vec![part("a", 10, Some(60)), part("a", 4, None), part("b", 3, Some(5))];
+        let load = PoolLoad { held, ..PoolLoad::default() };
+        let whole = [node("a", 16, true), node("b", 8, true)];
+        let offered = [node("a", 8, true), node("b", 8, true)];
+        let left = beside_offered(load, &whole, &offered).held;
+        assert_eq!(left, [part("a", 6, Some(60)), part("b", 3, Some(5))]);
+    }
 }

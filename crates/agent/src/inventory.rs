@@ -9,7 +9,7 @@ use dayan_engines::{EngineInfo, EngineKind, Fault, Fence, Isolation, Placing};
 use dayan_identity::{Challenge, Nonce};
 use dayan_measure::Sharing;
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
-use dayan_wire::{ChallengeAnswer, PoolShown, ShownNode};
+use dayan_wire::{ChallengeAnswer, PoolLoad, PoolShown, ShownNode};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::{self, Cluster, ClusterShown};
@@ -75,6 +75,8 @@ pub(crate) struct Picture {
     pub(crate) inventory: String,
     /// Is all of the machine offered, or is the rest somebody else's?
     pub(crate) sharing: Sharing,
+    /// What others do in the pool. Not a part of what is shown: it changes all the time.
+    pub(crate) load: Option<PoolLoad>,
     /// What the measuring kernels must know.
     pub(crate) host: Host,
     /// The kinds of the cards, as their drivers number them.
@@ -119,6 +121,13 @@ impl Offered {
         }
         let mut named: BTreeSet<String> =
             features.into_iter().map(|feature| feature.as_str().to_owned()).collect();
+        if let Machines::Of(cluster) = &self.machines {
+            let words = cluster.job_words();
+            if !words.is_empty() {
+                named.insert(Feature::SlurmOptions.as_str().to_owned());
+            }
+            named.extend(words.iter().map(|word| dayan_engines::slurm::feature_of(word)));
+        }
         if self.images.as_ref().is_some_and(|images| images.words.default_image.is_some()) {
             named.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
         }
@@ -141,6 +150,20 @@ impl Offered {
         };
         let cpus_max = usize::try_from(node.total.cpu.0 / 1_000).ok().and_then(NonZeroUsize::new);
         let host = inventory.host(cpus_max);
+        let nodes: Vec<ShownNode> = match &self.machines {
+            Machines::This => self.split(node),
+            Machines::Given(nodes) => nodes.clone(),
+            Machines::Of(_) => {
+                let fitted = |node: &ShownNode| {
+                    let node = cluster::capped(node.clone(), self.cpus, self.memory);
+                    let told = self.fittings.features.iter().cloned();
+                    let features = node.features.into_iter().chain(told).collect();
+                    ShownNode { features, ..node }
+                };
+                cluster.nodes.iter().map(fitted).collect()
+            }
+        };
+        let load = cluster.load.map(|load| cluster::beside_offered(load, &cluster.nodes, &nodes));
         let shown = PoolShown {
             engine: engine.kind.name().to_owned(),
             fence: match engine.fence {
@@ -157,21 +180,8 @@ impl Offered {
             .to_owned(),
             features: self.features(engine),
             fabric: self.fittings.fabric.clone(),
-            nodes: match &self.machines {
-                Machines::This => self.split(node),
-                Machines::Given(nodes) => nodes.clone(),
-                Machines::Of(_) => {
-                    let fitted = |node: ShownNode| {
-                        let node = cluster::capped(node, self.cpus, self.memory);
-                        let told = self.fittings.features.iter().cloned();
-                        ShownNode {
-                            features: node.features.into_iter().chain(told).collect(),
-                            ..node
-                        }
-                    };
-                    cluster.nodes.into_iter().map(fitted).collect()
-                }
-            },
+            nodes,
+            queue: cluster.queue,
             inventory: {
                 let mut lines = self.inventory(&inventory);
                 lines.extend(cluster.lines);
@@ -192,6 +202,7 @@ impl Offered {
             inventory: hex::encode(Sha256::digest(lines)),
             shown,
             sharing,
+            load,
             host,
             vendors,
         })
@@ -305,6 +316,7 @@ mod tests {
             features: BTreeSet::new(),
             fabric: None,
             nodes: Vec::new(),
+            queue: None,
             inventory: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
         };
         let nonce = "ab".repeat(32);

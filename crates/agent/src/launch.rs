@@ -152,6 +152,7 @@ pub(crate) fn launch(
             .collect(),
         steps: order.steps.iter().map(|step| self::step(order, step, place)).collect(),
         org: order.org.clone(),
+        site_words: order.site_words.clone(),
     }
 }
 
@@ -303,6 +304,7 @@ mod tests {
             outputs: Vec::new(),
             save_within_us: None,
             checkpoint: None,
+            site_words: BTreeMap::new(),
             gang: Some(Gang {
                 rank: 0,
                 nodes: nodes.iter().map(|&node| node.to_owned()).collect(),

@@ -172,7 +172,9 @@ fn either(first: SiteWords, second: SiteWords) -> SiteWords {
         qos: first.qos.or(second.qos),
         constraint: first.constraint.or(second.constraint),
         gres: first.gres.or(second.gres),
-        extra: if first.extra.is_empty() { second.extra } else { first.extra },
+        extra: said_first(first.extra, second.extra),
+        ahead: first.ahead.or(second.ahead),
+        allow: said_first(first.allow, second.allow),
     }
 }
 
@@ -184,7 +186,9 @@ fn beside(kept: SiteWords, said: &SiteWords) -> SiteWords {
         qos: kept.qos.filter(|_| said.qos.is_none()),
         constraint: kept.constraint.filter(|_| said.constraint.is_none()),
         gres: kept.gres.filter(|_| said.gres.is_none()),
-        extra: if said.extra.is_empty() { kept.extra } else { Vec::new() },
+        extra: unless_said(kept.extra, &said.extra),
+        ahead: kept.ahead.filter(|_| said.ahead.is_none()),
+        allow: unless_said(kept.allow, &said.allow),
     }
 }
 
@@ -298,11 +302,13 @@ impl Offering {
             ("slurm-qos", slurm.qos.clone()),
             ("slurm-constraint", slurm.constraint.clone()),
             ("slurm-gres", slurm.gres.clone()),
+            ("slurm-ahead", slurm.ahead.map(|percent| percent.to_string())),
         ];
         let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
         one.chain(input_roots.iter().map(|root| format!("--input-root {}", folder(root))))
             .chain(features.iter().map(|name| format!("--feature {name}")))
             .chain(slurm.extra.iter().map(|word| format!("--slurm-extra={word}")))
+            .chain(slurm.allow.iter().map(|word| format!("--slurm-allow {word}")))
             .chain(site_options(kubernetes))
             .collect()
     }

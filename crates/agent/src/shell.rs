@@ -38,9 +38,9 @@ const SLEEP_MAX: Span = Span::from_secs(5);
 const USAGE_EVERY: Span = Span::from_secs(10);
 /// The exchange may not ask for use more often than this.
 const USAGE_EVERY_MIN: Span = Span::from_millis(100);
-/// How often a cluster is looked at: three questions to its controller, of the kind that users ask
-/// by the hundred.
-const LOOK_EVERY: Span = Span::from_secs(60);
+/// How often a cluster is looked at: four questions to its controller, of the kind that users ask by
+/// the hundred.
+const LOOK_EVERY: Span = Span::from_secs(30);
 
 /// What an attempt is here, until it is forgotten.
 enum Here {
@@ -704,6 +704,7 @@ impl Shell {
                 if let Some(nonce) = nonce {
                     self.syncs.say_answer(inventory::answer(&nonce, &picture.shown));
                 }
+                self.syncs.say_load(picture.load.clone());
                 if picture.digest != self.syncs.picture().digest {
                     self.syncs.show(Some(*picture));
                 }

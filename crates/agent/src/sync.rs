@@ -13,7 +13,7 @@ use dayan_custody::Counters;
 use dayan_engines::BootClock;
 use dayan_measure::Measurement;
 use dayan_units::{AttemptId, BootTime, Span};
-use dayan_wire::{ChallengeAnswer, SignedUsage, SyncAnswer, SyncRequest};
+use dayan_wire::{ChallengeAnswer, PoolLoad, SignedUsage, SyncAnswer, SyncRequest};
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
@@ -31,6 +31,9 @@ const WAITS_PER_LEASE: i64 = 4;
 /// News that come within this time travel together: a thousandth of a second is nothing to a task
 /// that was worth leasing, and many ends fall into it on a busy machine.
 const GATHER: Span = Span::from_millis(1);
+/// The same on a cluster that places by itself: it has more to do already, and each sync of one end costs
+/// both sides as much as one of twenty.
+const GATHER_BY_POOL: Span = Span::from_millis(50);
 /// Reports in one sync: about 400 KB of text, a few milliseconds of work for both sides. The
 /// next sync carries the rest.
 const REPORTS_MAX: usize = 1_000;
@@ -92,6 +95,8 @@ pub(crate) struct Syncs {
     picture: Picture,
     /// Is the picture to be sent?
     show: Option<()>,
+    /// What others do in the pool, where it was not told yet.
+    load: Option<PoolLoad>,
     answer: Option<ChallengeAnswer>,
     measured: VecDeque<Measurement>,
     /// What the site's cache holds now.
@@ -125,6 +130,7 @@ impl Syncs {
             wait_not_before: BootTime(i64::MIN),
             backoff: Backoff::new(),
             standing: Standing::Unknown,
+            load: picture.load.clone(),
             picture,
             show: Some(()),
             answer: None,
@@ -153,6 +159,10 @@ impl Syncs {
         }
         self.show = Some(());
     }
+    /// Says what others do in the pool.
+    pub(crate) fn say_load(&mut self, load: Option<PoolLoad>) {
+        self.load = load.or(self.load.take());
+    }
     /// Says the answer to a challenge.
     pub(crate) fn say_answer(&mut self, answer: Option<ChallengeAnswer>) {
         self.answer = answer.or(self.answer.take());
@@ -173,7 +183,10 @@ impl Syncs {
         if now < self.not_before {
             return Some(self.not_before);
         }
-        let has_extras = self.show.is_some() || self.answer.is_some() || !self.measured.is_empty();
+        let has_extras = self.show.is_some()
+            || self.load.is_some()
+            || self.answer.is_some()
+            || !self.measured.is_empty();
         let urgent = custody.is_urgent();
         if !urgent {
             self.urgent_since = None;
@@ -183,7 +196,8 @@ impl Syncs {
         }
         if urgent && !has_extras && !custody.is_sync_due(now) {
             let since = *self.urgent_since.get_or_insert(now);
-            let ready = since.plus(GATHER);
+            let by_pool = self.picture.shown.placing == "by_pool";
+            let ready = since.plus(if by_pool { GATHER_BY_POOL } else { GATHER });
             if now < ready {
                 return Some(ready);
             }
@@ -221,6 +235,8 @@ impl Syncs {
             wait_ms: u32::try_from(wait.millis_floor()).unwrap_or(0),
             shown_digest: self.picture.digest.clone(),
             shown: extras.shown.map(|()| self.picture.shown.clone()),
+            // Where that is lost the next look says it again.
+            load: self.load.take(),
             reports: words::reports(&told),
             usage: self.signed(&told),
             answer: self.answer.take(),

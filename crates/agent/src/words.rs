@@ -128,6 +128,7 @@ pub(crate) fn stray(attempt: AttemptId) -> custody::Order<Arc<wire::LeaseOrder>>
         run: String::new(),
         env: std::collections::BTreeMap::new(),
         steps: Vec::new(),
+        site_words: std::collections::BTreeMap::new(),
         mounts: Vec::new(),
         files: std::collections::BTreeMap::new(),
         secrets: std::collections::BTreeMap::new(),

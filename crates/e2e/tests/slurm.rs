@@ -57,3 +57,126 @@ fn a_task_of_a_cluster_goes_on_elsewhere_from_its_checkpoint() {
     support::counter::moves_to_processes(&mut stage, "cluster", "");
     stage.assert_sound();
 }
+
+/// What scripts for Slurm rely on, one word a line.
+const SCRIPT: &str = "#!/bin/bash
+#SBATCH --job-name=shots
+#SBATCH --array=2,5
+#SBATCH --ntasks=1 --cpus-per-task=2
+#SBATCH --mem=50M -t 5
+#SBATCH --account=demo
+#SBATCH --output=shot-%A_%a.txt
+set -eu
+echo $SLURM_ARRAY_JOB_ID $SLURM_JOB_ID $SLURM_ARRAY_TASK_ID $SLURM_CPUS_PER_TASK $SLURM_JOB_NAME
+[ \"$PWD\" = \"$SLURM_SUBMIT_DIR\" ] && [ \"$DAYAN_NODELIST\" = \"$SLURM_JOB_NODELIST\" ]
+case \"$SLURM_JOB_NODELIST\" in n1|n2) ;; *) exit 3 ;; esac
+ls shot-*.txt
+";
+
+#[test]
+fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
+    let qos = ("EXTRA_CONF", "PartitionName=side Nodes=n2 MaxTime=60 State=UP");
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "4"), qos]) else {
+        return;
+    };
+    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
+    let env = vec![("SLURM_CONF".to_owned(), conf)];
+    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    stage.add_cluster("cluster", &["--slurm-allow", "partition", "--slurm-allow", "nice"]);
+
+    std::fs::write(stage.path("job.sbatch"), SCRIPT).expect("written");
+    let member = stage.member.clone();
+    let script = stage.path("job.sbatch").display().to_string();
+    let made = stage.command(&member, &["submit", &script]);
+    let job = made["job"].as_str().expect("a job").to_owned();
+    let shown = stage.ended(&job);
+    assert_eq!(shown["state"], "succeeded", "{shown}");
+    for (task, element) in [(0, "2"), (1, "5")] {
+        let name = format!("{job}/{task}");
+        let said = stage.member_run(&["logs", &name], "");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let [array, own, index, cpus, title, file] = words[..] else { panic!("{said}") };
+        assert_eq!((index, cpus, title), (element, "2", "shots"), "{said}");
+        // The number is the one that the exchange's `sbatch` prints, not that of the site's job.
+        assert_eq!(own, format!("{array}_{element}"), "{said}");
+        assert!(array.len() == 15, "{said}");
+        assert_eq!(file, format!("shot-{array}_{element}.txt"), "{said}");
+    }
+
+    // A word that the provider allows goes through, one that it does not is refused with the reason.
+    let words = "backend: {slurm: {partition: side, nice: '7'}}\n";
+    let go = stage.path("go");
+    let run = format!("|\n  until test -e {}; do sleep 0.05; done", go.display());
+    let job = stage.submit_with(&run, "words", words);
+    stage.running(&job, 1);
+    let line = lab.ask("squeue", &["--noheader", "--states=R", "--format=%P %N"]);
+    assert_eq!(line, "side n2\n");
+    let file = stage.path("refused.yaml");
+    std::fs::write(
+        &file,
+        "version: 1\nname: x\ntype: batch\nproject: lab/demo\n\
+         resources: {cpus: 1, memory: 16MB, time: 1m}\nbackend: {slurm: {qos: high}}\nrun: x\n",
+    )
+    .expect("written");
+    let said = stage.member_run(&["submit", &file.display().to_string()], "");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("backend.slurm.qos"), "{text}");
+
+    // A visitor is a step of the same job: in its folder, on its node, with its own exit code.
+    let script = "echo $DAYAN_JOB $SLURMD_NODENAME; cat; echo oops >&2; exit 7";
+    let out = stage.exec(&job, b"typed\n", &["sh", "-c", script]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(7), "{said}");
+    assert_eq!(String::from_utf8_lossy(&out.stdout), format!("{job} n2\ntyped\n"));
+    assert!(said.contains("oops"), "{said}");
+    std::fs::write(&go, "").expect("written");
+    assert_eq!(stage.ended(&job)["state"], "succeeded");
+}
+
+#[test]
+fn what_others_hold_of_a_cluster_is_seen_and_not_planned_on() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "4")]) else { return };
+    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
+    let env = vec![("SLURM_CONF".to_owned(), conf)];
+    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    // Somebody else's, for twenty minutes at most: all of one node and a part of the other.
+    for cpus in ["4", "3"] {
+        let cpus = format!("--cpus-per-task={cpus}");
+        lab.ask(
+            "sbatch",
+            &["--mem=64", "--time=20", "--output=/dev/null", &cpus, "--wrap=sleep 600"],
+        );
+    }
+    until("others run", || {
+        let text = lab.ask("squeue", &["--noheader", "--states=R", "--format=%i"]);
+        (text.lines().count() == 2).then_some(())
+    });
+    stage.add_cluster("cluster", &["--slurm-ahead", "50"]);
+    let pool = until("the others to be seen", || {
+        let pools = stage.operate(&["pools"]);
+        pools.as_array()?.first().filter(|pool| pool["others"].is_object()).cloned()
+    });
+    assert_eq!((&pool["others"]["cpus"], &pool["queue_ahead"]), (&"7".into(), &4.into()), "{pool}");
+
+    // One core is free: a job of two is expected when the others are over, not now.
+    let file = stage.path("two.yaml");
+    std::fs::write(
+        &file,
+        "version: 1\nname: two\ntype: batch\nproject: lab/demo\n\
+         resources: {cpus: 2, memory: 16MB, time: 30m}\nrun: 'true'\n",
+    )
+    .expect("written");
+    let member = stage.member.clone();
+    let file = file.display().to_string();
+    let plan = stage.command(&member, &["plan", &file]);
+    let candidate = &plan["candidates"][0];
+    let start = candidate["start_p90_s"].as_f64().expect("an estimate");
+    assert_eq!(candidate["tasks"], 0, "{plan}");
+    assert!((600.0..1_300.0).contains(&start), "{plan}");
+    // They end: it starts.
+    lab.ask("scancel", &["--state=RUNNING", "--user=root"]);
+    let job = stage.command(&member, &["submit", &file]);
+    let job = job["job"].as_str().expect("a job").to_owned();
+    assert_eq!(stage.ended(&job)["state"], "succeeded");
+}

@@ -90,6 +90,7 @@ fn by_engine(engine: &mut dyn Engine, count: u32) {
         mounts: Vec::new(),
         steps: Vec::new(),
         org: None,
+        site_words: std::collections::BTreeMap::new(),
     };
     for answer in engine.start((0..count).map(launch).collect()) {
         answer.expect("started");

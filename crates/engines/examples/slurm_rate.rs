@@ -174,6 +174,7 @@ fn engine(tasks: u32) -> Result<Span> {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         })
         .collect();
     let mut open: BTreeSet<AttemptId> = launches.iter().map(|launch| launch.attempt).collect();

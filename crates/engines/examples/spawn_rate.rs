@@ -175,5 +175,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         mounts: Vec::new(),
         steps: Vec::new(),
         org: None,
+        site_words: std::collections::BTreeMap::new(),
     }
 }

@@ -381,6 +381,9 @@ pub struct Launch {
     /// The organisation that pays, for an engine that keeps those apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org: Option<String>,
+    /// What the job says to the site's own scheduler, for an engine that hands it on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub site_words: BTreeMap<String, String>,
 }
 
 /// A member's place in a gang that starts at once or not at all.

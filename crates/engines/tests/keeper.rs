@@ -45,6 +45,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         mounts: Vec::new(),
         steps: Vec::new(),
         org: None,
+        site_words: std::collections::BTreeMap::new(),
     }
 }
 

@@ -14,7 +14,9 @@ use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::event::{Entry, Event, Next};
-use crate::state::{Gate, Job, Lease, Node, Placing, Pool, State, VERIFIED_FOR, grown, mode_of};
+use crate::state::{
+    Gate, Job, Lease, Node, Placing, Pool, QUEUE_NODE, State, VERIFIED_FOR, grown, mode_of,
+};
 
 /// Power usage effectiveness of a data centre that has not said its own: what the policy for new
 /// ones in the national clusters asks for.
@@ -431,7 +433,10 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             Placing::ByPool => plan::Placing::ByPool,
         },
         fabric: pool.shown.fabric.clone(),
-        nodes: pool.shown.nodes.iter().map(|node| node_view(pool, node, now)).collect(),
+        nodes: {
+            let nodes = pool.shown.nodes.iter().map(|node| node_view(pool, node, now));
+            nodes.chain(queue_view(&pool.shown)).collect()
+        },
         rules: plan::OrgRule::default(),
         carbon: found.and_then(|place| place.grid_mg_per_kwh).map(|milligrams| plan::Carbon {
             grams_per_kwh: milligrams / 1_000,
@@ -449,6 +454,11 @@ fn features(shown: &crate::state::Shown) -> BTreeSet<String> {
         features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
     }
     features
+}
+
+/// The feature of a pool that lets jobs say this word to Slurm.
+pub fn slurm_word(word: &str) -> String {
+    format!("{}.{word}", Feature::SlurmOptions.as_str())
 }
 
 /// Engines that run container images and nothing else.
@@ -481,7 +491,20 @@ fn node_view(pool: &Pool, node: &Node, now: Time) -> plan::NodeView {
         features: node.features.clone(),
         leaf: node.leaf.clone(),
         up: if node.up { plan::NodeUp::Up } else { plan::NodeUp::Down },
+        waits: None,
     }
+}
+
+/// The places in its own queue, as one group of nodes.
+fn queue_view(shown: &crate::state::Shown) -> Option<plan::NodeView> {
+    let queue = shown.queue?;
+    let up = shown.nodes.iter().any(|node| node.up);
+    Some(plan::NodeView {
+        count: queue.places,
+        up: if up { plan::NodeUp::Up } else { plan::NodeUp::Down },
+        waits: Some(queue.time_max),
+        ..plan::NodeView::plain(QUEUE_NODE, queue.unit)
+    })
 }
 
 /// What a core was measured to reach while all of them work: a part of the rate of all. The
@@ -652,6 +675,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     // Spot is sold by offers, whatever the engine of their pool can do.
     let of_pools = dayan_spec::requirements(spec).into_iter().filter(|f| *f != Feature::Spot);
     ask.pool_features = of_pools.map(|feature| feature.as_str().to_owned()).collect();
+    ask.pool_features.extend(spec.backend.slurm.keys().map(|word| slurm_word(word)));
     if spec.image.is_none() && spec.steps.is_empty() {
         ask.pool_features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
     }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dayan_schedule::{
-    Atomicity, Avoid, Change, JobAsk, Network, NodeUp, Placement, Planner, Preemption,
-    StartEstimate, Tasks, Work,
+    Atomicity, Avoid, Change, HeldByOthers, JobAsk, Network, NodeUp, Placement, Planner,
+    Preemption, StartEstimate, Tasks, Work,
 };
 use dayan_spec::{Deadline, DeadlineKind, JobSpec};
 use dayan_units::{JobId, PoolId, ProjectId, Span, Time};
@@ -25,6 +25,10 @@ const ROUND: Work = Work::LIVE_ROUND;
 const BLOCKED_FOR: Span = Span::from_secs(30);
 /// A job that was refused its place for its own limits keeps off that pool for so long.
 const REFUSED_FOR: Span = Span::from_secs(10);
+
+/// What others hold in a pool is believed for so long after it was told: an agent looks twice a minute,
+/// and a slow controller may keep it from that a few times.
+pub const OTHERS_FOR: Span = Span::from_secs(300);
 
 /// A start estimate costs up to some milliseconds, as it looks at all pools and at the queue: so many
 /// at once, so often, leave the planner its time. Of a burst of jobs a sample is told and scored.
@@ -67,6 +71,8 @@ pub struct Planning {
     silent: Option<BTreeSet<PoolId>>,
     /// What the caches of pools' sites hold: told by their agents, and not in the journal.
     holds: BTreeMap<PoolId, Arc<BTreeSet<u64>>>,
+    /// What others hold in pools that are not ours alone, and when that was told.
+    others: BTreeMap<PoolId, (Time, Vec<HeldByOthers>)>,
 }
 
 impl Planning {
@@ -96,6 +102,9 @@ impl Planning {
         for (&pool, files) in &self.holds {
             self.planner.observe(&Change::PoolHolds { pool, files: Arc::clone(files) });
         }
+        for (&pool, (_, held)) in &self.others {
+            self.planner.observe(&Change::OthersHold { pool, held: held.clone() });
+        }
     }
 
     /// What the cache of a pool's site holds now.
@@ -103,6 +112,25 @@ impl Planning {
         let files = Arc::new(files);
         self.planner.observe(&Change::PoolHolds { pool, files: Arc::clone(&files) });
         self.holds.insert(pool, files);
+    }
+
+    /// Others hold this in a pool now, and nothing else.
+    pub fn others(&mut self, pool: PoolId, held: Vec<HeldByOthers>, now: Time) {
+        let known = self.others.get(&pool).map_or(&[][..], |(_, held)| held);
+        if known != held {
+            self.planner.observe(&Change::OthersHold { pool, held: held.clone() });
+        }
+        self.others.insert(pool, (now, held));
+    }
+
+    /// What nobody has told again for long is not believed any more.
+    fn forget_others(&mut self, now: Time) {
+        let old = self.others.iter().filter(|(_, (at, _))| now.since(*at) > OTHERS_FOR);
+        let old: Vec<PoolId> = old.map(|(pool, _)| *pool).collect();
+        for pool in old {
+            self.others.remove(&pool);
+            self.planner.observe(&Change::OthersHold { pool, held: Vec::new() });
+        }
     }
 
     /// What was committed.
@@ -186,6 +214,7 @@ impl Planning {
             return Round::default();
         }
         self.unblock(now.minus(BLOCKED_FOR));
+        self.forget_others(now);
         let plan = self.planner.plan(now, ROUND);
         let placements = plan.placements.into_iter().flat_map(apart).collect();
         self.unhelped.retain(|_, until| now < *until);

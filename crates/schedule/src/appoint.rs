@@ -199,6 +199,9 @@ impl Admission<'_> {
         let first = self.places.len();
         let choice = &self.verdict.choices[rank];
         let estate = &self.planner.estate;
+        if estate.is_queue(choice.bay) {
+            return first..first;
+        }
         // Where the way of the inputs is not known, no moment can be promised.
         let Some(length) = self.length(rank) else { return first..first };
         let pool = estate.pool_of(choice.bay);
@@ -251,6 +254,9 @@ impl Admission<'_> {
             return None;
         }
         let choice = &self.verdict.choices[0];
+        if self.planner.estate.is_queue(choice.bay) {
+            return None;
+        }
         let need = self.verdict.needs[usize::from(choice.need)];
         let bay = &self.planner.estate.bays[choice.bay];
         let when = When { now: self.now, from: self.now, until: self.now.plus(length) };

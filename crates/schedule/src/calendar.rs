@@ -246,13 +246,14 @@ impl Estate {
             Holder::Attempt(attempt) => {
                 self.release(attempt.job, &Tasks::one(attempt.task));
             }
+            Holder::Others => {}
         }
     }
     /// The seat is free again.
     pub fn seat_left(&mut self, holder: Holder, at: Option<NodeAt>) {
         match holder {
             Holder::Seat(task) => self.set_seated(task, at, false),
-            Holder::Attempt(_) => {}
+            Holder::Attempt(_) | Holder::Others => {}
         }
     }
     fn set_seated(&mut self, task: TaskId, at: Option<NodeAt>, seated: bool) {

@@ -28,7 +28,9 @@ impl Planner {
         let begins_in = ask.begin.map_or(Span::ZERO, |begin| begin.since(now).max(Span::ZERO));
         let place = JobKey::of(ask).behind(self.demand.behind_of(ask.project));
         let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
-        for (at, choice) in verdict.choices.iter().enumerate() {
+        // Places in a queue are no promise of a start.
+        let real = |(_, choice): &(usize, &Choice)| !self.estate.is_queue(choice.bay);
+        for (at, choice) in verdict.choices.iter().enumerate().filter(real) {
             by_pool.entry(self.estate.pool_of(choice.bay)).or_default().push(at);
         }
         let mut candidates: Vec<(bool, usize, Candidate)> = Vec::new();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::JobAsk;
 use crate::cards::Cards;
+use crate::others::HeldByOthers;
 use crate::policy::Policy;
 use crate::quota::{Payer, Quota, QuotaOf};
 use crate::tasks::Tasks;
@@ -163,6 +164,13 @@ pub enum Change {
         attempt: AttemptId,
         /// When it will have ended at the latest, where that is before its end.
         by: Option<Time>,
+    },
+    /// What others than us hold in a pool, in full: it replaces what was told before.
+    OthersHold {
+        /// In which pool.
+        pool: PoolId,
+        /// Each part.
+        held: Vec<HeldByOthers>,
     },
     /// When leases of a pool were taken back lately: all that counts against its budget.
     PoolPreempted {

@@ -26,6 +26,12 @@ impl Planner {
                     (attempt.job, self.estate.attempts.get(&attempt))
                 }
                 crate::estate::Holder::Seat(task) => (task.job, self.seats.get(&task)),
+                crate::estate::Holder::Others => {
+                    if self.estate.pools[lease.pool as usize].others.contains(&ix) {
+                        continue;
+                    }
+                    return Err("a part that others hold is not among those of its pool".to_owned());
+                }
             };
             if known != Some(&ix) {
                 return Err(format!("a lease of {job} is not found under its holder"));

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dayan_units::{AttemptId, FlopRate, JobId, MilliAccel, PoolId, Resources, TaskId, Time};
+use dayan_units::{AttemptId, FlopRate, JobId, MilliAccel, PoolId, Resources, Span, TaskId, Time};
 use rustc_hash::FxHashMap;
 
 use crate::calendar::Appointed;
@@ -215,6 +215,8 @@ impl Booked {
 /// What the nodes of a bay have in common.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Make {
+    /// Places in a queue, for tasks of at most this limit; real nodes come first.
+    pub waits: Option<Span>,
     /// None sorts first: nodes without cards are tried first for work without.
     pub accelerator: Option<String>,
     pub features: BTreeSet<String>,
@@ -284,6 +286,8 @@ pub(crate) struct Pool {
     pub preempted: Vec<Time>,
     /// What its site's cache holds.
     pub holds: Arc<BTreeSet<u64>>,
+    /// What others hold in it.
+    pub others: Vec<LeaseIx>,
 }
 
 /// Who holds a lease.
@@ -293,6 +297,8 @@ pub(crate) enum Holder {
     Attempt(AttemptId),
     /// A seat of the last plan, not yet confirmed.
     Seat(TaskId),
+    /// Somebody beside us.
+    Others,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -316,7 +322,7 @@ impl Lease {
             (Tenure::Spot { since, .. }, Holder::Attempt(attempt)) => {
                 Some((Reverse(since), attempt, ix))
             }
-            (Tenure::Spot { .. }, Holder::Seat(_)) | (Tenure::Kept, _) => None,
+            (Tenure::Spot { .. }, Holder::Seat(_) | Holder::Others) | (Tenure::Kept, _) => None,
         }
     }
 }
@@ -360,6 +366,10 @@ impl Estate {
         ix
     }
 
+    /// Is a bay made of places in a queue? Nothing is promised, reserved or expected there.
+    pub fn is_queue(&self, bay: BayIx) -> bool {
+        self.bays[bay].make.waits.is_some()
+    }
     /// Which pool a bay is of.
     pub fn pool_of(&self, bay: BayIx) -> PoolIx {
         self.bays[bay].pool
@@ -400,6 +410,7 @@ impl Estate {
         let mut by_make: BTreeMap<Make, Vec<Node>> = BTreeMap::new();
         for node in &view.nodes {
             let make = Make {
+                waits: node.waits,
                 accelerator: node.accelerator.clone(),
                 features: node.features.clone(),
                 leaf: node.leaf.clone(),

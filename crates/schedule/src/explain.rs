@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
 use crate::capped::want_of;
 use crate::estate::{Node, PoolIx};
-use crate::judge::{Judge, Relax};
+use crate::judge::{Choice, Judge, Relax};
 use crate::later::When;
 use crate::outlook::Wanted;
 use crate::planner::Planner;
@@ -153,7 +153,7 @@ impl Planner {
     /// Pools that would do but have no room, or no node up.
     fn busy(&self, verdict: &Verdict, when: When) -> BTreeMap<PoolIx, ReasonCode> {
         let mut found: BTreeMap<PoolIx, ReasonCode> = BTreeMap::new();
-        for choice in &verdict.choices {
+        for choice in verdict.choices.iter().filter(|at| !self.estate.is_queue(at.bay)) {
             let need = &verdict.needs[usize::from(choice.need)];
             let bay = &self.estate.bays[choice.bay];
             let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
@@ -223,7 +223,8 @@ impl Planner {
         let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);
         let earliest = |by| {
             let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;
-            let choices = verdict.choices.iter().copied();
+            let real = |choice: &Choice| !self.estate.is_queue(choice.bay);
+            let choices = verdict.choices.iter().copied().filter(real);
             let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
             Some(found.from.since(now).max(queue))
         };

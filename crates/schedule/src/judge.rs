@@ -219,6 +219,12 @@ impl Judge<'_> {
     ) -> Result<(Score, Choice), ReasonCode> {
         let bay = &self.estate.bays[bay_ix];
         let ask = self.wish.ask;
+        if let Some(most) = bay.make.waits
+            && (self.wish.gang.is_some() || ask.time > most)
+        {
+            // The real nodes say why the pool refuses, where it does.
+            return Err(ReasonCode::PoolFeature);
+        }
         let leaf = self.wish.gang.is_some_and(|gang| gang.same == Same::Leaf);
         let lacking =
             !ask.node_features.is_subset(&bay.make.features) || (leaf && bay.make.leaf.is_none());
@@ -403,7 +409,8 @@ impl Judge<'_> {
         };
         let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
         let ids = (view.pool, bay.number, offer.offer);
-        Score::new(self.order, &measures, (alternative, u8::from(idles)), ids)
+        let waits = u8::from(bay.make.waits.is_some());
+        Score::new(self.order, &measures, (waits, alternative, u8::from(idles)), ids)
     }
 
     /// The score of a choice that was found in the present picture.

@@ -40,6 +40,7 @@ mod candidates;
 mod check;
 mod explain;
 mod keep;
+mod others;
 mod outlook;
 mod planner;
 mod preempt;
@@ -58,6 +59,7 @@ pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, M
 pub use cards::{CardPart, Cards};
 pub use change::{Appointment, Avoid, Change, LeaseEnd, Network, Tenure};
 pub use later::TURNOVER;
+pub use others::HeldByOthers;
 pub use plan::{Atomicity, Placement, Plan, PlanDiff, Preemption, Refusal, Seat};
 pub use planner::Planner;
 pub use policy::{Policy, PreemptionPolicy, Preference, Work};

@@ -129,6 +129,7 @@ impl Planner {
                     self.estate.stopping(ix, *by);
                 }
             }
+            Change::OthersHold { pool, held } => self.estate.set_others(*pool, held),
             Change::PoolPreempted { pool, at } => {
                 let pool = self.estate.pool_ix(*pool);
                 self.estate.pools[pool as usize].preempted.clone_from(at);
@@ -195,7 +196,10 @@ impl Planner {
             asks: self.demand.asks_len() as u64,
             classes: self.demand.classes.len() as u64,
             appointments: self.estate.appointed.values().map(|of| of.len() as u64).sum(),
-            leases: (self.estate.leases.len() - self.seats.len()) as u64,
+            leases: {
+                let others: usize = self.estate.pools.iter().map(|pool| pool.others.len()).sum();
+                (self.estate.leases.len() - self.seats.len() - others) as u64
+            },
             tentative: self.seats.len() as u64,
             work_total: self.work_total,
         }

@@ -177,7 +177,8 @@ impl Search<'_, '_> {
     /// The node where one task loses others least.
     fn for_one(&mut self, class: &Class) -> Option<Row> {
         let mut best: Option<Row> = None;
-        for (rank, choice) in (0u32..).zip(&class.choices) {
+        let real = |(_, choice): &(u32, &Choice)| !self.estate.is_queue(choice.bay);
+        for (rank, choice) in (0u32..).zip(&class.choices).filter(real) {
             let pool = self.estate.pool_of(choice.bay);
             if (self.left)(pool) == 0 {
                 continue;

@@ -152,7 +152,10 @@ pub(crate) fn earliest_of(
     };
     match gang {
         Some((domains, seats)) => domains.iter().for_each(|members| look(members, seats)),
-        None => (0u32..).take(choices.len()).for_each(|at| look(&[at], 1)),
+        None => (0u32..)
+            .zip(choices)
+            .filter(|(_, choice)| !estate.is_queue(choice.bay))
+            .for_each(|(at, _)| look(&[at], 1)),
     }
     best
 }

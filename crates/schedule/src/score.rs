@@ -46,6 +46,8 @@ pub(crate) struct Measures {
 /// How good a place is for a job.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Score {
+    /// It would wait in a queue there: only where nobody has room.
+    waits: u8,
     /// Which of the job's accelerator alternatives; the user put the best first.
     alternative: u8,
     /// The measures in the order of preference.
@@ -59,13 +61,13 @@ pub(crate) struct Score {
 
 impl Score {
     /// The part that is compared first.
-    pub fn head(&self) -> (u8, i64) {
-        (self.alternative, self.measures[0])
+    pub fn head(&self) -> (u16, i64) {
+        (u16::from(self.waits) << 8 | u16::from(self.alternative), self.measures[0])
     }
     pub fn new(
         order: &Order,
         measures: &Measures,
-        (alternative, idles_cards): (u8, u8),
+        (waits, alternative, idles_cards): (u8, u8, u8),
         (pool, bay_number, offer): (PoolId, u32, OfferId),
     ) -> Self {
         let measure = |preference| match preference {
@@ -75,7 +77,8 @@ impl Score {
             Preference::Carbon => measures.carbon,
             Preference::Reliability => measures.unreliability_permille,
         };
-        Self { alternative, measures: order.0.map(measure), idles_cards, pool, bay_number, offer }
+        let measures = order.0.map(measure);
+        Self { waits, alternative, measures, idles_cards, pool, bay_number, offer }
     }
 }
 

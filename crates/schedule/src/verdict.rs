@@ -174,7 +174,7 @@ impl Planner {
         }
         // Nearly always the first measures tell, and sorting small keys moves less memory. What
         // they leave equal are mostly the bays of one pool, few and in order already.
-        let mut ranked: Vec<((u8, i64), u32)> =
+        let mut ranked: Vec<((u16, i64), u32)> =
             found.iter().zip(0u32..).map(|((score, _), at)| (score.head(), at)).collect();
         ranked.sort_unstable();
         for equal in ranked.chunk_by_mut(|a, b| a.0 == b.0) {

@@ -128,6 +128,10 @@ pub struct NodeView {
     pub leaf: Option<String>,
     /// Does it take work?
     pub up: NodeUp,
+    /// Not machines but places in the queue of the pool's own engine, for tasks whose time limit is at
+    /// most this: what is put there waits a little and starts the moment something else ends.
+    #[serde(default)]
+    pub waits: Option<Span>,
 }
 
 /// Does a node take work?
@@ -260,6 +264,7 @@ impl NodeView {
             features: BTreeSet::new(),
             leaf: None,
             up: NodeUp::Up,
+            waits: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::SharedClock;
 use crate::data::{CopyingDesk, Depot, Vault};
 use crate::hub::Hub;
+use crate::loads::Loads;
 use crate::logs::LogKeeper;
 use crate::metrics::Metrics;
 use crate::planner::PlannerHandle;
@@ -50,6 +51,8 @@ pub struct App {
     pub vault: Option<Arc<Vault>>,
     /// How far agents' copying is.
     pub copying: CopyingDesk,
+    /// What others do in pools.
+    pub loads: Loads,
     /// Counters for Prometheus.
     pub metrics: Arc<Metrics>,
     /// SHA-256 of the certificate, in hex; none on plain HTTP.

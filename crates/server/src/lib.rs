@@ -14,6 +14,7 @@ mod files;
 mod http;
 mod hub;
 mod links;
+mod loads;
 mod logs;
 mod metrics;
 pub mod offline;

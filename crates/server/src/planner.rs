@@ -9,7 +9,7 @@ use std::time::Duration;
 use dayan_exchange::due::Silence;
 use dayan_exchange::planning::{Planning, command, estimates, preempt};
 use dayan_exchange::{Actor, Admission};
-use dayan_schedule::{Change, JobAsk, Placement, Planner, Preemption, StartEstimate};
+use dayan_schedule::{Change, HeldByOthers, JobAsk, Placement, Planner, Preemption, StartEstimate};
 use dayan_spec::JobSpec;
 use dayan_units::{JobId, PoolId, ProjectId, Span, Time};
 use tokio::sync::oneshot;
@@ -41,6 +41,8 @@ enum Input {
     Reset(Vec<Change>),
     /// Others are not heard than before.
     Silence(Silence),
+    /// What others than us hold in a pool.
+    Others(PoolId, Vec<HeldByOthers>),
     /// How far behind which projects stand.
     Shares(BTreeMap<ProjectId, Span>),
     /// What the cache of a pool's site holds.
@@ -78,6 +80,10 @@ impl PlannerHandle {
     /// Others are not heard than before.
     pub fn silence(&self, silence: Silence) {
         self.send(Input::Silence(silence));
+    }
+    /// Others hold this in a pool, and nothing else.
+    pub fn others(&self, pool: PoolId, held: Vec<HeldByOthers>) {
+        self.send(Input::Others(pool, held));
     }
     /// How far behind which projects stand, and no others.
     pub fn shares(&self, behind: BTreeMap<ProjectId, Span>) {
@@ -196,6 +202,7 @@ impl Thread {
         match input {
             Input::Changes(changes) => self.planning.observe(&changes),
             Input::Silence(Silence { pools, shown }) => self.planning.silence(pools, &shown),
+            Input::Others(pool, held) => self.planning.others(pool, held, self.clock.now()),
             Input::Reset(changes) => self.planning.reset(&changes),
             Input::Shares(behind) => self.planning.stand(&behind),
             Input::Holds(pool, files) => self.planning.hold(pool, files),

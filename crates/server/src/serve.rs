@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::data::{CopyingDesk, Depot, Vault};
 use crate::files;
 use crate::hub::Hub;
+use crate::loads::Loads;
 use crate::logs::{LogKeeper, LogLimits};
 use crate::metrics::Metrics;
 use crate::planner::{self, PlannerHandle};
@@ -221,6 +222,7 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         depot,
         vault,
         copying: CopyingDesk::default(),
+        loads: Loads::default(),
         metrics,
         fingerprint,
         usage_every_ms: u32::try_from(config.usage_every.as_millis()).unwrap_or(u32::MAX),

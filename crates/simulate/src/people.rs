@@ -143,6 +143,7 @@ impl People {
             features: Feature::ALL.iter().map(|feature| feature.as_str().to_owned()).collect(),
             fabric: None,
             nodes: (0..nodes).map(|number| node(&mut self.random, number)).collect(),
+            queue: None,
             inventory: BTreeMap::from([("site".to_owned(), site.to_string())]),
         }
     }

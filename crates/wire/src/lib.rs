@@ -51,12 +51,13 @@ pub use problem::{Problem, ProblemDetail};
 pub use schedules::{Schedule, ScheduleRun};
 pub use supply::{
     Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
-    NewProvider, Node, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
+    NewProvider, Node, OthersLoad, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
 };
 pub use sync::{
-    AttemptReport, ChallengeAnswer, CheckpointOrder, Counters, Gang, ImageOrder, JoinAnswer,
-    JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolShown, Seen, ShownNode,
-    SignedUsage, StepOrder, SyncAnswer, SyncRequest, UsageRecord,
+    AttemptReport, ChallengeAnswer, CheckpointOrder, Counters, Gang, HeldPart, ImageOrder,
+    JoinAnswer, JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolLoad,
+    PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, StepOrder, SyncAnswer, SyncRequest,
+    UsageRecord,
 };
 
 /// A page of a list.

@@ -172,6 +172,33 @@ pub struct Pool {
     /// How reliable it has been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reliability: Option<Reliability>,
+    /// How many tasks of one core may wait in its engine's own queue before anything has ended, short
+    /// ones only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ahead: Option<u32>,
+    /// What others do in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<OthersLoad>,
+}
+
+/// What others do in a pool that is not the exchange's alone, as its agent saw it last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OthersLoad {
+    /// The cores they hold, as a decimal.
+    pub cpus: String,
+    /// The memory they hold, in bytes.
+    pub memory: u64,
+    /// The accelerator cards they hold, as a decimal.
+    pub accelerators: String,
+    /// How many of their tasks wait in the engine's own queue.
+    pub waiting: u32,
+    /// How many of ours wait there.
+    pub ours_waiting: u32,
+    /// When the engine expects to have started those of ours that it has a forecast for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast_at: Option<String>,
+    /// When that was seen.
+    pub seen_at: String,
 }
 
 /// What became of the last thousand or so attempts that a pool was given.

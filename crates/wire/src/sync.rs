@@ -30,6 +30,47 @@ pub struct ShownNode {
     pub up: bool,
 }
 
+/// Places in the queue of a pool's own engine: short tasks are sent there before anything has ended,
+/// so that the engine never waits for the exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ShownQueue {
+    /// What a task may take at most: the largest machine.
+    #[schema(value_type = Object)]
+    pub unit: Resources,
+    /// All places together hold so many times that.
+    pub places: u32,
+    /// The longest time limit of a task that may wait there, in µs.
+    pub time_max_us: i64,
+}
+
+/// A part of a machine that others than the exchange hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HeldPart {
+    /// Of which machine.
+    pub node: String,
+    /// How much.
+    #[schema(value_type = Object)]
+    pub resources: Resources,
+    /// In how long it is given back at the latest, in seconds; none where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_in_s: Option<u64>,
+}
+
+/// What others do in a pool that is not the exchange's alone, as its engine sees it now.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PoolLoad {
+    /// What they hold.
+    pub held: Vec<HeldPart>,
+    /// How many of their tasks wait in the engine's queue.
+    pub others_waiting: u32,
+    /// How many of ours wait there.
+    pub ours_waiting: u32,
+    /// In how long the engine expects to start the last of ours that it has a forecast for, in
+    /// seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast_s: Option<u64>,
+}
+
 /// A pool as its agent shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PoolShown {
@@ -46,6 +87,9 @@ pub struct PoolShown {
     pub fabric: Option<String>,
     /// Its machines.
     pub nodes: Vec<ShownNode>,
+    /// How much may wait in its own queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<ShownQueue>,
     /// Its inventory, canonical text per attribute.
     pub inventory: BTreeMap<String, String>,
 }
@@ -221,6 +265,9 @@ pub struct SyncRequest {
     /// The picture, when the last answer asked for it or it has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<PoolShown>,
+    /// What others do in the pool, when it was looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<PoolLoad>,
     /// News of attempts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<AttemptReport>,
@@ -404,6 +451,9 @@ pub struct LeaseOrder {
     /// Its place in its gang.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<Gang>,
+    /// What the job says to the site's own scheduler (`backend.slurm`), where the pool lets it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub site_words: BTreeMap<String, String>,
 }
 
 /// The exchange asks for a part of a log.

@@ -533,6 +533,7 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         outputs: Vec::new(),
         save_within_us: None,
         checkpoint: None,
+        site_words: BTreeMap::new(),
         gang: None,
     }
 }

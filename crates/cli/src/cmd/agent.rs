@@ -21,6 +21,9 @@ use crate::words::Word;
 
 /// Simulated nodes of one agent: what one is built to stand for.
 const SIMULATED_NODES_MAX: i64 = 10_000;
+/// What may wait in a cluster's queue at most: ten times what runs there is a day of what was sold as
+/// minutes.
+const SLURM_AHEAD_MAX: i64 = 1_000;
 /// A simulated node that nobody describes.
 const SIMULATED_CPUS: MilliCpu = MilliCpu(64_000);
 /// A simulated node that nobody describes.
@@ -123,6 +126,14 @@ pub struct Agent {
     /// With the slurm engine: a further option of sbatch, whole: --slurm-extra=--reservation=x
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     slurm_extra: Vec<String>,
+    /// With the slurm engine: how much may wait in Slurm's queue before anything has ended, in percent
+    /// of the cluster's cores; short tasks only, 100 unless told
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=SLURM_AHEAD_MAX))]
+    slurm_ahead: Option<u32>,
+    /// With the slurm engine: what jobs may say for themselves in backend.slurm; may be given
+    /// several times, nothing unless told
+    #[arg(long, value_name = "WORD", value_parser = dayan_engines::slurm::JOB_WORDS)]
+    slurm_allow: Vec<String>,
     #[command(flatten)]
     kube: Kube,
     /// Whether it measures the machine after joining
@@ -249,6 +260,8 @@ impl Agent {
                 constraint: self.slurm_constraint.clone(),
                 gres: self.slurm_gres.clone(),
                 extra: self.slurm_extra.clone(),
+                ahead: self.slurm_ahead,
+                allow: self.slurm_allow.iter().cloned().collect(),
             },
             kubernetes: self.kube.said(),
         }

@@ -347,6 +347,25 @@ impl Show for ShownPool {
             let tenths = format!("{}.{} %", permille / 10, permille % 10);
             head.pair(Word::Reliability, Cell::text(format!("{tenths} ({failed}/{attempts})")));
         }
+        if let Some(places) = pool.queue_ahead {
+            head.pair(Word::QueueAhead, Cell::number(places));
+        }
+        if let Some(others) = &pool.others {
+            let cards = if others.accelerators == "0" {
+                String::new()
+            } else {
+                format!(", {} {}", others.accelerators, view.word(Word::Cards))
+            };
+            let memory = dayan_units::Bytes(others.memory);
+            let held = format!("{} {}, {memory}{cards}", others.cpus, view.word(Word::Cores));
+            head.pair(Word::HeldByOthers, Cell::text(held));
+            let waiting = format!("{} / {}", others.waiting, others.ours_waiting);
+            head.pair(Word::WaitingThere, Cell::text(waiting));
+            if let Some(at) = &others.forecast_at {
+                head.pair(Word::Forecast, Cell::text(view.time(at)));
+            }
+            head.pair(Word::SeenAt, Cell::text(view.time(&others.seen_at)));
+        }
         for Closure { nodes, from, until } in &pool.closures {
             let from = view.time_or_dash(from.as_deref());
             let text = format!("{from} – {} {}", view.time(until), nodes.join(", "));

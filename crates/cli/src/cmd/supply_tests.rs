@@ -57,6 +57,16 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
             until: "2026-11-24T04:00:00Z".to_owned(),
         }],
         reliability: Some(dayan_wire::Reliability { permille: 987, attempts: 412, failed: 5 }),
+        queue_ahead: Some(64),
+        others: Some(dayan_wire::OthersLoad {
+            cpus: "12".to_owned(),
+            memory: 34_000_000_000,
+            accelerators: "2".to_owned(),
+            waiting: 5,
+            ours_waiting: 7,
+            forecast_at: Some("2026-11-23T13:00:00Z".to_owned()),
+            seen_at: "2026-11-23T12:00:00Z".to_owned(),
+        }),
     }
 }
 

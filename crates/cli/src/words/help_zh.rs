@@ -377,6 +377,14 @@ const TEXTS: &[(&str, &str)] = &[
         "agent:slurm_gres",
         "slurm 引擎：作为加速卡提供的通用资源（GRES），如 gpu:a100 或 npu；不指定则为 gpu",
     ),
+    (
+        "agent:slurm_ahead",
+        "slurm 引擎：在有任务结束之前，可在 Slurm 队列中排队的量，占集群核数的百分比；仅限短任务，不指定则为 100",
+    ),
+    (
+        "agent:slurm_allow",
+        "slurm 引擎：作业可在 backend.slurm 中自行指定的内容；可多次给出，不指定则均不允许",
+    ),
     ("agent:slurm_extra", "slurm 引擎：sbatch 的其他选项，完整写出：--slurm-extra=--reservation=x"),
     (
         "agent:kubeconfig",

@@ -106,6 +106,7 @@ impl<'a> Bench<'a> {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

@@ -300,6 +300,7 @@ mod tests {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
             image: Some(Image {
                 name: "registry/a:1".to_owned(),
                 devices: vec!["nvidia.com/gpu=0".to_owned(), "/dev/kfd".to_owned()],

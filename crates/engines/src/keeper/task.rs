@@ -111,6 +111,8 @@ pub(crate) struct Task {
     pub scheduled: Option<BootTime>,
     /// When and on which boot it was launched, for the journal.
     pub launched_at: Time,
+    /// How long after its start its process is worth a word.
+    pub settle: Span,
 }
 
 impl Task {
@@ -129,6 +131,7 @@ impl Task {
             dirty: false,
             scheduled: None,
             launched_at: at,
+            settle: SETTLE,
         };
         task.extend(task.lease_end, now);
         task
@@ -150,6 +153,7 @@ impl Task {
             dirty: false,
             scheduled: None,
             launched_at,
+            settle: SETTLE,
         }
     }
 
@@ -187,7 +191,7 @@ impl Task {
                 } else {
                     lease
                 };
-                let settle = (live.started.plus(SETTLE), Due::Settle);
+                let settle = (live.started.plus(self.settle), Due::Settle);
                 Some(if !live.settled && settle.0 < next.0 { settle } else { next })
             }
         }
@@ -307,6 +311,7 @@ mod tests {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(

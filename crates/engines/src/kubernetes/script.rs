@@ -100,6 +100,7 @@ mod tests {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
 

@@ -23,6 +23,9 @@ const SLACK_PERCENT: i64 = 5;
 /// Ends that are kept to be compared. More than that end within the lag only where nobody reads
 /// each of them; the rest is not compared.
 const KEPT_MAX: usize = 10_000;
+/// How often an end is asked about that the accounting does not have: five minutes of a database that is
+/// away.
+const ASKED_MAX: u32 = 5;
 /// Jobs asked about at once: their numbers fit any command line.
 const JOBS_AT_ONCE: usize = 500;
 /// Differences kept until somebody asks.
@@ -47,6 +50,8 @@ struct Ended {
     index: Index,
     wall: Span,
     ask_at: BootTime,
+    /// How often it was asked about.
+    asked: u32,
 }
 
 /// What is still to be compared.
@@ -111,11 +116,14 @@ impl Accounts {
                 self.ended.push(ended);
                 continue;
             }
-            // What the accounting does not know, or does not know to be over, is not compared: it
-            // lags, and its word is no better than ours.
+            // What the accounting does not know, or does not know to be over, lags: it is asked about
+            // again, and in the end not compared. Its word is no better than ours.
             let account = known.get(&(ended.job, ended.index));
             if let Some(account) = account.filter(|account| account.state.is_over()) {
                 self.compare(&ended, account);
+            } else if ended.asked + 1 < ASKED_MAX {
+                let (ask_at, asked) = (now.plus(self.after), ended.asked + 1);
+                self.ended.push(Ended { ask_at, asked, ..ended });
             }
         }
     }
@@ -164,6 +172,7 @@ impl SlurmEngine {
                 index: seat.index,
                 wall: held.usage.wall,
                 ask_at: self.clock.now().plus(self.config.pace.accounts_after),
+                asked: 0,
             };
             self.accounts.note(ended);
         }
@@ -189,7 +198,7 @@ mod tests {
         for (wall, index) in walls.into_iter().zip(0..) {
             let attempt = AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 };
             let wall = Span::from_secs(wall);
-            accounts.note(Ended { attempt, job: 7, index, wall, ask_at: at(5) });
+            accounts.note(Ended { attempt, job: 7, index, wall, ask_at: at(5), asked: 0 });
         }
         assert_eq!(accounts.jobs_to_ask(at(4)), None);
         assert_eq!(accounts.jobs_to_ask(at(5)), Some(vec![7]));
@@ -202,7 +211,13 @@ mod tests {
             ((7, 3), over(900)),
             ((7, 4), Account { state: State::Active, elapsed_secs: 99 }),
         ]);
-        accounts.on_answer(Ok(known), at(9));
+        accounts.on_answer(Ok(known.clone()), at(9));
+        // The one that is not over there is asked about again, and not for ever.
+        for _ in 1..ASKED_MAX {
+            let due = accounts.due_at().expect("it is asked again");
+            assert_eq!(accounts.jobs_to_ask(due), Some(vec![7]));
+            accounts.on_answer(Ok(known.clone()), due);
+        }
         let found: Vec<u32> = accounts.differences().iter().map(|d| d.attempt.task).collect();
         assert_eq!(found, [1, 3]);
         assert_eq!((accounts.compared, accounts.due_at()), (4, None));

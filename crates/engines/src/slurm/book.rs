@@ -22,8 +22,13 @@ const TOMBSTONES_MAX: usize = 65_536;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
-    /// They are about to be launched, and never again.
-    Launched { attempts: Vec<AttemptId> },
+    /// They are about to be launched, and never again. What they are is kept until they are in a batch,
+    /// whose files say it then.
+    Launched {
+        attempts: Vec<AttemptId>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        launches: Vec<Launch>,
+    },
     /// They are the elements of a batch, in order, which is about to be submitted.
     Batched { batch: BatchId, shape: Shape, attempts: Vec<AttemptId> },
     /// The batch is this job of Slurm.
@@ -205,6 +210,14 @@ impl Book {
     pub(crate) fn live_count(&self) -> usize {
         self.live.len()
     }
+    /// How many were submitted and are not known to have begun.
+    pub(crate) fn queued(&self) -> usize {
+        self.live()
+            .filter(|(_, held)| {
+                held.seat.is_some() && !held.claimed && matches!(held.phase, Phase::Starting)
+            })
+            .count()
+    }
     /// Who sits there.
     pub(crate) fn attempt_at(&self, seat: Seat) -> Option<AttemptId> {
         self.batches.get(&seat.batch)?.attempts.get(seat.index as usize).copied()
@@ -226,6 +239,8 @@ impl Book {
     /// that is returned.
     pub(crate) fn forget(&mut self, attempt: AttemptId) -> Option<BatchId> {
         let held = self.attempts.remove(&attempt)?;
+        // One that a former engine ended as it began, and forgot, has no end in the journal.
+        self.live.remove(&attempt);
         self.bury(attempt);
         let batch = held.seat?.batch;
         let kept = self.batches.get_mut(&batch)?;
@@ -262,8 +277,8 @@ impl Book {
         let mut records: Vec<Record> =
             buried.map(|attempt| Record::Forgotten { attempt: *attempt }).collect();
         let loose = |(attempt, held): (&AttemptId, &Held)| held.seat.is_none().then_some(*attempt);
-        records
-            .push(Record::Launched { attempts: self.attempts.iter().filter_map(loose).collect() });
+        let attempts = self.attempts.iter().filter_map(loose).collect();
+        records.push(Record::Launched { attempts, launches: self.waiting.clone() });
         for (id, batch) in &self.batches {
             let (shape, attempts) = (batch.shape, batch.attempts.clone());
             records.push(Record::Batched { batch: *id, shape, attempts });
@@ -293,11 +308,15 @@ impl Book {
     /// stand in the batches' orders.
     pub(crate) fn replay(records: Vec<Record>, boot: BootId, now: BootTime) -> Self {
         let mut book = Self::default();
+        let mut loose: BTreeMap<AttemptId, Launch> = BTreeMap::new();
         for record in records {
             match record {
-                Record::Launched { attempts } => {
+                Record::Launched { attempts, launches } => {
                     for attempt in attempts {
                         book.insert(attempt, Held::new(BootTime::NEVER));
+                    }
+                    for launch in launches {
+                        loose.insert(launch.attempt, launch);
                     }
                 }
                 Record::Batched { batch, shape, attempts } => {
@@ -345,6 +364,18 @@ impl Book {
                 }
             }
         }
+        // Those that were never put into a batch wait for one still, while their leases last. What was
+        // prolonged since is told again by who holds them.
+        for (attempt, launch) in loose {
+            let lease_end = launch.lease_end;
+            let Some(held) = book.live_mut(attempt).filter(|held| held.seat.is_none()) else {
+                continue;
+            };
+            if lease_end.boot == boot && lease_end.at > now {
+                held.lease_end = lease_end.at;
+                book.waiting.push(launch);
+            }
+        }
         book
     }
 }
@@ -365,7 +396,7 @@ mod tests {
         let usage = Counters { wall: Span::from_secs(2), ..Counters::default() };
         let (first, second) = (BatchId(1), BatchId(2));
         let records = vec![
-            Record::Launched { attempts: (0..5).map(attempt).collect() },
+            Record::Launched { attempts: (0..5).map(attempt).collect(), launches: Vec::new() },
             Record::Batched {
                 batch: first,
                 shape: Shape::Array,
@@ -421,6 +452,59 @@ mod tests {
             assert_eq!(book.attempt_at(seat), Some(attempt(3)));
             assert_eq!(book.get(attempt(3)).and_then(|held| held.seat), Some(seat));
         }
+    }
+
+    fn launch(task: u32, boot: BootId, at: i64) -> Launch {
+        Launch {
+            attempt: attempt(task),
+            program: crate::Program::Shell("true".to_owned()),
+            env: BTreeMap::new(),
+            workdir: crate::Workdir::Fresh,
+            limits: crate::Limits::default(),
+            lease_end: crate::LeaseEnd { boot, at: BootTime::from_micros(at) },
+            isolation: crate::Isolation::None,
+            node: String::new(),
+            cards: Vec::new(),
+            accelerators: 0,
+            gang: None,
+            image: None,
+            org: None,
+            steps: Vec::new(),
+            mounts: Vec::new(),
+            site_words: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn what_gathered_when_an_agent_died_waits_on_while_its_lease_lasts() {
+        let (boot, now) = (BootId(4), BootTime::from_micros(5));
+        let launches: Vec<Launch> = vec![
+            launch(0, boot, 9),
+            launch(1, boot, 9),
+            launch(2, boot, 5),
+            launch(3, BootId(5), 9),
+        ];
+        let records = vec![
+            Record::Launched { attempts: (0..4).map(attempt).collect(), launches },
+            Record::Batched { batch: BatchId(1), shape: Shape::Array, attempts: vec![attempt(1)] },
+        ];
+        let book = Book::replay(records, boot, now);
+        let again = Book::replay(book.records(boot), boot, now);
+        for book in [&book, &again] {
+            let waiting: Vec<AttemptId> = book.waiting.iter().map(|one| one.attempt).collect();
+            assert_eq!(waiting, [attempt(0)], "one is in a batch, two have no lease any more");
+            assert_eq!(book.get(attempt(0)).map(|held| held.lease_end.micros()), Some(9));
+            assert_eq!(book.live_count(), 4);
+        }
+    }
+
+    #[test]
+    fn one_that_is_forgotten_without_an_end_is_gone() {
+        let launched = Record::Launched { attempts: vec![attempt(0)], launches: Vec::new() };
+        let records = vec![launched, Record::Forgotten { attempt: attempt(0) }];
+        let book = Book::replay(records, BootId(4), BootTime::from_micros(5));
+        assert_eq!((book.live().count(), book.live_count()), (0, 0));
+        assert!(book.was_launched(attempt(0)));
     }
 
     const fn now_wall() -> Time {

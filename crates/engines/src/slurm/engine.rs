@@ -24,9 +24,9 @@ use crate::journal::Journal;
 use crate::keeper::Lock;
 use crate::waker::timespec;
 use crate::{
-    BootClock, BootId, BootTime, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Isolation,
-    Launch, LeaseEnd, LogChunk, Observation, Outcome, Placing, Signal, StartFailure, StartFault,
-    Stream, Waker, command, logs, wall_now,
+    BootClock, BootId, BootTime, Engine, EngineInfo, EngineKind, EnterFault, Entrance, Fault,
+    Features, Fence, Isolation, Launch, LeaseEnd, LogChunk, Observation, Outcome, Placing, Signal,
+    StartFailure, StartFault, Stream, Visit, Waker, command, logs, wall_now,
 };
 
 /// How often the folder of news is looked at: where a watch works, for news that come over the
@@ -83,6 +83,8 @@ pub struct SlurmEngine {
     pub(super) read: Vec<PathBuf>,
     /// Submissions that are being made.
     pub(super) submitting: usize,
+    /// Until when launches gather, where they do.
+    pub(super) gathering: Option<BootTime>,
     pub(super) last_batch: u64,
     /// What is to be cancelled in Slurm; and whether the clerk is at it.
     pub(super) cancels: Vec<String>,
@@ -124,6 +126,7 @@ impl SlurmEngine {
             changed,
             read: Vec::new(),
             submitting: 0,
+            gathering: None,
             last_batch,
             cancels: Vec::new(),
             cancelling: false,
@@ -171,6 +174,13 @@ impl SlurmEngine {
         let limits = &launch.limits;
         if limits.memory.0 == 0 || limits.cpu.0 == 0 || limits.pids == 0 {
             return Err(StartFault::Invalid("a limit of nothing".to_owned()));
+        }
+        if let Some(word) = Request::not_allowed(launch, &self.config.site) {
+            let reason = format!(
+                "this pool does not let jobs say `{word}` to Slurm (backend.slurm); its provider allows \
+                 words by --slurm-allow"
+            );
+            return Err(StartFault::Unsupported(reason));
         }
         let most = self.survey.partition.minutes_max;
         Request::of(launch, most).map(|_| ()).map_err(StartFault::Unsupported)
@@ -331,7 +341,11 @@ impl Engine for SlurmEngine {
         if fresh.is_empty() {
             return results;
         }
-        let record = Record::Launched { attempts: fresh.iter().copied().collect() };
+        let taken = launches.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let record = Record::Launched {
+            attempts: fresh.iter().copied().collect(),
+            launches: taken.map(|(launch, _)| launch.clone()).collect(),
+        };
         if let Err(error) = self.journal.commit([&record].into_iter()) {
             let fault = StartFault::Unreachable(format!("the engine's journal: {error}"));
             for result in results.iter_mut().filter(|result| result.is_ok()) {
@@ -448,6 +462,10 @@ impl Engine for SlurmEngine {
 
     fn workdir(&self, attempt: AttemptId) -> Option<PathBuf> {
         Some(self.layout.folder().work(attempt))
+    }
+
+    fn enter(&mut self, attempt: AttemptId, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
+        self.entrance(attempt, visit)
     }
 
     fn waker(&self) -> Waker {

@@ -16,9 +16,12 @@ mod batch;
 mod book;
 mod clerk;
 mod engine;
+mod entering;
 mod file_clock;
 mod hearing;
+mod hostlist;
 mod layout;
+mod load;
 mod open;
 mod report;
 mod request;
@@ -35,7 +38,8 @@ use dayan_units::Span;
 
 pub use accounts::Difference;
 pub use engine::SlurmEngine;
-pub use request::SiteWords;
+pub use load::{Held, Load};
+pub use request::{JOB_WORDS, SiteWords, feature_of};
 pub use survey::{Node, Partition, Survey};
 
 /// How often and how long.
@@ -104,9 +108,15 @@ impl SlurmConfig {
 /// already, and who looks has other things to do.
 const SURVEY_WITHIN: Span = Span::from_secs(10);
 
-/// Looks at the cluster as it is now: three questions to its controller.
-pub fn survey(config: &SlurmConfig) -> Result<Survey, crate::Fault> {
+/// Looks at the cluster as it is now, and at what others do in it: four questions to its controller.
+/// Where the last of them is not answered, nothing is known of others.
+pub fn survey(config: &SlurmConfig) -> Result<(Survey, Option<Load>), crate::Fault> {
     let mut asker = open::asker(config)?;
     asker.within = asker.within.min(SURVEY_WITHIN);
-    Survey::take(&asker, &config.site)
+    let survey = Survey::take(&asker, &config.site)?;
+    let instance = layout::Layout::open(&config.dir)
+        .map(|layout| layout.instance().to_owned())
+        .map_err(crate::Fault::io(format!("opening {}", config.dir.display())))?;
+    let load = load::take(&asker, &survey, &config.site, &instance);
+    Ok((survey, load))
 }

@@ -161,9 +161,13 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
             }
         }
     }
-    // Launched and never put into a batch: nothing of them ever was in the queue.
-    let loose: Vec<_> =
-        book.live().filter(|(_, held)| held.seat.is_none()).map(|(attempt, _)| attempt).collect();
+    // Launched and never put into a batch, and their leases are over or nobody knows what they are:
+    // nothing of them ever was in the queue.
+    let waits: std::collections::BTreeSet<_> =
+        book.waiting.iter().map(|launch| launch.attempt).collect();
+    let loose =
+        book.live().filter(|(attempt, held)| held.seat.is_none() && !waits.contains(attempt));
+    let loose: Vec<_> = loose.map(|(attempt, _)| attempt).collect();
     for attempt in loose {
         let _ = book.end(attempt, crate::wall_now(), crate::Outcome::KeeperDied);
     }

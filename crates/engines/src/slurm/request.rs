@@ -4,6 +4,7 @@
 //! runs stands in the batch's files, not in Slurm. So Slurm's job holds no command, no environment
 //! and no secret of anybody's.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dayan_units::Span;
@@ -37,6 +38,43 @@ pub struct SiteWords {
     pub gres: Option<String>,
     /// Further options of `sbatch`, each whole: `--exclusive=user`.
     pub extra: Vec<String>,
+    /// How much of the cluster's size in short tasks may wait in Slurm's queue before anything has
+    /// ended, in percent; none: as much as the cluster is large.
+    pub ahead: Option<u32>,
+    /// Which options of `sbatch` a job may give for itself in `backend.slurm`: some of [`JOB_WORDS`].
+    pub allow: BTreeSet<String>,
+}
+
+/// Options of `sbatch` that a site may let jobs give: those that say where and in what order a job
+/// runs. None that names a file, a user, a program or what the exchange has sold is among them.
+pub const JOB_WORDS: [&str; 22] = [
+    "account",
+    "constraint",
+    "contiguous",
+    "distribution",
+    "exclude",
+    "exclusive",
+    "hint",
+    "licenses",
+    "mem-bind",
+    "mincpus",
+    "nice",
+    "nodelist",
+    "partition",
+    "prefer",
+    "qos",
+    "reservation",
+    "sockets-per-node",
+    "switches",
+    "threads-per-core",
+    "tmp",
+    "use-min-nodes",
+    "wckey",
+];
+
+/// The name of the pool's feature that says that a job may give this option.
+pub fn feature_of(word: &str) -> String {
+    format!("slurm_options.{word}")
 }
 
 /// What one element asks of Slurm.
@@ -48,9 +86,18 @@ pub(crate) struct Request {
     /// The time limit in minutes; none asks for the partition's own.
     pub minutes: Option<i64>,
     pub accelerators: u32,
+    /// What the job says for itself, by the names of `sbatch`'s options.
+    #[serde(default)]
+    pub words: BTreeMap<String, String>,
 }
 
 impl Request {
+    /// The first word of a job's that the site does not let it say.
+    pub(crate) fn not_allowed<'a>(launch: &'a Launch, site: &SiteWords) -> Option<&'a str> {
+        let may = |word: &str| JOB_WORDS.contains(&word) && site.allow.contains(word);
+        launch.site_words.keys().map(String::as_str).find(|word| !may(word))
+    }
+
     /// What a launch asks for, in a partition whose jobs may take so long.
     pub(crate) fn of(launch: &Launch, minutes_max: Option<i64>) -> Result<Self, String> {
         let limits = &launch.limits;
@@ -73,6 +120,7 @@ impl Request {
             memory_mib: limits.memory.0.div_ceil(MIB).max(1),
             minutes,
             accelerators: launch.accelerators,
+            words: launch.site_words.clone(),
         })
     }
 }
@@ -170,6 +218,11 @@ pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
         words.into_iter().filter_map(|(name, word)| Some(format!("--{name}={}", word.as_ref()?))),
     );
     options.extend(site.extra.iter().cloned());
+    // Last, so that what the job says counts where both say something.
+    options.extend(request.words.iter().map(|(name, value)| match value.as_str() {
+        "" => format!("--{name}"),
+        value => format!("--{name}={value}"),
+    }));
     let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
     let words = words.join(" ");
     let script = match shape {
@@ -206,6 +259,7 @@ mod tests {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: BTreeMap::new(),
         }
     }
 
@@ -227,8 +281,33 @@ mod tests {
     }
 
     #[test]
+    fn a_job_says_only_what_the_site_lets_it() {
+        let check = |allow: &[&str], said: &[&str], expect: Option<&str>| {
+            let allow = allow.iter().map(|word| (*word).to_owned()).collect();
+            let site = SiteWords { allow, ..SiteWords::default() };
+            let site_words = said.iter().map(|word| ((*word).to_owned(), "x".to_owned())).collect();
+            let launch = Launch { site_words, ..launch(Limits::default()) };
+            assert_eq!(
+                Request::not_allowed(&launch, &site),
+                expect,
+                "{allow:?} {said:?}",
+                allow = site.allow
+            );
+        };
+        check(&[], &[], None);
+        check(&["qos"], &["qos"], None);
+        check(&["qos"], &["account", "qos"], Some("account"));
+        // What would write files or become somebody else is nobody's to allow.
+        check(&["output", "uid"], &["output"], Some("output"));
+        assert!(JOB_WORDS.is_sorted());
+    }
+
+    #[test]
     fn a_submission_says_all_of_it_and_nothing_of_what_runs() {
-        let request = Request { cpus: 4, memory_mib: 512, minutes: Some(10), accelerators: 2 };
+        let words = [("qos", "high"), ("exclusive", "")];
+        let words = words.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let request =
+            Request { cpus: 4, memory_mib: 512, minutes: Some(10), accelerators: 2, words };
         let site = SiteWords {
             partition: Some("gpu".to_owned()),
             gres: Some("gpu:a100".to_owned()),
@@ -256,6 +335,8 @@ mod tests {
             "--gres=gpu:a100:2",
             "--partition=gpu",
             "--exclusive=user",
+            "--qos=high",
+            "--exclusive",
             "--no-requeue",
             "--job-name=dayan.i.ab",
         ] {

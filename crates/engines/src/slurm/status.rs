@@ -60,7 +60,7 @@ pub(crate) struct Elements(Vec<RangeInclusive<Index>>);
 impl Elements {
     /// Reads `7`, `3-9`, `1,4-6`, `0-99%8`; a job that is no array has the element 0. None where
     /// it is shortened (`1,3,...`) or not understood.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text == "N/A" {
             return Some(Self(vec![0..=0]));
         }

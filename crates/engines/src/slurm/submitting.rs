@@ -30,6 +30,12 @@ const MISSED_MIN: u32 = 2;
 /// for them by then.
 const TRIES_MAX: u32 = 5;
 
+/// A new array is worth its submission when it has a part of this of what waits in Slurm already: then
+/// the controller is asked every time a third of that has gone, and never runs dry.
+const QUEUED_PER_WAITING: usize = 2;
+/// How long launches gather at most: what Slurm starts next is there already.
+const GATHER_MAX: Span = Span::from_secs(1);
+
 /// Which gang a launch belongs to: the job, and which launch of it.
 type GangKey = (JobId, u32);
 
@@ -42,8 +48,13 @@ impl SlurmEngine {
     /// launches come decides how many go into one array, and not a timer.
     pub(super) fn form_batches(&mut self) {
         if self.submitting > 0 || self.book.waiting.is_empty() {
+            self.gathering = None;
             return;
         }
+        if self.is_worth_gathering() {
+            return;
+        }
+        self.gathering = None;
         let most = self.survey.partition.minutes_max;
         let mut groups: BTreeMap<(Request, Option<GangKey>), Vec<Launch>> = BTreeMap::new();
         for launch in std::mem::take(&mut self.book.waiting) {
@@ -105,6 +116,23 @@ impl SlurmEngine {
         for (batch, request) in formed {
             self.submit(batch, &request);
         }
+    }
+
+    /// Would more come before Slurm has nothing of ours left to start? Each array costs the controller
+    /// as much as a dozen of its elements, so while enough of ours waits there, the next one gathers.
+    fn is_worth_gathering(&mut self) -> bool {
+        let queued = self.book.queued();
+        let waiting = self.book.waiting.len();
+        if waiting >= self.survey.array_max || waiting.saturating_mul(QUEUED_PER_WAITING) >= queued
+        {
+            return false;
+        }
+        let now = self.clock.now();
+        let until = *self.gathering.get_or_insert(now.plus(GATHER_MAX));
+        if until > now {
+            self.due(until);
+        }
+        until > now
     }
 
     /// Writes the files of a batch, and takes it into the book.

@@ -28,6 +28,9 @@ pub struct Node {
     pub accelerator: Option<String>,
     /// Does it take jobs: neither down nor drained nor reserved?
     pub up: bool,
+    /// What jobs have of it now, ours and others'.
+    #[serde(default)]
+    pub taken: Resources,
 }
 
 /// A partition.
@@ -66,6 +69,9 @@ pub struct Survey {
     pub cpus: bool,
     /// Does the site keep accounts?
     pub accounting: bool,
+    /// Does the site hide jobs from who does not own them?
+    #[serde(default)]
+    pub hides_jobs: bool,
 }
 
 impl Survey {
@@ -132,6 +138,7 @@ impl Survey {
             memory: confines && setting("ConstrainRAMSpace") == "yes",
             cpus: confines && setting("ConstrainCores") == "yes",
             accounting: setting("AccountingStorageType").contains("slurmdbd"),
+            hides_jobs: setting("PrivateData").split(',').any(|what| what.trim() == "jobs"),
         })
     }
 }
@@ -155,7 +162,7 @@ fn partition(line: &str) -> Option<Partition> {
 }
 
 /// Reads `1-02:30:00`, `02:30:00`, `30:00`; none for `UNLIMITED` and what is not understood.
-fn minutes(text: &str) -> Option<i64> {
+pub(crate) fn minutes(text: &str) -> Option<i64> {
     let (days, clock) = match text.split_once('-') {
         Some((days, clock)) => (days.parse::<i64>().ok()?, clock),
         None => (0, text),
@@ -207,11 +214,28 @@ fn node(line: &str, partition: &str, site: &SiteWords) -> Option<Node> {
         },
         accelerator,
         up,
+        taken: Resources {
+            cpu: MilliCpu(count("CPUAlloc").unwrap_or(0).saturating_mul(1_000)),
+            memory: Bytes(count("AllocMem").unwrap_or(0).saturating_mul(MIB)),
+            disk: Bytes::ZERO,
+            accel: MilliAccel(tres(words.get("AllocTRES").copied().unwrap_or(""), wanted) * 1_000),
+        },
     })
 }
 
+/// How many of a generic resource a sum holds: `cpu=3,mem=48M,gres/gpu=2`. By its name alone: the
+/// type is only there where the site accounts for it.
+fn tres(text: &str, wanted: &str) -> u64 {
+    let name = wanted.split(':').next().unwrap_or(wanted);
+    text.split(',')
+        .filter_map(|entry| entry.split_once('='))
+        .find(|(key, _)| key.strip_prefix("gres/") == Some(name))
+        .and_then(|(_, count)| count.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Reads `gpu:a100:4(S:0-1),npu:8` for `gpu`, `gpu:a100` or `npu`: the type and how many.
-fn gres(text: &str, wanted: &str) -> (Option<String>, u64) {
+pub(crate) fn gres(text: &str, wanted: &str) -> (Option<String>, u64) {
     let (name, kind) = match wanted.split_once(':') {
         Some((name, kind)) => (name, Some(kind)),
         None => (wanted, None),
@@ -246,14 +270,14 @@ mod tests {
 
     const CONFIG: &str = "Configuration data as of 2026-01-01T00:00:00\n\
         AccountingStorageType   = accounting_storage/slurmdbd\nClusterName             = lab\n\
-        MaxArraySize            = 20001\nSLURM_VERSION           = 22.05.8\n\
+        MaxArraySize            = 20001\nPrivateData             = accounts,jobs\nSLURM_VERSION           = 22.05.8\n\
         TaskPlugin              = task/cgroup,task/affinity\n\nCgroup Support Configuration:\n\
         ConstrainCores          = yes\nConstrainRAMSpace       = no\n";
     const PARTITIONS: &str = "PartitionName=main AllowAccounts=ALL AllowQos=a,b Default=YES \
         MaxTime=1-00:00:00 State=UP TRES=cpu=64\n\
         PartitionName=big Default=NO MaxTime=UNLIMITED State=DOWN NewWord=x\n";
-    const NODES: &str = "NodeName=n1 CPUAlloc=0 CPUEfctv=14 CPUTot=16 Gres=gpu:a100:4(S:0),npu:8 \
-        RealMemory=16384 State=MIXED MemSpecLimit=384 TmpDisk=10 Partitions=main,big OS=Linux 6 #1\n\
+    const NODES: &str = "NodeName=n1 CPUAlloc=3 CPUEfctv=14 CPUTot=16 Gres=gpu:a100:4(S:0),npu:8 \
+        AllocMem=48 AllocTRES=cpu=3,mem=48M,gres/gpu=2 RealMemory=16384 State=MIXED MemSpecLimit=384 TmpDisk=10 Partitions=main,big OS=Linux 6 #1\n\
         NodeName=n2 CPUTot=8 Gres=(null) RealMemory=4096 State=IDLE+DRAIN Partitions=main\n\
         NodeName=n3 CPUTot=8 RealMemory=4096 State=IDLE* Partitions=main\n\
         NodeName=n4 CPUTot=8 RealMemory=4096 State=IDLE Partitions=other\nnonsense\n";
@@ -273,6 +297,10 @@ mod tests {
         assert_eq!(first.total.cpu, MilliCpu(14_000));
         assert_eq!(first.total.memory, Bytes(16_000 << 20));
         assert_eq!((first.accelerator.as_deref(), first.total.accel.0), (Some("a100"), 4_000));
+        let taken = &first.taken;
+        assert_eq!((taken.cpu.0, taken.memory.0, taken.accel.0), (3_000, 48 << 20, 2_000));
+        assert_eq!(survey.nodes[1].taken, Resources::ZERO);
+        assert!(survey.hides_jobs);
 
         let site = SiteWords { partition: Some("big".to_owned()), ..SiteWords::default() };
         let survey = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect("it is there");

@@ -66,6 +66,7 @@ impl<'a> Trial<'a> {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
     fn try_start(&mut self, launch: Launch) -> Result<AttemptId, StartFault> {

@@ -52,6 +52,7 @@ impl<'a> Trial<'a> {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
 

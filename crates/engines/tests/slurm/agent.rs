@@ -56,6 +56,7 @@ impl Agent {
             mounts: Vec::new(),
             steps: Vec::new(),
             org: None,
+            site_words: std::collections::BTreeMap::new(),
         }
     }
 

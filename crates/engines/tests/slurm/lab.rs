@@ -57,7 +57,7 @@ impl Lab {
         let folder = self.dir.path().join("bin");
         if !folder.exists() {
             std::fs::create_dir(&folder).expect("a folder");
-            for name in ["sbatch", "squeue", "scancel", "scontrol", "sacct", "sdiag"] {
+            for name in ["sbatch", "squeue", "scancel", "scontrol", "srun", "sacct", "sdiag"] {
                 let conf = self.root().join("etc/slurm.conf");
                 let text =
                     format!("#!/bin/sh\nSLURM_CONF='{}' exec {name} \"$@\"\n", conf.display());

@@ -1,5 +1,6 @@
 //! Jobs as their owners see them: submitted, cancelled, retried, paused, resumed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dayan_identity::Status;
@@ -191,7 +192,19 @@ impl Ask<'_> {
                 }
                 active.iter().any(|pool| pool.shown.features.contains(feature.as_str()))
             })
-            .collect();
+            .collect::<BTreeSet<_>>();
+        let has = |word: &String| {
+            let feature = crate::changes::slurm_word(word);
+            active.iter().any(|pool| pool.shown.features.contains(&feature))
+        };
+        let words = spec.backend.slurm.keys().filter(|word| !has(word)).map(|word| RefusalDetail {
+            subject: format!("backend.slurm.{word}"),
+            code: "spec.slurm_word".to_owned(),
+            message: format!("no pool lets jobs say `{word}` to Slurm"),
+        });
+        // Where no pool takes any, that is said once.
+        let takes = offered.contains(&dayan_spec::Feature::SlurmOptions);
+        let words = words.filter(|_| takes);
         let details: Vec<RefusalDetail> = dayan_spec::not_offered(spec, &offered)
             .into_iter()
             .map(|missing| RefusalDetail {
@@ -199,6 +212,7 @@ impl Ask<'_> {
                 code: missing.code,
                 message: missing.message.to_owned(),
             })
+            .chain(words)
             .collect();
         if details.is_empty() {
             return Ok(());

@@ -16,7 +16,8 @@ use crate::event::Event;
 use crate::ids::{accounts, codes, hold_id};
 use crate::refusal::Refusal;
 use crate::state::{
-    Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, StoredSpec, UsageMark, mode_of,
+    Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, QUEUE_NODE, StoredSpec, UsageMark,
+    mode_of,
 };
 
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
@@ -47,6 +48,7 @@ impl Ask<'_> {
         self.check_tasks(job, stored, place)?;
         self.check_waits(job, place)?;
         self.check_room(place)?;
+        self.check_queue(place, stored)?;
         self.check_quota(job, place)?;
         self.check_licenses(job, place)?;
         self.check_promises(place, stored.spec.time_limit())?;
@@ -153,15 +155,16 @@ impl Ask<'_> {
                 .get(&seat.pool)
                 .filter(|pool| pool.status == Status::Active)
                 .ok_or_else(|| stale("place.pool", format!("{} takes no work", seat.pool)))?;
-            let node = pool.shown.nodes.iter().find(|node| node.name == seat.node && node.up);
-            let node =
-                node.ok_or_else(|| stale("place.node", format!("`{}` takes no work", seat.node)))?;
+            let capacity = pool
+                .shown
+                .capacity_of(&seat.node)
+                .ok_or_else(|| stale("place.node", format!("`{}` takes no work", seat.node)))?;
             let load = self.state.work.load.get(&seat.pool);
             let entry = asked.entry((seat.pool, seat.node.as_str())).or_insert_with(|| {
                 load.and_then(|nodes| nodes.get(&seat.node)).copied().unwrap_or(Resources::ZERO)
             });
             let taken = entry.checked_add(&seat.resources);
-            match taken.filter(|taken| taken.fits_in(&node.total)) {
+            match taken.filter(|taken| taken.fits_in(&capacity)) {
                 Some(taken) => *entry = taken,
                 None => {
                     return Err(stale(
@@ -172,6 +175,25 @@ impl Ask<'_> {
             }
         }
         Ok(())
+    }
+
+    /// In a pool's own queue wait single tasks that may run for a short time only.
+    fn check_queue(&self, place: &Place, stored: &StoredSpec) -> Result<(), Refusal> {
+        let may_wait = |seat: &Seat| {
+            let queue = self.state.supply.pools.get(&seat.pool).and_then(|pool| pool.shown.queue);
+            queue.is_some_and(|queue| {
+                stored.spec.gang.is_none()
+                    && stored.spec.time_limit() <= queue.time_max
+                    && seat.resources.fits_in(&queue.unit)
+            })
+        };
+        match place.seats.iter().find(|seat| seat.node == QUEUE_NODE && !may_wait(seat)) {
+            None => Ok(()),
+            Some(seat) => Err(stale(
+                "place.queue",
+                format!("task {} may not wait in the queue of {}", seat.task, seat.pool),
+            )),
+        }
     }
 
     /// Nothing is started where it would run into what was promised to others, or into a closure.

@@ -182,8 +182,8 @@ impl Ask<'_> {
     ) -> Result<(), String> {
         let pool = self.state.supply.pools.get(&id).filter(|pool| pool.status == Status::Active);
         let pool = pool.ok_or_else(|| format!("{id} takes no work"))?;
-        let shown = pool.shown.nodes.iter().find(|shown| shown.name == node && shown.up);
-        let shown = shown.ok_or_else(|| format!("`{node}` takes no work"))?;
+        let total = pool.shown.capacity_of(node);
+        let total = total.ok_or_else(|| format!("`{node}` takes no work"))?;
         for closure in pool.closures.iter().filter(|closure| is_meant(closure, node)) {
             if stays.iter().any(|stay| closure.from < stay.until && stay.from < closure.until) {
                 return Err(format!("`{node}` is closed from {}", closure.from));
@@ -220,7 +220,7 @@ impl Ask<'_> {
             let all = still.map(|(_, resources)| *resources).chain(during);
             let mut all = all.chain(kept.map(|made| made.resources));
             let sum = all.try_fold(Resources::ZERO, |sum, one| sum.checked_add(&one));
-            if !sum.is_some_and(|sum| sum.fits_in(&shown.total)) {
+            if !sum.is_some_and(|sum| sum.fits_in(&total)) {
                 return Err(format!("`{node}` has promised more at {moment} than it could keep"));
             }
         }

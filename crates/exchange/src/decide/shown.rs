@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dayan_measure::Measurement;
 
 use crate::refusal::Refusal;
-use crate::state::{Node, Shown};
+use crate::state::{Node, QUEUE_NODE, Shown};
 
 /// A pool shows at most this many nodes or node groups; a larger one shows groups. 100,000 nodes
 /// of a country over 1,000 pools is 100 each; this leaves room for the largest.
@@ -84,7 +84,9 @@ fn check_nodes(nodes: &[Node]) -> Result<(), Refusal> {
     let names: BTreeSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     let readable = nodes.iter().all(|node| {
         let model = node.accelerator.as_deref();
-        word(&node.name, NODE_NAME_MAX) && model.is_none_or(|model| word(model, ACCELERATOR_MAX))
+        word(&node.name, NODE_NAME_MAX)
+            && node.name != QUEUE_NODE
+            && model.is_none_or(|model| word(model, ACCELERATOR_MAX))
     });
     if nodes.len() > NODES_MAX || names.len() != nodes.len() || !readable {
         return refuse(

@@ -136,6 +136,21 @@ pub struct Node {
     pub up: bool,
 }
 
+/// Places in the queue of a pool's own engine, beside its machines: short tasks are sent there before
+/// anything has ended, so that the engine never waits for us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Queue {
+    /// What a task may take at most: the largest machine.
+    pub unit: Resources,
+    /// All places together hold so many times that.
+    pub places: u32,
+    /// The longest time limit of a task that may wait there.
+    pub time_max: Span,
+}
+
+/// Under which name leases are booked in a pool's queue. No host can have it.
+pub const QUEUE_NODE: &str = "(queue)";
+
 /// The static picture an agent shows of its pool.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Shown {
@@ -152,8 +167,23 @@ pub struct Shown {
     pub fabric: Option<String>,
     /// Its machines.
     pub nodes: Vec<Node>,
+    /// How much may wait in its own queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
     /// Its inventory, canonical text per attribute; what a challenge is answered from.
     pub inventory: BTreeMap<String, String>,
+}
+
+impl Shown {
+    /// What can be booked under the name of a node that is up, or in the queue.
+    pub fn capacity_of(&self, name: &str) -> Option<Resources> {
+        if name == QUEUE_NODE {
+            let queue = self.queue.filter(|_| self.nodes.iter().any(|node| node.up))?;
+            return queue.unit.checked_mul(u64::from(queue.places));
+        }
+        let node = self.nodes.iter().find(|node| node.name == name && node.up)?;
+        Some(node.total)
+    }
 }
 
 /// One engine's resources at a site.

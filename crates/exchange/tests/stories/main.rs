@@ -2,6 +2,7 @@
 //! asked of it, and what comes of it.
 
 mod checkpoints;
+mod clusters;
 mod depends;
 mod estimates;
 mod images;

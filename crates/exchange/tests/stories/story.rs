@@ -239,6 +239,7 @@ pub fn join() -> Join {
             features: BTreeSet::new(),
             fabric: None,
             nodes: vec![node],
+            queue: None,
             inventory: BTreeMap::new(),
         },
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, project_id, resources};
 use dayan_schedule::order::OVERTAKEN_MAX;
 use dayan_schedule::{
-    Ask, Candidate, Change, DataAt, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp,
-    OrgRule, Pin, Placing, Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate,
-    Tasks, Trust, Work,
+    Ask, Candidate, Change, DataAt, DelayAsk, GangAsk, HeldByOthers, JobAsk, JobStanding, LeaseEnd,
+    Network, NodeUp, NodeView, OrgRule, Pin, Placing, Plan, Policy, Preference, ReasonCode,
+    Residence, Same, StartEstimate, Tasks, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span,
@@ -722,4 +722,92 @@ fn a_job_told_again_before_its_lease_is_confirmed_is_not_placed_twice() {
     };
     world.planner.observe(&Change::JobGone(job_id(2)));
     assert_eq!((plan.placed_len(), world.planner.stats().tentative), (1, 0));
+}
+
+/// Two pools, the first of which has a queue of its own with two places for short tasks.
+fn beside_a_queue() -> World {
+    let mut world = World::new(Policy::default());
+    let mut view = pool(0, &[(2, 10, 0, None)]);
+    view.placing = Placing::ByPool;
+    view.nodes.push(NodeView {
+        count: 2,
+        waits: Some(minutes(15)),
+        ..NodeView::plain("(queue)", resources(1, 5, 0))
+    });
+    world.show(view, vec![offer(0, 10_000)]);
+    world.show(pool(2, &[(1, 10, 0, None)]), vec![offer(2, 20_000)]);
+    world
+}
+
+fn nodes_of(plan: &Plan) -> Vec<String> {
+    plan.seats().map(|(_, seat)| seat.node.as_str().to_owned()).collect()
+}
+
+#[test]
+fn places_in_a_queue_are_taken_by_short_tasks_when_nobody_has_room() {
+    let mut world = beside_a_queue();
+    world.queue(job(1, Ask::plain(resources(1, 1, 0), minutes(10)), 9));
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(nodes_of(&plan), ["n0", "n0", "n0", "(queue)", "(queue)"]);
+    let pools = pools_of(&plan);
+    assert_eq!(pools[2], pool_id(2), "a dearer pool with room comes before a queue");
+    world.commit(&plan, |_| false);
+    world.planner.consistency_check().expect("consistent");
+    // What is there is not what a job may count on.
+    let ask = job(7, Ask::plain(resources(1, 1, 0), minutes(10)), 1);
+    let found = world.planner.candidates(&ask, world.now).candidates;
+    assert!(found.iter().all(|found| found.tasks == 0 && found.start.p90 >= minutes(10)));
+}
+
+#[test]
+fn long_tasks_and_gangs_do_not_wait_in_another_queue() {
+    let mut world = beside_a_queue();
+    world.queue(job(1, Ask::plain(resources(1, 1, 0), minutes(16)), 9));
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(nodes_of(&plan), ["n0", "n0", "n0"]);
+    world.commit(&plan, |_| false);
+    world.planner.consistency_check().expect("consistent");
+    let mut gang = job(2, Ask::plain(resources(1, 1, 0), minutes(5)), 2);
+    gang.gang = Some(GangAsk { size: 2, same: Same::Pool, near: None, least: None });
+    world.queue(gang);
+    assert!(round(&mut world).is_empty());
+    let why = world.planner.explain(job_id(2), world.now).expect("known");
+    assert_eq!(why.counts[0].code, ReasonCode::PoolNoNodeFits, "one node is no place for two");
+}
+
+#[test]
+fn nothing_is_planned_on_what_others_hold_until_they_give_it_back() {
+    let mut world = World::new(Policy::default());
+    let mut view = pool(0, &[(4, 100, 0, None), (4, 100, 0, None)]);
+    view.placing = Placing::ByPool;
+    world.show(view, vec![offer(0, 10_000)]);
+    let begun = world.now;
+    let held = |node: &str, cores, by: i64| HeldByOthers {
+        node: node.into(),
+        resources: resources(cores, 1, 0),
+        end: LeaseEnd { expected: begun.plus(minutes(by)), latest: begun.plus(minutes(by)) },
+    };
+    let told = vec![held("n0", 3, 20), held("n1", 4, 30), held("gone", 1, 5)];
+    let tell = |world: &mut World, held: Vec<HeldByOthers>| {
+        world.planner.observe(&Change::OthersHold { pool: pool_id(0), held });
+        world.planner.consistency_check().expect("consistent");
+    };
+    tell(&mut world, told.clone());
+    tell(&mut world, told);
+    assert_eq!(world.planner.stats().leases, 0, "they are no leases of ours");
+    world.queue(cores(1, 1, 10));
+    world.queue(cores(2, 2, 10));
+    assert_eq!(at(&mut world, 0), [job_id(1)]);
+    let start = world.planner.explain(job_id(2), world.now).and_then(|why| why.start);
+    let start = start.expect("an estimate");
+    assert_eq!((start.p50, start.p90), (minutes(20), minutes(20)), "when others end");
+    // A picture of the pool that is shown again forgets nobody.
+    let view = world.pools[&pool_id(0)].clone();
+    world.planner.observe(&Change::PoolShown(Box::new(view)));
+    assert!(round(&mut world).is_empty());
+    // They have given some back; of the rest, what finds its node booked stands on another.
+    tell(&mut world, vec![held("n0", 4, 20)]);
+    assert_eq!(round(&mut world), [job_id(2)]);
+    world.queue(cores(3, 2, 10));
+    assert!(round(&mut world).is_empty(), "eight cores: four of others, three of ours");
 }

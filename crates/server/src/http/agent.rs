@@ -13,7 +13,7 @@ use dayan_exchange::{
     Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, StopReason, UsageRecord, orders,
 };
 use dayan_spec::{JobSpec, Launch, OutputWhen, Resume, TaskContext, task_env};
-use dayan_units::{AgentId, AttemptId, Span, Time};
+use dayan_units::{AgentId, AttemptId, PoolId, Span, Time};
 use dayan_wire as wire;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
@@ -88,6 +88,11 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
                 up: node.up,
             })
             .collect(),
+        queue: pool.queue.map(|queue| dayan_exchange::Queue {
+            unit: queue.unit,
+            places: queue.places,
+            time_max: Span::from_micros(queue.time_max_us),
+        }),
         inventory: pool.inventory.clone(),
     })
 }
@@ -320,6 +325,7 @@ struct Raw {
 }
 
 struct Gathered {
+    pool: Option<PoolId>,
     revision: u64,
     orders: Vec<Raw>,
     forget: Vec<AttemptId>,
@@ -352,6 +358,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
     let doubted = pool.is_some_and(|pool| pool.doubted_at.is_some());
     let want_shown = shown.is_empty() || known > revision || doubted;
     Gathered {
+        pool: pool.map(|pool| pool.id),
         revision,
         orders,
         forget: orders::unknown(state, agent, named),
@@ -450,6 +457,7 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             exits: spec.retry.when.iter().filter_map(|cause| cause.exit_status()).collect(),
         }),
         gang,
+        site_words: spec.backend.slurm.clone(),
     }
 }
 
@@ -498,7 +506,7 @@ async fn take_holds(app: &Shared, agent: AgentId, holds: &BTreeSet<String>) -> R
 pub async fn sync(
     State(app): State<Shared>,
     CallingAgent(known): CallingAgent,
-    Body(request): Body<wire::SyncRequest>,
+    Body(mut request): Body<wire::SyncRequest>,
 ) -> Result<Json<wire::SyncAnswer>, Failure> {
     let agent = known.agent;
     let actor = Actor::Agent { agent };
@@ -510,6 +518,7 @@ pub async fn sync(
     if let Some(holds) = &request.holds {
         take_holds(&app, agent, holds).await?;
     }
+    let load = request.load.take();
     let commands = commands(agent, &known.public_key, request)?;
     let brought_news = !commands.is_empty();
     let mut wakes = app.hub.watch(agent);
@@ -529,6 +538,9 @@ pub async fn sync(
             gather(live, agent, revision, names, &digest)
         })
         .await?;
+    if let (Some(load), Some(pool)) = (load, gathered.pool) {
+        app.planner.others(pool, app.loads.note(pool, load, app.now()));
+    }
     let mut logs = app.hub.take_asks(agent);
     let mut execs = app.hub.take_execs(agent);
     let nothing = |gathered: &Gathered| {

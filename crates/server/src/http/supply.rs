@@ -8,7 +8,9 @@ use dayan_identity::{self as identity, Answer, AttestationStanding, Nonce, Statu
 use dayan_measure::Standing;
 use dayan_schedule::{Closure, NodeName};
 use dayan_topology::PlaceId;
-use dayan_units::{FlopRate, Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Span, Time};
+use dayan_units::{
+    FlopRate, Micro, MilliAccel, MilliCpu, PoolId, ProviderId, Resources, Span, Time,
+};
 use dayan_wire as wire;
 use serde::Deserialize;
 
@@ -166,6 +168,11 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         standard: standard_units(pool, live.now),
         closures: closures_of(pool, live.now),
         reliability: Some(reliability(&pool.record)),
+        queue_ahead: pool.shown.queue.map(|queue| {
+            let cores = queue.unit.cpu.0.saturating_mul(u64::from(queue.places)) / 1_000;
+            u32::try_from(cores).unwrap_or(u32::MAX)
+        }),
+        others: None,
     }
 }
 
@@ -220,10 +227,12 @@ pub async fn list_pools(
     caller: Caller,
 ) -> Result<Json<wire::Page<wire::Pool>>, Failure> {
     caller.scope(Resource::Pool, Action::Read)?;
-    let list = app
-        .writer
-        .ask(|live| live.state.supply.pools.values().map(|pool| pool_of(live, pool)).collect());
-    Ok(Json(whole(list.await?)))
+    let list = app.writer.ask(|live| {
+        let pools = live.state.supply.pools.values();
+        pools.map(|pool| (pool.id, pool_of(live, pool))).collect::<Vec<_>>()
+    });
+    let pools = list.await?.into_iter();
+    Ok(Json(whole(pools.map(|(id, pool)| with_others(&app, id, pool)).collect())))
 }
 
 /// One pool.
@@ -239,7 +248,26 @@ pub async fn show_pool(
     let found = app
         .writer
         .ask(move |live| live.state.supply.pools.get(&wanted).map(|pool| pool_of(live, pool)));
-    found.await?.map(Json).ok_or_else(|| Failure::not_found("pool", &pool))
+    let found = found.await?.ok_or_else(|| Failure::not_found("pool", &pool))?;
+    Ok(Json(with_others(&app, wanted, found)))
+}
+
+/// A pool with what others do in it, as far as that is known.
+fn with_others(app: &Shared, id: PoolId, pool: wire::Pool) -> wire::Pool {
+    let Some((at, load)) = app.loads.of(id, app.now()) else { return pool };
+    let all = load.held.iter().map(|part| part.resources);
+    let sum = all.fold(Resources::ZERO, |sum, one| sum.checked_add(&one).unwrap_or(sum));
+    let forecast = |secs| at.plus(Span::from_secs(i64::try_from(secs).unwrap_or(i64::MAX)));
+    let others = wire::OthersLoad {
+        cpus: sum.cpu.to_string(),
+        memory: sum.memory.0,
+        accelerators: sum.accel.to_string(),
+        waiting: load.others_waiting,
+        ours_waiting: load.ours_waiting,
+        forecast_at: load.forecast_s.map(|secs| forecast(secs).to_string()),
+        seen_at: at.to_string(),
+    };
+    wire::Pool { others: Some(others), ..pool }
 }
 
 fn attributes(live: &Live, pool: &dayan_exchange::Pool) -> Vec<wire::Attribute> {

@@ -129,6 +129,7 @@ fn shown(pool: &Pool) -> Shown {
         features: Feature::ALL.iter().map(|feature| feature.as_str().to_owned()).collect(),
         fabric: None,
         nodes: (0..pool.nodes).map(node).collect(),
+        queue: None,
         inventory: BTreeMap::from([("site".to_owned(), pool.name.clone())]),
     }
 }

@@ -71,6 +71,11 @@ fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> WrapperError {
     move |source| WrapperError::Io { doing, source }
 }
 
+/// How long after its start a task is worth news of its own and a thread that looks for orders. On a
+/// cluster starting took longer than this, and what ends sooner costs the shared file system one file
+/// less.
+const SETTLE: Span = Span::from_millis(300);
+
 struct Options {
     dir: PathBuf,
     batch: BatchId,
@@ -176,9 +181,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
             .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)));
         launch.env.extend(given);
     }
-    if launch.gang.is_some() {
-        gang::tell_of_nodes(&mut launch);
-    }
+    gang::tell_of_nodes(&mut launch);
     let mut desk = Desk::new(element, launch.attempt, clock, file_clock, order);
     let early = match order.stop {
         Some(_) => Some(Outcome::Stopped),
@@ -221,6 +224,7 @@ fn start(
         bubblewrap: None,
     };
     let mut task = Task::new(job.launch.clone(), Vec::new(), clock.now(), wall_now());
+    task.settle = SETTLE;
     let running = match make(clock, job)?.outcome {
         Ok(running) => running,
         Err(failure) => return told(desk, Outcome::StartFailed(failure), Counters::default()),

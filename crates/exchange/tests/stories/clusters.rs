@@ -1,0 +1,89 @@
+//! Pools of clusters: places in their own queue, and words that their providers let jobs say.
+
+use dayan_exchange::{Command, PoolNews, QUEUE_NODE, Queue};
+use dayan_schedule::Placement;
+use dayan_units::{Bytes, MilliCpu, Resources};
+
+use crate::story::{Story, join, seconds};
+
+impl Story {
+    /// Its one machine of eight cores, and two places of four cores in its queue.
+    fn shows_a_cluster(&mut self, features: &[&str]) {
+        let mut shown = join().shown;
+        "slurm".clone_into(&mut shown.engine);
+        shown.features = features.iter().map(|name| (*name).to_owned()).collect();
+        let unit =
+            Resources { cpu: MilliCpu(4_000), memory: Bytes(4_000_000_000), ..Resources::ZERO };
+        shown.queue = Some(Queue { unit, places: 2, time_max: seconds(600) });
+        let agent = self.agent;
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        self.does(Command::PoolNews(Box::new(news)));
+    }
+
+    /// Has all of a plan committed; how many went to machines, and how many to the queue.
+    fn commits(&mut self, plan: &[Placement]) -> [usize; 2] {
+        let mut counts = [0, 0];
+        for placement in plan {
+            for seat in &placement.seats {
+                counts[usize::from(seat.node.as_str() == QUEUE_NODE)] += 1;
+            }
+            self.does(dayan_exchange::planning::command(placement));
+        }
+        counts
+    }
+}
+
+#[test]
+fn short_tasks_wait_ahead_and_no_more_than_there_are_places() {
+    let mut story = Story::new();
+    story.shows_a_cluster(&[]);
+    let job = story.submits("array: {range: 1-30}\n");
+    let plan = story.plans();
+    assert_eq!(story.commits(&plan), [8, 8]);
+    assert_eq!(story.waits(job).len(), 14);
+    assert_eq!(story.plans(), []);
+    // Whoever asks for more is refused, as anywhere.
+    let mut more = plan[0].clone();
+    more.seats.retain(|seat| seat.node.as_str() == QUEUE_NODE);
+    more.seats.truncate(1);
+    more.seats[0].task = story.waits(job)[0];
+    let refused = story.asks(dayan_exchange::planning::command(&more)).expect_err("it is full");
+    assert_eq!(refused.code, "place.full");
+}
+
+#[test]
+fn long_tasks_do_not_wait_ahead_whoever_says_so() {
+    let mut story = Story::new();
+    story.shows_a_cluster(&[]);
+    let submit = Story::submission_asking("cpus: 1, memory: 1GB, time: 11m", "buyer/a", "", None);
+    let dayan_exchange::Made::Job(job) = story.does(submit) else { panic!("no job") };
+    let mut plan = story.plans();
+    assert_eq!(plan[0].seats[0].node.as_str(), "n");
+    plan[0].seats[0].node = QUEUE_NODE.into();
+    let refused = story.asks(dayan_exchange::planning::command(&plan[0])).expect_err("too long");
+    assert_eq!(refused.code, "place.queue");
+    assert_eq!(story.waits(job), [0]);
+}
+
+#[test]
+fn a_word_for_slurm_is_taken_where_the_provider_lets_jobs_say_it() {
+    let mut story = Story::new();
+    let words = "backend: {slurm: {qos: high, nice: '3'}}\n";
+    let refused = |story: &mut Story| {
+        let submit = story.submission(words, None);
+        let refusal = story.asks(submit).expect_err("nobody takes it");
+        let details = refusal.details.iter().map(|detail| detail.subject.clone());
+        (refusal.code.into_owned(), details.collect::<Vec<_>>())
+    };
+    let not_offered = || "spec.not_offered".to_owned();
+    assert_eq!(refused(&mut story), (not_offered(), vec!["backend.slurm".to_owned()]));
+    story.shows_a_cluster(&["slurm_options", "slurm_options.nice"]);
+    assert_eq!(refused(&mut story), (not_offered(), vec!["backend.slurm.qos".to_owned()]));
+    story.shows_a_cluster(&["slurm_options", "slurm_options.nice", "slurm_options.qos"]);
+    let job = story.submits(words);
+    let plan = story.plans();
+    assert_eq!((plan.len(), plan[0].job), (1, job));
+    // A pool that takes one of the two is no place for it.
+    story.shows_a_cluster(&["slurm_options", "slurm_options.nice"]);
+    assert_eq!(story.plans(), []);
+}
