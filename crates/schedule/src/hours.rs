@@ -16,6 +16,10 @@ use crate::verdict::Verdict;
 /// no room any more is followed by another.
 const AHEAD_MAX: Span = Span::from_secs(2 * 86_400);
 
+/// So many of them are looked at for one job, the cheapest: each costs a look at all nodes of its place,
+/// and where the cheapest are promised away, the next ones save little.
+const LOOKED_AT_MAX: usize = 8;
+
 /// A time in which a place has one price.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Hours {
@@ -35,7 +39,7 @@ pub(crate) fn waits(ask: &JobAsk) -> bool {
     ask.prefer.first() == Some(&Preference::Price) && ask.quote.is_none()
 }
 
-/// All of them until `latest`, the cheapest first; among equals the earliest, then the better place.
+/// The cheapest of them until `latest`, in that order; among equals the earliest, then the better place.
 /// Empty where all hours cost the same.
 pub(crate) fn cheapest_first(
     judge: &Judge<'_>,
@@ -70,5 +74,6 @@ pub(crate) fn cheapest_first(
     // Without a price there is none that could be compared.
     found.retain(|hours| hours.price.is_some());
     found.sort_unstable();
+    found.truncate(LOOKED_AT_MAX);
     found
 }

@@ -268,6 +268,7 @@ mod tests {
         "env_too_large",
         "fallback_same",
         "finish_by_on_schedule",
+        "gang_min_too_large",
         "head_without_gang",
         "huge_array",
         "input_bad_pattern",
