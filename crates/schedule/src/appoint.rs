@@ -398,7 +398,9 @@ impl Admission<'_> {
                 continue;
             };
             if seats[0].from < hours.closes && end <= self.by {
-                seats.iter_mut().for_each(|seat| seat.hold = hours.opens > self.start);
+                for seat in &mut seats {
+                    seat.hold = hours.opens > self.start;
+                }
                 return Some(Admitted { seats, places: self.places });
             }
         }
