@@ -3,6 +3,7 @@
 mod appointments;
 mod draws;
 mod estimates;
+mod gangs;
 mod later;
 mod naive;
 mod preemptions;
