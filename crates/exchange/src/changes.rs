@@ -352,6 +352,7 @@ pub fn hour(state: &State, now: Time) -> usize {
 fn show_offers(state: &State, pool: PoolId, now: Time, out: &mut Vec<Change>) {
     let listed = state.supply.offers.values().filter(|offer| offer.pool == pool);
     let record = state.supply.pools.get(&pool).map(|pool| pool.record).unwrap_or_default();
+    let time_max = state.supply.pools.get(&pool).and_then(longest);
     let mut offers: Vec<plan::OfferView> = listed
         .map(|offer| plan::OfferView {
             offer: offer.id,
@@ -364,7 +365,7 @@ fn show_offers(state: &State, pool: PoolId, now: Time, out: &mut Vec<Change>) {
             minimum: offer.minimum,
             least: offer.task_min,
             most: Some(offer.task_max),
-            time_max: None,
+            time_max,
             classes: offer
                 .classes
                 .iter()
@@ -377,6 +378,12 @@ fn show_offers(state: &State, pool: PoolId, now: Time, out: &mut Vec<Change>) {
         .collect();
     offers.extend(promised(state, pool, record.permille));
     out.push(Change::OffersShown { pool, offers });
+}
+
+/// How long anything may run in the pool, where its site has a bound.
+fn longest(pool: &Pool) -> Option<Span> {
+    let minutes: i64 = pool.shown.inventory.get("slurm.minutes_max")?.parse().ok()?;
+    Some(Span::from_secs(60).times(minutes))
 }
 
 /// Offers that are no longer listed, and that a firm quote of a job still promises.

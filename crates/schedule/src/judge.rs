@@ -521,7 +521,13 @@ impl Judge<'_> {
             {
                 "no open offer sells spot here".to_owned()
             }
-            ReasonCode::PoolOffer => "no open offer covers the job".to_owned(),
+            ReasonCode::PoolOffer => {
+                let longest = pool.offers.iter().filter_map(|offer| offer.time_max).max();
+                match longest.filter(|longest| *longest < ask.time) {
+                    Some(longest) => format!("a task may run for {longest} there, not {}", ask.time),
+                    None => "no open offer covers the job".to_owned(),
+                }
+            }
             ReasonCode::PoolPrice => {
                 let cap = |cap: Option<Micro>, per: &str| {
                     cap.map_or_else(String::new, |cap| format!(" {cap} {per}"))

@@ -76,7 +76,7 @@ features! {
     /// Counts a job file's own budget by day or month, or only warns of it.
     JobBudgets = "job_budgets", "a job file's budget is one of the job that stops it; limits of days and months, and warnings, are the project's: `dayan budget`";
     /// Hands options to Slurm.
-    SlurmOptions = "slurm_options", "no Slurm pool is here that could take `backend.slurm`";
+    SlurmOptions = "slurm_options", "no pool here takes words of Slurm from jobs; leave `backend.slurm` out, or have a provider allow them (`--slurm-allow`)";
 }
 
 impl fmt::Display for Feature {

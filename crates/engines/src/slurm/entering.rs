@@ -27,8 +27,8 @@ const BESIDE: &str = "guard=$1; job=$2; name=$3; at=$4; shift 4
 setsid sh -c \"$guard\" sh $$ \"$job\" \"$name\" \"$at\" </dev/null >/dev/null 2>&1 &
 exec \"$@\"";
 /// What the command is on the node: a shell that becomes it, so that a program that is not there ends
-/// as it would at a terminal.
-const COMMAND: [&str; 4] = ["/bin/sh", "-c", "exec \"$@\"", "sh"];
+/// as it would at a terminal. What the agent proves itself to Slurm with is not the command's.
+const COMMAND: [&str; 4] = ["/bin/sh", "-c", "unset SLURM_JWT; exec \"$@\"", "sh"];
 /// Variables that Slurm's commands need, of the agent's own.
 const OF_SLURM: [&str; 2] = ["SLURM_CONF", "SLURM_JWT"];
 
@@ -158,7 +158,7 @@ mod tests {
         // The words of who asked are no shell's to read.
         assert_eq!(
             words[words.len() - 6..],
-            ["/bin/sh", "-c", "exec \"$@\"", "sh", "ls", "-l; rm"]
+            ["/bin/sh", "-c", "unset SLURM_JWT; exec \"$@\"", "sh", "ls", "-l; rm"]
         );
         assert!(said(Some("xterm")).iter().any(|word| word == "--pty"));
     }

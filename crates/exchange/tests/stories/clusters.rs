@@ -34,6 +34,26 @@ impl Story {
 }
 
 #[test]
+fn what_may_run_longer_than_the_sites_bound_is_not_sent_there() {
+    let mut story = Story::new();
+    story.shows_a_cluster(&[]);
+    let bound = |story: &mut Story, minutes: &str| {
+        let mut shown = story.state.supply.pools[&story.pool].shown.clone();
+        shown.inventory.insert("slurm.minutes_max".to_owned(), minutes.to_owned());
+        let agent = story.agent;
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        story.does(Command::PoolNews(Box::new(news)));
+    };
+    story.submits("");
+    bound(&mut story, "9");
+    assert_eq!(story.plans(), [], "it may take ten minutes");
+    bound(&mut story, "10");
+    assert_eq!(story.plans().len(), 1);
+    bound(&mut story, "unlimited");
+    assert_eq!(story.plans().len(), 1);
+}
+
+#[test]
 fn short_tasks_wait_ahead_and_no_more_than_there_are_places() {
     let mut story = Story::new();
     story.shows_a_cluster(&[]);

@@ -105,7 +105,7 @@ options! {
     "nice", MaybeValue, Noted("write `#DAYAN priority: low`");
     "get-user-env", MaybeValue, Noted("a task has the environment of the machine it runs on"), "SBATCH_GET_USER_ENV";
     "no-kill"-'k', MaybeValue, Noted("a gang runs on all of its nodes or starts again"), "SBATCH_NO_KILL";
-    "kill-on-invalid-dep", Value, Noted("a job that waits for what cannot happen is ended");
+    "kill-on-invalid-dep", Value, Noted("a job that waits for what cannot happen goes on waiting, and `dayan explain` says so");
     "spread-job", Nothing, Noted("the exchange chooses machines"), "SBATCH_SPREAD_JOB";
     "use-min-nodes", Nothing, Noted("the least number of nodes is always taken"), "SBATCH_USE_MIN_NODES";
     "contiguous", Nothing, Noted("write `#DAYAN gang: {same: [site]}`");
@@ -138,7 +138,7 @@ options! {
     "clusters"-'M', Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTERS";
     "cluster-constraint", Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTER_CONSTRAINT";
     "licenses"-'L', Value, Taken, "SBATCH_LICENSES";
-    "signal", Value, Refused("a warning signal is not sent"), "SBATCH_SIGNAL";
+    "signal", Value, Refused("write `#DAYAN checkpoint: {path: FOLDER, signal: SIGUSR1, grace: 5m}`"), "SBATCH_SIGNAL";
     "input"-'i', Value, Refused("a task has no input of the submitting machine; redirect inside the script, and name the file under `#DAYAN inputs:`");
     "export-file", Value, Refused("name each variable with `--export=NAME=VALUE`");
     "uid", Value, Refused("who submits is said by the token");

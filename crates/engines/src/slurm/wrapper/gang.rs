@@ -15,8 +15,9 @@ pub(super) fn tell_of_nodes(launch: &mut Launch) {
     let Some(head) = nodes.first() else { return };
     if launch.gang.is_some_and(|gang| gang.members == 1) {
         // What the head starts on the other nodes, it starts by Slurm: `srun` and `mpirun` find
-        // their job by these.
-        let slurms = std::env::vars().filter(|(name, _)| name.starts_with("SLURM"));
+        // their job by these. What the agent proves itself to Slurm with is not the task's.
+        let is_told = |name: &str| name.starts_with("SLURM") && name != "SLURM_JWT";
+        let slurms = std::env::vars().filter(|(name, _)| is_told(name));
         for (name, value) in slurms {
             launch.env.entry(name).or_insert(value);
         }
