@@ -74,7 +74,8 @@ url="http://127.0.0.1:$port"
 "$dayan" serve --data "$work/exchange" --listen "127.0.0.1:$port" > "$work/serve.log" 2>&1 &
 pids+=("$!")
 wait_for test -s "$work/exchange/operator.token"
-wait_for "$dayan" login "$url" --token - < "$work/exchange/operator.token"
+log_in() { "$dayan" login "$url" --token - < "$work/exchange/operator.token"; }
+wait_for log_in
 quiet() { "$dayan" "$@" > /dev/null 2>> "$work/said.log"; }
 for site in guian-dc shenzhen-dc hangzhou-dc; do
   quiet org create "$site"
@@ -120,7 +121,10 @@ wait_for_end() {
 wait_for_end "$shot"
 "$dayan" ps
 echo "Frames by pool:"
-"$dayan" show "$shot" -o json | grep -oE '"pool": "pool_[0-9a-z]+"' | sort | uniq -c
+"$dayan" show "$shot" -o json | grep -oE '"pool": "pool_[0-9a-z]+"' | sort | uniq -c | tee "$work/by-pool"
+[ "$(wc -l < "$work/by-pool")" = 3 ] || { echo "not all three pools rendered" >&2; exit 1; }
+# What lies there is of another run.
+rm -rf "$results/shot" "$results/water"
 "$dayan" data get dayan://studio-a/film-3/shot/ "$results/shot"
 frames="$(find "$results/shot" -name 'frame_*.png' | wc -l)"
 [ "$frames" = 24 ] || { echo "$frames frames instead of 24" >&2; exit 1; }

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Kills what stands between a job and its containers, at random, and counts what became of it.
 #
-#   tools/podman-rounds.sh [ROUNDS]      20 unless told; a round takes about ten seconds
+#   tools/podman-rounds.sh [ROUNDS]      20 of each kind unless told; a round takes about ten seconds
 #
 # An exchange, an agent with --engine podman and a podman of its own (tools/podman-lab.sh). In each
-# round an array of TASKS elements is submitted, and while it runs the agent, podman's service or the
-# keeper of containers is killed with SIGKILL and started again. Every element writes down that it
-# ran. At the end: every job has succeeded, every element ran once per attempt, was billed once, and
-# the books balance. Needs root, a built `dayan` (DAYAN=path), and what the lab needs.
+# round an array of TASKS elements is submitted, and while it runs one of KINDS is killed with SIGKILL and
+# started again: the agent, the server, podman's service, the keeper of containers. At the end: every
+# job has succeeded, every element ran once per attempt, every attempt that succeeded is on the bill once
+# and no attempt twice, no container is left, and the books balance. Needs root, a built `dayan` (DAYAN=path), and what the lab needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds="${1:-20}"
 tasks="${TASKS:-12}"
+read -ra kinds <<< "${KINDS:-agent server service keeper}"
 dayan="${DAYAN:-${CARGO_TARGET_DIR:-target}/debug/dayan}"
 dayan="$(realpath "$dayan")"
 work="$(mktemp -d)"
@@ -47,8 +48,13 @@ agent() {
 }
 
 tools/podman-lab.sh start
-"$dayan" serve --listen 127.0.0.1:0 --usage-every 1s --data "$work/exchange" > "$work/serve.log" 2>&1 &
-echo $! > "$work/serve.pid"
+# At the same place each time: who is started again must find it.
+address="127.0.0.1:$(( 20000 + RANDOM % 20000 ))"
+server() {
+  "$dayan" serve --listen "$address" --usage-every 1s --data "$work/exchange" >> "$work/serve.log" 2>&1 &
+  echo $! > "$work/serve.pid"
+}
+server
 for _ in $(seq 300); do
   url="$(grep -oE 'http://127\.0\.0\.1:[0-9]+' "$work/serve.log" | head -n 1 || true)"
   [ -z "$url" ] || [ ! -f "$work/exchange/operator.token" ] || break
@@ -70,8 +76,6 @@ for _ in $(seq 300); do
 done
 "$dayan" offer create boxes --core-hour 0.12 --gb-hour 0.01 > /dev/null
 
-mkdir "$work/ran"
-chmod 777 "$work/ran"
 cat > "$work/job.yaml" << JOB
 version: 1
 name: rounds
@@ -84,20 +88,32 @@ run: echo "ran \$DAYAN_ARRAY_FIRST \$DAYAN_ATTEMPT"; sleep 1; echo "done \$DAYAN
 JOB
 
 jobs=()
+rounds=$(( rounds * ${#kinds[@]} ))
 for round in $(seq "$rounds"); do
   job="$("$dayan" submit "$work/job.yaml" -o json | grep -oE 'job_[0-9a-z]+' | head -n 1)"
   jobs+=("$job")
   # Somewhere within the seconds that the array takes.
   sleep "$(( RANDOM % 4 )).$(( RANDOM % 10 ))"
-  case $(( RANDOM % 3 )) in
-    0)
+  case "${kinds[$(( round % ${#kinds[@]} ))]}" in
+    agent)
       what=agent
       kill -9 "$(cat "$work/agent.pid")"
       wait "$(cat "$work/agent.pid")" 2> /dev/null || true
       sleep "0.$(( RANDOM % 10 ))"
       agent --measure off
       ;;
-    1)
+    server)
+      what="the server"
+      kill -9 "$(cat "$work/serve.pid")"
+      wait "$(cat "$work/serve.pid")" 2> /dev/null || true
+      sleep "0.$(( RANDOM % 10 ))"
+      server
+      for _ in $(seq 300); do
+        ! "$dayan" whoami > /dev/null 2>&1 || break
+        sleep 0.1
+      done
+      ;;
+    service)
       what="podman's service"
       tools/podman-lab.sh kill
       sleep "$(( RANDOM % 2 )).$(( RANDOM % 10 ))"
@@ -140,7 +156,33 @@ PY
   done
 done
 "$dayan" ledger check
-lines="$("$dayan" usage -o json | grep -oE '"lines": ?[0-9]+' | grep -oE '[0-9]+' | head -n 1 || echo '?')"
+for job in "${jobs[@]}"; do "$dayan" show "$job" -o json; done > "$work/shown.json"
+"$dayan" invoice ls -o json > "$work/invoices.json"
+for id in $(python3 -c 'import json, sys; print(*[i["id"] for i in json.load(open(sys.argv[1]))])' "$work/invoices.json"); do
+  "$dayan" invoice get "$id" -o json
+done > "$work/bills.json"
+python3 - "$work" << 'PY' || bad=$(( bad + 1 ))
+import collections, json, sys
+
+def documents(path):
+    text, decoder, at = open(path).read(), json.JSONDecoder(), 0
+    while text[at:].strip():
+        at += len(text[at:]) - len(text[at:].lstrip())
+        value, at = decoder.raw_decode(text, at)
+        yield value
+
+billed = collections.Counter(
+    line["attempt"] for bill in documents(f"{sys.argv[1]}/bills.json") for line in bill["lines"])
+wrong = [f"{attempt} is on the bill {count} times" for attempt, count in billed.items() if count > 1]
+for job in documents(f"{sys.argv[1]}/shown.json"):
+    for a in job["attempts"]:
+        name = f"{job['id']}/{a['task']}.{a['attempt']}"
+        if a["state"] == "succeeded" and billed[name] != 1:
+            wrong.append(f"{name} succeeded and is not on the bill")
+print("\n".join(wrong) or f"{sum(billed.values())} attempts on the bill, each once")
+sys.exit(bool(wrong))
+PY
 left="$(tools/podman-lab.sh run ps -a -q | wc -l)"
-say "jobs with something wrong: $bad of $rounds; billed lines: $lines; containers left: $left"
+[ "$left" = 0 ] || bad=$(( bad + 1 ))
+say "things wrong: $bad, in $rounds rounds; containers left: $left"
 [ "$bad" = 0 ]
