@@ -226,7 +226,7 @@ schemathesis() {
   [ -f tests/schemathesis.sh ] || return 0
   say "schemathesis"
   local log="$logs/schemathesis.log" status=0 line passed failed skipped
-  timeout 420 bash tests/schemathesis.sh 2>&1 | tee "$log" || status=$?
+  timeout 900 bash tests/schemathesis.sh 2>&1 | tee "$log" || status=$?
   line="$(grep -E '[0-9]+ passed' "$log" | tail -n 1 || true)"
   passed="$(number "$line" passed)"
   failed="$(number "$line" failed)"

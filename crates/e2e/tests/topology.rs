@@ -14,6 +14,13 @@ fn three_machines() -> Stage {
         let words = ["--node", name, "--cpus", "1", "--fabric", "ib0", "--leaf", leaf];
         stage.add_pool(name, &[&words[..], &["--feature", name]].concat());
     }
+    // Nothing is placed with who has joined until it is heard, and that is told to the planner by the
+    // tick: what has run there knows that it was.
+    for name in ["one", "two", "three"] {
+        let more = format!("placement: {{features: [{name}]}}\n");
+        let job = stage.submit_with("true", &format!("first-{name}"), &more);
+        stage.ended(&job);
+    }
     stage
 }
 
