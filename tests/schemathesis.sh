@@ -200,15 +200,19 @@ failed=0
 question() { # WHAT COMMAND...
   local what="$1"
   shift
-  if "$@" > /dev/null 2>&1; then
+  if "$@" > "$work/said" 2>&1; then
     passed=$(( passed + 1 ))
   else
     echo "FAILED: $what"
+    tail -c 500 "$work/said"
     failed=$(( failed + 1 ))
   fi
 }
 holds() { # PATH KEY
-  [ "$(curl -sS --max-time "$seconds_max" -H "Authorization: Bearer $DAYAN_TOKEN" "$DAYAN_URL$1" | at "$2")" = True ]
+  local said
+  said="$(curl -sS --max-time "$seconds_max" -H "Authorization: Bearer $DAYAN_TOKEN" "$DAYAN_URL$1")"
+  echo "$said"
+  [ "$(at "$2" <<< "$said")" = True ]
 }
 no_panic() { ! grep -q panicked "$work/serving.log"; }
 question "the token does not work any more: what came after its end was asked in vain" program whoami

@@ -473,6 +473,8 @@ async fn a_role_holds_from_its_change_on_and_a_user_who_went_has_no_token() {
     exchange.refused(put(&op, &last, "viewer"), 409, "user.last_operator").await;
     exchange.refused(delete(&op, &path("operator", "")), 409, "user.last_operator").await;
     assert_eq!(exchange.answer(put(&op, &path("a", "/role"), "operator")).await.0, 204);
+    exchange.refused(put(&op, &last, "viewer"), 409, "user.own_role").await;
+    exchange.refused(delete(&op, &path("operator", "")), 409, "user.own_role").await;
     assert_eq!(exchange.answer(put(&auditor, &last, "viewer")).await.0, 204);
     exchange.refused(Ask::get(&op, "/v1/ledger/check"), 403, "auth.role").await;
     assert_eq!(exchange.answer(put(&auditor, &last, "operator")).await.0, 204);

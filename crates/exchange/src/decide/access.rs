@@ -7,7 +7,7 @@ use dayan_units::{ExchangeId, Micro, OrgId, ProjectId, Time, TokenId, UserId};
 
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorize, authorized};
-use crate::command::Weighed;
+use crate::command::{Actor, Weighed};
 use crate::event::Event;
 use crate::ids::{accounts, deposit_id};
 use crate::refusal::Refusal;
@@ -240,7 +240,18 @@ impl Ask<'_> {
     fn leaves_an_operator(&self, going: &User) -> Result<(), Refusal> {
         let mut users = self.state.access.users.values();
         let another = |user: &User| user.role == Role::Operator && user.id != going.id;
-        if going.role != Role::Operator || users.any(another) {
+        if going.role != Role::Operator {
+            return Ok(());
+        }
+        let is_itself = matches!(self.actor, Actor::User { user, .. } if *user == going.id);
+        if users.any(another) {
+            if is_itself {
+                return Err(Refusal::conflict(
+                    "user.own_role",
+                    format!("`{}` would shut itself out", going.name),
+                    "have another operator do it",
+                ));
+            }
             return Ok(());
         }
         Err(Refusal::conflict(

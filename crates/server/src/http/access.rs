@@ -189,7 +189,7 @@ pub async fn create_user(
     }
 }
 
-/// Another role for a user. It holds at once, for all its tokens; the last operator stays one.
+/// Another role for a user. It holds at once, for all its tokens; the last operator stays one, and none takes its own role away.
 #[utoipa::path(put, path = "/v1/users/{id}/role", request_body = wire::NewRole,
     params(("id" = String, Path)), responses((status = 204), Problems))]
 pub async fn set_role(
