@@ -128,6 +128,9 @@ runs="$(program submit "$work/runs.yaml" | at job)"
 taken="$(program submit "$work/runs.yaml" | at job)"
 paused="$(program submit "$work/runs.yaml" | at job)"
 until_holds "no job runs" state_is "$runs" running
+# Due once a year.
+{ sed 's/^name: runs/name: yearly/' "$work/runs.yaml"; echo 'schedule: {cron: "0 0 1 1 *"}'; } > "$work/yearly.yaml"
+schedule="$(program submit "$work/yearly.yaml" | at schedule)"
 quote="$(program quote "$work/runs.yaml" | at quote)"
 invoice="$(program invoice ls | at 0 id)"
 
@@ -146,7 +149,7 @@ names_what_is_there() { # PATH KEY LIST
   printf '[dictionaries]\n'
   printf '%s = { values = ["%s"] }\n' jobs "$ended\", \"$runs" taken "$taken" \
     paused "$paused" pools "$pool" providers "$provider" projects "$project" offers "$offer" \
-    quotes "$quote" invoices "$invoice" tokens "$token" names "$crn" orgs lab money "5.00 CNY" paths lab/other own lab/demo \
+    quotes "$quote" schedules "$schedule" invoices "$invoice" tokens "$token" names "$crn" orgs lab money "5.00 CNY" paths lab/other own lab/demo \
     kept dayan://lab/demo/kept/a.yaml gone dayan://lab/demo/gone/b.yaml
   # A sync that finds nothing new is held back for as long as it allows.
   printf 'at_once = { values = [0] }\n\n'
@@ -159,6 +162,7 @@ names_what_is_there() { # PATH KEY LIST
   names_what_is_there '^/v1/projects/' path.id projects
   names_what_is_there '^/v1/offers/' path.id offers
   names_what_is_there '^/v1/quotes/' path.id quotes
+  names_what_is_there '^/v1/schedules/' path.id schedules
   names_what_is_there '^/v1/invoices/' path.id invoices
   names_what_is_there '^/v1/tokens/' path.id tokens
   names_what_is_there '^/v1/resolve/' path.name names
