@@ -254,7 +254,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Revoked => "Ended: {id}",
         Word::RoleSet => "{user} is {role} from now on.",
         Word::UserRemoved => "{user} is removed, and its tokens have ended.",
-        Word::LicenseSet => "There are {count} licences {name}.",
+        Word::LicenseSet => "Licences {name}: {count}.",
         Word::LicenseRemoved => "{name} is not counted any more.",
         Word::InUse => "in use",
         Word::QuotaSet => "{name} may hold at most (cpus / memory / accelerators): {quota}.",
