@@ -39,7 +39,7 @@ wait_for() {
   exit 1
 }
 wait_for test -s "$dir/exchange/operator.token"
-wait_for dayan login "$url" --token "$(cat "$dir/exchange/operator.token")"
+wait_for dayan login "$url" --token - < "$dir/exchange/operator.token"
 dayan org create site > /dev/null
 dayan provider apply site --org site > /dev/null
 dayan provider verify site 2> /dev/null

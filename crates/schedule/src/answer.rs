@@ -109,6 +109,9 @@ pub enum JobStanding {
     /// Its project or organisation holds as much as its quota lets it, or the rest is kept for one
     /// that came before it.
     OverQuota,
+    /// As many licences that it needs are in use as there are, or the rest is kept for one that
+    /// came before it.
+    NoLicense,
     /// As many of its tasks run as it allows.
     AtMaxParallel,
     /// Its moment to begin has not come.

@@ -36,7 +36,12 @@ impl Planner {
         for &(pool, code) in &verdict.refused {
             by_code.entry(code).or_default().push(pool);
         }
-        for (pool, code) in self.busy(&verdict, When::now(now, class.ask.time)) {
+        // Where room is there and it waits for something of its own, no pool keeps it waiting.
+        let own = standing != JobStanding::Waiting;
+        let busy = self.busy(&verdict, When::now(now, class.ask.time));
+        for (pool, code) in
+            busy.into_iter().filter(|(_, code)| !own || *code != ReasonCode::PoolReserved)
+        {
             by_code.entry(code).or_default().push(pool);
         }
         let mut reasons: Vec<Reason> =
@@ -47,7 +52,7 @@ impl Planner {
                 let message = why.cloned().unwrap_or_default();
                 Some(Reason { code: ReasonCode::ProjectBlocked, message })
             }
-            JobStanding::OverQuota => self.quota_reason(job),
+            JobStanding::OverQuota | JobStanding::NoLicense => self.quota_reason(job),
             JobStanding::AtMaxParallel => {
                 let most = job.max_parallel.unwrap_or(0);
                 let message = format!("{most} of its tasks hold places, as many as it allows");
@@ -105,8 +110,11 @@ impl Planner {
             JobStanding::NotWaiting
         } else if self.demand.blocked_projects.contains_key(&job.project) {
             JobStanding::Blocked
-        } else if self.demand.capped.under(job.class, job.project).is_some() {
-            JobStanding::OverQuota
+        } else if let Some(account) = self.demand.capped.under(job.class, job.project) {
+            match self.estate.accounts.of(account) {
+                AccountOf::Quota(_) => JobStanding::OverQuota,
+                AccountOf::License(_) => JobStanding::NoLicense,
+            }
         } else if self.demand.sleeps_until(job).is_some() {
             JobStanding::NotYet
         } else if job.max_parallel.is_some_and(|most| running >= most) {

@@ -81,6 +81,8 @@ fn or_worst(span: Option<Span>) -> i64 {
     span.map_or(i64::MAX, Span::micros)
 }
 
+/// How many needs one ask may name as alternatives: they are numbered in a byte, and each is judged
+/// against each pool.
 pub(crate) const ALTERNATIVES_MAX: usize = 64;
 
 pub(crate) struct Judge<'a> {

@@ -302,7 +302,7 @@ pub struct Explanation {
     /// The job.
     pub job: String,
     /// `not_waiting`, `blocked`, `at_max_parallel`, `not_yet`, `behind_strict`,
-    /// `over_quota`, `depends`, `infeasible` or `waiting`.
+    /// `over_quota`, `no_license`, `depends`, `infeasible` or `waiting`.
     pub standing: String,
     /// How many jobs are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

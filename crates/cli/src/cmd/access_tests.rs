@@ -1,3 +1,5 @@
+//! Users, roles and tokens: what is asked of the exchange and what is printed.
+
 use serde_json::Value;
 
 use super::*;

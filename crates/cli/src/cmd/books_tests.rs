@@ -1,3 +1,5 @@
+//! Accounts, bills and audits as they are printed.
+
 use super::*;
 use crate::tests::{Fake, Says, both, dayan, sample};
 use dayan_wire::{InvoiceJob, Line};

@@ -1,3 +1,5 @@
+//! What the doctor finds and says.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Jobs, attempts and logs as they are printed.
+
 use super::*;
 use crate::tests::{Fake, Says, both, dayan, sample};
 

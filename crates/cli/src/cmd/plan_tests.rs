@@ -1,3 +1,5 @@
+//! Quotes, plans and explanations as they are printed.
+
 use dayan_wire::{QuoteLine, Waiting};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Schedules: what is asked of the exchange and what is printed.
+
 use serde_json::json;
 
 use super::super::jobs::Listed;

@@ -1,3 +1,5 @@
+//! Providers, pools, offers and the network as they are printed.
+
 use std::collections::BTreeMap;
 
 use dayan_wire::{NetCell, Node};

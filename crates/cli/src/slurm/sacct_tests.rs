@@ -1,3 +1,5 @@
+//! What `sacct` prints, beside the real one's formats.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What becomes of a script that `sbatch` is given.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which jobs and elements `scancel` cancels.
+
 use crate::slurm::Tool;
 use crate::slurm::tests_support::{ARRAY, ID, answer, attempt, job, slurm, told};
 use crate::tests::{Fake, Says};

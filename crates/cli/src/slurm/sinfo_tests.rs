@@ -1,3 +1,5 @@
+//! What `sinfo` prints, beside the real one's formats.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What `squeue` prints, beside the real one's formats.
+
 use jiff::tz::TimeZone;
 
 use super::*;

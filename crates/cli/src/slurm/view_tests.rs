@@ -1,3 +1,5 @@
+//! Jobs of the exchange as Slurm's tools see them.
+
 use super::*;
 use crate::slurm::tests_support::{ARRAY, GANG, LISTED, attempt, job, told};
 

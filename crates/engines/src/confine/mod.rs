@@ -390,6 +390,7 @@ fn cores() -> u64 {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64
 }
 
+/// Over so long a time a processor limit is counted: what the kernel takes unless told.
 const PERIOD_MICROS: u64 = 100_000;
 
 /// A slot whose leftover page cache is above this is emptied before the next task, so that its

@@ -478,10 +478,6 @@ impl Job {
         let least = tasks.iter().map(|task| self.memory_of(task)).min();
         tasks.iter().filter(|task| Some(self.memory_of(*task)) == least).collect()
     }
-    /// Has every task ended?
-    pub fn is_settled(&self) -> bool {
-        self.queued.is_empty() && self.active.is_empty() && self.members_ended.is_empty()
-    }
     /// How it ends, once every task has.
     pub fn outcome(&self) -> JobEnd {
         if !self.cancelled.is_empty() {

@@ -243,7 +243,10 @@ fn no_more_tasks_run_than_there_are_licences_and_who_needs_many_is_not_starved()
     world.queue(licensed(1, 5, 1, 60));
     assert_eq!(placed(&mut world), [(job_id(1), 3)]);
     let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!(why.standing, JobStanding::NoLicense);
     assert_eq!(why.reasons[0].code, ReasonCode::JobLicense);
+    // There is room: no pool keeps it waiting.
+    assert_eq!(why.reasons.len(), 1, "{why:?}");
     assert!(why.reasons[0].message.contains("3 of 3 licences `sim`"), "{why:?}");
     // Who needs none is not kept waiting.
     world.queue(job(2, Ask::plain(resources(1, 1, 0), MINUTE.times(60)), 1));

@@ -1,3 +1,5 @@
+//! The data store: what is put is found, what is not whole or not allowed is not there.
+
 use super::*;
 use axum::body::Bytes as Piece;
 use dayan_units::JobId;

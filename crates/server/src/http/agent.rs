@@ -157,6 +157,7 @@ fn outcome(outcome: wire::Outcome) -> Outcome {
 /// What a machine says of a failure goes into the journal and to a person's terminal: one line, not
 /// a book, and nothing that a terminal obeys.
 pub(super) fn clip(reason: &str) -> String {
+    /// Four lines of a terminal.
     const CHARS_MAX: usize = 300;
     let shown = |char: char| if char.is_control() { ' ' } else { char };
     reason.chars().take(CHARS_MAX).map(shown).collect()

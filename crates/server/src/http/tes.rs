@@ -56,7 +56,8 @@ pub(super) fn describe(document: &mut utoipa::openapi::OpenApi) {
 #[utoipa::path(get, path = "/ga4gh/tes/v1/service-info", security(()), tag = "GA4GH TES",
     operation_id = "tes_service_info",
     responses((status = 200, body = TesServiceInfo), TesProblems))]
-pub async fn service_info(headers: HeaderMap) -> Json<TesServiceInfo> {
+pub async fn service_info(State(app): State<Shared>, headers: HeaderMap) -> Json<TesServiceInfo> {
+    let scheme = if app.fingerprint.is_some() { "https" } else { "http" };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     Json(TesServiceInfo {
         id: "dayan.tes".to_owned(),
@@ -69,7 +70,10 @@ pub async fn service_info(headers: HeaderMap) -> Json<TesServiceInfo> {
             artifact: "tes".to_owned(),
             version: VERSION.to_owned(),
         },
-        organization: TesOrganization { name: "Dayan".to_owned(), url: format!("http://{host}/") },
+        organization: TesOrganization {
+            name: "Dayan".to_owned(),
+            url: format!("{scheme}://{host}/"),
+        },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         storage: ["dayan://", "s3://", "https://", "http://", "file:///"]
             .map(str::to_owned)

@@ -39,6 +39,7 @@ impl Wrong {
 
 /// A text of a task in a message: as much as fits a line.
 pub(crate) fn shown(text: &str) -> String {
+    /// A line of a terminal.
     const SHOWN_CHARS_MAX: usize = 80;
     let mut short: String =
         text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -293,11 +293,10 @@ fn bytes(key: &str, gigabytes: f64) -> Result<String, Wrong> {
 
 /// A task's name as a job's: with dashes for what no job's name has.
 fn job_name(name: Option<&str>) -> String {
-    const NAME_CHARS_MAX: usize = 63;
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
     let text = name.unwrap_or_default().trim_start_matches(|c: char| !c.is_alphanumeric());
     let dashed = text.chars().map(|c| if fits(c) { c } else { '-' });
-    let short: String = dashed.take(NAME_CHARS_MAX).collect();
+    let short: String = dashed.take(dayan_spec::limits::NAME_CHARS_MAX).collect();
     if short.is_empty() { "task".to_owned() } else { short }
 }
 
