@@ -28,8 +28,8 @@ record() { printf '%s %d %d %d\n' "$@" >> "$summary"; }
 
 # --- prepare ---------------------------------------------------------------------------------
 # PostgreSQL for the second half of the store's conformance suite, bubblewrap for isolated tasks,
-# Slurm and what it keeps accounts in for the engine of that name, podman and what its images are made
-# of for containers, virtual environments for schemathesis and for the object store below.
+# Slurm and what it keeps accounts in for the engine of that name, podman, docker and what their images
+# are made of for containers, virtual environments for schemathesis and for the object store below.
 missing_packages() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || [ -n "${DAYAN_TEST_POSTGRES_URL:-}" ] \
     || echo postgresql
@@ -47,6 +47,7 @@ missing_packages() {
   command -v catatonit > /dev/null || echo catatonit
   command -v busybox > /dev/null || echo busybox-static
   command -v docker-registry > /dev/null || echo docker-registry
+  { command -v dockerd && command -v docker && command -v runc; } > /dev/null || echo docker.io
   python3 -c 'import ensurepip, venv' 2> /dev/null || echo python3-venv
 }
 
@@ -74,6 +75,7 @@ prepare() {
       bubblewrap) echo "skipping: isolated tasks (no bubblewrap here)" ;;
       slurmctld) echo "skipping: the Slurm engine on a real cluster (no Slurm here)" ;;
       podman) echo "skipping: the engine for containers on a real podman (no podman here)" ;;
+      docker.io) echo "skipping: the engine for containers on a real docker (no docker here)" ;;
       slurm* | munge | mariadb-server | crun | catatonit | busybox-static | docker-registry) ;;
       python3-venv) echo "skipping: schemathesis (no Python virtual environments here)" ;;
     esac

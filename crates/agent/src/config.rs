@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use dayan_engines::kubernetes::Site;
 use dayan_engines::slurm::SiteWords;
-use dayan_engines::{Engine, Fault};
+use dayan_engines::{Containers, Engine, Fault};
 use dayan_units::{Bytes, MilliCpu};
 use dayan_wire::ShownNode;
 
@@ -32,6 +32,8 @@ pub enum EngineChoice {
         keeper: Vec<OsString>,
         /// Further options for it.
         options: Vec<OsString>,
+        /// Whose they are.
+        whose: Containers,
         /// The service's socket; none: the usual ones are tried.
         socket: Option<PathBuf>,
         /// What is said of images.
@@ -67,10 +69,14 @@ impl EngineChoice {
     }
 
     /// Containers, with the running program as keeper by its hidden subcommand.
-    pub fn containers(socket: Option<PathBuf>, images: ImageWords) -> std::io::Result<Self> {
+    pub fn containers(
+        whose: Containers,
+        socket: Option<PathBuf>,
+        images: ImageWords,
+    ) -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         let keeper = vec![program.into(), "keeper".into()];
-        Ok(Self::Containers { keeper, options: Vec::new(), socket, images })
+        Ok(Self::Containers { keeper, options: Vec::new(), whose, socket, images })
     }
 
     /// Jobs of a Slurm cluster, with the running program as wrapper by its hidden subcommand.

@@ -93,7 +93,7 @@ impl Offered {
         }
         match info.kind {
             // The agent prepares the task's folder and looks into it afterwards.
-            EngineKind::Process | EngineKind::Podman | EngineKind::Slurm => {
+            EngineKind::Process | EngineKind::Podman | EngineKind::Docker | EngineKind::Slurm => {
                 features.extend([
                     Feature::DataStore,
                     Feature::Files,
@@ -112,7 +112,7 @@ impl Offered {
         }
         if self.images.is_some() {
             features.insert(Feature::Containers);
-            if info.kind == EngineKind::Podman {
+            if matches!(info.kind, EngineKind::Podman | EngineKind::Docker) {
                 features.insert(Feature::Steps);
             }
         }

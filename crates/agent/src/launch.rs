@@ -66,7 +66,7 @@ impl Place {
 /// What this machine is to the exchange. Every node of a process engine is this machine.
 pub(crate) fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> Place {
     let nodes = match info.kind {
-        EngineKind::Process | EngineKind::Podman => &picture.shown.nodes[..],
+        EngineKind::Process | EngineKind::Podman | EngineKind::Docker => &picture.shown.nodes[..],
         EngineKind::Slurm | EngineKind::Kubernetes | EngineKind::Simulated => &[],
     };
     let cards = nodes.first().map_or(0, |node| node.total.accel.0 / 1_000);

@@ -19,7 +19,7 @@ const OFFERING_FILE: &str = "offering.json";
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Offering {
-    /// What runs the tasks: `process`, `podman`, `slurm`, `kubernetes` or `simulated`.
+    /// What runs the tasks: `process`, `podman`, `docker`, `slurm`, `kubernetes` or `simulated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// This machine's name in the pool.

@@ -15,9 +15,9 @@ use std::thread::JoinHandle;
 use dayan_custody::Counters;
 use dayan_engines::slurm::{Pace, SiteWords};
 use dayan_engines::{
-    BootId, BootTime, Engine, EngineInfo, EnterFault, Entrance, Fault, Launch, LeaseEnd, LogChunk,
-    Observation, ProcessConfig, ProcessEngine, Signal, SlurmConfig, SlurmEngine, StartFault,
-    Stream, Visit, Waker,
+    BootId, BootTime, Containers, Engine, EngineInfo, EnterFault, Entrance, Fault, Launch,
+    LeaseEnd, LogChunk, Observation, ProcessConfig, ProcessEngine, Signal, SlurmConfig,
+    SlurmEngine, StartFault, Stream, Visit, Waker,
 };
 use dayan_units::{AttemptId, Span};
 use dayan_wire::exec::ExecStart;
@@ -315,8 +315,8 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
                 }
             }
         }
-        EngineChoice::Containers { keeper, options, socket, images: _ } => {
-            open_containers(dir, keeper, options, socket)
+        EngineChoice::Containers { keeper, options, whose, socket, images: _ } => {
+            open_containers(dir, keeper, options, whose, socket)
         }
         EngineChoice::Slurm { wrapper, site } => {
             let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site))?;
@@ -333,10 +333,11 @@ fn open_containers(
     dir: &Path,
     keeper: Vec<OsString>,
     options: Vec<OsString>,
+    whose: Containers,
     socket: Option<PathBuf>,
 ) -> Result<Box<dyn Engine>, Fault> {
     let dir = dir.join("containers");
-    let config = dayan_engines::ContainerConfig { dir, keeper, options, socket };
+    let config = dayan_engines::ContainerConfig { dir, keeper, options, whose, socket };
     Ok(Box::new(dayan_engines::container::open(config)?))
 }
 
@@ -345,6 +346,7 @@ fn open_containers(
     _: &Path,
     _: Vec<OsString>,
     _: Vec<OsString>,
+    _: Containers,
     _: Option<PathBuf>,
 ) -> Result<Box<dyn Engine>, Fault> {
     Err(Fault::Unreachable("this program was built without containers".to_owned()))

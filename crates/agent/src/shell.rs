@@ -27,7 +27,7 @@ use crate::launch::{self, LaunchKey, Place};
 use crate::logs::{self, Following};
 use crate::runner::{Found, Heard, Runner, Work};
 use crate::saving::{Saved, Saver, Tools};
-use crate::staging::{Courier, Guard, Prepared, Roots, gather, prepare};
+use crate::staging::{Courier, Guard, Prepared, Roots, Snag, gather, prepare};
 use crate::sync::{Synced, Syncs};
 use crate::words::{self, Action, Custody};
 
@@ -60,11 +60,11 @@ enum Here {
 enum Done {
     Staged {
         attempt: AttemptId,
-        result: Result<Prepared, String>,
+        result: Result<Prepared, Snag>,
     },
     Gathered {
         attempt: AttemptId,
-        result: Result<(), String>,
+        result: Result<(), Snag>,
     },
     Published {
         attempt: AttemptId,
@@ -347,7 +347,7 @@ impl Shell {
             tokio::spawn(async move {
                 let result = match workdir.await.ok().flatten() {
                     Some(folder) => prepare(order, folder, guard, roots, courier, place).await,
-                    None => Err("this engine does not prepare folders".to_owned()),
+                    None => Err("this engine does not prepare folders".to_owned().into()),
                 };
                 // The agent has ended meanwhile: it is staged again by the next.
                 let _ = tell.send(Done::Staged { attempt, result }).await;
@@ -609,7 +609,7 @@ impl Shell {
             tokio::spawn(async move {
                 let result = match workdir.await.ok().flatten() {
                     Some(folder) => gather(order, folder, guard, roots, courier).await,
-                    None => Err("this engine does not show its folders".to_owned()),
+                    None => Err("this engine does not show its folders".to_owned().into()),
                 };
                 // The agent has ended meanwhile: the next gathers them again.
                 let _ = tell.send(Done::Gathered { attempt, result }).await;
@@ -661,7 +661,7 @@ impl Shell {
                     Ok(Prepared { folder, secrets, resumed }) => {
                         self.launch(&order, Some(&folder), secrets, resumed);
                     }
-                    Err(reason) => self.end(attempt, Outcome::StartFailed { reason }),
+                    Err(snag) => self.end(attempt, snag.not_started()),
                 }
             }
             Done::Gathered { attempt, result } => match result {
@@ -673,12 +673,12 @@ impl Shell {
                         self.act(vec![action]);
                     }
                 }
-                Err(reason) => self.end(attempt, Outcome::PublishFailed { reason }),
+                Err(snag) => self.end(attempt, snag.not_published()),
             },
             Done::Published { attempt, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Exited { code: 0 },
-                    Err(reason) => Outcome::PublishFailed { reason },
+                    Err(why) => Snag::from(why).not_published(),
                 };
                 self.work.over.push((attempt, outcome.clone()));
                 self.custody.published(attempt, outcome);

@@ -45,7 +45,8 @@ pub(crate) fn outcome(outcome: &engines::Outcome) -> wire::Outcome {
         engines::Outcome::Stopped => wire::Outcome::Stopped,
         engines::Outcome::KeeperDied => wire::Outcome::NodeFailure,
         engines::Outcome::StartFailed(failure) => {
-            wire::Outcome::StartFailed { reason: failure.to_string() }
+            let blame = if failure.is_the_jobs() { wire::Blame::Job } else { wire::Blame::Site };
+            wire::Outcome::StartFailed { reason: failure.to_string(), blame }
         }
     }
 }
@@ -58,7 +59,7 @@ pub(crate) fn not_started(fault: &engines::StartFault) -> wire::Outcome {
         engines::StartFault::Unsupported(_)
         | engines::StartFault::Invalid(_)
         | engines::StartFault::Unreachable(_) => {
-            wire::Outcome::StartFailed { reason: fault.to_string() }
+            wire::Outcome::StartFailed { reason: fault.to_string(), blame: wire::Blame::Site }
         }
     }
 }

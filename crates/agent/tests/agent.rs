@@ -5,7 +5,7 @@ mod fake;
 use axum::http::StatusCode;
 use dayan_agent::{AgentConfig, AgentFault, Offering};
 use dayan_wire::logs::LogStream;
-use dayan_wire::{Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
+use dayan_wire::{Blame, Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
 use ed25519_dalek::{Signature, VerifyingKey};
 use fake::{Agent, Exchange, Trick, attempt, config, grant, order, within};
 use sha2::{Digest, Sha256};
@@ -392,8 +392,9 @@ async fn results_appear_after_the_grant_and_not_before() {
         order.outputs = vec![to];
         exchange.lease(order);
         match exchange.ended(this).await {
-            Outcome::PublishFailed { reason } => {
+            Outcome::PublishFailed { reason, blame } => {
                 assert!(reason.contains(expect), "{run}: {reason}");
+                assert_eq!(blame, Blame::Job, "{run}: {reason}");
             }
             other => assert_eq!((other, expect), (Outcome::Exited { code: 4 }, "exited"), "{run}"),
         }
@@ -417,7 +418,7 @@ async fn results_appear_after_the_grant_and_not_before() {
         exchange.lease(order);
         let ended = exchange.ended(this).await;
         assert!(
-            matches!(&ended, Outcome::StartFailed { reason } if reason.contains(from)),
+            matches!(&ended, Outcome::StartFailed { reason, blame: Blame::Job } if reason.contains(from)),
             "{ended:?}"
         );
     }

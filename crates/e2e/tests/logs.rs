@@ -49,17 +49,6 @@ impl Drop for Follower {
     }
 }
 
-fn logs(stage: &Stage, job: &str) -> Option<String> {
-    let output = Command::new(program())
-        .args(["logs", job])
-        .env("HOME", stage.path("."))
-        .env("DAYAN_URL", format!("http://{}", stage.address()))
-        .env("DAYAN_TOKEN", &stage.member)
-        .output()
-        .expect("it runs");
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 #[test]
 fn a_follower_sees_each_line_before_the_next_is_written_and_leaves_at_the_end() {
     let stage = Stage::build("1");
@@ -87,7 +76,7 @@ fn logs_outlive_the_site_and_a_restart_of_the_exchange() {
     let numbers: Vec<String> = (1..=20_000).map(|n| n.to_string()).collect();
     let expect = numbers.join("\n") + "\n";
     // They may still be on their way: then the agent is asked.
-    assert_eq!(logs(&stage, &job).as_deref(), Some(&*expect));
+    assert_eq!(stage.logs(&job).as_deref(), Some(&*expect));
     let database = stage.path("exchange/logs.db");
     let kept = || std::fs::metadata(&database).is_ok_and(|file| file.len() > 0);
     until("logs at the exchange", || {
@@ -96,8 +85,8 @@ fn logs_outlive_the_site_and_a_restart_of_the_exchange() {
     });
     stage.kill_agent("main");
     std::fs::remove_dir_all(stage.path("agent-main")).expect("the site is gone");
-    assert_eq!(logs(&stage, &job).as_deref(), Some(&*expect));
+    assert_eq!(stage.logs(&job).as_deref(), Some(&*expect));
     stage.kill_server();
     stage.start_server();
-    until("logs again", || (logs(&stage, &job)? == expect).then_some(()));
+    until("logs again", || (stage.logs(&job)? == expect).then_some(()));
 }

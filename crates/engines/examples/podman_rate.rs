@@ -67,6 +67,7 @@ fn engine(dir: &Path, lab: &Path) -> Box<dyn Engine> {
         dir: dir.join("agent"),
         keeper: vec![keeper.join("dayan-keeper-test").into()],
         options: ["--idle", "1s"].map(OsString::from).to_vec(),
+        whose: dayan_engines::Containers::Podman,
         socket: Some(lab.join("podman.sock")),
     };
     Box::new(container::open(config).expect("the engine opens"))

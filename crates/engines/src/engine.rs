@@ -20,8 +20,10 @@ use crate::{
 pub enum EngineKind {
     /// Processes of this machine.
     Process,
-    /// Containers by podman or docker.
+    /// Containers, by podman unless a socket of docker is all there is.
     Podman,
+    /// Containers by docker.
+    Docker,
     /// Jobs of a Slurm cluster.
     Slurm,
     /// Pods of a Kubernetes cluster.
@@ -36,11 +38,21 @@ impl EngineKind {
         match self {
             Self::Process => "process",
             Self::Podman => "podman",
+            Self::Docker => "docker",
             Self::Slurm => "slurm",
             Self::Kubernetes => "kubernetes",
             Self::Simulated => "simulated",
         }
     }
+}
+
+/// Containers containers the operator wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Containers {
+    /// Podman's, or docker's where there is no podman.
+    Podman,
+    /// Docker's.
+    Docker,
 }
 
 /// Who ends a task whose lease runs out while the agent is dead.

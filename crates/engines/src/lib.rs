@@ -37,7 +37,8 @@ pub use clock::{BootClock, wall_now};
 #[cfg(feature = "containers")]
 pub use container::ContainerConfig;
 pub use engine::{
-    Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing, StartFault,
+    Containers, Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing,
+    StartFault,
 };
 pub use enter::{EnterFault, Entrance, Visit};
 pub use kubernetes::KubernetesConfig;

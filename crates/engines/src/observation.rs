@@ -53,9 +53,19 @@ pub enum StartFailure {
     /// The limits asked for could not be set.
     #[error("the limits could not be set: {0}")]
     Limits(String),
+    /// A registry says that it has no such image, or not for who asks.
+    #[error("{0}")]
+    Image(String),
     /// Anything else, in the system's words.
     #[error("{0}")]
     Other(String),
+}
+
+impl StartFailure {
+    /// Would it be the same wherever the job goes, because of what it asks for?
+    pub const fn is_the_jobs(&self) -> bool {
+        matches!(self, Self::Image(_))
+    }
 }
 
 /// How an attempt ended.
@@ -97,6 +107,7 @@ impl Outcome {
                 | StartFailure::Workdir(_)
                 | StartFailure::NoRoom(_)
                 | StartFailure::Limits(_)
+                | StartFailure::Image(_)
                 | StartFailure::Other(_),
             ) => 126,
         }

@@ -292,7 +292,7 @@ impl Engine for ProcessEngine {
 
     fn enter(&mut self, attempt: AttemptId, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
         match self.kind {
-            EngineKind::Podman => {
+            EngineKind::Podman | EngineKind::Docker => {
                 // A step that has ended has a line.
                 let steps = self.logs(attempt, Stream::Steps, 0, STEPS_BYTES_MAX);
                 let ended = steps.map_or(0, |chunk| chunk.data.split(|b| *b == b'\n').count());

@@ -469,7 +469,7 @@ pub fn slurm_word(word: &str) -> String {
 }
 
 /// Engines that run container images and nothing else.
-const IMAGE_ENGINES: [&str; 2] = ["podman", "kubernetes"];
+const IMAGE_ENGINES: [&str; 3] = ["podman", "docker", "kubernetes"];
 
 /// Domestic unless a card in it is known to come from elsewhere.
 fn residence(pool: &Pool) -> plan::Residence {

@@ -82,14 +82,31 @@ pub enum Outcome {
     StartFailed {
         /// What the machine said.
         reason: String,
+        /// Whose doing it was.
+        #[serde(default)]
+        blame: Blame,
     },
     /// Its outputs could not be published.
     PublishFailed {
         /// What the store said.
         reason: String,
+        /// Whose doing it was.
+        #[serde(default)]
+        blame: Blame,
     },
     /// The exchange has not heard of its site for longer than the lease.
     SiteLost,
+}
+
+/// Whose doing it was that an attempt could not start or publish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The site's: elsewhere, or later, it may go well.
+    #[default]
+    Site,
+    /// The job's own: an input that is not there, an output that its task has not left.
+    Job,
 }
 
 impl Outcome {

@@ -26,8 +26,8 @@ pub mod shares;
 
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
-    Actor, Admission, At, AttemptNews, Command, Evidence, Firing, Join, NewOffer, Outcome, Place,
-    PoolNews, Preempt, Seat, Seen, SignedUsage, Submit, Tell, UsageRecord, Weighed,
+    Actor, Admission, At, AttemptNews, Blame, Command, Evidence, Firing, Join, NewOffer, Outcome,
+    Place, PoolNews, Preempt, Seat, Seen, SignedUsage, Submit, Tell, UsageRecord, Weighed,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

@@ -83,8 +83,10 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
             ("cancelled", None, why.to_owned())
         }
         Outcome::NodeFailure => ("lost", None, "its machine or keeper went away".to_owned()),
-        Outcome::StartFailed { reason } => ("failed", None, format!("could not start: {reason}")),
-        Outcome::PublishFailed { reason } => {
+        Outcome::StartFailed { reason, .. } => {
+            ("failed", None, format!("could not start: {reason}"))
+        }
+        Outcome::PublishFailed { reason, .. } => {
             ("failed", None, format!("could not publish: {reason}"))
         }
         Outcome::SiteLost => ("lost", None, "its site was not heard of".to_owned()),

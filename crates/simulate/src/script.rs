@@ -1,7 +1,7 @@
 //! What an attempt would do if nobody stopped it: drawn from the seed and the attempt's id alone,
 //! so that it is the same in whatever order things happen.
 
-use dayan_exchange::Outcome;
+use dayan_exchange::{Blame, Outcome};
 use dayan_units::{AttemptId, Span};
 
 use crate::random::Random;
@@ -47,7 +47,7 @@ impl Script {
             86..92 => Outcome::Exited { code: 75 },
             92..95 => Outcome::OutOfMemory,
             95..97 => Outcome::Signalled { signal: 11 },
-            _ => Outcome::StartFailed { reason: "no such program".to_owned() },
+            _ => Outcome::StartFailed { reason: "no such program".to_owned(), blame: Blame::Site },
         };
         let gathering = random.millis(1, 3_000);
         let publishing = (random.millis(20, 8_000), fails(&mut random, 30, "no space is left"));

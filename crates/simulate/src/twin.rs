@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
-use dayan_exchange::{Counters, Outcome, Seen, UsageRecord, challenge_digest};
+use dayan_exchange::{Blame, Counters, Outcome, Seen, UsageRecord, challenge_digest};
 use dayan_units::{AttemptId, BootTime, Span};
 
 use crate::keeper::{Launch, NotLaunched};
@@ -277,7 +277,9 @@ impl Twin {
                 }
                 match script.staging.1 {
                     Ok(()) => self.launch(m, attempt, &payload, now, todo),
-                    Err(reason) => self.end(attempt, Outcome::StartFailed { reason }),
+                    Err(reason) => {
+                        self.end(attempt, Outcome::StartFailed { reason, blame: Blame::Site })
+                    }
                 }
             }
             Chore::Gather => {
@@ -294,8 +296,11 @@ impl Twin {
                 let over = self.custody.lease_end(attempt).is_none_or(|end| end <= now);
                 let outcome = match script.publishing.1 {
                     Ok(()) if !over => Outcome::Exited { code: 0 },
-                    Ok(()) => Outcome::PublishFailed { reason: "its lease is over".to_owned() },
-                    Err(reason) => Outcome::PublishFailed { reason },
+                    Ok(()) => Outcome::PublishFailed {
+                        reason: "its lease is over".to_owned(),
+                        blame: Blame::Site,
+                    },
+                    Err(reason) => Outcome::PublishFailed { reason, blame: Blame::Site },
                 };
                 if outcome.is_success() {
                     m.published.push((attempt, began, now));

@@ -54,7 +54,7 @@ pub use supply::{
     NewProvider, Node, OthersLoad, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
 };
 pub use sync::{
-    AttemptReport, ChallengeAnswer, CheckpointOrder, Counters, Gang, HeldPart, ImageOrder,
+    AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang, HeldPart, ImageOrder,
     JoinAnswer, JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolLoad,
     PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, StepOrder, SyncAnswer, SyncRequest,
     UsageRecord,

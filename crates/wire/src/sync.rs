@@ -158,12 +158,29 @@ pub enum Outcome {
     StartFailed {
         /// Why.
         reason: String,
+        /// Whose doing it was.
+        #[serde(default)]
+        blame: Blame,
     },
     /// Its outputs could not be published.
     PublishFailed {
         /// Why.
         reason: String,
+        /// Whose doing it was.
+        #[serde(default)]
+        blame: Blame,
     },
+}
+
+/// Whose doing it was that an attempt could not start or publish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The site's: elsewhere, or later, it may go well.
+    #[default]
+    Site,
+    /// The job's own: an input that is not there, an output that its task has not left.
+    Job,
 }
 
 /// How far an attempt is.

@@ -15,6 +15,7 @@ use super::courier::Courier;
 use super::fetch::{Brought, Source, Wanted, below};
 use super::progress::Going;
 use super::ship::{Outgoing, outgoing};
+use super::snag::Snag;
 
 /// A file of this name in the folder says that all of it is whole: a program that writes it does so
 /// last. It is not part of what is saved.
@@ -135,7 +136,7 @@ impl Courier {
         order: &LeaseOrder,
         guard: &Guard,
         going: &Going,
-    ) -> Result<(u32, Vec<Brought>), String> {
+    ) -> Result<(u32, Vec<Brought>), Snag> {
         let attempt = order.attempt;
         let resumes = order.checkpoint.as_ref().filter(|checkpoint| checkpoint.resume);
         let Some(checkpoint) = resumes else { return Ok((0, Vec::new())) };
@@ -148,7 +149,8 @@ impl Courier {
             size: Some(file.size),
         });
         let brought = self.bring_all(wanted.collect(), guard, going).await;
-        let brought = brought.map_err(|why| format!("going on from a checkpoint: {why}"))?;
+        let brought =
+            brought.map_err(|snag| format!("going on from a checkpoint: {}", snag.why))?;
         Ok((newest.number, brought))
     }
 }

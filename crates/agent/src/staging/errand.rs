@@ -9,6 +9,7 @@ use dayan_wire::LeaseOrder;
 
 use super::courier::secret_env;
 use super::gather::StageFault;
+use super::snag::Snag;
 use super::{Courier, Guard, Roots};
 use crate::launch::Place;
 
@@ -31,10 +32,10 @@ pub(crate) async fn prepare(
     roots: Arc<Roots>,
     courier: Arc<Courier>,
     place: Arc<Place>,
-) -> Result<Prepared, String> {
+) -> Result<Prepared, Snag> {
     let going = courier.begin(order.attempt);
     let known = courier.secrets(&order, &guard).await?;
-    let secrets = secret_env(&order, &known)?;
+    let secrets = secret_env(&order, &known).map_err(Snag::job)?;
     for _ in 0..STAGINGS_MAX {
         let mut brought = courier.bring(&order, &guard, &going, &known).await?;
         let (resumed, files) = courier.bring_checkpoint(&order, &guard, &going).await?;
@@ -51,7 +52,7 @@ pub(crate) async fn prepare(
             Err(StageFault::Failed(why)) => return Err(why),
         }
     }
-    Err("what was fetched was changed in the cache, again and again".to_owned())
+    Err("what was fetched was changed in the cache, again and again".to_owned().into())
 }
 
 /// Sends an attempt's outputs as far as they may go without the grant.
@@ -61,9 +62,9 @@ pub(crate) async fn gather(
     guard: Guard,
     roots: Arc<Roots>,
     courier: Arc<Courier>,
-) -> Result<(), String> {
+) -> Result<(), Snag> {
     let going = courier.begin(order.attempt);
     courier.ship(&order, &folder, &guard, &going).await?;
     let gathered = tokio::task::spawn_blocking(move || roots.gather(&order, &folder, &guard));
-    gathered.await.unwrap_or_else(|error| Err(error.to_string()))
+    gathered.await.unwrap_or_else(|error| Err(error.to_string().into()))
 }

@@ -21,6 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::cache::{Pinned, digest};
 use super::courier::Courier;
 use super::progress::Going;
+use super::snag::Snag;
 use super::web::{Answered, WebFault};
 use super::{Guard, roots};
 use crate::link::{LinkFault, describe};
@@ -66,8 +67,12 @@ pub(super) struct Opened {
 /// Why a try came to nothing.
 #[derive(Debug)]
 pub(super) enum Miss {
+    /// Another try may help.
     Again(String),
+    /// No other try helps, anywhere.
     Never(String),
+    /// No other try helps on this machine.
+    Here(String),
     /// It is what it was when it was last fetched.
     Unchanged,
 }
@@ -152,12 +157,12 @@ impl Courier {
         guard: &Guard,
         going: &Going,
         secrets: &BTreeMap<String, String>,
-    ) -> Result<Vec<Brought>, String> {
+    ) -> Result<Vec<Brought>, Snag> {
         let mut wanted = Vec::new();
         for (number, input) in order.inputs.iter().enumerate() {
             if is_remote(&input.from) {
                 let found = self.look_up(order.attempt, number, input, guard, secrets).await;
-                wanted.extend(found.map_err(|why| format!("`{}`: {why}", input.from))?);
+                wanted.extend(found.map_err(|snag| snag.about(&format!("`{}`", input.from)))?);
             }
         }
         self.bring_all(wanted, guard, going).await
@@ -169,10 +174,10 @@ impl Courier {
         wanted: Vec<Wanted>,
         guard: &Guard,
         going: &Going,
-    ) -> Result<Vec<Brought>, String> {
+    ) -> Result<Vec<Brought>, Snag> {
         for file in &wanted {
             // Before anything is fetched that has no place.
-            roots::inside(Path::new(""), &file.to)?;
+            roots::inside(Path::new(""), &file.to).map_err(Snag::job)?;
             going.expect(file.size.unwrap_or(0));
         }
         let fetches = wanted.into_iter().map(|wanted| self.fetch(wanted, guard, going));
@@ -192,19 +197,24 @@ impl Courier {
         input: &OutputOrder,
         guard: &Guard,
         secrets: &BTreeMap<String, String>,
-    ) -> Result<Vec<Wanted>, String> {
+    ) -> Result<Vec<Wanted>, Snag> {
         let secret = match &input.secret {
-            Some(name) => Some(secrets.get(name).ok_or_else(|| no_secret(name))?),
+            Some(name) => Some(secrets.get(name).ok_or_else(|| Snag::job(no_secret(name)))?),
             None => None,
         };
         if input.from.starts_with("dayan://") {
             let files = self.patiently(guard, || self.store.inputs(attempt, number).boxed());
-            let files = files.await?;
+            // What the store says is about what the job file names.
+            let told = |why: String| {
+                if why.starts_with("data.") { Snag::job(why) } else { Snag::from(why) }
+            };
+            let files = files.await.map_err(told)?;
             let alone = matches!(&files[..], [only] if only.path.is_empty());
             if let (Some(expected), [only]) = (&input.sha256, &files[..])
                 && *expected != only.sha256
             {
-                return Err(format!("its SHA-256 is {}, not what the job file says", only.sha256));
+                let why = format!("its SHA-256 is {}, not what the job file says", only.sha256);
+                return Err(Snag::job(why));
             }
             return Ok(files
                 .into_iter()
@@ -224,7 +234,7 @@ impl Courier {
         if input.from.starts_with("s3://") {
             return self.look_up_objects(input, secret, guard).await;
         }
-        let url = self.web.check(&input.from)?;
+        let url = self.web.check(&input.from).map_err(Snag::job)?;
         let name = url.path().rsplit('/').next().filter(|name| !name.is_empty());
         Ok(vec![Wanted {
             to: single(&input.to, name.unwrap_or("index")),
@@ -242,8 +252,8 @@ impl Courier {
         _: &OutputOrder,
         _: Option<&String>,
         _: &Guard,
-    ) -> Result<Vec<Wanted>, String> {
-        Err("this agent was built without object stores (cargo feature `s3`)".to_owned())
+    ) -> Result<Vec<Wanted>, Snag> {
+        Err("this agent was built without object stores (cargo feature `s3`)".to_owned().into())
     }
 
     /// A question to the exchange, asked again while it is away and the lease lasts.
@@ -271,7 +281,7 @@ impl Courier {
         }
     }
 
-    async fn fetch(&self, wanted: Wanted, guard: &Guard, going: &Going) -> Result<Brought, String> {
+    async fn fetch(&self, wanted: Wanted, guard: &Guard, going: &Going) -> Result<Brought, Snag> {
         let key = wanted.key();
         // Who wants the same waits here, and finds it in the cache afterwards.
         let _turn = self.cache.flight(&key).await;
@@ -301,7 +311,8 @@ impl Courier {
                     // What it was has left the cache between the look and the answer.
                     let _ = std::fs::remove_file(self.cache.seen(&key));
                 }
-                Err(Miss::Never(why)) => return Err(failed(&why)),
+                Err(Miss::Never(why)) => return Err(Snag::job(failed(&why))),
+                Err(Miss::Here(why)) => return Err(failed(&why).into()),
                 Err(Miss::Again(why)) => {
                     let now = length();
                     if now > before {
@@ -309,7 +320,8 @@ impl Courier {
                     }
                     before = now;
                     let Some(pause) = waits.next() else {
-                        return Err(failed(&format!("{why}; given up after {TRIES_MAX} tries")));
+                        let why = format!("{why}; given up after {TRIES_MAX} tries");
+                        return Err(failed(&why).into());
                     };
                     tracing::info!(what = wanted.called, why, ?pause, "fetched again");
                     tokio::time::sleep(pause).await;
@@ -338,7 +350,7 @@ impl Courier {
             if self.cache.give_way(needed) {
                 Miss::Again(why)
             } else {
-                Miss::Never(format!("{why}; make room on the disk of the agent's data folder"))
+                Miss::Here(format!("{why}; make room on the disk of the agent's data folder"))
             }
         };
         let tag_file = part.with_extension("etag");
@@ -375,7 +387,7 @@ impl Courier {
                 None => drop(std::fs::remove_file(&tag_file)),
             }
             loop {
-                guard.check().map_err(Miss::Never)?;
+                guard.check().map_err(Miss::Here)?;
                 let next = tokio::time::timeout(STALL_MAX, opened.bytes.next()).await;
                 let stalled = |_| Miss::Again(format!("nothing came for {STALL_MAX:?}"));
                 let Some(bytes) = next.map_err(stalled)? else { break };

@@ -14,6 +14,7 @@ use super::copy::{Durability, copy, files};
 use super::fetch::{Brought, is_remote};
 use super::roots::inside;
 use super::ship::outgoing;
+use super::snag::Snag;
 use super::{Guard, Roots};
 use crate::launch::{HOSTFILE, Place, hostfile};
 
@@ -52,19 +53,21 @@ impl Roots {
             if self.stage_pattern(input, folder, guard)? {
                 continue;
             }
-            let from = self.source(&input.from)?;
+            let from = self.source(&input.from).map_err(Snag::job)?;
             let mut to = inside(folder, &input.to)?;
             if from.is_file() && (input.to.ends_with('/') || to == folder) {
                 to.push(from.file_name().unwrap_or_default());
             } else if input.from.ends_with('/') && !from.is_dir() {
-                return Err(format!("`{}` is not a folder", input.from).into());
+                let why = format!("`{}` is not a folder", input.from);
+                return Err(Snag::job(why).into());
             }
             copy(&from, &to, guard, Durability::Cached, &|real| self.may_read(real))?;
             if let Some(expected) = &input.sha256 {
                 let (sha256, _) = digest(&to).map_err(failed)?;
                 if sha256 != *expected {
                     let from = &input.from;
-                    return Err(format!("`{from}`: its SHA-256 is {sha256}, not {expected}").into());
+                    let why = format!("`{from}`: its SHA-256 is {sha256}, not {expected}");
+                    return Err(Snag::job(why).into());
                 }
             }
         }
@@ -93,10 +96,10 @@ impl Roots {
         input: &OutputOrder,
         folder: &Path,
         guard: &Guard,
-    ) -> Result<bool, String> {
-        let pattern = Pattern::of(&input.from).map_err(|error| error.to_string())?;
+    ) -> Result<bool, Snag> {
+        let pattern = Pattern::of(&input.from).map_err(|error| Snag::job(error.to_string()))?;
         let Some(pattern) = pattern else { return Ok(false) };
-        let base = self.source(pattern.base())?;
+        let base = self.source(pattern.base()).map_err(Snag::job)?;
         let mut found = 0;
         for file in files(&base)? {
             let Some(name) = file.to_str() else { continue };
@@ -107,7 +110,10 @@ impl Roots {
                 found += 1;
             }
         }
-        if found == 0 { Err(format!("`{}`: nothing is like it", input.from)) } else { Ok(true) }
+        if found == 0 {
+            return Err(Snag::job(format!("`{}`: nothing is like it", input.from)));
+        }
+        Ok(true)
     }
 
     /// Copies the outputs to where they can be published from, and makes them durable. Where they
@@ -117,17 +123,19 @@ impl Roots {
         order: &LeaseOrder,
         folder: &Path,
         guard: &Guard,
-    ) -> Result<(), String> {
+    ) -> Result<(), Snag> {
         self.clear(order.attempt);
         for (number, output) in local(order) {
-            self.target(&output.to)?;
+            self.target(&output.to).map_err(Snag::job)?;
             let to = self.gathered(order.attempt)?.join(number.to_string());
             let within = |real: &Path| folder.canonicalize().is_ok_and(|f| real.starts_with(f));
-            if output.from.ends_with('/') || inside(folder, &output.from)?.is_dir() {
+            if output.from.ends_with('/')
+                || inside(folder, &output.from).map_err(Snag::job)?.is_dir()
+            {
                 // Also one without files appears.
                 fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
             }
-            for file in outgoing(folder, output)? {
+            for file in outgoing(folder, output).map_err(Snag::job)? {
                 let to = if file.below.is_empty() { to.clone() } else { to.join(&file.below) };
                 copy(&file.path, &to, guard, Durability::Synced, &within)?;
             }
@@ -197,12 +205,12 @@ pub(crate) enum StageFault {
     /// Something that was brought is not what it was: bring it again.
     Again,
     /// It cannot be.
-    Failed(String),
+    Failed(Snag),
 }
 
-impl From<String> for StageFault {
-    fn from(why: String) -> Self {
-        Self::Failed(why)
+impl<T: Into<Snag>> From<T> for StageFault {
+    fn from(why: T) -> Self {
+        Self::Failed(why.into())
     }
 }
 

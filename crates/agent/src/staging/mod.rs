@@ -2,7 +2,7 @@
 //!
 //! Folders of this machine: `roots` says which, `gather` copies. From afar: `courier` holds what is
 //! shared, `errand` does it all for one attempt, `fetch` brings, `cache` keeps, `ship` sends, `store`, `web` and `objects` speak to where
-//! it lies, `watch` sends early, `progress` tells; `checkpoint` saves and brings back a task's state. Invariants: nothing is read or written outside the roots that the
+//! it lies, `watch` sends early, `progress` tells, `snag` says whose fault it is; `checkpoint` saves and brings back a task's state. Invariants: nothing is read or written outside the roots that the
 //! operator named, whatever a job file says and whatever links lie about; results appear under their
 //! names only after the exchange granted it, each file whole, and not after the lease is over.
 
@@ -19,6 +19,7 @@ mod objects;
 mod progress;
 mod roots;
 mod ship;
+mod snag;
 mod store;
 mod watch;
 mod web;
@@ -31,5 +32,6 @@ pub(crate) use courier::{Courier, CourierConfig, Holdings};
 pub(crate) use errand::{Prepared, gather, prepare};
 pub(crate) use guard::Guard;
 pub(crate) use roots::Roots;
+pub(crate) use snag::Snag;
 pub(crate) use store::Store;
 pub(crate) use web::Reach;

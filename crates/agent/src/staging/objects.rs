@@ -29,6 +29,7 @@ use super::courier::Courier;
 use super::fetch::{Miss, Opened, Source, Wanted, below, single};
 use super::progress::Going;
 use super::ship::{Manifest, Outgoing};
+use super::snag::Snag;
 
 /// Objects of one input.
 const OBJECTS_MAX: usize = 100_000;
@@ -104,6 +105,14 @@ fn miss(error: &Error) -> Miss {
     }
 }
 
+fn snag(error: &Error) -> Snag {
+    match miss(error) {
+        Miss::Never(why) => Snag::job(why),
+        Miss::Again(why) | Miss::Here(why) => why.into(),
+        Miss::Unchanged => describe(error).into(),
+    }
+}
+
 /// An error with its causes, without what the store's library says of its retries.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -161,12 +170,12 @@ impl Bucket {
     }
 
     /// Objects below a folder.
-    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, String> {
+    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, Snag> {
         let prefix = key(folder.trim_end_matches('/'))?;
         let listed = self.store.list(Some(&prefix)).take(OBJECTS_MAX + 1).try_collect::<Vec<_>>();
-        let mut found = listed.await.map_err(|error| describe(&error))?;
+        let mut found = listed.await.map_err(|error| snag(&error))?;
         if found.len() > OBJECTS_MAX {
-            return Err(format!("more than {OBJECTS_MAX} objects"));
+            return Err(Snag::job(format!("more than {OBJECTS_MAX} objects")));
         }
         // What other attempts have not published.
         found.retain(|object| object.location.parts().all(|part| part.as_ref() != STAGED));
@@ -269,18 +278,18 @@ impl Courier {
         input: &OutputOrder,
         secret: Option<&String>,
         guard: &Guard,
-    ) -> Result<Vec<Wanted>, String> {
+    ) -> Result<Vec<Wanted>, Snag> {
         guard.check()?;
-        let (bucket, path) = parts(&input.from)?;
+        let (bucket, path) = parts(&input.from).map_err(Snag::job)?;
         let opened = Arc::new(Bucket::open(self, bucket, secret)?);
-        let pattern = Pattern::of(path).map_err(|error| error.to_string())?;
+        let pattern = Pattern::of(path).map_err(|error| Snag::job(error.to_string()))?;
         let folder = path.is_empty() || path.ends_with('/');
         let found = match &pattern {
             Some(pattern) => opened.list(pattern.base()).await?,
             None if folder => opened.list(path).await?,
             None => {
                 let head = opened.store.head(&key(path)?).await;
-                vec![head.map_err(|error| describe(&error))?]
+                vec![head.map_err(|error| snag(&error))?]
             }
         };
         let wanted = |object: ObjectMeta| {
@@ -307,7 +316,7 @@ impl Courier {
             })
         };
         let wanted: Vec<Wanted> = found.into_iter().filter_map(wanted).collect();
-        if wanted.is_empty() { Err("nothing is there".to_owned()) } else { Ok(wanted) }
+        if wanted.is_empty() { Err(Snag::job("nothing is there".to_owned())) } else { Ok(wanted) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that sending one output needs")]

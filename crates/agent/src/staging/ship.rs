@@ -20,6 +20,7 @@ use super::courier::Courier;
 use super::fetch::is_remote;
 use super::progress::Going;
 use super::roots::inside;
+use super::snag::Snag;
 use crate::link::LinkFault;
 
 /// Bytes of a file are sent in parts of this size: what is lost when a link is cut, and a part takes
@@ -49,7 +50,8 @@ pub(super) struct Outgoing {
     pub(super) path: PathBuf,
 }
 
-/// The files of an output, none of which leads out of the attempt's folder.
+/// The files of an output, none of which leads out of the attempt's folder. What is wrong with them is
+/// its task's doing.
 pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoing>, String> {
     let real = folder.canonicalize().map_err(|error| format!("its folder: {error}"))?;
     let within = |path: PathBuf, shown: &str| -> Result<PathBuf, String> {
@@ -105,7 +107,7 @@ impl Courier {
         folder: &Path,
         guard: &Guard,
         going: &Going,
-    ) -> Result<(), String> {
+    ) -> Result<(), Snag> {
         let manifest = self.send_all(order, folder, guard, going).await?;
         let mut manifests = self.manifests.lock().expect("nobody panics while holding it");
         manifests.insert(order.attempt, manifest);
@@ -118,14 +120,14 @@ impl Courier {
         folder: &Path,
         guard: &Guard,
         going: &Going,
-    ) -> Result<Manifest, String> {
+    ) -> Result<Manifest, Snag> {
         let mut manifest = Manifest::default();
         let remote = order.outputs.iter().enumerate().filter(|(_, output)| is_remote(&output.to));
         let mut secrets: Option<BTreeMap<String, String>> = None;
         for (number, output) in remote {
             let (looked_for, below) = (output.clone(), folder.to_owned());
             let found = tokio::task::spawn_blocking(move || outgoing(&below, &looked_for)).await;
-            let found = found.map_err(|error| error.to_string())??;
+            let found = found.map_err(|error| error.to_string())?.map_err(Snag::job)?;
             let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
             going.expect(sizes.map(|about| about.len()).sum());
             if output.to.starts_with("dayan://") {
@@ -251,7 +253,8 @@ impl Courier {
                 // nothing where it has not.
                 (Err(why), Some(folder)) if why.starts_with("data.not_sent") => {
                     let going = self.begin(attempt);
-                    self.send_all(order, folder, guard, &going).await?;
+                    let again = self.send_all(order, folder, guard, &going).await;
+                    again.map_err(|snag| snag.why)?;
                     drop(going);
                     self.patiently(guard, publish).await?;
                 }

@@ -7,9 +7,9 @@ use dayan_agent::{
     AgentConfig, AgentFault, EngineChoice, Fittings, ImageWords, IsolationChoice, Measuring,
     Offering, PrivateData,
 };
-use dayan_engines::SimulatedEngine;
 use dayan_engines::kubernetes::{Namespaces, Site};
 use dayan_engines::slurm::SiteWords;
+use dayan_engines::{Containers, SimulatedEngine};
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
 
@@ -41,10 +41,10 @@ pub struct Agent {
     /// A join token from `dayan provider invite`; not needed once joined
     #[arg(long, value_name = "TOKEN", env = "DAYAN_JOIN", hide_env_values = true)]
     join: Option<String>,
-    /// What runs the tasks, processes unless told; `podman` runs containers by the socket of podman or
-    /// docker; `slurm` submits them to the cluster that this login node belongs to; `kubernetes` makes
+    /// What runs the tasks, processes unless told; `podman` and `docker` run containers, by the socket
+    /// of one or the other; `slurm` submits them to the cluster that this login node belongs to; `kubernetes` makes
     /// them pods of a cluster; `simulated` executes nothing and is for trying out an exchange
-    #[arg(long, value_parser = ["process", "podman", "slurm", "kubernetes", "simulated"])]
+    #[arg(long, value_parser = ["process", "podman", "docker", "slurm", "kubernetes", "simulated"])]
     engine: Option<String>,
     /// The city of the data centre, needed to join
     #[arg(long, value_name = "CITY")]
@@ -86,17 +86,17 @@ pub struct Agent {
     /// A further folder that inputs may be taken from
     #[arg(long = "input-root", value_name = "DIR")]
     input_roots: Vec<PathBuf>,
-    /// With the podman engine: the socket of podman or docker; unless told, that of CONTAINER_HOST or
-    /// DOCKER_HOST, podman's own, or docker's
+    /// With the podman and docker engines: the service's socket; unless told, that of CONTAINER_HOST
+    /// (not docker's) or DOCKER_HOST, podman's own, or docker's
     #[arg(long, value_name = "PATH")]
     container_socket: Option<PathBuf>,
-    /// With the podman engine: the image of jobs that name none; without it they are not run here
+    /// With the podman and docker engines: the image of jobs that name none; without it they are not run here
     #[arg(long, value_name = "IMAGE")]
     default_image: Option<String>,
-    /// With the podman engine: when images are fetched from their registries; `missing` unless told
+    /// With the podman and docker engines: when images are fetched from their registries; `missing` unless told
     #[arg(long, value_parser = ["always", "missing", "never"])]
     pull: Option<String>,
-    /// With the podman engine: what containers see of the network; `none` unless told
+    /// With the podman and docker engines: what containers see of the network; `none` unless told
     #[arg(long, value_parser = ["none", "bridge", "host"])]
     container_network: Option<String>,
     /// Keeps at most so much of what inputs were fetched from afar, for the next task that wants it;
@@ -316,13 +316,14 @@ fn engine(offering: &Offering) -> Result<EngineChoice, Failure> {
                 Box::new(|| SimulatedEngine::new().map(|engine| Box::new(engine) as _));
             Ok(EngineChoice::Given { open, nodes })
         }
-        Some("podman") => {
+        Some(name @ ("podman" | "docker")) => {
+            let whose = if name == "docker" { Containers::Docker } else { Containers::Podman };
             let words = ImageWords {
                 default_image: offering.default_image.clone(),
                 pull: word(offering.pull.as_deref()),
                 network: word(offering.container_network.as_deref()),
             };
-            EngineChoice::containers(offering.container_socket.clone(), words).map_err(local)
+            EngineChoice::containers(whose, offering.container_socket.clone(), words).map_err(local)
         }
         Some("slurm") => EngineChoice::slurm(offering.slurm.clone()).map_err(local),
         Some("kubernetes") => {

@@ -321,7 +321,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("agent:join", "来自 `dayan provider invite` 的加入令牌；加入后不再需要"),
     (
         "agent:engine",
-        "用什么运行任务，不指定则为进程；`podman` 通过 podman 或 docker 的套接字运行容器；`slurm` 把任务提交给本登录节点所属的集群；`kubernetes` 使任务成为集群中的 Pod；`simulated` 不执行任何程序，只用于试用交易所",
+        "用什么运行任务，不指定则为进程；`podman` 与 `docker` 通过各自的套接字运行容器；`slurm` 把任务提交给本登录节点所属的集群；`kubernetes` 使任务成为集群中的 Pod；`simulated` 不执行任何程序，只用于试用交易所",
     ),
     ("agent:cache", "最多保留多少从远处取来的输入，供以后需要它的任务使用；不指定则为 50GB"),
     ("agent:private_data", "作业可否访问本站点内网的地址，例如站点的对象存储；不指定则为 `refuse`"),
@@ -352,11 +352,14 @@ const TEXTS: &[(&str, &str)] = &[
     ("agent:input_roots", "还可以从哪个文件夹取得输入"),
     (
         "agent:container_socket",
-        "podman 引擎：podman 或 docker 的套接字；不指定则依次为 CONTAINER_HOST 或 DOCKER_HOST 所指、podman 自己的、docker 的",
+        "podman 与 docker 引擎：服务的套接字；不指定则依次为 CONTAINER_HOST（docker 不用）或 DOCKER_HOST 所指、podman 自己的、docker 的",
     ),
-    ("agent:default_image", "podman 引擎：未指定镜像的作业使用的镜像；不给出则不在此运行这类作业"),
-    ("agent:pull", "podman 引擎：何时从仓库拉取镜像；不指定则为 `missing`（本地没有时）"),
-    ("agent:container_network", "podman 引擎：容器可见的网络；不指定则为 `none`（无）"),
+    (
+        "agent:default_image",
+        "podman 与 docker 引擎：未指定镜像的作业使用的镜像；不给出则不在此运行这类作业",
+    ),
+    ("agent:pull", "podman 与 docker 引擎：何时从仓库拉取镜像；不指定则为 `missing`（本地没有时）"),
+    ("agent:container_network", "podman 与 docker 引擎：容器可见的网络；不指定则为 `none`（无）"),
     ("agent registry", "拉取各项目镜像时访问镜像仓库的登录信息"),
     ("agent registry add", "保存登录信息；密码从标准输入读取"),
     ("agent registry add:registry", "镜像仓库，如镜像名中所写：registry.example:5000"),

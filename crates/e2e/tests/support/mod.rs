@@ -506,6 +506,18 @@ impl Stage {
         output
     }
 
+    /// What a job or one of its tasks wrote; none: it cannot be read.
+    pub fn logs(&self, task: &str) -> Option<String> {
+        let output = Command::new(program())
+            .args(["logs", task])
+            .env("HOME", self.folder.path())
+            .env("DAYAN_URL", self.url())
+            .env("DAYAN_TOKEN", &self.member)
+            .output()
+            .expect("it runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Which attempts of a job's one task are on the consumer's bill, each as often as it is.
     pub fn billed_attempts(&self, job: &str) -> Vec<u32> {
         let lines = self.bill_lines();

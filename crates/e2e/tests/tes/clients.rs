@@ -117,7 +117,7 @@ fn a_workflow_of_snakemake_runs_over_an_object_store() {
     let archive = archive.to_str().expect("UTF-8");
     let words = ["import", "-q", "--change", "ENV=PATH=/usr/local/bin:/usr/bin:/bin", "--change"];
     let image = "localhost/snakemake:1";
-    scene.lab.podman(&[&words[..], &["ENV=PYTHONPATH=/opt/site", archive, image]].concat());
+    scene.lab.run(&[&words[..], &["ENV=PYTHONPATH=/opt/site", archive, image]].concat());
     let flow = folder.path().join("flow");
     std::fs::create_dir(&flow).expect("made");
     std::fs::copy(ours("Snakefile"), flow.join("Snakefile")).expect("copied");

@@ -1,7 +1,7 @@
 //! GA4GH's Task Execution Service on a real podman: what it promises, and the clients of others on it.
 
 mod clients;
-#[path = "../../../engines/tests/podman/lab.rs"]
+#[path = "../../../engines/tests/containers/lab.rs"]
 #[allow(dead_code, reason = "the engine's own tests take the rest")]
 mod lab;
 mod scene;

@@ -65,7 +65,9 @@ fn start_failure(bench: &mut Bench<'_>, name: &str, pull: Pull) -> Result<String
     image.pull = pull;
     let attempt = bench.start(launch)?;
     match bench.end(attempt)? {
-        (Outcome::StartFailed(StartFailure::Other(words)), _) => Ok(words),
+        (Outcome::StartFailed(StartFailure::Other(words) | StartFailure::Image(words)), _) => {
+            Ok(words)
+        }
         (other, _) => Err(format!("ended with {other:?}")),
     }
 }

@@ -16,7 +16,7 @@ use super::holding::{Counted, Note, Ran};
 use super::house::House;
 use super::output::Source;
 use super::recipe::{self, Kitchen};
-use super::tending::{ASK_AGAIN_AFTER, kill, told, until_told};
+use super::tending::{ASK_AGAIN_AFTER, end_marked, kill, told, until_told};
 use crate::keeper::workshop;
 use crate::{BootTime, Image, Launch, Outcome, Pull, StartFailure, Stream, Workdir, wall_now};
 
@@ -110,6 +110,8 @@ pub(super) async fn begin(
                 if let Ok(Some(standing)) = house.service.standing(name).await
                     && !standing.started
                 {
+                    // Docker, killed in the middle of a start, may not know of what it has started.
+                    end_marked(house, attempt);
                     return Err(failed(trouble.as_failure(program)));
                 }
             }
@@ -232,10 +234,27 @@ async fn fetch_now(house: &House, image: &Image) -> Result<(), Outcome> {
             Ok(()) => return Ok(()),
             Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
             Err(Trouble::Refused { words, .. }) => {
-                return Err(refused(format!("the image {}: {words}", image.name)));
+                let nowhere = has_no_image(&words);
+                let words = format!("the image {}: {words}", image.name);
+                let failure = if nowhere { StartFailure::Image } else { StartFailure::Other };
+                return Err(failed(failure(words)));
             }
         }
     }
+}
+
+/// Does a registry say that it has no such image, or not for who asks? There are words for it and no
+/// codes: podman and docker answer 500 and 404 to the same.
+fn has_no_image(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    const SAID: [&str; 5] = [
+        "manifest unknown",
+        "name unknown",
+        "does not exist or may require",
+        "unauthorized",
+        "invalid reference",
+    ];
+    SAID.iter().any(|said| words.contains(said))
 }
 
 /// It runs: written down, and told.

@@ -4,15 +4,24 @@
 //! do just that, and bring the terminal along.
 
 use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dayan_units::AttemptId;
 
 use super::recipe;
 use crate::{EnterFault, Entrance, ProcessConfig, Visit};
 
-/// The programs that can, with the option that names the socket.
-const PROGRAMS: [(&str, &str); 2] = [("podman", "--url"), ("docker", "--host")];
+/// The programs that can, with the option that names the socket. Docker's speaks to podman's
+/// service too, podman's to no docker.
+const PODMAN: (&str, &str) = ("podman", "--url");
+const DOCKER: (&str, &str) = ("docker", "--host");
+/// How long a service may take to say who it is: somebody waits at a terminal.
+const PING_WITHIN: Duration = Duration::from_secs(5);
+/// An answer has a dozen short headers.
+const PING_BYTES_MAX: u64 = 16 << 10;
 
 /// The way into the container of an attempt, or of the step of it that runs.
 pub(crate) fn entrance(
@@ -26,16 +35,19 @@ pub(crate) fn entrance(
     let socket = words.find(|word| *word == "--containers").and_then(|_| words.next());
     let socket = socket.ok_or_else(|| EnterFault::Failed("no socket is named".to_owned()))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = PROGRAMS.iter().find_map(|(name, option)| {
+    let podman = is_podman(Path::new(socket)).map_err(|error| {
+        EnterFault::Failed(format!("{} does not answer: {error}", socket.display()))
+    })?;
+    let programs = if podman { &[PODMAN, DOCKER][..] } else { &[DOCKER][..] };
+    let found = programs.iter().find_map(|(name, option)| {
         let program = in_path(&path, name)?;
         Some((program, *option))
     });
     let (program, option) = found.ok_or_else(|| {
-        EnterFault::Unsupported(
-            "the agent's machine has neither podman's nor docker's program, which leads into \
-             containers"
-                .to_owned(),
-        )
+        let whose = if podman { "neither podman's nor docker's" } else { "not docker's" };
+        EnterFault::Unsupported(format!(
+            "the agent's machine has {whose} program, which leads into containers"
+        ))
     })?;
     let mut address = OsString::from("unix://");
     address.push(socket);
@@ -44,6 +56,17 @@ pub(crate) fn entrance(
     let kept = ["PATH", "HOME", "XDG_RUNTIME_DIR"];
     let env = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
     Ok(Entrance { argv, env: env.collect(), folder: None })
+}
+
+/// Is it podman that answers there, and not docker?
+fn is_podman(socket: &Path) -> std::io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PING_WITHIN))?;
+    stream.set_write_timeout(Some(PING_WITHIN))?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut said = Vec::new();
+    stream.take(PING_BYTES_MAX).read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).to_ascii_lowercase().contains("\r\nlibpod-api-version:"))
 }
 
 fn words_for(

@@ -35,6 +35,7 @@ mod tending;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::Containers;
 use crate::{EngineKind, Fault, ProcessConfig, ProcessEngine};
 
 pub(crate) use entering::entrance;
@@ -50,34 +51,52 @@ pub struct ContainerConfig {
     pub keeper: Vec<OsString>,
     /// Further options for it, such as `--idle 60s`.
     pub options: Vec<OsString>,
+    /// Whose they are.
+    pub whose: Containers,
     /// The socket of podman or docker; none: [`socket`] finds it.
     pub socket: Option<PathBuf>,
 }
 
 /// Where podman's or docker's socket is: `CONTAINER_HOST` or `DOCKER_HOST` where set, else the
-/// first that is there of podman's for this user, podman's for root, docker's.
-pub fn socket() -> Option<PathBuf> {
-    let said = ["CONTAINER_HOST", "DOCKER_HOST"].into_iter().find_map(|name| {
+/// first that is there of podman's for this user, podman's for root, docker's. Docker's alone, where
+/// it is to be docker: of this user, else of root.
+pub fn socket(whose: Containers) -> Option<PathBuf> {
+    let names = match whose {
+        Containers::Podman => &["CONTAINER_HOST", "DOCKER_HOST"][..],
+        Containers::Docker => &["DOCKER_HOST"],
+    };
+    let said = names.iter().find_map(|name| {
         let value = std::env::var(name).ok()?;
         value.strip_prefix("unix://").map(PathBuf::from)
     });
     let own = rustix::process::geteuid();
-    let mut known = vec![PathBuf::from(format!("/run/user/{}/podman/podman.sock", own.as_raw()))];
-    if own.is_root() {
-        known.clear();
+    let of_user = |name: &str| {
+        let path = PathBuf::from(format!("/run/user/{}/{name}", own.as_raw()));
+        (!own.is_root()).then_some(path)
+    };
+    let mut known = Vec::new();
+    match whose {
+        Containers::Podman => {
+            known.extend(of_user("podman/podman.sock"));
+            known.push("/run/podman/podman.sock".into());
+        }
+        Containers::Docker => known.extend(of_user("docker.sock")),
     }
-    known.extend(["/run/podman/podman.sock", "/var/run/docker.sock"].map(PathBuf::from));
+    known.push("/var/run/docker.sock".into());
     said.or_else(|| known.into_iter().find(|path| path.exists()))
 }
 
 /// Opens the engine: finds the keeper of the folder or starts one.
 pub fn open(config: ContainerConfig) -> Result<ProcessEngine, Fault> {
-    let socket = config.socket.or_else(socket).ok_or_else(|| {
-        Fault::Unreachable(
-            "no socket of podman or docker is here; start one (`systemctl --user enable --now \
-             podman.socket`) or name it with --container-socket"
-                .to_owned(),
-        )
+    let (name, kind) = match config.whose {
+        Containers::Podman => ("podman", EngineKind::Podman),
+        Containers::Docker => ("docker", EngineKind::Docker),
+    };
+    let socket = config.socket.or_else(|| socket(config.whose)).ok_or_else(|| {
+        Fault::Unreachable(format!(
+            "no socket of {name} is here; start it (`systemctl enable --now {name}.socket`) or name \
+             it with --container-socket"
+        ))
     })?;
     // A keeper that was here before has containers to care for, whether the service is there or not.
     if !keeper::was_here(&config.dir)
@@ -85,12 +104,12 @@ pub fn open(config: ContainerConfig) -> Result<ProcessEngine, Fault> {
     {
         return Err(Fault::Unreachable(format!(
             "{} is no socket that podman or docker answers at ({error}); start the service (`systemctl \
-             enable --now podman.socket`), or name another with --container-socket",
+             enable --now {name}.socket`), or name another with --container-socket",
             socket.display()
         )));
     }
     let mut options = vec!["--containers".into(), socket.into()];
     options.extend(config.options);
     let config = ProcessConfig { dir: config.dir, keeper: config.keeper, options };
-    ProcessEngine::open_as(config, EngineKind::Podman)
+    ProcessEngine::open_as(config, kind)
 }

@@ -2,7 +2,7 @@
 //!
 //! It is listened to from before the container starts. Should the service go away, what it keeps of
 //! the output is read from the beginning instead, and what was taken before is passed over by
-//! counting. Invariant: no byte is taken twice. Podman keeps 64 MiB of a container's output; of one
+//! counting. Invariant: no byte is taken twice. The service keeps 64 MiB of a container's output; of one
 //! that wrote more before the service died, what was written meanwhile is lost, and nothing else.
 
 use bollard::container::LogOutput;

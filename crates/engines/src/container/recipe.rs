@@ -29,7 +29,7 @@ pub(super) const LABEL_ATTEMPT: &str = "dayan.attempt";
 
 /// What podman itself keeps of the output, for when its service dies while we listen: as much as
 /// eight streams of the usual limit.
-const KEPT_BY_PODMAN: &str = "64m";
+const KEPT_BY_SERVICE: &str = "64m";
 
 /// How the task's folder is mounted: to be written, and, where SELinux guards containers, labelled as
 /// this container's own.
@@ -243,8 +243,9 @@ pub(super) fn recipe(
             ulimit("core", 0),
         ]),
         log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".to_owned()),
-            config: Some(HashMap::from([("max-size".to_owned(), KEPT_BY_PODMAN.to_owned())])),
+            // Docker's file of JSON has no place for bytes that are no text; podman's has.
+            typ: Some(if kitchen.docker { "local" } else { "json-file" }.to_owned()),
+            config: Some(HashMap::from([("max-size".to_owned(), KEPT_BY_SERVICE.to_owned())])),
         }),
         cgroup_parent: kitchen.cgroup.clone(),
         userns_mode: kitchen.rootless.then(|| "keep-id".to_owned()),

@@ -71,6 +71,9 @@ pub(super) async fn launched(house: Rc<House>, launch: Box<Launch>) {
     clear(&house, attempt).await;
 }
 
+/// What docker says of a container that ended while docker was not there: nobody knows how.
+const UNKNOWN_TO_DOCKER: i64 = 255;
+
 /// Goes on with what an earlier keeper launched, where it is in its steps.
 pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
     let mut step = house.with(attempt, |held| held.current.step).unwrap_or(0);
@@ -250,12 +253,16 @@ pub(super) async fn kill(house: &House, attempt: AttemptId) {
     }
     let asked = house.service.signal(&house.current_name(attempt), Signal::KILL).await;
     if matches!(asked, Err(Trouble::Away(_))) {
-        let fence = house.folder.fence(attempt);
-        let marked = |process: &proc::Process| {
-            proc::fence_of(process.pid).as_deref() == Some(fence.as_str())
-        };
-        proc::processes().into_iter().filter(marked).for_each(proc::kill);
+        end_marked(house, attempt);
     }
+}
+
+/// Ends what carries an attempt's mark, whatever the service knows of it.
+pub(super) fn end_marked(house: &House, attempt: AttemptId) {
+    let fence = house.folder.fence(attempt);
+    let marked =
+        |process: &proc::Process| proc::fence_of(process.pid).as_deref() == Some(fence.as_str());
+    proc::processes().into_iter().filter(marked).for_each(proc::kill);
 }
 
 /// Has the process ended?
@@ -336,7 +343,11 @@ async fn run(house: &House, attempt: AttemptId, step: u32, source: Option<Source
             }
         }
     }
-    let standing = how_it_ended(house, attempt, name).await;
+    let (mut standing, in_vain) = how_it_ended(house, attempt, name).await;
+    let cut = in_vain || !whole;
+    if cut && house.kitchen.borrow().docker {
+        standing = standing.filter(|standing| standing.exit_code != UNKNOWN_TO_DOCKER);
+    }
     drain(house, attempt, name, source.filter(|_| whole)).await;
     look(house, attempt);
     outcome(house, attempt, standing)
@@ -367,14 +378,17 @@ async fn on_due(house: &House, attempt: AttemptId, due: Due, now: BootTime) {
     }
 }
 
-/// Asks until the service says how a container ended; none: it is not there any more.
-async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> Option<Standing> {
+/// Asks until the service says how a container ended; none: it is not there any more. Also: was it
+/// asked in vain before?
+async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> (Option<Standing>, bool) {
     let mut pause = END_AGAIN_FIRST;
+    let mut in_vain = false;
     loop {
         match house.service.standing(name).await {
-            Ok(None) => return None,
-            Ok(Some(standing)) if !standing.running => return Some(standing),
-            Ok(Some(_)) | Err(_) => {}
+            Ok(None) => return (None, in_vain),
+            Ok(Some(standing)) if !standing.running => return (Some(standing), in_vain),
+            Ok(Some(_)) => {}
+            Err(_) => in_vain = true,
         }
         // What is left of it is ended all the same.
         if first(house, attempt).is_none_or(|first| has_ended(&first)) {

@@ -4,7 +4,7 @@ use dayan_spec::RetryCause;
 use dayan_units::AttemptId;
 
 use super::{Ask, Decision};
-use crate::command::Outcome;
+use crate::command::{Blame, Outcome};
 use crate::event::{Event, Next, Waived};
 use crate::state::{Job, JobEnd, Lease, MemberEnd, Phase, StopReason, StoredSpec, UsageMark};
 
@@ -164,8 +164,11 @@ fn cause(outcome: &Outcome) -> Option<RetryCause> {
         Outcome::LeaseEnded | Outcome::SiteLost => Some(RetryCause::SiteLost),
         Outcome::Stopped
         | Outcome::NodeFailure
+        // What was not there may be there elsewhere, and costs nothing to try.
         | Outcome::StartFailed { .. }
-        | Outcome::PublishFailed { .. } => Some(RetryCause::NodeFailure),
+        | Outcome::PublishFailed { blame: Blame::Site, .. } => Some(RetryCause::NodeFailure),
+        // Its task would leave the same again.
+        Outcome::PublishFailed { blame: Blame::Job, .. } => None,
     }
 }
 
@@ -176,12 +179,13 @@ fn waive(lease: &Lease, outcome: &Outcome, usage: &UsageMark) -> Option<Waived> 
         Outcome::LeaseEnded
         | Outcome::NodeFailure
         | Outcome::SiteLost
-        | Outcome::PublishFailed { .. } => Some(Waived::ProviderFault),
+        | Outcome::PublishFailed { blame: Blame::Site, .. } => Some(Waived::ProviderFault),
         Outcome::Stopped if lease.stop.is_none() => Some(Waived::ProviderFault),
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::OutOfMemory
         | Outcome::TimeLimit
+        | Outcome::PublishFailed { blame: Blame::Job, .. }
         | Outcome::Stopped => {
             let ran = usage.seq > 0;
             if ran {

@@ -7,7 +7,7 @@ use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
     Backing, Estimate, Gate, Job, JobEnd, Lease, MemberEnd, Phase, Setbacks, State, StopReason,
-    StoredSpec, UsageMark, Work, is_pools_fault,
+    StoredSpec, UsageMark, Work, sends_elsewhere,
 };
 
 /// What others were taken off for is kept for so long after they should have ended: a plan and a
@@ -370,7 +370,7 @@ impl State {
                 if let Some(pool) = self.supply.pools.get_mut(&lease.pool) {
                     pool.record.count(outcome);
                     let setbacks = &mut self.work.job_mut(attempt.job).setbacks;
-                    if is_pools_fault(outcome) {
+                    if sends_elsewhere(outcome) {
                         setbacks.failed(pool.provider, lease.placed_at, entry.at);
                     } else if lease.stop.is_none() {
                         setbacks.went_well(pool.provider, lease.placed_at);

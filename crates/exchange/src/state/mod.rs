@@ -29,7 +29,7 @@ pub use jobs::{
     StopReason, StoredSpec, Tries, UsageMark, Work, grown, mode_of,
 };
 pub use promises::Promises;
-pub use record::{Record, is_pools_fault};
+pub use record::{Record, sends_elsewhere};
 pub use schedules::{
     Came, MAKE_UP_MAX, PastRun, RUNS_ALIVE_MAX, RUNS_REMEMBERED, Run, SCHEDULES_MAX, Schedule,
     Schedules,

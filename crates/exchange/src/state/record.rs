@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Outcome;
+use crate::command::{Blame, Outcome};
 
 /// From so many attempts on, both counts are halved: the last thousand or two decide.
 const REMEMBERED: u32 = 1_000;
@@ -40,14 +40,21 @@ pub const fn is_pools_fault(outcome: &Outcome) -> bool {
         Outcome::NodeFailure
         | Outcome::LeaseEnded
         | Outcome::SiteLost
-        | Outcome::StartFailed { .. }
-        | Outcome::PublishFailed { .. } => true,
+        | Outcome::StartFailed { blame: Blame::Site, .. }
+        | Outcome::PublishFailed { blame: Blame::Site, .. } => true,
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::OutOfMemory
         | Outcome::TimeLimit
-        | Outcome::Stopped => false,
+        | Outcome::Stopped
+        | Outcome::StartFailed { blame: Blame::Job, .. }
+        | Outcome::PublishFailed { blame: Blame::Job, .. } => false,
     }
+}
+
+/// Does the job stay away from the provider for a while? What it asks for may be there elsewhere.
+pub const fn sends_elsewhere(outcome: &Outcome) -> bool {
+    is_pools_fault(outcome) || matches!(outcome, Outcome::StartFailed { .. })
 }
 
 impl Record {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use dayan_exchange::{
-    BACK_OFF_FIRST, Command, Event, JobEnd, Made, NewOffer, Outcome, Place, Seat, Seen, changes,
+    BACK_OFF_FIRST, Blame, Command, Event, JobEnd, Made, NewOffer, Outcome, Place, Seat, Seen,
+    changes,
 };
 use dayan_identity::Status;
 use dayan_market::BuyerClass;
@@ -133,7 +134,7 @@ fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
         story.now.since(failed_at)
     };
     for expect in [5, 10, 20] {
-        let outcome = Outcome::StartFailed { reason: "no such image".to_owned() };
+        let outcome = Outcome::StartFailed { reason: "no room".to_owned(), blame: Blame::Site };
         story.ends_as(job, outcome);
         assert_eq!(waits(&mut story), seconds(expect));
     }
@@ -141,6 +142,36 @@ fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
     assert_eq!(waits(&mut story), Span::ZERO);
     story.ends_as(job, Outcome::NodeFailure);
     assert_eq!(waits(&mut story), BACK_OFF_FIRST);
+}
+
+/// What the task did is paid for, whatever it left; and its provider is as good as before.
+#[test]
+fn a_task_that_leaves_nothing_to_publish_is_billed_and_no_providers_fault() {
+    let counts = |story: &Story| story.state.supply.pools[&story.pool].record.counts();
+    let left_nothing =
+        |blame| Outcome::PublishFailed { reason: "it left no `out`".to_owned(), blame };
+    let spent = |blame| {
+        let mut story = Story::new();
+        let job = story.submits("retry: {max: 9}\n");
+        story.ends_as(job, left_nothing(blame));
+        let record = &story.state.work.jobs[&job];
+        (record.spent, counts(&story), record.ended.is_none())
+    };
+    let (charged, counted, again) = spent(Blame::Job);
+    assert!(charged > Micro::ZERO, "it ran");
+    assert_eq!((counted, again), ((1, 0), false));
+    assert_eq!(spent(Blame::Site), (Micro::ZERO, (1, 1), true));
+}
+
+#[test]
+fn an_input_that_is_not_there_is_sought_elsewhere_and_no_providers_fault() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 1}\n");
+    let reason = "`data://none`: not there".to_owned();
+    story.ends_as(job, Outcome::StartFailed { reason, blame: Blame::Job });
+    assert_eq!(story.state.supply.pools[&story.pool].record.counts(), (1, 0));
+    assert_eq!(story.pools(job), [rival].into());
 }
 
 #[test]

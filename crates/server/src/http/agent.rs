@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::changes::data_key;
 use dayan_exchange::{
-    Actor, AttemptNews, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
+    Actor, AttemptNews, Blame, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
     Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, StopReason, UsageRecord, orders,
 };
 use dayan_spec::{JobSpec, Launch, OutputWhen, Resume, TaskContext, task_env};
@@ -149,8 +149,19 @@ fn outcome(outcome: wire::Outcome) -> Outcome {
         wire::Outcome::LeaseEnded => Outcome::LeaseEnded,
         wire::Outcome::Stopped => Outcome::Stopped,
         wire::Outcome::NodeFailure => Outcome::NodeFailure,
-        wire::Outcome::StartFailed { reason } => Outcome::StartFailed { reason: clip(&reason) },
-        wire::Outcome::PublishFailed { reason } => Outcome::PublishFailed { reason: clip(&reason) },
+        wire::Outcome::StartFailed { reason, blame: by } => {
+            Outcome::StartFailed { reason: clip(&reason), blame: blame(by) }
+        }
+        wire::Outcome::PublishFailed { reason, blame: by } => {
+            Outcome::PublishFailed { reason: clip(&reason), blame: blame(by) }
+        }
+    }
+}
+
+const fn blame(by: wire::Blame) -> Blame {
+    match by {
+        wire::Blame::Site => Blame::Site,
+        wire::Blame::Job => Blame::Job,
     }
 }
 

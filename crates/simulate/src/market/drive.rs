@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use dayan_exchange::{
-    Actor, Admission, Command, Digest, Event, Made, Outcome as How, Role, Submit,
+    Actor, Admission, Blame, Command, Digest, Event, Made, Outcome as How, Role, Submit,
 };
 use dayan_spec::DeadlineKind;
 use dayan_units::{AttemptId, Span, Time, UserId};
@@ -265,7 +265,7 @@ impl Drive<'_> {
     fn start(&mut self, attempt: AttemptId) {
         if self.agents.is_down(attempt) {
             let reason = "its machine is down".to_owned();
-            return self.end(attempt, How::StartFailed { reason });
+            return self.end(attempt, How::StartFailed { reason, blame: Blame::Site });
         }
         if let Some((ends, pool, told)) = self.agents.start(attempt, self.now) {
             self.of_agent(pool, vec![told]);

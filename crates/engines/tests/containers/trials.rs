@@ -130,7 +130,7 @@ impl<'a> Trial<'a> {
     /// Waits until podman has no container any more.
     pub(super) fn none_are_left(&mut self, lab: &Lab) {
         let until = self.engine.boot_now().1.plus(PATIENCE);
-        while !lab.podman(&["ps", "-a", "-q"]).trim().is_empty() {
+        while !lab.run(&["ps", "-a", "-q"]).trim().is_empty() {
             assert!(self.engine.boot_now().1 < until, "containers are left");
             self.hear(Span::from_millis(100));
         }

@@ -1,18 +1,33 @@
-//! A real podman for one test, by `tools/podman-lab.sh`.
+//! A real podman or docker for one test, by `tools/podman-lab.sh` and `tools/docker-lab.sh`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A podman with storage, images and a service of its own, gone when it is dropped.
+use dayan_engines::Containers;
+
+fn name(runs: Containers) -> &'static str {
+    match runs {
+        Containers::Podman => "podman",
+        Containers::Docker => "docker",
+    }
+}
+
+/// A podman or docker with storage, images and a service of its own, gone when it is dropped.
 pub struct Lab {
     dir: tempfile::TempDir,
+    runs: Containers,
 }
 
 impl Lab {
-    /// Starts one, or says that it cannot be had here and returns none.
+    /// Starts a podman, or says that it cannot be had here and returns none.
     pub fn start() -> Option<Self> {
-        let dir = tempfile::Builder::new().prefix("podman").tempdir().expect("a folder");
-        let lab = Self { dir };
+        Self::start_one(Containers::Podman)
+    }
+
+    pub fn start_one(runs: Containers) -> Option<Self> {
+        let name = name(runs);
+        let dir = tempfile::Builder::new().prefix(name).tempdir().expect("a folder");
+        let lab = Self { dir, runs };
         let said = lab.script(&["start"]);
         let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
         if said.status.success() {
@@ -20,7 +35,7 @@ impl Lab {
         }
         let cannot = words.contains("it needs root") || words.contains("not installed:");
         assert!(cannot, "the lab does not start: {words}");
-        println!("SKIPPED: no podman here ({words})");
+        println!("SKIPPED: no {name} here ({words})");
         None
     }
 
@@ -28,7 +43,7 @@ impl Lab {
     /// Before [`start`](Self::start) reads where it is, so it is made with it.
     pub fn start_with_registry() -> Option<(Self, String)> {
         let dir = tempfile::Builder::new().prefix("podman").tempdir().expect("a folder");
-        let lab = Self { dir };
+        let lab = Self { dir, runs: Containers::Podman };
         for words in [&["registry"][..], &["start"]] {
             let said = lab.script(words);
             let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
@@ -47,8 +62,18 @@ impl Lab {
         Some((lab, image))
     }
 
+    pub fn runs(&self) -> Containers {
+        self.runs
+    }
+
+    /// The engine's, and the program's.
+    pub fn name(&self) -> &'static str {
+        name(self.runs)
+    }
+
     fn script(&self, words: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/podman-lab.sh");
+        let script = format!("../../tools/{}-lab.sh", name(self.runs));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         let mut command = Command::new(script);
         command.args(words).env("LAB", self.dir.path().join("lab"));
         command.output().expect("there is a shell")
@@ -60,7 +85,7 @@ impl Lab {
     }
 
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("lab/podman.sock")
+        self.dir.path().join(format!("lab/{}.sock", name(self.runs)))
     }
 
     /// Kills the service, as by `kill -9`.
@@ -74,8 +99,8 @@ impl Lab {
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     }
 
-    /// What podman itself says.
-    pub fn podman(&self, words: &[&str]) -> String {
+    /// What podman's or docker's own program says.
+    pub fn run(&self, words: &[&str]) -> String {
         let all: Vec<&str> = std::iter::once("run").chain(words.iter().copied()).collect();
         let said = self.script(&all);
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));

@@ -1,4 +1,4 @@
-//! The engine for containers on a real podman.
+//! The engine for containers on a real podman, and on a real docker.
 
 mod lab;
 mod registry;
@@ -11,9 +11,10 @@ use dayan_engines::conformance::{self, Bed};
 use dayan_engines::{ContainerConfig, Engine, Image, container};
 use rustix::process::{Pid, Signal, kill_process};
 
+use dayan_engines::Containers;
 use lab::Lab;
 
-/// An engine on the lab's podman, in a folder of its own.
+/// An engine on the lab's service, in a folder of its own.
 struct Containers<'a> {
     lab: &'a Lab,
     folder: String,
@@ -25,6 +26,7 @@ impl Containers<'_> {
             dir: self.lab.folder(&self.folder),
             keeper: vec![env!("CARGO_BIN_EXE_dayan-keeper-test").into()],
             options: ["--idle", "2s"].map(std::ffi::OsString::from).to_vec(),
+            whose: self.lab.runs(),
             socket: Some(self.lab.socket()),
         }
     }
@@ -76,11 +78,10 @@ impl Drop for Containers<'_> {
     }
 }
 
-/// Runs the suite from several agents of one podman at once, each with its share of the cases.
-#[test]
-fn podman_keeps_the_promises() {
+/// Runs the suite from several agents of one service at once, each with its share of the cases.
+fn keeps_the_promises(runs: Containers) {
     const SHARES: usize = 4;
-    let Some(lab) = Lab::start() else { return };
+    let Some(lab) = Lab::start_one(runs) else { return };
     let only = std::env::var("DAYAN_CASE").ok();
     let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Containers {
         lab: &lab,
@@ -89,4 +90,14 @@ fn podman_keeps_the_promises() {
     println!("{report}");
     assert!(report.is_clean(), "{report}");
     assert!(only.is_some() || report.passed() >= 68, "too much was skipped:\n{report}");
+}
+
+#[test]
+fn podman_keeps_the_promises() {
+    keeps_the_promises(Containers::Podman);
+}
+
+#[test]
+fn docker_keeps_the_promises() {
+    keeps_the_promises(Containers::Docker);
 }

@@ -24,7 +24,7 @@ fn a_registry_is_asked_by_the_launchs_own_login() {
         trial.end(attempt)
     };
     let refused = |outcome: Outcome| match outcome {
-        Outcome::StartFailed(StartFailure::Other(words)) => {
+        Outcome::StartFailed(StartFailure::Image(words)) => {
             assert!(words.contains(UNKNOWN) && words.contains("studio/test"), "{words}");
         }
         other => panic!("it ended with {other:?}"),
