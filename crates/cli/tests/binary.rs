@@ -52,7 +52,7 @@ fn wrong_calls_end_with_two_and_say_what_is_right() {
     check(&["serve", "--tls-cert", "a.pem"], "--tls-key");
     check(
         &["agent", "--url", "http://x", "--engine", "magic"],
-        "process, podman, slurm, kubernetes, simulated",
+        "process, podman, docker, slurm, kubernetes, simulated",
     );
 }
 

@@ -111,9 +111,10 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     files::private_folder(&config.data)?;
     let tls = tls(&config)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        let listen = config.listen;
+        format!("cannot listen on {listen}: {error}; name another address with --listen")
+    })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let owned = config.clone();
     let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
@@ -176,12 +177,20 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
         None => Location::Sqlite(config.data.clone()),
     };
     let chain = |fault: dayan_store::Fault| writer::chain(&fault);
+    let absent = absent_data(config);
     // Before the books are opened: who cannot open the data takes no term from anybody.
     let (depot, vault) = data_store(config)?.unzip();
     let mut store = Store::open(&location, OpenMode::Write).map_err(chain)?;
     // Before the lead is taken: who cannot start takes it from nobody.
     let books = if store.head().seq == 0 { files::Books::New } else { files::Books::Begun };
     let signing = files::signing_key(&config.data, books)?;
+    if let (files::Books::Begun, [_, ..]) = (&books, &absent[..]) {
+        let absent = absent.join(" and ");
+        tracing::warn!(
+            "these books have begun, and {absent} was not here: files and secrets that projects \
+             kept are gone unless it is put back (stop the exchange first)"
+        );
+    }
     let holder = format!("{}@{}", std::process::id(), config.listen);
     let term = store.take_term(&holder, crate::clock::wall()).map_err(chain)?;
     let reader = ReaderHandle(store.reader());
@@ -236,12 +245,23 @@ type DataStore = (Arc<Depot>, Arc<Vault>);
 
 /// The data store and the secrets beside it. With books in PostgreSQL a folder of one server is not
 /// enough, so it has to be named.
+/// What the data store is made of and is not there, before it is made anew.
+fn absent_data(config: &ServeConfig) -> Vec<String> {
+    let Some(folder) = data_folder(config) else { return Vec::new() };
+    let parts = [folder, config.data.join("secrets.key")].into_iter();
+    parts.filter(|path| !path.exists()).map(|path| path.display().to_string()).collect()
+}
+
+fn data_folder(config: &ServeConfig) -> Option<PathBuf> {
+    match (&config.data_store, &config.database_url) {
+        (Some(folder), _) => Some(folder.clone()),
+        (None, None) => Some(config.data.join("store")),
+        (None, Some(_)) => None,
+    }
+}
+
 fn data_store(config: &ServeConfig) -> Result<Option<DataStore>, String> {
-    let folder = match (&config.data_store, &config.database_url) {
-        (Some(folder), _) => folder.clone(),
-        (None, None) => config.data.join("store"),
-        (None, Some(_)) => return Ok(None),
-    };
+    let Some(folder) = data_folder(config) else { return Ok(None) };
     let depot = Depot::open(&folder, config.data_per_project)?;
     let vault = Vault::open(&folder.join("secrets"), &config.data.join("secrets.key"))?;
     Ok(Some((Arc::new(depot), Arc::new(vault))))

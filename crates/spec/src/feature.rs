@@ -32,15 +32,15 @@ features! {
     /// Runs container images.
     Containers = "containers", "no pool offers container images; leave `image` out to run the host's own programs";
     /// Runs steps in containers of their own, and mounts parts of the task's folder.
-    Steps = "steps", "no pool offers `steps` or `mounts`; pools of podman or docker do";
+    Steps = "steps", "no pool offers `steps` or `mounts`; pools of podman or docker do (`dayan agent --engine podman`)";
     /// Puts files that the job file holds into the task's folder.
     Files = "files", "no pool offers `files` of the job file; name them under `inputs`";
     /// Keeps replicas of a service.
     Services = "services", "no pool offers services; only `type: batch` can be run";
     /// Copies data of the project's data store and of local folders.
-    Staging = "staging", "no pool offers copying data in and out";
+    Staging = "staging", "no pool copies data of its own folders in and out; an agent does with `--publish-root`, and files of the data store (`dayan://`) need no folder";
     /// Copies data of an object store.
-    ObjectStore = "object_store", "no pool offers object stores (`s3://`); name files of the data store or a `file://` folder of the pool";
+    ObjectStore = "object_store", "no pool offers object stores (`s3://`), which an agent built with `--features s3` does; name files of the data store or a `file://` folder of the pool";
     /// Fetches data from the web.
     Http = "http", "no pool offers fetching data from the web; name files of the data store or a `file://` folder of the pool";
     /// Brings files of the exchange's data store, and publishes there.

@@ -49,11 +49,17 @@ pub fn pinned(expected: Fingerprint) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// What to do about a failed handshake, where we know.
+/// What to do about a failed handshake or a first answer that is none, where we know.
 pub fn advice(why: &str, scheme: &str) -> Option<Said> {
     if let Some((_, seen)) = why.split_once(UNEXPECTED) {
         let seen: String = seen.chars().take_while(char::is_ascii_hexdigit).collect();
         return Some(Said::with(Word::UnexpectedCertificate, "seen", seen));
+    }
+    if scheme == "https" && why.contains("InvalidContentType") {
+        return Some(Said::plain(Word::SpeaksPlain));
+    }
+    if scheme == "http" && why.contains("invalid HTTP version") {
+        return Some(Said::plain(Word::SpeaksTls));
     }
     let unknown = why.contains("UnknownIssuer") || why.contains("invalid peer certificate");
     (scheme == "https" && unknown).then(|| Said::plain(Word::UnknownAuthority))

@@ -50,14 +50,15 @@ pub struct Ps {
 /// A job and where it is in it
 #[derive(Debug, clap::Args)]
 pub struct OfJob {
-    /// The job's id, or its name while only one job has it
+    /// The job's id, or its name: the newest job of that name to look at, the only one to change
     job: String,
 }
 
 /// A job, or one of its tasks
 #[derive(Debug, clap::Args)]
 pub struct OfTask {
-    /// JOB or JOB/TASK; the job's id, or its name while only one job has it
+    /// JOB or JOB/TASK; the job's id, or its name: the newest job of that name to look at, the only one
+    /// to change
     #[arg(value_name = "JOB[/TASK]")]
     job: String,
 }

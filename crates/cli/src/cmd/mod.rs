@@ -33,6 +33,7 @@ use serde_json::json;
 use crate::args::Cli;
 use crate::client::Order;
 use crate::exit::{Exit, Failure};
+use crate::words::{EXIT_CODES_ZH, Lang};
 use session::Session;
 
 /// What can be asked of the program.
@@ -218,7 +219,11 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Completions { shell } => completions(*shell, session),
         Command::Version => version(session),
         Command::ExitCodes => {
-            session.out.raw(EXIT_CODES.as_bytes())?;
+            let text = match session.out.view.lang {
+                Lang::En => EXIT_CODES,
+                Lang::Zh => EXIT_CODES_ZH,
+            };
+            session.out.raw(text.as_bytes())?;
             session.out.raw(b"\n")?;
             Ok(Exit::Ok)
         }

@@ -101,7 +101,8 @@ impl Show for PlanAnswer {
         }
         let mut out = grid.finish();
         if out.is_empty() {
-            out = format!("{}\n", view.word(Word::NoCandidate));
+            let none = if self.refused.is_empty() { Word::NoPoolYet } else { Word::NoCandidate };
+            out = format!("{}\n", view.word(none));
         }
         if !self.refused.is_empty() {
             out.push('\n');

@@ -180,6 +180,9 @@ fn failed(tool: Tool, failure: &Failure) -> Option<String> {
         }
         Failure::Refused(problem) => {
             let why = match problem.status {
+                404 if problem.code == "project.unknown" => {
+                    "Invalid account or account/partition combination specified"
+                }
                 401 => "Invalid authentication credential",
                 403 => "Access/permission denied",
                 404 => "Invalid job id specified",

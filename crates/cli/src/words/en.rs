@@ -262,7 +262,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::BudgetSet => "Limits of {project} are set.",
         Word::BackedUp => "Written on the server's machine to {dir}.",
         Word::Restored => {
-            "{dir} now holds the exchange up to journal row {seq}. Put its keys there too, then run `dayan serve --data {dir}`."
+            "{dir} now holds the exchange up to journal row {seq}. Put what the books do not hold there too: exchange.key (server.key and server.crt, where it made them itself), and, if projects keep files or secrets here, store/ and secrets.key. Then run `dayan serve --data {dir}`."
         }
         Word::ServingAt => {
             "The exchange answers at {url}; its data is in {data}. The operator's first token: dayan login {url}{fingerprint} --token - < {token}"
@@ -312,6 +312,9 @@ pub const fn text(word: Word) -> &'static str {
             "{shown} of {all} lines are shown; `dayan invoice get {id} --format json` has all of them."
         }
         Word::NoCandidate => "No pool takes this job.",
+        Word::NoPoolYet => {
+            "No pool has joined this exchange yet. An operator invites a provider (dayan provider invite), its machine joins (dayan agent --join TOKEN), and its pool is offered at a price (dayan offer create)."
+        }
         // In pictures.
         Word::PlotReplay => "{log}: {jobs} jobs on {processors} processors",
         Word::PlotFirstWindow => {
@@ -410,6 +413,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::UnexpectedCertificate => {
             "the server shows the certificate {seen}; if that is right, log in again with `--fingerprint {seen}`"
         }
+        Word::SpeaksPlain => "this address speaks plain HTTP: try http:// instead of https://",
+        Word::SpeaksTls => "this address speaks TLS: try https:// instead of http://",
         Word::UnknownAuthority => {
             "no authority vouches for this server; ask its operator for the fingerprint and run `dayan login URL --fingerprint HEX`"
         }

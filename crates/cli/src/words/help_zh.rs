@@ -78,7 +78,8 @@ fn text(key: &str) -> Option<&'static str> {
     TEXTS.iter().find(|(known, _)| *known == key).map(|(_, text)| *text)
 }
 
-const EXIT_CODES: &str = "\
+/// What the exit codes mean.
+pub const EXIT_CODES: &str = "\
 退出码：
   0  完成；用 --wait 时：作业成功
   1  已完成但结果不好：用 --wait 时作业失败或被取消、账不平、检查不通过；或本机出了问题

@@ -284,6 +284,7 @@ words! {
     MoreAttempts,
     MoreLines,
     NoCandidate,
+    NoPoolYet,
     // In pictures.
     PlotReplay,
     PlotFirstWindow,
@@ -359,6 +360,8 @@ words! {
     SubmitAgain,
     UnexpectedCertificate,
     UnknownAuthority,
+    SpeaksPlain,
+    SpeaksTls,
     ExecTalking,
     PreparingTls,
     ReadingFile,

@@ -12,7 +12,7 @@ mod spec_zh;
 mod state;
 mod zh;
 
-pub use help_zh::localised;
+pub use help_zh::{EXIT_CODES as EXIT_CODES_ZH, localised};
 pub use keys::Word;
 pub use state::state;
 

@@ -250,7 +250,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::BudgetSet => "{project} 的限额已设定。",
         Word::BackedUp => "已写入服务器的 {dir}。",
         Word::Restored => {
-            "{dir} 已恢复到日志第 {seq} 行。请把密钥文件也放入其中，再运行 `dayan serve --data {dir}`。"
+            "{dir} 已恢复到日志第 {seq} 行。请把账本之外的文件也放入其中：exchange.key（若证书由其自制，还有 server.key 与 server.crt）；若有项目在此存放文件或密钥，还有 store/ 与 secrets.key。再运行 `dayan serve --data {dir}`。"
         }
         Word::ServingAt => {
             "交易所已在 {url} 应答；数据在 {data}。运营方首次登录：dayan login {url}{fingerprint} --token - < {token}"
@@ -288,6 +288,9 @@ pub const fn text(word: Word) -> &'static str {
             "共 {all} 行，仅显示 {shown} 行；全部内容见 `dayan invoice get {id} --format json`。"
         }
         Word::NoCandidate => "没有资源池可承接此作业。",
+        Word::NoPoolYet => {
+            "还没有任何资源池加入本交易所。由管理员邀请供应方（dayan provider invite），其机器加入（dayan agent --join TOKEN），再给资源池标价（dayan offer create）。"
+        }
         // In pictures.
         Word::PlotReplay => "{log}：{processors} 个处理器上的 {jobs} 个作业",
         Word::PlotFirstWindow => {
@@ -368,6 +371,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::UnexpectedCertificate => {
             "服务器出示的证书指纹为 {seen}；若确认无误，请用 `--fingerprint {seen}` 重新登录"
         }
+        Word::SpeaksPlain => "此地址使用明文 HTTP：请把 https:// 换成 http://",
+        Word::SpeaksTls => "此地址使用 TLS：请把 http:// 换成 https://",
         Word::UnknownAuthority => {
             "没有机构为此服务器担保；请向运营方索取指纹，再运行 `dayan login URL --fingerprint HEX`"
         }

@@ -217,7 +217,8 @@ impl Ask<'_> {
         if details.is_empty() {
             return Ok(());
         }
-        let names: Vec<&str> = details.iter().map(|detail| detail.subject.as_str()).collect();
+        let mut names: Vec<&str> = details.iter().map(|detail| detail.subject.as_str()).collect();
+        names.dedup();
         Err(Refusal::invalid(
             "spec.not_offered",
             format!("not offered by any pool: {}", names.join(", ")),

@@ -288,6 +288,16 @@ fn idle_pools(live: &Live) -> impl Iterator<Item = (&Pool, wire::Waiting)> {
 /// The same, by reason.
 pub(super) fn idle_reasons(live: &Live) -> Vec<wire::Reason> {
     let mut reasons: Vec<wire::Reason> = Vec::new();
+    if live.state.supply.pools.is_empty() {
+        let message = "no pool has joined this exchange yet: an operator invites a provider (`dayan \
+                       provider invite`), its machine joins (`dayan agent --join TOKEN`), and its \
+                       pool is offered at a price (`dayan offer create`)";
+        reasons.push(wire::Reason {
+            code: "pool.none".to_owned(),
+            message: message.to_owned(),
+            pools: 0,
+        });
+    }
     for (_, wire::Waiting { code, message }) in idle_pools(live) {
         match reasons.iter_mut().find(|known| known.message == message) {
             Some(known) => known.pools += 1,

@@ -21,13 +21,19 @@ use self::folder::Folder;
 use super::daemon;
 use super::serve::usual_settings;
 use super::session::Session;
-use crate::client::Client;
+use crate::client::{Client, JobFilter, Order};
 use crate::config::{Target, parse_url};
 use crate::exit::{Exit, Failure, Said};
 use crate::words::Word;
 
 /// How long the whole may take; on two cores it takes about two minutes.
 const WITHIN: Duration = Duration::from_mins(10);
+/// How long tasks are waited for that were called off.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether they have ended.
+const LOOK: Duration = Duration::from_millis(200);
+/// More than a demo has.
+const JOBS_MAX: usize = 100;
 /// How often running attempts tell their use: often, because the demo is short.
 const USAGE_EVERY: Duration = Duration::from_secs(2);
 
@@ -55,14 +61,19 @@ pub async fn run(args: &Demo, session: &Session) -> Result<Exit, Failure> {
     session.out.say(&said.and("dir", folder.shown()));
 
     let outcome = {
-        let show = show(&exchange, &folder, &programs, session);
-        tokio::select! {
-            outcome = tokio::time::timeout(WITHIN, show) => Some(outcome.unwrap_or_else(|_| {
+        let mut show = std::pin::pin!(show(&exchange, &folder, &programs, session));
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(WITHIN, &mut show) => Some(outcome.unwrap_or_else(|_| {
                 let said = Said::with(Word::DemoTooSlow, "s", WITHIN.as_secs().to_string());
                 Err(Failure::local(said, folder.shown()))
             })),
             () = &mut told => None,
+        };
+        if !matches!(outcome, Some(Ok(_))) {
+            // While the agents are still there: tasks outlive them.
+            call_off(&exchange, session).await;
         }
+        outcome
     };
     let (agents, exit) = match outcome {
         Some(Ok(done)) => done,
@@ -87,6 +98,29 @@ pub async fn run(args: &Demo, session: &Session) -> Result<Exit, Failure> {
     exchange.stop().await;
     session.out.say(&Said::with(Word::DemoAgain, "dir", folder.exchange().display().to_string()));
     Ok(exit)
+}
+
+/// Cancels all jobs and waits until nothing of them runs. What cannot be done is left to the leases.
+async fn call_off(exchange: &Exchange, session: &Session) {
+    let Ok(secret) = exchange.operator_secret() else { return };
+    let Ok(operator) = exchange.client(&secret, session) else { return };
+    let over = async {
+        loop {
+            let jobs = operator.jobs(&JobFilter::default(), JOBS_MAX).await?;
+            let going =
+                jobs.iter().filter(|job| matches!(&*job.state, "queued" | "running" | "paused"));
+            let mut left = 0;
+            for job in going {
+                operator.order(&job.id, Order::Cancel, None).await?;
+                left += 1;
+            }
+            if left == 0 {
+                return Ok::<_, Failure>(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let _ = tokio::time::timeout(ENDED_WITHIN, over).await;
 }
 
 /// From an empty exchange to the table at the end.
