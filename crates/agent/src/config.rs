@@ -51,6 +51,9 @@ pub enum EngineChoice {
     Kubernetes {
         /// What the operator says of the cluster.
         site: Box<Site>,
+        /// The program that runs `dayan_engines::kubernetes::visitor::run`, with the words before its
+        /// options: `[dayan, "kube-exec"]`.
+        visitor: Vec<OsString>,
     },
     /// An engine of the caller's, and the machines it stands for.
     Given {
@@ -77,6 +80,14 @@ impl EngineChoice {
         let program = std::env::current_exe()?;
         let keeper = vec![program.into(), "keeper".into()];
         Ok(Self::Containers { keeper, options: Vec::new(), whose, socket, images })
+    }
+
+    /// Pods of a Kubernetes cluster, with the running program as the one that enters them by its
+    /// hidden subcommand.
+    pub fn kubernetes(site: Site) -> std::io::Result<Self> {
+        let program = std::env::current_exe()?;
+        let visitor = vec![program.into(), "kube-exec".into()];
+        Ok(Self::Kubernetes { site: Box::new(site), visitor })
     }
 
     /// Jobs of a Slurm cluster, with the running program as wrapper by its hidden subcommand.

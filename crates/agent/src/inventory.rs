@@ -93,7 +93,13 @@ impl Offered {
         }
         match info.kind {
             // The agent prepares the task's folder and looks into it afterwards.
-            EngineKind::Process | EngineKind::Podman | EngineKind::Docker | EngineKind::Slurm => {
+            EngineKind::Process
+            | EngineKind::Podman
+            | EngineKind::Docker
+            | EngineKind::Slurm
+            | EngineKind::Kubernetes
+                if info.features.folders =>
+            {
                 features.extend([
                     Feature::DataStore,
                     Feature::Files,
@@ -108,7 +114,15 @@ impl Offered {
                     features.insert(Feature::ObjectStore);
                 }
             }
-            EngineKind::Kubernetes | EngineKind::Simulated => {}
+            // Without a folder there is still what a task is told.
+            EngineKind::Kubernetes => {
+                features.insert(Feature::Secrets);
+            }
+            EngineKind::Process
+            | EngineKind::Podman
+            | EngineKind::Docker
+            | EngineKind::Slurm
+            | EngineKind::Simulated => {}
         }
         if self.images.is_some() {
             features.insert(Feature::Containers);

@@ -76,7 +76,7 @@ pub(crate) fn place(info: &EngineInfo, picture: &Picture, offered: &Offered) -> 
         vendors: picture.vendors.clone(),
         isolation: offered.isolation.clone(),
         images: offered.images.clone(),
-        folders: info.kind != EngineKind::Kubernetes,
+        folders: info.features.folders,
     }
 }
 

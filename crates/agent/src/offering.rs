@@ -111,6 +111,8 @@ fn either_site(first: Site, second: Site) -> Site {
         node_selector: said_first(first.node_selector, second.node_selector),
         tolerations: said_first(first.tolerations, second.tolerations),
         run_as: first.run_as.or(second.run_as),
+        volume_at: first.volume_at.or(second.volume_at),
+        volume: first.volume.or(second.volume),
     }
 }
 
@@ -133,6 +135,9 @@ fn site_beside(kept: Site, said: &Site) -> Site {
         node_selector: unless_said(kept.node_selector, &said.node_selector),
         tolerations: unless_said(kept.tolerations, &said.tolerations),
         run_as: kept.run_as.filter(|_| said.run_as.is_none()),
+        // Where another volume is seen is not where this one is.
+        volume_at: kept.volume_at.filter(|_| said.volume_at.is_none() && said.volume.is_none()),
+        volume: kept.volume.filter(|_| said.volume.is_none()),
     }
 }
 
@@ -150,6 +155,8 @@ fn site_options(site: &Site) -> Vec<String> {
         ("kube-runtime-class", site.runtime_class.clone()),
         ("kube-scheduler", site.scheduler.clone()),
         ("kube-run-as", site.run_as.map(|user| user.to_string())),
+        ("kube-volume", site.volume.as_ref().map(ToString::to_string)),
+        ("kube-volume-at", site.volume_at.as_ref().map(|path| path.display().to_string())),
     ];
     let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));
     let pair = |(key, value): (&String, &String)| format!("{key}={value}");

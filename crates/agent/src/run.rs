@@ -111,7 +111,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
             let config = runner::slurm_config(&home.engine(), wrapper, site);
             Machines::Of(Arc::new(Cluster::slurm(config)))
         }
-        EngineChoice::Kubernetes { site } => {
+        EngineChoice::Kubernetes { site, .. } => {
             // It asks the API server, on a runtime of its own.
             let (site, folder) = (site.clone(), home.engine());
             let opening = tokio::task::spawn_blocking(move || Cluster::kubernetes(&site, &folder));
@@ -125,7 +125,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
             Some(Images { words: images.clone(), data: home.root().to_owned() })
         }
         // The nodes fetch them; whether a job may name none is for the operator to say all the same.
-        EngineChoice::Kubernetes { site } => {
+        EngineChoice::Kubernetes { site, .. } => {
             let words = ImageWords { default_image: site.image.clone(), ..ImageWords::default() };
             Some(Images { words, data: home.root().to_owned() })
         }
@@ -134,8 +134,10 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         }
     };
     let staging = match (&publish_root, &engine) {
-        // A pod's folder is on its node: nothing is brought there or fetched from there.
-        (_, EngineChoice::Kubernetes { .. }) | (None, _) => Staging::Absent,
+        // A pod's folder is on its node, where no volume is shared with it: nothing is brought there or
+        // fetched from there.
+        (_, EngineChoice::Kubernetes { site, .. }) if site.volume.is_none() => Staging::Absent,
+        (None, _) => Staging::Absent,
         (Some(_), _) => Staging::Offered,
     };
     // The agent's key, other tasks' folders and other people's results.

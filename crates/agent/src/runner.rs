@@ -283,14 +283,20 @@ pub(crate) fn slurm_config(dir: &Path, wrapper: &[OsString], site: &SiteWords) -
 fn open_kubernetes(
     dir: &Path,
     site: dayan_engines::kubernetes::Site,
+    visitor: Vec<OsString>,
 ) -> Result<Box<dyn Engine>, Fault> {
+    let (dir, visitor) = (dir.to_owned(), Some(visitor));
     let pace = dayan_engines::kubernetes::Pace::default();
-    let config = dayan_engines::KubernetesConfig { dir: dir.to_owned(), site, pace };
+    let config = dayan_engines::KubernetesConfig { dir, site, pace, visitor };
     Ok(Box::new(dayan_engines::KubernetesEngine::open(config)?))
 }
 
 #[cfg(not(feature = "kubernetes"))]
-fn open_kubernetes(_: &Path, _: dayan_engines::kubernetes::Site) -> Result<Box<dyn Engine>, Fault> {
+fn open_kubernetes(
+    _: &Path,
+    _: dayan_engines::kubernetes::Site,
+    _: Vec<OsString>,
+) -> Result<Box<dyn Engine>, Fault> {
     Err(Fault::Unreachable(crate::cluster::NO_KUBERNETES.to_owned()))
 }
 
@@ -322,7 +328,7 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
             let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site))?;
             Ok(Box::new(engine))
         }
-        EngineChoice::Kubernetes { site } => open_kubernetes(dir, *site),
+        EngineChoice::Kubernetes { site, visitor } => open_kubernetes(dir, *site, visitor),
         EngineChoice::Given { open, nodes: _ } => open(),
     }
 }

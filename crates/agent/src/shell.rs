@@ -345,10 +345,8 @@ impl Shell {
             let (place, courier) = (Arc::clone(&self.place), Arc::clone(&self.courier));
             let workdir = self.runner.workdir(attempt);
             tokio::spawn(async move {
-                let result = match workdir.await.ok().flatten() {
-                    Some(folder) => prepare(order, folder, guard, roots, courier, place).await,
-                    None => Err("this engine does not prepare folders".to_owned().into()),
-                };
+                let folder = workdir.await.ok().flatten();
+                let result = prepare(order, folder, guard, roots, courier, place).await;
                 // The agent has ended meanwhile: it is staged again by the next.
                 let _ = tell.send(Done::Staged { attempt, result }).await;
             });
@@ -659,7 +657,7 @@ impl Shell {
                 };
                 match result {
                     Ok(Prepared { folder, secrets, resumed }) => {
-                        self.launch(&order, Some(&folder), secrets, resumed);
+                        self.launch(&order, folder.as_deref(), secrets, resumed);
                     }
                     Err(snag) => self.end(attempt, snag.not_started()),
                 }

@@ -45,6 +45,11 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|word| word == "slurm-task") {
         return slurm_task(args);
     }
+    // What the agent starts for a command beside a task in a pod is `dayan kube-exec …`.
+    #[cfg(feature = "kubernetes")]
+    if args.get(1).is_some_and(|word| word == "kube-exec") {
+        return kube_exec(args);
+    }
     client::install_provider();
     if let Some(tool) = args.first().and_then(|program| slurm::Tool::of_program(program)) {
         return of_slurm(tool, &args);
@@ -95,6 +100,14 @@ fn keeper(args: Vec<OsString>) -> ExitCode {
 
 fn slurm_task(args: Vec<OsString>) -> ExitCode {
     match dayan_engines::slurm::wrapper::run(args.into_iter().skip(2)) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => hidden_failure(&error.into()),
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+fn kube_exec(args: Vec<OsString>) -> ExitCode {
+    match dayan_engines::kubernetes::visitor::run(args.into_iter().skip(2)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => hidden_failure(&error.into()),
     }

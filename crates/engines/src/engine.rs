@@ -124,6 +124,14 @@ pub struct Features {
     /// Can running tasks be sent signals ([`Engine::signal`])?
     #[serde(default)]
     pub signals: bool,
+    /// Do tasks' folders lie where this machine sees them ([`Engine::workdir`]), so that they can be
+    /// filled before and looked into afterwards?
+    #[serde(default = "seen")]
+    pub folders: bool,
+}
+
+const fn seen() -> bool {
+    true
 }
 
 const fn told_apart() -> bool {

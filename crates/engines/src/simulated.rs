@@ -176,6 +176,7 @@ impl Engine for SimulatedEngine {
                 survives_keeper: false,
                 signals: false,
                 signals_told_apart: true,
+                folders: true,
                 images: false,
             },
             placing: Placing::ByNode,

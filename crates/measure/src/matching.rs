@@ -136,6 +136,13 @@ mod tests {
         check("GTX 480", "NVIDIA GeForce GTX 480", true);
         check("GTX 480", "GTX 470", false);
         check("", "Tesla T4", false);
+        // As nodes of a Kubernetes cluster are labelled, and as resources are called there.
+        check("H100", "NVIDIA-H100-80GB-HBM3", true);
+        check("A100-80GB", "NVIDIA-A100-SXM4-80GB", true);
+        check("A100", "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", false);
+        check("T4", "Tesla-T4-SHARED", false);
+        check("Ascend910B", "910B3", true);
+        check("any-ascend", "Ascend910", true);
         // A slice of a card is not the card.
         check("A100", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", false);
     }

@@ -18,7 +18,8 @@ const STAGINGS_MAX: u32 = 3;
 
 /// An attempt's folder, ready, and the secrets that its task finds in its environment.
 pub(crate) struct Prepared {
-    pub(crate) folder: PathBuf,
+    /// None: it has none here, and needs none.
+    pub(crate) folder: Option<PathBuf>,
     pub(crate) secrets: BTreeMap<String, String>,
     /// The number of the checkpoint that lies in its folder again; 0: none.
     pub(crate) resumed: u32,
@@ -27,7 +28,7 @@ pub(crate) struct Prepared {
 /// Brings an attempt's inputs and prepares its folder.
 pub(crate) async fn prepare(
     order: Arc<LeaseOrder>,
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     guard: Guard,
     roots: Arc<Roots>,
     courier: Arc<Courier>,
@@ -36,6 +37,14 @@ pub(crate) async fn prepare(
     let going = courier.begin(order.attempt);
     let known = courier.secrets(&order, &guard).await?;
     let secrets = secret_env(&order, &known).map_err(Snag::job)?;
+    let Some(folder) = folder else {
+        let given = !order.inputs.is_empty() || !order.files.is_empty();
+        return if given || order.checkpoint.is_some() {
+            Err("this engine does not prepare folders".to_owned().into())
+        } else {
+            Ok(Prepared { folder: None, secrets, resumed: 0 })
+        };
+    };
     for _ in 0..STAGINGS_MAX {
         let mut brought = courier.bring(&order, &guard, &going, &known).await?;
         let (resumed, files) = courier.bring_checkpoint(&order, &guard, &going).await?;
@@ -47,7 +56,7 @@ pub(crate) async fn prepare(
             staged.map(|()| folder)
         });
         match staged.await.map_err(|error| error.to_string())? {
-            Ok(folder) => return Ok(Prepared { folder, secrets, resumed }),
+            Ok(folder) => return Ok(Prepared { folder: Some(folder), secrets, resumed }),
             Err(StageFault::Again) => {}
             Err(StageFault::Failed(why)) => return Err(why),
         }

@@ -7,7 +7,7 @@ use dayan_agent::{
     AgentConfig, AgentFault, EngineChoice, Fittings, ImageWords, IsolationChoice, Measuring,
     Offering, PrivateData,
 };
-use dayan_engines::kubernetes::{Namespaces, Site};
+use dayan_engines::kubernetes::{Namespaces, Site, Volume};
 use dayan_engines::slurm::SiteWords;
 use dayan_engines::{Containers, SimulatedEngine};
 use dayan_units::{Bytes, MilliCpu, Resources};
@@ -196,6 +196,15 @@ struct Kube {
     /// With the kubernetes engine: the user and group that tasks run as; the image's unless told
     #[arg(long, value_name = "UID", value_parser = clap::value_parser!(u32).range(1..))]
     kube_run_as: Option<u32>,
+    /// With the kubernetes engine: the volume that tasks' folders lie on, so that the agent brings
+    /// inputs and takes outputs: claim:NAME for a PersistentVolumeClaim that all nodes and the agent
+    /// mount, host:/PATH for a folder that they share
+    #[arg(long, value_name = "VOLUME")]
+    kube_volume: Option<Volume>,
+    /// With the kubernetes engine: where the agent sees that volume; for host:/PATH the same unless
+    /// told
+    #[arg(long, value_name = "DIR")]
+    kube_volume_at: Option<PathBuf>,
 }
 
 /// Reads `KEY=VALUE`.
@@ -226,6 +235,8 @@ impl Kube {
             node_selector: self.kube_node_selector.iter().cloned().collect(),
             tolerations: self.kube_tolerations.clone(),
             run_as: self.kube_run_as,
+            volume: self.kube_volume.clone(),
+            volume_at: self.kube_volume_at.as_ref().map(absolute),
         }
     }
 }
@@ -326,9 +337,7 @@ fn engine(offering: &Offering) -> Result<EngineChoice, Failure> {
             EngineChoice::containers(whose, offering.container_socket.clone(), words).map_err(local)
         }
         Some("slurm") => EngineChoice::slurm(offering.slurm.clone()).map_err(local),
-        Some("kubernetes") => {
-            Ok(EngineChoice::Kubernetes { site: Box::new(offering.kubernetes.clone()) })
-        }
+        Some("kubernetes") => EngineChoice::kubernetes(offering.kubernetes.clone()).map_err(local),
         Some(_) | None => EngineChoice::process().map_err(local),
     }
 }

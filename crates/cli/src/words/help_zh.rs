@@ -413,6 +413,14 @@ const TEXTS: &[(&str, &str)] = &[
     ("agent:kube_node_selector", "kubernetes 引擎：节点必须具有的标签"),
     ("agent:kube_tolerations", "kubernetes 引擎：Pod 容忍的节点污点"),
     ("agent:kube_run_as", "kubernetes 引擎：任务以哪个用户和组运行；不指定则由镜像决定"),
+    (
+        "agent:kube_volume",
+        "kubernetes 引擎：任务目录所在的卷，代理由此送入输入、取回输出：claim:NAME 为各节点和代理都挂载的 PersistentVolumeClaim，host:/PATH 为它们共享的目录",
+    ),
+    (
+        "agent:kube_volume_at",
+        "kubernetes 引擎：代理在何处看到该卷；对 host:/PATH 不指定则为同一路径",
+    ),
     ("agent:measure", "加入后是否测量本机"),
     ("agent:filter", "记录哪些日志，如 `info` 或 `dayan_server=debug`"),
     ("agent:log_json", "日志行用 JSON"),

@@ -15,7 +15,7 @@ use crate::{
 
 /// How long a condition may take to come true. Far longer than it takes, because the machine may
 /// be busy with other things; a broken promise costs this once.
-const PATIENCE: Span = Span::from_secs(30);
+const PATIENCE: Span = Span::from_secs(60);
 
 /// A lease that does not matter to the case.
 const LONG_LEASE: Span = Span::from_secs(600);
@@ -123,6 +123,13 @@ impl<'a> Bench<'a> {
         launch
     }
 
+    /// A launch whose processes are found by what is returned with it.
+    pub(super) fn bearing_a_mark(&self, mut launch: Launch) -> (Launch, String) {
+        let mark = launch.attempt.to_string();
+        launch.env.insert(MARK.to_owned(), mark.clone());
+        (launch, mark)
+    }
+
     pub(super) fn try_start(&mut self, launch: Launch) -> Result<(), StartFault> {
         self.engine().start(vec![launch]).pop().expect("one answer per launch")
     }
@@ -185,13 +192,12 @@ impl<'a> Bench<'a> {
         same("outcome", &outcome, expect)?;
         Ok(usage)
     }
-    /// Waits longer for its end: many are there beside it.
-    pub(super) fn expect_end_within(
+    /// Waits longer for its end: many are there beside it, or nobody is left who could tell it.
+    pub(super) fn end_within(
         &mut self,
         attempt: AttemptId,
-        expect: &Outcome,
         patience: Span,
-    ) -> Result<(), String> {
+    ) -> Result<Outcome, String> {
         let until = self.now().plus(patience);
         while self.seen.get(&attempt).is_none_or(|seen| seen.end().is_none()) {
             let left = until.since(self.now());
@@ -200,7 +206,15 @@ impl<'a> Bench<'a> {
             }
             self.observe(left)?;
         }
-        self.expect_end(attempt, expect).map(drop)
+        self.end(attempt).map(|(outcome, _)| outcome)
+    }
+    pub(super) fn expect_end_within(
+        &mut self,
+        attempt: AttemptId,
+        expect: &Outcome,
+        patience: Span,
+    ) -> Result<(), String> {
+        same("outcome", &self.end_within(attempt, patience)?, expect)
     }
     /// Waits until the task has written this to its standard output.
     pub(super) fn until_written(&mut self, attempt: AttemptId, text: &str) -> Result<(), String> {
@@ -264,6 +278,9 @@ impl<'a> Bench<'a> {
     pub(super) fn array_size(&self) -> u32 {
         self.bed.array_size()
     }
+    pub(super) fn counts_use(&self) -> bool {
+        self.bed.counts_use()
+    }
     pub(super) fn lose_node(&mut self, node: &str) -> bool {
         self.bed.lose_node(node)
     }
@@ -316,7 +333,20 @@ impl<'a> Bench<'a> {
 }
 
 /// The variable by which a case finds the processes of its tasks.
-pub(super) const MARK: &str = "CONFORMANCE_MARK";
+const MARK: &str = "CONFORMANCE_MARK";
+
+/// Waits until nothing with a mark runs any more.
+pub(super) fn until_gone(mark: &str) -> Result<(), String> {
+    let clock = crate::BootClock::of_this_machine().map_err(|error| error.to_string())?;
+    let until = clock.now().plus(PATIENCE);
+    while !marked(mark).is_empty() {
+        if clock.now() > until {
+            return Err("it does not end".to_owned());
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
 
 /// The processes of this machine, in whatever namespaces, that carry a mark.
 pub(super) fn marked(mark: &str) -> Vec<u32> {

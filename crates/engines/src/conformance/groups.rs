@@ -142,7 +142,7 @@ fn lost_node(bench: &mut Bench<'_>) -> Result<(), String> {
     }
     let lease = bench.lease(Span::from_secs(2));
     bench.engine().extend(&[(attempt, lease)]).map_err(|fault| fault.to_string())?;
-    let (outcome, _) = bench.end(attempt)?;
+    let outcome = bench.end_within(attempt, PATIENT)?;
     // It may still run over there until its lease is over, and no longer.
     holds(|| "its end came before its lease's".to_owned(), (bench.now() >= lease.at).into())?;
     let right = matches!(outcome, Outcome::LeaseEnded | Outcome::KeeperDied);

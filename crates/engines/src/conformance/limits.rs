@@ -2,7 +2,7 @@
 
 use dayan_units::{Bytes, MilliCpu, Span};
 
-use super::bench::{MARK, holds, marked, same};
+use super::bench::{holds, marked, same};
 use super::{Bench, Case, Need};
 use crate::{Outcome, Signal, Stream};
 
@@ -34,11 +34,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case { name: "a busy loop's usage is sane", needs: &[Need::Programs, Need::Usage], run: busy },
     Case { name: "memory's peak is sane", needs: &[Need::Programs, Need::Usage], run: memory_peak },
-    Case {
-        name: "usage grows while it runs",
-        needs: &[Need::Programs, Need::Usage],
-        run: usage_grows,
-    },
+    Case { name: "usage grows while it runs", needs: PROGRAMS, run: usage_grows },
     Case { name: "stopping asks first", needs: PROGRAMS, run: stop_asks },
     Case { name: "stopping kills after the grace", needs: PROGRAMS, run: stop_kills },
     Case {
@@ -162,6 +158,9 @@ fn memory_peak(bench: &mut Bench<'_>) -> Result<(), String> {
 }
 
 fn usage_grows(bench: &mut Bench<'_>) -> Result<(), String> {
+    if !bench.counts_use() {
+        return Err(super::CANNOT.to_owned());
+    }
     let attempt = bench.start_line("while :; do :; done")?;
     bench.running(attempt)?;
     let mut before = bench.listed(attempt)?.ok_or("not listed")?.usage;
@@ -291,9 +290,8 @@ fn orphans(bench: &mut Bench<'_>) -> Result<(), String> {
     let line = "sleep 300 & setsid sleep 300 & \
                 (setsid sh -c 'sleep 300 & echo $! >> pids' &) ; \
                 while [ ! -e go ]; do sleep 0.01; done; exit 8";
-    let mut launch = bench.shell(line);
-    let mark = launch.attempt.to_string();
-    launch.env.insert(MARK.to_owned(), mark.clone());
+    let launch = bench.shell(line);
+    let (launch, mark) = bench.bearing_a_mark(launch);
     let attempt = bench.start(launch)?;
     let folder = bench.workdir(attempt)?;
     let until = bench.now().plus(Span::from_secs(30));

@@ -62,6 +62,11 @@ pub trait Bed {
         1_000
     }
 
+    /// Does anybody count what tasks use while they run?
+    fn counts_use(&self) -> bool {
+        true
+    }
+
     /// Takes a node away, as by pulling its plug. False if that cannot be done here.
     fn lose_node(&mut self, _node: &str) -> bool {
         false
@@ -91,11 +96,11 @@ pub enum Need {
     PidsLimit,
     /// Bubblewrap is there.
     Bubblewrap,
-    /// Its tasks are processes of this machine whose ids it says.
-    ProcessIds,
+    /// Where a lease's end is held it is known as soon as it was said.
+    FenceAtOnce,
     /// It shows a task's folder before the task starts.
     Staging,
-    /// It counts processor time and memory.
+    /// It counts processor time and memory of all that ran, however short.
     Usage,
     /// It keeps the two output streams apart.
     Streams,
@@ -139,6 +144,15 @@ impl Report {
     /// How many were kept.
     pub fn passed(&self) -> usize {
         self.verdicts.iter().filter(|(_, verdict)| *verdict == Verdict::Passed).count()
+    }
+    /// Puts the verdicts of another run in the place of this one's: of cases that a bed of their own
+    /// can set up.
+    pub fn replace(&mut self, by: Self) {
+        for (name, verdict) in by.verdicts {
+            if let Some((_, own)) = self.verdicts.iter_mut().find(|(own, _)| *own == name) {
+                *own = verdict;
+            }
+        }
     }
     /// Was none broken?
     pub fn is_clean(&self) -> bool {
@@ -260,9 +274,9 @@ fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
                 (features.pids_limit != Enforcement::Absent, "processes are not limited")
             }
             Need::Bubblewrap => (features.bubblewrap, "bubblewrap is not there"),
-            Need::ProcessIds => (!in_pods, "its tasks are pods of other machines"),
-            Need::Staging => (!in_pods, "a pod's folder is there when the pod is"),
-            Need::Usage => (!in_pods, "a cluster counts what its pods use in ways of its own"),
+            Need::FenceAtOnce => (!in_pods, "a cluster hears of a lease's end a moment later"),
+            Need::Staging => (features.folders, "tasks' folders are not seen from here"),
+            Need::Usage => (!in_pods, "a cluster counts at intervals what its pods use"),
             Need::Streams => (!in_pods, "a kubelet keeps one stream for both"),
             Need::AnySignal => (!in_pods, "a kubelet sends only one signal"),
             Need::Signals => (features.signals, "its tasks are sent no signals"),

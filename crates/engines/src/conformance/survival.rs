@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dayan_units::{AttemptId, Span};
 
-use super::bench::{holds, process_lives, same};
+use super::bench::{holds, process_lives, same, until_gone};
 use super::{Bench, Case, Need};
 use crate::{Outcome, Phase, StartFault, Stream};
 
@@ -13,19 +13,11 @@ const OUTLIVES: &[Need] = &[Need::Programs, Need::SurvivesAgent, Need::SurvivesK
 const KEEPER: &[Need] = &[Need::Programs, Need::KillableKeeper];
 
 pub(super) const CASES: &[Case] = &[
-    Case {
-        name: "a running task is adopted",
-        needs: &[Need::Programs, Need::SurvivesAgent, Need::ProcessIds],
-        run: adopted,
-    },
-    Case {
-        name: "an end while the agent was away is reported",
-        needs: &[Need::Programs, Need::SurvivesAgent, Need::ProcessIds],
-        run: ended_away,
-    },
+    Case { name: "a running task is adopted", needs: SURVIVES, run: adopted },
+    Case { name: "an end while the agent was away is reported", needs: SURVIVES, run: ended_away },
     Case {
         name: "a lease ends without an agent",
-        needs: &[Need::Programs, Need::SurvivesAgent, Need::ProcessIds],
+        needs: &[Need::Programs, Need::SurvivesAgent, Need::FenceAtOnce],
         run: lease_away,
     },
     Case { name: "many running tasks are adopted", needs: SURVIVES, run: many_adopted },
@@ -59,10 +51,11 @@ fn pid_of(phase: &Phase) -> Result<u32, String> {
 
 fn adopted(bench: &mut Bench<'_>) -> Result<(), String> {
     let attempt = bench.start_line("while [ ! -e go ]; do sleep 0.02; done; exit 5")?;
-    let before = pid_of(&bench.running(attempt)?.phase)?;
+    // With its process, where that is one of this machine.
+    let before = pid_of(&bench.running(attempt)?.phase).ok();
     bench.reopen();
     let listed = bench.listed(attempt)?.ok_or("not listed")?;
-    same("pid", &pid_of(&listed.phase)?, &before)?;
+    same("pid", &pid_of(&listed.phase).ok(), &before)?;
     bench.running(attempt)?;
     let folder = bench.workdir(attempt)?;
     std::fs::write(folder.join("go"), "").map_err(|e| e.to_string())?;
@@ -71,20 +64,14 @@ fn adopted(bench: &mut Bench<'_>) -> Result<(), String> {
 }
 
 fn ended_away(bench: &mut Bench<'_>) -> Result<(), String> {
-    let attempt = bench.start_line("while [ ! -e go ]; do sleep 0.02; done; echo done; exit 6")?;
-    let pid = pid_of(&bench.running(attempt)?.phase)?;
+    let launch = bench.shell("while [ ! -e go ]; do sleep 0.02; done; echo done; exit 6");
+    let (launch, mark) = bench.bearing_a_mark(launch);
+    let attempt = bench.start(launch)?;
+    bench.running(attempt)?;
     let folder = bench.workdir(attempt)?;
-    let clock = crate::BootClock::of_this_machine().map_err(|e| e.to_string())?;
     bench.away(|_| {
-        let until = clock.now().plus(Span::from_secs(30));
         std::fs::write(folder.join("go"), "").map_err(|e| e.to_string())?;
-        while process_lives(pid) {
-            if clock.now() > until {
-                return Err("it does not end".to_owned());
-            }
-            std::thread::yield_now();
-        }
-        Ok(())
+        until_gone(&mark)
     })?;
     bench.expect_end(attempt, &Outcome::Exited(6))?;
     same("stdout", &bench.text(attempt, Stream::Stdout)?.as_str(), &"done\n")

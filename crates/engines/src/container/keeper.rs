@@ -233,6 +233,7 @@ fn features(about: &About, kitchen: &Kitchen) -> Features {
         survives_keeper: true,
         signals: true,
         signals_told_apart: false,
+        folders: true,
         images: true,
     }
 }

@@ -161,6 +161,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), KeeperError> {
         survives_keeper: false,
         signals: true,
         signals_told_apart: true,
+        folders: true,
         images: false,
     };
     let workshop = Workshop::open(folder.spares()).map_err(failed("making room for folders"))?;

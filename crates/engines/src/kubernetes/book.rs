@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Gang;
 use super::names::BatchName;
 use super::pods::Trouble;
+use super::usage::{Meter, Used};
 use crate::{BootTime, Counters, End, Launch, Observation, Outcome, Phase};
 
 /// Tombstones kept of forgotten attempts, as the keeper does: a start that arrives later than
@@ -79,6 +80,9 @@ pub(crate) struct Held {
     pub log: Bytes,
     pub seat: Option<Seat>,
     pub pod: Option<PodRef>,
+    /// The node its pod is on.
+    pub node: Option<String>,
+    pub meter: Meter,
     /// Since when it is seen running, on the boot clock.
     pub running: Option<BootTime>,
     /// Its pod is being deleted, by whomever.
@@ -111,6 +115,8 @@ impl Held {
             log,
             seat: None,
             pod: None,
+            node: None,
+            meter: Meter::new(),
             running: None,
             deleting: false,
             unexplained: None,
@@ -119,6 +125,14 @@ impl Held {
             closing: None,
             followed: false,
         }
+    }
+
+    /// Counts what it was said to use.
+    pub(crate) fn used(&mut self, used: Used) {
+        let more = self.meter.add(self.usage.cpu(), used.cpu);
+        // Nobody says which part of it was the kernel's.
+        self.usage.cpu_user = self.usage.cpu_user.plus(more);
+        self.usage.memory_peak = self.usage.memory_peak.max(used.memory);
     }
 
     pub(crate) const fn is_live(&self) -> bool {

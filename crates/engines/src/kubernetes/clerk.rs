@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -19,6 +20,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::beside::{self, NotRun, Pipes, Terminal, Where};
 use super::connect::{self, Answer};
 use super::jobs::{self, JobSeen};
 use super::making::{self, Made};
@@ -27,10 +29,14 @@ use super::names::{BatchName, LABEL_AGENT};
 use super::pods::{self, PodSeen};
 use super::reading::{self, Output};
 use super::survey::{self, Quota};
+use super::usage::{self, AllUsed, Source};
+use super::visitor::{All, marked};
 use crate::{BootClock, BootTime, Waker};
 
 /// Questions at once: an API server gives one client a share of its own of some dozens.
 const AT_ONCE: usize = 16;
+/// What a command that sends a signal says is not listened to beyond this.
+const SAID_MAX: usize = 4;
 /// Outputs followed at once: each keeps a connection through the API server to a node open.
 const FOLLOWED_MAX: usize = 64;
 
@@ -55,6 +61,12 @@ pub(crate) enum Errand {
     Read { attempt: AttemptId, output: Output },
     /// What is there besides: quotas, the accelerators' name, the clock.
     Picture { namespaces: Vec<String> },
+    /// What do pods of ours use?
+    Usage { namespaces: Vec<String>, nodes: Vec<String> },
+    /// Send a signal to the processes with a mark in a pod that catch it.
+    Signal { attempt: AttemptId, namespace: String, pod: String, mark: String, number: i32 },
+    /// Remove folders, when there is time.
+    Sweep { folders: Vec<PathBuf> },
 }
 
 /// What a watch says.
@@ -110,6 +122,10 @@ pub(crate) enum Done {
         attempt: AttemptId,
     },
     Picture(Picture),
+    Usage {
+        source: Source,
+        used: AllUsed,
+    },
 }
 
 /// What is there besides tasks.
@@ -122,6 +138,8 @@ pub(crate) struct Picture {
     pub accelerator: Option<String>,
     /// The API server's version.
     pub version: Option<String>,
+    /// May commands be run in pods?
+    pub may_exec: Option<bool>,
 }
 
 /// The engine's side.
@@ -277,6 +295,38 @@ impl Desk {
                 }
                 self.say(Done::Read { attempt });
             }
+            Errand::Usage { namespaces, nodes } => {
+                let asking = usage::ask(client, &self.agent, &namespaces, &nodes);
+                let nothing = |_| (Source::Nobody, AllUsed::new());
+                let (source, used) = self.ask(asking, nothing).await;
+                self.say(Done::Usage { source, used });
+            }
+            Errand::Signal { attempt, namespace, pod, mark, number } => {
+                // What a shell may say of processes that went meanwhile is of no interest.
+                let (output, _nobody) = mpsc::channel(SAID_MAX);
+                let pipes = Pipes { input: None, output, terminal: Terminal::No };
+                let at = Where { namespace: &namespace, pod: &pod };
+                let words = marked(&mark, number, All::Catching);
+                let sending = beside::run(client, &at, &words, pipes);
+                let late = |words| Err(NotRun::Failed(words));
+                match self.ask(sending, late).await {
+                    Ok(_) | Err(NotRun::Gone(_)) => {}
+                    Err(NotRun::Failed(why)) => {
+                        tracing::warn!(%attempt, why, "it could not be sent a signal");
+                    }
+                }
+            }
+            Errand::Sweep { folders } => {
+                let sweeping = tokio::task::spawn_blocking(move || {
+                    for folder in folders {
+                        if let Err(error) = std::fs::remove_dir_all(&folder) {
+                            tracing::warn!(%error, folder = %folder.display(), "cannot remove it");
+                        }
+                    }
+                });
+                // It says itself what went wrong.
+                let _ = sweeping.await;
+            }
             Errand::Picture { namespaces } => {
                 let picture = self.picture(namespaces).await;
                 self.say(Done::Picture(picture));
@@ -332,6 +382,8 @@ impl Desk {
         let mut picture = Picture::default();
         let asking = connect::ahead(&self.client);
         picture.ahead = self.ask(asking, |_| Ok(None)).await.unwrap_or_default();
+        let asking = connect::may_exec(&self.client, namespaces.first().map(String::as_str));
+        picture.may_exec = self.ask(asking, |_| None).await;
         let version = self
             .ask(self.client.apiserver_version(), |words| Err(kube::Error::Service(words.into())));
         picture.version = version.await.ok().map(|version| version.git_version);

@@ -100,6 +100,28 @@ pub(crate) fn is_quota(words: &str) -> bool {
     words.contains("exceeded quota") || words.contains("failed quota")
 }
 
+/// May who asks run commands in pods? None where nobody says.
+pub(crate) async fn may_exec(client: &Client, namespace: Option<&str>) -> Option<bool> {
+    let attributes = serde_json::json!({
+        "namespace": namespace?, "verb": "create", "resource": "pods", "subresource": "exec",
+    });
+    may(client, &attributes).await
+}
+
+/// May who asks do that, by the attributes of a `SelfSubjectAccessReview`? None where nobody says.
+pub(crate) async fn may(client: &Client, attributes: &serde_json::Value) -> Option<bool> {
+    let review = serde_json::json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": attributes },
+    });
+    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(review.to_string().into_bytes())
+        .ok()?;
+    let answer: serde_json::Value = client.request(request).await.ok()?;
+    answer["status"]["allowed"].as_bool()
+}
+
 /// How far the API server's clock is ahead of this machine's: by the date that it puts on an
 /// answer, to the second. None where it says none.
 pub(crate) async fn ahead(client: &Client) -> Result<Option<Span>, Error> {

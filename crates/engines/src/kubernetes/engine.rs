@@ -18,13 +18,15 @@ use super::names::BatchName;
 use super::pods::PodSeen;
 use super::reading::Output;
 use super::survey::{self, Quota};
+use super::usage::Source;
+use super::volume::{Shared, agent_name};
 use crate::journal::Journal;
 use crate::keeper::{AGENT_LOCK, Folder, Lock};
 use crate::waker::timespec;
 use crate::{
-    BootClock, BootId, BootTime, Enforcement, Engine, EngineInfo, EngineKind, Fault, Features,
-    Fence, Isolation, Launch, LeaseEnd, LogChunk, Observation, Outcome, Phase, Placing, Signal,
-    StartFault, Stream, Waker, command, logs, wall_now,
+    BootClock, BootId, BootTime, Enforcement, Engine, EngineInfo, EngineKind, EnterFault, Entrance,
+    Fault, Features, Fence, Isolation, Launch, LeaseEnd, LogChunk, Observation, Outcome, Phase,
+    Placing, Signal, StartFault, Stream, Visit, Waker, command, logs, wall_now,
 };
 
 /// A journal shorter than this is not worth rewriting; 8 MiB are read in under 50 ms.
@@ -40,6 +42,20 @@ pub struct KubernetesEngine {
     pub(super) journal: Journal<Record>,
     pub(super) book: Book,
     pub(super) clerk: Clerk,
+    /// What this agent's objects in the cluster are labelled with.
+    pub(super) agent: String,
+    /// The volume that tasks' folders lie on, where the agent sees it.
+    pub(super) shared: Option<Shared>,
+    /// May commands be run in pods? None: nobody has said.
+    pub(super) may_exec: Option<bool>,
+    /// The same, as it was when the engine was opened.
+    signals: bool,
+    /// Visits so far: what tells them apart.
+    pub(super) visits: u32,
+    /// Who says what pods use, once it was asked.
+    pub(super) usage: Option<Source>,
+    /// When it is asked next; none: it is being asked.
+    pub(super) usage_at: Option<BootTime>,
     /// Rung by the clerk.
     bell: Waker,
     waker: Waker,
@@ -80,8 +96,11 @@ impl KubernetesEngine {
         let lock = folder.lock(AGENT_LOCK).map_err(Fault::io(at("locking")))?;
         let Some(lock) = lock else { return Err(Fault::Busy(folder.root().to_owned())) };
         let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
+        // Before the journal is made: one that is there belongs to an agent of before.
+        let agent = agent_name(&folder).map_err(Fault::io(at("naming the agent of")))?;
+        let shared = Shared::open(&config.site, &agent)?;
         let (mut journal, records) =
-            Journal::<Record>::open(&folder.root().join("kubernetes.journal"))
+            Journal::<Record>::open(&folder.root().join(super::JOURNAL_FILE))
                 .map_err(Fault::io(at("opening the journal in")))?;
         let book = Book::replay(records, clock.now(), wall_now());
         journal.sync().map_err(Fault::io(at("writing the journal in")))?;
@@ -89,10 +108,15 @@ impl KubernetesEngine {
         let waker = Waker::new().map_err(Fault::io("making a waker"))?;
         let runtime = super::lookout::runtime()?;
         let client = runtime.block_on(super::connect::client(&config.site))?;
-        let agent = folder.name().to_owned();
-        let clerk =
-            Clerk::start(runtime, clock, client, agent, config.pace.ask_within, bell.clone())
-                .map_err(Fault::io("starting a thread"))?;
+        let clerk = Clerk::start(
+            runtime,
+            clock,
+            client,
+            agent.clone(),
+            config.pace.ask_within,
+            bell.clone(),
+        )
+        .map_err(Fault::io("starting a thread"))?;
         let now = clock.now();
         let mut engine = Self {
             accelerator: config.site.accelerator.clone(),
@@ -103,6 +127,13 @@ impl KubernetesEngine {
             changed: book.observations(now).iter().map(|seen| seen.attempt).collect(),
             book,
             clerk,
+            agent,
+            shared,
+            may_exec: None,
+            signals: false,
+            visits: 0,
+            usage: None,
+            usage_at: Some(now),
             bell,
             waker,
             making: 0,
@@ -117,6 +148,9 @@ impl KubernetesEngine {
             _lock: lock,
         };
         engine.adopt()?;
+        engine.signals = engine.may_exec.unwrap_or(true);
+        let left = engine.shared.as_ref().map(Shared::left).unwrap_or_default();
+        engine.sweep(left);
         Ok(engine)
     }
 
@@ -234,6 +268,9 @@ impl KubernetesEngine {
             let namespaces = self.watched.keys().cloned().collect();
             self.clerk.send(Errand::Picture { namespaces });
         }
+        if self.usage_at.is_some_and(|at| at <= now) {
+            self.ask_for_usage(now);
+        }
         self.settle();
     }
 
@@ -248,6 +285,29 @@ impl KubernetesEngine {
                 tracing::warn!(%error, "cannot rewrite the engine's journal");
             }
             self.rewrite_at = JOURNAL_REWRITE_BYTES.max(self.journal.length().saturating_mul(2));
+        }
+    }
+
+    /// Asks what running tasks use; where nothing runs, later.
+    fn ask_for_usage(&mut self, now: BootTime) {
+        let (mut namespaces, mut nodes) = (BTreeSet::new(), BTreeSet::new());
+        for (_, held) in self.book.live().filter(|(_, held)| held.running.is_some()) {
+            namespaces.extend(held.seat.as_ref().map(|seat| seat.batch.namespace.clone()));
+            nodes.extend(held.node.clone());
+        }
+        if namespaces.is_empty() {
+            self.usage_at = Some(now.plus(self.config.pace.usage_every));
+            return;
+        }
+        self.usage_at = None;
+        let (namespaces, nodes) = (namespaces.into_iter().collect(), nodes.into_iter().collect());
+        self.clerk.send(Errand::Usage { namespaces, nodes });
+    }
+
+    /// Has folders removed that were taken away.
+    fn sweep(&self, folders: Vec<PathBuf>) {
+        if !folders.is_empty() {
+            self.clerk.send(Errand::Sweep { folders });
         }
     }
 
@@ -304,6 +364,7 @@ impl KubernetesEngine {
     /// Waits for something to happen.
     fn wait(&mut self, until: BootTime) {
         let until = until.min(self.due_at).min(self.picture_at);
+        let until = until.min(self.usage_at.unwrap_or(BootTime::NEVER));
         let span = until.since(self.clock.now()).max(Span::ZERO);
         let mut fds =
             [PollFd::new(&self.waker, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
@@ -330,9 +391,10 @@ impl Engine for KubernetesEngine {
                 energy: false,
                 survives_agent: true,
                 survives_keeper: false,
-                signals: false,
+                signals: self.signals,
                 // A container runtime says 128 and the number.
                 signals_told_apart: false,
+                folders: self.shared.is_some(),
                 images: true,
             },
             placing: Placing::ByPool,
@@ -434,8 +496,14 @@ impl Engine for KubernetesEngine {
     }
 
     fn forget(&mut self, attempts: &[AttemptId]) -> Result<(), Fault> {
+        let mut away = Vec::new();
         for attempt in attempts {
-            if self.book.get(*attempt).is_none_or(Held::is_live) {
+            if self.book.get(*attempt).is_some_and(Held::is_live) {
+                continue;
+            }
+            // Also of one that was never launched: it may have been filled.
+            away.extend(self.shared.as_ref().and_then(|shared| shared.take_away(*attempt)));
+            if self.book.get(*attempt).is_none() {
                 continue;
             }
             self.journal.append(&Record::Forgotten { attempt: *attempt });
@@ -448,9 +516,11 @@ impl Engine for KubernetesEngine {
             }
             if let Some(batch) = self.book.forget(*attempt) {
                 let _ = fs::remove_file(self.manifest_file(&batch));
+                away.extend(self.shared.as_ref().and_then(|shared| shared.take_links_away(&batch)));
                 self.clerk.send(Errand::Remove { batch });
             }
         }
+        self.sweep(away);
         self.turn();
         Ok(())
     }
@@ -469,8 +539,16 @@ impl Engine for KubernetesEngine {
             .map_err(Fault::io(format!("reading {}", folder.display())))
     }
 
-    fn workdir(&self, _: AttemptId) -> Option<PathBuf> {
-        None
+    fn workdir(&self, attempt: AttemptId) -> Option<PathBuf> {
+        self.shared.as_ref().map(|shared| shared.work(attempt))
+    }
+
+    fn signal(&mut self, attempt: AttemptId, signal: Signal) -> Result<(), Fault> {
+        self.send_signal(attempt, signal)
+    }
+
+    fn enter(&mut self, attempt: AttemptId, visit: Visit<'_>) -> Result<Entrance, EnterFault> {
+        self.entrance(attempt, visit)
     }
 
     fn waker(&self) -> Waker {

@@ -102,6 +102,7 @@ impl KubernetesEngine {
         let first = launches.first().expect("called for some").attempt;
         let batch = BatchName { namespace: namespace.to_owned(), name: batch_name(first) };
         let (mut attempts, mut scripts, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut mounts = Vec::new();
         let mut rest = Vec::new();
         let (wall, log) = launches
             .first()
@@ -112,7 +113,8 @@ impl KubernetesEngine {
                 self.tell_gang(&mut launch, &batch);
             }
             let fence = self.folder.fence(launch.attempt);
-            match script(&launch, &fence) {
+            let work = self.shared.as_ref().map(|shared| shared.work(launch.attempt));
+            match script(&launch, &fence, work.as_deref()) {
                 Err(reason) => self.fail(launch.attempt, StartFailure::Other(reason)),
                 Ok(text)
                     if gang == Gang::No && !attempts.is_empty() && {
@@ -124,6 +126,7 @@ impl KubernetesEngine {
                 Ok(text) => {
                     bytes += text.len();
                     attempts.push(launch.attempt);
+                    mounts.push(launch.mounts);
                     scripts.push(text);
                 }
             }
@@ -134,10 +137,22 @@ impl KubernetesEngine {
         }
         // Named for the first that is in it.
         let batch = BatchName { name: batch_name(attempts[0]), ..batch };
+        let sub_path = self.shared.as_ref().map(|shared| shared.sub_path(&batch));
+        if let Some(shared) = &self.shared {
+            let each = attempts.iter().copied().zip(mounts.iter().map(Vec::as_slice));
+            if let Err(error) = shared.lay_out(&batch, &each.collect::<Vec<_>>()) {
+                tracing::error!(%error, "cannot lay out the folders of a batch");
+                let failure = StartFailure::Workdir(error.to_string());
+                for attempt in attempts {
+                    self.fail(attempt, failure.clone());
+                }
+                return (batch, None);
+            }
+        }
         let until = self.until(&attempts);
         let now = self.clock.now();
         let deadline_seconds = seconds_until(until, now);
-        let agent = self.folder.name().to_owned();
+        let agent = self.agent.clone();
         let ordered = Ordered {
             batch: &batch,
             agent: &agent,
@@ -146,6 +161,7 @@ impl KubernetesEngine {
             request,
             gang,
             deadline_seconds,
+            sub_path: sub_path.as_deref(),
         };
         let manifests = manifest::manifests(ordered, &self.config.site);
         let kept = Kept { boot: self.clock.boot(), until, manifests };

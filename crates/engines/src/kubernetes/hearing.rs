@@ -16,6 +16,7 @@ use super::manifest::Gang;
 use super::names::BatchName;
 use super::pods::{self, Over, PodSeen, Stage};
 use super::tending;
+use super::usage::{AllUsed, Source};
 use crate::{BootTime, Outcome, Phase, StartFailure, wall_now};
 
 /// An end that was dated less than this ago is dated now: nodes date to the second, rounding down.
@@ -41,11 +42,13 @@ impl KubernetesEngine {
                 }
             }
             Done::Picture(picture) => self.on_picture(picture),
+            Done::Usage { source, used } => self.on_usage(source, &used),
         }
     }
 
     fn on_picture(&mut self, picture: Picture) {
-        let Picture { ahead, quotas, accelerator, version } = picture;
+        let Picture { ahead, quotas, accelerator, version, may_exec } = picture;
+        self.may_exec = may_exec.or(self.may_exec);
         self.ahead = ahead.unwrap_or(self.ahead);
         self.quotas.extend(quotas);
         if self.config.site.accelerator.is_none() && accelerator.is_some() {
@@ -53,6 +56,31 @@ impl KubernetesEngine {
         }
         self.version = version.or(self.version.take());
         self.ask_for_complaints();
+    }
+
+    /// Counts what was said of running tasks. All of them are told of again: their time goes on.
+    fn on_usage(&mut self, source: Source, used: &AllUsed) {
+        let now = self.clock.now();
+        self.usage_at = Some(now.plus(self.config.pace.usage_every));
+        if self.usage != Some(source) {
+            tracing::info!(usage = source.words(), "who says what tasks use");
+            self.usage = Some(source);
+        }
+        let running: Vec<AttemptId> = self
+            .book
+            .live()
+            .filter(|(_, held)| held.running.is_some())
+            .map(|(attempt, _)| attempt)
+            .collect();
+        for attempt in running {
+            let Some(held) = self.book.live_mut(attempt) else { continue };
+            if let (Some(seat), Some(pod)) = (&held.seat, &held.pod)
+                && let Some(used) = used.get(&(seat.batch.namespace.clone(), pod.name.clone()))
+            {
+                held.used(*used);
+            }
+            self.changed.insert(attempt);
+        }
     }
 
     /// Jobs that have been there for a while and whose pods are not: why?
@@ -212,6 +240,7 @@ impl KubernetesEngine {
         }
         let Some(held) = self.book.live_mut(attempt) else { return };
         held.deleting = pod.deleting;
+        held.node = pod.node;
         match pod.stage {
             Stage::Waiting { trouble } => {
                 let since = held

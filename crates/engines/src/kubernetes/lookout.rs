@@ -17,6 +17,8 @@ use kube::{Api, Client, Resource};
 use super::Site;
 use super::connect::{self, client};
 use super::survey::{self, Survey};
+use super::usage;
+use super::volume::agent_name;
 use crate::Fault;
 use crate::keeper::Folder;
 
@@ -32,6 +34,8 @@ struct Seen {
     pods: Option<All<Pod>>,
     quotas: Option<All<ResourceQuota>>,
     version: String,
+    /// Who says what tasks use, in words.
+    usage: &'static str,
     /// What does not work, by what it is about.
     trouble: BTreeMap<&'static str, String>,
 }
@@ -61,7 +65,7 @@ impl Lookout {
     /// Begins to watch. `dir` is the engine's folder, by which its own pods are known.
     pub fn start(site: Site, dir: &Path) -> Result<Self, Fault> {
         let folder = Folder::open(dir).map_err(Fault::io("opening the engine's folder"))?;
-        let agent = folder.name().to_owned();
+        let agent = agent_name(&folder).map_err(Fault::io("naming the agent"))?;
         let runtime = runtime()?;
         let client = runtime.block_on(client(&site))?;
         let shared = Arc::new(Shared::default());
@@ -115,9 +119,17 @@ impl Lookout {
             .namespaces
             .only()
             .unwrap_or_else(|| format!("by organisation: {}", self.site.namespaces.pattern));
-        survey.about = [("others", others), ("namespace", namespace)]
-            .map(|(name, words)| (name.to_owned(), words))
-            .into();
+        let usage = if seen.usage.is_empty() { "not known yet" } else { seen.usage };
+        let folders = self.site.volume.as_ref();
+        let folders = folders.map_or_else(|| "in the pods only".to_owned(), ToString::to_string);
+        survey.about = [
+            ("others", others),
+            ("namespace", namespace),
+            ("usage", usage.to_owned()),
+            ("folders", folders),
+        ]
+        .map(|(name, words)| (name.to_owned(), words))
+        .into();
         Ok(survey)
     }
 }
@@ -139,8 +151,8 @@ async fn watch_all(shared: &Shared, client: Client, namespace: Option<String>) {
     let pods = watch::<Pod>(shared, PODS, Api::all(client.clone()), |seen| &mut seen.pods);
     let quotas = async {
         // Where each organisation has its own, the engine asks for theirs.
-        if let Some(namespace) = namespace {
-            let api = Api::namespaced(client.clone(), &namespace);
+        if let Some(namespace) = &namespace {
+            let api = Api::namespaced(client.clone(), namespace);
             watch::<ResourceQuota>(shared, QUOTAS, api, |seen| &mut seen.quotas).await;
         }
     };
@@ -148,6 +160,8 @@ async fn watch_all(shared: &Shared, client: Client, namespace: Option<String>) {
         if let Ok(version) = client.apiserver_version().await {
             shared.seen.lock().expect("no thread panics holding it").version = version.git_version;
         }
+        let source = usage::source(&client, namespace.as_deref()).await;
+        shared.seen.lock().expect("no thread panics holding it").usage = source.words();
     };
     tokio::join!(nodes, pods, quotas, version);
 }

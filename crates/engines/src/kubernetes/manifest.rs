@@ -13,12 +13,11 @@ use serde_json::{Map, Value, json};
 use super::Site;
 use super::names::{BatchName, LABEL_AGENT, LABEL_BATCH, NOTE_ATTEMPTS, attempts_note};
 use super::pods::CONTAINER;
+use super::script::{SCRIPT, WORK};
+use super::site::Volume;
+use super::volume;
 use crate::{Launch, Pull};
 
-/// Where the pod finds its script.
-const SCRIPT: &str = "/dayan/launch";
-/// Where its folder is: as in containers of podman and docker.
-const WORK: &str = "/work";
 /// How long the objects of a job that has ended stay when the agent never comes to remove them: a
 /// week lets it be mended after a holiday.
 const KEPT_SECONDS: i64 = 7 * 24 * 3_600;
@@ -39,6 +38,9 @@ pub(crate) struct Request {
     pub image: String,
     pub pull: Option<String>,
     pub wall: Span,
+    /// Parts of its folder, and where else they are seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<(String, String)>,
 }
 
 impl Request {
@@ -48,8 +50,17 @@ impl Request {
         site: &Site,
         accelerator: Option<&str>,
     ) -> Result<Self, String> {
-        if launch.needs_containers() {
-            return Err("steps and mounts need a pool of podman or docker".to_owned());
+        if !launch.steps.is_empty() {
+            return Err("steps need a pool of podman or docker".to_owned());
+        }
+        if !launch.mounts.is_empty() && site.volume.is_none() {
+            return Err("mounts need a pool whose folders lie on a volume that the agent sees; \
+                        give it one with --kube-volume"
+                .to_owned());
+        }
+        if let Some(mount) = launch.mounts.iter().find(|mount| !volume::is_plain(mount)) {
+            let (from, at) = (mount.from.display(), &mount.at);
+            return Err(format!("`{from}` cannot be mounted at `{at}`"));
         }
         let image = launch.image.as_ref();
         let named = image.map(|image| image.name.clone()).filter(|name| !name.is_empty());
@@ -78,6 +89,11 @@ impl Request {
             image: name,
             pull: image.map(|image| pull(image.pull).to_owned()),
             wall: launch.limits.wall,
+            mounts: launch
+                .mounts
+                .iter()
+                .map(|mount| (mount.from.to_string_lossy().into_owned(), mount.at.clone()))
+                .collect(),
         })
     }
 
@@ -114,6 +130,8 @@ pub(crate) struct Ordered<'a> {
     pub gang: Gang,
     /// After so long the cluster ends it by itself, from when it took it.
     pub deadline_seconds: i64,
+    /// Where a pod finds its folder on the volume that the agent sees, where there is one.
+    pub sub_path: Option<&'a str>,
 }
 
 /// Is a batch a gang?
@@ -134,7 +152,7 @@ pub(crate) struct Manifests {
 
 /// Makes them.
 pub(crate) fn manifests(ordered: Ordered<'_>, site: &Site) -> Manifests {
-    let Ordered { batch, agent, attempts, scripts, request, gang, deadline_seconds } = ordered;
+    let Ordered { batch, agent, attempts, scripts, request, gang, deadline_seconds, .. } = ordered;
     let BatchName { namespace, name } = batch;
     let labels = json!({ LABEL_AGENT: agent, LABEL_BATCH: name });
     let meta = json!({
@@ -200,13 +218,7 @@ fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
             "capabilities": { "drop": ["ALL"] },
             "seccompProfile": { "type": "RuntimeDefault" },
         },
-        "volumeMounts": [
-            // Each pod sees its own script only.
-            { "name": "launch", "mountPath": SCRIPT, "readOnly": true,
-              "subPathExpr": "$(JOB_COMPLETION_INDEX)" },
-            { "name": "work", "mountPath": WORK },
-            { "name": "tmp", "mountPath": "/tmp" },
-        ],
+        "volumeMounts": volume_mounts(ordered, request),
     });
     if let Some(pull) = &request.pull {
         container["imagePullPolicy"] = json!(pull);
@@ -222,7 +234,7 @@ fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
         "containers": [container],
         "volumes": [
             { "name": "launch", "secret": { "secretName": name, "defaultMode": 0o444 } },
-            { "name": "work", "emptyDir": {} },
+            work_volume(site),
             { "name": "tmp", "emptyDir": {} },
         ],
     });
@@ -272,6 +284,40 @@ fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
     spec
 }
 
+/// Where the tasks' folders lie: where the agent sees them too, or in each pod by itself.
+fn work_volume(site: &Site) -> Value {
+    match &site.volume {
+        None => json!({ "name": "work", "emptyDir": {} }),
+        Some(Volume::Claim(name)) => {
+            json!({ "name": "work", "persistentVolumeClaim": { "claimName": name } })
+        }
+        Some(Volume::Host(path)) => {
+            json!({ "name": "work", "hostPath": { "path": path, "type": "Directory" } })
+        }
+    }
+}
+
+fn volume_mounts(ordered: Ordered<'_>, request: &Request) -> Value {
+    // Each pod sees its own script only, and its own folder.
+    let mut mounts = vec![json!({
+        "name": "launch", "mountPath": SCRIPT, "readOnly": true,
+        "subPathExpr": "$(JOB_COMPLETION_INDEX)",
+    })];
+    mounts.push(match ordered.sub_path {
+        Some(path) => json!({ "name": "work", "mountPath": WORK, "subPathExpr": path }),
+        None => json!({ "name": "work", "mountPath": WORK }),
+    });
+    if !request.mounts.iter().any(|(_, at)| at == "/tmp") {
+        mounts.push(json!({ "name": "tmp", "mountPath": "/tmp" }));
+    }
+    let parts = request.mounts.iter().filter_map(|(from, at)| {
+        let path = format!("{}/{from}", ordered.sub_path?);
+        Some(json!({ "name": "work", "mountPath": at, "subPathExpr": path }))
+    });
+    mounts.extend(parts);
+    json!(mounts)
+}
+
 /// The host name of a gang's member, as the others reach it.
 pub(crate) fn member_host(batch: &BatchName, index: u32) -> String {
     let BatchName { namespace, name } = batch;
@@ -293,6 +339,7 @@ mod tests {
             image: "busybox".to_owned(),
             pull: Some("Never".to_owned()),
             wall: Span::from_secs(100),
+            mounts: vec![("m/0".to_owned(), "/data".to_owned())],
         };
         let batch = BatchName { namespace: "n".to_owned(), name: "dayan-x".to_owned() };
         let attempts = [attempt(0), attempt(1)];
@@ -305,8 +352,10 @@ mod tests {
             request: &request,
             gang: Gang::Yes,
             deadline_seconds: 60,
+            sub_path: Some("a/batches/x/$(JOB_COMPLETION_INDEX)"),
         };
-        let site = Site { run_as: Some(1_000), ..Site::default() };
+        let volume = Some(Volume::Claim("shared".to_owned()));
+        let site = Site { run_as: Some(1_000), volume, ..Site::default() };
         let made = manifests(ordered, &site);
         let spec = made.job.spec.clone().expect("it has one");
         assert_eq!((spec.completions, spec.parallelism), (Some(2), Some(2)));
@@ -319,6 +368,17 @@ mod tests {
         assert_eq!(pod.restart_policy.as_deref(), Some("Never"));
         assert_eq!(pod.active_deadline_seconds, Some(1_000));
         assert_eq!(pod.subdomain.as_deref(), Some("dayan-x"));
+        let claim = pod.volumes.iter().flatten().find_map(|v| v.persistent_volume_claim.as_ref());
+        assert_eq!(claim.map(|claim| claim.claim_name.as_str()), Some("shared"));
+        let mounted: Vec<(String, Option<String>)> = pod.containers[0]
+            .volume_mounts
+            .iter()
+            .flatten()
+            .map(|mount| (mount.mount_path.clone(), mount.sub_path_expr.clone()))
+            .collect();
+        let own = "a/batches/x/$(JOB_COMPLETION_INDEX)".to_owned();
+        assert!(mounted.contains(&("/work".to_owned(), Some(own.clone()))), "{mounted:?}");
+        assert!(mounted.contains(&("/data".to_owned(), Some(own + "/m/0"))), "{mounted:?}");
         let resources = pod.containers[0].resources.clone().expect("it has some");
         assert_eq!(resources.limits, resources.requests, "what is asked for is what may be used");
         let limits = resources.limits.expect("they are set");

@@ -15,6 +15,8 @@
 //! agent that is asked for one says what is missing.
 
 #[cfg(feature = "kubernetes")]
+mod beside;
+#[cfg(feature = "kubernetes")]
 mod book;
 #[cfg(feature = "kubernetes")]
 mod clerk;
@@ -49,7 +51,16 @@ mod site;
 mod survey;
 #[cfg(feature = "kubernetes")]
 mod tending;
+#[cfg(feature = "kubernetes")]
+mod usage;
+#[cfg(feature = "kubernetes")]
+mod visiting;
+#[cfg(feature = "kubernetes")]
+pub mod visitor;
+#[cfg(feature = "kubernetes")]
+mod volume;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use dayan_units::Span;
@@ -58,9 +69,13 @@ use dayan_units::Span;
 pub use engine::KubernetesEngine;
 #[cfg(feature = "kubernetes")]
 pub use lookout::Lookout;
-pub use site::{Namespaces, Site};
+pub use site::{Namespaces, Site, Volume};
 #[cfg(feature = "kubernetes")]
 pub use survey::{Node, Quota, Survey};
+
+/// The engine's journal, in its folder.
+#[cfg(feature = "kubernetes")]
+const JOURNAL_FILE: &str = "kubernetes.journal";
 
 /// How often and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,13 +92,20 @@ pub struct Pace {
     pub logs_within: Span,
     /// How often quotas, the clock and the accelerators' name are asked for.
     pub picture_every: Span,
+    /// How often it is asked what running tasks use.
+    pub usage_every: Span,
+    /// How long after a lease's end a node's word may take. Then its task counts as lost: it may not
+    /// run any more, whoever is silent.
+    pub word_within: Span,
 }
 
 impl Default for Pace {
     /// An API server answers within its own limit of 60 s for requests, and in milliseconds when it
     /// is well; a restart takes seconds. A registry that is slow is tried for two minutes, twice
     /// what nodes take to their third try. Members of a gang are placed within seconds of each
-    /// other where there is room for all. Quotas change when people change them.
+    /// other where there is room for all. Quotas change when people change them. Clusters measure
+    /// what pods use every fifteen seconds. A node that is slow says a pod's end within two minutes
+    /// of its lease's, and one that is lost never does.
     fn default() -> Self {
         Self {
             ask_within: Span::from_secs(30),
@@ -92,6 +114,8 @@ impl Default for Pace {
             gang_within: Span::from_secs(300),
             logs_within: Span::from_secs(30),
             picture_every: Span::from_secs(60),
+            usage_every: Span::from_secs(15),
+            word_within: Span::from_secs(120),
         }
     }
 }
@@ -105,4 +129,7 @@ pub struct KubernetesConfig {
     pub site: Site,
     /// How often and how long.
     pub pace: Pace,
+    /// The program that runs `visitor::run`, with the words before its options: `[dayan,
+    /// "kube-exec"]`. None: no command can be run beside a task.
+    pub visitor: Option<Vec<OsString>>,
 }

@@ -21,6 +21,8 @@ const WORDS_MAX: usize = 400;
 pub(crate) struct PodSeen {
     pub name: String,
     pub uid: String,
+    /// The node it is on, once it is on one.
+    pub node: Option<String>,
     /// The job it belongs to.
     pub batch: String,
     pub index: u32,
@@ -127,6 +129,7 @@ pub(crate) fn read(pod: &Pod) -> Option<PodSeen> {
     Some(PodSeen {
         name: pod.metadata.name.clone()?,
         uid: pod.metadata.uid.clone()?,
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         batch: labels.get(LABEL_BATCH)?.clone(),
         index: index.parse().ok()?,
         deleting: pod.metadata.deletion_timestamp.is_some(),

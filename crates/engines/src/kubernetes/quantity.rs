@@ -9,6 +9,15 @@ const FRACTION_DIGITS_MAX: usize = 9;
 /// A quantity in thousandths, rounded down; none where it is not understood, is negative or does
 /// not fit.
 pub(crate) fn milli_floor(text: &str) -> Option<u64> {
+    in_parts(text, 1_000)
+}
+
+/// The same in billionths.
+pub(crate) fn nano_floor(text: &str) -> Option<u64> {
+    in_parts(text, 1_000_000_000)
+}
+
+fn in_parts(text: &str, parts: u128) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -41,7 +50,7 @@ pub(crate) fn milli_floor(text: &str) -> Option<u64> {
         }
     };
     let over = over * 10u128.pow(u32::try_from(fraction.len()).ok()?);
-    u64::try_from(digits.checked_mul(times)?.checked_mul(1_000)? / over).ok()
+    u64::try_from(digits.checked_mul(times)?.checked_mul(parts)? / over).ok()
 }
 
 /// A quantity in whole units, rounded down.

@@ -2,7 +2,9 @@
 //! of what an agent remembers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,79 @@ pub struct Site {
     pub tolerations: Vec<String>,
     /// The user and group that tasks run as; none: the image's.
     pub run_as: Option<u32>,
+    /// The volume that tasks' folders lie on; none: each pod has one of its own that nobody else
+    /// sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
+    /// Where the agent sees that volume; none: where the nodes do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_at: Option<PathBuf>,
+}
+
+impl Site {
+    /// Where the agent sees the volume of the tasks' folders, where there is one. Refused where
+    /// nobody said it.
+    pub fn shared(&self) -> Result<Option<PathBuf>, String> {
+        match (&self.volume, &self.volume_at) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                Err("--kube-volume-at says where the agent sees a volume; say which \
+                                    one with --kube-volume"
+                    .to_owned())
+            }
+            (Some(_), Some(at)) => Ok(Some(at.clone())),
+            (Some(Volume::Host(path)), None) => Ok(Some(path.clone())),
+            (Some(Volume::Claim(name)), None) => Err(format!(
+                "say where this machine sees the volume of the claim `{name}`, with --kube-volume-at"
+            )),
+        }
+    }
+}
+
+/// A volume that the agent and every node see, as the pods name it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Volume {
+    /// By a PersistentVolumeClaim of that name in the pods' namespace; it is `ReadWriteMany`.
+    Claim(String),
+    /// A folder of the nodes, at the same place on each: of a file system that they share.
+    Host(PathBuf),
+}
+
+impl FromStr for Volume {
+    type Err = String;
+    /// Reads `claim:NAME` or `host:/PATH`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("claim", name)) if !name.is_empty() && !name.contains('/') => {
+                Ok(Self::Claim(name.to_owned()))
+            }
+            Some(("host", path)) if path.starts_with('/') => Ok(Self::Host(path.into())),
+            Some(_) | None => Err(format!("`{text}` is neither claim:NAME nor host:/PATH")),
+        }
+    }
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claim(name) => write!(f, "claim:{name}"),
+            Self::Host(path) => write!(f, "host:{}", path.display()),
+        }
+    }
+}
+
+impl TryFrom<String> for Volume {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Volume> for String {
+    fn from(volume: Volume) -> Self {
+        volume.to_string()
+    }
 }
 
 /// In which namespace the tasks of an organisation run.
@@ -106,6 +181,33 @@ fn is_label(name: &str) -> bool {
 #[cfg(all(test, feature = "kubernetes"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_is_read_and_its_place_is_known() {
+        for text in ["claim:shared", "host:/srv/dayan"] {
+            let volume: Volume = text.parse().expect("a volume");
+            assert_eq!(volume.to_string(), text);
+        }
+        for bad in ["claim:", "claim:a/b", "host:srv", "nfs:/x", "shared"] {
+            assert!(bad.parse::<Volume>().is_err(), "{bad}");
+        }
+        let site = |volume: Option<&str>, at: Option<&str>| Site {
+            volume: volume.map(|text| text.parse().expect("a volume")),
+            volume_at: at.map(PathBuf::from),
+            ..Site::default()
+        };
+        assert_eq!(site(None, None).shared(), Ok(None));
+        assert_eq!(site(Some("host:/a"), None).shared(), Ok(Some("/a".into())));
+        assert_eq!(site(Some("host:/a"), Some("/b")).shared(), Ok(Some("/b".into())));
+        assert!(site(Some("claim:c"), None).shared().expect_err("where?").contains("`c`"));
+        assert!(site(None, Some("/b")).shared().is_err());
+        let text = serde_json::to_string(&site(Some("claim:c"), Some("/b"))).expect("JSON");
+        assert!(text.contains("\"claim:c\""), "{text}");
+        assert_eq!(
+            serde_json::from_str::<Site>(&text).ok(),
+            Some(site(Some("claim:c"), Some("/b")))
+        );
+    }
 
     #[test]
     fn organisations_have_namespaces() {

@@ -396,6 +396,56 @@ mod tests {
     }
 
     #[test]
+    fn cards_are_called_as_their_vendors_label_them() {
+        let labelled = |resource: &str, label: Option<(&str, &str)>| {
+            let mut labels = json!({});
+            if let Some((key, value)) = label {
+                labels[key] = json!(value);
+            }
+            let mut allocatable = json!({ "cpu": "4", "memory": "8Gi" });
+            allocatable[resource] = json!("8");
+            let more = json!({
+                "metadata": { "name": "n", "labels": labels },
+                "status": {
+                    "allocatable": allocatable,
+                    "conditions": [{ "type": "Ready", "status": "True" }],
+                },
+            });
+            let seen = survey(&[node("n", &more)], &[], &[], &Site::default(), "me");
+            let node = seen.nodes.into_iter().next().expect("one");
+            (
+                seen.accelerator.unwrap_or_default(),
+                node.accelerator.unwrap_or_default(),
+                node.total.accel.0,
+            )
+        };
+        let check = |resource: &str, label, model: &str| {
+            let expect = (resource.to_owned(), model.to_owned(), 8_000);
+            assert_eq!(labelled(resource, label), expect, "{resource}");
+        };
+        let product = |value| Some(("nvidia.com/gpu.product", value));
+        check("nvidia.com/gpu", product("NVIDIA-H100-80GB-HBM3"), "NVIDIA-H100-80GB-HBM3");
+        check("nvidia.com/gpu", None, "gpu");
+        check("huawei.com/Ascend910", None, "Ascend910");
+        let chip = Some(("node.kubernetes.io/npu.chip.name", "910B3"));
+        check("huawei.com/Ascend910", chip, "910B3");
+        check("huawei.com/Ascend310P", None, "Ascend310P");
+        check("amd.com/gpu", Some(("amd.com/gpu.product-name", "MI300X")), "MI300X");
+        for resource in KNOWN_ACCELERATORS {
+            assert_eq!(labelled(resource, None).2, 8_000, "{resource}");
+        }
+        // What is not known is offered where the operator names it.
+        let odd = json!({ "status": {
+            "allocatable": { "cpu": "4", "example.com/tpu": "2" },
+            "conditions": [{ "type": "Ready", "status": "True" }],
+        }});
+        let nodes = [node("n", &odd)];
+        assert_eq!(survey(&nodes, &[], &[], &Site::default(), "me").nodes[0].total.accel.0, 0);
+        let site = Site { accelerator: Some("example.com/tpu".to_owned()), ..Site::default() };
+        assert_eq!(survey(&nodes, &[], &[], &site, "me").nodes[0].total.accel.0, 2_000);
+    }
+
+    #[test]
     fn quotas_bound_what_is_shown_and_what_is_taken() {
         let of = json!({
             "metadata": { "name": "q" },

@@ -18,9 +18,6 @@ use crate::{BootTime, Outcome, Phase, StartFailure};
 
 /// How long after its grace a pod that was asked to go may take before it is asked again.
 const OBEYS_WITHIN: Span = Span::from_secs(10);
-/// How long after a lease's end a node's word may take. Then its task counts as lost: it may not run
-/// any more, whoever is silent.
-const WORD_WITHIN: Span = Span::from_secs(120);
 /// How long a job that is there may have no pod for an index that is to end, before it is removed.
 const NO_POD_WITHIN: Span = Span::from_secs(3);
 /// How long a pod that can never start is given to prove otherwise: its words may be old.
@@ -94,7 +91,7 @@ impl KubernetesEngine {
             let at = since.plus(WHY_WITHIN);
             return ((at <= now).then_some(Act::Finish(Outcome::KeeperDied)), at);
         }
-        let lost_at = held.lease_end.plus(WORD_WITHIN);
+        let lost_at = held.lease_end.plus(pace.word_within);
         if lost_at <= now {
             return (
                 Some(Act::Finish(held.ending.as_ref().map_or(Outcome::KeeperDied, |ending| {

@@ -131,6 +131,7 @@ fn features(survey: &Survey) -> Features {
         survives_keeper: false,
         signals: true,
         signals_told_apart: true,
+        folders: true,
         images: false,
     }
 }

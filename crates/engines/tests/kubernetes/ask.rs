@@ -27,6 +27,31 @@ pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The pairs of a query, in order.
+pub fn pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            match byte {
+                b'+' => bytes.push(b' '),
+                b'%' => {
+                    let digits = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
+                    let digits = String::from_utf8_lossy(&digits).into_owned();
+                    bytes.push(u8::from_str_radix(&digits, 16).unwrap_or(b'?'));
+                }
+                byte => bytes.push(byte),
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (decode(key), decode(value)))
+        .collect()
+}
+
 /// Makes a namespace, if need be.
 pub fn make_namespace(config: &Path, name: &str) {
     let runtime = runtime();

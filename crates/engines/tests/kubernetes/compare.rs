@@ -143,6 +143,24 @@ async fn questions(client: &Client) -> (Vec<Answer>, String) {
         send(client, "GET", pod_log, None).await,
         &["/reason", "/message"],
     );
+    let visit = "/api/v1/namespaces/dayan/pods/none/exec?command=true&stdout=true";
+    let got = send(client, "GET", visit, None).await;
+    note("a command beside no pod", got, &["/reason", "/message"]);
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": {
+            "namespace": "dayan", "verb": "create", "resource": "pods", "subresource": "exec",
+        }},
+    });
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let got = send(client, "POST", reviews, Some(review)).await;
+    note("may I run commands", got, &["/kind", "/status/allowed"]);
+    let metrics = "/apis/metrics.k8s.io/v1beta1/namespaces/dayan/pods";
+    note(
+        "metrics that are not there",
+        (send(client, "GET", metrics, None).await.0, Value::Null),
+        &[],
+    );
     let got = send(client, "GET", "/version", None).await;
     note("the version", (got.0, Value::Null), &[]);
     let old = made["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();

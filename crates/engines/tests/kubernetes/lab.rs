@@ -106,9 +106,20 @@ impl Lab {
         crate::ask::make_namespace(&self.config("admin"), name);
     }
 
+    /// A folder that the agent and all nodes see.
+    pub fn volume(&self) -> PathBuf {
+        let folder = self.folder("volume");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(script());
         command.args(words).env("LAB", self.root());
+        // The twin speaks WebSocket only; without this a server would change over to the protocol of
+        // kubelets of old.
+        let straight = "--feature-gates=TranslateStreamCloseWebsocketRequests=false";
+        command.env("APISERVER_EXTRA", straight);
         if let Plane::Real { port } = &self.plane {
             command.env("PORT", port.to_string()).env("ETCD_PORT", (port + 3).to_string());
         }

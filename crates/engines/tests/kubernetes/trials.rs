@@ -18,12 +18,14 @@ use serde_json::json;
 
 use crate::lab::{Lab, until};
 use crate::twin::{IMAGE, Room};
+use crate::visits::visit;
 use crate::{ask, config};
 
 /// How long a condition may take: servers are restarted in these.
 const PATIENCE: Span = Span::from_secs(60);
 
-struct Trial<'a> {
+/// An agent's hands in a test.
+pub struct Trial<'a> {
     lab: &'a Lab,
     engine: Option<KubernetesEngine>,
     config: KubernetesConfig,
@@ -32,23 +34,23 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(lab: &'a Lab, folder: &str) -> Self {
+    pub fn new(lab: &'a Lab, folder: &str) -> Self {
         Self::with(lab, config(lab, folder))
     }
-    fn with(lab: &'a Lab, config: KubernetesConfig) -> Self {
+    pub fn with(lab: &'a Lab, config: KubernetesConfig) -> Self {
         let engine = KubernetesEngine::open(config.clone()).expect("opens");
         let (_, now) = engine.boot_now();
         let job = JobId::from_bits(u128::from(now.micros().unsigned_abs()) << 20);
         Self { lab, engine: Some(engine), config, job, next: 0 }
     }
-    fn engine(&mut self) -> &mut KubernetesEngine {
+    pub fn engine(&mut self) -> &mut KubernetesEngine {
         self.engine.as_mut().expect("it is open")
     }
-    fn lease(&mut self, span: Span) -> LeaseEnd {
+    pub fn lease(&mut self, span: Span) -> LeaseEnd {
         let (boot, now) = self.engine().boot_now();
         LeaseEnd { boot, at: now.plus(span) }
     }
-    fn launch(&mut self, line: &str) -> Launch {
+    pub fn launch(&mut self, line: &str) -> Launch {
         self.next += 1;
         Launch {
             attempt: AttemptId { job: self.job, task: self.next, attempt: 1 },
@@ -69,20 +71,20 @@ impl<'a> Trial<'a> {
             site_words: std::collections::BTreeMap::new(),
         }
     }
-    fn try_start(&mut self, launch: Launch) -> Result<AttemptId, StartFault> {
+    pub fn try_start(&mut self, launch: Launch) -> Result<AttemptId, StartFault> {
         let attempt = launch.attempt;
         let answer = self.engine().start(vec![launch]).pop().expect("one answer");
         answer.map(|()| attempt)
     }
-    fn start(&mut self, line: &str) -> AttemptId {
+    pub fn start(&mut self, line: &str) -> AttemptId {
         let launch = self.launch(line);
         self.try_start(launch).expect("it is taken")
     }
-    fn seen(&mut self, attempt: AttemptId) -> Option<Observation> {
+    pub fn seen(&mut self, attempt: AttemptId) -> Option<Observation> {
         let list = self.engine().list().expect("it lists");
         list.into_iter().find(|seen| seen.attempt == attempt)
     }
-    fn until(&mut self, attempt: AttemptId, is: impl Fn(&Observation) -> bool) -> Observation {
+    pub fn until(&mut self, attempt: AttemptId, is: impl Fn(&Observation) -> bool) -> Observation {
         let (_, now) = self.engine().boot_now();
         let end = now.plus(PATIENCE);
         loop {
@@ -94,27 +96,27 @@ impl<'a> Trial<'a> {
             self.engine().observe(Span::from_millis(200)).expect("it observes");
         }
     }
-    fn running(&mut self, attempt: AttemptId) {
+    pub fn running(&mut self, attempt: AttemptId) {
         self.until(attempt, |seen| matches!(seen.phase, Phase::Running { .. }));
     }
-    fn end(&mut self, attempt: AttemptId) -> Outcome {
+    pub fn end(&mut self, attempt: AttemptId) -> Outcome {
         let seen = self.until(attempt, |seen| seen.end().is_some());
         seen.end().expect("waited for").outcome.clone()
     }
-    fn folder(&self, attempt: AttemptId) -> PathBuf {
+    pub fn folder(&self, attempt: AttemptId) -> PathBuf {
         let task = attempt.to_string();
         until("a folder", || self.lab.twin().work_of(&task)).expect("it has one")
     }
     /// Tells a task that waits for it to go on.
-    fn go(&self, attempt: AttemptId) {
+    pub fn go(&self, attempt: AttemptId) {
         std::fs::write(self.folder(attempt).join("go"), "").expect("writes");
     }
-    fn output(&mut self, attempt: AttemptId) -> String {
+    pub fn output(&mut self, attempt: AttemptId) -> String {
         let chunk = self.engine().logs(attempt, Stream::Stdout, 0, 1 << 20).expect("it reads");
         String::from_utf8_lossy(&chunk.data).into_owned()
     }
     /// The agent dies and is started again after `meanwhile`.
-    fn away(&mut self, meanwhile: impl FnOnce()) {
+    pub fn away(&mut self, meanwhile: impl FnOnce()) {
         self.engine = None;
         meanwhile();
         self.engine = Some(KubernetesEngine::open(self.config.clone()).expect("opens again"));
@@ -376,11 +378,11 @@ fn a_gang_without_room_for_all_gives_its_room_back() {
     let second = lab.add_node("twin-2", &Room::default());
     let mut config = config(&lab, "agent");
     let mut trial = Trial::with(&lab, config.clone());
-    let gang = |trial: &mut Trial<'_>, launch: u32, nodes: u32| -> Vec<AttemptId> {
+    let gang = |trial: &mut Trial<'_>, launch: u32, nodes: u32, then: &str| -> Vec<AttemptId> {
         let launches: Vec<Launch> = (0..nodes)
             .map(|rank| {
-                let mut one =
-                    trial.launch("echo $DAYAN_NODE_RANK $DAYAN_HEAD $DAYAN_NODELIST; sleep 3");
+                let line = format!("echo $DAYAN_NODE_RANK $DAYAN_HEAD $DAYAN_NODELIST; {then}");
+                let mut one = trial.launch(&line);
                 one.gang = Some(GangSeat { launch, nodes, members: nodes, rank });
                 one
             })
@@ -391,7 +393,7 @@ fn a_gang_without_room_for_all_gives_its_room_back() {
         }
         attempts
     };
-    let two = gang(&mut trial, 1, 2);
+    let two = gang(&mut trial, 1, 2, "sleep 1");
     for attempt in &two {
         assert_eq!(trial.end(*attempt), Outcome::Exited(0));
     }
@@ -402,12 +404,31 @@ fn a_gang_without_room_for_all_gives_its_room_back() {
     config.pace.gang_within = Span::from_secs(5);
     trial.config = config;
     trial.away(|| ());
-    let three = gang(&mut trial, 2, 3);
-    for attempt in three {
-        match trial.end(attempt) {
-            Outcome::StartFailed(StartFailure::NoRoom(_)) | Outcome::Exited(0) => {}
+    let three = gang(&mut trial, 2, 3, "sleep 600");
+    let running = |trial: &mut Trial<'_>| {
+        let list = trial.engine().list().expect("it lists");
+        let runs = |seen: &&Observation| {
+            three.contains(&seen.attempt) && matches!(seen.phase, Phase::Running { .. })
+        };
+        list.iter().filter(runs).count()
+    };
+    let both = until("two of them run", || {
+        trial.engine().observe(Span::from_millis(100)).expect("it observes");
+        (running(&mut trial) == 2).then_some(())
+    });
+    assert!(both.is_some());
+    // All of them are over, those that ran too, and for want of room: none ended by itself.
+    for attempt in &three {
+        match trial.end(*attempt) {
+            Outcome::StartFailed(StartFailure::NoRoom(words)) => {
+                assert!(words.contains("--kube-scheduler"), "{words}");
+            }
             other => panic!("the gang found no room: {other:?}"),
         }
+    }
+    // Their room is free again.
+    for attempt in gang(&mut trial, 4, 2, "true") {
+        assert_eq!(trial.end(attempt), Outcome::Exited(0));
     }
     // A head that starts the rest itself has nothing to do that with.
     let mut head = trial.launch("true");
@@ -453,6 +474,7 @@ fn an_agent_without_rights_says_which_it_needs() {
         let words = engine.err().map(|fault| fault.to_string()).unwrap_or_default();
         panic!("it opens and says later what is missing: {words}");
     };
+    assert!(!engine.describe().features.signals, "it may not run commands in pods");
     drop(engine);
     let mut trial = Trial::with(&lab, config);
     let attempt = trial.start("true");
@@ -542,6 +564,10 @@ fn the_manifest_gives_the_rights_that_are_needed() {
     assert_eq!(trial.end(ends), Outcome::Exited(3));
     assert_eq!(trial.output(ends), "said\n");
     trial.running(stopped);
+    assert!(trial.engine().describe().features.signals, "it may run commands in pods");
+    let said = visit(&mut trial, stopped, b"", &["echo", "visited"]);
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.stdout, b"visited\n", "{words}");
     let lease = trial.lease(Span::from_secs(900));
     trial.engine().extend(&[(stopped, lease)]).expect("it extends");
     trial.engine().stop(stopped, Span::ZERO, Signal::TERM).expect("it stops");

@@ -1,5 +1,6 @@
 //! What passes for a scheduler, a job controller and a quota's admission.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -95,11 +96,14 @@ fn tend_job(store: &Store, job: &Value, pods: &[Arc<Value>]) {
     let completions = job["spec"]["completions"].as_u64().unwrap_or(1);
     let done = &job["status"]["doneByFake"];
     let counted = |index: u64| done.get(index.to_string()).and_then(Value::as_str);
-    let mut fresh = serde_json::Map::new();
+    let (mut fresh, mut made) = (serde_json::Map::new(), serde_json::Map::new());
+    let by_index: BTreeMap<&str, &&Value> = ours
+        .iter()
+        .filter_map(|pod| Some((pod["metadata"]["annotations"][INDEX].as_str()?, pod)))
+        .collect();
     for index in 0..completions {
         let text = index.to_string();
-        let pod = ours.iter().find(|pod| pod["metadata"]["annotations"][INDEX] == text);
-        match (pod, counted(index)) {
+        match (by_index.get(text.as_str()), counted(index)) {
             (Some(pod), None) if is_over(pod) => {
                 fresh.insert(index.to_string(), pod["status"]["phase"].clone());
             }
@@ -107,12 +111,17 @@ fn tend_job(store: &Store, job: &Value, pods: &[Arc<Value>]) {
             (None, None) if job["status"]["madeByFake"].get(index.to_string()).is_some() => {
                 fresh.insert(index.to_string(), json!("Failed"));
             }
-            (None, None) => make_pod(store, job, index),
+            (None, None) => match make_pod(store, job, index) {
+                Ok(()) => {
+                    made.insert(text, json!(true));
+                }
+                Err(refused) => complain(store, job, &refused),
+            },
             (_, _) => {}
         }
     }
-    if !fresh.is_empty() {
-        tell(store, job, &json!({ "doneByFake": fresh }));
+    if !fresh.is_empty() || !made.is_empty() {
+        tell(store, job, &json!({ "doneByFake": fresh, "madeByFake": made }));
         return;
     }
     let ends: Vec<&str> = (0..completions).filter_map(counted).collect();
@@ -141,7 +150,7 @@ fn add_condition(store: &Store, job: &Value, kind: &str, reason: &str) {
     });
 }
 
-fn make_pod(store: &Store, job: &Value, index: u64) {
+fn make_pod(store: &Store, job: &Value, index: u64) -> Result<(), Refusal> {
     let namespace = job["metadata"]["namespace"].as_str().unwrap_or_default();
     let job_name = job["metadata"]["name"].as_str().unwrap_or_default();
     let suffix = store.version() % 60_466_176;
@@ -168,14 +177,8 @@ fn make_pod(store: &Store, job: &Value, index: u64) {
         },
         "spec": spec, "status": { "phase": "Pending" },
     });
-    let made = match within_quota(store, namespace, &pod) {
-        Ok(()) => store.change(&key("pods", &pod), &mut |_| Ok(Some(pod.clone()))).map(|_| ()),
-        Err(refused) => Err(refused),
-    };
-    match made {
-        Ok(()) => tell(store, job, &json!({ "madeByFake": { index.to_string(): true } })),
-        Err(refused) => complain(store, job, &refused),
-    }
+    within_quota(store, namespace, &pod)?;
+    store.change(&key("pods", &pod), &mut |_| Ok(Some(pod.clone()))).map(|_| ())
 }
 
 /// Says on the job that its pods cannot be made; one event, that counts.
@@ -209,6 +212,9 @@ fn cpu_of(pod: &Value) -> u64 {
 /// Processor time only: it stands for all that a quota bounds.
 fn within_quota(store: &Store, namespace: &str, pod: &Value) -> Result<(), Refusal> {
     let (quotas, _) = store.list("resourcequotas", namespace);
+    if quotas.is_empty() {
+        return Ok(());
+    }
     let (pods, _) = store.list("pods", namespace);
     let used: u64 = pods.iter().filter(|pod| !is_over(pod)).map(|pod| cpu_of(pod)).sum();
     for quota in quotas {
@@ -232,34 +238,44 @@ fn within_quota(store: &Store, namespace: &str, pod: &Value) -> Result<(), Refus
 /// Binds pods to the node with the most room, if there is one that they may be on.
 fn schedule(store: &Store, pods: &[Arc<Value>]) {
     let (nodes, _) = store.list("nodes", "");
+    let waits = |pod: &Arc<Value>| {
+        pod["spec"].get("nodeName").is_none() && pod["metadata"].get("deletionTimestamp").is_none()
+    };
+    if !pods.iter().any(waits) {
+        return;
+    }
     let mut placed: Vec<(String, Arc<Value>)> = pods
         .iter()
         .filter(|pod| !is_over(pod))
         .filter_map(|pod| Some((pod["spec"]["nodeName"].as_str()?.to_owned(), Arc::clone(pod))))
         .collect();
-    for pod in pods {
-        if pod["spec"].get("nodeName").is_some()
-            || pod["metadata"].get("deletionTimestamp").is_some()
-        {
-            continue;
-        }
+    let mut used: BTreeMap<String, u64> = BTreeMap::new();
+    for (on, pod) in &placed {
+        *used.entry(on.clone()).or_default() += cpu_of(pod);
+    }
+    for pod in pods.iter().filter(|pod| waits(pod)) {
         let apart = &pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
             [0]["labelSelector"]["matchLabels"];
         let fits = |node: &&Arc<Value>| {
             let name = node["metadata"]["name"].as_str().unwrap_or_default();
-            let there: Vec<&Value> =
-                placed.iter().filter(|(on, _)| on == name).map(|(_, pod)| pod.as_ref()).collect();
-            let used: u64 = there.iter().map(|pod| cpu_of(pod)).sum();
+            let used = used.get(name).copied().unwrap_or(0);
             let room = node["status"]["allocatable"]["cpu"].as_str().map_or(0, milli);
             let bears = apart.as_object().is_none_or(|labels| {
-                !there.iter().any(|other| {
-                    labels.iter().all(|(key, value)| other["metadata"]["labels"][key] == *value)
+                !placed.iter().any(|(on, other)| {
+                    on == name
+                        && labels
+                            .iter()
+                            .all(|(key, value)| other["metadata"]["labels"][key] == *value)
                 })
             });
             let ready = node["status"]["conditions"].as_array().is_some_and(|all| {
                 all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
             });
-            ready && bears && used + cpu_of(pod) <= room
+            let wanted = pod["spec"]["nodeSelector"].as_object();
+            let picked = wanted.is_none_or(|labels| {
+                labels.iter().all(|(key, value)| node["metadata"]["labels"][key] == *value)
+            });
+            ready && bears && picked && used + cpu_of(pod) <= room
         };
         let found = nodes.iter().find(fits);
         let condition = |holds: &str, words: &str| {
@@ -286,6 +302,7 @@ fn schedule(store: &Store, pods: &[Arc<Value>]) {
         });
         if let Some(node) = found {
             let name = node["metadata"]["name"].as_str().unwrap_or_default();
+            *used.entry(name.to_owned()).or_default() += cpu_of(pod);
             placed.push((name.to_owned(), Arc::clone(pod)));
         }
     }

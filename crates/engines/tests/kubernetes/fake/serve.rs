@@ -1,21 +1,24 @@
 //! The fake's REST interface.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
-use axum::http::{Method, Response, StatusCode, Uri};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response, StatusCode};
 use base64::Engine as _;
 use futures_util::stream;
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::controllers;
 use super::store::{Happened, Key, Refusal, Store, refusal};
 use crate::ask;
+use crate::twin::Visited;
 
 /// How often a watch that asks for bookmarks gets one.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(5);
@@ -24,7 +27,7 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(5);
 const TURN_EVERY: Duration = Duration::from_millis(20);
 
 /// Kinds by their plurals.
-const KINDS: [(&str, &str, &str); 9] = [
+const KINDS: [(&str, &str, &str); 11] = [
     ("nodes", "Node", "v1"),
     ("namespaces", "Namespace", "v1"),
     ("pods", "Pod", "v1"),
@@ -33,6 +36,8 @@ const KINDS: [(&str, &str, &str); 9] = [
     ("events", "Event", "v1"),
     ("resourcequotas", "ResourceQuota", "v1"),
     ("serviceaccounts", "ServiceAccount", "v1"),
+    ("persistentvolumes", "PersistentVolume", "v1"),
+    ("persistentvolumeclaims", "PersistentVolumeClaim", "v1"),
     ("jobs", "Job", "batch/v1"),
 ];
 
@@ -121,32 +126,8 @@ fn wanted(path: &str) -> Option<Wanted> {
     })
 }
 
-fn query(text: Option<String>) -> BTreeMap<String, String> {
-    let text = text.unwrap_or_default();
-    url_pairs(&text)
-}
-
-fn url_pairs(text: &str) -> BTreeMap<String, String> {
-    let decode = |text: &str| {
-        let mut bytes = Vec::new();
-        let mut rest = text.bytes();
-        while let Some(byte) = rest.next() {
-            match byte {
-                b'+' => bytes.push(b' '),
-                b'%' => {
-                    let digits = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
-                    let digits = String::from_utf8_lossy(&digits).into_owned();
-                    bytes.push(u8::from_str_radix(&digits, 16).unwrap_or(b'?'));
-                }
-                byte => bytes.push(byte),
-            }
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    text.split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(key, value)| (decode(key), decode(value)))
-        .collect()
+fn query(text: Option<&str>) -> BTreeMap<String, String> {
+    ask::pairs(text.unwrap_or_default()).into_iter().collect()
 }
 
 fn reply(code: u16, value: &Value) -> Response<Body> {
@@ -163,20 +144,27 @@ fn date() -> String {
     jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-async fn answer(
-    State(store): State<Arc<Store>>,
-    method: Method,
-    uri: Uri,
-    RawQuery(text): RawQuery,
-    body: Bytes,
-) -> Response<Body> {
-    let query = query(text);
+/// What one may send at most: a Job with a thousand indexes and its Secret are below it.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let (method, uri) = (parts.method, parts.uri);
+    let query = query(uri.query());
     if uri.path() == "/version" {
         let version = json!({
             "major": "1", "minor": "0", "gitVersion": "v1.0.0-fake", "gitCommit": "",
             "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": "",
         });
         return reply(200, &version);
+    }
+    if uri.path() == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+        // Everybody may everything here.
+        let mut review: Value = serde_json::from_slice(&body).unwrap_or_default();
+        review["status"] = json!({ "allowed": true });
+        return reply(201, &review);
     }
     let Some(wanted) = wanted(uri.path()) else {
         let message = "the server could not find the requested resource";
@@ -191,6 +179,12 @@ async fn answer(
         }
         ("GET", None, None) => Ok((200, Arc::new(list(&store, &wanted, &query)))),
         ("GET", Some(_), Some("log")) => return log(&store, &wanted, &query),
+        ("GET", Some(name), Some("exec")) => {
+            return exec(&store, &wanted, name, uri.query(), &parts.headers, upgrade);
+        }
+        ("GET", Some(name), Some("proxy")) if uri.path().ends_with("/proxy/stats/summary") => {
+            return reply(200, &usage(&store, name));
+        }
         ("GET", Some(name), None) => get(&store, &wanted, name),
         ("POST", None, None) => create(&store, &wanted, body),
         ("PATCH", Some(name), sub) => patch(&store, &wanted, name, sub, &body),
@@ -425,14 +419,7 @@ fn log(store: &Store, wanted: &Wanted, query: &BTreeMap<String, String>) -> Resp
     let Some(pod) = pod else {
         return reply(404, &missing(wanted, &name).status());
     };
-    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-    // The lab's first node lies in `twin`, others under their names beside it.
-    let beside = store.twins.with_file_name(node);
-    let folder = [store.twins.join(uid), beside.join(uid)]
-        .into_iter()
-        .find(|folder| folder.join("log").exists());
-    match folder {
+    match folder_of(store, &pod) {
         Some(folder) => {
             let follow = query.get("follow").is_some_and(|follow| follow == "true");
             Response::new(crate::twin::body(folder, follow))
@@ -442,4 +429,52 @@ fn log(store: &Store, wanted: &Wanted, query: &BTreeMap<String, String>) -> Resp
             reply(400, &refusal(400, "BadRequest", message).status())
         }
     }
+}
+
+/// The folder that a pod's node keeps for it, once it has been started.
+fn folder_of(store: &Store, pod: &Value) -> Option<PathBuf> {
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    // The lab's first node lies in `twin`, others under their names beside it.
+    let beside = store.twins.with_file_name(node);
+    [store.twins.join(uid), beside.join(uid)].into_iter().find(|folder| folder.join("log").exists())
+}
+
+/// A command beside a pod, as its node's twin runs it.
+fn exec(
+    store: &Store,
+    wanted: &Wanted,
+    name: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+) -> Response<Body> {
+    let pod = store.get(&key(wanted, name));
+    let Some(pod) = pod else {
+        return reply(404, &missing(wanted, name).status());
+    };
+    let words = ask::pairs(query.unwrap_or_default());
+    let words = words.into_iter().filter(|(key, _)| key == "command").map(|(_, word)| word);
+    match (folder_of(store, &pod), upgrade) {
+        (Some(folder), Some(upgrade)) => {
+            crate::twin::visit(upgrade, headers, Visited { folder, words: words.collect() })
+        }
+        (_, _) => {
+            let message = format!("container not found (\"task\") in pod \"{name}\"");
+            reply(400, &refusal(400, "BadRequest", message).status())
+        }
+    }
+}
+
+/// What the pods of a node use.
+fn usage(store: &Store, node: &str) -> Value {
+    let (pods, _) = store.list("pods", "");
+    let text =
+        |pod: &Value, name: &str| pod["metadata"][name].as_str().unwrap_or_default().to_owned();
+    let named: Vec<_> = pods
+        .iter()
+        .filter(|pod| pod["spec"]["nodeName"] == node)
+        .map(|pod| (text(pod, "namespace"), text(pod, "name"), text(pod, "uid")))
+        .collect();
+    crate::twin::used(&named)
 }

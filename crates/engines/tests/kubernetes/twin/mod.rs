@@ -1,19 +1,24 @@
 //! A twin of a kubelet: it claims to be a node, runs the pods bound to it as processes of this
-//! machine, and serves what they write where an API server asks for it. No images, no networks, no
-//! namespaces: a pod's command runs as it is, its Secret in files, its folder a folder.
+//! machine, and serves what they write, what they use and who visits them where an API server asks for
+//! it. No images, no networks, no namespaces: a pod's command runs as it is, its Secret in files, its
+//! folder a folder, of its own or of a volume.
 //!
 //! What it tells is what a kubelet tells: times to the second, exit statuses as a container runtime
 //! says them, `OOMKilled`, `DeadlineExceeded`, one stream of output.
 
+mod laying;
+mod serving;
+
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -21,6 +26,8 @@ use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
 use crate::ask;
+use laying::lay_out;
+pub use serving::{Visited, body, used, visit};
 
 /// What a node claims to have.
 #[derive(Clone, Debug)]
@@ -58,6 +65,8 @@ struct Shared {
     tasks: Mutex<BTreeMap<String, String>>,
     /// While it is silent it tells nothing and hears nothing; what runs goes on.
     silent: watch::Sender<bool>,
+    /// Where an API server reaches it.
+    address: IpAddr,
 }
 
 struct Running {
@@ -79,8 +88,9 @@ impl Twin {
             started: Mutex::default(),
             tasks: Mutex::default(),
             silent: watch::Sender::new(false),
+            address: own_address(),
         });
-        let port = runtime.block_on(serve_logs(Arc::clone(&shared)));
+        let port = runtime.block_on(serving::serve(Arc::clone(&shared)));
         runtime.block_on(register(&shared, room, port));
         let (stop, stopped) = oneshot::channel();
         let theirs = Arc::clone(&shared);
@@ -106,6 +116,11 @@ impl Twin {
         self.shared.silent.send_replace(silent);
     }
 
+    /// API servers hand nothing on to loopback addresses, but for logs and visits.
+    pub fn is_reached_by_proxy(&self) -> bool {
+        !self.shared.address.is_loopback()
+    }
+
     /// Where the folder of a task of ours lies, if it runs or ran here: its process says whose it
     /// is.
     pub fn work_of(&self, task: &str) -> Option<PathBuf> {
@@ -124,6 +139,16 @@ impl Drop for Twin {
             kill_all(uid);
         }
     }
+}
+
+/// The address of this machine in its network, or its loopback where it is in none. Nothing is sent.
+fn own_address() -> IpAddr {
+    let asked = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        // An address for documentation (RFC 5737): whatever is not local.
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    asked.map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip())
 }
 
 async fn register(shared: &Shared, room: &Room, port: u16) {
@@ -146,7 +171,7 @@ async fn register(shared: &Shared, room: &Room, port: u16) {
             "type": "Ready", "status": "True", "reason": "KubeletReady",
             "lastTransitionTime": ask::now(), "lastHeartbeatTime": ask::now(),
         }],
-        "addresses": [{ "type": "InternalIP", "address": "127.0.0.1" }],
+        "addresses": [{ "type": "InternalIP", "address": shared.address.to_string() }],
         "daemonEndpoints": { "kubeletEndpoint": { "Port": port } },
     }});
     let patch = PatchParams::default();
@@ -273,63 +298,6 @@ fn container_status(pod: &Pod, state: &Value) -> Value {
         "name": container.name, "image": container.image, "imageID": "twin", "restartCount": 0,
         "ready": running, "started": running, "state": state,
     }])
-}
-
-/// What a command of a pod is on this machine: its script and folder are where they were put.
-struct Laid {
-    command: Vec<String>,
-    work: PathBuf,
-    log: PathBuf,
-}
-
-async fn lay_out(shared: &Shared, pod: &Pod) -> Laid {
-    let uid = pod.metadata.uid.clone().expect("it has one");
-    let spec = pod.spec.as_ref().expect("it has one");
-    let container = &spec.containers[0];
-    let root = shared.folder.join(&uid);
-    let work = root.join("work");
-    std::fs::create_dir_all(&work).expect("a folder");
-    let mut command: Vec<String> = container.command.clone().unwrap_or_default();
-    command.extend(container.args.clone().unwrap_or_default());
-    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-    let index = pod
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|notes| notes.get("batch.kubernetes.io/job-completion-index"))
-        .cloned()
-        .unwrap_or_default();
-    for mount in container.volume_mounts.clone().unwrap_or_default() {
-        let volumes = spec.volumes.clone().unwrap_or_default();
-        let volume = volumes.into_iter().find(|volume| volume.name == mount.name);
-        let Some(secret) = volume.and_then(|volume| volume.secret?.secret_name) else { continue };
-        let secrets: Api<Secret> = Api::namespaced(shared.client.clone(), &namespace);
-        let data = loop {
-            // A kubelet, too, waits for a Secret that is not there yet.
-            match secrets.get(&secret).await {
-                Ok(secret) => break secret.data.unwrap_or_default(),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
-        let key =
-            mount.sub_path_expr.unwrap_or_default().replace("$(JOB_COMPLETION_INDEX)", &index);
-        let file = root.join(&mount.name);
-        let script = &data[&key].0;
-        std::fs::write(&file, script).expect("writes");
-        let text = String::from_utf8_lossy(script);
-        let fence = text.lines().find_map(|line| line.strip_prefix("export DAYAN_FENCE="));
-        if let Some((_, task)) = fence.and_then(|fence| fence.trim_matches('\'').split_once(':')) {
-            let mut tasks = shared.tasks.lock().expect("nobody panics holding it");
-            tasks.insert(task.to_owned(), uid.clone());
-        }
-        let here = file.to_string_lossy().into_owned();
-        for word in &mut command {
-            if *word == mount.mount_path {
-                word.clone_from(&here);
-            }
-        }
-    }
-    Laid { command, work, log: root.join("log") }
 }
 
 /// How a process ended, for a status.
@@ -547,87 +515,4 @@ fn pages(pid: i32) -> u64 {
 fn memory_limit(pod: &Pod) -> Option<u64> {
     let container = &pod.spec.as_ref()?.containers[0];
     container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.parse().ok()
-}
-
-/// Serves what pods write, as a kubelet does on port 10250: with a certificate of its own, at
-/// `/containerLogs/NAMESPACE/POD/CONTAINER`.
-async fn serve_logs(shared: Arc<Shared>) -> u16 {
-    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
-    let certificate = key.cert.der().clone();
-    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der())
-        .expect("it is one");
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], private)
-        .expect("they belong together");
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("it is bound").port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
-            tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = hyper::service::service_fn(move |request| {
-                    let shared = Arc::clone(&shared);
-                    async move { Ok::<_, std::convert::Infallible>(log(&shared, &request).await) }
-                });
-                let io = hyper_util::rt::TokioIo::new(stream);
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
-            });
-        }
-    });
-    port
-}
-
-async fn log(
-    shared: &Arc<Shared>,
-    request: &hyper::Request<hyper::body::Incoming>,
-) -> hyper::Response<axum::body::Body> {
-    let parts: Vec<&str> = request.uri().path().split('/').collect();
-    let follow = request.uri().query().is_some_and(|query| query.contains("follow=true"));
-    let found = match parts[..] {
-        ["", "containerLogs", namespace, pod, _] => {
-            let pods: Api<Pod> = Api::namespaced(shared.client.clone(), namespace);
-            pods.get_opt(pod).await.ok().flatten().and_then(|pod| pod.metadata.uid)
-        }
-        _ => None,
-    };
-    let folder = found.map(|uid| shared.folder.join(uid)).filter(|dir| dir.join("log").exists());
-    match folder {
-        Some(folder) => hyper::Response::new(body(folder, follow)),
-        None => hyper::Response::builder()
-            .status(404)
-            .body(axum::body::Body::from("there is no such container"))
-            .expect("a plain answer"),
-    }
-}
-
-/// A log, and what is still to come of it. It is read to its end although its pod may be removed
-/// meanwhile.
-pub fn body(folder: PathBuf, follow: bool) -> axum::body::Body {
-    let file = std::fs::File::open(folder.join("log")).expect("it was there a moment ago");
-    let pieces = stream::unfold((folder, file, 0u64), move |(folder, file, offset)| async move {
-        loop {
-            let ended = !follow || folder.join("ended").exists() || !folder.exists();
-            let data = read_from(&file, offset);
-            if !data.is_empty() {
-                let next = offset + data.len() as u64;
-                return Some((Ok::<_, std::io::Error>(data), (folder, file, next)));
-            }
-            if ended {
-                return None;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    axum::body::Body::from_stream(pieces)
-}
-
-fn read_from(file: &std::fs::File, offset: u64) -> Vec<u8> {
-    let mut piece = vec![0; 64 << 10];
-    let read = std::os::unix::fs::FileExt::read_at(file, &mut piece, offset);
-    piece.truncate(read.unwrap_or(0));
-    piece
 }

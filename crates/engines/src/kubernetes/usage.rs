@@ -1,0 +1,306 @@
+//! What running pods use: by the cluster's metrics interface (`metrics.k8s.io`) where there is one,
+//! else by the nodes' own statistics through the API server. Pure but for the two questions.
+//!
+//! The metrics interface says how fast processor time is used, averaged over its window; what was used
+//! is that times the time since the last word, which no word can be counted twice in. Kubelets say how
+//! much was used since the container began. Invariant: counters never shrink; where nobody says
+//! anything nothing is made up.
+
+use std::collections::BTreeMap;
+
+use dayan_units::{Bytes, Span, Time};
+use kube::Client;
+use serde::Deserialize;
+
+use super::connect::{self, Answer};
+use super::names::LABEL_AGENT;
+use super::pods::CONTAINER;
+use super::quantity::{nano_floor, whole_floor};
+
+/// How long a node may take to say it: one that is silent keeps nobody else from being heard.
+const NODE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Who says what pods use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// The metrics interface.
+    Metrics,
+    /// The kubelets.
+    Kubelets,
+    /// Nobody.
+    Nobody,
+}
+
+impl Source {
+    /// In words, for who looks at the pool.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Metrics => "processor and memory by metrics.k8s.io",
+            Self::Kubelets => "processor and memory by the kubelets",
+            Self::Nobody => {
+                "times only: there is no metrics.k8s.io, and nodes/proxy may not be asked"
+            }
+        }
+    }
+}
+
+/// What a pod's container uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Used {
+    pub cpu: Cpu,
+    pub memory: Bytes,
+}
+
+/// Processor time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cpu {
+    /// So many billionths of a core, on average over the window before that moment.
+    Rate { nanocores: u64, window: Span, at: Time },
+    /// All of it since the container began.
+    Total(Span),
+}
+
+/// What is remembered of an attempt between two words of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Meter {
+    /// Until when its use is counted.
+    counted: Option<Time>,
+}
+
+impl Meter {
+    pub(crate) const fn new() -> Self {
+        Self { counted: None }
+    }
+
+    /// The processor time beyond what was known that a word of it adds.
+    pub(crate) fn add(&mut self, known: Span, cpu: Cpu) -> Span {
+        match cpu {
+            Cpu::Total(total) => total.minus(known).max(Span::ZERO),
+            Cpu::Rate { nanocores, window, at } => {
+                let from = self.counted.unwrap_or_else(|| at.plus(Span::ZERO.minus(window)));
+                let over = at.since(from).max(Span::ZERO);
+                if over > Span::ZERO {
+                    self.counted = Some(at);
+                }
+                let micros = i128::from(over.micros()) * i128::from(nanocores) / 1_000_000_000;
+                Span::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+            }
+        }
+    }
+}
+
+/// By namespace and pod.
+pub(crate) type AllUsed = BTreeMap<(String, String), Used>;
+
+/// Asks; `nodes` are those that run pods of ours.
+pub(crate) async fn ask(
+    client: &Client,
+    agent: &str,
+    namespaces: &[String],
+    nodes: &[String],
+) -> (Source, AllUsed) {
+    let mut all = AllUsed::new();
+    let mut source = Source::Nobody;
+    for namespace in namespaces {
+        let path = format!(
+            "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?labelSelector={LABEL_AGENT}%3D{agent}"
+        );
+        if let Ok(list) = get::<MetricsList>(client, &path).await {
+            source = Source::Metrics;
+            all.extend(list.items.into_iter().filter_map(MetricsItem::read));
+        }
+    }
+    if source == Source::Metrics {
+        return (source, all);
+    }
+    let asking = nodes.iter().map(|node| async move {
+        let path = format!("/api/v1/nodes/{node}/proxy/stats/summary");
+        tokio::time::timeout(NODE_WITHIN, get::<Summary>(client, &path)).await
+    });
+    for (node, answer) in nodes.iter().zip(futures_util::future::join_all(asking).await) {
+        match answer {
+            Ok(Ok(summary)) => {
+                source = Source::Kubelets;
+                all.extend(summary.pods.into_iter().filter_map(PodStats::read));
+            }
+            Ok(Err(Answer::Refused(words))) => {
+                tracing::debug!(node, words, "what pods use is not said");
+            }
+            // A node that does not answer says it later.
+            Ok(Err(Answer::Missing | Answer::Taken | Answer::Unsure(_))) | Err(_) => {}
+        }
+    }
+    (source, all)
+}
+
+/// Who would say what pods use: asked once, for people.
+pub(crate) async fn source(client: &Client, namespace: Option<&str>) -> Source {
+    let path = match namespace {
+        Some(name) => format!("/apis/metrics.k8s.io/v1beta1/namespaces/{name}/pods?limit=1"),
+        None => "/apis/metrics.k8s.io/v1beta1".to_owned(),
+    };
+    if get::<serde_json::Value>(client, &path).await.is_ok() {
+        return Source::Metrics;
+    }
+    let attributes =
+        serde_json::json!({ "verb": "get", "resource": "nodes", "subresource": "proxy" });
+    match connect::may(client, &attributes).await {
+        Some(true) => Source::Kubelets,
+        Some(false) | None => Source::Nobody,
+    }
+}
+
+async fn get<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> Result<T, Answer> {
+    let request = http::Request::get(path).body(Vec::new()).expect("a path of names");
+    let answer = client.request::<T>(request).await;
+    answer.map_err(|error| connect::read(&error, "asking what pods use"))
+}
+
+/// `PodMetricsList` of `metrics.k8s.io/v1beta1`, as far as it is looked at.
+#[derive(Deserialize)]
+struct MetricsList {
+    items: Vec<MetricsItem>,
+}
+
+#[derive(Deserialize)]
+struct MetricsItem {
+    metadata: Name,
+    timestamp: jiff::Timestamp,
+    window: String,
+    #[serde(default)]
+    containers: Vec<MetricsOf>,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+struct MetricsOf {
+    name: String,
+    usage: BTreeMap<String, String>,
+}
+
+impl MetricsItem {
+    fn read(self) -> Option<((String, String), Used)> {
+        let own = self.containers.iter().find(|of| of.name == CONTAINER)?;
+        let nanocores = nano_floor(own.usage.get("cpu")?)?;
+        let memory = Bytes(whole_floor(own.usage.get("memory")?)?);
+        let window = window(&self.window)?;
+        let at = Time::from_micros(self.timestamp.as_microsecond());
+        let cpu = Cpu::Rate { nanocores, window, at };
+        Some(((self.metadata.namespace, self.metadata.name), Used { cpu, memory }))
+    }
+}
+
+/// Reads a duration as Go writes it: `15s`, `10.062s`, `1m0s`.
+fn window(text: &str) -> Option<Span> {
+    let friendly = text.parse::<jiff::SignedDuration>().ok()?;
+    i64::try_from(friendly.as_micros()).ok().map(Span::from_micros)
+}
+
+/// A kubelet's `/stats/summary`, as far as it is looked at.
+#[derive(Deserialize)]
+struct Summary {
+    #[serde(default)]
+    pods: Vec<PodStats>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodStats {
+    pod_ref: Name,
+    #[serde(default)]
+    containers: Vec<ContainerStats>,
+}
+
+#[derive(Deserialize)]
+struct ContainerStats {
+    name: String,
+    cpu: Option<CpuStats>,
+    memory: Option<MemoryStats>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CpuStats {
+    usage_core_nano_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MemoryStats {
+    working_set_bytes: Option<u64>,
+}
+
+impl PodStats {
+    fn read(self) -> Option<((String, String), Used)> {
+        let own = self.containers.iter().find(|of| of.name == CONTAINER)?;
+        let nanos = own.cpu.as_ref()?.usage_core_nano_seconds?;
+        let total = Span::from_micros(i64::try_from(nanos / 1_000).ok()?);
+        let memory = own.memory.as_ref().and_then(|of| of.working_set_bytes).unwrap_or(0);
+        let used = Used { cpu: Cpu::Total(total), memory: Bytes(memory) };
+        Some(((self.pod_ref.namespace, self.pod_ref.name), used))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_metrics_interface_is_read() {
+        let list = json!({ "items": [{
+            "metadata": { "name": "p", "namespace": "n" },
+            "timestamp": "2026-01-01T00:00:30Z", "window": "15.062s",
+            "containers": [
+                { "name": "sidecar", "usage": { "cpu": "1", "memory": "1Gi" } },
+                { "name": "task", "usage": { "cpu": "250000001n", "memory": "12Ki" } },
+            ],
+        }]});
+        let list: MetricsList = serde_json::from_value(list).expect("a list");
+        let (at, used) = list.items.into_iter().next().and_then(MetricsItem::read).expect("one");
+        assert_eq!(at, ("n".to_owned(), "p".to_owned()));
+        assert_eq!(used.memory, Bytes(12 << 10));
+        let Cpu::Rate { nanocores, window, .. } = used.cpu else { panic!("a rate: {used:?}") };
+        assert_eq!((nanocores, window), (250_000_001, Span::from_millis(15_062)));
+        assert_eq!(super::window("1m30s"), Some(Span::from_secs(90)));
+        assert_eq!(super::window("soon"), None);
+    }
+
+    #[test]
+    fn a_kubelets_summary_is_read() {
+        let summary = json!({ "node": {}, "pods": [
+            { "podRef": { "name": "p", "namespace": "n", "uid": "u" }, "containers": [
+                { "name": "task", "cpu": { "usageNanoCores": 5, "usageCoreNanoSeconds": 2_500_000_000u64 },
+                  "memory": { "workingSetBytes": 4096 } } ] },
+            { "podRef": { "name": "starts", "namespace": "n" } },
+        ]});
+        let summary: Summary = serde_json::from_value(summary).expect("a summary");
+        let all: AllUsed = summary.pods.into_iter().filter_map(PodStats::read).collect();
+        let expect = Used { cpu: Cpu::Total(Span::from_millis(2_500)), memory: Bytes(4_096) };
+        assert_eq!(all, [(("n".to_owned(), "p".to_owned()), expect)].into());
+    }
+
+    #[test]
+    fn no_word_is_counted_twice_and_nothing_shrinks() {
+        let at = |secs: i64| Time::from_micros(secs * 1_000_000);
+        let rate = |secs, nanocores| {
+            let window = Span::from_secs(15);
+            Cpu::Rate { nanocores, window, at: at(secs) }
+        };
+        let mut meter = Meter::default();
+        assert_eq!(meter.add(Span::ZERO, rate(100, 500_000_000)), Span::from_millis(7_500));
+        assert_eq!(meter.add(Span::ZERO, rate(100, 500_000_000)), Span::ZERO, "the same word");
+        assert_eq!(meter.add(Span::ZERO, rate(90, 500_000_000)), Span::ZERO, "an older one");
+        assert_eq!(meter.add(Span::ZERO, rate(130, 1_000_000_000)), Span::from_secs(30));
+        let mut meter = Meter::default();
+        let total = |secs| Cpu::Total(Span::from_secs(secs));
+        assert_eq!(meter.add(Span::from_secs(2), total(5)), Span::from_secs(3));
+        assert_eq!(meter.add(Span::from_secs(9), total(5)), Span::ZERO, "it was counted before");
+    }
+}
