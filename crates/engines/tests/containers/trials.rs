@@ -24,7 +24,8 @@ pub(super) struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     pub(super) fn new(lab: &'a Lab, folder: &str) -> Self {
-        let mut bed = Containers { lab, folder: folder.to_owned() };
+        let mut bed =
+            Containers { lab, folder: folder.to_owned(), array_size: super::BESIDE_OTHERS };
         let engine = bed.open();
         Self { bed, engine, next: 0, seen: BTreeMap::new() }
     }

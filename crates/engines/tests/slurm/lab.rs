@@ -83,6 +83,58 @@ impl Lab {
         check(&self.command(&["kill", daemon]).output().expect("there is a shell"));
     }
 
+    /// Pulls a node's plug: its daemon, the jobs' processes there and who keeps them are gone in a
+    /// moment, and none of them says a word. Other clusters of this machine have nodes of that name.
+    pub fn pull_plug(&self, node: &str) {
+        self.kill(&format!("slurmd.{node}"));
+        let mark = format!("SLURMD_NODENAME={node}");
+        let own = self.dir.path().display().to_string();
+        let read = |pid: i32, name: &str| {
+            let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let all: Vec<(i32, i32)> = entries
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+            .filter_map(|pid| {
+                let stat = read(pid, "stat");
+                let parent = stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()?;
+                Some((pid, parent))
+            })
+            .collect();
+        let wraps = |pid: i32| {
+            let environment = read(pid, "environ");
+            let there = environment.split('\0').any(|word| word == mark);
+            there && (environment.contains(&own) || read(pid, "cmdline").contains(&own))
+        };
+        let mut doomed: Vec<i32> =
+            all.iter().map(|(pid, _)| *pid).filter(|pid| wraps(*pid)).collect();
+        // Who keeps them goes first: it would tell of their end.
+        let keepers: Vec<i32> = all
+            .iter()
+            .filter(|(pid, _)| doomed.contains(pid))
+            .map(|(_, parent)| *parent)
+            .filter(|parent| read(*parent, "cmdline").starts_with("slurmstepd"))
+            .collect();
+        // The tasks themselves know nothing of Slurm.
+        loop {
+            let below: Vec<i32> = all
+                .iter()
+                .filter(|(pid, parent)| doomed.contains(parent) && !doomed.contains(pid))
+                .map(|(pid, _)| *pid)
+                .collect();
+            if below.is_empty() {
+                break;
+            }
+            doomed.extend(below);
+        }
+        for pid in keepers.into_iter().chain(doomed) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+
     /// What an operator does after a controller was killed: it has forgotten what it did last.
     pub fn heal(&self) {
         self.ask("scontrol", &["reconfigure"]);

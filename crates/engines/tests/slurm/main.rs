@@ -34,11 +34,33 @@ fn config(lab: &Lab, folder: &str) -> SlurmConfig {
 struct Cluster<'a> {
     lab: &'a Lab,
     folder: String,
+    alone: Alone,
+}
+
+/// Is nobody else on the cluster, so that a node may be taken away?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    Yes,
+    No,
 }
 
 impl Bed for Cluster<'_> {
     fn open(&mut self) -> Box<dyn Engine> {
         Box::new(SlurmEngine::open(config(self.lab, &self.folder)).expect("opens"))
+    }
+
+    /// Pulls the plug of the node that runs the one task there is: its daemon, what that started, the
+    /// wrapper and the task are gone in a moment, and nobody there could say a word.
+    fn lose_node(&mut self, _: &str) -> bool {
+        if self.alone == Alone::No {
+            return false;
+        }
+        let node = self.lab.ask("squeue", &["-h", "-o", "%N"]).trim().to_owned();
+        self.lab.pull_plug(&node);
+        // As the controller itself does once it has not heard of a node for `SlurmdTimeout`, minutes.
+        let node = format!("nodename={node}");
+        self.lab.ask("scontrol", &["update", &node, "state=down", "reason=silent"]);
+        true
     }
 }
 
@@ -53,6 +75,8 @@ fn a_slurm_cluster_keeps_the_promises() {
     let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Cluster {
         lab: &lab,
         folder: format!("agent-{number}"),
+        // The last one comes when the shares are done.
+        alone: if number == SHARES { Alone::Yes } else { Alone::No },
     });
     println!("{report}");
     assert!(report.is_clean(), "{report}");

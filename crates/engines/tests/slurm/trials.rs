@@ -185,7 +185,7 @@ fn the_site_has_the_last_word_and_it_is_told() {
 }
 
 #[test]
-fn a_thousand_equal_tasks_are_few_arrays_and_cards_are_slurms() {
+fn equal_tasks_are_few_arrays_and_cards_are_slurms() {
     let tasks: u32 =
         std::env::var("DAYAN_ARRAY_TASKS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let Some(lab) = Lab::start(Accounts::Kept, &[("NODES", "2"), ("CPN", "16")]) else { return };
