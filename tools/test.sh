@@ -141,7 +141,8 @@ number() { # LINE WORD
 unit() {
   say "building"
   # The programs first: tests of the whole start them.
-  if ! cargo build --workspace --bins --quiet "${features[@]}"; then
+  if ! cargo build --workspace --bins --quiet "${features[@]}" \
+    || ! cargo build -p dayan-engines -p dayan-cli --example kube_lab --quiet "${features[@]}"; then
     echo "the workspace does not build"
     record unit 0 1 0
     return
