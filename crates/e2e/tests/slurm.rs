@@ -73,7 +73,7 @@ set -eu
 echo $SLURM_ARRAY_JOB_ID $SLURM_JOB_ID $SLURM_ARRAY_TASK_ID $SLURM_CPUS_PER_TASK $SLURM_JOB_NAME
 [ \"$PWD\" = \"$SLURM_SUBMIT_DIR\" ] && [ \"$DAYAN_NODELIST\" = \"$SLURM_JOB_NODELIST\" ]
 case \"$SLURM_JOB_NODELIST\" in n1|n2) ;; *) exit 3 ;; esac
-ls shot-*.txt
+until ls shot-*.txt 2> /dev/null; do sleep 0.05; done
 ";
 
 #[test]
