@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # A real Slurm cluster of its own on this machine, for tests and measurements: munged, slurmctld,
-# several slurmd that each claim to be a node, and with DBD=1 slurmdbd over MariaDB. No systemd, no
-# file outside of the folder, no fixed port: several labs live side by side.
+# several slurmd that each claim to be a node, with DBD=1 slurmdbd over MariaDB, with REST=1 slurmrestd.
+# No systemd, no file outside of the folder, no fixed port: several labs live side by side.
 #
-#   LAB=DIR tools/slurm-lab.sh start|stop|env|heal|kill NAME|revive NAME
+#   LAB=DIR tools/slurm-lab.sh start|stop|env|heal|rest|kill NAME|revive NAME
 #
-# `kill` and `revive` end (as by kill -9) and start one daemon: slurmctld, slurmdbd, slurmd.n1 …
+# `kill` and `revive` end (as by kill -9) and start one daemon: slurmctld, slurmdbd, slurmd.n1 …; `rest`
+# starts slurmrestd again, on its port.
 #   NODES=4 CPN=16   nodes, and processors each of them claims; they share this machine's
 #   DBD=0            1: with accounting
+#   REST=0           1: with slurmrestd on the socket DIR/rest/sock and on the port in DIR/rest/port, by JWT
 #   EXTRA_CONF=      further lines of slurm.conf
 #   PARTITIONS=      partition lines instead of the one `main`
 #
@@ -18,7 +20,7 @@
 set -euo pipefail
 
 LAB=${LAB:?set LAB to a folder of its own}
-NODES=${NODES:-4} CPN=${CPN:-16} DBD=${DBD:-0}
+NODES=${NODES:-4} CPN=${CPN:-16} DBD=${DBD:-0} REST=${REST:-0}
 export SLURM_CONF="$LAB/etc/slurm.conf"
 plugins="$(dirname "$(find /usr/lib -name 'select_cons_tres.so' -print -quit 2> /dev/null)")"
 
@@ -29,6 +31,10 @@ missing() {
   for program in slurmctld slurmd sbatch munged; do
     command -v "$program" > /dev/null || echo "$program"
   done
+  if [ "$REST" = 1 ]; then
+    command -v slurmrestd > /dev/null || echo slurmrestd
+    [ -e "$plugins/auth_jwt.so" ] || echo slurm-wlm-jwt-plugin
+  fi
   if [ "$DBD" = 1 ]; then
     for program in slurmdbd mariadbd mariadb-install-db; do
       command -v "$program" > /dev/null || echo "$program"
@@ -71,7 +77,7 @@ gone() { ! kill -0 "$1" 2> /dev/null || grep -q '^State:.Z' "/proc/$1/status" 2>
 
 stop() {
   local file
-  for file in "$LAB"/run/slurmd.*.pid "$LAB"/run/{slurmctld,slurmdbd,mariadb,munged}.pid; do
+  for file in "$LAB"/run/slurmrestd.pid "$LAB"/run/slurmd.*.pid "$LAB"/run/{slurmctld,slurmdbd,mariadb,munged}.pid; do
     [ -s "$file" ] && end_process "$(cat "$file")" TERM
     rm -f "$file"
   done
@@ -103,7 +109,13 @@ start_database() { # PORT
 }
 
 write_conf() { # FIRST_PORT
-  local port="$1" host accounting
+  local port="$1" host accounting tokens=""
+  if [ "$REST" = 1 ]; then
+    (umask 077 && head -c 32 /dev/urandom > "$LAB/etc/jwt.key")
+    chown slurm: "$LAB/etc/jwt.key"
+    tokens="AuthAltTypes=auth/jwt
+AuthAltParameters=jwt_key=$LAB/etc/jwt.key"
+  fi
   host="$(hostname -s)"
   accounting="AccountingStorageType=accounting_storage/none"
   if [ "$DBD" = 1 ]; then
@@ -117,6 +129,7 @@ JobAcctGatherFrequency=5"
     cat > "$LAB/etc/slurmdbd.conf" << CONF
 AuthType=auth/munge
 AuthInfo=socket=$LAB/munge/sock
+$tokens
 DbdHost=localhost
 DbdAddr=127.0.0.1
 DbdPort=$(( port + 1 ))
@@ -141,6 +154,7 @@ SlurmctldPort=$port
 SlurmUser=slurm
 AuthType=auth/munge
 AuthInfo=socket=$LAB/munge/sock
+$tokens
 CredType=cred/munge
 StateSaveLocation=$LAB/state
 SlurmdSpoolDir=$LAB/spool/%n
@@ -189,6 +203,19 @@ daemon() { # NAME [OPTION]: the rest keeps what it knew unless told to begin ane
   esac
 }
 
+# As a user of its own: it refuses to be root's or Slurm's. Who asks says who they are by a token.
+start_rest() { # PORT
+  # What asks the accounting does not start where there is none.
+  local offered=(-s openapi/v0.0.36,openapi/v0.0.37,openapi/v0.0.38)
+  [ "$DBD" = 0 ] || offered=()
+  install -d -o nobody -g nogroup "$LAB/rest"
+  SLURM_JWT=daemon setsid setpriv --reuid nobody --regid nogroup --clear-groups \
+    slurmrestd -a rest_auth/jwt ${offered[@]+"${offered[@]}"} "unix:$LAB/rest/sock" "127.0.0.1:$1" > "$LAB/log/slurmrestd.log" 2>&1 < /dev/null &
+  echo $! > "$LAB/run/slurmrestd.pid"
+  echo "$1" > "$LAB/rest/port"
+  await 100 test -S "$LAB/rest/sock" || die "slurmrestd does not start: $(tail -n 3 "$LAB/log/slurmrestd.log")"
+}
+
 idle_nodes() { [ "$(sinfo -h -N -t idle -o %N 2> /dev/null | sort -u | wc -l)" = "$NODES" ]; }
 
 start() {
@@ -215,6 +242,7 @@ start() {
   daemon slurmctld -c
   for node in $(seq "$NODES"); do daemon "slurmd.n$node" -c; done
   await 300 idle_nodes || die "the nodes do not come up: $(sinfo 2>&1 | tail -n 3)"
+  [ "$REST" = 0 ] || start_rest $(( port + 3 ))
 }
 
 case "${1:-}" in
@@ -222,6 +250,7 @@ case "${1:-}" in
   stop) stop ;;
   env) echo "export SLURM_CONF=$SLURM_CONF" ;;
   kill) kill -9 "$(cat "$LAB/run/${2:?which daemon}.pid")" ;;
+  rest) start_rest "$(cat "$LAB/rest/port")" ;;
   heal) scontrol reconfigure && scontrol update "nodename=n[1-$NODES]" state=resume || true ;;
   revive) daemon "${2:?which daemon}" ;;
   *) sed -n '2,/^set/p' "$0" | sed -n 's/^# \{0,1\}//p'; exit 2 ;;

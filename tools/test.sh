@@ -38,10 +38,12 @@ missing_packages() {
   command -v slurmd > /dev/null || echo slurmd
   command -v sbatch > /dev/null || echo slurm-client
   command -v slurmdbd > /dev/null || echo slurmdbd
+  command -v slurmrestd > /dev/null || echo slurmrestd
   command -v munged > /dev/null || echo munge
   command -v mariadbd > /dev/null || echo mariadb-server
   compgen -G '/usr/lib/*/slurm-wlm/select_cons_tres.so' > /dev/null || echo slurm-wlm-basic-plugins
   compgen -G '/usr/lib/*/slurm-wlm/accounting_storage_mysql.so' > /dev/null || echo slurm-wlm-mysql-plugin
+  compgen -G '/usr/lib/*/slurm-wlm/auth_jwt.so' > /dev/null || echo slurm-wlm-jwt-plugin
   command -v podman > /dev/null || echo podman
   command -v crun > /dev/null || echo crun
   command -v catatonit > /dev/null || echo catatonit

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use dayan_engines::kubernetes::Site;
-use dayan_engines::slurm::{self, Load, SiteWords, Survey};
+use dayan_engines::slurm::{self, Access, Load, SiteWords, Survey};
 use dayan_engines::{Fault, SlurmConfig};
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span};
 use dayan_wire::{HeldPart, PoolLoad, ShownNode, ShownQueue};
@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 enum Source {
     /// The controller of a Slurm cluster.
-    Slurm(SlurmConfig),
+    Slurm(slurm::Lookout),
     /// The API server of a Kubernetes cluster, which tells of changes.
     #[cfg(feature = "kubernetes")]
     Kubernetes(dayan_engines::kubernetes::Lookout),
@@ -49,7 +49,7 @@ enum Source {
 
 impl Cluster {
     pub(crate) const fn slurm(config: SlurmConfig) -> Self {
-        Self { source: Source::Slurm(config), last: Mutex::new(None) }
+        Self { source: Source::Slurm(slurm::Lookout::new(config)), last: Mutex::new(None) }
     }
 
     /// Begins to watch one; `dir` is the engine's folder.
@@ -67,9 +67,9 @@ impl Cluster {
     /// What jobs may say to its scheduler.
     pub(crate) fn job_words(&self) -> BTreeSet<String> {
         match &self.source {
-            Source::Slurm(config) => {
+            Source::Slurm(lookout) => {
                 let known = |word: &&String| slurm::JOB_WORDS.contains(&word.as_str());
-                config.site.allow.iter().filter(known).cloned().collect()
+                lookout.config().site.allow.iter().filter(known).cloned().collect()
             }
             #[cfg(feature = "kubernetes")]
             Source::Kubernetes(_) => BTreeSet::new(),
@@ -79,8 +79,9 @@ impl Cluster {
     /// As it is now, or as it was last seen. Waits for the cluster's answers.
     pub(crate) fn look(&self) -> Result<ClusterShown, Fault> {
         let seen = match &self.source {
-            Source::Slurm(config) => slurm::survey(config)
-                .map(|(survey, load)| shown(&survey, load.as_ref(), &config.site)),
+            Source::Slurm(lookout) => lookout
+                .look()
+                .map(|(survey, load)| shown(&survey, load.as_ref(), &lookout.config().site)),
             #[cfg(feature = "kubernetes")]
             Source::Kubernetes(lookout) => lookout.look().map(shown_by_kubernetes),
         };
@@ -158,6 +159,23 @@ fn load_of(load: &Load) -> PoolLoad {
     }
 }
 
+/// The nodes as far as the site's accounting lets this user have processors at once: which of them it
+/// gets is Slurm's to say, but so many are all there are. What is beyond is shown as not up.
+fn within(mut nodes: Vec<ShownNode>, cpus_max: Option<u64>) -> Vec<ShownNode> {
+    let Some(cpus) = cpus_max else { return nodes };
+    let mut left = MilliCpu(cpus.saturating_mul(1_000));
+    for node in nodes.iter_mut().filter(|node| node.up) {
+        let cpu = node.total.cpu.min(left);
+        left = MilliCpu(left.0 - cpu.0);
+        if cpu == MilliCpu(0) {
+            node.up = false;
+        } else {
+            node.total.cpu = cpu;
+        }
+    }
+    nodes
+}
+
 fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown {
     let nodes = survey.nodes.iter().map(|node| ShownNode {
         name: node.name.clone(),
@@ -167,9 +185,10 @@ fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown
         leaf: None,
         up: node.up,
     });
-    let nodes: Vec<ShownNode> = nodes.collect();
+    let bounds = survey.bounds(site, &BTreeMap::new());
+    let nodes = within(nodes.collect(), bounds.cpus_max);
     let partition = &survey.partition;
-    let minutes = partition.minutes_max.map_or("unlimited".to_owned(), |most| most.to_string());
+    let minutes = bounds.minutes_max.map_or("unlimited".to_owned(), |most| most.to_string());
     let lines = [
         ("slurm.cluster", survey.cluster.clone()),
         ("slurm.version", survey.version.clone()),
@@ -178,7 +197,9 @@ fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown
         ("slurm.accounts", partition.accounts.clone()),
         ("slurm.qos", partition.qos.clone()),
     ];
-    let lines = lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let access = survey.access.as_ref().map(Access::lines).into_iter().flatten();
+    let lines = lines.into_iter().chain(access);
+    let lines = lines.map(|(name, value)| (name.to_owned(), value)).collect();
     ClusterShown {
         queue: queue(&nodes, site.ahead.unwrap_or(AHEAD_PERCENT)),
         load: load.map(load_of),
@@ -253,6 +274,21 @@ mod tests {
         assert_eq!(queue(&nodes, 400).map(|made| made.places), Some(6));
         assert_eq!(queue(&nodes, 0), None);
         assert_eq!(queue(&nodes[2..], 100), None);
+    }
+
+    #[test]
+    fn no_more_is_shown_than_the_user_may_have_at_once() {
+        let nodes =
+            [node("a", 16, true), node("b", 8, false), node("c", 8, true), node("d", 8, true)];
+        let check = |most, expect: [(u64, bool); 4]| {
+            let shown = within(nodes.to_vec(), most);
+            let shown: Vec<_> =
+                shown.iter().map(|node| (node.total.cpu.0 / 1_000, node.up)).collect();
+            assert_eq!(shown, expect, "{most:?}");
+        };
+        check(None, [(16, true), (8, false), (8, true), (8, true)]);
+        check(Some(20), [(16, true), (8, false), (4, true), (8, false)]);
+        check(Some(0), [(16, false), (8, false), (8, false), (8, false)]);
     }
 
     #[test]

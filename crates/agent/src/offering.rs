@@ -179,6 +179,8 @@ fn either(first: SiteWords, second: SiteWords) -> SiteWords {
         qos: first.qos.or(second.qos),
         constraint: first.constraint.or(second.constraint),
         gres: first.gres.or(second.gres),
+        rest: first.rest.or(second.rest),
+        token_file: first.token_file.or(second.token_file),
         extra: said_first(first.extra, second.extra),
         ahead: first.ahead.or(second.ahead),
         allow: said_first(first.allow, second.allow),
@@ -193,6 +195,8 @@ fn beside(kept: SiteWords, said: &SiteWords) -> SiteWords {
         qos: kept.qos.filter(|_| said.qos.is_none()),
         constraint: kept.constraint.filter(|_| said.constraint.is_none()),
         gres: kept.gres.filter(|_| said.gres.is_none()),
+        rest: kept.rest.filter(|_| said.rest.is_none()),
+        token_file: kept.token_file.filter(|_| said.token_file.is_none()),
         extra: unless_said(kept.extra, &said.extra),
         ahead: kept.ahead.filter(|_| said.ahead.is_none()),
         allow: unless_said(kept.allow, &said.allow),
@@ -309,6 +313,8 @@ impl Offering {
             ("slurm-qos", slurm.qos.clone()),
             ("slurm-constraint", slurm.constraint.clone()),
             ("slurm-gres", slurm.gres.clone()),
+            ("slurm-rest", slurm.rest.clone()),
+            ("slurm-token-file", slurm.token_file.as_ref().map(folder)),
             ("slurm-ahead", slurm.ahead.map(|percent| percent.to_string())),
         ];
         let one = one.into_iter().filter_map(|(name, value)| Some(format!("--{name} {}", value?)));

@@ -44,6 +44,7 @@ pub(crate) fn outcome(outcome: &engines::Outcome) -> wire::Outcome {
         engines::Outcome::LeaseEnded => wire::Outcome::LeaseEnded,
         engines::Outcome::Stopped => wire::Outcome::Stopped,
         engines::Outcome::KeeperDied => wire::Outcome::NodeFailure,
+        engines::Outcome::Preempted => wire::Outcome::Preempted,
         engines::Outcome::StartFailed(failure) => {
             let blame = if failure.is_the_jobs() { wire::Blame::Job } else { wire::Blame::Site };
             wire::Outcome::StartFailed { reason: failure.to_string(), blame }

@@ -49,11 +49,14 @@ fn a_cluster_joins_and_its_tasks_run_once_though_everybody_dies() {
 
 #[test]
 fn a_task_of_a_cluster_goes_on_elsewhere_from_its_checkpoint() {
-    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "1"), ("CPN", "4")]) else { return };
+    // By slurmrestd, so that the whole way is gone by it once.
+    let more = [("NODES", "1"), ("CPN", "4"), ("REST", "1")];
+    let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
     let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
     let env = vec![("SLURM_CONF".to_owned(), conf)];
     let mut stage = Stage::empty(Serve { env, ..Serve::default() });
-    stage.add_cluster("cluster", &["--slurm-partition", "main"]);
+    let rest = ["--slurm-partition", "main", "--slurm-rest", &lab.rest_socket()];
+    stage.add_cluster("cluster", &rest);
     support::counter::moves_to_processes(&mut stage, "cluster", "");
     stage.assert_sound();
 }
@@ -70,7 +73,7 @@ set -eu
 echo $SLURM_ARRAY_JOB_ID $SLURM_JOB_ID $SLURM_ARRAY_TASK_ID $SLURM_CPUS_PER_TASK $SLURM_JOB_NAME
 [ \"$PWD\" = \"$SLURM_SUBMIT_DIR\" ] && [ \"$DAYAN_NODELIST\" = \"$SLURM_JOB_NODELIST\" ]
 case \"$SLURM_JOB_NODELIST\" in n1|n2) ;; *) exit 3 ;; esac
-ls shot-*.txt
+until ls shot-*.txt 2> /dev/null; do sleep 0.05; done
 ";
 
 #[test]

@@ -87,6 +87,8 @@ pub enum Outcome {
     /// Who kept it died, and it with it; whatever was left of it was killed. Also: the machine
     /// was restarted.
     KeeperDied,
+    /// Who runs the machines took it off for something of more weight there: nothing failed.
+    Preempted,
     /// It never ran.
     StartFailed(StartFailure),
 }
@@ -100,7 +102,7 @@ impl Outcome {
             Self::Signalled(signal) => 128 + signal,
             Self::OutOfMemory | Self::KeeperDied => 128 + 9,
             Self::TimeLimit => 124,
-            Self::LeaseEnded | Self::Stopped => 128 + 15,
+            Self::LeaseEnded | Self::Stopped | Self::Preempted => 128 + 15,
             Self::StartFailed(StartFailure::NoSuchProgram(_)) => 127,
             Self::StartFailed(
                 StartFailure::NotExecutable(_)

@@ -78,6 +78,8 @@ pub enum Outcome {
     Stopped,
     /// The machine or its keeper went away under it.
     NodeFailure,
+    /// Its site took it off for work of its own: neither the task nor the machine failed.
+    Preempted,
     /// It could not be started.
     StartFailed {
         /// What the machine said.

@@ -83,6 +83,7 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
             ("cancelled", None, why.to_owned())
         }
         Outcome::NodeFailure => ("lost", None, "its machine or keeper went away".to_owned()),
+        Outcome::Preempted => ("preempted", None, "its site took it off for other work".to_owned()),
         Outcome::StartFailed { reason, .. } => {
             ("failed", None, format!("could not start: {reason}"))
         }

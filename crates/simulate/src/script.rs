@@ -47,6 +47,7 @@ impl Script {
             86..92 => Outcome::Exited { code: 75 },
             92..95 => Outcome::OutOfMemory,
             95..97 => Outcome::Signalled { signal: 11 },
+            97 => Outcome::Preempted,
             _ => Outcome::StartFailed { reason: "no such program".to_owned(), blame: Blame::Site },
         };
         let gathering = random.millis(1, 3_000);

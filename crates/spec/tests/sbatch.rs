@@ -197,6 +197,27 @@ fn what_has_no_effect_is_said() {
     assert_eq!(named.job.env["SLURM_JOB_NAME"], "frame 12/3");
 }
 
+#[test]
+fn words_of_a_cluster_go_to_it_where_the_script_is_for_one() {
+    let words = "#SBATCH --exclusive --switches=2 -w n[1-2] -x n3 --threads-per-core=1";
+    let batch = with(&format!("#SBATCH -p gpu\n{words}"));
+    let expect = json!({
+        "partition": "gpu", "exclusive": "true", "switches": "2", "nodelist": "n[1-2]", "exclude": "n3",
+        "threads-per-core": "1",
+    });
+    assert_eq!(batch.file["backend"]["slurm"], expect);
+    assert_eq!(batch.notes.len(), 0);
+    // For any pool: those without harm are named, the others refused, with what would help.
+    let any = with("#SBATCH -p any\n#SBATCH --exclusive --switches=2");
+    assert_eq!((any.notes.len(), any.file.get("backend")), (2, None));
+    let script = "#!/bin/sh\n#SBATCH -w n1\necho\n";
+    let errors = sbatch::read(script, &around(&[], &[])).expect_err("no cluster is named").errors;
+    assert!(errors[0].arg("why").is_some_and(|why| why.contains("`--partition`")), "{errors:?}");
+    // What no pool may let a job say stays refused.
+    let script = "#!/bin/sh\n#SBATCH -p gpu --nodefile=f\necho\n";
+    sbatch::read(script, &around(&[], &[])).expect_err("it names a file");
+}
+
 /// Each option that is refused says why, and each that is noted says so, whatever its value.
 #[test]
 fn no_option_is_dropped_without_a_word() {

@@ -152,6 +152,9 @@ pub struct Pool {
     /// does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
+    /// What its agent says of the cluster behind it, by name: `slurm.partition`, `slurm.own_qos`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cluster: BTreeMap<String, String>,
     /// The fast network that its machines share: pools of a site that name the same one share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fabric: Option<String>,

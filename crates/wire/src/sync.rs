@@ -154,6 +154,8 @@ pub enum Outcome {
     Stopped,
     /// The machine or its keeper went away under it.
     NodeFailure,
+    /// Its site took it off for work of its own, as a cluster's scheduler does.
+    Preempted,
     /// It could not be started.
     StartFailed {
         /// Why.

@@ -1,15 +1,15 @@
 //! `dayan agent`: offers this machine to an exchange and runs what it is given.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dayan_agent::{
     AgentConfig, AgentFault, EngineChoice, Fittings, ImageWords, IsolationChoice, Measuring,
     Offering, PrivateData,
 };
 use dayan_engines::kubernetes::{Namespaces, Site, Volume};
-use dayan_engines::slurm::SiteWords;
-use dayan_engines::{Containers, SimulatedEngine};
+use dayan_engines::slurm::{Pace, Partition, SiteWords};
+use dayan_engines::{Containers, SimulatedEngine, SlurmConfig};
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
 
@@ -123,6 +123,14 @@ pub struct Agent {
     /// gpu:a100 or npu; gpu unless told
     #[arg(long, value_name = "NAME")]
     slurm_gres: Option<String>,
+    /// With the slurm engine: where slurmrestd is, http://host:port or unix:///path; Slurm's commands
+    /// are used unless told
+    #[arg(long, value_name = "URL")]
+    slurm_rest: Option<String>,
+    /// With --slurm-rest: the file of the token it is shown, which others renew; `scontrol token` is
+    /// asked for one unless told
+    #[arg(long, value_name = "FILE")]
+    slurm_token_file: Option<PathBuf>,
     /// With the slurm engine: a further option of sbatch, whole: --slurm-extra=--reservation=x
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     slurm_extra: Vec<String>,
@@ -270,6 +278,8 @@ impl Agent {
                 qos: self.slurm_qos.clone(),
                 constraint: self.slurm_constraint.clone(),
                 gres: self.slurm_gres.clone(),
+                rest: self.slurm_rest.clone(),
+                token_file: self.slurm_token_file.as_ref().map(absolute),
                 extra: self.slurm_extra.clone(),
                 ahead: self.slurm_ahead,
                 allow: self.slurm_allow.iter().cloned().collect(),
@@ -376,11 +386,16 @@ pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
     args.log.begin();
     let stop = daemon::told_to_stop()?;
     let (url, data) = (config.url.clone(), config.data.clone());
+    let partitions = partitions(&config).await;
     let ready = || {
         if !again.is_empty() {
             let file = Offering::path(&data).display().to_string();
             let said = Said::with(Word::AgentRemembers, "options", again.join(" "));
             session.out.say(&said.and("file", file));
+        }
+        if let Some((offered, commands)) = partitions {
+            let said = Said::with(Word::AgentPartitions, "partition", offered);
+            session.out.say(&said.and("commands", commands.join("\n")));
         }
         let said = Said::with(Word::AgentStarts, "url", url);
         session.out.say(&said.and("data", data.display().to_string()));
@@ -388,6 +403,41 @@ pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
     dayan_agent::run_telling(config, ready, stop).await.map_err(ended)?;
     session.out.say(&Said::plain(Word::AgentStopped));
     Ok(Exit::Ok)
+}
+
+/// Where the operator named no partition: the one that is offered, and how the others would be. None
+/// where there are no others, or nobody answers: that is told when the engine is opened.
+async fn partitions(config: &AgentConfig) -> Option<(String, Vec<String>)> {
+    let EngineChoice::Slurm { site, .. } = &config.engine else { return None };
+    if site.partition.is_some() {
+        return None;
+    }
+    let slurm = SlurmConfig {
+        dir: config.data.clone(),
+        wrapper: Vec::new(),
+        site: site.clone(),
+        commands: None,
+        pace: Pace::default(),
+    };
+    let all = tokio::task::spawn_blocking(move || dayan_engines::slurm::partitions(&slurm));
+    let all = all.await.ok()?.ok()?;
+    let offered = all.iter().find(|partition| partition.is_default)?.name.clone();
+    let commands = other_partitions(&all, &config.url, &config.data);
+    (!commands.is_empty()).then_some((offered, commands))
+}
+
+/// A command for each partition that is up and is not the default one.
+fn other_partitions(all: &[Partition], url: &str, data: &Path) -> Vec<String> {
+    let others = all.iter().filter(|partition| partition.up && !partition.is_default);
+    let command = |partition: &Partition| {
+        let name = &partition.name;
+        let data = data.display();
+        format!(
+            "  dayan agent --engine slurm --url {url} --slurm-partition {name} --pool {name} --data {data}-{name} \
+             --join TOKEN"
+        )
+    };
+    others.map(command).collect()
 }
 
 /// What is done with an agent's folder beside running it.
@@ -420,6 +470,28 @@ pub(super) fn ended(fault: AgentFault) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_partitions_have_a_command_each() {
+        let partition = |name: &str, is_default, up| Partition {
+            name: name.to_owned(),
+            is_default,
+            up,
+            minutes_max: None,
+            accounts: String::new(),
+            qos: String::new(),
+        };
+        let all = [
+            partition("main", true, true),
+            partition("gpu", false, true),
+            partition("old", false, false),
+        ];
+        let commands = other_partitions(&all, "https://x:8443", Path::new("/home/d/agent"));
+        let expect = "  dayan agent --engine slurm --url https://x:8443 --slurm-partition gpu --pool gpu \
+                      --data /home/d/agent-gpu --join TOKEN";
+        assert_eq!(commands, [expect]);
+        assert!(other_partitions(&all[..1], "u", Path::new("/d")).is_empty());
+    }
 
     #[test]
     fn an_agents_end_has_a_code() {

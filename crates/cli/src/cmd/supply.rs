@@ -332,6 +332,9 @@ impl Show for ShownPool {
         if let Some(fabric) = &pool.fabric {
             head.pair(Word::Fabric, Cell::text(fabric));
         }
+        for (name, value) in &pool.cluster {
+            head.row([Cell::text(name), Cell::text(value)]);
+        }
         let features = features(pool);
         if !features.is_empty() {
             head.pair(Word::Features, Cell::text(features));

@@ -43,6 +43,7 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         engine: "process".to_owned(),
         fence: "keeper".to_owned(),
         isolation: Some("bubblewrap".to_owned()),
+        cluster: [("slurm.own_qos".to_owned(), "fast(MaxWall=10m),normal".to_owned())].into(),
         fabric: Some("ib0".to_owned()),
         nodes: vec![node("n1", true), node("n2", false)],
         heard_at: Some("2026-11-23T12:00:00Z".to_owned()),

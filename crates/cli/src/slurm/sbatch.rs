@@ -172,8 +172,9 @@ fn hint(failure: &Failure, session: &Session) {
     let slurm = dayan_spec::Feature::SlurmOptions;
     if problem.details.iter().any(|detail| detail.code.ends_with(slurm.as_str())) {
         session.out.say_raw(
-            "sbatch: partition, qos, constraint and reservation are words of one cluster; write \
-             `any` for each (`-p any`, or SBATCH_PARTITION=any) to run on any pool\n",
+            "sbatch: partition, qos, constraint, reservation and what goes with them (exclusive, nodelist, \
+             switches …) are words of one cluster; write `any` for each (`-p any`, or SBATCH_PARTITION=any) \
+             to run on any pool\n",
         );
     }
 }

@@ -277,6 +277,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::Stopped => "Stopped.",
         Word::AgentStarts => "The agent works for {url}; its data is in {data}.",
         Word::AgentRemembers => "As before: {options}. An option given again replaces {file}'s.",
+        Word::AgentPartitions => {
+            "It offers the partition {partition}. For another one run another agent, each with a folder \
+             and an invitation of its own:\n{commands}"
+        }
         Word::AgentStopped => {
             "The agent has stopped; its tasks go on under their keeper until their leases end."
         }

@@ -389,6 +389,14 @@ const TEXTS: &[(&str, &str)] = &[
         "agent:slurm_allow",
         "slurm 引擎：作业可在 backend.slurm 中自行指定的内容；可多次给出，不指定则均不允许",
     ),
+    (
+        "agent:slurm_rest",
+        "slurm 引擎：slurmrestd 的地址，http://host:port 或 unix:///path；不指定则使用 Slurm 的命令",
+    ),
+    (
+        "agent:slurm_token_file",
+        "配合 --slurm-rest：出示给它的令牌所在的文件，由他人更新；不指定则向 scontrol token 索取",
+    ),
     ("agent:slurm_extra", "slurm 引擎：sbatch 的其他选项，完整写出：--slurm-extra=--reservation=x"),
     (
         "agent:kubeconfig",

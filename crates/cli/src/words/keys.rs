@@ -265,6 +265,7 @@ words! {
     Stopped,
     AgentStarts,
     AgentRemembers,
+    AgentPartitions,
     AgentStopped,
     Measuring,
     MeasuringQuickly,

@@ -263,6 +263,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::Stopped => "已停止。",
         Word::AgentStarts => "代理为 {url} 工作；数据在 {data}。",
         Word::AgentRemembers => "沿用此前的选项：{options}。再次给出的选项会取代 {file} 中的值。",
+        Word::AgentPartitions => {
+            "提供的分区是 {partition}。要提供其他分区，请另行运行代理，各用自己的文件夹和邀请：\n{commands}"
+        }
         Word::AgentStopped => "代理已停止；其任务由守护进程继续看管，直到租约结束。",
         Word::Measuring => "测量约需半分钟；本机上的其他工作会使数值偏低。",
         Word::MeasuringQuickly => "测量需几秒钟。",

@@ -54,6 +54,7 @@ fn next(held: &Held, step: u32, outcome: &Outcome) -> Next {
         | Outcome::LeaseEnded
         | Outcome::Stopped
         | Outcome::KeeperDied
+        | Outcome::Preempted
         | Outcome::StartFailed(_) => false,
     };
     match (goes_on, (step as usize) + 1 < held.steps.len()) {

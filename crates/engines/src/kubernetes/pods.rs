@@ -181,6 +181,7 @@ pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
     let Some(exit) = &over.exit else {
         return match over.reason.as_str() {
             "DeadlineExceeded" => Outcome::TimeLimit,
+            _ if is_taken_off(over, disrupted) => Outcome::Preempted,
             // A node that has no room for it after all never started it.
             reason @ ("OutOfcpu"
             | "OutOfmemory"
@@ -202,8 +203,7 @@ pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
             started(format!("{}: {}", exit.reason, exit.message))
         }
         (_, "DeadlineExceeded") => Outcome::TimeLimit,
-        // It used more of the node's disk than the node had: the node's doing, or its own, and
-        // Kubernetes does not say which.
+        _ if is_taken_off(over, disrupted) => Outcome::Preempted,
         (_, "Evicted" | "NodeLost" | "NodeShutdown" | "Terminated" | "Shutdown") => {
             Outcome::KeeperDied
         }
@@ -217,6 +217,20 @@ pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
             }
             None => Outcome::Exited(exit.code),
         },
+    }
+}
+
+/// Was room made for something of more weight, and did nothing fail? The scheduler's preemption, an
+/// eviction that somebody asked for (a drain), the kubelet's for a critical pod or because its node
+/// was short of something. A pod that was evicted because it had used more of a disk than it may is
+/// not: it would do so anywhere. Nor is one whose node went away or is shut down.
+fn is_taken_off(over: &Over, disrupted: Option<&str>) -> bool {
+    match (over.reason.as_str(), disrupted) {
+        ("Evicted", _) => !over.message.contains("exceeds"),
+        ("Preempting" | "Preempted", _) => true,
+        ("NodeLost" | "NodeShutdown" | "Terminated" | "Shutdown", _) => false,
+        (_, Some(why)) => matches!(why, "PreemptionByScheduler" | "EvictionByEvictionAPI"),
+        (_, None) => false,
     }
 }
 
@@ -258,15 +272,24 @@ mod tests {
         let oom = json!({ "exitCode": 137, "reason": "OOMKilled" });
         assert_eq!(ended("Failed", "", &oom, &none()), Outcome::OutOfMemory);
         assert_eq!(ended("Failed", "DeadlineExceeded", &plain(143), &none()), Outcome::TimeLimit);
-        for reason in ["Evicted", "NodeLost", "Terminated"] {
-            assert_eq!(
-                ended("Failed", reason, &plain(137), &none()),
-                Outcome::KeeperDied,
-                "{reason}"
-            );
-        }
-        let preempted = json!([{ "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler" }]);
-        assert_eq!(ended("Failed", "", &plain(143), &preempted), Outcome::KeeperDied);
+        let disrupted =
+            |why: &str| json!([{ "type": "DisruptionTarget", "status": "True", "reason": why }]);
+        let check = |reason: &str, why: &str, expect: &Outcome| {
+            let conditions = if why.is_empty() { none() } else { disrupted(why) };
+            let got = ended("Failed", reason, &plain(143), &conditions);
+            assert_eq!(got, *expect, "{reason:?} {why:?}");
+        };
+        let (off, failed) = (Outcome::Preempted, Outcome::KeeperDied);
+        check("Evicted", "", &off);
+        check("Evicted", "TerminationByKubelet", &off);
+        check("Preempting", "TerminationByKubelet", &off);
+        check("", "PreemptionByScheduler", &off);
+        check("", "EvictionByEvictionAPI", &off);
+        check("NodeLost", "", &failed);
+        check("Terminated", "TerminationByKubelet", &failed);
+        check("", "DeletionByTaintManager", &failed);
+        check("", "DeletionByPodGC", &failed);
+        check("", "SomethingNew", &failed);
         let no_shell = json!({ "exitCode": 128, "reason": "StartError", "message": "no /bin/sh" });
         assert!(matches!(ended("Failed", "", &no_shell, &none()), Outcome::StartFailed(_)));
         let folder = json!({
@@ -278,13 +301,16 @@ mod tests {
 
     #[test]
     fn a_pod_that_failed_without_a_container_never_ran_or_was_lost() {
-        let check = |reason: &str, expect: fn(&Outcome) -> bool| {
-            let seen = pod(&json!({ "phase": "Failed", "reason": reason }));
+        let check_with = |reason: &str, message: &str, expect: fn(&Outcome) -> bool| {
+            let seen = pod(&json!({ "phase": "Failed", "reason": reason, "message": message }));
             let Stage::Over(over) = &seen.stage else { panic!("it is over: {seen:?}") };
             let got = outcome(over, None);
             assert!(expect(&got), "{reason}: {got:?}");
         };
-        check("Evicted", |got| *got == Outcome::KeeperDied);
+        let check = |reason: &str, expect: fn(&Outcome) -> bool| check_with(reason, "m", expect);
+        check("Evicted", |got| *got == Outcome::Preempted);
+        let own = "Usage of EmptyDir volume \"dayan\" exceeds the limit \"1Gi\".";
+        check_with("Evicted", own, |got| *got == Outcome::KeeperDied);
         check("DeadlineExceeded", |got| *got == Outcome::TimeLimit);
         let never = |got: &Outcome| matches!(got, Outcome::StartFailed(StartFailure::NoRoom(_)));
         check("OutOfcpu", never);

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use dayan_units::{AttemptId, Span};
 
 use super::book::Submission;
-use super::clerk::Accounting;
 use super::engine::SlurmEngine;
 use super::layout::Index;
 use super::request::Shape;
 use super::status::Account;
+use super::way::Accounting;
 use crate::BootTime;
 
 /// Slurm counts whole seconds, and the wrapper's start and end: so much is no difference.

@@ -80,6 +80,14 @@ pub(crate) fn write_launches(path: &Path, launches: &[&Launch]) -> io::Result<()
 /// Reads one launch.
 pub(crate) fn read_launch(path: &Path, index: Index) -> io::Result<Launch> {
     let file = File::open(path)?;
+    let (from, length) = place_of(&file, index)?;
+    let mut body = vec![0; length];
+    file.read_exact_at(&mut body, from)?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+/// Where a launch begins, and how long it is.
+fn place_of(file: &File, index: Index) -> io::Result<(u64, usize)> {
     let mut ends = [0u8; 2 * OFFSET_BYTES];
     file.read_exact_at(&mut ends, u64::from(index) * OFFSET_BYTES as u64)?;
     let offset = |bytes: &[u8]| {
@@ -91,9 +99,19 @@ pub(crate) fn read_launch(path: &Path, index: Index) -> io::Result<Launch> {
     let from = offset(from).ok_or_else(damaged)?;
     let length = offset(to).and_then(|to| usize::try_from(to.checked_sub(from)?).ok());
     let length = length.filter(|length| *length <= LAUNCH_BYTES_MAX).ok_or_else(damaged)?;
-    let mut body = vec![0; length];
-    file.read_exact_at(&mut body, from)?;
-    Ok(serde_json::from_slice(&body)?)
+    Ok((from, length))
+}
+
+/// Blanks launches that nobody needs any more, in place: the index stays as it is. They may hold
+/// secrets.
+pub(crate) fn erase_launches(path: &Path, which: &[Index]) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    for index in which {
+        let (from, length) = place_of(&file, *index)?;
+        // The line end stays.
+        file.write_all_at(&vec![b' '; length.saturating_sub(1)], from)?;
+    }
+    Ok(())
 }
 
 fn encode(order: Order) -> [u8; ORDER_BYTES] {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::Asked;
 use super::layout::{BatchId, Index};
-use super::request::Shape;
+use super::request::{Request, Shape};
 use crate::{BootId, BootTime, Counters, End, Launch, Observation, Outcome, Phase, Signal};
 
 /// Tombstones kept of forgotten attempts, as the keeper does: a start that arrives later than
@@ -22,15 +22,21 @@ const TOMBSTONES_MAX: usize = 65_536;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
-    /// They are about to be launched, and never again. What they are is kept until they are in a batch,
-    /// whose files say it then.
+    /// They are about to be launched, and never again. What they are lies beside the journal, for it
+    /// may hold secrets; journals of earlier versions have it here.
     Launched {
         attempts: Vec<AttemptId>,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, skip_serializing)]
         launches: Vec<Launch>,
     },
-    /// They are the elements of a batch, in order, which is about to be submitted.
-    Batched { batch: BatchId, shape: Shape, attempts: Vec<AttemptId> },
+    /// They are the elements of a batch, in order, which is about to be submitted, and ask for this.
+    Batched {
+        batch: BatchId,
+        shape: Shape,
+        attempts: Vec<AttemptId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Request>,
+    },
     /// The batch is this job of Slurm.
     Submitted { batch: BatchId, job: u32 },
     /// It runs, by this process of the engine's machine where it is that one.
@@ -144,6 +150,8 @@ pub(crate) enum Submission {
 pub(crate) struct Batch {
     pub attempts: Vec<AttemptId>,
     pub shape: Shape,
+    /// What each of them asks of Slurm; none in journals of earlier versions.
+    pub request: Option<Request>,
     pub submission: Submission,
     /// How often it was submitted.
     pub tries: u32,
@@ -218,6 +226,14 @@ impl Book {
             })
             .count()
     }
+    /// How many were submitted and have not ended, or ended later than this.
+    pub(crate) fn in_slurm(&self, ended_after: Time) -> usize {
+        let there = |held: &&Held| match &held.phase {
+            Phase::Starting | Phase::Running { .. } => held.seat.is_some(),
+            Phase::Ended(end) => held.seat.is_some() && end.at > ended_after,
+        };
+        self.attempts.values().filter(there).count()
+    }
     /// Who sits there.
     pub(crate) fn attempt_at(&self, seat: Seat) -> Option<AttemptId> {
         self.batches.get(&seat.batch)?.attempts.get(seat.index as usize).copied()
@@ -278,10 +294,11 @@ impl Book {
             buried.map(|attempt| Record::Forgotten { attempt: *attempt }).collect();
         let loose = |(attempt, held): (&AttemptId, &Held)| held.seat.is_none().then_some(*attempt);
         let attempts = self.attempts.iter().filter_map(loose).collect();
-        records.push(Record::Launched { attempts, launches: self.waiting.clone() });
+        records.push(Record::Launched { attempts, launches: Vec::new() });
         for (id, batch) in &self.batches {
             let (shape, attempts) = (batch.shape, batch.attempts.clone());
-            records.push(Record::Batched { batch: *id, shape, attempts });
+            let request = batch.request.clone();
+            records.push(Record::Batched { batch: *id, shape, attempts, request });
             if let Submission::Job(job) = batch.submission {
                 records.push(Record::Submitted { batch: *id, job });
             }
@@ -305,10 +322,16 @@ impl Book {
 
     /// From the records of an earlier engine. What it had batched may be in the queue or not,
     /// unless it had heard; what it had not batched never will be. Leases are not recorded: they
-    /// stand in the batches' orders.
-    pub(crate) fn replay(records: Vec<Record>, boot: BootId, now: BootTime) -> Self {
+    /// stand in the batches' orders; what had gathered lies in `waiting`.
+    pub(crate) fn replay(
+        records: Vec<Record>,
+        waiting: Vec<Launch>,
+        boot: BootId,
+        now: BootTime,
+    ) -> Self {
         let mut book = Self::default();
-        let mut loose: BTreeMap<AttemptId, Launch> = BTreeMap::new();
+        let mut loose: BTreeMap<AttemptId, Launch> =
+            waiting.into_iter().map(|launch| (launch.attempt, launch)).collect();
         for record in records {
             match record {
                 Record::Launched { attempts, launches } => {
@@ -319,7 +342,7 @@ impl Book {
                         loose.insert(launch.attempt, launch);
                     }
                 }
-                Record::Batched { batch, shape, attempts } => {
+                Record::Batched { batch, shape, attempts, request } => {
                     // In a rewritten journal the forgotten ones come first.
                     let there = |attempt: &&AttemptId| !book.tombstones.contains(attempt);
                     let kept = attempts.iter().filter(there).count();
@@ -334,7 +357,7 @@ impl Book {
                         book.insert(attempt, held);
                     }
                     let submission = Submission::Unsure { since: now, missed: 0 };
-                    let batched = Batch { attempts, shape, submission, tries: 1, kept };
+                    let batched = Batch { attempts, shape, request, submission, tries: 1, kept };
                     book.batches.insert(batch, batched);
                 }
                 Record::Submitted { batch, job } => {
@@ -381,7 +404,7 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use dayan_units::JobId;
 
@@ -401,12 +424,14 @@ mod tests {
                 batch: first,
                 shape: Shape::Array,
                 attempts: vec![attempt(0), attempt(1)],
+                request: None,
             },
             Record::Submitted { batch: first, job: 77 },
             Record::Batched {
                 batch: second,
                 shape: Shape::Gang { nodes: 2 },
                 attempts: vec![attempt(2), attempt(3)],
+                request: None,
             },
             Record::Running {
                 attempt: attempt(3),
@@ -430,8 +455,8 @@ mod tests {
             Record::Forgotten { attempt: attempt(2) },
         ];
         let boot = BootId(4);
-        let book = Book::replay(records, boot, now);
-        let again = Book::replay(book.records(boot), boot, now);
+        let book = Book::replay(records, Vec::new(), boot, now);
+        let again = Book::replay(book.records(boot), Vec::new(), boot, now);
         for book in [&book, &again] {
             assert_eq!(book.live_count(), 3);
             assert!((0..5).all(|task| book.was_launched(attempt(task))));
@@ -454,7 +479,7 @@ mod tests {
         }
     }
 
-    fn launch(task: u32, boot: BootId, at: i64) -> Launch {
+    pub(crate) fn launch(task: u32, boot: BootId, at: i64) -> Launch {
         Launch {
             attempt: attempt(task),
             program: crate::Program::Shell("true".to_owned()),
@@ -485,12 +510,21 @@ mod tests {
             launch(3, BootId(5), 9),
         ];
         let records = vec![
-            Record::Launched { attempts: (0..4).map(attempt).collect(), launches },
-            Record::Batched { batch: BatchId(1), shape: Shape::Array, attempts: vec![attempt(1)] },
+            Record::Launched { attempts: (0..4).map(attempt).collect(), launches: Vec::new() },
+            Record::Batched {
+                batch: BatchId(1),
+                shape: Shape::Array,
+                attempts: vec![attempt(1)],
+                request: None,
+            },
         ];
-        let book = Book::replay(records, boot, now);
-        let again = Book::replay(book.records(boot), boot, now);
-        for book in [&book, &again] {
+        let book = Book::replay(records.clone(), launches.clone(), boot, now);
+        let again = Book::replay(book.records(boot), book.waiting.clone(), boot, now);
+        // Journals of earlier versions held them.
+        let mut older = records;
+        older[0] = Record::Launched { attempts: (0..4).map(attempt).collect(), launches };
+        let older = Book::replay(older, Vec::new(), boot, now);
+        for book in [&book, &again, &older] {
             let waiting: Vec<AttemptId> = book.waiting.iter().map(|one| one.attempt).collect();
             assert_eq!(waiting, [attempt(0)], "one is in a batch, two have no lease any more");
             assert_eq!(book.get(attempt(0)).map(|held| held.lease_end.micros()), Some(9));
@@ -502,7 +536,7 @@ mod tests {
     fn one_that_is_forgotten_without_an_end_is_gone() {
         let launched = Record::Launched { attempts: vec![attempt(0)], launches: Vec::new() };
         let records = vec![launched, Record::Forgotten { attempt: attempt(0) }];
-        let book = Book::replay(records, BootId(4), BootTime::from_micros(5));
+        let book = Book::replay(records, Vec::new(), BootId(4), BootTime::from_micros(5));
         assert_eq!((book.live().count(), book.live_count()), (0, 0));
         assert!(book.was_launched(attempt(0)));
     }
@@ -518,7 +552,9 @@ mod tests {
                 batch: BatchId(1),
                 shape: Shape::Array,
                 attempts: vec![attempt(0), attempt(1)],
+                request: None,
             }],
+            Vec::new(),
             BootId(4),
             BootTime::from_micros(0),
         );

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is said to the caller is in the journal before. No call waits for Slurm.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use dayan_units::{AttemptId, Span};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::SlurmConfig;
+use super::access::{self, Access};
 use super::accounts::{Accounts, Difference};
 use super::batch::{self, Order};
 use super::book::{Batch, Book, Record, Seat};
@@ -20,6 +21,7 @@ use super::file_clock::FileClock;
 use super::layout::{BatchId, Index, Layout};
 use super::request::Request;
 use super::survey::Survey;
+use super::waiting::Tray;
 use crate::journal::Journal;
 use crate::keeper::Lock;
 use crate::waker::timespec;
@@ -49,6 +51,7 @@ pub(super) struct Parts {
     pub clock_file: File,
     pub journal: Journal<Record>,
     pub book: Book,
+    pub tray: Tray,
     pub clerk: Clerk,
     pub survey: Survey,
     pub wrapper: Vec<String>,
@@ -68,6 +71,8 @@ pub struct SlurmEngine {
     pub(super) clock_file: File,
     pub(super) journal: Journal<Record>,
     pub(super) book: Book,
+    /// Launches that wait, on disk.
+    tray: Tray,
     pub(super) clerk: Clerk,
     pub(super) survey: Survey,
     /// The wrapper's words, in the shared folder.
@@ -81,6 +86,8 @@ pub struct SlurmEngine {
     pub(super) changed: BTreeSet<AttemptId>,
     /// News that were read and not yet removed.
     pub(super) read: Vec<PathBuf>,
+    /// Whose launches are not needed any more.
+    over: Vec<Seat>,
     /// Submissions that are being made.
     pub(super) submitting: usize,
     /// Until when launches gather, where they do.
@@ -115,6 +122,7 @@ impl SlurmEngine {
             clock_file: parts.clock_file,
             journal: parts.journal,
             book: parts.book,
+            tray: parts.tray,
             clerk: parts.clerk,
             survey: parts.survey,
             wrapper: parts.wrapper,
@@ -125,6 +133,7 @@ impl SlurmEngine {
             watch: parts.watch,
             changed,
             read: Vec::new(),
+            over: Vec::new(),
             submitting: 0,
             gathering: None,
             last_batch,
@@ -182,8 +191,17 @@ impl SlurmEngine {
             );
             return Err(StartFault::Unsupported(reason));
         }
-        let most = self.survey.partition.minutes_max;
+        let (site, words) = (&self.config.site, &launch.site_words);
+        self.survey.check(site, words).map_err(StartFault::Unsupported)?;
+        let most = self.survey.bounds(site, words).minutes_max;
         Request::of(launch, most).map(|_| ()).map_err(StartFault::Unsupported)
+    }
+
+    /// What was seen of accounts and QoS when it was last looked at; somebody may have been given one.
+    fn renew_access(&mut self) {
+        if let Some(access) = access::kept(self.layout.root()) {
+            self.survey.access = Some(Access { enforced: self.survey.enforced, ..access });
+        }
     }
 
     /// Everything that can be done now.
@@ -225,11 +243,30 @@ impl SlurmEngine {
             // Read again it changes nothing.
             let _ = fs::remove_file(path);
         }
+        self.tray.tidy(self.book.waiting.iter());
+        self.erase_launches();
         if self.journal.length() > self.rewrite_at {
             if let Err(error) = self.journal.rewrite(&self.book.records(self.clock.boot())) {
                 tracing::warn!(%error, "cannot rewrite the engine's journal");
             }
             self.rewrite_at = JOURNAL_REWRITE_BYTES.max(self.journal.length().saturating_mul(2));
+        }
+    }
+
+    /// Blanks the launches of those that are over: nobody starts or enters them again, and their
+    /// environments hold secrets.
+    fn erase_launches(&mut self) {
+        let mut by_batch: BTreeMap<BatchId, Vec<Index>> = BTreeMap::new();
+        for seat in self.over.drain(..) {
+            by_batch.entry(seat.batch).or_default().push(seat.index);
+        }
+        for (batch, which) in by_batch {
+            // One that is forgotten already has no file. The next start tries again.
+            if let Err(error) = batch::erase_launches(&self.layout.launches(batch), &which)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, batch = batch.text(), "cannot blank launches that are over");
+            }
         }
     }
 
@@ -246,6 +283,7 @@ impl SlurmEngine {
         if let Some(record) = self.book.end(attempt, at, outcome) {
             self.journal.append(&record);
             self.changed.insert(attempt);
+            self.over.extend(self.book.get(attempt).and_then(|held| held.seat));
         }
     }
 
@@ -264,8 +302,7 @@ impl SlurmEngine {
     fn write_orders(&mut self, seats: &[Seat]) -> Result<(), Fault> {
         let at = Fault::io("reading the file server's clock");
         let file_clock = FileClock::read(&self.clock_file, self.clock).map_err(at)?;
-        let mut by_batch: std::collections::BTreeMap<BatchId, Vec<(Index, Order)>> =
-            std::collections::BTreeMap::new();
+        let mut by_batch: BTreeMap<BatchId, Vec<(Index, Order)>> = BTreeMap::new();
         for seat in seats {
             let held = self.book.attempt_at(*seat).and_then(|attempt| self.book.get(attempt));
             if let Some(held) = held {
@@ -329,6 +366,10 @@ impl Engine for SlurmEngine {
 
     fn start(&mut self, launches: Vec<Launch>) -> Vec<Result<(), StartFault>> {
         let now = self.clock.now();
+        let says = |launch: &Launch| self.survey.check(&self.config.site, &launch.site_words);
+        if launches.iter().any(|launch| says(launch).is_err()) {
+            self.renew_access();
+        }
         let mut fresh = BTreeSet::new();
         let mut results: Vec<Result<(), StartFault>> = launches
             .iter()
@@ -342,11 +383,11 @@ impl Engine for SlurmEngine {
             return results;
         }
         let taken = launches.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        let record = Record::Launched {
-            attempts: fresh.iter().copied().collect(),
-            launches: taken.map(|(launch, _)| launch.clone()).collect(),
-        };
-        if let Err(error) = self.journal.commit([&record].into_iter()) {
+        let kept = self.tray.put(taken.map(|(launch, _)| launch));
+        let attempts = fresh.iter().copied().collect();
+        let record = Record::Launched { attempts, launches: Vec::new() };
+        let noted = kept.and_then(|()| self.journal.commit([&record].into_iter()));
+        if let Err(error) = noted {
             let fault = StartFault::Unreachable(format!("the engine's journal: {error}"));
             for result in results.iter_mut().filter(|result| result.is_ok()) {
                 *result = Err(fault.clone());

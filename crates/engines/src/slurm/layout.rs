@@ -2,7 +2,8 @@
 //! to the wrapper on the nodes; nobody else builds these paths.
 //!
 //! Beside the folders that every engine has (`attempts`, `logs`): `batches/B/` holds the launches
-//! of one array, their orders and their claims, `news/` what wrappers have to say.
+//! of one array, their orders and their claims, `waiting/` launches that are in no array yet, `news/` what
+//! wrappers have to say.
 
 use std::fs;
 use std::io;
@@ -42,7 +43,7 @@ impl Layout {
     /// Makes what is missing, for this user only.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let layout = Self { folder: Folder::open(dir)? };
-        for name in ["batches", "news"] {
+        for name in ["batches", "news", "waiting"] {
             make(&layout.folder.root().join(name))?;
         }
         Ok(layout)
@@ -68,6 +69,10 @@ impl Layout {
     }
     pub(crate) fn news(&self) -> PathBuf {
         self.root().join("news")
+    }
+    /// Where launches lie that are in no batch yet.
+    pub(crate) fn waiting(&self) -> PathBuf {
+        self.root().join("waiting")
     }
     pub(crate) fn batches(&self) -> PathBuf {
         self.root().join("batches")

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
 
-use super::ask::Asker;
 use super::hostlist::expand;
 use super::request::{SiteWords, batch_of};
 use super::status::{Elements, State};
 use super::survey::{Node, Survey, gres, minutes};
+use super::way::Way;
 use crate::wall_now;
 
 /// The fields: who, the state, which elements, processors, nodes, memory of a node, generic resources
 /// of a node, time left, start (or when one is expected), where; the name last, because it may hold
 /// anything.
-const FORMAT: &str = "%U|%T|%K|%C|%D|%m|%b|%L|%S|%N|%j";
+pub(super) const FORMAT: &str = "%U|%T|%K|%C|%D|%m|%b|%L|%S|%N|%j";
 const FIELDS: usize = 11;
 /// A part of a node that others hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,23 +45,12 @@ pub struct Load {
 }
 
 /// Asks; none where there is no answer.
-pub(super) fn take(
-    asker: &Asker,
-    survey: &Survey,
-    site: &SiteWords,
-    instance: &str,
-) -> Option<Load> {
-    let words = ["--noheader", "--partition", &survey.partition.name, "--format", FORMAT];
-    match asker.ask("squeue", &words.map(str::to_owned), "") {
-        Ok(answer) if answer.status == Some(0) => {
+pub(super) fn take(way: &Way, survey: &Survey, site: &SiteWords, instance: &str) -> Option<Load> {
+    match way.partition_jobs(&survey.partition.name) {
+        Ok(lines) => {
             let user = rustix::process::geteuid().as_raw();
-            let own = |line: &Line| line.user == user && batch_of(instance, line.name).is_some();
-            let lines: Vec<Line> = answer.out.lines().filter_map(Line::parse).collect();
+            let own = |line: &Line| line.user == user && batch_of(instance, &line.name).is_some();
             Some(read(survey, site, &lines, own, wall_now()))
-        }
-        Ok(answer) => {
-            tracing::warn!(why = answer.complaint(), "cannot see what others do in the cluster");
-            None
         }
         Err(why) => {
             tracing::warn!(why, "cannot see what others do in the cluster");
@@ -70,23 +59,32 @@ pub(super) fn take(
     }
 }
 
-/// A line of the queue.
-struct Line<'a> {
-    user: u32,
-    state: State,
-    elements: u32,
-    cpus: u64,
-    nodes: u64,
-    memory: Bytes,
-    gres: &'a str,
-    left: Option<Span>,
-    start: Option<Time>,
-    on: Vec<String>,
-    name: &'a str,
+/// A job, or some elements of one, as the queue shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    pub user: u32,
+    pub state: State,
+    /// How many elements.
+    pub elements: u32,
+    /// Processors of each of them.
+    pub cpus: u64,
+    /// Nodes of each of them.
+    pub nodes: u64,
+    /// Memory on each node.
+    pub memory: Bytes,
+    /// Generic resources on each node: `gres:gpu:a100:2`.
+    pub gres: String,
+    /// In how long it ends at the latest; none where it has no limit.
+    pub left: Option<Span>,
+    /// When it began, or is expected to.
+    pub start: Option<Time>,
+    /// The nodes it runs on.
+    pub on: Vec<String>,
+    pub name: String,
 }
 
-impl<'a> Line<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
+impl Line {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.splitn(FIELDS, '|').map(str::trim).collect();
         let [user, state, which, cpus, nodes, memory, gres, left, start, on, name] = fields[..]
         else {
@@ -100,11 +98,11 @@ impl<'a> Line<'a> {
             cpus: cpus.parse().ok()?,
             nodes: nodes.parse::<u64>().unwrap_or(1).max(1),
             memory: size(memory),
-            gres,
+            gres: gres.to_owned(),
             left: minutes(left).map(|minutes| Span::from_secs((minutes + 1) * 60)),
             start: start.parse().ok().map(|secs: i64| Time::EPOCH.plus(Span::from_secs(secs))),
             on: expand(on).unwrap_or_default(),
-            name,
+            name: name.to_owned(),
         })
     }
 
@@ -161,8 +159,8 @@ fn least(a: &Resources, b: &Resources) -> Resources {
 fn read(
     survey: &Survey,
     site: &SiteWords,
-    lines: &[Line<'_>],
-    own: impl Fn(&Line<'_>) -> bool,
+    lines: &[Line],
+    own: impl Fn(&Line) -> bool,
     now: Time,
 ) -> Load {
     let wanted = site.gres.as_deref().unwrap_or("gpu");
@@ -269,6 +267,8 @@ mod tests {
             memory: false,
             cpus: false,
             accounting: false,
+            enforced: crate::slurm::Enforced::default(),
+            access: None,
             hides_jobs,
         }
     }
@@ -284,8 +284,8 @@ mod tests {
         nonsense\n";
 
     fn read_queue(survey: &Survey) -> Load {
-        let lines: Vec<Line<'_>> = QUEUE.lines().filter_map(Line::parse).collect();
-        let own = |line: &Line<'_>| line.user == 5 && batch_of("i", line.name).is_some();
+        let lines: Vec<Line> = QUEUE.lines().filter_map(Line::parse).collect();
+        let own = |line: &Line| line.user == 5 && batch_of("i", &line.name).is_some();
         let now = Time::EPOCH.plus(Span::from_secs(1_000));
         read(survey, &SiteWords::default(), &lines, own, now)
     }

@@ -10,11 +10,13 @@
 //! restarts what; an attempt whose node may still run it is not over before its lease is; a
 //! question to Slurm that fails ends nothing and submits nothing.
 
+mod access;
 mod accounts;
 mod ask;
 mod batch;
 mod book;
 mod clerk;
+mod commands;
 mod engine;
 mod entering;
 mod file_clock;
@@ -25,17 +27,23 @@ mod load;
 mod open;
 mod report;
 mod request;
+#[cfg(feature = "slurm-rest")]
+mod rest;
 mod status;
 mod submitting;
 mod survey;
+mod waiting;
 mod watching;
+mod way;
 pub mod wrapper;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use dayan_units::Span;
 
+pub use access::{Access, Account, Bounds, Enforced, Qos};
 pub use accounts::Difference;
 pub use engine::SlurmEngine;
 pub use load::{Held, Load};
@@ -108,15 +116,54 @@ impl SlurmConfig {
 /// already, and who looks has other things to do.
 const SURVEY_WITHIN: Span = Span::from_secs(10);
 
-/// Looks at the cluster as it is now, and at what others do in it: four questions to its controller.
-/// Where the last of them is not answered, nothing is known of others.
+/// The partitions of the cluster, whichever of them is offered.
+pub fn partitions(config: &SlurmConfig) -> Result<Vec<Partition>, crate::Fault> {
+    let way = way::Way::of(config)?.sooner(SURVEY_WITHIN);
+    Ok(survey::partitions(&way.picture()?))
+}
+
+/// Who looks at a cluster again and again, and keeps what the way to it is made of.
+#[derive(Debug)]
+pub struct Lookout {
+    config: SlurmConfig,
+    way: Mutex<Option<way::Way>>,
+}
+
+impl Lookout {
+    /// Asks nothing yet.
+    pub const fn new(config: SlurmConfig) -> Self {
+        Self { config, way: Mutex::new(None) }
+    }
+
+    /// Where and how.
+    pub const fn config(&self) -> &SlurmConfig {
+        &self.config
+    }
+
+    fn way(&self) -> Result<way::Way, crate::Fault> {
+        let mut known = self.way.lock().expect("no thread panics holding it");
+        if let Some(way) = &*known {
+            return Ok(way.clone());
+        }
+        let way = way::Way::of(&self.config)?.sooner(SURVEY_WITHIN);
+        *known = Some(way.clone());
+        Ok(way)
+    }
+
+    /// Looks at the cluster as it is now, and at what others do in it: four questions to its
+    /// controller. Where the last of them is not answered, nothing is known of others.
+    pub fn look(&self) -> Result<(Survey, Option<Load>), crate::Fault> {
+        let (way, config) = (self.way()?, &self.config);
+        let mut survey = Survey::take(&way, &config.site)?;
+        let layout = layout::Layout::open(&config.dir)
+            .map_err(crate::Fault::io(format!("opening {}", config.dir.display())))?;
+        survey.see_access(&way, layout.root());
+        let load = load::take(&way, &survey, &config.site, layout.instance());
+        Ok((survey, load))
+    }
+}
+
+/// Looks once.
 pub fn survey(config: &SlurmConfig) -> Result<(Survey, Option<Load>), crate::Fault> {
-    let mut asker = open::asker(config)?;
-    asker.within = asker.within.min(SURVEY_WITHIN);
-    let survey = Survey::take(&asker, &config.site)?;
-    let instance = layout::Layout::open(&config.dir)
-        .map(|layout| layout.instance().to_owned())
-        .map_err(crate::Fault::io(format!("opening {}", config.dir.display())))?;
-    let load = load::take(&asker, &survey, &config.site, &instance);
-    Ok((survey, load))
+    Lookout::new(config.clone()).look()
 }

@@ -7,18 +7,19 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dayan_units::Span;
+use dayan_units::{AttemptId, Span};
 use rustix::fs::inotify;
 
-use super::ask::Asker;
-use super::batch::read_orders;
+use super::batch::{erase_launches, read_orders};
 use super::book::{Book, Record};
-use super::clerk::{Accounting, Clerk};
+use super::clerk::Clerk;
 use super::engine::{Parts, SlurmEngine};
 use super::file_clock::FileClock;
-use super::layout::{BatchId, Layout};
+use super::layout::{BatchId, Index, Layout};
 use super::report::{Claim, read_claim};
 use super::survey::Survey;
+use super::waiting::Tray;
+use super::way::{Accounting, Way};
 use super::{SlurmConfig, accounts::Accounts};
 use crate::journal::Journal;
 use crate::keeper::AGENT_LOCK;
@@ -30,11 +31,6 @@ const SURVEY_FILE: &str = "survey.json";
 /// the picture is taken again later.
 const KNOWN_WITHIN: Span = Span::from_secs(5);
 
-pub(super) fn asker(config: &SlurmConfig) -> Result<Asker, Fault> {
-    let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
-    Ok(Asker { clock, commands: config.commands.clone(), within: config.pace.ask_within })
-}
-
 impl SlurmEngine {
     /// Opens the folder, looks at the cluster, and takes over what an earlier engine left.
     pub fn open(config: SlurmConfig) -> Result<Self, Fault> {
@@ -42,9 +38,9 @@ impl SlurmEngine {
         let layout = Layout::open(&config.dir).map_err(Fault::io(at("opening")))?;
         let lock = layout.folder().lock(AGENT_LOCK).map_err(Fault::io(at("locking")))?;
         let Some(lock) = lock else { return Err(Fault::Busy(layout.root().to_owned())) };
-        let asker = asker(&config)?;
-        let clock = asker.clock;
-        let survey = surveyed(&asker, &config, &layout)?;
+        let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
+        let way = Way::of(&config)?;
+        let survey = surveyed(&way, &config, &layout)?;
         let (mut journal, records) = Journal::<Record>::open(&layout.journal())
             .map_err(Fault::io(at("opening the journal in")))?;
         let clock_file = fs::OpenOptions::new()
@@ -56,16 +52,29 @@ impl SlurmEngine {
             .map_err(Fault::io(at("opening the clock in")))?;
         let file_clock =
             FileClock::read(&clock_file, clock).map_err(Fault::io(at("reading the clock of")))?;
-        let mut book = Book::replay(records, clock.boot(), clock.now());
+        let (mut tray, waiting) =
+            Tray::open(&layout.waiting()).map_err(Fault::io(at("opening what waits in")))?;
+        let told = records.iter().any(
+            |record| matches!(record, Record::Launched { launches, .. } if !launches.is_empty()),
+        );
+        let mut book = Book::replay(records, waiting, clock.boot(), clock.now());
+        if told {
+            // Of an earlier version, which kept environments in its journal.
+            tray.put(book.waiting.iter()).map_err(Fault::io(at("writing what waits to")))?;
+            journal
+                .rewrite(&book.records(clock.boot()))
+                .map_err(Fault::io(at("rewriting the journal in")))?;
+        }
         find_leases(&mut book, &layout, &file_clock);
+        erase_ended(&book, &layout);
         sweep(&book, &layout);
         let wrapper = installed(&config, &layout, book.batches.is_empty())
             .map_err(Fault::io(at("putting the wrapper into")))?;
         let bell = Waker::new().map_err(Fault::io("making a waker"))?;
         let waker = Waker::new().map_err(Fault::io("making a waker"))?;
         let accounting = if survey.accounting { Accounting::Kept } else { Accounting::Absent };
-        let clerk = Clerk::start(asker, accounting, bell.clone())
-            .map_err(Fault::io("starting a thread"))?;
+        let clerk =
+            Clerk::start(way, accounting, bell.clone()).map_err(Fault::io("starting a thread"))?;
         journal.sync().map_err(Fault::io(at("writing the journal in")))?;
         let watch = watch(&layout.news());
         Ok(Self::new(Parts {
@@ -77,6 +86,7 @@ impl SlurmEngine {
             clock_file,
             journal,
             book,
+            tray,
             clerk,
             survey,
             wrapper,
@@ -89,14 +99,12 @@ impl SlurmEngine {
 }
 
 /// The cluster as it is, or while nobody answers as it was.
-fn surveyed(asker: &Asker, config: &SlurmConfig, layout: &Layout) -> Result<Survey, Fault> {
+fn surveyed(way: &Way, config: &SlurmConfig, layout: &Layout) -> Result<Survey, Fault> {
     let kept = layout.root().join(SURVEY_FILE);
-    let mut asker = asker.clone();
-    if kept.exists() {
-        asker.within = asker.within.min(KNOWN_WITHIN);
-    }
-    match Survey::take(&asker, &config.site) {
-        Ok(survey) => {
+    let way = if kept.exists() { way.sooner(KNOWN_WITHIN) } else { way.clone() };
+    match Survey::take(&way, &config.site) {
+        Ok(mut survey) => {
+            survey.see_access(&way, layout.root());
             let text = serde_json::to_vec(&survey).expect("text and numbers become JSON");
             // Only for a later start.
             let _ = fs::write(kept, text);
@@ -139,7 +147,7 @@ fn features(survey: &Survey) -> Features {
 /// Until when the attempts of an earlier engine may run, as their orders say; and which of them it
 /// closed without writing that down.
 fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
-    let batches: Vec<(BatchId, Vec<dayan_units::AttemptId>)> =
+    let batches: Vec<(BatchId, Vec<AttemptId>)> =
         book.batches.iter().map(|(id, batch)| (*id, batch.attempts.clone())).collect();
     for (batch, attempts) in batches {
         let orders = read_orders(&layout.orders(batch)).unwrap_or_default();
@@ -171,6 +179,20 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
     let loose: Vec<_> = loose.map(|(attempt, _)| attempt).collect();
     for attempt in loose {
         let _ = book.end(attempt, crate::wall_now(), crate::Outcome::KeeperDied);
+    }
+}
+
+/// Blanks what an earlier engine did not come to blank.
+fn erase_ended(book: &Book, layout: &Layout) {
+    for (id, batch) in &book.batches {
+        let over = |attempt: &AttemptId| book.get(*attempt).is_none_or(|held| !held.is_live());
+        let seats = batch.attempts.iter().zip(0..).filter(|(attempt, _)| over(attempt));
+        let ended: Vec<Index> = seats.map(|(_, index)| index).collect();
+        if !ended.is_empty()
+            && let Err(error) = erase_launches(&layout.launches(*id), &ended)
+        {
+            tracing::warn!(%error, batch = id.text(), "cannot blank launches that are over");
+        }
     }
 }
 

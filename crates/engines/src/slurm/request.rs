@@ -5,7 +5,7 @@
 //! and no secret of anybody's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dayan_units::Span;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,10 @@ pub struct SiteWords {
     pub constraint: Option<String>,
     /// The name of the accelerators in `--gres`, with or without a type: `gpu`, `gpu:a100`, `npu`.
     pub gres: Option<String>,
+    /// Where slurmrestd is, `http://host:port` or `unix:///path`; none: the commands are used.
+    pub rest: Option<String>,
+    /// The file of the token that slurmrestd is shown; none: `scontrol token` is asked for one.
+    pub token_file: Option<PathBuf>,
     /// Further options of `sbatch`, each whole: `--exclusive=user`.
     pub extra: Vec<String>,
     /// How much of the cluster's size in short tasks may wait in Slurm's queue before anything has
@@ -71,6 +75,10 @@ pub const JOB_WORDS: [&str; 22] = [
     "use-min-nodes",
     "wckey",
 ];
+
+/// Those that need no value, and what a job file says for them instead.
+const FLAGS: [&str; 3] = ["contiguous", "exclusive", "use-min-nodes"];
+const YES: &str = "true";
 
 /// The name of the pool's feature that says that a job may give this option.
 pub fn feature_of(word: &str) -> String {
@@ -109,7 +117,8 @@ impl Request {
         let minutes = match (minutes, minutes_max) {
             (Some(_), Some(most)) if wall > most.saturating_mul(MINUTE_MICROS) => {
                 return Err(format!(
-                    "jobs of this partition end after {most} minutes; ask for a shorter time"
+                    "jobs end after {most} minutes here, by the partition's limit or the accounting's; \
+                     ask for a shorter time"
                 ));
             }
             (Some(minutes), Some(most)) => Some(minutes.min(most)),
@@ -221,6 +230,8 @@ pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
     // Last, so that what the job says counts where both say something.
     options.extend(request.words.iter().map(|(name, value)| match value.as_str() {
         "" => format!("--{name}"),
+        // A job file has no key without a value.
+        YES if FLAGS.contains(&name.as_str()) => format!("--{name}"),
         value => format!("--{name}={value}"),
     }));
     let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
@@ -304,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_submission_says_all_of_it_and_nothing_of_what_runs() {
-        let words = [("qos", "high"), ("exclusive", "")];
+        let words = [("qos", "high"), ("exclusive", "true"), ("nice", "true")];
         let words = words.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let request =
             Request { cpus: 4, memory_mib: 512, minutes: Some(10), accelerators: 2, words };
@@ -337,6 +348,7 @@ mod tests {
             "--exclusive=user",
             "--qos=high",
             "--exclusive",
+            "--nice=true",
             "--no-requeue",
             "--job-name=dayan.i.ab",
         ] {

@@ -19,15 +19,19 @@ pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,CPUTimeRAW,ExitC
 pub(crate) enum State {
     /// It waits, runs, is suspended or being cleaned up; or Slurm uses a word we do not know.
     Active,
-    /// It waits for room: the same, and it has not begun.
+    /// It waits for room: the same, and it does not run. Also one that was taken off and put back.
     Pending,
     Completed,
     Failed,
     Cancelled,
     Timeout,
+    /// A deadline that somebody gave it has passed: not its time limit.
+    Deadline,
     NodeFail,
     Preempted,
     OutOfMemory,
+    /// Another cluster of a federation has taken it over: it may run there.
+    Revoked,
 }
 
 impl State {
@@ -35,11 +39,14 @@ impl State {
     pub(crate) fn parse(text: &str) -> Self {
         let word = text.split([' ', '+']).next().unwrap_or_default().to_ascii_uppercase();
         match word.as_str() {
-            "PENDING" => Self::Pending,
+            "PENDING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT"
+            | "RESV_DEL_HOLD" => Self::Pending,
             "COMPLETED" => Self::Completed,
             "FAILED" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => Self::Failed,
-            "CANCELLED" | "REVOKED" => Self::Cancelled,
-            "TIMEOUT" | "DEADLINE" => Self::Timeout,
+            "CANCELLED" => Self::Cancelled,
+            "REVOKED" => Self::Revoked,
+            "TIMEOUT" => Self::Timeout,
+            "DEADLINE" => Self::Deadline,
             "NODE_FAIL" | "BOOT_FAIL" => Self::NodeFail,
             "PREEMPTED" => Self::Preempted,
             "OUT_OF_MEMORY" | "OUT_OF_ME" => Self::OutOfMemory,
@@ -153,8 +160,29 @@ mod tests {
         check("OUT_OF_ME+", State::OutOfMemory);
         check("TIMEOUT", State::Timeout);
         check("NODE_FAIL", State::NodeFail);
-        check("PENDING", State::Pending);
-        for goes_on in ["RUNNING", "COMPLETING", "SUSPENDED", "REQUEUE_HOLD", "NEWFANGLED", ""] {
+        check("BOOT_FAIL", State::NodeFail);
+        check("PREEMPTED", State::Preempted);
+        check("DEADLINE", State::Deadline);
+        check("REVOKED", State::Revoked);
+        for failed in ["FAILED", "LAUNCH_FAILED", "RECONFIG_FAIL"] {
+            check(failed, State::Failed);
+        }
+        for waits in ["PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"] {
+            check(waits, State::Pending);
+            assert!(!State::parse(waits).is_over());
+        }
+        for goes_on in [
+            "RUNNING",
+            "CONFIGURING",
+            "COMPLETING",
+            "STAGE_OUT",
+            "SIGNALING",
+            "RESIZING",
+            "SUSPENDED",
+            "STOPPED",
+            "NEWFANGLED",
+            "",
+        ] {
             check(goes_on, State::Active);
             assert!(!State::parse(goes_on).is_over());
         }

@@ -14,11 +14,12 @@ use dayan_units::{AttemptId, JobId, Span};
 
 use super::batch::{Order, write_launches, write_orders};
 use super::book::{Batch, Held, Record, Seat, Submission};
-use super::clerk::{Errand, Submitted};
+use super::clerk::Errand;
 use super::engine::{SlurmEngine, no_room};
 use super::file_clock::FileClock;
 use super::layout::BatchId;
 use super::request::{Ordered, Request, Shape, submission};
+use super::way::Submitted;
 use crate::{Enforcement, Launch, Outcome, StartFailure, wall_now};
 
 /// How long a submission whose outcome is not known is looked for before it may be made again, and
@@ -29,6 +30,9 @@ const MISSED_MIN: u32 = 2;
 /// How often a batch is submitted at most before its attempts end: the exchange has better places
 /// for them by then.
 const TRIES_MAX: u32 = 5;
+
+/// How long one that has ended may be counted by Slurm still: its wrapper's word comes before.
+const LINGERS: Span = Span::from_secs(5);
 
 /// A new array is worth its submission when it has a part of this of what waits in Slurm already: then
 /// the controller is asked every time a third of that has gone, and never runs dry.
@@ -55,9 +59,21 @@ impl SlurmEngine {
             return;
         }
         self.gathering = None;
-        let most = self.survey.partition.minutes_max;
+        let mut room = self.room();
+        if room == 0 {
+            // Those that have just ended leave Slurm's count without a word to us.
+            self.due(self.clock.now().plus(LINGERS));
+        }
         let mut groups: BTreeMap<(Request, Option<GangKey>), Vec<Launch>> = BTreeMap::new();
         for launch in std::mem::take(&mut self.book.waiting) {
+            if launch.gang.is_none() {
+                if room == 0 {
+                    self.book.waiting.push(launch);
+                    continue;
+                }
+                room -= 1;
+            }
+            let most = self.survey.bounds(&self.config.site, &launch.site_words).minutes_max;
             match Request::of(&launch, most) {
                 Ok(request) => groups.entry((request, gang_key(&launch))).or_default().push(launch),
                 // It was asked before it was taken.
@@ -100,10 +116,12 @@ impl SlurmEngine {
         }
         let records: Vec<Record> = formed
             .iter()
-            .filter_map(|(id, _)| {
-                let batch = self.book.batches.get(id)?;
+            .filter_map(|(id, request)| {
+                let batch = self.book.batches.get_mut(id)?;
+                batch.request = Some(request.clone());
                 let (shape, attempts) = (batch.shape, batch.attempts.clone());
-                Some(Record::Batched { batch: *id, shape, attempts })
+                let request = batch.request.clone();
+                Some(Record::Batched { batch: *id, shape, attempts, request })
             })
             .collect();
         if let Err(error) = self.journal.commit(records.iter()) {
@@ -116,6 +134,15 @@ impl SlurmEngine {
         for (batch, request) in formed {
             self.submit(batch, &request);
         }
+    }
+
+    /// How many more jobs the site lets this user have in its queue: an array that is larger would be
+    /// refused as a whole. A gang is one job, and its members are few.
+    fn room(&self) -> usize {
+        let bounds = self.survey.bounds(&self.config.site, &BTreeMap::new());
+        let Some(most) = bounds.submit_max else { return usize::MAX };
+        let there = self.book.in_slurm(wall_now().minus(LINGERS));
+        usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(there)
     }
 
     /// Would more come before Slurm has nothing of ours left to start? Each array costs the controller
@@ -158,7 +185,14 @@ impl SlurmEngine {
             }
         }
         let kept = attempts.len();
-        let batched = Batch { attempts, shape, submission: Submission::Asking, tries: 0, kept };
+        let batched = Batch {
+            attempts,
+            shape,
+            request: None,
+            submission: Submission::Asking,
+            tries: 0,
+            kept,
+        };
         self.book.batches.insert(batch, batched);
         Ok(batch)
     }
@@ -292,11 +326,19 @@ impl SlurmEngine {
             self.give_up(id, &Outcome::StartFailed(StartFailure::Other(reason)));
             return;
         }
-        // What it asks for stands in its files: the same as when it was formed.
-        let most = self.survey.partition.minutes_max;
-        let request = super::batch::read_launch(&self.layout.launches(id), 0)
-            .map_err(|error| error.to_string())
-            .and_then(|launch| Request::of(&launch, most));
+        // The same as when it was formed. Of a batch of an earlier version it stands in its files.
+        let known = self.book.batches.get(&id).and_then(|batch| batch.request.clone());
+        let request = known.map_or_else(
+            || {
+                super::batch::read_launch(&self.layout.launches(id), 0)
+                    .map_err(|error| error.to_string())
+                    .and_then(|launch| {
+                        let bounds = self.survey.bounds(&self.config.site, &launch.site_words);
+                        Request::of(&launch, bounds.minutes_max)
+                    })
+            },
+            Ok,
+        );
         match request {
             Ok(request) => {
                 tracing::info!(batch = id.text(), "it is not in the queue; submitted again");

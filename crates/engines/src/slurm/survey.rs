@@ -3,12 +3,14 @@
 //! passed over.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources};
 use serde::{Deserialize, Serialize};
 
-use super::ask::Asker;
+use super::access::{self, Access, Bounds, Charge, Enforced};
 use super::request::SiteWords;
+use super::way::{Picture, Way, Words};
 use crate::{Enforcement, Fault};
 
 /// One MiB: Slurm's unit of memory and disk.
@@ -72,6 +74,12 @@ pub struct Survey {
     /// Does the site hide jobs from who does not own them?
     #[serde(default)]
     pub hides_jobs: bool,
+    /// What the site enforces of its accounting.
+    #[serde(default)]
+    pub enforced: Enforced,
+    /// What its accounting lets this user do, where that is known.
+    #[serde(default)]
+    pub access: Option<Access>,
 }
 
 impl Survey {
@@ -84,29 +92,56 @@ impl Survey {
         if self.cpus { Enforcement::Enforced } else { Enforcement::Absent }
     }
 
-    /// Asks the cluster: three questions, of which each costs the controller one answer.
-    pub(crate) fn take(asker: &Asker, site: &SiteWords) -> Result<Self, Fault> {
-        let show = |what: &[&str]| {
-            let words: Vec<String> = what.iter().map(|word| (*word).to_owned()).collect();
-            let answer = asker.ask("scontrol", &words, "").map_err(Fault::Unreachable)?;
-            if answer.status == Some(0) {
-                Ok(answer.out)
-            } else {
-                Err(Fault::Unreachable(format!(
-                    "scontrol {}: {}",
-                    what.join(" "),
-                    answer.complaint()
-                )))
-            }
-        };
-        let config = show(&["show", "config"])?;
-        let partitions = show(&["--oneliner", "show", "partition"])?;
-        let nodes = show(&["--oneliner", "show", "node"])?;
-        Self::read(&config, &partitions, &nodes, site).map_err(Fault::Protocol)
+    /// Asks the cluster.
+    pub(crate) fn take(way: &Way, site: &SiteWords) -> Result<Self, Fault> {
+        Self::read(&way.picture()?, site).map_err(Fault::Protocol)
     }
 
-    fn read(config: &str, partitions: &str, nodes: &str, site: &SiteWords) -> Result<Self, String> {
-        let all: Vec<Partition> = partitions.lines().filter_map(partition).collect();
+    /// Looks at what the site's accounting lets this user do, where there is one and it was not looked
+    /// at lately; `folder` keeps the answer.
+    pub(super) fn see_access(&mut self, way: &Way, folder: &Path) {
+        if self.accounting {
+            self.access = access::known(way, self.enforced, folder);
+        }
+    }
+
+    /// What a job is charged to and asks for, by its own words or by the site's.
+    fn charge<'a>(
+        &'a self,
+        site: &'a SiteWords,
+        words: &'a BTreeMap<String, String>,
+    ) -> Charge<'a> {
+        let said = |name: &str, of_site: &'a Option<String>| {
+            words.get(name).or(of_site.as_ref()).map(String::as_str)
+        };
+        Charge {
+            account: said("account", &site.account),
+            qos: said("qos", &site.qos),
+            partition: said("partition", &None).unwrap_or(&self.partition.name),
+        }
+    }
+
+    /// Would the site's accounting take a job that says this? `Err` says what it would take.
+    pub(super) fn check(
+        &self,
+        site: &SiteWords,
+        words: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        self.access.as_ref().map_or(Ok(()), |access| access.check(self.charge(site, words)))
+    }
+
+    /// The limits that hold for a job that says this: its time is the shorter of what the partition
+    /// and what the accounting allows.
+    pub fn bounds(&self, site: &SiteWords, words: &BTreeMap<String, String>) -> Bounds {
+        let access = self.access.as_ref();
+        let bounds = access.map(|access| access.bounds(self.charge(site, words)));
+        let bounds = bounds.unwrap_or_default();
+        let most = [bounds.minutes_max, self.partition.minutes_max].into_iter().flatten().min();
+        Bounds { minutes_max: most, ..bounds }
+    }
+
+    fn read(picture: &Picture, site: &SiteWords) -> Result<Self, String> {
+        let all = partitions(picture);
         let chosen = match &site.partition {
             Some(name) => all.iter().find(|partition| partition.name == *name),
             None => all.iter().find(|partition| partition.is_default),
@@ -119,16 +154,11 @@ impl Survey {
                 None => format!("no partition is the default one; name one of: {names}"),
             });
         };
-        let settings: BTreeMap<&str, &str> = config
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.trim(), value.trim()))
-            .collect();
-        let setting = |name: &str| settings.get(name).copied().unwrap_or_default();
+        let setting = |name: &str| picture.config.get(name).map(String::as_str).unwrap_or_default();
         let confines = setting("TaskPlugin").contains("cgroup");
         let array_max: usize = setting("MaxArraySize").parse().unwrap_or(1);
         let up = partition.up;
-        let nodes = nodes.lines().filter_map(|line| node(line, &partition.name, site));
+        let nodes = picture.nodes.iter().filter_map(|words| node(words, &partition.name, site));
         Ok(Self {
             version: setting("SLURM_VERSION").to_owned(),
             cluster: setting("ClusterName").to_owned(),
@@ -138,23 +168,24 @@ impl Survey {
             memory: confines && setting("ConstrainRAMSpace") == "yes",
             cpus: confines && setting("ConstrainCores") == "yes",
             accounting: setting("AccountingStorageType").contains("slurmdbd"),
+            enforced: Enforced::read(setting("AccountingStorageEnforce")),
+            access: None,
             hides_jobs: setting("PrivateData").split(',').any(|what| what.trim() == "jobs"),
         })
     }
 }
 
-/// `Name=Value` words of one of `scontrol`'s lines. A value with spaces is cut at the first one.
-fn words(line: &str) -> BTreeMap<&str, &str> {
-    line.split_ascii_whitespace().filter_map(|word| word.split_once('=')).collect()
+/// All that there are.
+pub(super) fn partitions(picture: &Picture) -> Vec<Partition> {
+    picture.partitions.iter().filter_map(partition).collect()
 }
 
-fn partition(line: &str) -> Option<Partition> {
-    let words = words(line);
-    let word = |name: &str| words.get(name).copied().unwrap_or_default().to_owned();
+fn partition(words: &Words) -> Option<Partition> {
+    let word = |name: &str| words.get(name).cloned().unwrap_or_default();
     Some(Partition {
-        name: (*words.get("PartitionName")?).to_owned(),
-        is_default: words.get("Default") == Some(&"YES"),
-        up: words.get("State") == Some(&"UP"),
+        name: words.get("PartitionName")?.clone(),
+        is_default: word("Default") == "YES",
+        up: word("State") == "UP",
         minutes_max: words.get("MaxTime").and_then(|text| minutes(text)),
         accounts: word("AllowAccounts"),
         qos: word("AllowQos"),
@@ -191,8 +222,7 @@ const NOT_UP: [&str; 11] = [
     "BLOCKED",
 ];
 
-fn node(line: &str, partition: &str, site: &SiteWords) -> Option<Node> {
-    let words = words(line);
+fn node(words: &Words, partition: &str, site: &SiteWords) -> Option<Node> {
     if !words.get("Partitions")?.split(',').any(|name| name == partition) {
         return None;
     }
@@ -202,10 +232,10 @@ fn node(line: &str, partition: &str, site: &SiteWords) -> Option<Node> {
     let memory = count("RealMemory")?.saturating_sub(count("MemSpecLimit").unwrap_or(0));
     let wanted = site.gres.as_deref().unwrap_or("gpu");
     let (accelerator, cards) = words.get("Gres").map_or((None, 0), |text| gres(text, wanted));
-    let state = words.get("State").copied().unwrap_or("UNKNOWN");
+    let state = words.get("State").map_or("UNKNOWN", String::as_str);
     let up = !state.contains('*') && NOT_UP.iter().all(|word| !state.contains(word));
     Some(Node {
-        name: (*words.get("NodeName")?).to_owned(),
+        name: words.get("NodeName")?.clone(),
         total: Resources {
             cpu: MilliCpu(cpus.saturating_mul(1_000)),
             memory: Bytes(memory.saturating_mul(MIB)),
@@ -218,7 +248,9 @@ fn node(line: &str, partition: &str, site: &SiteWords) -> Option<Node> {
             cpu: MilliCpu(count("CPUAlloc").unwrap_or(0).saturating_mul(1_000)),
             memory: Bytes(count("AllocMem").unwrap_or(0).saturating_mul(MIB)),
             disk: Bytes::ZERO,
-            accel: MilliAccel(tres(words.get("AllocTRES").copied().unwrap_or(""), wanted) * 1_000),
+            accel: MilliAccel(
+                tres(words.get("AllocTRES").map_or("", String::as_str), wanted) * 1_000,
+            ),
         },
     })
 }
@@ -267,6 +299,7 @@ pub(crate) fn gres(text: &str, wanted: &str) -> (Option<String>, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slurm::commands::read_picture;
 
     const CONFIG: &str = "Configuration data as of 2026-01-01T00:00:00\n\
         AccountingStorageType   = accounting_storage/slurmdbd\nClusterName             = lab\n\
@@ -284,8 +317,9 @@ mod tests {
 
     #[test]
     fn a_cluster_is_read() {
+        let picture = read_picture(CONFIG, PARTITIONS, NODES);
         let site = SiteWords::default();
-        let survey = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect("it has a default");
+        let survey = Survey::read(&picture, &site).expect("it has a default");
         assert_eq!((survey.version.as_str(), survey.cluster.as_str()), ("22.05.8", "lab"));
         assert_eq!(survey.array_max, ARRAY_MAX);
         assert_eq!((survey.memory, survey.cpus, survey.accounting), (false, true, true));
@@ -303,11 +337,11 @@ mod tests {
         assert!(survey.hides_jobs);
 
         let site = SiteWords { partition: Some("big".to_owned()), ..SiteWords::default() };
-        let survey = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect("it is there");
+        let survey = Survey::read(&picture, &site).expect("it is there");
         assert_eq!(survey.nodes.len(), 1);
         assert!(!survey.nodes[0].up, "its partition is down");
         let site = SiteWords { partition: Some("x".to_owned()), ..SiteWords::default() };
-        let said = Survey::read(CONFIG, PARTITIONS, NODES, &site).expect_err("there is none");
+        let said = Survey::read(&picture, &site).expect_err("there is none");
         assert_eq!(said, "there is no partition `x`; there are: main, big");
     }
 

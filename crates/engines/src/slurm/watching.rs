@@ -128,12 +128,15 @@ impl SlurmEngine {
                         .zip((0..).map(|index| batch.in_slurm(index)))
                         .collect();
                     for (attempt, index) in seats {
-                        if !is_among(found, index) {
-                            missing.push(attempt);
-                        } else if let Some(held) = self.book.live_mut(attempt)
-                            && held.doubt.as_ref().is_some_and(|doubt| doubt.report.is_none())
-                        {
-                            held.doubt = None;
+                        let Some(held) = self.book.live_mut(attempt) else { continue };
+                        let silent = held.doubt.as_ref().is_none_or(|doubt| doubt.report.is_none());
+                        match among(found, index) {
+                            None => missing.push(attempt),
+                            // Its node has it, and Slurm has it wait: it was put back, and nobody
+                            // tends it any more; or the controller has forgotten that it runs.
+                            Some(State::Pending) if held.claimed => missing.push(attempt),
+                            Some(_) if silent => held.doubt = None,
+                            Some(_) => {}
                         }
                     }
                 }
@@ -179,17 +182,31 @@ impl SlurmEngine {
         if let Some((end, usage)) = doubt.report {
             let outcome = match state {
                 Some(state) if state.is_over() => because(state),
+                // Told to end, and waiting again: the site took it off and has put it back.
+                Some(State::Pending) => Outcome::Preempted,
                 // Being cleaned up; or nobody knows.
                 Some(_) | None if age < WHY_WITHIN => return,
                 Some(_) | None => Outcome::KeeperDied,
             };
             held.count(&usage);
+            if state == Some(State::Pending) {
+                // Started again it would run nothing, and wait for room all the same.
+                let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(seat.index));
+                self.cancels.extend(target);
+            }
             self.note_account(attempt);
             self.finish_at(attempt, end.at, outcome);
             return;
         }
         let over = match state {
             Some(state) if state.is_over() => Some(state),
+            // Put back without a word of its wrapper's, which would speak did it live.
+            Some(State::Pending) if held.claimed => {
+                if age >= self.config.pace.lost_after {
+                    self.lose(attempt);
+                }
+                return;
+            }
             // Known and alive: it was only late.
             Some(_) => {
                 held.doubt = None;
@@ -209,7 +226,7 @@ impl SlurmEngine {
         }
         match over {
             // Its node may run it still, and nobody can look.
-            Some(State::NodeFail) | None => self.lose(attempt),
+            Some(State::NodeFail | State::Revoked) | None => self.lose(attempt),
             // Slurm has killed all of it. What its wrapper wrote may take a moment to be seen.
             Some(state) if age >= self.config.pace.doubt_after.times(2) => {
                 self.note_account(attempt);
@@ -293,18 +310,23 @@ impl SlurmEngine {
     }
 }
 
-fn is_among(lines: &[&QueueLine], index: Index) -> bool {
-    lines.iter().any(|line| {
-        !line.state.is_over()
-            && line.elements.as_ref().is_none_or(|elements: &Elements| elements.contain(index))
-    })
+/// How an element stands in the queue; none: it is not there. A line that may mean any element counts
+/// for each that no other line names.
+fn among(lines: &[&QueueLine], index: Index) -> Option<State> {
+    let there = || lines.iter().filter(|line| !line.state.is_over());
+    let named =
+        |line: &&&QueueLine| line.elements.as_ref().is_some_and(|e: &Elements| e.contain(index));
+    let any = |line: &&&QueueLine| line.elements.is_none();
+    let named = there().find(named).map(|line| line.state);
+    named.or_else(|| there().any(|line| any(&line)).then_some(State::Active))
 }
 
 /// What Slurm's reason means for one that ran.
 fn because(state: State) -> Outcome {
     match state {
-        State::Timeout => Outcome::TimeLimit,
+        State::Timeout | State::Deadline => Outcome::TimeLimit,
         State::OutOfMemory => Outcome::OutOfMemory,
+        State::Preempted => Outcome::Preempted,
         // Who kept it ended it, or lost it: the exchange may place it elsewhere.
         State::Active
         | State::Pending
@@ -312,7 +334,7 @@ fn because(state: State) -> Outcome {
         | State::Failed
         | State::Cancelled
         | State::NodeFail
-        | State::Preempted => Outcome::KeeperDied,
+        | State::Revoked => Outcome::KeeperDied,
     }
 }
 
@@ -325,9 +347,57 @@ fn never_ran(state: State) -> Outcome {
              from the nodes under the same path, by the same user"
         }
         State::OutOfMemory => "its memory limit is too small for the wrapper itself",
-        State::Active | State::Pending | State::Timeout | State::NodeFail | State::Preempted => {
+        State::Deadline => "a deadline that was given with it in Slurm passed before it ran",
+        State::Revoked => {
+            "another cluster of the site's federation took it, which is not offered here"
+        }
+        State::Preempted => return Outcome::Preempted,
+        State::Active | State::Pending | State::Timeout | State::NodeFail => {
             return Outcome::KeeperDied;
         }
     };
     Outcome::StartFailed(StartFailure::Other(reason.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::status::queue;
+
+    #[test]
+    fn each_of_slurms_reasons_has_its_outcome() {
+        let check = |text: &str, ran: &Outcome, waited: Option<&Outcome>| {
+            let state = State::parse(text);
+            assert_eq!(because(state), *ran, "{text}, and it ran");
+            let never = never_ran(state);
+            match waited {
+                Some(outcome) => assert_eq!(never, *outcome, "{text}, and it never ran"),
+                None => assert!(matches!(never, Outcome::StartFailed(_)), "{text}: {never:?}"),
+            }
+        };
+        let died = Outcome::KeeperDied;
+        check("PREEMPTED", &Outcome::Preempted, Some(&Outcome::Preempted));
+        check("TIMEOUT", &Outcome::TimeLimit, Some(&died));
+        check("DEADLINE", &Outcome::TimeLimit, None);
+        check("OUT_OF_MEMORY", &Outcome::OutOfMemory, None);
+        check("CANCELLED by 0", &died, None);
+        check("FAILED", &died, None);
+        check("COMPLETED", &died, None);
+        check("NODE_FAIL", &died, Some(&died));
+        check("BOOT_FAIL", &died, Some(&died));
+        check("REVOKED", &died, None);
+    }
+
+    #[test]
+    fn an_element_stands_as_the_line_that_names_it_says() {
+        let text = "7|2|RUNNING|n|None\n7|3-5%2|PENDING|n|Resources\n7|1|COMPLETED|n|None\n";
+        let lines = queue(text);
+        let lines: Vec<&QueueLine> = lines.iter().collect();
+        let stands = |index| among(&lines, index);
+        assert_eq!((stands(1), stands(6)), (None, None), "over, or not there");
+        assert_eq!((stands(2), stands(4)), (Some(State::Active), Some(State::Pending)));
+        let any = queue("7|1,...|PENDING|n|None\n7|2|RUNNING|n|None\n");
+        let any: Vec<&QueueLine> = any.iter().collect();
+        assert_eq!(among(&any, 3), Some(State::Active), "it may be meant, and it may run");
+    }
 }

@@ -8,14 +8,13 @@ mod trials;
 use std::path::{Path, PathBuf};
 
 use dayan_engines::conformance::{self, Bed};
-use dayan_engines::{ContainerConfig, Engine, Image, container};
+use dayan_engines::{ContainerConfig, Containers, Engine, Image, container};
 use rustix::process::{Pid, Signal, kill_process};
 
-use dayan_engines::Containers;
 use lab::Lab;
 
 /// An engine on the lab's service, in a folder of its own.
-struct Containers<'a> {
+struct Boxes<'a> {
     lab: &'a Lab,
     folder: String,
     array_size: u32,
@@ -27,7 +26,7 @@ const BESIDE_OTHERS: u32 = 60;
 /// a busy machine more than one test has.
 const ALONE: u32 = 300;
 
-impl Containers<'_> {
+impl Boxes<'_> {
     fn config(&self) -> ContainerConfig {
         ContainerConfig {
             dir: self.lab.folder(&self.folder),
@@ -54,7 +53,7 @@ fn keeper_of(dir: &Path) -> Option<Pid> {
     })
 }
 
-impl Bed for Containers<'_> {
+impl Bed for Boxes<'_> {
     fn open(&mut self) -> Box<dyn Engine> {
         Box::new(container::open(self.config()).expect("opens"))
     }
@@ -76,7 +75,7 @@ impl Bed for Containers<'_> {
     }
 }
 
-impl Drop for Containers<'_> {
+impl Drop for Boxes<'_> {
     fn drop(&mut self) {
         if let Some(pid) = keeper_of(&self.lab.folder(&self.folder)) {
             let _ = kill_process(pid, Signal::TERM);
@@ -89,13 +88,13 @@ fn keeps_the_promises(runs: Containers) {
     const SHARES: usize = 4;
     let Some(lab) = Lab::start_one(runs) else { return };
     let only = std::env::var("DAYAN_CASE").ok();
-    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Containers {
+    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Boxes {
         lab: &lab,
         folder: format!("agent-{number}"),
         // The last one comes when the shares are done, and has the arrays.
         array_size: match lab.runs() {
-            dayan_engines::Containers::Podman if number == SHARES => ALONE,
-            dayan_engines::Containers::Podman | dayan_engines::Containers::Docker => BESIDE_OTHERS,
+            Containers::Podman if number == SHARES => ALONE,
+            Containers::Podman | Containers::Docker => BESIDE_OTHERS,
         },
     });
     println!("{report}");

@@ -279,7 +279,7 @@ fn what_the_cluster_does_to_a_pod_is_told_apart() {
     let params = kube::api::DeleteParams::default().grace_period(0);
     runtime.block_on(api.delete(&name, &params)).expect("deletes");
     assert_eq!(trial.end(deleted), Outcome::KeeperDied);
-    // Evicted by its node: likewise; the cluster does not say whose fault it was.
+    // Evicted by its node, which was short of something: taken off, and nothing failed.
     let evicted = trial.start("sleep 300");
     trial.running(evicted);
     let (api, name) = pod_of(evicted);
@@ -288,7 +288,7 @@ fn what_the_cluster_does_to_a_pod_is_told_apart() {
     runtime
         .block_on(api.patch_status(&name, &kube::api::PatchParams::default(), &patch))
         .expect("patches");
-    assert_eq!(trial.end(evicted), Outcome::KeeperDied);
+    assert_eq!(trial.end(evicted), Outcome::Preempted);
     // By the kubelet's own watch over its time.
     let mut launch = trial.launch("sleep 300");
     launch.limits.wall = Span::from_secs(1);

@@ -57,8 +57,10 @@ impl Lab {
         let folder = self.dir.path().join("bin");
         if !folder.exists() {
             std::fs::create_dir(&folder).expect("a folder");
-            for name in ["sbatch", "squeue", "scancel", "scontrol", "srun", "sacct", "sdiag"] {
-                let conf = self.root().join("etc/slurm.conf");
+            for name in
+                ["sbatch", "squeue", "scancel", "scontrol", "srun", "sacct", "sacctmgr", "sdiag"]
+            {
+                let conf = self.configuration();
                 let text =
                     format!("#!/bin/sh\nSLURM_CONF='{}' exec {name} \"$@\"\n", conf.display());
                 write_program(&folder.join(name), &text);
@@ -71,6 +73,32 @@ impl Lab {
     pub fn ask(&self, name: &str, words: &[&str]) -> String {
         let said = Command::new(self.commands().join(name)).args(words).output().expect("runs");
         String::from_utf8_lossy(&said.stdout).into_owned()
+    }
+
+    /// Its configuration.
+    pub fn configuration(&self) -> PathBuf {
+        self.root().join("etc/slurm.conf")
+    }
+
+    /// Where its REST daemon listens on the machine.
+    pub fn rest_port(&self) -> u16 {
+        let text = std::fs::read_to_string(self.root().join("rest/port")).expect("it was started");
+        text.trim().parse().expect("a port")
+    }
+
+    /// The same on its socket, as an address.
+    pub fn rest_socket(&self) -> String {
+        format!("unix://{}", self.root().join("rest/sock").display())
+    }
+
+    /// Starts that again.
+    pub fn restart_rest(&self) {
+        check(&self.command(&["rest"]).output().expect("there is a shell"));
+    }
+
+    /// What it is shown to be believed.
+    pub fn token(&self) -> String {
+        self.ask("scontrol", &["token", "lifespan=600"])
     }
 
     /// A folder on the file system that all nodes of the lab see.

@@ -2,6 +2,8 @@
 
 mod agent;
 mod lab;
+mod liar;
+mod rest;
 mod trials;
 
 use dayan_engines::conformance::{self, Bed};

@@ -13,7 +13,7 @@ use crate::lab::{Accounts, Lab, write_program};
 const SMALL: [(&str, &str); 2] = [("NODES", "2"), ("CPN", "8")];
 
 /// A line that notes that it ran.
-fn noting(file: &std::path::Path, then: &str) -> String {
+pub fn noting(file: &std::path::Path, then: &str) -> String {
     format!("echo ran >> '{}'; {then}", file.display())
 }
 
@@ -22,7 +22,7 @@ fn killed(outcome: &Outcome) -> bool {
 }
 
 /// The ids of jobs in the queue.
-fn jobs(lab: &Lab) -> Vec<String> {
+pub fn jobs(lab: &Lab) -> Vec<String> {
     let text = lab.ask("squeue", &["-h", "-r", "-o", "%i"]);
     text.lines().map(str::to_owned).collect()
 }
@@ -268,4 +268,165 @@ fn a_gang_starts_at_once_on_nodes_of_its_own() {
     let expect =
         [Outcome::Exited(3), Outcome::Exited(0), Outcome::Signalled(9), Outcome::Exited(0)];
     assert_eq!(ends, expect);
+}
+
+/// Fills a node of a partition, and has others want it.
+fn is_preempted(lab: &Lab, partition: &str, extra: &[&str]) -> Outcome {
+    let mut low = config(lab, partition);
+    low.site.partition = Some(partition.to_owned());
+    low.site.extra = extra.iter().map(|word| (*word).to_owned()).collect();
+    let file = lab.folder(&format!("ran-{partition}"));
+    let mut agent = Agent::open(low);
+    let attempt = agent.start_lines(1, &noting(&file, "sleep 300"))[0];
+    agent.running(attempt);
+    let wanted =
+        ["--partition=high", "--exclusive", "--nodes=1", "--chdir=/", "--output=/dev/null"];
+    let said = lab.ask("sbatch", &[&wanted[..], &["--parsable", "--wrap=exec sleep 2"]].concat());
+    assert!(said.trim().parse::<u32>().is_ok(), "{said}");
+    let outcome = agent.outcome(attempt);
+    agent.until("nothing is left in the queue", |_| jobs(lab).is_empty());
+    assert_eq!(runs(&file), 1);
+    outcome
+}
+
+#[test]
+fn what_the_site_takes_off_for_others_is_preempted() {
+    let partitions = "PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=CANCEL\n\
+                      PartitionName=again Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE\n\
+                      PartitionName=high Nodes=ALL PriorityTier=9 PreemptMode=OFF";
+    let preempt = "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE";
+    let more = [("NODES", "1"), ("CPN", "4"), ("PARTITIONS", partitions), ("EXTRA_CONF", preempt)];
+    let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
+    assert_eq!(is_preempted(&lab, "low", &[]), Outcome::Preempted);
+    // Slurm would put it back; ours says that it may not be, and then it is cancelled.
+    assert_eq!(is_preempted(&lab, "again", &[]), Outcome::Preempted);
+    // Where the site insists, it waits again in Slurm, runs nothing, and is taken out.
+    std::fs::rename(lab.folder("again"), lab.folder("before")).expect("moves");
+    std::fs::remove_file(lab.folder("ran-again")).expect("removes");
+    assert_eq!(is_preempted(&lab, "again", &["--requeue"]), Outcome::Preempted);
+}
+
+/// Files below a folder that hold a text, with their permissions.
+fn holding(folder: &std::path::Path, text: &[u8]) -> Vec<(String, u32)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("reads").flatten() {
+        let about = entry.metadata().expect("it is there");
+        if about.is_dir() {
+            found.extend(holding(&entry.path(), text));
+        } else if std::fs::read(entry.path())
+            .is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text))
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            found.push((name, about.permissions().mode() & 0o777));
+        }
+    }
+    found
+}
+
+#[test]
+fn secrets_lie_where_they_are_needed_and_no_longer() {
+    const SECRET: &str = "ofTheProjectAlone";
+    let Some(lab) = Lab::start(Accounts::Absent, &SMALL) else { return };
+    let folder = lab.folder("agent");
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let file = lab.folder("ran");
+    let mut secret = |line: &str| {
+        let mut launch = agent.launch(line);
+        launch.env.insert("KEY".to_owned(), SECRET.to_owned());
+        agent.start(vec![launch])[0]
+    };
+    let runs_on = secret(&noting(&file, "test \"$KEY\" = ofTheProject\"Alone\" && sleep 300"));
+    let ends = secret("test \"$KEY\" = ofTheProject\"Alone\"");
+    agent.running(runs_on);
+    assert_eq!(agent.outcome(ends), Outcome::Exited(0), "it was told");
+    // While one runs its own file has it, for who enters it; nobody else may read that.
+    let launches = ("launches".to_owned(), 0o600);
+    let found = holding(&folder, SECRET.as_bytes());
+    assert_eq!(found, vec![launches; 1], "neither the journal nor another file");
+    let queue = lab.ask("scontrol", &["show", "jobs"]);
+    assert!(!queue.contains(SECRET), "{queue}");
+    // Nor after another agent has taken over and the task has ended.
+    let mut agent = agent.restart();
+    agent.running(runs_on);
+    let kill = dayan_engines::Signal::KILL;
+    agent.engine.stop(runs_on, Span::ZERO, kill).expect("stops");
+    assert_eq!(agent.outcome(runs_on), Outcome::Stopped);
+    assert_eq!(holding(&folder, SECRET.as_bytes()), vec![]);
+    // One that never starts: gone with the word that it is not to.
+    let mut held = config(&lab, "held");
+    held.site.extra = vec!["--hold".to_owned()];
+    let mut waiting = Agent::open(held);
+    let mut launch = waiting.launch("true");
+    launch.env.insert("KEY".to_owned(), SECRET.to_owned());
+    let never = waiting.start(vec![launch])[0];
+    waiting.until("it is in the queue", |_| jobs(&lab).len() == 1);
+    assert_eq!(holding(&lab.folder("held"), SECRET.as_bytes()).len(), 1);
+    waiting.engine.stop(never, Span::ZERO, kill).expect("stops");
+    assert_eq!(waiting.outcome(never), Outcome::Stopped);
+    assert_eq!(holding(&lab.folder("held"), SECRET.as_bytes()), vec![]);
+}
+
+#[test]
+fn accounts_and_qos_are_known_before_slurm_refuses() {
+    let enforce = "AccountingStorageEnforce=associations,limits,qos";
+    let more = [("NODES", "2"), ("CPN", "8"), ("EXTRA_CONF", enforce)];
+    let Some(lab) = Lab::start(Accounts::Kept, &more) else { return };
+    for line in [
+        "add account lab cluster=lab",
+        "add qos fast",
+        "add qos urgent",
+        "modify qos fast set MaxWall=10:00 MaxSubmitJobsPU=5 GrpTRES=cpu=6",
+        "add user root account=lab cluster=lab",
+        "modify user root where account=lab set qos=normal,fast DefaultQOS=normal",
+    ] {
+        let words: Vec<&str> = ["-i"].into_iter().chain(line.split(' ')).collect();
+        lab.ask("sacctmgr", &words);
+    }
+    let mut config = config(&lab, "agent");
+    config.site.account = Some("lab".to_owned());
+    config.site.allow = ["account", "qos"].map(str::to_owned).into();
+    let (survey, _) = dayan_engines::slurm::survey(&config).expect("it answers");
+    let lines = survey.access.as_ref().expect("there are accounts").lines();
+    assert_eq!(lines[0].1, "lab,root");
+    assert_eq!(lines[1].1, "fast(MaxWall=10m MaxSubmit=5 cpu=6),normal");
+
+    let mut agent = Agent::open(config.clone());
+    let minute = Span::from_secs(60);
+    let saying = |agent: &mut Agent, words: &[(&str, &str)], wall| {
+        let mut launch = agent.launch("true");
+        launch.limits.wall = wall;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        launch.site_words = words.iter().map(owned).collect();
+        launch
+    };
+    let fast = saying(&mut agent, &[("qos", "fast")], minute);
+    let attempt = agent.start(vec![fast])[0];
+    assert_eq!(agent.outcome(attempt), Outcome::Exited(0));
+    for (words, wall, expect) in [
+        (&[("qos", "urgent")], minute, "slurm.qos"),
+        (&[("qos", "urgent")], minute, "it has: fast, normal"),
+        (&[("account", "other")], minute, "it may charge: lab, root"),
+        (&[("qos", "fast")], Span::from_secs(3_600), "jobs end after 10 minutes here"),
+    ] {
+        let launch = saying(&mut agent, words, wall);
+        let refused = agent.engine.start(vec![launch]).remove(0).expect_err("it is refused");
+        assert!(refused.to_string().contains(expect), "{refused}");
+    }
+    // Given since; known when it is next looked at.
+    let more = ["-i", "modify", "user", "root", "where", "account=lab", "set", "qos+=urgent"];
+    lab.ask("sacctmgr", &more);
+    std::fs::remove_file(lab.folder("agent").join("access.json")).expect("it was kept");
+    dayan_engines::slurm::survey(&config).expect("it answers");
+    let urgent = saying(&mut agent, &[("qos", "urgent")], minute);
+    let attempt = agent.start(vec![urgent])[0];
+    assert_eq!(agent.outcome(attempt), Outcome::Exited(0));
+
+    // More than may be there at once: they wait with us, and Slurm refuses none.
+    config.dir = lab.folder("fast");
+    config.site.qos = Some("fast".to_owned());
+    let mut agent = Agent::open(config);
+    let launches: Vec<_> = (0..12).map(|_| saying(&mut agent, &[], minute)).collect();
+    let attempts = agent.start(launches);
+    agent.all_end_with(&attempts, &Outcome::Exited(0));
 }

@@ -1,5 +1,6 @@
 //! The end of an attempt: what becomes of its task, its gang and its job, and its bill.
 
+use dayan_market::OfferMode;
 use dayan_spec::RetryCause;
 use dayan_units::AttemptId;
 
@@ -116,6 +117,12 @@ fn only_saved(stored: &StoredSpec, lease: &Lease) -> bool {
     asked && stored.spec.checkpoint.is_some() && !matches!(lease.phase, Phase::Publishing { .. })
 }
 
+/// It was taken back: that is no failure of the task, if its file lets it go again at all.
+fn taken_back(stored: &StoredSpec) -> MemberEnd {
+    let again = stored.spec.retry.when.contains(&RetryCause::Preempted);
+    if again { MemberEnd::RequeuedFree } else { MemberEnd::Failed }
+}
+
 /// What becomes of the task, were it alone.
 fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> MemberEnd {
     if outcome.is_success() && !only_saved(stored, lease) {
@@ -127,16 +134,19 @@ fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> 
         Some(StopReason::PoolWithdrawn | StopReason::GangBroken) => {
             return MemberEnd::RequeuedFree;
         }
-        // It was taken back: that is no failure of the task, if its file lets it go again at all.
-        Some(StopReason::Preempted { .. }) => {
-            let again = stored.spec.retry.when.contains(&RetryCause::Preempted);
-            return if again { MemberEnd::RequeuedFree } else { MemberEnd::Failed };
-        }
+        Some(StopReason::Preempted { .. }) => return taken_back(stored),
         None => {}
     }
-    // Of a gang's launch the first failure counts; what fails after it may fail because of it.
-    let counted = |end: &MemberEnd| matches!(end, MemberEnd::Requeued | MemberEnd::Failed);
-    if job.members_ended.values().any(counted) {
+    // The site took it back: the same, whoever wanted the room.
+    if matches!(outcome, Outcome::Preempted) {
+        return taken_back(stored);
+    }
+    // Of a gang's launch the first failure counts; what fails after it, or after one of its members
+    // was taken off, may fail because of it.
+    let because = |end: &MemberEnd| {
+        matches!(end, MemberEnd::RequeuedFree | MemberEnd::Requeued | MemberEnd::Failed)
+    };
+    if job.members_ended.values().any(because) {
         return MemberEnd::RequeuedFree;
     }
     let Some(cause) = cause(outcome) else { return MemberEnd::Failed };
@@ -161,6 +171,7 @@ fn cause(outcome: &Outcome) -> Option<RetryCause> {
         Outcome::Signalled { signal } => exit(SIGNAL_EXIT_BASE + signal),
         Outcome::OutOfMemory => Some(RetryCause::Oom),
         Outcome::TimeLimit => None,
+        Outcome::Preempted => Some(RetryCause::Preempted),
         Outcome::LeaseEnded | Outcome::SiteLost => Some(RetryCause::SiteLost),
         Outcome::Stopped
         | Outcome::NodeFailure
@@ -181,11 +192,16 @@ fn waive(lease: &Lease, outcome: &Outcome, usage: &UsageMark) -> Option<Waived> 
         | Outcome::SiteLost
         | Outcome::PublishFailed { blame: Blame::Site, .. } => Some(Waived::ProviderFault),
         Outcome::Stopped if lease.stop.is_none() => Some(Waived::ProviderFault),
+        // Sold as one that stays, and it did not; what was sold as one that may go is paid as used.
+        Outcome::Preempted if !matches!(lease.mode, OfferMode::Spot) && lease.stop.is_none() => {
+            Some(Waived::ProviderFault)
+        }
         Outcome::Exited { .. }
         | Outcome::Signalled { .. }
         | Outcome::OutOfMemory
         | Outcome::TimeLimit
         | Outcome::PublishFailed { blame: Blame::Job, .. }
+        | Outcome::Preempted
         | Outcome::Stopped => {
             let ran = usage.seq > 0;
             if ran {

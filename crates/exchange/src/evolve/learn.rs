@@ -27,6 +27,7 @@ impl Work {
             Outcome::Stopped
             | Outcome::LeaseEnded
             | Outcome::NodeFailure
+            | Outcome::Preempted
             | Outcome::SiteLost
             | Outcome::StartFailed { .. }
             | Outcome::PublishFailed { .. } => false,

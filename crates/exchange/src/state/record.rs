@@ -46,15 +46,17 @@ pub const fn is_pools_fault(outcome: &Outcome) -> bool {
         | Outcome::Signalled { .. }
         | Outcome::OutOfMemory
         | Outcome::TimeLimit
+        | Outcome::Preempted
         | Outcome::Stopped
         | Outcome::StartFailed { blame: Blame::Job, .. }
         | Outcome::PublishFailed { blame: Blame::Job, .. } => false,
     }
 }
 
-/// Does the job stay away from the provider for a while? What it asks for may be there elsewhere.
+/// Does the job stay away from the provider for a while? What it asks for may be there elsewhere; and
+/// what its site wanted the room for a moment ago wants it still.
 pub const fn sends_elsewhere(outcome: &Outcome) -> bool {
-    is_pools_fault(outcome) || matches!(outcome, Outcome::StartFailed { .. })
+    is_pools_fault(outcome) || matches!(outcome, Outcome::StartFailed { .. } | Outcome::Preempted)
 }
 
 impl Record {

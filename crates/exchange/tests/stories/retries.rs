@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use dayan_exchange::{
     BACK_OFF_FIRST, Blame, Command, Event, JobEnd, Made, NewOffer, Outcome, Place, Seat, Seen,
-    changes,
+    Waived, changes,
 };
 use dayan_identity::Status;
 use dayan_market::BuyerClass;
 use dayan_schedule::{Planner, Seat as Planned, Work};
 use dayan_units::{AttemptId, Bytes, JobId, Micro, PoolId, Rate, Span, Time};
 
-use crate::story::{Story, exits, join, seconds, secret};
+use crate::story::{Story, exits, first, join, seconds, secret};
 
 const GB: u64 = 1_000_000_000;
 
@@ -172,6 +172,67 @@ fn an_input_that_is_not_there_is_sought_elsewhere_and_no_providers_fault() {
     story.ends_as(job, Outcome::StartFailed { reason, blame: Blame::Job });
     assert_eq!(story.state.supply.pools[&story.pool].record.counts(), (1, 0));
     assert_eq!(story.pools(job), [rival].into());
+}
+
+/// How the newest attempt was booked: what its last line costs, or why there is none.
+fn booked(story: &Story) -> (Option<Micro>, Option<Waived>) {
+    let last = story.events.iter().rev().find_map(|event| match event {
+        Event::AttemptEnded { line, waived, .. } => {
+            Some((line.as_ref().map(|line| line.amount), *waived))
+        }
+        _ => None,
+    });
+    last.expect("one has ended")
+}
+
+#[test]
+fn what_its_site_takes_off_goes_again_elsewhere_and_is_no_failure_of_anybody() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 0, when: [preempted]}\n");
+    story.places(job, &[0]);
+    story.says(first(job, 0), Seen::Running, None);
+    story.passes(seconds(30));
+    let taken_off = Seen::Ended { outcome: Outcome::Preempted };
+    story.says(first(job, 0), taken_off.clone(), Some((1, seconds(30))));
+    assert_eq!(story.waits(job), [0]);
+    assert_eq!(story.state.work.jobs[&job].tries[&0].failures, 0);
+    assert_eq!(story.state.supply.pools[&story.pool].record.counts(), (1, 0));
+    assert_eq!(
+        booked(&story),
+        (None, Some(Waived::ProviderFault)),
+        "it was sold as one that stays"
+    );
+    assert_eq!(story.pools(job), [rival].into(), "what wanted the room wants it still");
+    story.passes(BACK_OFF_FIRST);
+    assert_eq!(story.pools(job), [story.pool].into());
+
+    let once = story.submits("retry: {max: 3, when: [node_failure]}\n");
+    story.places(once, &[0]);
+    story.says(first(once, 0), taken_off.clone(), Some((1, seconds(30))));
+    assert_eq!(story.ended(once), Some(JobEnd::Failed), "its file does not let it go again");
+
+    // What was sold as one that may go is paid as it was used.
+    let spot = story.submits("retry: {max: 0, when: [preempted]}\nmarket: {mode: spot}\n");
+    story.places(spot, &[0]);
+    story.says(first(spot, 0), Seen::Running, None);
+    story.passes(seconds(30));
+    story.says(first(spot, 0), taken_off, Some((1, seconds(30))));
+    assert_eq!(story.waits(spot), [0]);
+    // Half a minute of a core at 1 CNY an hour, for four tenths of it.
+    assert_eq!(booked(&story), (Some(Micro(3_333)), None));
+}
+
+#[test]
+fn a_gang_goes_again_when_a_member_is_taken_off_whatever_the_others_die_of() {
+    let mut story = Story::new();
+    let gang = "retry: {max: 0, when: [preempted]}\ngang: {nodes: 2}\n";
+    let job = story.submits(gang);
+    story.places(job, &[0, 1]);
+    story.ends(first(job, 0), Outcome::Preempted);
+    story.ends(first(job, 1), exits(1));
+    assert_eq!(story.ended(job), None);
+    assert_eq!(story.waits(job), [0, 1]);
 }
 
 #[test]

@@ -149,6 +149,7 @@ fn outcome(outcome: wire::Outcome) -> Outcome {
         wire::Outcome::LeaseEnded => Outcome::LeaseEnded,
         wire::Outcome::Stopped => Outcome::Stopped,
         wire::Outcome::NodeFailure => Outcome::NodeFailure,
+        wire::Outcome::Preempted => Outcome::Preempted,
         wire::Outcome::StartFailed { reason, blame: by } => {
             Outcome::StartFailed { reason: clip(&reason), blame: blame(by) }
         }

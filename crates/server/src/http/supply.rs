@@ -1,5 +1,7 @@
 //! Providers, pools, names, delays.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -161,6 +163,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         }
         .to_owned(),
         isolation: pool.shown.inventory.get("agent.isolation").cloned(),
+        cluster: cluster_of(&pool.shown.inventory),
         fabric: pool.shown.fabric.clone(),
         nodes: pool.shown.nodes.iter().map(node).collect(),
         heard_at: live.liveness.last(pool.agent).map(|at| at.to_string()),
@@ -174,6 +177,16 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
         }),
         others: None,
     }
+}
+
+/// Whose lines of an inventory speak of a cluster.
+const OF_A_CLUSTER: [&str; 2] = ["slurm.", "kubernetes."];
+
+/// The lines about the cluster behind a pool that say something.
+fn cluster_of(inventory: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let of = |name: &str| OF_A_CLUSTER.iter().any(|begin| name.starts_with(begin));
+    let lines = inventory.iter().filter(|(name, value)| of(name) && !value.is_empty());
+    lines.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// What an hour of the whole pool comes to, as far as its speed was measured and still stands.

@@ -334,6 +334,7 @@ const fn name(outcome: &Outcome) -> &'static str {
         Outcome::LeaseEnded => "lease_ended",
         Outcome::Stopped => "stopped",
         Outcome::NodeFailure => "node_failure",
+        Outcome::Preempted => "preempted",
         Outcome::StartFailed { .. } => "start_failed",
         Outcome::PublishFailed { .. } => "publish_failed",
         Outcome::SiteLost => "site_lost",

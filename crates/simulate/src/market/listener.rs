@@ -85,7 +85,8 @@ impl Listener {
                     | How::TimeLimit
                     | How::Stopped
                     | How::StartFailed { .. }
-                    | How::PublishFailed { .. } => {}
+                    | How::PublishFailed { .. }
+                    | How::Preempted => {}
                 }
                 if let Some(record) = self.open.remove(attempt) {
                     let record = &mut self.outcome.attempts[record];

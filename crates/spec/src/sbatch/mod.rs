@@ -16,7 +16,7 @@ mod value;
 
 use dayan_units::Time;
 
-pub use table::{Fate, options};
+pub use table::{Fate, SITE_WORDS, options};
 pub use translate::Note;
 pub use value::past;
 

@@ -54,7 +54,27 @@ macro_rules! options {
 const TUNING: Fate = Noted("it tunes how a Slurm node runs a step");
 const NODES_OF_OTHERS: Fate =
     Refused("the exchange chooses machines; name places under `#DAYAN placement:`");
+const NODES_OF_SITE: Fate = Refused(
+    "the exchange chooses machines; name places under `#DAYAN placement:`, or a pool that is a Slurm cluster by `--partition`",
+);
 const TOPOLOGY: Fate = Refused("cores are counted, not sockets and threads; ask for cores");
+const TOPOLOGY_OF_SITE: Fate = Refused(
+    "cores are counted, not sockets and threads; ask for cores, or name a pool that is a Slurm cluster by `--partition`",
+);
+
+/// Options that only a Slurm cluster understands: they go to it as `backend.slurm` where the script is
+/// for such a pool anyway, and have their fate where it is not.
+pub const SITE_WORDS: [&str; 9] = [
+    "contiguous",
+    "exclude",
+    "exclusive",
+    "mincpus",
+    "nodelist",
+    "prefer",
+    "sockets-per-node",
+    "switches",
+    "threads-per-core",
+];
 
 options! {
     "time"-'t', Value, Taken, "SBATCH_TIMELIMIT";
@@ -130,11 +150,11 @@ options! {
     "profile", Value, TUNING, "SBATCH_PROFILE";
     "propagate", MaybeValue, TUNING;
 
-    "nodelist"-'w', Value, NODES_OF_OTHERS;
+    "nodelist"-'w', Value, NODES_OF_SITE;
     "nodefile"-'F', Value, NODES_OF_OTHERS;
-    "exclude"-'x', Value, NODES_OF_OTHERS;
+    "exclude"-'x', Value, NODES_OF_SITE;
     "batch", Value, NODES_OF_OTHERS;
-    "prefer", Value, NODES_OF_OTHERS;
+    "prefer", Value, NODES_OF_SITE;
     "clusters"-'M', Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTERS";
     "cluster-constraint", Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTER_CONSTRAINT";
     "licenses"-'L', Value, Taken, "SBATCH_LICENSES";
@@ -152,12 +172,12 @@ options! {
     "ntasks-per-gpu", Value, TOPOLOGY;
     "ntasks-per-socket", Value, TOPOLOGY;
     "cores-per-socket", Value, TOPOLOGY;
-    "sockets-per-node", Value, TOPOLOGY;
-    "threads-per-core", Value, TOPOLOGY, "SBATCH_THREADS_PER_CORE";
+    "sockets-per-node", Value, TOPOLOGY_OF_SITE;
+    "threads-per-core", Value, TOPOLOGY_OF_SITE, "SBATCH_THREADS_PER_CORE";
     "extra-node-info"-'B', Value, TOPOLOGY;
     "core-spec"-'S', Value, TOPOLOGY, "SBATCH_CORE_SPEC";
     "thread-spec", Value, TOPOLOGY, "SBATCH_THREAD_SPEC";
-    "mincpus", Value, TOPOLOGY;
+    "mincpus", Value, TOPOLOGY_OF_SITE;
 }
 
 /// An option by its whole name, or by a beginning that only one has.

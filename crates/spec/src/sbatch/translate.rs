@@ -8,7 +8,7 @@ use super::Around;
 use super::given::{AllGiven, Given};
 use super::launch::Launch;
 use super::pattern::{PatternError, Target, target};
-use super::table::Fate;
+use super::table::{Fate, SITE_WORDS};
 use super::tree::{Keys, bare, list, text};
 use super::value::{self, Elements, Limit};
 use crate::code::Code;
@@ -37,6 +37,9 @@ pub struct Note {
     pub why: String,
 }
 
+/// Names of things that only a Slurm cluster has.
+const NAMES_OF_SLURM: [&str; 4] = ["partition", "qos", "constraint", "reservation"];
+
 /// Options on their way to keys.
 pub(super) struct Translation<'a, 's> {
     pub(super) given: &'a AllGiven,
@@ -58,9 +61,12 @@ struct Shape {
 
 impl Translation<'_, '_> {
     pub(super) fn all(&mut self) {
+        let to_slurm = self.is_for_slurm();
         for given in self.given.in_order() {
             match given.known.fate {
                 Fate::Taken => {}
+                Fate::Noted(_) | Fate::Refused(_)
+                    if to_slurm && SITE_WORDS.contains(&given.known.name) => {}
                 Fate::Noted(why) => self.note(given, why),
                 Fate::Refused(why) => self.refuse(given, why),
             }
@@ -328,9 +334,32 @@ impl Translation<'_, '_> {
         }
     }
 
+    /// Does the script name something that only a pool that is a Slurm cluster has?
+    fn is_for_slurm(&self) -> bool {
+        NAMES_OF_SLURM.iter().any(|name| {
+            self.given.get(name).is_some_and(|given| {
+                let word = given.value.trim();
+                !word.is_empty() && !word.eq_ignore_ascii_case(ANY)
+            })
+        })
+    }
+
     /// Words of one site's Slurm: only pools of that kind understand them.
     fn site_words(&mut self) {
-        for name in ["partition", "qos", "constraint", "reservation"] {
+        if self.is_for_slurm() {
+            for name in SITE_WORDS {
+                if let Some(given) = self.given.get(name).cloned() {
+                    // One that is a word alone is said to be so.
+                    let value = match given.value.trim() {
+                        "" => "true",
+                        value => value,
+                    };
+                    let value = text(value, given.at);
+                    self.keys.set(&format!("backend.slurm.{name}"), value);
+                }
+            }
+        }
+        for name in NAMES_OF_SLURM {
             let Some(given) = self.given.get(name).cloned() else { continue };
             if given.value.trim().is_empty() {
                 self.bad(&given, "gpu");
