@@ -13,14 +13,11 @@ use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
+use crate::command::CarbonOf;
 use crate::event::{Entry, Event, Next};
 use crate::state::{
     Gate, Job, Lease, Node, Placing, Pool, QUEUE_NODE, State, VERIFIED_FOR, grown, mode_of,
 };
-
-/// Power usage effectiveness of a data centre that has not said its own: what the policy for new
-/// ones in the national clusters asks for.
-const PUE_PERMILLE: u32 = 1_200;
 
 /// What the events of an entry mean for the planner; `state` is as after them.
 pub fn of_entry(state: &State, entry: &Entry, out: &mut Vec<Change>) {
@@ -107,11 +104,18 @@ fn told(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::PoolShown { pool, .. }
         | Event::PoolStatusChanged { pool, .. }
         | Event::ClosuresSet { pool, .. }
+        | Event::CarbonSet { of: CarbonOf::Pool(pool), .. }
+        | Event::PueSet { pool, .. }
         | Event::Measured { pool, .. }
         | Event::ChallengeFailed { pool }
         | Event::ChallengeMet { pool } => {
             if let Some(pool) = state.supply.pools.get(pool) {
                 of_pool(state, pool, at, out);
+            }
+        }
+        Event::CarbonSet { of: CarbonOf::Region(_), .. } => {
+            for pool in state.supply.pools.values().filter(|pool| pool.status == Status::Active) {
+                out.push(Change::PoolShown(Box::new(pool_view(state, pool, at))));
             }
         }
         Event::OfferListed { offer } => show_offers(state, offer.pool, at, out),
@@ -330,14 +334,20 @@ pub fn of_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
     show_offers(state, pool.id, now, out);
 }
 
-/// What the hour changes: the offers of pools of which some have a tariff.
-pub fn tariffs(state: &State, now: Time) -> Vec<Change> {
+/// What the hour changes: how dirty the electricity of pools is, where that is known by the hour, and
+/// the offers of pools of which some have a tariff.
+pub fn of_hour(state: &State, now: Time) -> Vec<Change> {
     let priced = state.supply.offers.values().filter(|offer| offer.tariff.is_some());
     let pools: BTreeSet<PoolId> = priced.map(|offer| offer.pool).collect();
     let active = |pool: &&PoolId| {
         state.supply.pools.get(pool).is_some_and(|pool| pool.status == Status::Active)
     };
     let mut out = Vec::new();
+    for pool in state.supply.pools.values().filter(|pool| pool.status == Status::Active) {
+        if crate::grids::series_of(&state.supply, pool).is_some() {
+            out.push(Change::PoolShown(Box::new(pool_view(state, pool, now))));
+        }
+    }
     for pool in pools.iter().filter(active) {
         show_offers(state, *pool, now, &mut out);
     }
@@ -445,10 +455,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             nodes.chain(queue_view(&pool.shown)).collect()
         },
         rules: plan::OrgRule::default(),
-        carbon: found.and_then(|place| place.grid_mg_per_kwh).map(|milligrams| plan::Carbon {
-            grams_per_kwh: milligrams / 1_000,
-            pue_permille: PUE_PERMILLE,
-        }),
+        carbon: crate::grids::carbon_of(state, pool, now),
         closures: pool.closures.iter().filter(|closure| closure.until > now).cloned().collect(),
     }
 }

@@ -55,8 +55,9 @@ pub struct Candidate {
     /// How much of a task's inputs that is: what the site's cache does not hold.
     #[serde(default)]
     pub missing: Bytes,
-    /// Grams of CO₂ for a kilowatt-hour there, overhead included, where known.
-    pub carbon_grams_per_kwh: Option<u64>,
+    /// Milligrams of CO₂ for a kilowatt-hour there, from the expected start to the time limit, overhead
+    /// included; where known.
+    pub carbon_milligrams_per_kwh: Option<u64>,
 }
 
 /// A pool that cannot take a job as the job stands.

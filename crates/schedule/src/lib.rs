@@ -67,7 +67,7 @@ pub use quota::{Payer, Quota, QuotaOf};
 pub use reason::{Reason, ReasonCode, ReasonCount};
 pub use tasks::Tasks;
 pub use view::{
-    Carbon, Closure, HourlyRates, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing,
-    PoolView, Residence, Trust,
+    Carbon, Closure, HourlyCarbon, HourlyRates, NodeName, NodeUp, NodeView, OfferView, OrgRule,
+    Placing, PoolView, Residence, Trust,
 };
 pub use waste::Workload;

@@ -51,7 +51,8 @@ pub use problem::{Problem, ProblemDetail};
 pub use schedules::{Schedule, ScheduleRun};
 pub use supply::{
     Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
-    NewProvider, Node, OthersLoad, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
+    NewProvider, Node, OthersLoad, Pool, PoolCarbon, Provider, Record, Reliability, SetCarbon,
+    SetPue, SetStatus, StandardUnits,
 };
 pub use sync::{
     AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang, HeldPart, ImageOrder,

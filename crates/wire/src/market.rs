@@ -157,6 +157,9 @@ pub struct PlanAnswer {
     /// What would be promised if it were submitted now, where its deadline is hard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promise: Option<crate::Promise>,
+    /// What that would emit in the places and hours that were found, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise_carbon_g: Option<f64>,
     /// When the file's schedule would be due next, the next few times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<String>,

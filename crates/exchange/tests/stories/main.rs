@@ -1,6 +1,7 @@
 //! Short stories through the public interface: an exchange with one pool and one buyer, what is
 //! asked of it, and what comes of it.
 
+mod carbon;
 mod checkpoints;
 mod clusters;
 mod depends;
