@@ -9,7 +9,7 @@ use dayan_market::{BuyerClass, OfferMode};
 use dayan_measure::{Attribute, Precision};
 use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
-use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
+use dayan_spec::{AcceleratorKind, After, DeadlineKind, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
@@ -551,7 +551,8 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     ask.expected = job.expected;
     ask.tasks_total = job.task_count();
     ask.tasks = tasks;
-    ask.deadline = job.deadline;
+    let soft = stored.spec.deadline.as_ref().is_some_and(|by| by.kind == DeadlineKind::Soft);
+    ask.soft_deadline = job.deadline.filter(|_| soft);
     ask.quote = job.quote.and_then(|(quote, _)| pin(state, quote));
     ask
 }
@@ -607,7 +608,7 @@ pub fn ask_for(
             least: gang.min,
         }),
         begin: spec.begin,
-        deadline: None,
+        soft_deadline: None,
         prefer: spec.prefer.iter().map(|wish| preference(*wish)).collect(),
         quote: None,
         max_unit_price: spec.market.max_unit_price.as_ref().map(|price| price.per_hour.micro),

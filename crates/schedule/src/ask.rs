@@ -247,9 +247,10 @@ pub struct JobAsk {
     /// No task starts before.
     #[serde(default)]
     pub begin: Option<Time>,
-    /// When it should be done.
+    /// When it should be done, where that is a wish: it passes others of its priority while it would
+    /// otherwise be late. What must be done in time is asked of [`admit`](crate::Planner::admit).
     #[serde(default)]
-    pub deadline: Option<Time>,
+    pub soft_deadline: Option<Time>,
     /// What matters first in the choice of a pool; the policy's order follows.
     #[serde(default)]
     pub prefer: Vec<Preference>,
@@ -283,7 +284,7 @@ impl JobAsk {
             max_parallel: None,
             gang: None,
             begin: None,
-            deadline: None,
+            soft_deadline: None,
             prefer: Vec::new(),
             quote: None,
             max_unit_price: None,

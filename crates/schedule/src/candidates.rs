@@ -26,7 +26,7 @@ impl Planner {
         let verdict = self.verdict(&judge);
         let tasks = ask.tasks.len();
         let begins_in = ask.begin.map_or(Span::ZERO, |begin| begin.since(now).max(Span::ZERO));
-        let place = JobKey::of(ask).behind(self.demand.behind_of(ask.project));
+        let place = JobKey::at(ask, now).behind(self.demand.behind_of(ask.project));
         let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
         // Places in a queue are no promise of a start.
         let real = |(_, choice): &(usize, &Choice)| !self.estate.is_queue(choice.bay);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dayan_units::{JobId, Span, Time};
 use smallvec::SmallVec;
 
-use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
+use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate, Urgency};
 use crate::capped::want_of;
 use crate::estate::{Node, PoolIx};
 use crate::judge::{Choice, Judge, Relax};
@@ -83,6 +83,10 @@ impl Planner {
             behind: self.demand.behind_of(job.project),
             standing,
             position: self.position(job),
+            urgency: job
+                .soft
+                .map(|soft| soft.at(now))
+                .map(|soft| Urgency { start_by: soft.start_by, lifted: soft.lifted }),
             tasks_waiting: job.pending.len(),
             counts: by_code
                 .iter()

@@ -25,6 +25,7 @@ mod cards;
 mod fit_tree;
 mod waste;
 
+mod avoid;
 mod calendar;
 mod capped;
 mod estate;
@@ -48,11 +49,12 @@ mod reserve;
 mod round;
 mod search;
 mod slots;
+mod urgent;
 mod verdict;
 
 pub use answer::{
     Candidate, Candidates, Explanation, JobStanding, NoAppointment, RefusedPool, Relaxation,
-    StartEstimate, Stats,
+    StartEstimate, Stats, Urgency,
 };
 pub use appoint::APPOINTED_TASKS_MAX;
 pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, Models, Pin, Same};

@@ -55,6 +55,9 @@ pub fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk 
     }
     let begin = |minutes: u32| Time::from_micros(1_000_000_000).plus(MINUTE.times(minutes.into()));
     job.begin = n.is_multiple_of(7).then(|| begin(n * 3));
+    // Some should be done by then, a few hours after the world begins.
+    let soft = |n: u32| begin(n * 11 % 240);
+    job.soft_deadline = n.is_multiple_of(4).then(|| soft(n));
     // Some were learned of, some for shorter than their limit.
     job.expected = (!n.is_multiple_of(3)).then(|| MINUTE.times(i64::from(n % 40)));
     job

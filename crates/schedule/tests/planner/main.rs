@@ -1,6 +1,8 @@
 //! The planner from outside: a small world beside it, random histories, a naive planner, stories.
 
 mod appointments;
+mod carbon;
+mod deadlines;
 mod draws;
 mod estimates;
 mod gangs;

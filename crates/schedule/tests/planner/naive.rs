@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_schedule::order::due_at;
+use dayan_schedule::order::due_now;
 use dayan_schedule::{
     JobAsk, Mode, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload,
 };
@@ -60,7 +60,7 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
     let mut queue: Vec<&JobAsk> = open.collect();
     let behind = |ask: &JobAsk| world.behind.get(&ask.project).copied().unwrap_or(Span::ZERO);
     queue.sort_by_key(|ask| {
-        (-ask.priority, due_at(ask).plus(behind(ask)), ask.submitted_at, ask.job)
+        (-ask.priority, due_now(ask, world.now).plus(behind(ask)), ask.submitted_at, ask.job)
     });
     let mut placed = Vec::new();
     let mut quotas = Quotas::of(world);
