@@ -543,6 +543,7 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     if memory.is_some() {
         let ask = Arc::make_mut(&mut ask.ask);
         ask.resources = grown(ask.resources, memory);
+        ask.most = ask.most.map(|most| grown(most, memory));
     }
     ask.job = job.id;
     ask.project = job.project;
@@ -646,6 +647,8 @@ fn preference(wish: dayan_spec::Preference) -> plan::Preference {
 fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     let resources = &spec.resources;
     let mut ask = plan::Ask::plain(resources.least(None), resources.time);
+    let most = dayan_units::Resources { cpu: resources.most_cpus(), ..ask.resources };
+    ask.most = Some(most).filter(|most| *most != ask.resources);
     ask.accelerators = resources
         .accelerators
         .iter()

@@ -86,10 +86,11 @@ pub enum Mode {
 /// What each task of a job wants.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Ask {
-    /// The least that will do; this is what is granted. `accel` counts only where `accelerators` is
-    /// empty: that many cards of any model.
+    /// The least that will do; this is what is granted while anything waits. `accel` counts only where
+    /// `accelerators` is empty: that many cards of any model.
     pub resources: Resources,
-    /// The most that is of use, where the user gave a range; an offer is not refused for it.
+    /// The most that is of use, where the user gave a range: so much is granted where it is left over
+    /// and nobody waits. Cards do not count. An offer is not refused for it.
     #[serde(default)]
     pub most: Option<Resources>,
     /// Alternatives, the best first; the first that a node can serve is taken there.

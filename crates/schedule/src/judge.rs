@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_units::{Bytes, Micro, MilliAccel, OrgId, Rate, Resources, Span, Time};
+use dayan_units::{Bytes, Micro, MilliAccel, OfferId, OrgId, Rate, Resources, Span, Time};
 use smallvec::SmallVec;
 
 use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
@@ -341,6 +341,19 @@ impl Judge<'_> {
             }
         }
         best.ok_or(furthest)
+    }
+
+    /// Is so much sold by this offer there, within the caps of price?
+    pub fn sells(&self, bay: BayIx, offer: OfferId, need: &Need) -> bool {
+        let bay = &self.estate.bays[bay];
+        let mut offers = self.estate.pools[bay.pool as usize].offers.iter();
+        let Some(offer) = offers.find(|one| one.offer == offer) else { return false };
+        let within = |cap: Option<Micro>, price: Option<Micro>| {
+            cap.is_none_or(|cap| price.is_some_and(|price| price <= cap))
+        };
+        self.offer_covers(offer, bay, need)
+            && within(self.wish.max_task_price, self.task_price(offer, &need.resources))
+            && within(self.wish.max_unit_price, self.unit_price(offer, &need.resources))
     }
 
     fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {

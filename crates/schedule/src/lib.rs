@@ -40,6 +40,7 @@ mod appoint;
 mod candidates;
 mod check;
 mod explain;
+mod grow;
 mod keep;
 mod others;
 mod outlook;

@@ -109,7 +109,8 @@ pub struct Candidate {
     pub site: String,
     /// How many of its tasks could start there now.
     pub tasks: u64,
-    /// What the whole job would cost there at most, if each task took its whole time limit.
+    /// What the whole job would cost there at most, if each task took its whole time limit, with the
+    /// fewest cores of its range.
     pub price: String,
     /// What one task would cost for an hour.
     pub price_per_task_hour: String,

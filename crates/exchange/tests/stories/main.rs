@@ -11,6 +11,7 @@ mod licenses;
 mod preempting;
 mod promises;
 mod quotas;
+mod ranges;
 mod retries;
 mod schedules;
 mod story;

@@ -11,5 +11,6 @@ mod naive;
 mod preemptions;
 mod properties;
 mod quotas;
+mod ranges;
 mod scenarios;
 mod world;
