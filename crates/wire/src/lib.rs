@@ -33,7 +33,7 @@ pub use data::{
 pub use jobs::{
     Attempt, Attempts, Cancel, DependsOn, Estimates, Explanation, Job, JobMoney, JobState,
     JobSummary, LogQuery, Promise, RaisedMemory, Reason, Relaxation, Submitted, TaskCounts, Told,
-    Waiting, WorkflowJob,
+    Urgency, Waiting, WorkflowJob,
 };
 pub use market::{
     Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,

@@ -107,6 +107,7 @@ fn differences_between_plans() {
         refused: vec![refusal("hangzhou-1"), refusal("shenzhen-1")],
         submission: None,
         promise: None,
+        promise_carbon_g: None,
         next: Vec::new(),
     };
     let difference = Difference::between(&answer(), &newer);

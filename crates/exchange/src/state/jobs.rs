@@ -16,6 +16,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::deadlines::Deadlines;
 use super::depends::Depends;
 use super::estimates::{Estimate, Estimates};
 use super::promises::Promises;
@@ -443,6 +444,9 @@ pub struct Work {
     #[serde(default, skip_serializing_if = "Promises::is_blank")]
     pub promises: Promises,
     /// How many of each licence are in use, by name.
+    /// How many deadlines were met.
+    #[serde(default)]
+    pub deadlines: Deadlines,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub licenses: BTreeMap<String, u64>,
     /// Jobs that others were taken off for, and until when their places are kept.

@@ -4,6 +4,7 @@
 //! Only [`crate::evolve`] changes it.
 
 mod access;
+mod deadlines;
 mod depends;
 mod estimates;
 mod jobs;
@@ -22,6 +23,7 @@ use dayan_units::{Currency, ExchangeId, Time, TransferId};
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
+pub use deadlines::{Deadlines, Kept};
 pub use depends::{Depends, Wait};
 pub use estimates::{Estimate, Estimates};
 pub use jobs::{

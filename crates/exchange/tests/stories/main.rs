@@ -4,6 +4,7 @@
 mod carbon;
 mod checkpoints;
 mod clusters;
+mod deadlines;
 mod depends;
 mod estimates;
 mod images;
