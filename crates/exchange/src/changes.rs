@@ -697,6 +697,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     if spec.image.is_none() && spec.steps.is_empty() {
         ask.pool_features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
     }
+    ask.falls_back = spec.market.falls_back();
     ask.mode = match mode_of(spec) {
         OfferMode::OnDemand => plan::Mode::OnDemand,
         OfferMode::Spot => plan::Mode::Spot,

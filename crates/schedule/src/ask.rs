@@ -136,6 +136,9 @@ pub struct Ask {
     /// May it be taken off again?
     #[serde(default)]
     pub mode: Mode,
+    /// Where no spot is sold it goes on demand, if there is no room where it is.
+    #[serde(default)]
+    pub falls_back: bool,
 }
 
 impl Ask {
@@ -159,6 +162,7 @@ impl Ask {
             licenses: BTreeMap::new(),
             data: Vec::new(),
             mode: Mode::OnDemand,
+            falls_back: false,
         }
     }
 }

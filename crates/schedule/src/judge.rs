@@ -359,7 +359,9 @@ impl Judge<'_> {
     fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
         let sold = || match self.wish.ask.mode {
             Mode::OnDemand => !offer.closed,
-            Mode::Spot => !offer.closed && offer.spot_permille.is_some(),
+            Mode::Spot => {
+                !offer.closed && (offer.spot_permille.is_some() || self.wish.ask.falls_back)
+            }
         };
         self.wish.pin.map_or_else(sold, |pin| pin.offer == offer.offer)
             && offer
@@ -439,7 +441,9 @@ impl Judge<'_> {
         let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
         let ids = (view.pool, bay.number, offer.offer);
         let waits = u8::from(bay.make.waits.is_some());
-        Score::new(self.order, &measures, (waits, alternative, u8::from(idles)), ids)
+        let falls_back = self.wish.ask.mode == Mode::Spot && offer.spot_permille.is_none();
+        let ways = (waits, u8::from(falls_back), alternative, u8::from(idles));
+        Score::new(self.order, &measures, ways, ids)
     }
 
     /// The score of a choice that was found in the present picture.

@@ -272,7 +272,7 @@ impl People {
             offer,
             offer.rate_at(now, state.settings.zone),
             class,
-            dayan_exchange::mode_of(spec),
+            dayan_exchange::mode_at(spec, Some(offer)),
         ) else {
             return Vec::new();
         };
@@ -497,6 +497,7 @@ fn sells(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
     let mut offers = state.supply.offers.values().filter(|offer| offer.pool == pool);
     match dayan_exchange::mode_of(spec) {
         OfferMode::OnDemand => true,
+        OfferMode::Spot if spec.market.falls_back() => true,
         OfferMode::Spot => offers.any(|offer| offer.spot_permille.is_some()),
     }
 }

@@ -16,8 +16,8 @@ use crate::event::Event;
 use crate::ids::{accounts, codes, hold_id};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::state::{
-    Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, QUEUE_NODE, StoredSpec, UsageMark, grown,
-    mode_of,
+    Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, QUEUE_NODE, StoredSpec, UsageMark,
+    mode_at,
 };
 
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
@@ -277,7 +277,7 @@ impl Ask<'_> {
         let spec = stored.spec.as_ref();
         let org = &self.state.access.orgs[&job.org];
         let pool = &self.state.supply.pools[&seat.pool];
-        let mode = mode_of(spec);
+        let mode = mode_at(spec, self.state.supply.offers.get(&seat.offer));
         let terms = match job.quote {
             Some((quote, _)) => self.quoted_terms(quote, seat)?,
             None => {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dayan_market::{OfferMode, Quote, Terms};
+use dayan_market::{Offer, OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, DataAt, PreemptionPolicy, Tasks};
 use dayan_spec::{After, DeadlineKind, JobSpec, MarketMode};
@@ -65,6 +65,13 @@ pub fn mode_of(spec: &JobSpec) -> OfferMode {
         MarketMode::Spot => OfferMode::Spot,
         MarketMode::OnDemand | MarketMode::Reserved => OfferMode::OnDemand,
     }
+}
+
+/// The same where an offer is taken; none: it is no longer listed. Who falls back goes on demand where
+/// no spot is sold.
+pub fn mode_at(spec: &JobSpec, offer: Option<&Offer>) -> OfferMode {
+    let sells_spot = offer.is_some_and(|offer| offer.spot_permille.is_some());
+    if spec.market.falls_back() && !sells_spot { OfferMode::OnDemand } else { mode_of(spec) }
 }
 
 impl StoredSpec {
@@ -437,6 +444,9 @@ pub struct Work {
     /// How good start estimates were.
     #[serde(default)]
     pub estimates: Estimates,
+    /// How many deadlines were met.
+    #[serde(default)]
+    pub deadlines: Deadlines,
     /// What each project had.
     #[serde(default)]
     pub shares: Shares,
@@ -444,9 +454,6 @@ pub struct Work {
     #[serde(default, skip_serializing_if = "Promises::is_blank")]
     pub promises: Promises,
     /// How many of each licence are in use, by name.
-    /// How many deadlines were met.
-    #[serde(default)]
-    pub deadlines: Deadlines,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub licenses: BTreeMap<String, u64>,
     /// Jobs that others were taken off for, and until when their places are kept.

@@ -28,7 +28,7 @@ pub use depends::{Depends, Wait};
 pub use estimates::{Estimate, Estimates};
 pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
-    StopReason, StoredSpec, Tries, UsageMark, Work, grown, mode_of,
+    StopReason, StoredSpec, Tries, UsageMark, Work, grown, mode_at, mode_of,
 };
 pub use promises::Promises;
 pub use record::{Record, sends_elsewhere};

@@ -7,6 +7,7 @@ mod clusters;
 mod deadlines;
 mod depends;
 mod estimates;
+mod fallback;
 mod images;
 mod licenses;
 mod preempting;

@@ -5,6 +5,7 @@ mod carbon;
 mod deadlines;
 mod draws;
 mod estimates;
+mod fallback;
 mod gangs;
 mod later;
 mod naive;

@@ -363,10 +363,11 @@ pub async fn quote(
     let (offer, pool, resources) = (best.offer, best.pool, best.resources);
     let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let quote_id = QuoteId::from_bits(u128::from_be_bytes(random_bytes::<16>()));
-    let (class, mode) = (question.class, dayan_exchange::mode_of(&spec));
+    let class = question.class;
     let drafted = app.writer.ask(move |live| {
         let listed = live.state.supply.offers.get(&offer)?;
         let rate = listed.rate_at(live.now, live.state.settings.zone);
+        let mode = dayan_exchange::mode_at(&spec, Some(listed));
         let terms = Terms::listed(listed, rate, class, mode).ok()?;
         let head = QuoteTerms {
             id: quote_id,
