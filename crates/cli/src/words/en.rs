@@ -348,6 +348,17 @@ pub const fn text(word: Word) -> &'static str {
         Word::PlotFromEmpty => "From an empty cluster on",
         Word::PlotAtTheEnd => "Where cards run out",
         Word::PlotArrived => "Cards asked for so far, of all cards",
+        Word::PlotShifting => "{jobs} jobs that may wait, by {file}",
+        Word::PlotSeed => "Seed {seed}",
+        Word::PlotJobsByHour => "Jobs at once, by the hour of the day",
+        Word::PlotGrid => "The grid, by the hour of the day",
+        Word::PlotAgainstDelay => "Carbon saved by each job against its delay",
+        Word::PlotHourOfDay => "Hour of the day",
+        Word::PlotJobsAtOnce => "Jobs at once",
+        Word::PlotGrams => "g CO2 per kWh",
+        Word::PlotDelay => "Delay of its end, hours",
+        Word::PlotShifted => "shifted",
+        Word::PlotUnshifted => "not shifted",
         Word::PlotAtWork => "Cards at work, of all cards",
         // Wrong calls.
         Word::NoAddress => {

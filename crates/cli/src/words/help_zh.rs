@@ -463,6 +463,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("sim market:beside", "一并运行的规则，以逗号分隔，或 `all`"),
     ("sim market:seed", "随机数种子；不指定则用场景中的"),
     ("sim market:days", "作业到来的天数；不指定则用场景中的"),
+    (
+        "sim carbon:plot",
+        "另画出一天中作业何时运行，以及各作业因推迟而节省的碳（SVG）；取第一个种子",
+    ),
     ("sim carbon:per_kg", "不用 `--prefer`：每千克碳的价格，与电价相加"),
     ("sim pack", "把列表中的任务逐个放到集群的加速卡上；能放下的一个也不拒绝"),
     ("sim pack:nodes", "机器列表：`sn,cpu_milli,memory_mib,gpu,model`；`.gz` 会解压"),

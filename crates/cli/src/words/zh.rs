@@ -322,6 +322,17 @@ pub const fn text(word: Word) -> &'static str {
         Word::PlotFromEmpty => "自空集群起",
         Word::PlotAtTheEnd => "加速卡将尽时",
         Word::PlotArrived => "已请求的加速卡，占全部加速卡",
+        Word::PlotShifting => "{file}：{jobs} 个可以等待的作业",
+        Word::PlotSeed => "随机数种子 {seed}",
+        Word::PlotJobsByHour => "一天中同时运行的作业数",
+        Word::PlotGrid => "一天中电网的碳强度",
+        Word::PlotAgainstDelay => "各作业节省的碳与其推迟的时间",
+        Word::PlotHourOfDay => "一天中的小时",
+        Word::PlotJobsAtOnce => "同时运行的作业",
+        Word::PlotGrams => "每千瓦时 CO2（克）",
+        Word::PlotDelay => "结束推迟（小时）",
+        Word::PlotShifted => "移动后",
+        Word::PlotUnshifted => "不移动",
         Word::PlotAtWork => "在用加速卡，占全部加速卡",
         // Wrong calls.
         Word::NoAddress => {
