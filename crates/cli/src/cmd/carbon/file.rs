@@ -91,6 +91,11 @@ fn by_hour(samples: &[Sample], now: Timestamp) -> Result<Hours, FileError> {
         if hour != due {
             return Err(FileError::Gap(begins(due)));
         }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "each sample lies between 0 and 100,000, and so does their mean"
+        )]
         grams_per_kwh.push((sum / count).round() as u32);
     }
     Ok(Hours { from: begins(start), grams_per_kwh })
