@@ -67,14 +67,16 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
     } else {
         String::new()
     };
-    let deadline = if random.in_permille(200) {
-        let within = random.pick(&["16m", "20m", "40m", "2h"]);
-        format!("deadline: {{finish_within: {within}, kind: hard}}")
-    } else if random.in_permille(200) {
-        let within = random.pick(&["2m", "8m", "20m"]);
-        format!("deadline: {{finish_within: {within}, kind: soft}}")
-    } else {
-        String::new()
+    let deadline = match random.below(10) {
+        0 | 1 => {
+            let within = random.pick(&["16m", "20m", "40m", "2h"]);
+            format!("deadline: {{finish_within: {within}, kind: hard}}")
+        }
+        2 | 3 => {
+            let within = random.pick(&["2m", "8m", "20m"]);
+            format!("deadline: {{finish_within: {within}, kind: soft}}")
+        }
+        _ => String::new(),
     };
     let prefer = if random.in_permille(300) {
         format!("prefer: [{}]", random.pick(&["carbon", "price, carbon", "price"]))

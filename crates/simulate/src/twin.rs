@@ -278,7 +278,7 @@ impl Twin {
                 match script.staging.1 {
                     Ok(()) => self.launch(m, attempt, &payload, now, todo),
                     Err(reason) => {
-                        self.end(attempt, Outcome::StartFailed { reason, blame: Blame::Site })
+                        self.end(attempt, Outcome::StartFailed { reason, blame: Blame::Site });
                     }
                 }
             }

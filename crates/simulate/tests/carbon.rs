@@ -5,8 +5,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 use dayan_simulate::carbon::{
-    Capacity, CarbonPolicy, CarbonWords, Deadline, JOBS, Jobs, Knowledge, Manner, Objective, Prices,
-    SeedReport, Trial, Year, picture, read_carbon, read_prices, run,
+    Capacity, CarbonPolicy, CarbonWords, Deadline, JOBS, Jobs, Knowledge, Manner, Objective,
+    Prices, SeedReport, Trial, Year, picture, read_carbon, read_prices, run,
 };
 
 const MANNERS: [Manner; 2] = [Manner::Whole, Manner::Parts];

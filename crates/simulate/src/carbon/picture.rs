@@ -120,6 +120,6 @@ mod tests {
         let points = by_hour(days.into_iter());
         assert_eq!(points.len(), 49);
         assert_eq!((points[3], points[4]), ((1.5, 2.0), (2.0, 0.0)));
-        assert_eq!(points[48].0, 24.0);
+        assert_eq!(points[48], (24.0, 0.0));
     }
 }

@@ -133,12 +133,12 @@ fn table(text: &str) -> Result<Vec<Sample>, FileError> {
     };
     let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     let (_, heading) = lines.next().ok_or_else(|| wrong(1, "there is no heading", ""))?;
-    let speaks = |name: &&str| {
+    let speaks = |name: &str| {
         let name = name.to_lowercase();
         name.contains("carbon") || name.contains("gram") || name.contains("gco2")
     };
     let names: Vec<&str> = heading.split(',').collect();
-    let column = names.iter().skip(1).position(|name| speaks(&name)).map_or(1, |at| at + 1);
+    let column = names.iter().skip(1).position(|name| speaks(name)).map_or(1, |at| at + 1);
     let mut samples = Vec::new();
     for (at, row) in lines.filter(|(_, row)| !row.trim().is_empty()) {
         let line = at + 1;
