@@ -9,18 +9,15 @@ use dayan_market::{BuyerClass, OfferMode};
 use dayan_measure::{Attribute, Precision};
 use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
-use dayan_spec::{AcceleratorKind, After, Feature, JobSpec};
+use dayan_spec::{AcceleratorKind, After, DeadlineKind, Feature, JobSpec};
 use dayan_topology::{DelayClasses, PlaceId};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
+use crate::command::CarbonOf;
 use crate::event::{Entry, Event, Next};
 use crate::state::{
     Gate, Job, Lease, Node, Placing, Pool, QUEUE_NODE, State, VERIFIED_FOR, grown, mode_of,
 };
-
-/// Power usage effectiveness of a data centre that has not said its own: what the policy for new
-/// ones in the national clusters asks for.
-const PUE_PERMILLE: u32 = 1_200;
 
 /// What the events of an entry mean for the planner; `state` is as after them.
 pub fn of_entry(state: &State, entry: &Entry, out: &mut Vec<Change>) {
@@ -107,11 +104,18 @@ fn told(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::PoolShown { pool, .. }
         | Event::PoolStatusChanged { pool, .. }
         | Event::ClosuresSet { pool, .. }
+        | Event::CarbonSet { of: CarbonOf::Pool(pool), .. }
+        | Event::PueSet { pool, .. }
         | Event::Measured { pool, .. }
         | Event::ChallengeFailed { pool }
         | Event::ChallengeMet { pool } => {
             if let Some(pool) = state.supply.pools.get(pool) {
                 of_pool(state, pool, at, out);
+            }
+        }
+        Event::CarbonSet { of: CarbonOf::Region(_), .. } => {
+            for pool in state.supply.pools.values().filter(|pool| pool.status == Status::Active) {
+                out.push(Change::PoolShown(Box::new(pool_view(state, pool, at))));
             }
         }
         Event::OfferListed { offer } => show_offers(state, offer.pool, at, out),
@@ -330,14 +334,20 @@ pub fn of_pool(state: &State, pool: &Pool, now: Time, out: &mut Vec<Change>) {
     show_offers(state, pool.id, now, out);
 }
 
-/// What the hour changes: the offers of pools of which some have a tariff.
-pub fn tariffs(state: &State, now: Time) -> Vec<Change> {
+/// What the hour changes: how dirty the electricity of pools is, where that is known by the hour, and
+/// the offers of pools of which some have a tariff.
+pub fn of_hour(state: &State, now: Time) -> Vec<Change> {
     let priced = state.supply.offers.values().filter(|offer| offer.tariff.is_some());
     let pools: BTreeSet<PoolId> = priced.map(|offer| offer.pool).collect();
     let active = |pool: &&PoolId| {
         state.supply.pools.get(pool).is_some_and(|pool| pool.status == Status::Active)
     };
     let mut out = Vec::new();
+    for pool in state.supply.pools.values().filter(|pool| pool.status == Status::Active) {
+        if crate::grids::series_of(&state.supply, pool).is_some() {
+            out.push(Change::PoolShown(Box::new(pool_view(state, pool, now))));
+        }
+    }
     for pool in pools.iter().filter(active) {
         show_offers(state, *pool, now, &mut out);
     }
@@ -445,10 +455,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
             nodes.chain(queue_view(&pool.shown)).collect()
         },
         rules: plan::OrgRule::default(),
-        carbon: found.and_then(|place| place.grid_mg_per_kwh).map(|milligrams| plan::Carbon {
-            grams_per_kwh: milligrams / 1_000,
-            pue_permille: PUE_PERMILLE,
-        }),
+        carbon: crate::grids::carbon_of(state, pool, now),
         closures: pool.closures.iter().filter(|closure| closure.until > now).cloned().collect(),
     }
 }
@@ -536,6 +543,7 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     if memory.is_some() {
         let ask = Arc::make_mut(&mut ask.ask);
         ask.resources = grown(ask.resources, memory);
+        ask.most = ask.most.map(|most| grown(most, memory));
     }
     ask.job = job.id;
     ask.project = job.project;
@@ -544,7 +552,8 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     ask.expected = job.expected;
     ask.tasks_total = job.task_count();
     ask.tasks = tasks;
-    ask.deadline = job.deadline;
+    let soft = stored.spec.deadline.as_ref().is_some_and(|by| by.kind == DeadlineKind::Soft);
+    ask.soft_deadline = job.deadline.filter(|_| soft);
     ask.quote = job.quote.and_then(|(quote, _)| pin(state, quote));
     ask
 }
@@ -600,7 +609,7 @@ pub fn ask_for(
             least: gang.min,
         }),
         begin: spec.begin,
-        deadline: None,
+        soft_deadline: None,
         prefer: spec.prefer.iter().map(|wish| preference(*wish)).collect(),
         quote: None,
         max_unit_price: spec.market.max_unit_price.as_ref().map(|price| price.per_hour.micro),
@@ -638,6 +647,8 @@ fn preference(wish: dayan_spec::Preference) -> plan::Preference {
 fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     let resources = &spec.resources;
     let mut ask = plan::Ask::plain(resources.least(None), resources.time);
+    let most = dayan_units::Resources { cpu: resources.most_cpus(), ..ask.resources };
+    ask.most = Some(most).filter(|most| *most != ask.resources);
     ask.accelerators = resources
         .accelerators
         .iter()
@@ -686,6 +697,7 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     if spec.image.is_none() && spec.steps.is_empty() {
         ask.pool_features.insert(dayan_spec::JOBS_WITHOUT_IMAGE.to_owned());
     }
+    ask.falls_back = spec.market.falls_back();
     ask.mode = match mode_of(spec) {
         OfferMode::OnDemand => plan::Mode::OnDemand,
         OfferMode::Spot => plan::Mode::Spot,

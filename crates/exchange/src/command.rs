@@ -11,6 +11,7 @@ use dayan_schedule::{
     Appointment, Cards, Closure, DataAt, NoAppointment, Quota, QuotaOf, StartEstimate,
 };
 use dayan_spec::JobSpec;
+use dayan_topology::GridSeries;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
     RequestId, Resources, ScheduleId, Span, Time, TokenId, UserId,
@@ -313,6 +314,25 @@ pub struct NewOffer {
     pub valid_until: Option<Time>,
 }
 
+/// Whose electricity.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CarbonOf {
+    /// Of all pools in a province, a hub or a cluster that have none of their own.
+    Region(String),
+    /// Of one pool.
+    Pool(PoolId),
+}
+
+/// How dirty electricity is by the hour.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetCarbon {
+    /// Whose.
+    pub of: CarbonOf,
+    /// By the hour; none: what was said before does not count any more.
+    pub series: Option<GridSeries>,
+}
+
 /// What has a weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -489,6 +509,15 @@ pub enum Command {
         pool: PoolId,
         /// All closures that are to come.
         closures: Vec<Closure>,
+    },
+    /// How dirty the electricity of a region or a pool is by the hour.
+    SetCarbon(Box<SetCarbon>),
+    /// How much a pool's building uses for each part that reaches its machines.
+    SetPue {
+        /// Which.
+        pool: PoolId,
+        /// In thousandths; none: as others that have not said.
+        pue_permille: Option<u32>,
     },
     /// Capacity is listed at a price.
     ListOffer(Box<NewOffer>),

@@ -9,13 +9,14 @@ use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
 use dayan_schedule::{Appointment, Closure, DataAt, Quota, QuotaOf, StartEstimate, Tasks};
 use dayan_spec::JobSpec;
+use dayan_topology::GridSeries;
 use dayan_units::{
     AgentId, AttemptId, Bytes, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId,
     ProviderId, QuoteId, Resources, ScheduleId, SiteId, Span, Time, TokenId, UserId,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Actor, Evidence, Outcome, Weighed};
+use crate::command::{Actor, CarbonOf, Evidence, Outcome, Weighed};
 use crate::state::{
     Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Run, Settings,
     Shown, Site, SpecKey, StopReason, Token, User, Wait,
@@ -291,6 +292,20 @@ pub enum Event {
         pool: PoolId,
         /// All closures that are to come.
         closures: Vec<Closure>,
+    },
+    /// How dirty the electricity of a region or a pool is by the hour.
+    CarbonSet {
+        /// Whose; a region by its English name.
+        of: CarbonOf,
+        /// By the hour; none: it is not known any more.
+        series: Option<GridSeries>,
+    },
+    /// How much a pool's building uses for each part that reaches its machines.
+    PueSet {
+        /// Of which pool.
+        pool: PoolId,
+        /// In thousandths; none: as others that have not said.
+        pue_permille: Option<u32>,
     },
     /// Values were measured.
     Measured {

@@ -10,7 +10,7 @@ mod work;
 use dayan_market::BudgetState;
 use dayan_schedule::{Quota, QuotaOf};
 
-use crate::command::Weighed;
+use crate::command::{CarbonOf, Weighed};
 use crate::event::{Entry, Event};
 use crate::ids::accounts;
 use crate::state::{Agent, FindingsSeen, Pool, Project, State, WEIGHT};
@@ -51,6 +51,8 @@ impl State {
             | Event::PoolShown { .. }
             | Event::PoolStatusChanged { .. }
             | Event::ClosuresSet { .. }
+            | Event::CarbonSet { .. }
+            | Event::PueSet { .. }
             | Event::Measured { .. }
             | Event::Challenged { .. }
             | Event::ChallengeFailed { .. }
@@ -238,6 +240,8 @@ impl State {
                         verified_at: None,
                         doubted_at: None,
                         closures: Vec::new(),
+                        grid: None,
+                        pue_permille: None,
                         preempted: Vec::new(),
                         record: crate::state::Record::default(),
                         joined_at: entry.at,
@@ -265,6 +269,21 @@ impl State {
             Event::ClosuresSet { pool, closures } => {
                 let record = supply.pools.get_mut(pool).expect("decided for it");
                 record.closures.clone_from(closures);
+            }
+            Event::CarbonSet { of: CarbonOf::Region(region), series } => {
+                if let Some(series) = series {
+                    supply.grids.insert(region.clone(), series.clone());
+                } else {
+                    supply.grids.remove(region);
+                }
+            }
+            Event::CarbonSet { of: CarbonOf::Pool(pool), series } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                record.grid.clone_from(series);
+            }
+            Event::PueSet { pool, pue_permille } => {
+                let record = supply.pools.get_mut(pool).expect("decided for it");
+                record.pue_permille = *pue_permille;
             }
             Event::Measured { pool, values } => {
                 let record = supply.pools.get_mut(pool).expect("decided for it");

@@ -19,6 +19,7 @@ mod state;
 pub mod calendar;
 pub mod changes;
 pub mod due;
+pub mod grids;
 pub mod liveness;
 pub mod orders;
 pub mod planning;
@@ -26,8 +27,9 @@ pub mod shares;
 
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
-    Actor, Admission, At, AttemptNews, Blame, Command, Evidence, Firing, Join, NewOffer, Outcome,
-    Place, PoolNews, Preempt, Seat, Seen, SignedUsage, Submit, Tell, UsageRecord, Weighed,
+    Actor, Admission, At, AttemptNews, Blame, CarbonOf, Command, Evidence, Firing, Join, NewOffer,
+    Outcome, Place, PoolNews, Preempt, Seat, Seen, SetCarbon, SignedUsage, Submit, Tell,
+    UsageRecord, Weighed,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

@@ -55,8 +55,9 @@ pub struct Candidate {
     /// How much of a task's inputs that is: what the site's cache does not hold.
     #[serde(default)]
     pub missing: Bytes,
-    /// Grams of CO₂ for a kilowatt-hour there, overhead included, where known.
-    pub carbon_grams_per_kwh: Option<u64>,
+    /// Milligrams of CO₂ for a kilowatt-hour there, from the expected start to the time limit, overhead
+    /// included; where known.
+    pub carbon_milligrams_per_kwh: Option<u64>,
 }
 
 /// A pool that cannot take a job as the job stands.
@@ -124,6 +125,16 @@ pub enum JobStanding {
     Waiting,
 }
 
+/// What a soft deadline does to the place of a job that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Urgency {
+    /// When it must start, to be expected to be in time.
+    pub start_by: Time,
+    /// It stands in the queue by that, which is sooner than it is due otherwise. Not so where there is
+    /// time enough, or none any more.
+    pub lifted: bool,
+}
+
 /// Why a job waits.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Explanation {
@@ -136,6 +147,9 @@ pub struct Explanation {
     /// How much later than it is due it stands, because its project had more than its share.
     #[serde(default)]
     pub behind: Span,
+    /// What its soft deadline does, if it has one.
+    #[serde(default)]
+    pub urgency: Option<Urgency>,
     /// How many of its tasks wait.
     pub tasks_waiting: u64,
     /// How many pools refuse it, by reason (each pool under its first).
@@ -156,6 +170,7 @@ impl Explanation {
             standing: JobStanding::NotWaiting,
             position: None,
             behind: Span::ZERO,
+            urgency: None,
             tasks_waiting: 0,
             counts: Vec::new(),
             reasons: Vec::new(),

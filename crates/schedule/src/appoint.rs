@@ -15,7 +15,7 @@ use crate::ask::JobAsk;
 use crate::change::Appointment;
 use crate::estate::{LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
-use crate::hours::{Hours, cheapest_first, waits};
+use crate::hours::{Hours, best_first, waits_for};
 use crate::judge::{Judge, Wish};
 use crate::later::{Claim, ClaimBy, Later, Occupant, When};
 use crate::planner::Planner;
@@ -79,11 +79,12 @@ impl Planner {
             return Err(self.nowhere(&judge, &verdict));
         }
         let start = ask.begin.map_or(now, |begin| begin.max(now));
-        let hours = if waits(ask) {
-            // A run that fails must be able to go once more, and still be in time.
-            cheapest_first(&judge, &verdict, start, by.minus(ask.ask.time.times(2)))
-        } else {
+        let wishes = waits_for(ask);
+        let hours = if wishes.is_empty() {
             Vec::new()
+        } else {
+            // A run that fails must be able to go once more, and still be in time.
+            best_first(&judge, &verdict, wishes, (start, by.minus(ask.ask.time.times(2))))
         };
         let search = Admission {
             planner: self,
@@ -175,7 +176,7 @@ struct Admission<'a> {
     places: Vec<Place>,
     /// Those of each choice that was looked at.
     gathered: BTreeMap<usize, std::ops::Range<usize>>,
-    /// Cheaper hours, where the job waits for one.
+    /// Better hours, where the job waits for one.
     hours: Vec<Hours>,
     by: Time,
     now: Time,
@@ -305,7 +306,7 @@ impl Admission<'_> {
         if let Some(seats) = self.at_once(ask) {
             return Some(Admitted { seats, places: self.places });
         }
-        // Cheaper hours first, the cheapest before all others; then the choices at any time, those
+        // Better hours first, the best before all others; then the choices at any time, those
         // behind when those before them do not do.
         let waiting = self.hours.iter().map(|hours| (hours.rank, hours.opens, hours.closes));
         let anytime = (0..self.verdict.choices.len()).map(|rank| (rank, self.start, Time::NEVER));
@@ -388,7 +389,7 @@ impl Admission<'_> {
             let ranks: BTreeSet<usize> = domain.iter().map(|&rank| rank as usize).collect();
             (0..places.len()).filter(|at| ranks.contains(&places[*at].rank)).collect()
         };
-        // In a cheaper hour, the price of a domain being that of its best choice.
+        // In a better hour, a domain being judged by its best choice.
         for hours in std::mem::take(&mut self.hours) {
             let best =
                 |domain: &&Vec<u32>| domain.first().is_some_and(|&r| r as usize == hours.rank);

@@ -86,10 +86,11 @@ pub enum Mode {
 /// What each task of a job wants.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Ask {
-    /// The least that will do; this is what is granted. `accel` counts only where `accelerators` is
-    /// empty: that many cards of any model.
+    /// The least that will do; this is what is granted while anything waits. `accel` counts only where
+    /// `accelerators` is empty: that many cards of any model.
     pub resources: Resources,
-    /// The most that is of use, where the user gave a range; an offer is not refused for it.
+    /// The most that is of use, where the user gave a range: so much is granted where it is left over
+    /// and nobody waits. Cards do not count. An offer is not refused for it.
     #[serde(default)]
     pub most: Option<Resources>,
     /// Alternatives, the best first; the first that a node can serve is taken there.
@@ -135,6 +136,9 @@ pub struct Ask {
     /// May it be taken off again?
     #[serde(default)]
     pub mode: Mode,
+    /// Where no spot is sold it goes on demand, if there is no room where it is.
+    #[serde(default)]
+    pub falls_back: bool,
 }
 
 impl Ask {
@@ -158,6 +162,7 @@ impl Ask {
             licenses: BTreeMap::new(),
             data: Vec::new(),
             mode: Mode::OnDemand,
+            falls_back: false,
         }
     }
 }
@@ -247,9 +252,10 @@ pub struct JobAsk {
     /// No task starts before.
     #[serde(default)]
     pub begin: Option<Time>,
-    /// When it should be done.
+    /// When it should be done, where that is a wish: it passes others of its priority while it would
+    /// otherwise be late. What must be done in time is asked of [`admit`](crate::Planner::admit).
     #[serde(default)]
-    pub deadline: Option<Time>,
+    pub soft_deadline: Option<Time>,
     /// What matters first in the choice of a pool; the policy's order follows.
     #[serde(default)]
     pub prefer: Vec<Preference>,
@@ -283,7 +289,7 @@ impl JobAsk {
             max_parallel: None,
             gang: None,
             begin: None,
-            deadline: None,
+            soft_deadline: None,
             prefer: Vec::new(),
             quote: None,
             max_unit_price: None,

@@ -7,7 +7,7 @@ use dayan_units::{Micro, PoolId, Span, Time};
 use crate::answer::{Candidate, Candidates, RefusedPool, StartEstimate};
 use crate::ask::JobAsk;
 use crate::estate::PoolIx;
-use crate::judge::{Choice, Judge, Relax, Wish, grams_thousandths};
+use crate::judge::{Choice, Judge, Relax, Wish};
 use crate::later::When;
 use crate::outlook::Wanted;
 use crate::planner::Planner;
@@ -26,7 +26,7 @@ impl Planner {
         let verdict = self.verdict(&judge);
         let tasks = ask.tasks.len();
         let begins_in = ask.begin.map_or(Span::ZERO, |begin| begin.since(now).max(Span::ZERO));
-        let place = JobKey::of(ask).behind(self.demand.behind_of(ask.project));
+        let place = JobKey::at(ask, now).behind(self.demand.behind_of(ask.project));
         let mut by_pool: BTreeMap<PoolIx, Vec<usize>> = BTreeMap::new();
         // Places in a queue are no promise of a start.
         let real = |(_, choice): &(usize, &Choice)| !self.estate.is_queue(choice.bay);
@@ -131,9 +131,10 @@ impl Planner {
             delay: judge.delay(view),
             transfer: if judge.wish.ask.data.is_empty() { None } else { transfer },
             missing: judge.missing(pool),
-            carbon_grams_per_kwh: view
-                .carbon
-                .and_then(|carbon| u64::try_from(grams_thousandths(carbon) / 1_000).ok()),
+            carbon_milligrams_per_kwh: view.carbon.as_ref().and_then(|carbon| {
+                let starts = now.plus(p50.max(begins_in));
+                u64::try_from(carbon.milligrams_per_kwh(starts, judge.wish.ask.time)).ok()
+            }),
         })
     }
 

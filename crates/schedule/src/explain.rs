@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use dayan_units::{JobId, Span, Time};
 use smallvec::SmallVec;
 
-use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate};
+use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate, Urgency};
 use crate::capped::want_of;
 use crate::estate::{Node, PoolIx};
 use crate::judge::{Choice, Judge, Relax};
 use crate::later::When;
 use crate::outlook::Wanted;
 use crate::planner::Planner;
+use crate::policy::Preference;
 use crate::queue::{Job, JobKey};
 use crate::quota::{AccountOf, QuotaOf};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
@@ -60,7 +61,12 @@ impl Planner {
             }
             JobStanding::NotYet => self.demand.sleeps_until(job).map(|begin| {
                 if self.estate.held_until(job.key.job) == Some(begin) {
-                    let message = format!("it waits for a cheaper hour, from {begin} on");
+                    let prefer = self.demand.classes[job.class].key.prefer.first();
+                    let better = match prefer {
+                        Some(Preference::Carbon) => "cleaner",
+                        Some(_) | None => "cheaper",
+                    };
+                    let message = format!("it waits for a {better} hour, from {begin} on");
                     return Reason { code: ReasonCode::JobHour, message };
                 }
                 Reason { code: ReasonCode::JobBegin, message: format!("it begins at {begin}") }
@@ -77,6 +83,10 @@ impl Planner {
             behind: self.demand.behind_of(job.project),
             standing,
             position: self.position(job),
+            urgency: job
+                .soft
+                .map(|soft| soft.at(now))
+                .map(|soft| Urgency { start_by: soft.start_by, lifted: soft.lifted }),
             tasks_waiting: job.pending.len(),
             counts: by_code
                 .iter()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_units::{Bytes, Micro, MilliAccel, OrgId, Rate, Resources, Span, Time};
+use dayan_units::{Bytes, Micro, MilliAccel, OfferId, OrgId, Rate, Resources, Span, Time};
 use smallvec::SmallVec;
 
 use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
@@ -16,7 +16,7 @@ use crate::fit_tree::Need;
 use crate::queue::task_price_cap;
 use crate::reason::{Reason, ReasonCode};
 use crate::score::{Measures, Order, Score};
-use crate::view::{Carbon, OfferView, PoolView, Residence};
+use crate::view::{OfferView, PoolView, Residence};
 
 /// Everything about a job that decides where it may run; jobs with equal wishes share a verdict.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,10 @@ impl Judge<'_> {
         Local {
             transfer_micros: or_worst(self.transfer(pool, view)),
             delay_micros: or_worst(self.worst_delay(view)),
-            carbon: view.carbon.map_or(i64::MAX, grams_thousandths),
+            carbon: view
+                .carbon
+                .as_ref()
+                .map_or(i64::MAX, |carbon| carbon.milligrams_now(self.wish.ask.time)),
             priced: None,
         }
     }
@@ -340,10 +343,25 @@ impl Judge<'_> {
         best.ok_or(furthest)
     }
 
+    /// Is so much sold by this offer there, within the caps of price?
+    pub fn sells(&self, bay: BayIx, offer: OfferId, need: &Need) -> bool {
+        let bay = &self.estate.bays[bay];
+        let mut offers = self.estate.pools[bay.pool as usize].offers.iter();
+        let Some(offer) = offers.find(|one| one.offer == offer) else { return false };
+        let within = |cap: Option<Micro>, price: Option<Micro>| {
+            cap.is_none_or(|cap| price.is_some_and(|price| price <= cap))
+        };
+        self.offer_covers(offer, bay, need)
+            && within(self.wish.max_task_price, self.task_price(offer, &need.resources))
+            && within(self.wish.max_unit_price, self.unit_price(offer, &need.resources))
+    }
+
     fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
         let sold = || match self.wish.ask.mode {
             Mode::OnDemand => !offer.closed,
-            Mode::Spot => !offer.closed && offer.spot_permille.is_some(),
+            Mode::Spot => {
+                !offer.closed && (offer.spot_permille.is_some() || self.wish.ask.falls_back)
+            }
         };
         self.wish.pin.map_or_else(sold, |pin| pin.offer == offer.offer)
             && offer
@@ -388,6 +406,17 @@ impl Judge<'_> {
         (self.price_at(hours.at(start), offer, resources), hours.next(start))
     }
 
+    /// Milligrams for a kilowatt-hour of a task that starts then and runs to its limit, and until when
+    /// that is so; none where the grid is not known.
+    pub fn carbon_from(&self, choice: &Choice, start: Time) -> (Option<i64>, Time) {
+        let pool = self.estate.pool_of(choice.bay) as usize;
+        let carbon = self.estate.pools[pool].view.as_ref().and_then(|view| view.carbon.as_ref());
+        carbon.map_or((None, Time::NEVER), |carbon| {
+            let (milligrams, until) = carbon.milligrams_from(start, self.wish.ask.time);
+            (Some(milligrams), until)
+        })
+    }
+
     fn price_at(&self, rate: Rate, offer: &OfferView, resources: &Resources) -> Option<Micro> {
         let time = self.wish.ask.time.max(offer.minimum);
         rate.cost(resources, time, self.permille(offer))
@@ -412,7 +441,9 @@ impl Judge<'_> {
         let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
         let ids = (view.pool, bay.number, offer.offer);
         let waits = u8::from(bay.make.waits.is_some());
-        Score::new(self.order, &measures, (waits, alternative, u8::from(idles)), ids)
+        let falls_back = self.wish.ask.mode == Mode::Spot && offer.spot_permille.is_none();
+        let ways = (waits, u8::from(falls_back), alternative, u8::from(idles));
+        Score::new(self.order, &measures, ways, ids)
     }
 
     /// The score of a choice that was found in the present picture.
@@ -442,7 +473,7 @@ impl Judge<'_> {
             ReasonCode::ProjectQuota => "its project holds as much as it may".to_owned(),
             ReasonCode::OrgQuota => "its organisation holds as much as it may".to_owned(),
             ReasonCode::JobLicense => "the licences it needs are in use".to_owned(),
-            ReasonCode::JobHour => "it waits for a cheaper hour".to_owned(),
+            ReasonCode::JobHour => "it waits for a better hour".to_owned(),
             ReasonCode::JobBegin => "its moment to begin has not come".to_owned(),
             ReasonCode::JobMaxParallel => {
                 "as many of its tasks run at once as the job allows".to_owned()
@@ -560,9 +591,4 @@ impl Judge<'_> {
         let models: std::collections::BTreeSet<String> = models.collect();
         models.into_iter().collect::<Vec<_>>().join(", ")
     }
-}
-
-/// Grams for a kilowatt-hour, the building's overhead included, in thousandths.
-pub(crate) fn grams_thousandths(carbon: Carbon) -> i64 {
-    i64::from(carbon.grams_per_kwh) * i64::from(carbon.pue_permille)
 }

@@ -25,6 +25,7 @@ mod cards;
 mod fit_tree;
 mod waste;
 
+mod avoid;
 mod calendar;
 mod capped;
 mod estate;
@@ -39,6 +40,7 @@ mod appoint;
 mod candidates;
 mod check;
 mod explain;
+mod grow;
 mod keep;
 mod others;
 mod outlook;
@@ -48,11 +50,12 @@ mod reserve;
 mod round;
 mod search;
 mod slots;
+mod urgent;
 mod verdict;
 
 pub use answer::{
     Candidate, Candidates, Explanation, JobStanding, NoAppointment, RefusedPool, Relaxation,
-    StartEstimate, Stats,
+    StartEstimate, Stats, Urgency,
 };
 pub use appoint::APPOINTED_TASKS_MAX;
 pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, Models, Pin, Same};
@@ -67,7 +70,7 @@ pub use quota::{Payer, Quota, QuotaOf};
 pub use reason::{Reason, ReasonCode, ReasonCount};
 pub use tasks::Tasks;
 pub use view::{
-    Carbon, Closure, HourlyRates, NodeName, NodeUp, NodeView, OfferView, OrgRule, Placing,
-    PoolView, Residence, Trust,
+    Carbon, Closure, HourlyCarbon, HourlyRates, NodeName, NodeUp, NodeView, OfferView, OrgRule,
+    Placing, PoolView, Residence, Trust,
 };
 pub use waste::Workload;

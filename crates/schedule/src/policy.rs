@@ -31,7 +31,8 @@ pub enum Preference {
     Deadline,
     /// The longest one-way delay to the places asked about, else to where its data lies.
     Delay,
-    /// Grams of CO₂ for a kilowatt-hour, the building's overhead included; unknown is worst.
+    /// CO₂ for a kilowatt-hour from the start to the time limit, the building's overhead included;
+    /// unknown is worst.
     Carbon,
     /// Attempts that do not end as they should.
     Reliability,

@@ -25,12 +25,13 @@ use crate::change::Avoid;
 use crate::estate::PoolIx;
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Wish};
-use crate::order::{BEHIND_MAX, due_at};
+use crate::order::{BEHIND_MAX, due_at, due_now};
 use crate::policy::Preference;
 use crate::quota::Payers;
 use crate::reason::ReasonCode;
 use crate::slots::{BitSet, Slots};
 use crate::tasks::Tasks;
+use crate::urgent::Soft;
 
 pub(crate) type ClassIx = u32;
 pub(crate) type JobIx = u32;
@@ -58,14 +59,18 @@ impl JobKey {
         submitted_at: Time::NEVER,
         job: JobId::from_bits(u128::MAX),
     };
-    /// Where a job stands by itself.
+    /// Where a job stands by itself, as long as its deadline can be met.
     pub fn of(ask: &JobAsk) -> Self {
         Self {
             priority: Reverse(ask.priority),
-            due: due_at(ask),
+            due: Soft::of(ask).map_or_else(|| due_at(ask), Soft::due),
             submitted_at: ask.submitted_at,
             job: ask.job,
         }
+    }
+    /// Where it stands when it is looked at now.
+    pub fn at(ask: &JobAsk, now: Time) -> Self {
+        Self { due: due_now(ask, now), ..Self::of(ask) }
     }
     /// The place of a job whose project is so much behind.
     pub fn behind(self, behind: Span) -> Self {
@@ -179,6 +184,8 @@ pub(crate) struct Job {
     /// Nothing of it starts before.
     begin: Option<Time>,
     in_line: bool,
+    /// What its soft deadline does to its place.
+    pub soft: Option<Soft>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -209,8 +216,10 @@ pub(crate) struct Demand {
     begins: BTreeSet<(Time, JobId)>,
     /// The same by job.
     asleep: FxHashMap<JobId, Time>,
+    /// When jobs must start that a soft deadline lifts.
+    pub lifted: BTreeSet<(Time, JobId)>,
     /// When the first back-off of a job ends.
-    timers: BTreeSet<(Time, JobId)>,
+    pub timers: BTreeSet<(Time, JobId)>,
     /// Buyer classes by name, so that a million jobs share one text.
     buyer_classes: BTreeSet<Arc<str>>,
 }
@@ -247,10 +256,12 @@ impl Demand {
             strict: ask.strict,
             begin: ask.begin,
             in_line: false,
+            soft: Soft::of(ask),
         };
         let ix = self.jobs.add(job);
         self.job_ids.insert(ask.job, ix);
         self.sleep(ask.job, ask.begin);
+        self.lift(ask.job, Soft::of(ask));
         self.relink(ix);
     }
 
@@ -280,6 +291,7 @@ impl Demand {
         self.leave_line(ix);
         self.sleep(job, None);
         let job = self.jobs.take(ix);
+        self.unlift(job.key.job, job.soft);
         self.drop_timers(&job);
         self.leave_class(job.class);
     }
@@ -303,7 +315,7 @@ impl Demand {
         ix
     }
 
-    fn join_class(&mut self, key: ClassKey, ask: &Arc<Ask>) -> ClassIx {
+    pub fn join_class(&mut self, key: ClassKey, ask: &Arc<Ask>) -> ClassIx {
         if let Some(&ix) = self.class_ids.get(&key) {
             self.classes[ix].jobs += 1;
             return ix;
@@ -339,7 +351,7 @@ impl Demand {
         ix
     }
 
-    fn leave_class(&mut self, ix: ClassIx) {
+    pub fn leave_class(&mut self, ix: ClassIx) {
         let class = &mut self.classes[ix];
         class.jobs -= 1;
         if class.jobs > 0 {
@@ -422,6 +434,7 @@ impl Demand {
 
     /// Jobs whose moment has come may be placed.
     pub fn wake(&mut self, now: Time) {
+        self.lose_deadlines(now);
         while let Some(&(begin, job)) = self.begins.first().filter(|(begin, _)| *begin <= now) {
             self.begins.remove(&(begin, job));
             self.asleep.remove(&job);
@@ -445,7 +458,7 @@ impl Demand {
         job.max_parallel.map_or(u64::MAX, |most| u64::from(most.saturating_sub(running)))
     }
 
-    fn link(&mut self, ix: JobIx) {
+    pub fn link(&mut self, ix: JobIx) {
         let job = &self.jobs[ix];
         match (self.is_ready(job), job.in_line) {
             (true, false) => self.enter_line(ix),
@@ -480,7 +493,7 @@ impl Demand {
         }
     }
 
-    fn leave_line(&mut self, ix: JobIx) {
+    pub fn leave_line(&mut self, ix: JobIx) {
         let job = &mut self.jobs[ix];
         if !std::mem::take(&mut job.in_line) {
             return;
@@ -664,57 +677,6 @@ impl Demand {
         }
     }
 
-    fn drop_timers(&mut self, job: &Job) {
-        let avoid = &self.classes[job.class].key.avoid;
-        if let Some(first) = avoid.iter().map(|avoid| avoid.until).min() {
-            self.timers.remove(&(first, job.key.job));
-        }
-    }
-
-    /// Keeps a job out of pools for a while.
-    pub fn avoid(&mut self, ix: JobIx, more: &[Avoid]) {
-        if more.is_empty() {
-            return;
-        }
-        let mut avoid = self.classes[self.jobs[ix].class].key.avoid.clone();
-        for new in more {
-            match avoid.iter_mut().find(|old| old.pool == new.pool) {
-                Some(old) => old.until = old.until.max(new.until),
-                None => avoid.push(*new),
-            }
-        }
-        avoid.sort_by_key(|avoid| avoid.pool);
-        self.rejoin(ix, avoid);
-    }
-
-    /// Ends the back-offs that are over.
-    pub fn end_avoids(&mut self, now: Time) {
-        while let Some(&(until, job)) = self.timers.first()
-            && until <= now
-        {
-            let ix = self.job_ids[&job];
-            let mut avoid = self.classes[self.jobs[ix].class].key.avoid.clone();
-            avoid.retain(|avoid| avoid.until > now);
-            self.rejoin(ix, avoid);
-        }
-    }
-
-    fn rejoin(&mut self, ix: JobIx, avoid: Vec<Avoid>) {
-        self.leave_line(ix);
-        let job = self.jobs[ix].clone();
-        self.drop_timers(&job);
-        let (mut key, ask) =
-            (self.classes[job.class].key.clone(), self.classes[job.class].ask.clone());
-        if let Some(first) = avoid.iter().map(|avoid| avoid.until).min() {
-            self.timers.insert((first, job.key.job));
-        }
-        key.avoid = avoid;
-        let class = self.join_class(key, &ask);
-        self.leave_class(job.class);
-        self.jobs[ix].class = class;
-        self.relink(ix);
-    }
-
     /// Recomputes lines, heads and registrations; the message names the first difference.
     pub fn check(&self) -> Result<(), String> {
         let mut lines: BTreeMap<(ClassIx, ProjectId), BTreeSet<(JobKey, JobIx)>> = BTreeMap::new();
@@ -780,6 +742,7 @@ impl Demand {
         if registered != self.active.len() + self.no_room.len() + self.infeasible.len() {
             return Err("a set holds a class that does not wait".to_owned());
         }
+        self.check_lifted()?;
         self.check_capped()
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn run(planner: &mut Planner, now: Time, budget: Work) -> Plan {
     let preemptions = if round.exhausted { Vec::new() } else { round.preempt() };
     let refusals = round.refusals();
     round.unmask();
+    round.grow();
     round.pass_on_news();
     let Round { work, placements, exhausted, .. } = round;
     planner.work_total += work;

@@ -48,6 +48,8 @@ pub(crate) struct Measures {
 pub(crate) struct Score {
     /// It would wait in a queue there: only where nobody has room.
     waits: u8,
+    /// It would pay the price on demand there, and would like spot better.
+    falls_back: u8,
     /// Which of the job's accelerator alternatives; the user put the best first.
     alternative: u8,
     /// The measures in the order of preference.
@@ -62,12 +64,13 @@ pub(crate) struct Score {
 impl Score {
     /// The part that is compared first.
     pub fn head(&self) -> (u16, i64) {
-        (u16::from(self.waits) << 8 | u16::from(self.alternative), self.measures[0])
+        let way = u16::from(self.waits) << 1 | u16::from(self.falls_back);
+        (way << 8 | u16::from(self.alternative), self.measures[0])
     }
     pub fn new(
         order: &Order,
         measures: &Measures,
-        (waits, alternative, idles_cards): (u8, u8, u8),
+        (waits, falls_back, alternative, idles_cards): (u8, u8, u8, u8),
         (pool, bay_number, offer): (PoolId, u32, OfferId),
     ) -> Self {
         let measure = |preference| match preference {
@@ -78,7 +81,7 @@ impl Score {
             Preference::Reliability => measures.unreliability_permille,
         };
         let measures = order.0.map(measure);
-        Self { waits, alternative, measures, idles_cards, pool, bay_number, offer }
+        Self { waits, falls_back, alternative, measures, idles_cards, pool, bay_number, offer }
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use dayan_topology::{GridSeries, next_hour};
 use dayan_units::{
     FlopRate, OfferId, OrgId, PoolId, ProviderId, Rate, Resources, SiteId, Span, Time,
 };
@@ -94,12 +95,56 @@ pub struct OrgRule {
 }
 
 /// How dirty the pool's electricity is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Carbon {
-    /// Grams of CO₂ for a kilowatt-hour from the grid there.
+    /// Grams of CO₂ for a kilowatt-hour from the grid there: on average, and wherever the hours below
+    /// are not known.
     pub grams_per_kwh: u32,
     /// Power usage effectiveness in thousandths (1.2 is 1,200).
     pub pue_permille: u32,
+    /// By the hour, where that is known.
+    #[serde(default)]
+    pub hours: Option<Arc<HourlyCarbon>>,
+}
+
+/// How dirty a grid is by the hour.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct HourlyCarbon {
+    /// The hour that it is shown in: places are compared for what starts with it. A pool is shown
+    /// again each hour.
+    pub shown: Time,
+    /// Grams for a kilowatt-hour.
+    pub series: GridSeries,
+}
+
+impl Carbon {
+    /// The average of a grid, and nothing of its hours.
+    pub const fn average(grams_per_kwh: u32, pue_permille: u32) -> Self {
+        Self { grams_per_kwh, pue_permille, hours: None }
+    }
+
+    /// Milligrams for a kilowatt-hour of what runs from then on for so long, the building's overhead
+    /// included; the mean of its first two days.
+    pub fn milligrams_per_kwh(&self, from: Time, length: Span) -> i64 {
+        let grid = match &self.hours {
+            None => u64::from(self.grams_per_kwh) * 1_000,
+            Some(hours) => hours.series.milligrams_over(from, length, self.grams_per_kwh),
+        };
+        let with_overhead = u128::from(grid) * u128::from(self.pue_permille) / 1_000;
+        i64::try_from(with_overhead).unwrap_or(i64::MAX)
+    }
+
+    /// Of what runs for so long and starts in the hour that the pool was shown in.
+    pub(crate) fn milligrams_now(&self, length: Span) -> i64 {
+        let shown = self.hours.as_ref().map_or(Time::EPOCH, |hours| hours.shown);
+        self.milligrams_per_kwh(shown, length)
+    }
+
+    /// The same of what starts then, and until when that is so.
+    pub(crate) fn milligrams_from(&self, start: Time, length: Span) -> (i64, Time) {
+        let until = if self.hours.is_some() { next_hour(start) } else { Time::NEVER };
+        (self.milligrams_per_kwh(start, length), until)
+    }
 }
 
 /// A node, or a group of like nodes, of a pool.

@@ -75,6 +75,8 @@ pub struct Gauges {
     pub tasks_waiting: u64,
     /// How good start estimates were.
     pub estimates: dayan_exchange::Estimates,
+    /// How many deadlines were met.
+    pub deadlines: dayan_exchange::Deadlines,
     /// The newest journal row.
     pub seq: u64,
     /// Events since the beginning.
@@ -115,6 +117,11 @@ impl Metrics {
         gauge("start_estimates_scored", "Starts of jobs that had to wait", estimates.scored);
         gauge("start_estimates_within_p50", "Of them, by P50", estimates.within_p50);
         gauge("start_estimates_within_p90", "Of them, by P90", estimates.within_p90);
+        let dayan_exchange::Deadlines { soft, hard } = gauges.deadlines;
+        gauge("deadlines_soft_met", "Jobs with a soft deadline that ended in time", soft.met);
+        gauge("deadlines_soft_missed", "Jobs with a soft deadline that did not", soft.missed);
+        gauge("deadlines_hard_met", "Jobs with a hard deadline that ended in time", hard.met);
+        gauge("deadlines_hard_missed", "Jobs with a hard deadline that did not", hard.missed);
         gauge("journal_seq", "The newest journal row", gauges.seq);
         gauge("revision", "Events since the beginning", gauges.revision);
         let mut text = String::new();
@@ -142,6 +149,7 @@ mod tests {
             pools_silent: 1,
             tasks_waiting: 2,
             estimates: dayan_exchange::Estimates::default(),
+            deadlines: dayan_exchange::Deadlines::default(),
             seq: 7,
             revision: 8,
         });

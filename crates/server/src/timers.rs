@@ -91,7 +91,7 @@ fn tell_shares(live: &Live, before: Option<Time>, planner: &PlannerHandle) -> Op
 fn tell_prices(live: &Live, before: Option<usize>, planner: &PlannerHandle) -> Option<usize> {
     let hour = changes::hour(&live.state, live.now);
     if before != Some(hour) {
-        planner.changes(changes::tariffs(&live.state, live.now));
+        planner.changes(changes::of_hour(&live.state, live.now));
     }
     Some(hour)
 }

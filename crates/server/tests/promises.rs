@@ -105,3 +105,58 @@ async fn nothing_is_started_on_a_machine_that_closes_and_only_its_owner_closes_i
     assert!(order["attempt"].as_str().expect("an id").starts_with(&job), "{order}");
     exchange.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_prefers_carbon_is_promised_the_cleanest_hour_of_its_deadline_and_told_why_it_waits() {
+    const HOUR_MICROS: i64 = 3_600_000_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchange = Exchange::start(folder.path()).await;
+    let setup = exchange.set_up("lab/demo").await;
+    let agent = FakeAgent::selling(&exchange, &setup.join_token).await;
+    let (op, member) = (exchange.operator.as_str(), setup.member.as_str());
+    fn put<'a>(token: &'a str, path: &'a str, body: &Value) -> Ask<'a> {
+        Ask { method: reqwest::Method::PUT, ..Ask::post(token, path, body.to_string()) }
+    }
+    let first = exchange.submit(member, &file(1, "")).await;
+    let now = exchange.get(member, &format!("/v1/jobs/{first}")).await;
+    let now: dayan_units::Time =
+        now["submitted_at"].as_str().expect("a time").parse().expect("a time");
+    let hour = |n: i64| {
+        let full = now.micros() / HOUR_MICROS * HOUR_MICROS;
+        dayan_units::Time::from_micros(full + n * HOUR_MICROS).to_string()
+    };
+    // Only the fourth hour from this one on is clean.
+    let mut grams = vec![500; 30];
+    grams[4] = 50;
+    let of = |pool: &str| json!({ "pool": pool, "from": hour(0), "grams_per_kwh": grams });
+    exchange.refused(put(member, "/v1/carbon", &of(&agent.pool)), 403, "auth.role").await;
+    let nobody = json!({ "from": hour(0), "grams_per_kwh": [1] });
+    exchange.refused(put(op, "/v1/carbon", &nobody), 422, "carbon.whose").await;
+    let whenever = json!({ "region": "Guizhou", "from": "soon", "grams_per_kwh": [1] });
+    exchange.refused(put(op, "/v1/carbon", &whenever), 422, "carbon.time").await;
+    let (status, _, answer) = exchange.answer(put(op, "/v1/carbon", &of(&agent.pool))).await;
+    assert_eq!(status, 204, "{answer}");
+    let pue = format!("/v1/pools/{}/pue", agent.pool);
+    let (status, _, answer) =
+        exchange.answer(put(op, &pue, &json!({ "pue_permille": 1_500 }))).await;
+    assert_eq!(status, 204, "{answer}");
+    let rows = exchange.get(member, "/v1/carbon").await;
+    let row = &rows["items"][0];
+    assert_eq!(row["source"], "pool", "{rows}");
+    assert_eq!((&row["grams_per_kwh"], &row["pue_permille"]), (&json!(500), &json!(1_500)));
+    assert_eq!(row["cleanest_at"], hour(4), "{rows}");
+
+    let clean = file(1, "deadline: {finish_within: 20h, kind: hard}\nprefer: [carbon]\n");
+    let told = plan(&exchange, member, &clean).await;
+    // Ten minutes of one core are a sixth of 8 Wh: at 750 and at 75 g for a kilowatt-hour.
+    let close = |value: &Value, expect: f64| (value.as_f64().unwrap_or(0.0) - expect).abs() < 2e-3;
+    assert!(close(&told["candidates"][0]["carbon_g"], 1.0), "{told}");
+    assert!(close(&told["promise_carbon_g"], 0.1), "{told}");
+    assert_eq!(told["promise"]["starts_by"], hour(4), "{told}");
+    let job = exchange.submit(member, &clean).await;
+    let why = exchange.get(member, &format!("/v1/jobs/{job}/explain")).await;
+    assert_eq!(why["reasons"][0]["code"], "job.hour", "{why}");
+    let message = why["reasons"][0]["message"].as_str().expect("a sentence");
+    assert!(message.contains("cleaner") && message.contains(&hour(4)), "{message}");
+    exchange.stop().await;
+}

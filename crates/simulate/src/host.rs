@@ -356,7 +356,7 @@ impl Host {
         let hour = changes::hour(&self.state, now);
         if self.priced != Some(hour) {
             self.priced = Some(hour);
-            self.planning.observe(&changes::tariffs(&self.state, now));
+            self.planning.observe(&changes::of_hour(&self.state, now));
         }
         if now.since(self.shared_at) >= SHARES_EVERY {
             self.shared_at = now;

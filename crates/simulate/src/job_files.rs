@@ -23,7 +23,12 @@ pub(crate) fn schedule(random: &mut Random) -> String {
 /// One job file of an organisation.
 pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &Scenario) -> String {
     let project = random.pick(&["a", "b", "b"]);
-    let cpus = random.between(1, 3);
+    let least = random.between(1, 3);
+    let cpus = if random.in_permille(250) {
+        format!("{least}..{}", least + random.between(1, 3))
+    } else {
+        least.to_string()
+    };
     let time = random.pick(&["20s", "90s", "3m", "6m", "10m", "15m"]);
     let shape = match random.below(10) {
         0..3 => String::new(),
@@ -50,7 +55,8 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
     }
     // Gangs are not sold spot.
     if random.in_permille(400) && !shape.starts_with("gang") {
-        market.push("mode: spot".to_owned());
+        let fallback = random.pick(&["", "", ", fallback: on_demand"]);
+        market.push(format!("mode: spot{fallback}"));
     }
     let market = match &market[..] {
         [] => String::new(),
@@ -61,9 +67,19 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
     } else {
         String::new()
     };
-    let deadline = if random.in_permille(200) {
-        let within = random.pick(&["16m", "20m", "40m", "2h"]);
-        format!("deadline: {{finish_within: {within}, kind: hard}}")
+    let deadline = match random.below(10) {
+        0 | 1 => {
+            let within = random.pick(&["16m", "20m", "40m", "2h"]);
+            format!("deadline: {{finish_within: {within}, kind: hard}}")
+        }
+        2 | 3 => {
+            let within = random.pick(&["2m", "8m", "20m"]);
+            format!("deadline: {{finish_within: {within}, kind: soft}}")
+        }
+        _ => String::new(),
+    };
+    let prefer = if random.in_permille(300) {
+        format!("prefer: [{}]", random.pick(&["carbon", "price, carbon", "price"]))
     } else {
         String::new()
     };
@@ -80,6 +96,7 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
         market,
         outputs,
         deadline,
+        prefer,
     ];
     lines.into_iter().filter(|line| !line.is_empty()).map(|line| line + "\n").collect()
 }

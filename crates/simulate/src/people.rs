@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_exchange::{
-    Actor, Admission, Command, Digest, Fence, JobEnd, Join, NewOffer, Node, Placing, Settings,
-    Shown, State, Submit, Tell,
+    Actor, Admission, CarbonOf, Command, Digest, Fence, JobEnd, Join, NewOffer, Node, Placing,
+    SetCarbon, Settings, Shown, State, Submit, Tell,
 };
 use dayan_identity::Status;
 use dayan_market::{
@@ -15,6 +15,7 @@ use dayan_market::{
 };
 use dayan_schedule::{Closure, NodeName, Quota, QuotaOf};
 use dayan_spec::{Feature, JobSpec};
+use dayan_topology::GridSeries;
 use dayan_units::{
     Bytes, JobId, Micro, MilliCpu, OfferId, OrgId, PoolId, QuoteId, Rate, Resources, Span, Time,
     UserId,
@@ -271,7 +272,7 @@ impl People {
             offer,
             offer.rate_at(now, state.settings.zone),
             class,
-            dayan_exchange::mode_of(spec),
+            dayan_exchange::mode_at(spec, Some(offer)),
         ) else {
             return Vec::new();
         };
@@ -319,7 +320,7 @@ impl People {
     pub(crate) fn change_mind(&mut self, state: &State, now: Time) -> Vec<(Actor, Command)> {
         let job = self.some_job(state);
         let of_job = |command: Command, org| vec![(owner(state, org), command)];
-        match (self.random.below(22), job) {
+        match (self.random.below(24), job) {
             (0 | 1, Some((job, org))) => of_job(Command::Cancel { job, task: None }, org),
             (2 | 3, Some((job, org))) => {
                 let task = Some(u32::try_from(self.random.below(4)).expect("a small number"));
@@ -385,8 +386,24 @@ impl People {
                 of_job(Command::TellSchedule { schedule, tell }, org)
             }
             (20 | 21, _) => vec![(Actor::System, self.limits(state))],
+            (22 | 23, _) => vec![(Actor::System, self.carbon(state, now))],
             _ => Vec::new(),
         }
+    }
+
+    /// A region or a pool has cleaner hours than others, or none that are known any more.
+    fn carbon(&mut self, state: &State, now: Time) -> Command {
+        let pool = self.some_pool(state).filter(|_| self.random.in_permille(500));
+        let of = pool.map_or_else(|| CarbonOf::Region("Guizhou".to_owned()), CarbonOf::Pool);
+        let into = Span::from_micros(now.micros().rem_euclid(3_600_000_000));
+        let hours = self.random.between(2, 40);
+        let grams = (0..hours).map(|_| u32::try_from(self.random.below(900)).expect("small"));
+        let grams_per_kwh = grams.collect();
+        let series = self
+            .random
+            .in_permille(800)
+            .then(|| GridSeries { from: now.minus(into), grams_per_kwh });
+        Command::SetCarbon(Box::new(SetCarbon { of, series }))
     }
 
     /// A project or its organisation may hold a few cores, or any number again.
@@ -480,6 +497,7 @@ fn sells(state: &State, pool: PoolId, spec: &JobSpec) -> bool {
     let mut offers = state.supply.offers.values().filter(|offer| offer.pool == pool);
     match dayan_exchange::mode_of(spec) {
         OfferMode::OnDemand => true,
+        OfferMode::Spot if spec.market.falls_back() => true,
         OfferMode::Spot => offers.any(|offer| offer.spot_permille.is_some()),
     }
 }

@@ -5,8 +5,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 use dayan_simulate::carbon::{
-    Capacity, CarbonPolicy, Deadline, JOBS, Jobs, Knowledge, Manner, Objective, Prices, SeedReport,
-    Trial, Year, read_carbon, read_prices, run,
+    Capacity, CarbonPolicy, CarbonWords, Deadline, JOBS, Jobs, Knowledge, Manner, Objective,
+    Prices, SeedReport, Trial, Year, picture, read_carbon, read_prices, run,
 };
 
 const MANNERS: [Manner; 2] = [Manner::Whole, Manner::Parts];
@@ -186,5 +186,40 @@ fn savings_are_those_of_the_paper() {
                 seeds.iter().map(|seed| seed.optimum_pct).sum::<f64>() / seeds.len() as f64;
             assert!((100.0 - mean) / (100.0 - optimum) < 1.01, "{mean} {optimum}");
         }
+    }
+}
+
+#[test]
+fn a_picture_shows_the_same_work_at_other_hours_and_what_it_saved() {
+    let year = year();
+    let prices = free(&year);
+    let trial = Trial { jobs: Jobs::Drawn(200), ..trial(&year, &prices) };
+    let report = run(&trial, &[42]).expect("no rule is broken");
+    let course = &report.course;
+    assert_eq!((report.jobs, course.jobs.len()), (200, 200));
+    let work = |load: &[u32]| load.iter().map(|jobs| u64::from(*jobs)).sum::<u64>();
+    assert_eq!(work(&course.shifted), work(&course.unshifted));
+    assert_ne!(course.shifted, course.unshifted);
+    assert!(course.jobs.iter().any(|(slots, left)| *slots > 0 && *left < 1.0));
+    let word = |text: &str| text.to_owned();
+    let words = CarbonWords {
+        title: word("Shifted"),
+        note: word("seed 42"),
+        nothing: word("nothing"),
+        by_hour: word("by the hour"),
+        grid: word("the grid"),
+        against_delay: word("against delay"),
+        hour: word("hour"),
+        at_once: word("at once"),
+        grams: word("grams"),
+        delay: word("delay"),
+        saved: word("saved"),
+        shifted: word("put off"),
+        unshifted: word("as they come"),
+    };
+    let svg = picture(course, &words).svg();
+    assert!(svg.starts_with("<svg") && !svg.contains("nothing"), "{}", &svg[..200]);
+    for drawn in ["put off", "as they come", "the grid", "against delay"] {
+        assert!(svg.contains(drawn), "{drawn}");
     }
 }

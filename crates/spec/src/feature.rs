@@ -70,7 +70,7 @@ features! {
     /// Takes a gang back as a whole.
     SpotGangs = "spot_gangs", "spot capacity is not offered to gangs; write `mode: on_demand`";
     /// Goes on in another way where the first is not to be had.
-    Fallback = "fallback", "going on at another price is not offered; leave `fallback` out";
+    Fallback = "fallback", "only spot falls back on anything here, and on `on_demand`; leave `fallback` out";
     /// Sells capacity under contracts.
     Reserved = "reserved", "no pool offers reserved capacity; write `mode: on_demand`";
     /// Counts a job file's own budget by day or month, or only warns of it.
@@ -189,15 +189,17 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
         Feature::Move,
         "network.delay.on_breach",
     );
-    if let Some(feature) = of_mode(job.market.mode) {
+    let (mode, fallback) = (job.market.mode, job.market.fallback);
+    let on_demand = job.market.falls_back();
+    if let Some(feature) = of_mode(mode).filter(|_| !on_demand) {
         ask(true, feature, "market.mode");
     }
     let spot_gang = job.gang.is_some() && job.market.mode == MarketMode::Spot;
     ask(spot_gang, Feature::SpotGangs, "gang");
-    if let Some(feature) = job.market.fallback.and_then(of_mode) {
+    if let Some(feature) = fallback.and_then(of_mode) {
         ask(true, feature, "market.fallback");
     }
-    ask(job.market.fallback.is_some(), Feature::Fallback, "market.fallback");
+    ask(fallback.is_some() && !on_demand, Feature::Fallback, "market.fallback");
     let own = |budget: &Budget| budget.per == BudgetPeriod::Job && budget.on_limit == OnLimit::Stop;
     let budget = job.market.budget.as_ref();
     ask(budget.is_some_and(|budget| !own(budget)), Feature::JobBudgets, "market.budget");

@@ -47,7 +47,8 @@ fn each_part_asks_for_its_feature() {
     check("notify: [{to: 'https://h/x'}]", &[Feature::Notify]);
     check("gang: {nodes: 2, same: [site]}", &[]);
     check("gang: {nodes: 2, same: [fabric]}", &[Feature::Fabric]);
-    check("market: {mode: spot, fallback: on_demand}", &[Feature::Spot, Feature::Fallback]);
+    check("market: {mode: spot}", &[Feature::Spot]);
+    check("market: {mode: spot, fallback: on_demand}", &[]);
     check(
         "market: {mode: reserved, contract: C, fallback: spot}",
         &[Feature::Spot, Feature::Fallback, Feature::Reserved],

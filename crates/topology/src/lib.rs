@@ -10,6 +10,7 @@
 mod class;
 mod delay;
 mod distance;
+mod grid;
 mod link;
 mod model;
 mod names;
@@ -20,6 +21,9 @@ mod transfer;
 
 pub use class::{ClassUnknown, DelayClass, DelayClasses, Reason};
 pub use delay::{Basis, DelayEstimate, Percentile, PercentileUnknown};
+pub use grid::{
+    GRAMS_PER_KWH_MAX, GRID_HOURS_MAX, GridDefect, GridSeries, REPEATED_FOR, next_hour,
+};
 pub use link::{Layer, Link, LinkError, LinkKind, Source, Upsert};
 pub use model::{direct_ip_from_guizhou, modelled, optical, private_ip, public_ip};
 pub use names::{Region, UnknownPlace, UnknownRegion};

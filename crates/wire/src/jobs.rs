@@ -311,6 +311,9 @@ pub struct Explanation {
     /// share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind_s: Option<f64>,
+    /// What its soft deadline does, if it has one and waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<Urgency>,
     /// How many of its tasks wait.
     pub tasks_waiting: u64,
     /// What refused it, by code.
@@ -329,6 +332,20 @@ pub struct Explanation {
     /// How good such estimates were so far, of all jobs.
     #[serde(default)]
     pub estimates: Estimates,
+}
+
+/// What a soft deadline does to the place of a job that waits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Urgency {
+    /// When it must start, to be expected to be in time.
+    pub start_by: String,
+    /// It stands in the queue by that, before others of its priority that are due later. Not so where
+    /// there is time enough, or none any more.
+    pub lifted: bool,
+    /// How many soft deadlines of all jobs were met so far.
+    pub met: u64,
+    /// And missed.
+    pub missed: u64,
 }
 
 /// When a job was expected to start, and did.

@@ -33,7 +33,7 @@ pub use data::{
 pub use jobs::{
     Attempt, Attempts, Cancel, DependsOn, Estimates, Explanation, Job, JobMoney, JobState,
     JobSummary, LogQuery, Promise, RaisedMemory, Reason, Relaxation, Submitted, TaskCounts, Told,
-    Waiting, WorkflowJob,
+    Urgency, Waiting, WorkflowJob,
 };
 pub use market::{
     Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,
@@ -51,7 +51,8 @@ pub use problem::{Problem, ProblemDetail};
 pub use schedules::{Schedule, ScheduleRun};
 pub use supply::{
     Attested, Attribute, Closure, Invitation, JoinToken, NetCell, NetMatrix, NewInvitation,
-    NewProvider, Node, OthersLoad, Pool, Provider, Record, Reliability, SetStatus, StandardUnits,
+    NewProvider, Node, OthersLoad, Pool, PoolCarbon, Provider, Record, Reliability, SetCarbon,
+    SetPue, SetStatus, StandardUnits,
 };
 pub use sync::{
     AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang, HeldPart, ImageOrder,

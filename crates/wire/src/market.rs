@@ -109,7 +109,8 @@ pub struct Candidate {
     pub site: String,
     /// How many of its tasks could start there now.
     pub tasks: u64,
-    /// What the whole job would cost there at most, if each task took its whole time limit.
+    /// What the whole job would cost there at most, if each task took its whole time limit, with the
+    /// fewest cores of its range.
     pub price: String,
     /// What one task would cost for an hour.
     pub price_per_task_hour: String,
@@ -157,6 +158,9 @@ pub struct PlanAnswer {
     /// What would be promised if it were submitted now, where its deadline is hard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promise: Option<crate::Promise>,
+    /// What that would emit in the places and hours that were found, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise_carbon_g: Option<f64>,
     /// When the file's schedule would be due next, the next few times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<String>,

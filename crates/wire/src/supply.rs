@@ -184,6 +184,67 @@ pub struct Pool {
     pub others: Option<OthersLoad>,
 }
 
+/// How dirty electricity is by the hour: of a region, which the operator says, or of a pool, which its
+/// provider says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetCarbon {
+    /// A province, a hub or a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A pool's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// When the first hour begins: a full hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Grams of CO₂ for a kilowatt-hour from then on, by the hour; none: what was said before does not
+    /// count any more.
+    #[serde(default)]
+    #[schema(max_items = 336)]
+    pub grams_per_kwh: Vec<u32>,
+}
+
+/// How much a building draws for each part that reaches its machines.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPue {
+    /// In thousandths; none: as of others that have not said theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1_000, maximum = 3_000)]
+    pub pue_permille: Option<u32>,
+}
+
+/// How dirty the electricity of a pool is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PoolCarbon {
+    /// The pool.
+    pub pool: String,
+    /// Its name at the site.
+    pub pool_name: String,
+    /// The city.
+    pub site: String,
+    /// Grams of CO₂ for a kilowatt-hour of its grid in this hour, without the building.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grams_per_kwh: Option<u32>,
+    /// Who says so: `pool`, `region`, `average` of its province over a year, or `unknown`.
+    pub source: String,
+    /// When what was said by the hour ends; for a week after that it is taken to go on as its last day
+    /// did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_until: Option<String>,
+    /// What the building draws for each part that reaches its machines, in thousandths.
+    pub pue_permille: u32,
+    /// Its provider has said so.
+    pub pue_told: bool,
+    /// Grams of the cleanest hour within a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanest_grams_per_kwh: Option<u32>,
+    /// When that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanest_at: Option<String>,
+}
+
 /// What others do in a pool that is not the exchange's alone, as its agent saw it last.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OthersLoad {

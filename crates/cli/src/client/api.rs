@@ -289,6 +289,18 @@ impl Client {
     pub async fn quotas(&self) -> Outcome<Vec<wire::Quota>> {
         self.list(&["quotas"], &[], LIST_ROWS_MAX).await
     }
+    /// How dirty the electricity of each pool is.
+    pub async fn carbon(&self) -> Outcome<Vec<wire::PoolCarbon>> {
+        self.list(&["carbon"], &[], LIST_ROWS_MAX).await
+    }
+    /// Says how dirty the electricity of a region or a pool is by the hour.
+    pub async fn set_carbon(&self, new: &wire::SetCarbon) -> Outcome<()> {
+        self.done(Ask::put(&["carbon"]).body(Body::json(new))).await
+    }
+    /// Says how much a pool's building draws for each part that reaches its machines.
+    pub async fn set_pue(&self, pool: &str, new: &wire::SetPue) -> Outcome<()> {
+        self.done(Ask::put(&["pools", pool, "pue"]).body(Body::json(new))).await
+    }
     /// Licences, and how many are in use.
     pub async fn licenses(&self) -> Outcome<Vec<wire::License>> {
         self.list(&["licenses"], &[], LIST_ROWS_MAX).await

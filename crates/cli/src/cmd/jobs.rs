@@ -447,6 +447,16 @@ impl Show for Explanation {
         if let Some(behind) = self.behind_s {
             grid.pair(Word::Behind, Cell::text(seconds(behind)));
         }
+        if let Some(urgency) = &self.urgency {
+            let lifted = if urgency.lifted { Word::Lifted } else { Word::NotLifted };
+            let at = view.time(&urgency.start_by);
+            grid.pair(Word::StartBy, Cell::text(view.lang.fill(lifted, &[("at", &at)])));
+            let of = urgency.met + urgency.missed;
+            if of > 0 {
+                let text = format!("{} / {of}", urgency.met);
+                grid.pair(Word::SoftDeadlinesMet, Cell::text(text));
+            }
+        }
         grid.pair(Word::TasksWaiting, Cell::text(self.tasks_waiting.to_string()));
         if let (Some(p50), Some(p90)) = (self.start_p50_s, self.start_p90_s) {
             let expected = format!("P50 {}, P90 {}", seconds(p50), seconds(p90));

@@ -119,6 +119,12 @@ fn explanations() {
         standing: "waiting".to_owned(),
         position: Some(3),
         behind_s: Some(5_400.0),
+        urgency: Some(dayan_wire::Urgency {
+            start_by: "2026-11-23T14:30:00Z".to_owned(),
+            lifted: true,
+            met: 12,
+            missed: 2,
+        }),
         tasks_waiting: 50,
         reasons: vec![dayan_wire::Reason {
             code: "capacity.cpu".to_owned(),
@@ -146,6 +152,7 @@ fn explanations() {
         standing: "not_waiting".to_owned(),
         position: None,
         behind_s: None,
+        urgency: None,
         tasks_waiting: 0,
         reasons: Vec::new(),
         relaxations: Vec::new(),

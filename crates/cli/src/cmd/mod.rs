@@ -3,6 +3,7 @@
 mod access;
 mod agent;
 mod books;
+mod carbon;
 mod daemon;
 mod data;
 mod demo;
@@ -81,6 +82,7 @@ pub enum Command {
     Budget(access::BudgetArgs),
     /// Quotas: what projects and organisations may hold at once, and hold
     Quota(quota::Quotas),
+    Carbon(carbon::Carbon),
     License(license::Licenses),
     /// Shares of projects and organisations: who stands before whom among equals
     Share(share::Shares),
@@ -195,6 +197,7 @@ pub async fn run(command: &Command, session: &Session) -> Result<Exit, Failure> 
         Command::Invoice(command) => books::invoice(command, session).await,
         Command::Budget(args) => access::budget(args, session).await,
         Command::Quota(args) => quota::quota(args, session).await,
+        Command::Carbon(args) => carbon::carbon(args, session).await,
         Command::License(args) => license::license(args, session).await,
         Command::Share(args) => share::share(args, session).await,
         Command::Org(command) => access::org(command, session).await,

@@ -114,6 +114,11 @@ impl Show for PlanAnswer {
             out.push('\n');
             out.push_str(&view.lang.fill(Word::WouldBePromised, &values));
             out.push('\n');
+            if let Some(grams) = self.promise_carbon_g {
+                let grams = format!("{grams:.1} g");
+                out.push_str(&view.lang.fill(Word::WouldEmit, &[("grams", &grams)]));
+                out.push('\n');
+            }
         }
         if !self.next.is_empty() {
             out.push('\n');

@@ -47,6 +47,7 @@ fn answer() -> PlanAnswer {
             starts_by: "2026-11-23T12:20:00Z".to_owned(),
             ends_by: "2026-11-23T13:00:00Z".to_owned(),
         }),
+        promise_carbon_g: Some(812.25),
         next: Vec::new(),
     }
 }
@@ -66,9 +67,15 @@ fn no_money() -> dayan_wire::Problem {
 #[test]
 fn plans_as_people_see_them() {
     insta::assert_snapshot!(both(&answer()));
-    let none = PlanAnswer { candidates: Vec::new(), promise: None, ..answer() };
+    let none =
+        PlanAnswer { candidates: Vec::new(), promise: None, promise_carbon_g: None, ..answer() };
     insta::assert_snapshot!("no_candidate", both(&none));
-    let poor = PlanAnswer { submission: Some(no_money()), promise: None, ..answer() };
+    let poor = PlanAnswer {
+        submission: Some(no_money()),
+        promise: None,
+        promise_carbon_g: None,
+        ..answer()
+    };
     insta::assert_snapshot!("no_money", both(&poor));
     let next = vec!["2026-11-24T00:20:00Z".to_owned(), "2026-11-24T06:20:00Z".to_owned()];
     insta::assert_snapshot!("repeats", both(&PlanAnswer { next, ..answer() }));
@@ -100,6 +107,7 @@ fn differences_between_plans() {
         refused: vec![refusal("hangzhou-1"), refusal("shenzhen-1")],
         submission: None,
         promise: None,
+        promise_carbon_g: None,
         next: Vec::new(),
     };
     let difference = Difference::between(&answer(), &newer);

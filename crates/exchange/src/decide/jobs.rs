@@ -17,7 +17,7 @@ use crate::event::{Event, Next};
 use crate::ids::run_id;
 use crate::refusal::{Refusal, RefusalDetail};
 use crate::state::{
-    Gate, Job, JobEnd, Org, Phase, Project, Run, SpecKey, StopReason, StoredSpec, mode_of,
+    Gate, Job, JobEnd, Org, Phase, Project, Run, SpecKey, StopReason, StoredSpec, mode_at,
 };
 
 /// Idempotency keys are the submitter's; longer ones are a mistake.
@@ -357,12 +357,13 @@ impl Ask<'_> {
     ) -> Option<Micro> {
         let limit = stored.spec.time_limit();
         let settlement = &self.state.settings.settlement;
-        let mode = mode_of(&stored.spec);
+        let spec = &stored.spec;
         self.state
             .supply
             .offers
             .values()
             .filter_map(|offer| {
+                let mode = mode_at(spec, Some(offer));
                 let terms =
                     dayan_market::Terms::listed(offer, offer.least_rate(), org.class, mode).ok()?;
                 let needs = stored.spec.resources.alternatives().map(|(_, need)| Resources {

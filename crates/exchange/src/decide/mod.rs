@@ -7,6 +7,7 @@ mod billing;
 mod depends;
 mod ending;
 mod findings;
+mod grids;
 mod jobs;
 mod licenses;
 mod placing;
@@ -154,6 +155,8 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::Join(join) => ask.join(join),
         Command::SetPoolStatus { pool, status } => ask.set_pool_status(*pool, *status),
         Command::SetClosures { pool, closures } => ask.set_closures(*pool, closures),
+        Command::SetCarbon(new) => ask.set_carbon(new),
+        Command::SetPue { pool, pue_permille } => ask.set_pue(*pool, *pue_permille),
         Command::ListOffer(offer) => ask.list_offer(offer),
         Command::RetireOffer { offer } => ask.retire_offer(*offer),
         Command::PoolNews(news) => ask.pool_news(news),

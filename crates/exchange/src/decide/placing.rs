@@ -14,10 +14,10 @@ use crate::authorize::{Action, Resource, authorize};
 use crate::command::{Actor, Place, Seat};
 use crate::event::Event;
 use crate::ids::{accounts, codes, hold_id};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::state::{
     Backing, GangLaunch, Gate, Job, JobEnd, Lease, Phase, QUEUE_NODE, StoredSpec, UsageMark,
-    mode_of,
+    mode_at,
 };
 
 /// Launch slots of gangs in one pool: each stands for a range of ports on its nodes.
@@ -33,7 +33,19 @@ pub(super) fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
 }
 
 impl Ask<'_> {
+    /// What there is no money for is placed with the least that will do: more of a range is no reason
+    /// to wait.
     pub(super) fn place(&self, place: &Place) -> Result<Decision, Refusal> {
+        let done = self.place_as_is(place);
+        match &done {
+            Err(refusal) if refusal.kind == RefusalKind::Unaffordable => {
+                self.least_of(place).map_or(done, |least| self.place_as_is(&least))
+            }
+            Ok(_) | Err(_) => done,
+        }
+    }
+
+    fn place_as_is(&self, place: &Place) -> Result<Decision, Refusal> {
         if *self.actor != Actor::System {
             authorize(self.actor, Resource::Exchange, Action::Update, None)?;
         }
@@ -117,7 +129,7 @@ impl Ask<'_> {
                     format!("task {} of {} does not wait", seat.task, job.id),
                 ));
             }
-            if !self.state.work.needs(job, seat.task).any(|need| need.fits_in(&seat.resources)) {
+            if self.need_of(job, stored, seat).is_none() {
                 return Err(stale(
                     "place.resources",
                     format!("{} is not what a task of {} asks for", seat.resources, job.id),
@@ -133,6 +145,26 @@ impl Ask<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The least that will do of what a seat is of, if it has no more cores than are of use.
+    fn need_of(&self, job: &Job, stored: &StoredSpec, seat: &Seat) -> Option<Resources> {
+        if seat.resources.cpu > stored.spec.resources.most_cpus() {
+            return None;
+        }
+        let mut needs = self.state.work.needs(job, seat.task);
+        needs.find(|need| need.fits_in(&seat.resources))
+    }
+
+    /// The same seats with the fewest cores that will do, where some have more.
+    fn least_of(&self, place: &Place) -> Option<Place> {
+        let job = self.job(place.job, Action::Update).ok()?;
+        let stored = self.state.work.spec_of(job);
+        let mut least = place.clone();
+        for seat in &mut least.seats {
+            seat.resources.cpu = self.need_of(job, stored, seat)?.cpu;
+        }
+        (least.seats != place.seats).then_some(least)
     }
 
     /// A gang that starts with fewer members than it would like: the others are left out of this
@@ -245,7 +277,7 @@ impl Ask<'_> {
         let spec = stored.spec.as_ref();
         let org = &self.state.access.orgs[&job.org];
         let pool = &self.state.supply.pools[&seat.pool];
-        let mode = mode_of(spec);
+        let mode = mode_at(spec, self.state.supply.offers.get(&seat.offer));
         let terms = match job.quote {
             Some((quote, _)) => self.quoted_terms(quote, seat)?,
             None => {

@@ -187,7 +187,13 @@ impl State {
                     }
                 }
             }
-            Event::JobEnded { job, end, release, .. } => {
+            Event::JobEnded { job, end, release, deadline_met, .. } => {
+                if let Some(met) = deadline_met.filter(|_| *end != JobEnd::Cancelled) {
+                    let spec = &work.spec_of(&work.jobs[job]).spec;
+                    if let Some(kind) = spec.deadline.as_ref().map(|deadline| deadline.kind) {
+                        work.deadlines.count(kind, met);
+                    }
+                }
                 work.promises.release(*job, |_| true);
                 work.promises.give_up(*job);
                 work.kept_for.remove(job);

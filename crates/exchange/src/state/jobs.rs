@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dayan_market::{OfferMode, Quote, Terms};
+use dayan_market::{Offer, OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, DataAt, PreemptionPolicy, Tasks};
 use dayan_spec::{After, DeadlineKind, JobSpec, MarketMode};
@@ -16,6 +16,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::deadlines::Deadlines;
 use super::depends::Depends;
 use super::estimates::{Estimate, Estimates};
 use super::promises::Promises;
@@ -64,6 +65,13 @@ pub fn mode_of(spec: &JobSpec) -> OfferMode {
         MarketMode::Spot => OfferMode::Spot,
         MarketMode::OnDemand | MarketMode::Reserved => OfferMode::OnDemand,
     }
+}
+
+/// The same where an offer is taken; none: it is no longer listed. Who falls back goes on demand where
+/// no spot is sold.
+pub fn mode_at(spec: &JobSpec, offer: Option<&Offer>) -> OfferMode {
+    let sells_spot = offer.is_some_and(|offer| offer.spot_permille.is_some());
+    if spec.market.falls_back() && !sells_spot { OfferMode::OnDemand } else { mode_of(spec) }
 }
 
 impl StoredSpec {
@@ -436,6 +444,9 @@ pub struct Work {
     /// How good start estimates were.
     #[serde(default)]
     pub estimates: Estimates,
+    /// How many deadlines were met.
+    #[serde(default)]
+    pub deadlines: Deadlines,
     /// What each project had.
     #[serde(default)]
     pub shares: Shares,

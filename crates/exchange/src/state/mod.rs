@@ -4,6 +4,7 @@
 //! Only [`crate::evolve`] changes it.
 
 mod access;
+mod deadlines;
 mod depends;
 mod estimates;
 mod jobs;
@@ -22,11 +23,12 @@ use dayan_units::{Currency, ExchangeId, Time, TransferId};
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
+pub use deadlines::{Deadlines, Kept};
 pub use depends::{Depends, Wait};
 pub use estimates::{Estimate, Estimates};
 pub use jobs::{
     Backing, Counters, GangLaunch, Gate, GivenQuote, Job, JobEnd, Lease, MemberEnd, Phase, SpecKey,
-    StopReason, StoredSpec, Tries, UsageMark, Work, grown, mode_of,
+    StopReason, StoredSpec, Tries, UsageMark, Work, grown, mode_at, mode_of,
 };
 pub use promises::Promises;
 pub use record::{Record, sends_elsewhere};

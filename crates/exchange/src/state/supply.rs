@@ -6,7 +6,7 @@ use dayan_identity::{Attestation, Challenge, Name, Record, Status};
 use dayan_ledger::AccountId;
 use dayan_market::Offer;
 use dayan_measure::MeasuredVector;
-use dayan_topology::PlaceId;
+use dayan_topology::{GridSeries, PlaceId};
 use dayan_units::{
     AgentId, ExchangeId, OfferId, OrgId, PoolId, ProviderId, Resources, SiteId, Span, Time,
 };
@@ -223,6 +223,13 @@ pub struct Pool {
     /// When it, or some of its nodes, are closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closures: Vec<dayan_schedule::Closure>,
+    /// How dirty its electricity is by the hour, where its provider has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid: Option<GridSeries>,
+    /// What its building uses for each part that reaches its machines, in thousandths, where its
+    /// provider has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pue_permille: Option<u32>,
     /// When leases in it were taken back for others, lately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preempted: Vec<Time>,
@@ -317,6 +324,9 @@ pub struct Supply {
     pub agent_tokens: BTreeMap<Digest, AgentId>,
     /// Providers by slug.
     pub provider_names: BTreeMap<String, ProviderId>,
+    /// How dirty electricity is by the hour, by region.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grids: BTreeMap<String, GridSeries>,
 }
 
 impl Supply {

@@ -1,15 +1,19 @@
 //! Short stories through the public interface: an exchange with one pool and one buyer, what is
 //! asked of it, and what comes of it.
 
+mod carbon;
 mod checkpoints;
 mod clusters;
+mod deadlines;
 mod depends;
 mod estimates;
+mod fallback;
 mod images;
 mod licenses;
 mod preempting;
 mod promises;
 mod quotas;
+mod ranges;
 mod retries;
 mod schedules;
 mod story;

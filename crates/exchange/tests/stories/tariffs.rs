@@ -33,7 +33,7 @@ impl Story {
     }
 
     fn told(&self) -> Vec<Micro> {
-        let offers = changes::tariffs(&self.state, self.now).into_iter();
+        let offers = changes::of_hour(&self.state, self.now).into_iter();
         let rates = offers.flat_map(|change| match change {
             Change::OffersShown { offers, .. } => offers,
             other => panic!("{other:?}"),
@@ -49,7 +49,7 @@ fn a_lease_keeps_the_price_of_the_hour_it_was_given_in() {
     story.cheap_at_one();
     assert_eq!(story.told(), [Micro::from_units(2)]);
     // It is told of the other hours too: somebody may wait for one.
-    let Some(Change::OffersShown { offers, .. }) = changes::tariffs(&story.state, story.now).pop()
+    let Some(Change::OffersShown { offers, .. }) = changes::of_hour(&story.state, story.now).pop()
     else {
         panic!("an offer with a tariff")
     };

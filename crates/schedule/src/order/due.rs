@@ -80,14 +80,32 @@ pub fn patience(expected: Span, width: Width) -> Span {
 /// An array that may run `m` of its `n` tasks at once is a job `m` tasks wide and as many times the
 /// length of a task as it has rounds.
 pub fn due_at(job: &JobAsk) -> Time {
+    let (length, at_once) = expected_run(job);
+    let width = Width(Width::of_task(&job.ask).0.saturating_mul(at_once));
+    job.submitted_at.plus(patience(length, width))
+}
+
+/// When a job with a soft deadline must start, to be expected to be in time.
+pub fn start_by(job: &JobAsk) -> Option<Time> {
+    Some(job.soft_deadline?.minus(expected_run(job).0))
+}
+
+/// When a job is due that is looked at now, its soft deadline counted: at the moment it must start by,
+/// where that is sooner, not before its submission, and has not passed.
+pub fn due_now(job: &JobAsk, now: Time) -> Time {
+    let due = due_at(job);
+    let in_time = start_by(job).filter(|by| *by >= job.submitted_at && now <= *by);
+    in_time.map_or(due, |by| by.min(due))
+}
+
+/// How long all of a job is expected to run, and how many of its tasks at once.
+fn expected_run(job: &JobAsk) -> (Span, u64) {
     let limit = job.ask.time;
     let expected = job.expected.map_or(limit, |expected| expected.min(limit));
     let tasks = job.tasks_total.max(1);
     let at_once = job.max_parallel.map_or(tasks, |most| tasks.min(u64::from(most.max(1))));
     let rounds = i64::try_from(tasks.div_ceil(at_once)).unwrap_or(i64::MAX);
-    let width = Width(Width::of_task(&job.ask).0.saturating_mul(at_once));
-    let length = Span::from_micros(expected.micros().saturating_mul(rounds));
-    job.submitted_at.plus(patience(length, width))
+    (Span::from_micros(expected.micros().saturating_mul(rounds)), at_once)
 }
 
 /// When a job of a log is due.
@@ -153,6 +171,22 @@ mod tests {
         check(learned, 300);
     }
 
+    #[test]
+    fn a_soft_deadline_counts_while_it_can_be_met_and_only_where_it_is_sooner() {
+        let at = |secs: i64| Time::EPOCH.plus(Span::from_secs(secs));
+        // A minute on one core is due after ten.
+        let check = |deadline: i64, now: i64, expect: i64| {
+            let job = JobAsk { soft_deadline: Some(at(deadline)), ..array(1, 1, 0, 1, None) };
+            assert_eq!(due_now(&job, at(now)), at(expect), "{deadline} {now}");
+        };
+        check(300, 0, 240);
+        check(300, 240, 240);
+        check(300, 241, 600);
+        check(60, 0, 0);
+        check(59, 0, 600);
+        check(5_000, 0, 600);
+    }
+
     proptest! {
         #[test]
         fn nobody_is_overtaken_by_work_submitted_three_days_later(
@@ -162,6 +196,26 @@ mod tests {
             let old = job(0, first.0, first.1, first.2);
             let new = job(1, first.0 + OVERTAKEN_MAX_S + later.0, later.1, later.2);
             prop_assert_eq!(by_due(&old, &new), Ordering::Less);
+        }
+
+        /// Whatever deadlines they have, and whenever they are looked at.
+        #[test]
+        fn no_soft_deadline_overtakes_what_came_three_days_sooner(
+            first in (0_i64..1_000_000, 1_i64..400_000, prop::option::of(0_i64..2_000_000)),
+            later in (0_i64..1_000_000, 1_i64..400_000, prop::option::of(0_i64..2_000_000)),
+            now in 0_i64..3_000_000,
+        ) {
+            let at = |secs: i64| Time::EPOCH.plus(Span::from_secs(secs));
+            let ask = |submitted: i64, limit: i64, deadline: Option<i64>| {
+                let ask = Arc::new(Ask::plain(Resources::ZERO, Span::from_secs(limit)));
+                let id = JobId::from_bits(1);
+                let plain = JobAsk::plain(id, ProjectId::from_bits(1), at(submitted), ask);
+                JobAsk { soft_deadline: deadline.map(|secs| at(submitted + secs)), ..plain }
+            };
+            let old = ask(first.0, first.1, first.2);
+            let new = ask(first.0 + OVERTAKEN_MAX_S + later.0 + 1, later.1, later.2);
+            prop_assert!(due_now(&old, at(now)) < due_now(&new, at(now)));
+            prop_assert!(due_now(&old, at(now)) <= due_at(&old));
         }
 
         #[test]

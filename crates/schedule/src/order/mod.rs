@@ -12,7 +12,7 @@ mod predict;
 mod rules;
 mod timeline;
 
-pub use due::{BEHIND_MAX, OVERTAKEN_MAX, Width, by_due, due, due_at, patience};
+pub use due::{BEHIND_MAX, OVERTAKEN_MAX, Width, by_due, due, due_at, due_now, patience, start_by};
 pub use pass::{Backfill, Fill, Pass};
 pub use predict::{Alike, Forecast, LastTwo};
 pub use rules::Rule;

@@ -33,6 +33,12 @@ pub fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk 
         12 => ask.sites = BTreeSet::from([SiteId::from_bits(1)]),
         _ => {}
     }
+    // Some have use for more.
+    if n % 3 == 1 {
+        let cpu = dayan_units::MilliCpu(ask.resources.cpu.0 + u64::from(n % 5) * 1_000);
+        let memory = dayan_units::Bytes(ask.resources.memory.0 * 2);
+        ask.most = Some(dayan_units::Resources { cpu, memory, ..ask.resources });
+    }
     let mut job = job(n, ask, u32::from(tasks));
     job.project = project_id(u8::try_from(n % 2).expect("0 or 1"));
     job.priority = i32::from(priority / 2);
@@ -55,6 +61,9 @@ pub fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk 
     }
     let begin = |minutes: u32| Time::from_micros(1_000_000_000).plus(MINUTE.times(minutes.into()));
     job.begin = n.is_multiple_of(7).then(|| begin(n * 3));
+    // Some should be done by then, a few hours after the world begins.
+    let soft = |n: u32| begin(n * 11 % 240);
+    job.soft_deadline = n.is_multiple_of(4).then(|| soft(n));
     // Some were learned of, some for shorter than their limit.
     job.expected = (!n.is_multiple_of(3)).then(|| MINUTE.times(i64::from(n % 40)));
     job

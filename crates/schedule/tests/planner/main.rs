@@ -1,13 +1,17 @@
 //! The planner from outside: a small world beside it, random histories, a naive planner, stories.
 
 mod appointments;
+mod carbon;
+mod deadlines;
 mod draws;
 mod estimates;
+mod fallback;
 mod gangs;
 mod later;
 mod naive;
 mod preemptions;
 mod properties;
 mod quotas;
+mod ranges;
 mod scenarios;
 mod world;

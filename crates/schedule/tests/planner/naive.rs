@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_schedule::order::due_at;
+use dayan_schedule::order::due_now;
 use dayan_schedule::{
     JobAsk, Mode, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload,
 };
@@ -57,10 +57,11 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
         world.jobs.values().map(|ask| (ask.job, ask.tasks.len())).collect();
     let open = world.jobs.values().filter(|ask| !world.blocked.contains(&ask.project));
     let open = open.filter(|ask| ask.begin.is_none_or(|begin| begin <= world.now));
+    let open = open.filter(|ask| !is_held(world, ask.job));
     let mut queue: Vec<&JobAsk> = open.collect();
     let behind = |ask: &JobAsk| world.behind.get(&ask.project).copied().unwrap_or(Span::ZERO);
     queue.sort_by_key(|ask| {
-        (-ask.priority, due_at(ask).plus(behind(ask)), ask.submitted_at, ask.job)
+        (-ask.priority, due_now(ask, world.now).plus(behind(ask)), ask.submitted_at, ask.job)
     });
     let mut placed = Vec::new();
     let mut quotas = Quotas::of(world);
@@ -132,12 +133,13 @@ fn keep(
     for (from, job) in promised {
         let Some(ask) = queue.iter().find(|ask| ask.job == job) else { continue };
         let order = places(world, ask);
-        let all = &world.appointments[&job];
+        let all = world.appointments[&job].iter().filter(|made| !waits_for_its_hour(world, made));
+        let all: Vec<&dayan_schedule::Appointment> = all.collect();
         if let Some(gang) = ask.gang {
             if all.len() < gang.size as usize || ask.tasks.len() < u64::from(gang.size) {
                 continue;
             }
-            let own = |made: &dayan_schedule::Appointment| {
+            let own = |made: &&dayan_schedule::Appointment| {
                 let mut wish = wish_of(world, ask, placed);
                 wish.but = Some(TaskId { job, task: made.task });
                 wish.limit = ask.ask.time.minus(late(made, world.now));
@@ -192,6 +194,19 @@ fn keep(
             placed.push((job, made.task, view.pool, node.name.clone()));
         }
     }
+}
+
+/// It was promised for a better hour, which has not come.
+fn waits_for_its_hour(world: &World, made: &dayan_schedule::Appointment) -> bool {
+    made.hold && made.from > world.now
+}
+
+/// All that a job was promised is for better hours.
+fn is_held(world: &World, job: JobId) -> bool {
+    let made = world.appointments.get(&job).filter(|made| !made.is_empty());
+    made.is_some_and(|made| {
+        made.iter().all(|made| made.hold) && made.iter().all(|made| made.from > world.now)
+    })
 }
 
 /// Does an earlier strict job of the same project wait?

@@ -570,9 +570,17 @@ impl World {
         let plan = self.planner.plan(self.now, budget);
         self.planner.consistency_check().map_err(TestCaseError::fail)?;
         if plan.exhausted {
-            let part: Vec<_> = plan.seats().collect();
-            let all: Vec<_> = whole.seats().take(part.len()).collect();
+            // But for what is left over, which is shared out at the very end.
+            let least = |(task, seat): (TaskId, &Seat)| {
+                (task, Seat { resources: Resources::ZERO, ..seat.clone() })
+            };
+            let part: Vec<_> = plan.seats().map(least).collect();
+            let all: Vec<_> = whole.seats().map(least).take(part.len()).collect();
             prop_assert_eq!(part, all, "a bounded plan is the first part of the whole one");
+            for (task, seat) in plan.seats() {
+                let wish = &self.jobs[&task.job].ask;
+                prop_assert_eq!(seat.resources.cpu, wish.resources.cpu, "it ended first");
+            }
         } else {
             prop_assert_eq!(&plan.placements, &whole.placements, "incremental equals fresh");
             prop_assert_eq!(&plan.refusals, &whole.refusals, "incremental equals fresh");
@@ -722,6 +730,10 @@ impl World {
         let view = &self.pools[&seat.pool];
         let node = view.nodes.iter().find(|node| node.name == seat.node).expect("shown");
         let wish = &ask.ask;
+        let (least, most) = (&wish.resources, wish.most.unwrap_or(wish.resources));
+        let within = |least: u64, given: u64, most: u64| least <= given && given <= most;
+        prop_assert!(within(least.cpu.0, seat.resources.cpu.0, most.cpu.0), "{seat:?}");
+        prop_assert!(within(least.memory.0, seat.resources.memory.0, most.memory.0), "{seat:?}");
         prop_assert!(wish.regions.is_empty() || wish.regions.contains(&view.region));
         prop_assert!(wish.sites.is_empty() || wish.sites.contains(&view.site));
         prop_assert!(view.trust >= wish.trust);

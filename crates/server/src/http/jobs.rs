@@ -531,12 +531,12 @@ pub async fn explain(
     } else {
         app.writer.ask(idle_reasons).await?
     };
-    let (told, estimates) = app
+    let (told, estimates, soft) = app
         .writer
         .ask(move |live| {
             let work = &live.state.work;
             let told = work.jobs.get(&id).and_then(|job| job.estimate.as_ref()).map(told);
-            (told, scored(&work.estimates))
+            (told, scored(&work.estimates), work.deadlines.soft)
         })
         .await?;
     let pools = |code| {
@@ -547,6 +547,12 @@ pub async fn explain(
         standing,
         position: explanation.position,
         behind_s: Some(explanation.behind).filter(|s| *s > Span::ZERO).map(Span::secs_f64),
+        urgency: explanation.urgency.map(|urgency| wire::Urgency {
+            start_by: urgency.start_by.to_string(),
+            lifted: urgency.lifted,
+            met: soft.met,
+            missed: soft.missed,
+        }),
         tasks_waiting,
         reasons: unmet
             .into_iter()

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use dayan_exchange::{Action, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes};
+use dayan_exchange::{
+    Action, Admission, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes,
+};
 use dayan_identity::Status;
 use dayan_market::{BuyerClass, Offer, Quote, QuoteItem, QuoteTerms, SpecDigest, Tariff, Terms};
 use dayan_schedule::{Candidate, Candidates, JobAsk};
@@ -190,7 +192,7 @@ pub async fn plan(
     let (_, found) = candidates(&app, &caller, &spec).await?;
     let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let admission = seek(&app, &spec, None).await?;
-    let promise = promise(&admission);
+    let (promise, found_places) = (promise(&admission), admission.clone());
     let next = super::schedules::next_times(&spec, app.now());
     let submit = At {
         command: submit_command(spec, None, None, admission, Vec::new()),
@@ -252,6 +254,7 @@ pub async fn plan(
             candidates: candidates.collect(),
             refused: refused.chain(idle).collect(),
             promise: promise.filter(|_| submission.is_none()),
+            promise_carbon_g: carbon_promised(live, limit, &found_places),
             submission: submission.map(|refusal| *Failure::from(refusal).0),
             next,
         }
@@ -262,13 +265,32 @@ pub async fn plan(
 /// Grams of CO₂ of all tasks at their time limit there, by what such cores and cards are likely to
 /// draw; none where the grid is not known.
 fn carbon_g(candidate: &Candidate, pool: &Pool, limit: Span, tasks: u32) -> Option<f64> {
-    let grams_per_kwh = candidate.carbon_grams_per_kwh?;
+    let each = nanograms(&candidate.resources, pool, limit, candidate.carbon_milligrams_per_kwh?);
+    Some(grams(each.saturating_mul(tasks.into())))
+}
+
+/// The same of places that were found for later, each by its own hours.
+fn carbon_promised(live: &Live, limit: Span, admission: &Admission) -> Option<f64> {
+    let Admission::Found(made) = admission else { return None };
+    let mut sum = 0_u128;
+    for seat in made {
+        let pool = live.state.supply.pools.get(&seat.pool)?;
+        let carbon = dayan_exchange::grids::carbon_of(&live.state, pool, live.now)?;
+        let milligrams = u64::try_from(carbon.milligrams_per_kwh(seat.from, limit)).ok()?;
+        sum = sum.saturating_add(nanograms(&seat.resources, pool, limit, milligrams));
+    }
+    Some(grams(sum))
+}
+
+fn nanograms(taken: &Resources, pool: &Pool, limit: Span, milligrams_per_kwh: u64) -> u128 {
     let model = pool.shown.nodes.iter().find_map(|node| node.accelerator.as_deref());
-    let Resources { cpu, accel, .. } = candidate.resources;
-    let drawn = dayan_measure::draw_milliwatts(cpu, accel, model);
-    let each = dayan_measure::milliwatt_hours(drawn, limit);
-    let micrograms = u128::from(each) * u128::from(tasks) * u128::from(grams_per_kwh);
-    Some((micrograms / 1_000) as f64 / 1e3)
+    let drawn = dayan_measure::draw_milliwatts(taken.cpu, taken.accel, model);
+    // Thousandths of a watt-hour are millionths of a kilowatt-hour.
+    u128::from(dayan_measure::milliwatt_hours(drawn, limit)) * u128::from(milligrams_per_kwh)
+}
+
+fn grams(nanograms: u128) -> f64 {
+    (nanograms / 1_000_000) as f64 / 1e3
 }
 
 /// Pools that the planner does not see, because they do not take work now, and why.
@@ -351,10 +373,11 @@ pub async fn quote(
     let (offer, pool, resources) = (best.offer, best.pool, best.resources);
     let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let quote_id = QuoteId::from_bits(u128::from_be_bytes(random_bytes::<16>()));
-    let (class, mode) = (question.class, dayan_exchange::mode_of(&spec));
+    let class = question.class;
     let drafted = app.writer.ask(move |live| {
         let listed = live.state.supply.offers.get(&offer)?;
         let rate = listed.rate_at(live.now, live.state.settings.zone);
+        let mode = dayan_exchange::mode_at(&spec, Some(listed));
         let terms = Terms::listed(listed, rate, class, mode).ok()?;
         let head = QuoteTerms {
             id: quote_id,

@@ -10,6 +10,7 @@ mod data_check;
 mod events;
 mod exec;
 mod extract;
+mod grids;
 mod jobs;
 mod licenses;
 mod logs;
@@ -156,6 +157,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(access::shares))
         .routes(routes!(access::set_org_weight))
         .routes(routes!(access::set_project_weight))
+        .routes(routes!(grids::carbon, grids::set_carbon))
+        .routes(routes!(grids::set_pue))
         .routes(routes!(licenses::licenses, licenses::set_license))
         .routes(routes!(quotas::quotas))
         .routes(routes!(quotas::set_org_quota))

@@ -159,6 +159,7 @@ pub async fn metrics(State(app): State<Shared>) -> Result<impl IntoResponse, Fai
             pools_silent: live.liveness.silent(&live.state, live.now).len(),
             tasks_waiting: 0,
             estimates: live.state.work.estimates.clone(),
+            deadlines: live.state.work.deadlines,
             seq: live.seq,
             revision: live.state.revision,
         }

@@ -9,7 +9,7 @@ use dayan_market::Terms;
 use dayan_schedule::Cards;
 use dayan_spec::JobSpec;
 use dayan_units::{
-    AgentId, AttemptId, JobId, Micro, OrgId, PoolId, ProjectId, Resources, Span, Time,
+    AgentId, AttemptId, JobId, Micro, MilliCpu, OrgId, PoolId, ProjectId, Resources, Span, Time,
 };
 
 use super::price::price;
@@ -37,6 +37,8 @@ struct Job {
     /// Its file says that it may be taken back, and whether it then goes again.
     spot: bool,
     again: bool,
+    /// How many cores will do, and are of use.
+    cores: (MilliCpu, MilliCpu),
     taken_off: BTreeMap<u32, (u32, Time)>,
 }
 
@@ -142,6 +144,7 @@ impl Attempts {
                     members: BTreeSet::new(),
                     ended: false,
                     spot: spec.market.mode == dayan_spec::MarketMode::Spot,
+                    cores: (spec.resources.cpus.min, spec.resources.most_cpus()),
                     again: spec.retry.when.contains(&dayan_spec::RetryCause::Preempted),
                     taken_off: BTreeMap::new(),
                 };
@@ -246,6 +249,11 @@ impl Attempts {
         ensure(before.is_none(), || format!("{attempt} is a second lease of its task"))?;
         ensure(attempt.attempt == newest + 1, || format!("{attempt} follows epoch {newest}"))?;
         ensure(!done, || format!("{attempt} is of a task that has ended"))?;
+        let (least, most) = job.cores;
+        let given = lease.resources.cpu;
+        ensure(least <= given && given <= most, || {
+            format!("{attempt} has {given} cores, asked are {least} to {most}")
+        })?;
         self.room(lease)
     }
 

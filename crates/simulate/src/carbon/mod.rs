@@ -12,6 +12,7 @@ mod audit;
 mod decimal;
 mod job_list;
 mod jobs;
+mod picture;
 mod price;
 mod run;
 mod series;
@@ -23,6 +24,7 @@ pub use audit::{Broken, recheck, unlimited_optimum};
 pub use decimal::amount;
 pub use job_list::read_jobs;
 pub use jobs::{Deadline, JOBS, ShiftJob, draw};
+pub use picture::{CarbonWords, Course, picture};
 pub use price::{Prices, read_prices};
 pub use run::{
     Capacity, CarbonPolicy, CarbonReport, Jobs, Knowledge, SeedReport, Trial, run, run_seed,

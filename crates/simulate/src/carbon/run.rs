@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::audit::{Broken, recheck, sum, unlimited_optimum};
 use super::jobs::{Deadline, ShiftJob, draw};
+use super::picture::Course;
 use super::series::DAY;
 use super::year::Year;
 use crate::random::Random;
@@ -133,6 +134,8 @@ pub struct CarbonReport {
     pub jobs: usize,
     /// One for each seed.
     pub seeds: Vec<SeedReport>,
+    /// Of the first of them, for a picture.
+    pub course: Course,
 }
 
 /// Elementary steps for one decision about the jobs of a few days, and for one about a whole year.
@@ -145,16 +148,18 @@ const DAYS_LATE_MAX: u32 = 60;
 pub fn run(trial: &Trial<'_>, seeds: &[u64]) -> Result<CarbonReport, Broken> {
     let mut jobs = 0;
     let mut reports = Vec::new();
+    let mut course = None;
     for &seed in seeds {
-        let (count, report) = run_seed(trial, seed)?;
-        jobs = count;
+        let (of, report) = run_seed(trial, seed)?;
+        jobs = of.jobs.len();
         reports.push(report);
+        course.get_or_insert(of);
     }
-    Ok(CarbonReport { jobs, seeds: reports })
+    Ok(CarbonReport { jobs, seeds: reports, course: course.unwrap_or_default() })
 }
 
-/// Runs a trial for one seed: how many jobs there were, and what came of it.
-pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(usize, SeedReport), Broken> {
+/// Runs a trial for one seed: how each job fared, and what came of it.
+pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(Course, SeedReport), Broken> {
     let year = trial.year;
     let jobs = match trial.jobs {
         Jobs::Drawn(count) => draw(year, count, trial.deadline, seed),
@@ -162,8 +167,8 @@ pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(usize, SeedReport), Bro
     };
     let unshifted: Vec<Range<u32>> =
         jobs.iter().map(|job| job.start..job.start + job.slots).collect();
-    let load = load_of(&unshifted, year.len());
-    let unshifted_peak = load.iter().copied().max().unwrap_or(0);
+    let unshifted_load = load_of(&unshifted, year.len());
+    let unshifted_peak = unshifted_load.iter().copied().max().unwrap_or(0);
     let capacity = match trial.capacity {
         Capacity::Unlimited => None,
         Capacity::Jobs(most) => Some(most),
@@ -219,7 +224,22 @@ pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(usize, SeedReport), Bro
         unshifted_peak,
         capacity,
     };
-    Ok((jobs.len(), report))
+    let emits = |runs: &[Range<u32>]| -> i64 {
+        runs.iter().flat_map(|run| &year.carbon[run.start as usize..run.end as usize]).sum()
+    };
+    let of_job = |(before, runs): (&Range<u32>, &Vec<Range<u32>>)| {
+        let end = runs.last().map_or(before.end, |run| run.end);
+        let whole = emits(std::slice::from_ref(before));
+        let left = if whole == 0 { 1.0 } else { emits(runs) as f64 / whole as f64 };
+        (end.saturating_sub(before.end), left)
+    };
+    let course = Course {
+        jobs: unshifted.iter().zip(&runs).map(of_job).collect(),
+        shifted: load,
+        unshifted: unshifted_load,
+        carbon: year.carbon.clone(),
+    };
+    Ok((course, report))
 }
 
 fn saved(now: i128, before: i128) -> f64 {

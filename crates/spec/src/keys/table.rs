@@ -174,7 +174,7 @@ section! { MARKET = "market", "How capacity is bought, and for how much.";
     "max_unit_price", Optional, Scalar(&UNIT_PRICE), "The most one task may cost in an hour.";
     "budget", Optional, Under(&BUDGET), "A limit on what the job spends in a period.";
     "contract", Optional, Scalar(&CONTRACT), "The contract, with mode `reserved`.";
-    "fallback", Optional, Choice(MarketMode::WORDS), "The mode to use when the first has nothing.";
+    "fallback", Optional, Choice(MarketMode::WORDS), "The mode to use when the first has nothing: with `spot`, where no spot is sold, while there is no room where it is.";
 }
 section! { BUDGET = "market.budget", "A limit on what the job spends in a period.";
     "amount", Required, Scalar(&MONEY), "How much.";

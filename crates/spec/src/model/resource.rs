@@ -73,6 +73,11 @@ impl ResourceAsk {
             accel: cards.map_or(MilliAccel::ZERO, |cards| cards.count),
         }
     }
+    /// The most cores that are of use to it: the top of the range, the bottom where it has none.
+    /// Memory is granted from the bottom up, as a task runs out of it.
+    pub fn most_cpus(&self) -> MilliCpu {
+        self.cpus.max.map_or(self.cpus.min, |most| most.max(self.cpus.min))
+    }
     /// Each alternative with the least it needs, the first choice first; one without cards where
     /// none are asked for.
     pub fn alternatives(&self) -> impl Iterator<Item = (Option<&AcceleratorAsk>, Resources)> {

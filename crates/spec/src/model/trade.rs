@@ -44,6 +44,13 @@ impl Default for Market {
     }
 }
 
+impl Market {
+    /// It would like spot, and goes on demand where there is no room for it at pools that sell spot.
+    pub fn falls_back(&self) -> bool {
+        (self.mode, self.fallback) == (MarketMode::Spot, Some(MarketMode::OnDemand))
+    }
+}
+
 /// Money for an hour of one task, written `9.50 CNY/hour`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use dayan_simulate::carbon::{
-    self, Capacity, CarbonPolicy, Deadline, Jobs, Knowledge, Manner, Objective, SeedReport, Trial,
-    Year,
+    self, Capacity, CarbonPolicy, CarbonReport, CarbonWords, Deadline, Jobs, Knowledge, Manner,
+    Objective, SeedReport, Trial, Year,
 };
 use serde::Serialize;
 
 use super::super::session::Session;
 use super::pack::{Seeds, rounded, seeds};
+use super::plot_file::PlotFile;
 use super::{read_file, unreadable};
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
@@ -71,6 +72,9 @@ pub struct Carbon {
         hide_possible_values = true
     )]
     prefer: PreferName,
+    /// Also draw when jobs run over the day, and what each saved for its delay; of the first seed
+    #[arg(long, value_name = "SVG")]
+    plot: Option<PathBuf>,
     /// Instead of `--prefer`: what a kilogram of carbon costs, added to the price
     #[arg(long = "carbon-price", value_name = "AMOUNT", conflicts_with = "prefer", value_parser = carbon::amount)]
     per_kg: Option<i64>,
@@ -148,6 +152,7 @@ struct Outcome {
 
 /// Runs it.
 pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
+    let plot = PlotFile::open(args.plot.as_deref())?;
     let series = read_file(&args.series, carbon::read_carbon)?;
     let year = Year::of(&series).map_err(|none| unreadable(&args.series, &none.to_string()))?;
     let prices = match &args.prices {
@@ -182,8 +187,34 @@ pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
     };
     let report = carbon::run(&trial, &args.seeds.0)
         .map_err(|broken| Failure::local(Said::plain(Word::ShiftedWrong), broken))?;
+    if let Some(plot) = plot {
+        plot.write(&carbon::picture(&report.course, &words(args, &report, session)))?;
+    }
     session.out.show(&Outcome::new(args, report.jobs, &report.seeds))?;
     Ok(Exit::Ok)
+}
+
+/// What is written in the picture.
+fn words(args: &Carbon, report: &CarbonReport, session: &Session) -> CarbonWords {
+    let lang = session.out.view.lang;
+    let plain = |word: Word| lang.word(word).to_owned();
+    let file = args.series.file_name().unwrap_or(args.series.as_os_str()).to_string_lossy();
+    let (jobs, seed) = (report.jobs.to_string(), args.seeds.0.first().copied().unwrap_or_default());
+    CarbonWords {
+        title: lang.fill(Word::PlotShifting, &[("jobs", &jobs), ("file", &file)]),
+        note: lang.fill(Word::PlotSeed, &[("seed", &seed.to_string())]),
+        nothing: plain(Word::PlotNothing),
+        by_hour: plain(Word::PlotJobsByHour),
+        grid: plain(Word::PlotGrid),
+        against_delay: plain(Word::PlotAgainstDelay),
+        hour: plain(Word::PlotHourOfDay),
+        at_once: plain(Word::PlotJobsAtOnce),
+        grams: plain(Word::PlotGrams),
+        delay: plain(Word::PlotDelay),
+        saved: plain(Word::CarbonSaved),
+        shifted: plain(Word::PlotShifted),
+        unshifted: plain(Word::PlotUnshifted),
+    }
 }
 
 fn mean(all: &[f64]) -> f64 {
