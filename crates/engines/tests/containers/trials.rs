@@ -8,7 +8,7 @@ use dayan_engines::{
 };
 use dayan_units::{AttemptId, JobId, Span};
 
-use super::Containers;
+use super::Boxes;
 use super::lab::Lab;
 
 /// How long anything may take here: the service is away for seconds, and starts ten a second.
@@ -16,7 +16,7 @@ const PATIENCE: Span = Span::from_secs(60);
 
 /// An engine and what was seen of its tasks.
 pub(super) struct Trial<'a> {
-    pub(super) bed: Containers<'a>,
+    pub(super) bed: Boxes<'a>,
     pub(super) engine: Box<dyn Engine>,
     next: u32,
     seen: BTreeMap<AttemptId, Observation>,
@@ -24,8 +24,7 @@ pub(super) struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     pub(super) fn new(lab: &'a Lab, folder: &str) -> Self {
-        let mut bed =
-            Containers { lab, folder: folder.to_owned(), array_size: super::BESIDE_OTHERS };
+        let mut bed = Boxes { lab, folder: folder.to_owned(), array_size: super::BESIDE_OTHERS };
         let engine = bed.open();
         Self { bed, engine, next: 0, seen: BTreeMap::new() }
     }
