@@ -416,11 +416,13 @@ async fn results_appear_after_the_grant_and_not_before() {
             ..OutputOrder::default()
         }];
         exchange.lease(order);
+        // That this site's agent reads no object stores is no job's doing.
+        let of_site = from.starts_with("s3:") && !cfg!(feature = "s3");
+        let expect = if of_site { Blame::Site } else { Blame::Job };
         let ended = exchange.ended(this).await;
-        assert!(
-            matches!(&ended, Outcome::StartFailed { reason, blame: Blame::Job } if reason.contains(from)),
-            "{ended:?}"
-        );
+        let Outcome::StartFailed { reason, blame } = &ended else { panic!("{ended:?}") };
+        assert!(reason.contains(from), "{ended:?}");
+        assert_eq!(*blame, expect, "{ended:?}");
     }
     let left = std::fs::read_dir(root.join(".attempts")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "what was gathered is gone");

@@ -72,7 +72,7 @@ impl Lab {
     }
 
     fn script(&self, words: &[&str]) -> Output {
-        let script = format!("../../tools/{}-lab.sh", name(self.runs));
+        let script = format!("../../tools/{}-lab.sh", self.name());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         let mut command = Command::new(script);
         command.args(words).env("LAB", self.dir.path().join("lab"));
