@@ -48,6 +48,10 @@ pub(crate) async fn come(ask: ExecAsk, asking: Asking, link: Arc<Link>, token: A
     };
     let (mut out, mut input) = socket.split();
     let end = match tokio::time::timeout(START_WITHIN, started(&mut input)).await {
+        // It would be the task's own program to some engines.
+        Ok(Some(start)) if start.command.is_empty() => {
+            Some(refused(&EnterFault::Failed("no command is named".to_owned())))
+        }
         Ok(Some(start)) => {
             tracing::info!(attempt = %ask.attempt, "a command is run beside it");
             match asking.enter(ask.attempt, start.clone()).await {

@@ -334,6 +334,9 @@ impl Shell {
 
     fn start(&mut self, order: Arc<LeaseOrder>) {
         let attempt = order.attempt;
+        if let Err(snag) = self.roots.may_publish(&order) {
+            return self.end(attempt, snag.not_started());
+        }
         if let (Some(key), true) = (launch::launch_key(&order), launch::holds_only(&order)) {
             self.work.notes.push(order);
             self.custody.running(attempt);

@@ -133,11 +133,16 @@ fn a_life(kind: &str) {
     assert!(said.contains("from 7"), "{said}");
 
     // A gang finds itself, though the API server is away while it runs.
-    let run = "echo rank $DAYAN_NODE_RANK of $DAYAN_NODES at $DAYAN_HEAD; sleep 2";
-    let gang = stage.submit_with(run, "gang", "gang: {nodes: 3}\n");
+    let go = stage.path("go");
+    let run = format!(
+        "|\n  echo rank $DAYAN_NODE_RANK of $DAYAN_NODES at $DAYAN_HEAD\n  until test -e {}; do sleep 0.1; done",
+        go.display()
+    );
+    let gang = stage.submit_with(&run, "gang", "gang: {nodes: 3}\n");
     stage.running(&gang, 3);
     cluster.order("kill");
     cluster.order("revive");
+    std::fs::write(&go, "").expect("written");
     let shown = stage.ended(&gang);
     assert_eq!(shown["state"], "succeeded", "{shown}");
     assert_eq!(stage.billed().get(&gang), Some(&3), "each member was billed once");

@@ -131,10 +131,11 @@ fn a_link_cut_for_longer_than_the_lease_stops_the_task_by_the_agents_own_clock()
 fn a_server_that_was_away_for_longer_than_every_lease_runs_nothing_again() {
     let mut stage = Stage::build("1");
     let quick: Vec<String> = (0..5)
-        .map(|number| stage.submit_with("sleep 2", &format!("quick-{number}"), SHORT))
+        // Long enough that all are seen at work, also on a busy machine.
+        .map(|number| stage.submit_with("sleep 20", &format!("quick-{number}"), SHORT))
         .collect();
     // The default lease of a batch job outlives the server's absence.
-    let long = stage.submit("sleep 50", "long");
+    let long = stage.submit("sleep 70", "long");
     for job in quick.iter().chain([&long]) {
         stage.running(job, 1);
     }

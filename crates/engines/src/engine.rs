@@ -46,7 +46,7 @@ impl EngineKind {
     }
 }
 
-/// Containers containers the operator wants.
+/// Whose containers the operator wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Containers {
     /// Podman's, or docker's where there is no podman.

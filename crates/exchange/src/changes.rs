@@ -10,7 +10,7 @@ use dayan_measure::{Attribute, Precision};
 use dayan_schedule as plan;
 use dayan_schedule::{Change, Tasks};
 use dayan_spec::{AcceleratorKind, After, DeadlineKind, Feature, JobSpec};
-use dayan_topology::{DelayClasses, PlaceId};
+use dayan_topology::{DelayClasses, Place, PlaceId, Region};
 use dayan_units::{AttemptId, FlopRate, JobId, PoolId, ProviderId, QuoteId, SiteId, Span, Time};
 
 use crate::command::CarbonOf;
@@ -441,7 +441,7 @@ pub fn pool_view(state: &State, pool: &Pool, now: Time) -> plan::PoolView {
         provider: pool.provider,
         site: pool.site,
         place: place.to_owned(),
-        region: found.map_or_else(String::new, |place| place.province.to_owned()),
+        regions: found.map(regions).unwrap_or_default(),
         residence: residence(pool),
         trust,
         features: features(&pool.shown),
@@ -477,6 +477,15 @@ pub fn slurm_word(word: &str) -> String {
 
 /// Engines that run container images and nothing else.
 const IMAGE_ENGINES: [&str; 3] = ["podman", "docker", "kubernetes"];
+
+/// What `placement.regions` may call the place by.
+fn regions(place: &Place) -> BTreeSet<String> {
+    [Some(place.province), place.hub, place.cluster]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect()
+}
 
 /// Domestic unless a card in it is known to come from elsewhere.
 fn residence(pool: &Pool) -> plan::Residence {
@@ -648,7 +657,9 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     let resources = &spec.resources;
     let mut ask = plan::Ask::plain(resources.least(None), resources.time);
     let most = dayan_units::Resources { cpu: resources.most_cpus(), ..ask.resources };
-    ask.most = Some(most).filter(|most| *most != ask.resources);
+    // Under a limit of the job's own, what one task has more another may lack.
+    let limited = spec.market.max_price.is_some() || spec.market.budget.is_some();
+    ask.most = Some(most).filter(|most| *most != ask.resources && !limited);
     ask.accelerators = resources
         .accelerators
         .iter()
@@ -679,7 +690,9 @@ fn ask(state: &State, spec: &JobSpec) -> plan::Ask {
     let placement = &spec.placement;
     ask.licenses = licenses(spec);
     ask.node_features = placement.features.iter().cloned().collect();
-    ask.regions = placement.regions.iter().cloned().collect();
+    // As the network writes it, whatever the job file calls it.
+    let named = |name: &String| Region::find(name).map_or(name.clone(), |r| r.name().to_owned());
+    ask.regions = placement.regions.iter().map(named).collect();
     ask.sites = sites(state, &placement.sites);
     ask.residence =
         if placement.domestic { plan::Residence::Domestic } else { plan::Residence::Any };

@@ -150,7 +150,7 @@ impl Judge<'_> {
         let avoided = avoid.iter().any(|avoid| avoid.pool == view.pool);
         self.fails(ReasonCode::PoolAvoided, avoided)?;
         self.fails(ReasonCode::PoolTrust, view.trust < ask.trust)?;
-        let elsewhere = !(ask.regions.is_empty() || ask.regions.contains(&view.region))
+        let elsewhere = !(ask.regions.is_empty() || !ask.regions.is_disjoint(&view.regions))
             || !(ask.sites.is_empty() || ask.sites.contains(&view.site));
         self.fails(ReasonCode::PoolRegion, elsewhere)?;
         let abroad = match (ask.residence, view.residence) {
@@ -504,7 +504,8 @@ impl Judge<'_> {
                 format!("in {}, which is none of the sites that are asked for", view.place)
             }
             ReasonCode::PoolRegion => {
-                format!("in {}, asked is {}", view.region, list(&mut ask.regions.iter()))
+                let is = list(&mut view.regions.iter());
+                format!("in {is}, asked is {}", list(&mut ask.regions.iter()))
             }
             ReasonCode::PoolResidence => "not domestic".to_owned(),
             ReasonCode::PoolFeature => {

@@ -212,8 +212,8 @@ pub struct PoolView {
     pub site: SiteId,
     /// The place (city) by the name the network knows.
     pub place: String,
-    /// The region (province) that residency is judged by.
-    pub region: String,
+    /// The regions that it lies in: its province, and a hub and a cluster where it is in one.
+    pub regions: BTreeSet<String>,
     /// Domestic hardware and owner?
     pub residence: Residence,
     /// How far it is to be believed.
@@ -323,7 +323,7 @@ impl PoolView {
             provider: ProviderId::from_bits(0),
             site: SiteId::from_bits(0),
             place: String::new(),
-            region: String::new(),
+            regions: BTreeSet::new(),
             residence: Residence::Domestic,
             trust: Trust::Measured,
             features: BTreeSet::new(),

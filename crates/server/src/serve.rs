@@ -243,8 +243,6 @@ fn start(config: &ServeConfig, fingerprint: Option<String>) -> Result<(Arc<App>,
 /// Files of projects, and their secrets.
 type DataStore = (Arc<Depot>, Arc<Vault>);
 
-/// The data store and the secrets beside it. With books in PostgreSQL a folder of one server is not
-/// enough, so it has to be named.
 /// What the data store is made of and is not there, before it is made anew.
 fn absent_data(config: &ServeConfig) -> Vec<String> {
     let Some(folder) = data_folder(config) else { return Vec::new() };
@@ -252,6 +250,7 @@ fn absent_data(config: &ServeConfig) -> Vec<String> {
     parts.filter(|path| !path.exists()).map(|path| path.display().to_string()).collect()
 }
 
+/// With books in PostgreSQL a folder of one server is not enough, so it has to be named.
 fn data_folder(config: &ServeConfig) -> Option<PathBuf> {
     match (&config.data_store, &config.database_url) {
         (Some(folder), _) => Some(folder.clone()),
@@ -260,6 +259,7 @@ fn data_folder(config: &ServeConfig) -> Option<PathBuf> {
     }
 }
 
+/// The data store and the secrets beside it.
 fn data_store(config: &ServeConfig) -> Result<Option<DataStore>, String> {
     let Some(folder) = data_folder(config) else { return Ok(None) };
     let depot = Depot::open(&folder, config.data_per_project)?;

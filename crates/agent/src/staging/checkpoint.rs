@@ -97,7 +97,8 @@ impl Courier {
             sendings += 1;
             let (at, of) = (folder.to_owned(), output.clone());
             let found = tokio::task::spawn_blocking(move || outgoing(&at, &of)).await;
-            let mut found = found.map_err(|error| error.to_string())??;
+            let found = found.map_err(|error| error.to_string())?;
+            let mut found = found.map_err(|snag| snag.why)?;
             found.retain(|file| file.below != SAVED_MARK);
             let files = self.send_files(order, &found, guard, &going).await?;
             let here = folder.join(&checkpoint.path);

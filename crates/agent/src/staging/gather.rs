@@ -116,8 +116,14 @@ impl Roots {
         Ok(true)
     }
 
-    /// Copies the outputs to where they can be published from, and makes them durable. Where they
-    /// are to go is checked now: what can never be published need not wait for a grant.
+    /// May all outputs go where they are to go? Asked before the task starts: what can never be
+    /// published here need not run here.
+    pub(crate) fn may_publish(&self, order: &LeaseOrder) -> Result<(), Snag> {
+        local(order).try_for_each(|(_, output)| self.target(&output.to).map(drop))?;
+        Ok(())
+    }
+
+    /// Copies the outputs to where they can be published from, and makes them durable.
     pub(crate) fn gather(
         &self,
         order: &LeaseOrder,
@@ -126,7 +132,7 @@ impl Roots {
     ) -> Result<(), Snag> {
         self.clear(order.attempt);
         for (number, output) in local(order) {
-            self.target(&output.to).map_err(Snag::job)?;
+            self.target(&output.to)?;
             let to = self.gathered(order.attempt)?.join(number.to_string());
             let within = |real: &Path| folder.canonicalize().is_ok_and(|f| real.starts_with(f));
             if output.from.ends_with('/')
@@ -135,7 +141,7 @@ impl Roots {
                 // Also one without files appears.
                 fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
             }
-            for file in outgoing(folder, output).map_err(Snag::job)? {
+            for file in outgoing(folder, output)? {
                 let to = if file.below.is_empty() { to.clone() } else { to.join(&file.below) };
                 copy(&file.path, &to, guard, Durability::Synced, &within)?;
             }

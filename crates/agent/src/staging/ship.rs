@@ -50,51 +50,53 @@ pub(super) struct Outgoing {
     pub(super) path: PathBuf,
 }
 
-/// The files of an output, none of which leads out of the attempt's folder. What is wrong with them is
-/// its task's doing.
-pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoing>, String> {
+/// The files of an output, none of which leads out of the attempt's folder.
+pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoing>, Snag> {
     let real = folder.canonicalize().map_err(|error| format!("its folder: {error}"))?;
-    let within = |path: PathBuf, shown: &str| -> Result<PathBuf, String> {
+    let within = |path: PathBuf, shown: &str| -> Result<PathBuf, Snag> {
         let path = path.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
         if path.starts_with(&real) {
             Ok(path)
         } else {
-            Err(format!("`{shown}` leads out of its folder"))
+            Err(Snag::job(format!("`{shown}` leads out of its folder")))
         }
     };
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let pattern = Pattern::of(&output.from).map_err(|error| error.to_string())?;
+    let pattern = Pattern::of(&output.from).map_err(|error| Snag::job(error.to_string()))?;
     let base = pattern.as_ref().map_or(output.from.as_str(), Pattern::base);
     // A file with a slash behind it is not there for the system; why is said below.
-    let from = inside(&real, base.trim_end_matches('/'))?;
-    if !from.exists() {
-        return Err(format!("it left no `{base}`"));
+    let from = inside(&real, base.trim_end_matches('/')).map_err(Snag::job)?;
+    if !from.try_exists().map_err(|error| format!("{base}: {error}"))? {
+        return Err(Snag::job(format!("it left no `{base}`")));
     }
     let from = within(from, base)?;
     if from.is_file() {
         if output.from.ends_with('/') {
-            return Err(format!("`{}` is not a folder", output.from));
+            return Err(Snag::job(format!("`{}` is not a folder", output.from)));
         }
         let name = name(&output.from);
         return Ok(vec![Outgoing { below: String::new(), name, path: from }]);
     }
     let mut found = Vec::new();
     for file in files(&from)? {
-        let below = file.to_str().ok_or_else(|| format!("{}: not UTF-8", file.display()))?;
+        let below = file.to_str();
+        let below = below.ok_or_else(|| Snag::job(format!("{}: not UTF-8", file.display())))?;
         let below = match &pattern {
             Some(pattern) => pattern.matches(&format!("{base}{below}")).map(str::to_owned),
             None => Some(below.to_owned()),
         };
         let Some(below) = below else { continue };
-        let path = within(from.join(&file), &below)
-            .map_err(|_| format!("`{below}` leads to a place that may not be read"))?;
+        let path = within(from.join(&file), &below).map_err(|snag| Snag {
+            why: format!("`{below}` leads to a place that may not be read"),
+            ..snag
+        })?;
         if !path.is_file() {
-            return Err(format!("`{below}` is not a file"));
+            return Err(Snag::job(format!("`{below}` is not a file")));
         }
         found.push(Outgoing { name: name(&below), below, path });
     }
     if found.is_empty() && pattern.is_some() {
-        return Err(format!("it left nothing like `{}`", output.from));
+        return Err(Snag::job(format!("it left nothing like `{}`", output.from)));
     }
     Ok(found)
 }
@@ -127,7 +129,7 @@ impl Courier {
         for (number, output) in remote {
             let (looked_for, below) = (output.clone(), folder.to_owned());
             let found = tokio::task::spawn_blocking(move || outgoing(&below, &looked_for)).await;
-            let found = found.map_err(|error| error.to_string())?.map_err(Snag::job)?;
+            let found = found.map_err(|error| error.to_string())??;
             let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
             going.expect(sizes.map(|about| about.len()).sum());
             if output.to.starts_with("dayan://") {
@@ -311,7 +313,10 @@ mod tests {
                 let found: Vec<&str> = found.iter().map(|file| file.below.as_str()).collect();
                 assert_eq!(found, expect, "{from}");
             }
-            (Err(why), Err(part)) => assert!(why.contains(part), "{from}: {why}"),
+            (Err(snag), Err(part)) => {
+                assert!(snag.why.contains(part), "{from}: {snag:?}");
+                assert_eq!(snag.blame, dayan_wire::Blame::Job, "{from}: {snag:?}");
+            }
             (found, expect) => panic!("{from}: {found:?} for {expect:?}"),
         }
     }

@@ -265,7 +265,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::RoleSet => "{user} is {role} from now on.",
         Word::UserRemoved => "{user} is removed, and its tokens have ended.",
         Word::CarbonSet => "{name}: carbon of {hours} hours is known.",
-        Word::CarbonRemoved => "{name}: the yearly average counts again.",
+        Word::CarbonRemoved => {
+            "{name}: what is known of a wider region counts again, or the yearly average."
+        }
         Word::PueSet => "{name} draws {pue} for each part that reaches its machines.",
         Word::LicenseSet => "Licences {name}: {count}.",
         Word::LicenseRemoved => "{name} is not counted any more.",

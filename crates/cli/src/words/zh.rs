@@ -253,7 +253,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::RoleSet => "{user} 的角色现为 {role}。",
         Word::UserRemoved => "已删除 {user}，其令牌均已失效。",
         Word::CarbonSet => "{name}：已知 {hours} 小时的碳强度。",
-        Word::CarbonRemoved => "{name}：重新按年平均值计。",
+        Word::CarbonRemoved => "{name}：重新按更大范围的数据或年平均值计。",
         Word::PueSet => "{name}：机器每用一份电，机房共用 {pue} 份。",
         Word::LicenseSet => "许可证 {name} 共有 {count} 份。",
         Word::LicenseRemoved => "不再计 {name}。",

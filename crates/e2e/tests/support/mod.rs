@@ -16,7 +16,7 @@ use serde_json::Value;
 
 /// How long anything may take before the test gives up on it. Loaded machines are slow; a test
 /// that waits on a condition loses nothing by patience.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub const PATIENCE: Duration = Duration::from_mins(4);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -31,22 +31,25 @@ pub fn program() -> PathBuf {
 
 /// Looks again and again until there is an answer.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let looks = PATIENCE.as_millis() / LOOK_EVERY.as_millis();
-    for _ in 0..looks {
+    let end = since_boot() + PATIENCE;
+    loop {
         if let Some(answer) = look() {
             return answer;
         }
+        assert!(since_boot() < end, "waited {PATIENCE:?} for {what}");
         std::thread::park_timeout(LOOK_EVERY);
     }
-    panic!("waited {PATIENCE:?} for {what}");
 }
 
 /// Waits until so much time is over: only where time itself is what is tested.
 pub fn pass(time: Duration) {
-    let timer = rustix::time::ClockId::Boottime;
-    let now = || Duration::try_from(rustix::time::clock_gettime(timer)).expect("after boot");
-    let end = now() + time;
-    until("the time to pass", || (now() >= end).then_some(()));
+    let end = since_boot() + time;
+    until("the time to pass", || (since_boot() >= end).then_some(()));
+}
+
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).expect("after boot")
 }
 
 /// How a server is started.

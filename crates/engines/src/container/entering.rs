@@ -35,7 +35,7 @@ pub(crate) fn entrance(
     let socket = words.find(|word| *word == "--containers").and_then(|_| words.next());
     let socket = socket.ok_or_else(|| EnterFault::Failed("no socket is named".to_owned()))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let podman = is_podman(Path::new(socket)).map_err(|error| {
+    let podman = asked(Path::new(socket)).map_err(|error| {
         EnterFault::Failed(format!("{} does not answer: {error}", socket.display()))
     })?;
     let programs = if podman { &[PODMAN, DOCKER][..] } else { &[DOCKER][..] };
@@ -56,6 +56,14 @@ pub(crate) fn entrance(
     let kept = ["PATH", "HOME", "XDG_RUNTIME_DIR"];
     let env = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
     Ok(Entrance { argv, env: env.collect(), folder: None })
+}
+
+/// The same, by a thread of its own: a service that hangs must not hold up who extends leases.
+fn asked(socket: &Path) -> std::io::Result<bool> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let socket = socket.to_owned();
+    std::thread::spawn(move || drop(tell.send(is_podman(&socket))));
+    told.recv_timeout(PING_WITHIN).unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 /// Is it podman that answers there, and not docker?

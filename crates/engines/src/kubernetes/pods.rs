@@ -222,11 +222,11 @@ pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
 
 /// Was room made for something of more weight, and did nothing fail? The scheduler's preemption, an
 /// eviction that somebody asked for (a drain), the kubelet's for a critical pod or because its node
-/// was short of something. A pod that was evicted because it had used more of a disk than it may is
-/// not: it would do so anywhere. Nor is one whose node went away or is shut down.
+/// was short of something. A pod that was evicted because of a disk, its own limit's or a node's that it
+/// had filled, is not: it would do so anywhere. Nor is one whose node went away or is shut down.
 fn is_taken_off(over: &Over, disrupted: Option<&str>) -> bool {
     match (over.reason.as_str(), disrupted) {
-        ("Evicted", _) => !over.message.contains("exceeds"),
+        ("Evicted", _) => !["exceed", "ephemeral-storage"].iter().any(|w| over.message.contains(w)),
         ("Preempting" | "Preempted", _) => true,
         ("NodeLost" | "NodeShutdown" | "Terminated" | "Shutdown", _) => false,
         (_, Some(why)) => matches!(why, "PreemptionByScheduler" | "EvictionByEvictionAPI"),
@@ -311,6 +311,13 @@ mod tests {
         check("Evicted", |got| *got == Outcome::Preempted);
         let own = "Usage of EmptyDir volume \"dayan\" exceeds the limit \"1Gi\".";
         check_with("Evicted", own, |got| *got == Outcome::KeeperDied);
+        let own = "Container task exceeded its local ephemeral storage limit \"1Gi\". ";
+        check_with("Evicted", own, |got| *got == Outcome::KeeperDied);
+        let disk = "The node was low on resource: ephemeral-storage. Container task was using 9Gi, \
+                    request is 0, has larger consumption of ephemeral-storage. ";
+        check_with("Evicted", disk, |got| *got == Outcome::KeeperDied);
+        let memory = "The node was low on resource: memory. ";
+        check_with("Evicted", memory, |got| *got == Outcome::Preempted);
         check("DeadlineExceeded", |got| *got == Outcome::TimeLimit);
         let never = |got: &Outcome| matches!(got, Outcome::StartFailed(StartFailure::NoRoom(_)));
         check("OutOfcpu", never);

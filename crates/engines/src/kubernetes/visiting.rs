@@ -61,7 +61,8 @@ impl KubernetesEngine {
             context: site.context.clone(),
             namespace: namespace.to_owned(),
             pod: pod.to_owned(),
-            mark: format!("{}.{}.{}", self.agent, std::process::id(), self.visits),
+            // It ends with a dot: no visit's mark begins another's.
+            mark: format!("{}.{}.{}.", self.agent, std::process::id(), self.visits),
             terminal: visit.terminal.map(str::to_owned),
             guard: false,
             command: visit.command.to_vec(),

@@ -259,7 +259,7 @@ impl Access {
             ));
         }
         if let (true, Some(name), Some(account)) = (self.enforced.qos, charge.qos, account)
-            && !account.qos.contains(name)
+            && !account.qos.iter().any(|qos| qos.eq_ignore_ascii_case(name))
         {
             let all = account.qos.iter().map(String::as_str).collect();
             return Err(format!(
@@ -278,7 +278,8 @@ impl Access {
         }
         let account = self.account(charge);
         let name = charge.qos.or_else(|| account?.default_qos.as_deref());
-        let qos = name.and_then(|name| self.qos.iter().find(|qos| qos.name == name));
+        let qos =
+            name.and_then(|name| self.qos.iter().find(|qos| qos.name.eq_ignore_ascii_case(name)));
         let (none, of_account) = (Bounds::default(), account.map(|account| &account.bounds));
         qos.map_or(&none, |qos| &qos.bounds).or(of_account.unwrap_or(&none))
     }

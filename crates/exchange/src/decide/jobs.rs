@@ -7,7 +7,7 @@ use dayan_identity::Status;
 use dayan_market::{BudgetRefusal, BudgetScope};
 use dayan_schedule::{StartEstimate, Tasks};
 use dayan_spec::{DeadlineKind, Feature, JobSpec};
-use dayan_topology::PlaceId;
+use dayan_topology::{PlaceId, Region};
 use dayan_units::{AttemptId, Bytes, JobId, Micro, OrgId, Resources, Time};
 
 use super::{Ask, Decision, Made};
@@ -236,7 +236,7 @@ impl Ask<'_> {
         })
     }
 
-    /// A city nobody knows, or a site nobody has, would only let the job wait.
+    /// A city or region nobody knows, or a site nobody has, would only let the job wait.
     pub(super) fn check_places(&self, spec: &JobSpec) -> Result<(), Refusal> {
         let from = spec.network.as_ref().map_or(&[][..], |network| &network.delay.from);
         for dayan_spec::Place::City(city) in from {
@@ -245,6 +245,15 @@ impl Ask<'_> {
                     "place.unknown",
                     format!("network.delay.from: {unknown}"),
                     "name a city that `dayan net matrix` shows",
+                )
+            })?;
+        }
+        for name in &spec.placement.regions {
+            Region::find(name).map_err(|unknown| {
+                Refusal::invalid(
+                    "region.unknown",
+                    format!("placement.regions: {unknown}"),
+                    "name a province, a national hub or a cluster, such as Guizhou",
                 )
             })?;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayan_identity::Status;
 use dayan_ledger::{Amount, Transfer, TransferKind};
 use dayan_market::Terms;
-use dayan_units::{Micro, PoolId, Resources, Span};
+use dayan_units::{JobId, Micro, PoolId, Resources, Span};
 
 use super::{Ask, Decision};
 use crate::authorize::{Action, Resource, authorize};
@@ -34,15 +34,34 @@ pub(super) fn stale(code: &'static str, message: impl Into<String>) -> Refusal {
 
 impl Ask<'_> {
     /// What there is no money for is placed with the least that will do: more of a range is no reason
-    /// to wait.
+    /// to wait, nor to be stopped halfway.
     pub(super) fn place(&self, place: &Place) -> Result<Decision, Refusal> {
         let done = self.place_as_is(place);
-        match &done {
-            Err(refusal) if refusal.kind == RefusalKind::Unaffordable => {
-                self.least_of(place).map_or(done, |least| self.place_as_is(&least))
-            }
-            Ok(_) | Err(_) => done,
+        let short = match &done {
+            Ok(decision) => !self.lasts(place.job, decision),
+            Err(refusal) => refusal.kind == RefusalKind::Unaffordable,
+        };
+        if !short {
+            return done;
         }
+        self.least_of(place).map_or(done, |least| self.place_as_is(&least))
+    }
+
+    /// Does what is left pay for these leases to the end of their time limits?
+    fn lasts(&self, job: JobId, decision: &Decision) -> bool {
+        let Ok(job) = self.job(job, Action::Update) else { return true };
+        let project = &self.state.access.projects[&job.project];
+        let periods = self.state.settings.periods(self.now);
+        let limit = self.state.work.spec_of(job).job_limit();
+        let left = project.budget.left(&periods, job.id, limit);
+        let Some(left) = left.filter(|_| job.quote.is_none()) else { return true };
+        let leases = decision.events.iter().filter_map(|event| match event {
+            Event::Leased { lease, .. } => Some(lease),
+            _ => None,
+        });
+        let whole = |lease: &Lease| lease.terms.price(&lease.resources, lease.time_limit).ok();
+        let total = leases.map(|lease| whole(lease).unwrap_or(Micro::MAX));
+        total.fold(Micro::ZERO, |sum, price| sum.checked_add(price).unwrap_or(Micro::MAX)) <= left
     }
 
     fn place_as_is(&self, place: &Place) -> Result<Decision, Refusal> {

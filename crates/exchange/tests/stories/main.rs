@@ -325,6 +325,16 @@ fn sites_and_cities_are_known_by_any_of_their_names_or_refused() {
     }
     let elsewhere = story.submission("placement: {sites: [Shenzhen]}\n", None);
     assert_eq!(story.asks(elsewhere).expect_err("nobody is there").code, "site.unknown");
+    for known in ["Guizhou", "贵州", "guizhou", "region:Guizhou"] {
+        let job = story.submits(&format!("placement: {{regions: [\"{known}\"]}}\n"));
+        assert!(story.plans().iter().any(|placed| placed.job == job), "{known}");
+    }
+    let job = story.submits("placement: {regions: [Sichuan]}\n");
+    assert!(story.plans().iter().all(|placed| placed.job != job), "it waits for a pool there");
+    let misspelt = story.submission("placement: {regions: [Guizou]}\n", None);
+    let refused = story.asks(misspelt).expect_err("no such region");
+    assert_eq!(refused.code, "region.unknown");
+    assert!(refused.message.contains("Guizhou"), "{}", refused.message);
     let delay = "network: {delay: {class: T2, from: [city:Atlantis]}}\n";
     let nowhere = story.submission(delay, None);
     assert_eq!(story.asks(nowhere).expect_err("no such city").code, "place.unknown");

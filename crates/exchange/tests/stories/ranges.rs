@@ -2,8 +2,9 @@
 //! not reach for more, of the least.
 
 use dayan_exchange::{Command, Made, Place, Seat, changes};
+use dayan_market::BudgetLimits;
 use dayan_schedule::Tasks;
-use dayan_units::{Bytes, JobId, MilliCpu, Resources};
+use dayan_units::{Bytes, JobId, Micro, MilliCpu, Resources};
 
 use crate::story::{Story, first};
 
@@ -67,6 +68,23 @@ fn a_lease_is_of_what_was_granted_and_never_of_more_than_was_asked_for() {
     assert_eq!(story.grants(job, 3, 1), Ok(3));
     let load = &story.state.work.load[&story.pool]["n"];
     assert_eq!(load.cpu, MilliCpu(3_000));
+}
+
+/// Ten minutes of a core cost some 17 fen, and only the first window of them is held at once.
+#[test]
+fn what_is_granted_is_paid_for_to_its_end() {
+    let granted = |per_day: i64| {
+        let mut story = Story::new();
+        let project = story.state.access.project_by_path("buyer/a").expect("created").id;
+        let per_day = Some(Micro(per_day));
+        let budget = BudgetLimits { per_day, ..BudgetLimits::default() };
+        story.does(Command::SetBudget { project, budget });
+        let job = story.asks_for_a_range("");
+        story.grants(job, 4, 1)
+    };
+    assert_eq!(granted(700_000), Ok(4));
+    assert_eq!(granted(500_000), Ok(1), "four cores would be stopped halfway");
+    assert_eq!(granted(100_000), Ok(1), "the least begins, as tasks without a range do");
 }
 
 #[test]

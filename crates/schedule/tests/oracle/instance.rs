@@ -134,7 +134,7 @@ fn some_pools(
         let view = PoolView {
             provider: ProviderId::from_bits(bits),
             site: SiteId::from_bits(u128::from(draws.between(0, 1))),
-            region: draws.pick(&["Guizhou", "Sichuan"]).to_owned(),
+            regions: [draws.pick(&["Guizhou", "Sichuan"]).to_owned()].into(),
             residence: draws.pick(&[Residence::Domestic, Residence::Any]),
             trust: draws.pick(&[Trust::Measured, Trust::Verified, Trust::Listed]),
             fabric: draws.in_percent(60).then(|| "ib".to_owned()),

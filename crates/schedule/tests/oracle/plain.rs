@@ -31,7 +31,7 @@ pub fn spots(instance: &Instance) -> Vec<Spot<'_>> {
 /// What a task of the job takes on this node if that were empty; none where it must not go.
 pub fn need(job: &JobAsk, spot: &Spot<'_>) -> Option<Resources> {
     let (wish, pool) = (&job.ask, spot.pool);
-    let allowed = (wish.regions.is_empty() || wish.regions.contains(&pool.region))
+    let allowed = (wish.regions.is_empty() || !wish.regions.is_disjoint(&pool.regions))
         && (wish.sites.is_empty() || wish.sites.contains(&pool.site))
         && (wish.residence == Residence::Any || pool.residence == Residence::Domestic)
         && pool.trust >= wish.trust

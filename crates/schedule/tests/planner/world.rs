@@ -47,7 +47,7 @@ pub fn pool(n: u8, nodes: &[(u64, u64, u64, Option<&str>)]) -> PoolView {
         provider: ProviderId::from_bits(u128::from(n) + 1),
         site: SiteId::from_bits(u128::from(n / 2)),
         place: "Guiyang".to_owned(),
-        region: if n.is_multiple_of(2) { "Guizhou" } else { "Sichuan" }.to_owned(),
+        regions: [if n.is_multiple_of(2) { "Guizhou" } else { "Sichuan" }.to_owned()].into(),
         residence: if n.is_multiple_of(3) { Residence::Domestic } else { Residence::Any },
         trust: if n.is_multiple_of(2) { Trust::Measured } else { Trust::Listed },
         features: BTreeSet::from(["process".to_owned()]),
@@ -734,7 +734,7 @@ impl World {
         let within = |least: u64, given: u64, most: u64| least <= given && given <= most;
         prop_assert!(within(least.cpu.0, seat.resources.cpu.0, most.cpu.0), "{seat:?}");
         prop_assert!(within(least.memory.0, seat.resources.memory.0, most.memory.0), "{seat:?}");
-        prop_assert!(wish.regions.is_empty() || wish.regions.contains(&view.region));
+        prop_assert!(wish.regions.is_empty() || !wish.regions.is_disjoint(&view.regions));
         prop_assert!(wish.sites.is_empty() || wish.sites.contains(&view.site));
         prop_assert!(view.trust >= wish.trust);
         prop_assert!(wish.residence == Residence::Any || view.residence == Residence::Domestic);

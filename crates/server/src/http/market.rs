@@ -254,7 +254,8 @@ pub async fn plan(
             candidates: candidates.collect(),
             refused: refused.chain(idle).collect(),
             promise: promise.filter(|_| submission.is_none()),
-            promise_carbon_g: carbon_promised(live, limit, &found_places),
+            promise_carbon_g: carbon_promised(live, limit, &found_places)
+                .filter(|_| submission.is_none()),
             submission: submission.map(|refusal| *Failure::from(refusal).0),
             next,
         }

@@ -157,7 +157,7 @@ section! { DELAY = "network.delay", "A bound on one-way delay.";
     "on_breach", Default("warn"), Choice(OnBreach::WORDS), "When a running task leaves the class: `warn`, or `move` it.";
 }
 section! { PLACEMENT = "placement", "Where the job may run. A list that is left out does not restrict.";
-    "regions", Optional, List { of: &Scalar(&REGION), max: LIST_MAX }, "Provinces, of which the site must be in one.";
+    "regions", Optional, List { of: &Scalar(&REGION), max: LIST_MAX }, "Provinces, national hubs or clusters, of which the site must be in one.";
     "domestic", Default("false"), TrueFalse, "Only hardware of domestic makers.";
     "providers", Optional, Under(&PROVIDERS), "Which providers may run it.";
     "trust", Default("listed"), Choice(Trust::WORDS), "How much must be known of the hardware: `listed` by its provider, `verified` by a challenge, `measured`.";

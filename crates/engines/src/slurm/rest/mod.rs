@@ -294,7 +294,10 @@ impl Rest {
     }
 
     pub(super) fn queue(&self) -> Result<Vec<QueueLine>, String> {
-        Ok(self.jobs()?.iter().filter_map(reading::Job::line).collect())
+        // The daemon tells of everybody's, and names can be chosen by anybody.
+        let user = rustix::process::geteuid().as_raw();
+        let ours = |job: &&reading::Job| job.is_of(user);
+        Ok(self.jobs()?.iter().filter(ours).filter_map(reading::Job::line).collect())
     }
 
     pub(super) fn lines_of(&self, jobs: &[u32]) -> Result<Vec<QueueLine>, String> {

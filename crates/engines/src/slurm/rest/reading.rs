@@ -170,6 +170,10 @@ impl Job {
     }
 
     /// As a line of the queue.
+    pub(super) fn is_of(&self, user: u32) -> bool {
+        self.user_id.0.is_some_and(|id| id == i64::from(user))
+    }
+
     pub(super) fn line(&self) -> Option<QueueLine> {
         let (job, elements) = self.place()?;
         Some(QueueLine {
