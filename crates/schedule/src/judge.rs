@@ -150,7 +150,7 @@ impl Judge<'_> {
         let avoided = avoid.iter().any(|avoid| avoid.pool == view.pool);
         self.fails(ReasonCode::PoolAvoided, avoided)?;
         self.fails(ReasonCode::PoolTrust, view.trust < ask.trust)?;
-        let elsewhere = !(ask.regions.is_empty() || !ask.regions.is_disjoint(&view.regions))
+        let elsewhere = (!ask.regions.is_empty() && ask.regions.is_disjoint(&view.regions))
             || !(ask.sites.is_empty() || ask.sites.contains(&view.site));
         self.fails(ReasonCode::PoolRegion, elsewhere)?;
         let abroad = match (ask.residence, view.residence) {

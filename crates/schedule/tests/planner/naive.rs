@@ -317,7 +317,7 @@ fn places<'a>(world: &'a World, ask: &JobAsk) -> Vec<Place<'a>> {
         let wish = &ask.ask;
         if avoided
             || ask.quote.is_some_and(|pin| pin.pool != view.pool)
-            || !(wish.regions.is_empty() || !wish.regions.is_disjoint(&view.regions))
+            || (!wish.regions.is_empty() && wish.regions.is_disjoint(&view.regions))
             || !(wish.sites.is_empty() || wish.sites.contains(&view.site))
             || view.trust < wish.trust
             || ask.gang.is_some_and(|gang| gang.same == Same::Fabric && view.fabric.is_none())
