@@ -116,6 +116,8 @@ case "${1:-}" in
       for daemon in service containerd space; do
         [ ! -f "$LAB/$daemon.pid" ] || kill -9 "$(cat "$LAB/$daemon.pid")" 2> /dev/null || true
       done
+      # Of a container whose start was cut off by a kill, nobody else knows.
+      pkill -9 -f -- "$LAB/containerd/containerd.sock" || true
     fi
     rm -rf "$LAB" 2> /dev/null || true
     ;;
