@@ -14,31 +14,9 @@ set -euo pipefail
 mkdir -p "$LAB"
 LAB="$(cd "$LAB" && pwd)"
 
-fail() { echo "$*" >&2; exit 1; }
-
-[ "$(id -u)" = 0 ] || fail "it needs root"
-missing=""
-for name in dockerd docker containerd runc busybox; do
-  command -v "$name" > /dev/null || missing="$missing $name"
-done
-[ -z "$missing" ] || fail "not installed:$missing"
-
-# A mount namespace without the empty newer cgroups of machines that mount both kinds, as
-# tools/podman-lab.sh has; what the daemon mounts goes with it.
-space() {
-  if [ -f "$LAB/space.pid" ] && kill -0 "$(cat "$LAB/space.pid")" 2> /dev/null; then return; fi
-  # shellcheck disable=SC2016 # the inner shell's own
-  unshare -m setsid sh -c '
-    mount --make-rprivate /
-    [ ! -d /sys/fs/cgroup/unified ] || umount /sys/fs/cgroup/unified
-    echo $$ > "$1/space.pid.new" && mv "$1/space.pid.new" "$1/space.pid"
-    exec sleep infinity' space "$LAB" < /dev/null > /dev/null 2>&1 &
-  for _ in $(seq 200); do
-    [ ! -f "$LAB/space.pid" ] || return 0
-    sleep 0.02
-  done
-  fail "no mount namespace"
-}
+# shellcheck source=tools/lab.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
+need dockerd docker containerd runc busybox
 
 docker_here() { docker --host "unix://$LAB/docker.sock" "$@"; }
 
@@ -55,12 +33,7 @@ service() {
     --bridge none --iptables=false --ip-forward=false --ip-masq=false \
     --exec-opt native.cgroupdriver=cgroupfs < /dev/null >> "$LAB/service.log" 2>&1) &
   echo $! > "$LAB/service.pid"
-  for _ in $(seq 1500); do
-    if curl -s -o /dev/null --max-time 2 --unix-socket "$LAB/docker.sock" http://d/_ping; then return 0; fi
-    kill -0 "$(cat "$LAB/service.pid")" 2> /dev/null || fail "the daemon ended: $(tail -n 3 "$LAB/service.log")"
-    sleep 0.02
-  done
-  fail "the daemon does not answer: $(tail -n 3 "$LAB/service.log")"
+  answers "$LAB/docker.sock"
 }
 
 containerd_here() {
@@ -85,14 +58,8 @@ CONFIG
 }
 
 images() {
-  local root="$LAB/rootfs" applet tag
-  mkdir -p "$root"/{bin,usr/bin,etc,tmp,work,proc,sys,dev}
-  cp "$(command -v busybox)" "$root/bin/busybox"
-  for applet in $("$root/bin/busybox" --list); do
-    [ "$applet" = busybox ] || ln -sf /bin/busybox "$root/bin/$applet"
-  done
-  echo "root:x:0:0:root:/:/bin/sh" > "$root/etc/passwd"
-  tar -C "$root" -cf "$LAB/image.tar" .
+  local tag
+  rootfs
   for tag in 1 2; do
     docker_here import "$LAB/image.tar" "localhost/dayan-test:$tag" > /dev/null
   done

@@ -16,31 +16,9 @@ set -euo pipefail
 mkdir -p "$LAB"
 LAB="$(cd "$LAB" && pwd)"
 
-fail() { echo "$*" >&2; exit 1; }
-
-[ "$(id -u)" = 0 ] || fail "it needs root"
-missing=""
-for name in podman crun busybox; do
-  command -v "$name" > /dev/null || missing="$missing $name"
-done
-[ -z "$missing" ] || fail "not installed:$missing"
-
-# Where cgroups are mounted in both kinds at once, crun takes the empty one of the newer kind for
-# the only one. A mount namespace without it, which all podmans of the lab share, helps.
-space() {
-  if [ -f "$LAB/space.pid" ] && kill -0 "$(cat "$LAB/space.pid")" 2> /dev/null; then return; fi
-  # shellcheck disable=SC2016 # the inner shell's own
-  unshare -m setsid sh -c '
-    mount --make-rprivate /
-    [ ! -d /sys/fs/cgroup/unified ] || umount /sys/fs/cgroup/unified
-    echo $$ > "$1/space.pid.new" && mv "$1/space.pid.new" "$1/space.pid"
-    exec sleep infinity' space "$LAB" < /dev/null > /dev/null 2>&1 &
-  for _ in $(seq 200); do
-    [ ! -f "$LAB/space.pid" ] || return 0
-    sleep 0.02
-  done
-  fail "no mount namespace"
-}
+# shellcheck source=tools/lab.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
+need podman crun busybox
 
 podman_here() {
   # Registries of the lab speak plain HTTP.
@@ -55,12 +33,7 @@ service() {
   (podman_here system service --time 0 "unix://$LAB/podman.sock" \
     < /dev/null >> "$LAB/service.log" 2>&1) &
   echo $! > "$LAB/service.pid"
-  for _ in $(seq 500); do
-    if curl -s -o /dev/null --max-time 2 --unix-socket "$LAB/podman.sock" http://d/_ping; then return 0; fi
-    kill -0 "$(cat "$LAB/service.pid")" 2> /dev/null || fail "the service ended: $(tail -n 3 "$LAB/service.log")"
-    sleep 0.02
-  done
-  fail "the service does not answer: $(tail -n 3 "$LAB/service.log")"
+  answers "$LAB/podman.sock"
 }
 
 kill_service() {
@@ -68,14 +41,8 @@ kill_service() {
 }
 
 images() {
-  local root="$LAB/rootfs" applet
-  mkdir -p "$root"/{bin,usr/bin,etc,tmp,work,proc,sys,dev}
-  cp "$(command -v busybox)" "$root/bin/busybox"
-  for applet in $("$root/bin/busybox" --list); do
-    [ "$applet" = busybox ] || ln -sf /bin/busybox "$root/bin/$applet"
-  done
-  echo "root:x:0:0:root:/:/bin/sh" > "$root/etc/passwd"
-  tar -C "$root" -cf "$LAB/image.tar" .
+  local tag
+  rootfs
   for tag in 1 2; do
     (podman_here import -q "$LAB/image.tar" "localhost/dayan-test:$tag" > /dev/null)
   done
