@@ -1,9 +1,9 @@
 //! Hard deadlines are promised or refused at once; nothing that comes later breaks a promise, and
 //! nothing runs into a closure.
 
-use dayan_exchange::{Admission, Command, Event, Made, Place, Refusal, Seat, Submit, changes};
+use dayan_exchange::{Admission, Command, Event, Made, Refusal, Submit, changes};
 use dayan_schedule::{Appointment, Change, Closure, NodeName, Planner, Work};
-use dayan_units::{Bytes, JobId, MilliCpu, PoolId, Resources, Time};
+use dayan_units::{JobId, MilliCpu, PoolId, Resources, Time};
 
 use crate::story::{Story, exits, first, seconds};
 
@@ -42,23 +42,6 @@ impl Story {
 
     fn promised(&self, job: JobId) -> Vec<Appointment> {
         self.state.work.promises.of_job(job).cloned().collect()
-    }
-
-    fn places_wide(&mut self, job: JobId, cores: u64) -> Result<Made, Refusal> {
-        let resources = Resources {
-            cpu: MilliCpu(cores * 1_000),
-            memory: Bytes(1_000_000_000),
-            ..Resources::ZERO
-        };
-        let seat = Seat {
-            task: 0,
-            pool: self.pool,
-            node: "n".to_owned(),
-            offer: self.offer,
-            resources,
-            cards: dayan_schedule::Cards::NONE,
-        };
-        self.asks(Command::Place(Box::new(Place { job, seats: vec![seat] })))
     }
 
     fn closes(&mut self, from: i64, until: i64) -> Result<Made, Refusal> {
@@ -184,7 +167,7 @@ fn nothing_is_started_that_would_run_into_a_closure() {
     let job = story.submits("");
     story.closes(599, 1_200).expect("in ten minutes");
     assert_eq!(story.plans(), []);
-    let refused = story.places_wide(job, 1).expect_err("it may run for ten minutes");
+    let refused = story.try_places(job, &[0]).expect_err("it may run for ten minutes");
     assert_eq!(refused.code, "place.promised");
     story.closes(700, 1_200).expect("a little later instead");
     assert_eq!(story.plans().len(), 1);

@@ -1,7 +1,7 @@
 //! Ranges: a lease is of what was granted, within what the job file asks for, and where the money does
 //! not reach for more, of the least.
 
-use dayan_exchange::{Command, Made, Place, Seat, changes};
+use dayan_exchange::{Command, Made, changes};
 use dayan_market::BudgetLimits;
 use dayan_schedule::Tasks;
 use dayan_units::{Bytes, JobId, Micro, MilliCpu, Resources};
@@ -18,21 +18,7 @@ impl Story {
         }
     }
     fn grants(&mut self, job: JobId, cores: u64, gigabytes: u64) -> Result<u64, String> {
-        let resources = Resources {
-            cpu: MilliCpu(cores * 1_000),
-            memory: Bytes(gigabytes * 1_000_000_000),
-            ..Resources::ZERO
-        };
-        let seat = Seat {
-            task: 0,
-            pool: self.pool,
-            node: "n".to_owned(),
-            offer: self.offer,
-            resources,
-            cards: dayan_schedule::Cards::NONE,
-        };
-        let place = Place { job, seats: vec![seat] };
-        self.asks(Command::Place(Box::new(place))).map_err(|no| no.code.into_owned())?;
+        self.try_places_with(job, &[0], cores, gigabytes).map_err(|no| no.code.into_owned())?;
         Ok(self.state.work.leases[&first(job, 0)].resources.cpu.0 / 1_000)
     }
 }

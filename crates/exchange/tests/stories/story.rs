@@ -178,8 +178,22 @@ impl Story {
     }
 
     pub fn try_places(&mut self, job: JobId, tasks: &[u32]) -> Result<Made, Refusal> {
-        let resources =
-            Resources { cpu: MilliCpu(1_000), memory: Bytes(1_000_000_000), ..Resources::ZERO };
+        self.try_places_with(job, tasks, 1, 1)
+    }
+
+    /// The same, each task with so many cores and gigabytes.
+    pub fn try_places_with(
+        &mut self,
+        job: JobId,
+        tasks: &[u32],
+        cores: u64,
+        gigabytes: u64,
+    ) -> Result<Made, Refusal> {
+        let resources = Resources {
+            cpu: MilliCpu(cores * 1_000),
+            memory: Bytes(gigabytes * 1_000_000_000),
+            ..Resources::ZERO
+        };
         let seat = |task: &u32| Seat {
             task: *task,
             pool: self.pool,
