@@ -20,6 +20,7 @@ use super::api::Service;
 use super::bringing;
 use super::cgroup::{Trees, is_mountable};
 use super::holding::{Held, Note, StepNote};
+use super::presence::Presence;
 use super::recipe::{self, Kitchen};
 use super::tending;
 use crate::journal::Journal;
@@ -47,6 +48,8 @@ pub(super) struct House {
     pub folder: Folder,
     pub clock: BootClock,
     pub service: Service,
+    /// Whether docker was there all the time; of podman, which needs no such thing, nobody.
+    pub presence: Presence,
     pub trees: Trees,
     pub kitchen: RefCell<Kitchen>,
     pub features: Features,
@@ -80,6 +83,7 @@ impl House {
             folder,
             clock,
             service,
+            presence: Presence::default(),
             trees: Trees::find(),
             kitchen: RefCell::new(kitchen),
             features,

@@ -149,6 +149,10 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
     let house = Rc::new(House::new(folder, clock, service, kitchen, features, journal));
     adopt(&house, notes);
 
+    if about.docker {
+        let (house, socket) = (Rc::clone(&house), order.socket.clone());
+        tokio::task::spawn_local(async move { house.presence.hold(&socket).await });
+    }
     let listener = listen(&house.folder).map_err(failed("listening"))?;
     let listener = UnixListener::from_std(listener).map_err(failed("listening"))?;
     let mut told = signal(SignalKind::terminate()).map_err(failed("setting up signals"))?;
@@ -188,7 +192,8 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
 /// What the service is. A keeper that was started before knows it although the service is away.
 async fn about(service: &Service, folder: &Folder) -> io::Result<About> {
     let path = folder.root().join(ABOUT_FILE);
-    let known = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let known: Option<About> =
+        std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let asking = async {
         loop {
             match service.about().await {
@@ -206,7 +211,10 @@ async fn about(service: &Service, folder: &Folder) -> io::Result<About> {
             std::fs::write(&path, text)?;
             Ok(about)
         }
-        (Err(_), Some(known)) => Ok(known),
+        (Err(_), Some(known)) => {
+            service.speak(&known);
+            Ok(known)
+        }
         (Err(_), None) => {
             let error = service.about().await.err().map(|error| error.to_string());
             Err(io::Error::other(error.unwrap_or_else(|| "it does not answer".to_owned())))

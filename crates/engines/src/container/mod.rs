@@ -9,6 +9,7 @@
 //! - [`api`]: the questions that are asked, and which failures mean "ask again".
 //! - [`cgroup`]: what a container used, and a hold on its first process that needs no service.
 //! - [`holding`]: one attempt as it is held, when what is due, and the notes about it on disk.
+//! - [`presence`]: whether docker was there all the time.
 //! - [`output`]: what a container writes, once, whoever dies meanwhile.
 //! - [`bringing`]: from a launch to a running container.
 //! - [`tending`]: from there to its end.
@@ -28,6 +29,7 @@ mod holding;
 mod house;
 pub(crate) mod keeper;
 mod output;
+mod presence;
 mod recipe;
 mod steps;
 mod tending;

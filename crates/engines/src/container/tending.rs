@@ -19,6 +19,7 @@ use super::cgroup::First;
 use super::holding::{Due, Note, Ran};
 use super::house::House;
 use super::output::{Piece, Source};
+use super::presence::Visit;
 use super::recipe;
 use super::steps::{self, Next};
 use crate::waker::timespec;
@@ -54,8 +55,9 @@ pub(super) async fn launched(house: Rc<House>, launch: Box<Launch>) {
                     Some(permit) => permit,
                     None => house.starts.acquire().await.expect("it is never closed"),
                 };
+                let seen = heard(&house).await;
                 let outcome = match begin(&house, attempt, step, program, permit).await {
-                    Ok(source) => run(&house, attempt, step, source).await,
+                    Ok(source) => run(&house, attempt, step, source, seen).await,
                     Err(outcome) => outcome,
                 };
                 let outcome = said_by_init(&house, attempt, program, outcome);
@@ -73,6 +75,12 @@ pub(super) async fn launched(house: Rc<House>, launch: Box<Launch>) {
 
 /// What docker says of a container that ended while docker was not there: nobody knows how.
 const UNKNOWN_TO_DOCKER: i64 = 255;
+
+/// Which docker is heard; of podman, none.
+async fn heard(house: &House) -> Option<Visit> {
+    let docker = house.kitchen.borrow().docker;
+    if docker { house.presence.soon().await } else { None }
+}
 
 /// Goes on with what an earlier keeper launched, where it is in its steps.
 pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
@@ -92,14 +100,16 @@ pub(super) async fn adopted(house: Rc<House>, attempt: AttemptId) {
 async fn taken_over(house: &House, attempt: AttemptId, step: u32) -> Outcome {
     let name = house.name(attempt, step);
     loop {
+        let seen = house.presence.now();
         match house.service.standing(&name).await {
             // Nothing was made, or somebody removed it: nobody knows how it ended.
             Ok(None) => return Outcome::KeeperDied,
             // It was made, and all that it needs is in it.
             Ok(Some(standing)) if !standing.started => {
                 let permit = house.starts.acquire().await.expect("it is never closed");
+                let seen = heard(house).await;
                 return match begin(house, attempt, step, "its program", permit).await {
-                    Ok(source) => run(house, attempt, step, source).await,
+                    Ok(source) => run(house, attempt, step, source, seen).await,
                     Err(outcome) => outcome,
                 };
             }
@@ -109,7 +119,7 @@ async fn taken_over(house: &House, attempt: AttemptId, step: u32) -> Outcome {
                 if known != Some(true) {
                     began(house, attempt, step, &standing, (wall_now(), house.clock.now()));
                 }
-                return run(house, attempt, step, None).await;
+                return run(house, attempt, step, None, seen.filter(|_| standing.running)).await;
             }
             Err(_) => {
                 if told(house, attempt).is_some() {
@@ -288,8 +298,14 @@ async fn piece(source: &mut Option<Source>) -> Option<Piece> {
     }
 }
 
-/// Keeps a running container to its end, and says how it ended.
-async fn run(house: &House, attempt: AttemptId, step: u32, source: Option<Source>) -> Outcome {
+/// Keeps a running container to its end, and says how it ended. `seen`: the docker that it ran under.
+async fn run(
+    house: &House,
+    attempt: AttemptId,
+    step: u32,
+    source: Option<Source>,
+    mut seen: Option<Visit>,
+) -> Outcome {
     let name = &house.name(attempt, step);
     // Heard from the start on; what another keeper heard of it is read again.
     let mut whole = source.is_some();
@@ -334,18 +350,21 @@ async fn run(house: &House, attempt: AttemptId, step: u32, source: Option<Source
             () = changed.notified() => {}
             _ = looks.tick() => {
                 look(house, attempt);
-                if watched.is_none() {
-                    let standing = house.service.standing(name).await;
-                    if matches!(standing, Ok(Some(standing)) if !standing.running) {
-                        break;
+                let present = house.presence.now();
+                if watched.is_none() || seen != present {
+                    match house.service.standing(name).await {
+                        Ok(Some(standing)) if !standing.running => break,
+                        // It runs under this one, too.
+                        Ok(Some(_)) => seen = present,
+                        Ok(None) | Err(_) => {}
                     }
                 }
             }
         }
     }
-    let (mut standing, in_vain) = how_it_ended(house, attempt, name).await;
-    let cut = in_vain || !whole;
-    if cut && house.kitchen.borrow().docker {
+    let mut standing = how_it_ended(house, attempt, name).await;
+    let knows = seen.is_some() && seen == house.presence.now();
+    if house.kitchen.borrow().docker && !knows {
         standing = standing.filter(|standing| standing.exit_code != UNKNOWN_TO_DOCKER);
     }
     drain(house, attempt, name, source.filter(|_| whole)).await;
@@ -378,25 +397,20 @@ async fn on_due(house: &House, attempt: AttemptId, due: Due, now: BootTime) {
     }
 }
 
-/// Asks until the service says how a container ended; none: it is not there any more. Also: was it
-/// asked in vain before?
-async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> (Option<Standing>, bool) {
+/// Asks until the service says how a container ended; none: it is not there any more.
+async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> Option<Standing> {
     let mut pause = END_AGAIN_FIRST;
-    let mut in_vain = false;
     loop {
         match house.service.standing(name).await {
-            Ok(None) => return (None, in_vain),
-            Ok(Some(standing)) if !standing.running => return (Some(standing), in_vain),
-            Ok(Some(_)) => {}
-            Err(_) => in_vain = true,
+            Ok(None) => return None,
+            Ok(Some(standing)) if !standing.running => return Some(standing),
+            Ok(Some(_)) | Err(_) => {}
         }
         // What is left of it is ended all the same.
-        if first(house, attempt).is_none_or(|first| has_ended(&first)) {
-            tokio::time::sleep(pause).await;
-        } else {
+        if first(house, attempt).is_some_and(|first| !has_ended(&first)) {
             kill(house, attempt).await;
-            tokio::time::sleep(pause).await;
         }
+        tokio::time::sleep(pause).await;
         pause = (pause * 2).min(ASK_AGAIN_AFTER);
     }
 }
