@@ -7,8 +7,6 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
@@ -18,7 +16,7 @@ use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, CreateImageOptions, KillContainerOptions,
     ListContainersOptions, LogsOptions, RemoveContainerOptions,
 };
-use bollard::{ClientVersion, Docker};
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +27,6 @@ use crate::{Login, Signal, StartFailure};
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// How long an image may take to come: tens of gigabytes at a hundred megabytes a second.
 const PULL_WITHIN: Duration = Duration::from_mins(30);
-/// Versions of the interface that are spoken, 1.41 and so on, in order: what podman 4 and docker 20.10
-/// understand, and the oldest that docker 29 does. What is asked for means the same in both.
-const VERSIONS: [usize; 2] = [41, 44];
 
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -60,10 +55,6 @@ impl Trouble {
             Self::Refused { status, words } => *status == 409 || words.contains("already in use"),
             Self::Away(_) => false,
         }
-    }
-    /// Does it want a newer version of its interface spoken?
-    fn wants_newer(&self) -> bool {
-        matches!(self, Self::Refused { status: 400, words } if words.contains("too old"))
     }
     /// Has the service no init to give?
     pub(super) fn lacks_init(&self) -> bool {
@@ -148,13 +139,6 @@ pub(super) struct About {
     pub cgroupfs: bool,
     /// Does it hold limits of processor, memory and processes?
     pub limits: [bool; 3],
-    /// Which version of the interface it is spoken to in: 1.41 and so on.
-    #[serde(default = "oldest")]
-    pub version: usize,
-}
-
-const fn oldest() -> usize {
-    VERSIONS[0]
 }
 
 /// A container's output as it comes: for standard error or not, and the bytes.
@@ -164,43 +148,27 @@ pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Trouble>> +
 #[derive(Clone)]
 pub(super) struct Service {
     socket: PathBuf,
-    version: Arc<AtomicUsize>,
 }
 
 impl Service {
     pub(super) fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), version: Arc::new(oldest().into()) }
-    }
-
-    /// Speaks as it was found to be understood before.
-    pub(super) fn speak(&self, about: &About) {
-        self.version.store(about.version, Ordering::Relaxed);
+        Self { socket: socket.to_owned() }
     }
 
     /// Connections are made anew for every question, so that nothing of a dead service lingers.
     fn docker(&self, within: Duration) -> Result<Docker, Trouble> {
-        let minor_version = self.version.load(Ordering::Relaxed);
+        let version: &ClientVersion = API_DEFAULT_VERSION;
         let docker = Docker::connect_with_unix(
             &self.socket.to_string_lossy(),
             within.as_secs(),
-            &ClientVersion { major_version: 1, minor_version },
+            // Only a name: the library asks without a version, and every service answers in its own.
+            &ClientVersion { major_version: 1, minor_version: 41.min(version.minor_version) },
         );
         Ok(docker?)
     }
 
-    /// What it is, and in which version of its interface it is spoken to from now on.
+    /// What it is.
     pub(super) async fn about(&self) -> Result<About, Trouble> {
-        let mut answer = self.about_in(VERSIONS[0]).await;
-        for version in &VERSIONS[1..] {
-            if answer.as_ref().is_err_and(Trouble::wants_newer) {
-                answer = self.about_in(*version).await;
-            }
-        }
-        answer
-    }
-
-    async fn about_in(&self, spoken: usize) -> Result<About, Trouble> {
-        self.version.store(spoken, Ordering::Relaxed);
         let docker = self.docker(ANSWER_WITHIN)?;
         let version = docker.version().await?;
         let info = docker.info().await?;
@@ -213,7 +181,6 @@ impl Service {
             [info.cpu_cfs_quota, info.memory_limit, info.pids_limit].map(|has| has.unwrap_or(true));
         Ok(About {
             limits,
-            version: spoken,
             words: format!("{name} {}", version.version.unwrap_or_default()),
             docker: !is_podman,
             rootless: security.iter().any(|option| option.contains("rootless")),
@@ -384,40 +351,5 @@ mod tests {
         check("crun: open executable: Permission denied: OCI permission denied", not.clone());
         check("exec /work/s: exec format error", not);
         check("unheard of", StartFailure::Other("unheard of".to_owned()));
-    }
-
-    #[tokio::test]
-    async fn a_docker_that_wants_a_newer_version_is_spoken_to_in_it() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("docker.sock");
-        let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut question = vec![0; 4 << 10];
-                let read = stream.read(&mut question).await.unwrap_or(0);
-                let question = String::from_utf8_lossy(&question[..read]).into_owned();
-                let (status, body) = if question.starts_with("GET /v1.41/") {
-                    (
-                        "400 Bad Request",
-                        r#"{"message":"client version 1.41 is too old. Minimum supported API version is 1.44"}"#,
-                    )
-                } else if question.starts_with("GET /v1.44/version") {
-                    ("200 OK", r#"{"Version":"29.0.1","ApiVersion":"1.52"}"#)
-                } else {
-                    ("200 OK", r#"{"CgroupDriver":"systemd","MemoryLimit":true}"#)
-                };
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n\
-                     Content-Length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        });
-        let service = Service::at(&socket);
-        let about = service.about().await.expect("it says what it is");
-        assert_eq!((about.version, about.docker, about.words.as_str()), (44, true, "docker 29.0.1"));
-        assert_eq!(service.version.load(Ordering::Relaxed), 44);
     }
 }

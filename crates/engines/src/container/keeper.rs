@@ -192,8 +192,7 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
 /// What the service is. A keeper that was started before knows it although the service is away.
 async fn about(service: &Service, folder: &Folder) -> io::Result<About> {
     let path = folder.root().join(ABOUT_FILE);
-    let known: Option<About> =
-        std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let known = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let asking = async {
         loop {
             match service.about().await {
@@ -211,10 +210,7 @@ async fn about(service: &Service, folder: &Folder) -> io::Result<About> {
             std::fs::write(&path, text)?;
             Ok(about)
         }
-        (Err(_), Some(known)) => {
-            service.speak(&known);
-            Ok(known)
-        }
+        (Err(_), Some(known)) => Ok(known),
         (Err(_), None) => {
             let error = service.about().await.err().map(|error| error.to_string());
             Err(io::Error::other(error.unwrap_or_else(|| "it does not answer".to_owned())))

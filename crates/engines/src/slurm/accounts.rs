@@ -48,6 +48,8 @@ struct Ended {
     attempt: AttemptId,
     job: u32,
     index: Index,
+    /// How many ran in the job, one after the other, and how long together.
+    count: u64,
     wall: Span,
     ask_at: BootTime,
     /// How often it was asked about.
@@ -59,17 +61,26 @@ pub(super) struct Accounts {
     accounting: Accounting,
     after: Span,
     ended: Vec<Ended>,
-    asking: bool,
+    /// The jobs that are being asked about; none: nobody asks.
+    asking: Option<Vec<u32>>,
     found: Vec<Difference>,
     compared: u64,
 }
 
 impl Accounts {
     pub(super) const fn new(accounting: Accounting, after: Span) -> Self {
-        Self { accounting, after, ended: Vec::new(), asking: false, found: Vec::new(), compared: 0 }
+        Self { accounting, after, ended: Vec::new(), asking: None, found: Vec::new(), compared: 0 }
     }
 
+    /// What ran in the same job one after the other, Slurm counts as one.
     fn note(&mut self, ended: Ended) {
+        let same = |other: &&mut Ended| (other.job, other.index) == (ended.job, ended.index);
+        if let Some(before) = self.ended.iter_mut().rev().find(same) {
+            before.wall = before.wall.plus(ended.wall);
+            before.count += ended.count;
+            before.ask_at = ended.ask_at;
+            return;
+        }
         if self.accounting == Accounting::Kept && self.ended.len() < KEPT_MAX {
             self.ended.push(ended);
         }
@@ -77,7 +88,8 @@ impl Accounts {
 
     /// When there is something to ask.
     pub(super) fn due_at(&self) -> Option<BootTime> {
-        if self.asking { None } else { self.ended.first().map(|ended| ended.ask_at) }
+        let asked = self.ended.iter().map(|ended| ended.ask_at).min();
+        asked.filter(|_| self.asking.is_none())
     }
 
     /// The jobs to ask about now; the answer goes to [`on_answer`](Self::on_answer).
@@ -90,7 +102,7 @@ impl Accounts {
         jobs.sort_unstable();
         jobs.dedup();
         jobs.truncate(JOBS_AT_ONCE);
-        self.asking = true;
+        self.asking = Some(jobs.clone());
         Some(jobs)
     }
 
@@ -100,7 +112,7 @@ impl Accounts {
         answer: Result<BTreeMap<(u32, Index), Account>, String>,
         now: BootTime,
     ) {
-        self.asking = false;
+        let asked = self.asking.take().unwrap_or_default();
         let known = match answer {
             Ok(known) => known,
             Err(why) => {
@@ -112,7 +124,7 @@ impl Accounts {
             }
         };
         for ended in std::mem::take(&mut self.ended) {
-            if ended.ask_at > now {
+            if ended.ask_at > now || asked.binary_search(&ended.job).is_err() {
                 self.ended.push(ended);
                 continue;
             }
@@ -129,7 +141,7 @@ impl Accounts {
     }
 
     fn compare(&mut self, ended: &Ended, account: &Account) {
-        self.compared += 1;
+        self.compared += ended.count;
         let ours = ended.wall.secs_ceil();
         let slack = SLACK_SECS.max(ours.saturating_mul(SLACK_PERCENT) / 100);
         if (account.elapsed_secs - ours).abs() <= slack {
@@ -169,7 +181,8 @@ impl SlurmEngine {
             let ended = Ended {
                 attempt,
                 job: *job,
-                index: seat.index,
+                index: held.under.unwrap_or(seat.index),
+                count: 1,
                 wall: held.usage.wall,
                 ask_at: self.clock.now().plus(self.config.pace.accounts_after),
                 asked: 0,
@@ -198,7 +211,15 @@ mod tests {
         for (wall, index) in walls.into_iter().zip(0..) {
             let attempt = AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 };
             let wall = Span::from_secs(wall);
-            accounts.note(Ended { attempt, job: 7, index, wall, ask_at: at(5), asked: 0 });
+            accounts.note(Ended {
+                attempt,
+                job: 7,
+                index,
+                count: 1,
+                wall,
+                ask_at: at(5),
+                asked: 0,
+            });
         }
         assert_eq!(accounts.jobs_to_ask(at(4)), None);
         assert_eq!(accounts.jobs_to_ask(at(5)), Some(vec![7]));

@@ -173,6 +173,12 @@ pub(crate) fn read_order(path: &Path, index: Index) -> io::Result<Order> {
     Err(io::Error::other("an order is damaged"))
 }
 
+/// How many elements a batch has.
+pub(crate) fn elements(path: &Path) -> io::Result<Index> {
+    let pieces = std::fs::metadata(path)?.len() / ORDER_BYTES as u64;
+    Ok(Index::try_from(pieces).unwrap_or(Index::MAX))
+}
+
 /// Reads all orders of a batch; those that are damaged are none.
 pub(crate) fn read_orders(path: &Path) -> io::Result<Vec<Option<Order>>> {
     Ok(std::fs::read(path)?.chunks(ORDER_BYTES).map(decode).collect())
@@ -196,6 +202,7 @@ mod tests {
         change_orders(&path, &[(1, stop), (2, past)]).expect("changes");
         let expect = vec![Some(first), Some(stop), Some(past)];
         assert_eq!(read_orders(&path).expect("reads"), expect);
+        assert_eq!(elements(&path).expect("counts"), 3);
         assert_eq!(read_order(&path, 1).expect("reads"), stop);
         let file = OpenOptions::new().write(true).open(&path).expect("opens");
         file.write_all_at(b"9", ORDER_BYTES as u64 + 3).expect("writes");

@@ -75,6 +75,8 @@ pub(crate) struct Held {
     pub seat: Option<Seat>,
     /// A wrapper has it, as far as is known.
     pub claimed: bool,
+    /// Another element's wrapper has it: it runs in that one's job.
+    pub under: Option<Index>,
     /// It was told to stop.
     pub stop: Option<(Signal, Span)>,
     /// The newest signal that it was sent.
@@ -102,6 +104,7 @@ impl Held {
             lease_end,
             seat: None,
             claimed: false,
+            under: None,
             stop: None,
             ask: None,
             cancel_at: None,
@@ -173,9 +176,9 @@ impl Batch {
     }
 
     /// Under which element Slurm speaks of it.
-    pub(crate) const fn in_slurm(&self, index: Index) -> Index {
+    pub(crate) fn in_slurm(&self, index: Index, under: Option<Index>) -> Index {
         match self.shape {
-            Shape::Array => index,
+            Shape::Array => under.unwrap_or(index),
             Shape::Gang { .. } => 0,
         }
     }

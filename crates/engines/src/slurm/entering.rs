@@ -87,7 +87,7 @@ impl SlurmEngine {
             return Err(EnterFault::NotRunning);
         };
         let claim = read_claim(&self.layout.claim(seat.batch, seat.index));
-        let Some(Claim::Wrapper { node, job: Some(job) }) = claim else {
+        let Some(Claim::Wrapper { node, job: Some(job), .. }) = claim else {
             return Err(EnterFault::Failed("its claim does not say which job it is".to_owned()));
         };
         let launch = read_launch(&self.layout.launches(seat.batch), seat.index)

@@ -9,6 +9,7 @@ use dayan_units::AttemptId;
 
 use super::book::{Doubt, Held, Record, Seat};
 use super::engine::SlurmEngine;
+use super::layout::Index;
 use super::report::{self, Claim, Claimed, Report, Stand, parse_name};
 use crate::{Outcome, Phase};
 
@@ -47,8 +48,9 @@ impl SlurmEngine {
         let here = report.boot == self.clock.boot();
         let now = self.clock.now();
         let Some(held) = self.book.live_mut(attempt) else { return };
-        held.claimed = true;
         held.count(&report.usage);
+        self.taken(attempt, report.under);
+        let Some(held) = self.book.live_mut(attempt) else { return };
         match report.stand {
             Stand::Running { started_at, pid } => {
                 let pid = here.then_some(pid);
@@ -73,6 +75,33 @@ impl SlurmEngine {
         }
     }
 
+    /// A wrapper has it: its own, or that of an element whose task has ended. Then its own would start
+    /// for nothing, and needs not.
+    pub(super) fn taken(&mut self, attempt: AttemptId, under: Option<Index>) {
+        let Some(held) = self.book.live_mut(attempt) else { return };
+        held.claimed = true;
+        if under.is_none() || held.under == under {
+            return;
+        }
+        held.under = under;
+        let Some(seat) = held.seat else { return };
+        let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(seat.index));
+        self.cancels.extend(target);
+    }
+
+    /// Looks into its claim whether another element's wrapper has it, of which nothing was heard yet.
+    pub(super) fn finds_taken(&mut self, attempt: AttemptId, seat: Seat) -> bool {
+        let known = self.book.get(attempt).and_then(|held| held.under);
+        let path = self.layout.claim(seat.batch, seat.index);
+        match report::read_claim(&path) {
+            Some(Claim::Wrapper { under: Some(under), .. }) if known != Some(under) => {
+                self.taken(attempt, Some(under));
+                true
+            }
+            Some(Claim::Wrapper { .. } | Claim::Engine { .. }) | None => false,
+        }
+    }
+
     /// Closes an element that nobody has started: it never runs. False if a wrapper has it.
     pub(super) fn close(&mut self, attempt: AttemptId, seat: Seat, outcome: Outcome) -> bool {
         let path = self.layout.claim(seat.batch, seat.index);
@@ -85,9 +114,11 @@ impl SlurmEngine {
                 true
             }
             Ok(Claimed::Before) => {
-                if let Some(held) = self.book.live_mut(attempt) {
-                    held.claimed = true;
-                }
+                let under = match report::read_claim(&path) {
+                    Some(Claim::Wrapper { under, .. }) => under,
+                    Some(Claim::Engine { .. }) | None => None,
+                };
+                self.taken(attempt, under);
                 false
             }
             Err(error) => {

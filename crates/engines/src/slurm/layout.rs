@@ -33,6 +33,14 @@ impl BatchId {
 /// An element of a batch: which array task it is, counted from 0.
 pub(crate) type Index = u32;
 
+/// Names of claims begin so.
+const CLAIM: &str = "claim.";
+
+/// Which element a file of a batch's folder is the claim of.
+pub(crate) fn claimed_by_name(name: &str) -> Option<Index> {
+    name.strip_prefix(CLAIM)?.parse().ok()
+}
+
 /// The shared folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -87,7 +95,7 @@ impl Layout {
         self.batch(batch).join("orders")
     }
     pub(crate) fn claim(&self, batch: BatchId, index: Index) -> PathBuf {
-        self.batch(batch).join(format!("claim.{index}"))
+        self.batch(batch).join(format!("{CLAIM}{index}"))
     }
     /// One piece of news; `sequence` counts those of one element.
     pub(crate) fn piece(&self, batch: BatchId, index: Index, sequence: u32) -> PathBuf {

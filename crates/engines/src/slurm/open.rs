@@ -163,7 +163,10 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
             }
             match read_claim(&layout.claim(batch, index)) {
                 None => {}
-                Some(Claim::Wrapper { .. }) => held.claimed = true,
+                Some(Claim::Wrapper { under, .. }) => {
+                    held.claimed = true;
+                    held.under = under;
+                }
                 Some(Claim::Engine { outcome }) => {
                     let _ = book.end(attempt, crate::wall_now(), outcome);
                 }

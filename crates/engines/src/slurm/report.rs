@@ -25,8 +25,11 @@ pub(crate) enum Claim {
     Wrapper {
         /// The node, in Slurm's word.
         node: String,
-        /// Slurm's id of the element's own job.
+        /// Slurm's id of the job that it runs in.
         job: Option<u32>,
+        /// Of which element that job is, where it is another's that had time left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Index>,
     },
     /// The engine: it never runs.
     Engine {
@@ -86,8 +89,11 @@ pub(crate) struct Report {
     /// The node, in Slurm's word, and which start of it.
     pub node: String,
     pub boot: BootId,
-    /// Slurm's id of the element's own job, for its accounting.
+    /// Slurm's id of the job that it runs in, for its accounting.
     pub job: Option<u32>,
+    /// Of which element that job is, where it is another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under: Option<Index>,
     pub stand: Stand,
     pub usage: Counters,
 }
@@ -123,7 +129,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("claim.0");
         assert_eq!(read_claim(&path), None);
-        let first = Claim::Wrapper { node: "n1".to_owned(), job: Some(7) };
+        let first = Claim::Wrapper { node: "n1".to_owned(), job: Some(7), under: None };
         assert!(matches!(claim(&path, &first).expect("claims"), Claimed::Now(_)));
         let second = Claim::Engine { outcome: Outcome::Stopped };
         assert!(matches!(claim(&path, &second).expect("asks"), Claimed::Before));

@@ -15,7 +15,11 @@ use crate::Launch;
 
 /// Slurm counts time limits in minutes. So much more than the task's own limit is asked for: the
 /// wrapper holds that one to the millisecond, and then needs its moment to end and to write.
-const TIME_MARGIN: Span = Span::from_secs(60);
+pub(crate) const TIME_MARGIN: Span = Span::from_secs(60);
+/// For so long after its start a wrapper whose task has ended takes the next: long enough that tasks of
+/// seconds do not cost a start by Slurm each, short enough that the site's scheduler soon has its say
+/// again. It is asked for, too, so that the last one taken has all its time.
+pub(crate) const TAKES_WITHIN: Span = Span::from_secs(60);
 const MINUTE_MICROS: i64 = 60_000_000;
 const MIB: u64 = 1 << 20;
 
@@ -111,7 +115,7 @@ impl Request {
         let limits = &launch.limits;
         let wall = limits.wall.micros();
         let minutes = (limits.wall < Span::MAX).then(|| {
-            let with_margin = wall.saturating_add(TIME_MARGIN.micros());
+            let with_margin = wall.saturating_add(TIME_MARGIN.plus(TAKES_WITHIN).micros());
             with_margin.div_euclid(MINUTE_MICROS).saturating_add(1)
         });
         let minutes = match (minutes, minutes_max) {
@@ -284,9 +288,9 @@ mod tests {
             assert_eq!(got, expect, "{cpu} {memory} {wall}");
         };
         let hour = Span::from_secs(3_600);
-        check(1, 1, hour, None, Ok((1, 1, Some(62))));
+        check(1, 1, hour, None, Ok((1, 1, Some(63))));
         check(1_000, 1 << 20, hour, Some(60), Ok((1, 1, Some(60))));
-        check(1_001, (1 << 20) + 1, Span::from_millis(300), None, Ok((2, 2, Some(2))));
+        check(1_001, (1 << 20) + 1, Span::from_millis(300), None, Ok((2, 2, Some(3))));
         check(64_000, 1 << 40, Span::MAX, Some(60), Ok((64, 1 << 20, None)));
         check(1_000, 1 << 20, hour, Some(59), Err(()));
     }

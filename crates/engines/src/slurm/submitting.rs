@@ -228,8 +228,10 @@ impl SlurmEngine {
             ("--usage-every", format!("{}ms", self.config.pace.usage_every.millis_floor())),
             ("--memory", memory.to_owned()),
         ];
+        let minutes = request.minutes.map(|minutes| ("--minutes", minutes.to_string()));
+        let options = options.into_iter().chain(minutes);
         let mut command = self.wrapper.clone();
-        command.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        command.extend(options.flat_map(|(name, value)| [name.to_owned(), value]));
         let shape = match batch.shape {
             Shape::Array => "array",
             Shape::Gang { .. } => "gang",
@@ -285,10 +287,11 @@ impl SlurmEngine {
         let Some(batch) = self.book.batches.get_mut(&id) else { return };
         batch.submission = Submission::Job(job);
         self.journal.append(&Record::Submitted { batch: id, job });
-        // What was closed before the job had a name is cancelled now.
+        // What was closed, or taken by another, before the job had a name is cancelled now.
         let Some(batch) = self.book.batches.get(&id) else { return };
         let never_runs = |attempt: &AttemptId| {
-            self.book.get(*attempt).is_none_or(|held| !held.is_live() && !held.claimed)
+            let never = |held: &Held| held.under.is_some() || (!held.is_live() && !held.claimed);
+            self.book.get(*attempt).is_none_or(never)
         };
         if batch.attempts.iter().all(never_runs) {
             self.cancels.push(job.to_string());

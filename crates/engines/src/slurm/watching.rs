@@ -124,8 +124,10 @@ impl SlurmEngine {
                 Submission::Unsure { .. } => self.missed(id),
                 Submission::Job(job) => {
                     let found = there.get(&job).map_or(&[][..], Vec::as_slice);
+                    let under = |attempt| self.book.get(attempt).and_then(|held| held.under);
                     let seats: Vec<(AttemptId, Index)> = (batch.attempts.iter().copied())
-                        .zip((0..).map(|index| batch.in_slurm(index)))
+                        .zip(0..)
+                        .map(|(attempt, index)| (attempt, batch.in_slurm(index, under(attempt))))
                         .collect();
                     for (attempt, index) in seats {
                         let Some(held) = self.book.live_mut(attempt) else { continue };
@@ -164,7 +166,7 @@ impl SlurmEngine {
                 let seat = held.seat?;
                 let batch = self.book.batches.get(&seat.batch)?;
                 let job = jobs.iter().find(|job| batch.is_of(**job))?;
-                Some((attempt, seat, (*job, batch.in_slurm(seat.index))))
+                Some((attempt, seat, (*job, batch.in_slurm(seat.index, held.under))))
             })
             .collect();
         for (attempt, seat, of) in doubtful {
@@ -178,6 +180,14 @@ impl SlurmEngine {
         let now = self.clock.now();
         let Some(held) = self.book.live_mut(attempt) else { return };
         let Some(doubt) = held.doubt.clone() else { return };
+        if doubt.report.is_none() && self.finds_taken(attempt, seat) {
+            // It was looked for under the wrong element.
+            if let Some(held) = self.book.live_mut(attempt) {
+                held.doubt = None;
+            }
+            return;
+        }
+        let Some(held) = self.book.live_mut(attempt) else { return };
         let age = now.since(doubt.since);
         if let Some((end, usage)) = doubt.report {
             let outcome = match state {
@@ -191,7 +201,8 @@ impl SlurmEngine {
             held.count(&usage);
             if state == Some(State::Pending) {
                 // Started again it would run nothing, and wait for room all the same.
-                let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(seat.index));
+                let runs_as = held.under.unwrap_or(seat.index);
+                let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(runs_as));
                 self.cancels.extend(target);
             }
             self.note_account(attempt);
@@ -279,7 +290,8 @@ impl SlurmEngine {
             let Some(held) = self.book.live_mut(attempt) else { continue };
             held.cancel_at = None;
             let Some(seat) = held.seat else { continue };
-            let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(seat.index));
+            let runs_as = held.under.unwrap_or(seat.index);
+            let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(runs_as));
             self.cancels.extend(target);
         }
     }

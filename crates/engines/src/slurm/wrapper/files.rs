@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dayan_units::{AttemptId, Span};
@@ -30,6 +31,8 @@ const LAST_AGAIN: Span = Span::from_secs(2);
 struct Trays {
     order: Mutex<Option<Order>>,
     news: Mutex<Option<(u32, Report)>>,
+    /// The task is over.
+    over: AtomicBool,
 }
 
 /// The wrapper's side.
@@ -111,6 +114,7 @@ impl Desk {
             node: self.element.node.clone(),
             boot: self.clock.boot(),
             job: self.element.job,
+            under: self.element.under,
             stand,
             usage,
         };
@@ -143,6 +147,16 @@ impl Desk {
                 }
                 Ok(()) => return Ok(()),
             }
+        }
+    }
+}
+
+impl Drop for Desk {
+    /// The thread ends when it comes to it: it may be waiting for the file system.
+    fn drop(&mut self) {
+        self.trays.over.store(true, Ordering::Release);
+        if let Some(pen) = &self.pen {
+            pen.wake();
         }
     }
 }
@@ -181,6 +195,9 @@ impl Side {
                 self.bell.wake();
             }
             self.wait(watch.as_ref());
+            if self.trays.over.load(Ordering::Acquire) {
+                return;
+            }
         }
     }
 

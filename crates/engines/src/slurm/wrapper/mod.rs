@@ -1,5 +1,6 @@
 //! The wrapper: what Slurm starts on a node in place of a task. It claims its element, makes the
-//! task's process, holds its lease and its limits, keeps its output, and writes down its end.
+//! task's process, holds its lease and its limits, keeps its output, and writes down its end. Where
+//! that came soon, it goes on with the next of the array.
 //!
 //! Invariants: a task is started only by who made its claim; it is ended when its lease is over,
 //! whether or not anybody is left to say so and whether or not the shared file system answers
@@ -9,16 +10,19 @@
 mod files;
 mod gang;
 mod memory;
+mod next;
 mod pump;
 mod tending;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use dayan_units::{Span, parse_span};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::batch::{read_launch, read_order};
 use super::file_clock::FileClock;
@@ -29,6 +33,7 @@ use crate::keeper::task::{Live, Stage, Task};
 use crate::keeper::workshop;
 use crate::logs::LogWriter;
 use crate::sys::{self, ChildStack};
+use crate::waker::timespec;
 use crate::{
     BootClock, Counters, End, Enforcement, Launch, LeaseEnd, Outcome, StartFailure, Stream,
     wall_now,
@@ -36,6 +41,7 @@ use crate::{
 
 use files::Desk;
 use pump::Pump;
+use tending::Over;
 
 /// Variables by which Slurm says which devices it has given to a job. All others of its own are
 /// kept from the task, whose environment is the launch's.
@@ -54,7 +60,7 @@ pub enum WrapperError {
     /// It was called wrongly.
     #[error(
         "wrapper.usage: {0}; usage: slurm-task --dir DIR --batch ID [--usage-every 10s] \
-         [--memory watched|enforced] [--shape array|gang]"
+         [--memory watched|enforced] [--shape array|gang] [--minutes N]"
     )]
     Usage(String),
     /// Reading or writing failed.
@@ -76,6 +82,15 @@ fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> WrapperError {
 /// less.
 const SETTLE: Span = Span::from_millis(300);
 
+/// What an element is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// A job of Slurm's.
+    Array,
+    /// A process of one.
+    Gang,
+}
+
 struct Options {
     dir: PathBuf,
     batch: BatchId,
@@ -83,6 +98,9 @@ struct Options {
     memory: Enforcement,
     /// The variable by which Slurm says which element this is.
     index: &'static str,
+    kind: Kind,
+    /// How long Slurm lets the job run, in minutes; none: for as long as it likes.
+    minutes: Option<i64>,
 }
 
 /// How often what runs is counted for the agent, unless told.
@@ -92,7 +110,8 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, WrapperE
     let usage = |what: &str| WrapperError::Usage(what.to_owned());
     let (mut dir, mut batch) = (None, None);
     let (mut usage_every, mut memory) = (USAGE_EVERY, Enforcement::Watched);
-    let mut index = "SLURM_ARRAY_TASK_ID";
+    let (mut index, mut kind) = ("SLURM_ARRAY_TASK_ID", Kind::Array);
+    let mut minutes = None;
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| usage("an option without a value"))?;
         let text = value.to_str().unwrap_or_default();
@@ -110,17 +129,23 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, WrapperE
                 }
             }
             Some("--shape") => {
-                index = match text {
-                    "array" => "SLURM_ARRAY_TASK_ID",
-                    "gang" => "SLURM_PROCID",
+                (index, kind) = match text {
+                    "array" => ("SLURM_ARRAY_TASK_ID", Kind::Array),
+                    "gang" => ("SLURM_PROCID", Kind::Gang),
                     _ => return Err(usage("--shape knows array and gang")),
                 }
+            }
+            Some("--minutes") => {
+                let number = text.parse().map_err(|_| usage("--minutes is a number"))?;
+                minutes = Some(number);
             }
             _ => return Err(usage("an unknown option")),
         }
     }
     Ok(Options {
         index,
+        kind,
+        minutes,
         dir: dir.ok_or_else(|| usage("--dir is missing"))?,
         batch: batch.ok_or_else(|| usage("--batch is missing or is no id"))?,
         usage_every,
@@ -136,6 +161,16 @@ struct Element {
     index: Index,
     node: String,
     job: Option<u32>,
+    /// Whose job that is, where it is not the element's own.
+    under: Option<Index>,
+}
+
+/// An element that was claimed.
+struct Taken {
+    index: Index,
+    /// The claim, open for its clock.
+    file: File,
+    launch: Launch,
 }
 
 /// A number that Slurm gives in the environment.
@@ -155,129 +190,178 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
         .map_err(|e| failed("becoming the orphans' parent")(e.into()))?;
     let clock = BootClock::of_this_machine().map_err(failed("reading the boot id"))?;
     let layout = Layout::open(&options.dir).map_err(failed("opening the shared folder"))?;
-    let element = Element {
-        layout,
-        batch: options.batch,
-        index: number(options.index).unwrap_or(0),
-        node: std::env::var("SLURMD_NODENAME").unwrap_or_default(),
-        job: number("SLURM_JOB_ID"),
-    };
-    let claim = Claim::Wrapper { node: element.node.clone(), job: element.job };
-    let path = element.layout.claim(element.batch, element.index);
-    let Claimed::Now(claimed) = report::claim(&path, &claim).map_err(failed("claiming"))? else {
+    let began = clock.now();
+    let (batch, own) = (options.batch, number(options.index).unwrap_or(0));
+    let node = std::env::var("SLURMD_NODENAME").unwrap_or_default();
+    let job = number("SLURM_JOB_ID");
+    let claim = |under| Claim::Wrapper { node: node.clone(), job, under };
+    let Claimed::Now(file) =
+        report::claim(&layout.claim(batch, own), &claim(None)).map_err(failed("claiming"))?
+    else {
         // Started before, or ended before it could start: both are written down already.
         return Ok(0);
     };
-    let file_clock = FileClock::read(&claimed, clock).map_err(failed("reading the clock"))?;
-    drop(claimed);
-    let (launches, orders) =
-        (element.layout.launches(element.batch), element.layout.orders(element.batch));
-    let mut launch = read_launch(&launches, element.index).map_err(failed("reading the launch"))?;
-    let order = read_order(&orders, element.index).map_err(failed("reading the orders"))?;
-    launch.lease_end = LeaseEnd { boot: clock.boot(), at: file_clock.here(order.until) };
-    if launch.accelerators > 0 {
-        let given = DEVICE_VARIABLES
-            .iter()
-            .filter_map(|name| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)));
-        launch.env.extend(given);
+    let launch = read_launch(&layout.launches(batch), own).map_err(failed("reading the launch"))?;
+    let of = launch.attempt.job;
+    let mut bench = Bench { options: &options, clock, signals: &signals, maker: None };
+    let element = |index, under| {
+        let (layout, node) = (layout.clone(), node.clone());
+        Element { layout, batch, index, node, job, under }
+    };
+    let over = bench.run(element(own, None), Taken { index: own, file, launch })?;
+    let status = u8::try_from(over.outcome.exit_code() & 0xFF).unwrap_or(u8::MAX);
+    let minutes = options.minutes;
+    let host = next::Host { layout: &layout, batch, index: own, clock, began, minutes };
+    let mut ended = over.by_slurm;
+    while options.kind == Kind::Array && !ended && !told_to_end(&signals) {
+        // What cannot be looked for is left to Slurm, which starts it.
+        let Ok(Some(taken)) = host.take(of, &claim(Some(own))) else { break };
+        ended = bench.run(element(taken.index, Some(own)), taken)?.by_slurm;
     }
-    gang::tell_of_nodes(&mut launch);
-    let mut desk = Desk::new(element, launch.attempt, clock, file_clock, order);
-    let early = match order.stop {
-        Some(_) => Some(Outcome::Stopped),
-        None if launch.lease_end.at <= clock.now() => Some(Outcome::LeaseEnded),
-        None => None,
-    };
-    let outcome = match early {
-        Some(outcome) => told(&mut desk, outcome, Counters::default())?,
-        None => start(&options, launch, clock, signals, &mut desk)?,
-    };
-    Ok(u8::try_from(outcome.exit_code() & 0xFF).unwrap_or(u8::MAX))
+    Ok(status)
+}
+
+/// Has Slurm told this job to end?
+fn told_to_end(signals: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(signals, PollFlags::IN)];
+    poll(&mut fds, Some(&timespec(Span::ZERO))).is_ok_and(|ready| ready > 0)
+}
+
+/// What the tasks of a wrapper have in common.
+struct Bench<'a> {
+    options: &'a Options,
+    clock: BootClock,
+    signals: &'a OwnedFd,
+    maker: Option<Maker>,
+}
+
+impl Bench<'_> {
+    /// Runs a task to its end.
+    fn run(&mut self, element: Element, taken: Taken) -> Result<Over, WrapperError> {
+        let Taken { index, file, mut launch } = taken;
+        let clock = self.clock;
+        let file_clock = FileClock::read(&file, clock).map_err(failed("reading the clock"))?;
+        drop(file);
+        let order = read_order(&element.layout.orders(element.batch), index)
+            .map_err(failed("reading the orders"))?;
+        launch.lease_end = LeaseEnd { boot: clock.boot(), at: file_clock.here(order.until) };
+        if launch.accelerators > 0 {
+            let value = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+            launch.env.extend(DEVICE_VARIABLES.iter().filter_map(value));
+        }
+        gang::tell_of_nodes(&mut launch);
+        let mut desk = Desk::new(element, launch.attempt, clock, file_clock, order);
+        let early = match order.stop {
+            Some(_) => Some(Outcome::Stopped),
+            None if launch.lease_end.at <= clock.now() => Some(Outcome::LeaseEnded),
+            None => None,
+        };
+        match early {
+            Some(outcome) => told(&mut desk, outcome, Counters::default()),
+            None => self.start(launch, &mut desk),
+        }
+    }
+
+    fn start(&mut self, launch: Launch, desk: &mut Desk) -> Result<Over, WrapperError> {
+        let (options, clock) = (self.options, self.clock);
+        let (attempt, limits) = (launch.attempt, launch.limits.clone());
+        let folder = desk.layout().folder().clone();
+        let logs = |stream| LogWriter::new(folder.logs(attempt), stream, limits.log);
+        let data_limit = (options.memory == Enforcement::Watched).then_some(limits.memory.0);
+        let job = Job {
+            task: 0,
+            launch: Box::new(launch),
+            work: folder.work(attempt),
+            fence: folder.fence(attempt),
+            join: None,
+            data_limit,
+            bubblewrap: None,
+        };
+        let mut task = Task::new(job.launch.clone(), Vec::new(), clock.now(), wall_now());
+        task.settle = SETTLE;
+        let running = match self.make(job)?.outcome {
+            Ok(running) => running,
+            Err(failure) => return told(desk, Outcome::StartFailed(failure), Counters::default()),
+        };
+        let Running { pid, pidfd, started_at, started, stdout, stderr } = running;
+        let pump = Pump::start([(stdout, logs(Stream::Stdout)), (stderr, logs(Stream::Stderr))]);
+        task.stage = Stage::Running(Live {
+            pid,
+            pidfd,
+            started_at,
+            started,
+            slot: None,
+            streams: [None, None],
+            settled: false,
+            within_limits: true,
+        });
+        let pump = match pump {
+            Ok(pump) => pump,
+            Err(error) => {
+                // Without its output read it would stand still: what cannot be kept must not run.
+                sys::signal_group(pid, libc::SIGKILL);
+                let failure = StartFailure::NoRoom(error.to_string());
+                return told(desk, Outcome::StartFailed(failure), Counters::default());
+            }
+        };
+        let tended = tending::Tended {
+            task,
+            clock,
+            signals: self.signals,
+            fence: folder.fence(attempt),
+            usage_every: options.usage_every,
+            memory: options.memory,
+            by_slurm: false,
+            asked: desk.asked(),
+        };
+        tended.run(desk, pump)
+    }
 }
 
 /// Writes down an end of which Slurm knows nothing more.
-fn told(desk: &mut Desk, outcome: Outcome, usage: Counters) -> Result<Outcome, WrapperError> {
+fn told(desk: &mut Desk, outcome: Outcome, usage: Counters) -> Result<Over, WrapperError> {
     let end = End { at: wall_now(), outcome: outcome.clone() };
     desk.say_last(&Stand::Ended { end, by_slurm: false }, usage)
         .map_err(failed("writing the end"))?;
-    Ok(outcome)
+    Ok(Over { outcome, by_slurm: false })
 }
 
-fn start(
-    options: &Options,
-    launch: Launch,
-    clock: BootClock,
-    signals: OwnedFd,
-    desk: &mut Desk,
-) -> Result<Outcome, WrapperError> {
-    let (attempt, limits) = (launch.attempt, launch.limits.clone());
-    let folder = desk.layout().folder().clone();
-    let logs = |stream| LogWriter::new(folder.logs(attempt), stream, limits.log);
-    let data_limit = (options.memory == Enforcement::Watched).then_some(limits.memory.0);
-    let job = Job {
-        task: 0,
-        launch: Box::new(launch),
-        work: folder.work(attempt),
-        fence: folder.fence(attempt),
-        join: None,
-        data_limit,
-        bubblewrap: None,
-    };
-    let mut task = Task::new(job.launch.clone(), Vec::new(), clock.now(), wall_now());
-    task.settle = SETTLE;
-    let running = match make(clock, job)?.outcome {
-        Ok(running) => running,
-        Err(failure) => return told(desk, Outcome::StartFailed(failure), Counters::default()),
-    };
-    let Running { pid, pidfd, started_at, started, stdout, stderr } = running;
-    let pump = Pump::start([(stdout, logs(Stream::Stdout)), (stderr, logs(Stream::Stderr))]);
-    task.stage = Stage::Running(Live {
-        pid,
-        pidfd,
-        started_at,
-        started,
-        slot: None,
-        streams: [None, None],
-        settled: false,
-        within_limits: true,
-    });
-    let pump = match pump {
-        Ok(pump) => pump,
-        Err(error) => {
-            // Without its output read it would stand still: what cannot be kept must not run.
-            sys::signal_group(pid, libc::SIGKILL);
-            let failure = StartFailure::NoRoom(error.to_string());
-            return told(desk, Outcome::StartFailed(failure), Counters::default());
-        }
-    };
-    let tended = tending::Tended {
-        task,
-        clock,
-        signals,
-        fence: folder.fence(attempt),
-        usage_every: options.usage_every,
-        memory: options.memory,
-        by_slurm: false,
-        asked: desk.asked(),
-    };
-    tended.run(desk, pump)
+/// A thread that makes processes and lives as long as the wrapper, because a process dies with the
+/// thread that made it; and because orphans are told apart from it by that.
+struct Maker {
+    jobs: Sender<Job>,
+    made: Receiver<Made>,
 }
 
-/// Makes the process on a thread that lives as long as the wrapper, because the process dies with
-/// the thread that made it; and because orphans are told apart from it by that.
-fn make(clock: BootClock, job: Job) -> Result<Made, WrapperError> {
-    let null = OwnedFd::from(std::fs::File::open("/dev/null").map_err(failed("opening null"))?);
-    let (say, made) = channel();
-    let work = move || {
-        let mut stack = ChildStack::new();
-        let outcome = spawner::make(clock, &job, &workshop::make, &null, &mut stack);
-        // The wrapper waits for it.
-        let _ = say.send(Made { task: 0, outcome });
-        loop {
-            std::thread::park();
-        }
-    };
-    let thread = std::thread::Builder::new().name("maker".to_owned());
-    thread.spawn(work).map_err(failed("starting a thread"))?;
-    made.recv().map_err(|_| failed("making the process")(io::Error::other("its thread failed")))
+impl Maker {
+    fn start(clock: BootClock) -> Result<Self, WrapperError> {
+        let null = OwnedFd::from(File::open("/dev/null").map_err(failed("opening null"))?);
+        let (jobs, asked) = channel::<Job>();
+        let (say, made) = channel();
+        let work = move || {
+            let mut stack = ChildStack::new();
+            for job in asked {
+                let outcome = spawner::make(clock, &job, &workshop::make, &null, &mut stack);
+                // The wrapper waits for it.
+                let _ = say.send(Made { task: 0, outcome });
+            }
+        };
+        let thread = std::thread::Builder::new().name("maker".to_owned());
+        thread.spawn(work).map_err(failed("starting a thread"))?;
+        Ok(Self { jobs, made })
+    }
+}
+
+impl Bench<'_> {
+    fn make(&mut self, job: Job) -> Result<Made, WrapperError> {
+        let maker = match self.maker.take() {
+            Some(maker) => maker,
+            None => Maker::start(self.clock)?,
+        };
+        let maker = self.maker.insert(maker);
+        // A thread that failed says nothing.
+        let _ = maker.jobs.send(job);
+        let gone = |_| failed("making the process")(io::Error::other("its thread failed"));
+        maker.made.recv().map_err(gone)
+    }
 }

@@ -33,11 +33,17 @@ const KILL_AGAIN: Span = Span::from_millis(50);
 const LOOK_AGAIN_FIRST: Span = Span::from_millis(1);
 const LOOK_AGAIN_MAX: Span = Span::from_millis(200);
 
+/// How a task ended, and whether Slurm told the wrapper to end.
+pub(super) struct Over {
+    pub(super) outcome: Outcome,
+    pub(super) by_slurm: bool,
+}
+
 /// A task that runs.
-pub(super) struct Tended {
+pub(super) struct Tended<'a> {
     pub(super) task: Task,
     pub(super) clock: BootClock,
-    pub(super) signals: OwnedFd,
+    pub(super) signals: &'a OwnedFd,
     pub(super) fence: String,
     pub(super) usage_every: Span,
     pub(super) memory: Enforcement,
@@ -47,9 +53,9 @@ pub(super) struct Tended {
     pub(super) asked: Option<Asked>,
 }
 
-impl Tended {
+impl Tended<'_> {
     /// To its end, which is written down.
-    pub(super) fn run(mut self, desk: &mut Desk, pump: Pump) -> Result<Outcome, WrapperError> {
+    pub(super) fn run(mut self, desk: &mut Desk, pump: Pump) -> Result<Over, WrapperError> {
         let (pid, started) = match &self.task.stage {
             Stage::Running(live) => (live.pid, live.started),
             Stage::Queued(_)
@@ -81,7 +87,7 @@ impl Tended {
         let end = End { at: wall_now(), outcome: outcome.clone() };
         let stand = Stand::Ended { end, by_slurm: self.by_slurm };
         desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
-        Ok(outcome)
+        Ok(Over { outcome, by_slurm: self.by_slurm })
     }
 
     /// Until the first process has ended.
@@ -137,7 +143,7 @@ impl Tended {
         {
             let mut fds = vec![
                 PollFd::new(&live.pidfd, PollFlags::IN),
-                PollFd::new(&self.signals, PollFlags::IN),
+                PollFd::new(self.signals, PollFlags::IN),
             ];
             fds.extend(desk.bell.as_ref().map(|bell| PollFd::new(bell, PollFlags::IN)));
             if poll(&mut fds, Some(&timespec(span))).is_ok() {
@@ -167,7 +173,7 @@ impl Tended {
             return;
         }
         let span = if killed { HEARD_WITHIN } else { Span::ZERO };
-        let mut fds = [PollFd::new(&self.signals, PollFlags::IN)];
+        let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
         if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
             self.by_slurm = true;
             self.task.end_by(Outcome::Stopped, self.clock.now());
@@ -179,7 +185,7 @@ impl Tended {
     fn on_signal(&mut self) {
         // One `signalfd_siginfo` is 128 bytes; which signal it was makes no difference.
         let mut scratch = [0u8; 1_024];
-        while rustix::io::read(&self.signals, &mut scratch).is_ok_and(|n| n > 0) {}
+        while rustix::io::read(self.signals, &mut scratch).is_ok_and(|n| n > 0) {}
         let Stage::Running(live) = &self.task.stage else { return };
         let pid = live.pid;
         if self.task.ending.is_none() {
