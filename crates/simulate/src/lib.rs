@@ -10,6 +10,7 @@ mod audit;
 mod calendar;
 pub mod carbon;
 mod clock;
+mod digested;
 mod host;
 pub mod hpc;
 mod job_files;
