@@ -1,6 +1,6 @@
 //! Slurm asked by its commands: what they are told, and what their answers mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ask::{Answer, Asker};
 use super::layout::Index;
@@ -19,14 +19,43 @@ fn list(jobs: &[u32]) -> String {
     jobs.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Elements of one array as one word, `7_[1-4,9]`: each word costs the controller a request.
+fn together(targets: &[String]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut arrays: BTreeMap<&str, BTreeSet<Index>> = BTreeMap::new();
+    for target in targets {
+        let element = target.split_once('_');
+        match element.and_then(|(job, index)| Some((job, index.parse().ok()?))) {
+            Some((job, index)) => drop(arrays.entry(job).or_default().insert(index)),
+            None => words.push(target.clone()),
+        }
+    }
+    for (job, indices) in arrays {
+        let mut runs: Vec<(Index, Index)> = Vec::new();
+        for index in indices {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == index => *last = index,
+                Some(_) | None => runs.push((index, index)),
+            }
+        }
+        let run = |(from, to): &(Index, Index)| {
+            if from == to { from.to_string() } else { format!("{from}-{to}") }
+        };
+        let parts: Vec<String> = runs.iter().map(run).collect();
+        words.push(format!("{job}_[{}]", parts.join(",")));
+    }
+    words
+}
+
 impl Asker {
     pub(super) fn submit(&self, submission: &Submission) -> Submitted {
         submitted(self.ask("sbatch", &submission.options, &submission.script))
     }
 
     pub(super) fn cancel(&self, targets: &[String]) -> Result<(), String> {
-        let mut words = texts(["--quiet"]);
-        words.extend(targets.iter().cloned());
+        // The controller is told and asked nothing before.
+        let mut words = texts(["--quiet", "--ctld"]);
+        words.extend(together(targets));
         let answer = self.ask("scancel", &words, "")?;
         // What is not there any more needs no cancelling.
         let fine = answer.status == Some(0) || is_unknown_job(&answer);
@@ -150,6 +179,13 @@ fn submitted(answer: Result<Answer, String>) -> Submitted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn elements_of_an_array_are_cancelled_together() {
+        let targets = ["7_4", "9", "8_0", "7_1", "7_2", "7_3", "7_9", "7_4"].map(str::to_owned);
+        assert_eq!(together(&targets), ["9", "7_[1-4,9]", "8_[0]"]);
+        assert_eq!(together(&[]), Vec::<String>::new());
+    }
 
     #[test]
     fn only_a_clear_no_is_a_refusal() {

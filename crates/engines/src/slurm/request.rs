@@ -241,10 +241,12 @@ pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
     let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
     let words = words.join(" ");
     let script = match shape {
-        // A member that ends does not end the others; the exchange says what becomes of them.
+        // A member that ends does not end the others; the exchange says what becomes of them. Since
+        // 22.05 `srun` has to be told again how many processors each of them has.
         Shape::Gang { .. } if elements > 1 => format!(
             "#!/bin/sh\nexec srun --mpi=none --ntasks={elements} --ntasks-per-node=1 \
-             --kill-on-bad-exit=0 --input=none {words}\n"
+             --cpus-per-task={} --kill-on-bad-exit=0 --input=none {words}\n",
+            request.cpus
         ),
         Shape::Array | Shape::Gang { .. } => format!("#!/bin/sh\nexec {words}\n"),
     };

@@ -110,6 +110,46 @@ fn what_comes_through_twice_runs_once() {
     assert_eq!(runs(&file), 3);
 }
 
+#[test]
+fn a_wrapper_takes_the_next_and_slurm_need_not_start_it() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "1"), ("CPN", "2")]) else { return };
+    let file = lab.folder("ran");
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let attempts = agent.start_lines(30, &noting(&file, "true"));
+    agent.all_end_with(&attempts, &Outcome::Exited(0));
+    assert_eq!(runs(&file), 30);
+    agent.until("Slurm has none of them any more", |_| jobs(&lab).is_empty());
+    let ended = lab.ask("squeue", &["-h", "-r", "-t", "all", "-o", "%T"]);
+    let count = |state: &str| ended.lines().filter(|line| *line == state).count();
+    let (started, cancelled) = (count("COMPLETED"), count("CANCELLED"));
+    assert!(started < 30 && started + cancelled == 30, "{started} started, {cancelled} cancelled");
+
+    // What runs in another element's job ends with that one, whoever looks after it.
+    let lines = ["true", "true", "sleep 100", "sleep 100"];
+    let launches = lines.map(|line| agent.launch(&noting(&file, line))).into();
+    let attempts = agent.start(launches);
+    for attempt in &attempts[2..] {
+        agent.running(*attempt);
+    }
+    let mut agent = agent.restart();
+    agent.until("those of their own are cancelled", |_| jobs(&lab).len() == 2);
+    let mut hosts = jobs(&lab);
+    hosts.sort();
+    assert!(hosts[0].ends_with("_0") && hosts[1].ends_with("_1"), "{hosts:?}");
+    lab.ask("scancel", &["--signal=KILL", "--full", &hosts[0]]);
+    agent.until("one of the two is killed", |agent| {
+        attempts[2..].iter().filter(|attempt| agent.is_running(**attempt)).count() == 1
+    });
+    let (left, gone): (Vec<_>, Vec<_>) =
+        attempts[2..].iter().copied().partition(|attempt| agent.is_running(*attempt));
+    let outcome = agent.outcome(gone[0]);
+    assert!(killed(&outcome), "{outcome:?}");
+    let signal = dayan_engines::Signal::TERM;
+    agent.engine.stop(left[0], Span::from_secs(5), signal).expect("stops");
+    assert_eq!(agent.outcome(left[0]), Outcome::Stopped);
+    assert_eq!(runs(&file), 34);
+}
+
 fn link_all(from: &std::path::Path, to: &PathBuf) {
     std::fs::create_dir(to).expect("a folder");
     for name in ["squeue", "scancel", "scontrol", "sacct"] {

@@ -21,6 +21,10 @@ pub(super) fn tell_of_nodes(launch: &mut Launch) {
         for (name, value) in slurms {
             launch.env.entry(name).or_insert(value);
         }
+        // Since 22.05 `srun` does not take it from the job.
+        if let Ok(cpus) = std::env::var("SLURM_CPUS_PER_TASK") {
+            launch.env.entry("SRUN_CPUS_PER_TASK".to_owned()).or_insert(cpus);
+        }
     }
     // A task on its own is only told where it is if it was told where it would be.
     let tells = |name: &str| launch.gang.is_some() || launch.env.contains_key(name);
