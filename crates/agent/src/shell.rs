@@ -68,7 +68,7 @@ enum Done {
     },
     Published {
         attempt: AttemptId,
-        result: Result<(), String>,
+        result: Result<(), Snag>,
     },
     /// A picture that was taken, and for which challenge.
     Probed {
@@ -486,7 +486,8 @@ impl Shell {
             let mut result = courier.publish(&order, folder.as_deref(), &guard).await;
             if result.is_ok() {
                 let published = tokio::task::spawn_blocking(move || roots.publish(&order, &guard));
-                result = published.await.unwrap_or_else(|error| Err(error.to_string()));
+                let published = published.await.unwrap_or_else(|error| Err(error.to_string()));
+                result = published.map_err(Snag::from);
             }
             // The agent has ended meanwhile: it is published again by the next.
             let _ = tell.send(Done::Published { attempt, result }).await;
@@ -499,8 +500,8 @@ impl Shell {
             let roots = Arc::clone(&self.roots);
             tokio::task::spawn_blocking(move || roots.clear(attempt));
         }
-        self.courier.forget(attempt);
         self.courier.unwatch(attempt);
+        self.courier.forget(attempt);
         self.savers.remove(&attempt);
         for members in self.holding.values_mut() {
             members.remove(&attempt);
@@ -679,7 +680,7 @@ impl Shell {
             Done::Published { attempt, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Exited { code: 0 },
-                    Err(why) => Snag::from(why).not_published(),
+                    Err(snag) => snag.not_published(),
                 };
                 self.work.over.push((attempt, outcome.clone()));
                 self.custody.published(attempt, outcome);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use dayan_units::AttemptId;
-use dayan_wire::{LeaseOrder, OutputOrder};
+use dayan_wire::{Blame, LeaseOrder, OutputOrder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -145,7 +145,10 @@ pub(super) fn below(to: &str, path: &str) -> String {
 fn of_link(fault: LinkFault) -> Miss {
     match fault {
         LinkFault::Away(why) | LinkFault::Garbage(why) => Miss::Again(why),
-        LinkFault::Refused(why) | LinkFault::Rejected(why) => Miss::Never(why),
+        LinkFault::Refused(why) | LinkFault::Rejected(why) => match Snag::refused(why) {
+            Snag { why, blame: Blame::Job } => Miss::Never(why),
+            Snag { why, blame: Blame::Site } => Miss::Here(why),
+        },
     }
 }
 
@@ -204,11 +207,7 @@ impl Courier {
         };
         if input.from.starts_with("dayan://") {
             let files = self.patiently(guard, || self.store.inputs(attempt, number).boxed());
-            // What the store says is about what the job file names.
-            let told = |why: String| {
-                if why.starts_with("data.") { Snag::job(why) } else { Snag::from(why) }
-            };
-            let files = files.await.map_err(told)?;
+            let files = files.await?;
             let alone = matches!(&files[..], [only] if only.path.is_empty());
             if let (Some(expected), [only]) = (&input.sha256, &files[..])
                 && *expected != only.sha256
@@ -245,23 +244,12 @@ impl Courier {
         }])
     }
 
-    #[cfg(not(feature = "s3"))]
-    #[expect(clippy::unused_async, reason = "with the feature it asks the object store")]
-    async fn look_up_objects(
-        &self,
-        _: &OutputOrder,
-        _: Option<&String>,
-        _: &Guard,
-    ) -> Result<Vec<Wanted>, Snag> {
-        Err("this agent was built without object stores (cargo feature `s3`)".to_owned().into())
-    }
-
     /// A question to the exchange, asked again while it is away and the lease lasts.
     pub(super) async fn patiently<'a, T>(
         &self,
         guard: &Guard,
         ask: impl Fn() -> BoxFuture<'a, Result<T, LinkFault>> + Send + 'a,
-    ) -> Result<T, String> {
+    ) -> Result<T, Snag> {
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(PAUSE_FIRST)
             .with_max_delay(PAUSE_MAX)
@@ -276,7 +264,7 @@ impl Courier {
                     tracing::debug!(why, "the exchange was not reached; asked again");
                     tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MAX)).await;
                 }
-                Err(fault) => return Err(fault.to_string()),
+                Err(fault) => return Err(Snag::refused(fault.to_string())),
             }
         }
     }

@@ -14,7 +14,7 @@ mod errand;
 mod fetch;
 mod gather;
 mod guard;
-#[cfg(feature = "s3")]
+#[cfg_attr(not(feature = "s3"), path = "objects/none.rs")]
 mod objects;
 mod progress;
 mod roots;

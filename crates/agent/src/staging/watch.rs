@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dayan_units::AttemptId;
-use dayan_wire::LeaseOrder;
+use dayan_wire::{LeaseOrder, OutputOrder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use super::Guard;
 use super::courier::Courier;
 use super::fetch::is_remote;
-use super::ship::outgoing;
+use super::ship::{Outgoing, outgoing};
+use super::snag::Snag;
 
 /// How soon a watch ends after it was told to.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -87,7 +88,7 @@ impl Courier {
             while let Ok(more) = closed.try_recv() {
                 paths.insert(more);
             }
-            for (number, output) in order.outputs.iter().enumerate() {
+            for (number, output) in (0..).zip(&order.outputs) {
                 if !output.file_closed || !is_remote(&output.to) {
                     continue;
                 }
@@ -96,45 +97,33 @@ impl Courier {
                 // Nothing may be there yet, or something may be gone already.
                 let Ok(Ok(found)) = found else { continue };
                 let found = found.into_iter().filter(|file| paths.contains(&file.path));
-                #[cfg(feature = "s3")]
-                if output.to.starts_with("s3://") {
-                    let found: Vec<_> = found.collect();
-                    if let Err(why) = self.send_closed_objects(order, output, found, guard).await {
-                        tracing::debug!(to = output.to, why, "sent at the end instead");
-                    }
-                    continue;
-                }
-                if !output.to.starts_with("dayan://") {
-                    continue;
-                }
-                for file in found {
-                    let going = self.begin(order.attempt);
-                    let number = u32::try_from(number).ok();
-                    let sent = self.send(order.attempt, number, &file, guard, &going).await;
-                    if let Err(why) = sent {
-                        tracing::debug!(name = file.name, why, "sent at the end instead");
-                    }
+                let found: Vec<_> = found.collect();
+                if let Err(snag) = self.send_early(order, number, output, found, guard).await {
+                    tracing::debug!(to = output.to, why = snag.why, "sent at the end instead");
                 }
             }
         }
     }
-}
 
-#[cfg(feature = "s3")]
-impl Courier {
-    async fn send_closed_objects(
+    /// Sends files of an output while its task runs. One that is written to later is sent again.
+    async fn send_early(
         &self,
         order: &LeaseOrder,
-        output: &dayan_wire::OutputOrder,
-        found: Vec<super::ship::Outgoing>,
+        number: u32,
+        output: &OutputOrder,
+        found: Vec<Outgoing>,
         guard: &Guard,
-    ) -> Result<(), String> {
+    ) -> Result<(), Snag> {
         if found.is_empty() {
             return Ok(());
         }
+        let attempt = order.attempt;
+        let going = self.begin(attempt);
+        if output.to.starts_with("dayan://") {
+            return self.send_files(attempt, Some(number), found, guard, &going).await.map(drop);
+        }
         let secrets = self.secrets(order, guard).await?;
-        let going = self.begin(order.attempt);
-        self.send_early(order.attempt, output, found, &secrets, guard, &going).await
+        self.send_objects(attempt, number, output, found, &secrets, guard, &going).await.map(drop)
     }
 }
 
