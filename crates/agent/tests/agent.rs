@@ -438,6 +438,86 @@ async fn results_appear_after_the_grant_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_data_store_does_not_take_is_the_jobs_and_what_passes_is_the_sites() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let of_job = ["data.quota", "data.too_large", "data.too_many_files", "data.output_path"];
+    let passing = ["data.not_your_attempt", "data.disk_full"];
+    let all = of_job.map(|code| (code, Blame::Job)).into_iter();
+    let all: Vec<_> = all.chain(passing.map(|code| (code, Blame::Site))).collect();
+    let mut task = 0;
+    let mut ends = async |sent: Option<&'static str>, published: Option<&'static str>| {
+        let refused = |code| (StatusCode::CONFLICT, code);
+        exchange.books().data_refuses = sent.map(refused);
+        exchange.books().publish_refuses = published.map(refused);
+        let one = attempt(11, task);
+        task += 1;
+        let mut order = order(one, "mkdir out; for n in 1 2 3 4 5 6; do echo $n > out/$n; done");
+        order.outputs = vec![OutputOrder {
+            from: "out/".to_owned(),
+            to: "dayan://lab/demo/out/".to_owned(),
+            ..OutputOrder::default()
+        }];
+        exchange.lease(order);
+        exchange.ended(one).await
+    };
+    for (code, expect) in all {
+        for (sent, published) in [(Some(code), None), (None, Some(code))] {
+            let ended = ends(sent, published).await;
+            let Outcome::PublishFailed { reason, blame } = &ended else { panic!("{ended:?}") };
+            assert!(reason.contains(code) && reason.contains("do something else"), "{reason}");
+            assert_eq!(*blame, expect, "{reason}");
+        }
+    }
+    let before = exchange.books().begun;
+    assert_eq!(ends(None, None).await, WELL);
+    assert_eq!(exchange.books().begun - before, 6, "every file once");
+    agent.stop().await.unwrap();
+}
+
+#[cfg(feature = "s3")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_cannot_be_written_to_is_found_out_before_anything_runs() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let ran = dir.path().join("ran");
+    let endpoint = exchange.url();
+    let secrets = [
+        ("malformed", "hush-hush".to_owned(), "not a JSON object"),
+        (
+            "private",
+            format!(
+                "{{\"access_key_id\":\"a\",\"secret_access_key\":\"hush-hush\",\
+                 \"endpoint\":\"{endpoint}\"}}"
+            ),
+            "own network",
+        ),
+    ];
+    exchange.books().secrets =
+        secrets.iter().map(|(name, text, _)| ((*name).to_owned(), text.clone())).collect();
+    let cases = secrets.iter().map(|(name, _, expect)| (*name, *expect));
+    for (task, (name, expect)) in (0..).zip(cases.chain([("gone", "no secret `gone`")])) {
+        let one = attempt(12, task);
+        let mut order = order(one, format!("echo x > {}", ran.display()));
+        order.outputs = vec![OutputOrder {
+            from: "out".to_owned(),
+            to: "s3://studio/out".to_owned(),
+            secret: Some(name.to_owned()),
+            ..OutputOrder::default()
+        }];
+        exchange.lease(order);
+        let ended = exchange.ended(one).await;
+        let Outcome::StartFailed { reason, blame: Blame::Job } = &ended else {
+            panic!("{ended:?}")
+        };
+        assert!(reason.contains("s3://studio/out") && reason.contains(expect), "{reason}");
+        assert!(!reason.contains("hush"), "{reason}");
+    }
+    assert!(!ran.exists(), "nothing ran");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_members_of_a_launch_wait_for_its_head() {
     let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
     let agent = Agent::start(config(&exchange, dir.path()));
