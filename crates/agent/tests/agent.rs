@@ -3,7 +3,7 @@
 mod fake;
 
 use axum::http::StatusCode;
-use dayan_agent::{AgentConfig, AgentFault, Offering};
+use dayan_agent::{AgentConfig, AgentFault, Offering, PrivateData};
 use dayan_wire::logs::LogStream;
 use dayan_wire::{Blame, Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -473,6 +473,61 @@ async fn what_the_data_store_does_not_take_is_the_jobs_and_what_passes_is_the_si
     assert_eq!(ends(None, None).await, WELL);
     assert_eq!(exchange.books().begun - before, 6, "every file once");
     agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_a_digest_is_not_given_what_another_brought_with_a_secret() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&asked);
+    let film = axum::routing::get(async move |headers: axum::http::HeaderMap| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        match headers.get("authorization").map(axum::http::HeaderValue::as_bytes) {
+            Some(b"Bearer hush") => (StatusCode::OK, "the film"),
+            Some(_) | None => (StatusCode::NOT_FOUND, ""),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/film", listener.local_addr().unwrap());
+    let app = axum::Router::new().route("/film", film);
+    let web = tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut config = config(&exchange, dir.path());
+    config.private_data = PrivateData::Allowed;
+    let agent = Agent::start(config);
+    exchange.books().secrets = [("tok".to_owned(), "hush".to_owned())].into();
+    let mut task = 0;
+    let mut fetch = async |org: &str, secret: Option<&str>| {
+        let one = attempt(13, task);
+        task += 1;
+        let mut order = order(one, "grep -q film in");
+        order.org = Some(org.to_owned());
+        order.inputs = vec![OutputOrder {
+            from: address.clone(),
+            to: "in".to_owned(),
+            secret: secret.map(str::to_owned),
+            sha256: Some(hex::encode(Sha256::digest("the film"))),
+            ..OutputOrder::default()
+        }];
+        exchange.lease(order);
+        exchange.ended(one).await
+    };
+    assert_eq!(fetch("studio", Some("tok")).await, WELL);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // Its own organisation does not wait for it again.
+    assert_eq!(fetch("studio", None).await, WELL);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let ended = fetch("rival", None).await;
+    let Outcome::StartFailed { reason, blame: Blame::Job } = &ended else { panic!("{ended:?}") };
+    assert!(reason.contains("404"), "{reason}");
+    // With rights of its own it is.
+    assert_eq!(fetch("rival", Some("tok")).await, WELL);
+    assert_eq!(fetch("rival", None).await, WELL);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    agent.stop().await.unwrap();
+    web.abort();
 }
 
 #[cfg(feature = "s3")]

@@ -148,6 +148,7 @@ impl Courier {
         let newest = self.patiently(guard, || self.store.checkpoint(attempt).boxed()).await?;
         let wanted = newest.files.into_iter().map(|file| Wanted {
             to: below(&checkpoint.path, &file.path),
+            org: order.org.clone().unwrap_or_default(),
             called: format!("checkpoint {} {}", newest.number, file.path),
             source: Source::Store { attempt, input: None },
             sha256: Some(file.sha256),

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::Guard;
 use super::cache::Cache;
+#[cfg(feature = "s3")]
 use super::objects::Objects;
 use super::progress::{Desk, Going};
 use super::ship::Manifest;
@@ -37,6 +38,7 @@ pub(crate) struct Courier {
     /// What was sent for attempts that wait for their grant.
     pub(super) manifests: Mutex<BTreeMap<AttemptId, Manifest>>,
     /// What is remembered of object stores.
+    #[cfg(feature = "s3")]
     pub(super) objects: Objects,
 }
 
@@ -61,6 +63,7 @@ impl Courier {
             desk: Desk::new(store.clone()),
             store,
             manifests: Mutex::default(),
+            #[cfg(feature = "s3")]
             objects: Objects::open(data.join("outbox"))?,
         })
     }

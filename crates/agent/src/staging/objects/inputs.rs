@@ -59,6 +59,7 @@ impl Courier {
     pub(in super::super) async fn look_up_objects(
         &self,
         input: &OutputOrder,
+        org: &str,
         secret: Option<&String>,
         guard: &Guard,
     ) -> Result<Vec<Wanted>, Snag> {
@@ -88,6 +89,7 @@ impl Courier {
                     Some(inside) => below(&input.to, inside),
                     None => single(&input.to, name),
                 },
+                org: org.to_owned(),
                 called: format!("s3://{bucket}/{own}"),
                 source: Source::Object {
                     bucket: Arc::clone(&opened),

@@ -106,6 +106,8 @@ pub(super) struct Bucket {
     store: Arc<dyn Shelf>,
     /// Where it is and who asks, without the secret itself.
     identity: String,
+    /// Is it asked without a secret?
+    open: bool,
 }
 
 impl Bucket {
@@ -138,7 +140,12 @@ impl Bucket {
             }
         }
         let store = builder.build().map_err(|error| Snag::job(describe(&error)))?;
-        Ok(Self { store: Arc::new(store), identity })
+        Ok(Self { store: Arc::new(store), identity, open: secret.is_none() })
+    }
+
+    /// Does it show what is in it to everybody?
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
     }
 
     /// What tells it from others, for the cache.

@@ -2,7 +2,6 @@
 //! that is said before anything runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use dayan_units::AttemptId;
 use dayan_wire::{LeaseOrder, OutputOrder};
@@ -13,16 +12,6 @@ use super::fetch::Wanted;
 use super::progress::Going;
 use super::ship::Outgoing;
 use super::snag::Snag;
-
-/// Nothing is remembered.
-pub(super) struct Objects;
-
-impl Objects {
-    #[expect(clippy::unnecessary_wraps, reason = "with object stores a folder may not open")]
-    pub(super) fn open(_: PathBuf) -> Result<Self, String> {
-        Ok(Self)
-    }
-}
 
 /// There is no such object.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +36,7 @@ impl Courier {
     pub(super) async fn look_up_objects(
         &self,
         _: &OutputOrder,
+        _: &str,
         _: Option<&String>,
         _: &Guard,
     ) -> Result<Vec<Wanted>, Snag> {

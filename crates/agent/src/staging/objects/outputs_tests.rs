@@ -161,8 +161,11 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(dir.path().join("out")).expect("made");
         let memory = Arc::new(Memory::default());
-        let bucket =
-            Arc::new(Bucket { store: Arc::clone(&memory) as _, identity: "bucket".to_owned() });
+        let bucket = Arc::new(Bucket {
+            store: Arc::clone(&memory) as _,
+            identity: "bucket".to_owned(),
+            open: false,
+        });
         let order = OutputOrder { from: "out/*".to_owned(), ..OutputOrder::default() };
         let goes = Goes::to(0, "film/", &order).expect("a folder");
         Self { dir, memory, bucket, goes, guard: Guard::until(None) }
@@ -229,7 +232,7 @@ fn no_upload_has_too_many_parts() {
     for size in [1, 17 << 20, 150 << 30, 5 << 40] {
         let part = super::outputs::part_bytes(size);
         assert!(u64::div_ceil(size, part) <= 10_000, "{size}");
-        assert!(part >= 16 << 20 && part % (1 << 20) == 0, "{size}: {part}");
+        assert!(part >= 16 << 20 && part.is_multiple_of(1 << 20), "{size}: {part}");
     }
 }
 
