@@ -201,14 +201,18 @@ impl Courier {
         guard: &Guard,
         going: &Going,
     ) -> Result<Vec<Staged>, Snag> {
+        guard.check()?;
         let outbox = self.outbox(attempt);
         let _sending = outbox.sending.read().await;
-        let mut sends = Vec::with_capacity(found.len());
+        let mut all = Vec::with_capacity(found.len());
         for file in found {
             let staged = goes.object(bucket, &file, attempt)?;
             outbox.open_for(&staged);
-            sends.push(self.send_object(&outbox, staged, file, guard, going));
+            all.push((staged, file));
         }
+        let sends = all
+            .into_iter()
+            .map(|(staged, file)| self.send_object(&outbox, staged, file, guard, going));
         let mut sends = futures_util::stream::iter(sends).buffered(SENDS_MAX);
         let mut sent = Vec::new();
         while let Some(staged) = sends.next().await {
@@ -348,10 +352,8 @@ impl Courier {
         }
         let outbox = self.outbox(attempt);
         let _sending = outbox.sending.read().await;
-        let mut namings = Vec::with_capacity(staged.len());
-        for object in staged {
-            namings.push(name_object(&outbox, object, guard));
-        }
+        let namings = staged.iter().cloned();
+        let namings = namings.map(|object| name_object(&outbox, object, guard));
         let mut namings = futures_util::stream::iter(namings).buffer_unordered(REQUESTS_AT_ONCE);
         let mut all = Naming::Done;
         while let Some(naming) = namings.next().await {
@@ -362,15 +364,7 @@ impl Courier {
         if all == Naming::Lost {
             return Ok(all);
         }
-        let mut removals = Vec::with_capacity(staged.len());
-        for object in staged {
-            let sent = outbox.sent(&object.slot);
-            let left = match sent.map(|sent| sent.state) {
-                Some(State::Parts(_)) => &object.note,
-                Some(State::Put) | None => &object.from,
-            };
-            removals.push(remove(&object.bucket, left));
-        }
+        let removals = staged.iter().cloned().map(|object| clear(&outbox, object));
         let removals = futures_util::stream::iter(removals).buffer_unordered(REQUESTS_AT_ONCE);
         removals.collect::<()>().await;
         Ok(all)
@@ -430,7 +424,7 @@ async fn begin(
     Ok(Upload { id, part_bytes, size, parts: BTreeMap::new(), before: None })
 }
 
-async fn name_object(outbox: &Outbox, object: &Staged, guard: &Guard) -> Result<Naming, Snag> {
+async fn name_object(outbox: &Outbox, object: Staged, guard: &Guard) -> Result<Naming, Snag> {
     guard.check()?;
     let Some(sent) = outbox.sent(&object.slot) else { return Ok(Naming::Lost) };
     if sent.named {
@@ -442,9 +436,9 @@ async fn name_object(outbox: &Outbox, object: &Staged, guard: &Guard) -> Result<
             Err(Error::NotFound { .. }) => Naming::Lost,
             Err(error) => return Err(snag(&error).about(object.to.as_ref())),
         },
-        State::Parts(upload) => complete(outbox, object, upload).await?,
+        State::Parts(upload) => complete(outbox, &object, upload).await?,
     };
-    let slot = object.slot.clone();
+    let slot = object.slot;
     outbox.enter(match naming {
         Naming::Done => Step::Named { slot },
         Naming::Lost => Step::Dropped { slot },
@@ -482,6 +476,15 @@ async fn complete(outbox: &Outbox, object: &Staged, upload: &Upload) -> Result<N
         }
         Err(error) => Err(snag(&error).about(object.to.as_ref())),
     }
+}
+
+/// What an object leaves behind that has its name goes.
+async fn clear(outbox: &Outbox, object: Staged) {
+    let left = match outbox.sent(&object.slot).map(|sent| sent.state) {
+        Some(State::Parts(_)) => &object.note,
+        Some(State::Put) | None => &object.from,
+    };
+    remove(&object.bucket, left).await;
 }
 
 /// What was sent of a file goes.

@@ -28,6 +28,9 @@ const SWEEP_EVERY_US: i64 = 24 * 3_600 * 1_000_000;
 /// Objects that are looked at in one sweep: ten requests. The next takes up the rest.
 const SWEPT_MAX: usize = 10_000;
 
+/// A note has a key of 1 KiB at most, an upload's name, and what JSON adds.
+const NOTE_BYTES_MAX: u64 = 16 << 10;
+
 /// What is written down of an upload beside where it goes: who finds it can abort it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Note {
@@ -94,7 +97,14 @@ async fn probe(store: &dyn Shelf, folder: &Key) -> Result<i64, Snag> {
         store.head(&probe).await
     };
     let about = tried.await.map_err(|error| {
-        snag(&error).about("its outputs could not be stored there, so it was not started")
+        let what = match &error {
+            Error::NotFound { .. } => "there is no such bucket",
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                "its secret may not write and read there"
+            }
+            _ => "nothing can be stored there",
+        };
+        snag(&error).about(&format!("{what}, so its task was not started"))
     })?;
     match store.delete(&probe).await {
         Ok(()) | Err(Error::NotFound { .. }) => {}
@@ -113,21 +123,27 @@ async fn sweep(store: &dyn Shelf, below: &str, now: i64) -> Result<usize, Snag> 
     let old = |object: &ObjectMeta| {
         now.saturating_sub(object.last_modified.timestamp()) > LEFT_SECONDS_MAX
     };
-    let old: Vec<Key> = listed.into_iter().filter(old).map(|object| object.location).collect();
-    let gone = old.len();
-    let removals = old.into_iter().map(|at| remove(store, at));
+    let removals = listed.into_iter().filter(old).map(|object| remove(store, object));
     let mut removals = futures_util::stream::iter(removals).buffer_unordered(REQUESTS_AT_ONCE);
+    let mut gone = 0;
     while let Some(removed) = removals.next().await {
-        removed.map_err(|error| snag(&error))?;
+        match removed {
+            Ok(()) => gone += 1,
+            // The others go all the same.
+            Err(error) => tracing::info!(error = describe(&error), "was left behind"),
+        }
     }
     Ok(gone)
 }
 
 /// An object goes, and the upload that it tells of.
-async fn remove(store: &dyn Shelf, at: Key) -> object_store::Result<()> {
+async fn remove(store: &dyn Shelf, object: ObjectMeta) -> object_store::Result<()> {
+    let at = object.location;
     // Behind the folder and the attempt: its job and its number.
     let mut kind = at.parts().skip_while(|part| part.as_ref() != STAGED).skip(3);
-    if kind.next().is_some_and(|kind| kind.as_ref() == NOTES) {
+    let notes = kind.next().is_some_and(|kind| kind.as_ref() == NOTES);
+    // Anybody who has the bucket may have put something there.
+    if notes && object.size <= NOTE_BYTES_MAX {
         let note = store.get(&at).await?.bytes().await?;
         if let Ok(note) = serde_json::from_slice::<Note>(&note) {
             abort(store, &Key::parse(&note.key)?, &note.upload).await?;
