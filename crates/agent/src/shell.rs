@@ -27,7 +27,7 @@ use crate::launch::{self, LaunchKey, Place};
 use crate::logs::{self, Following};
 use crate::runner::{Found, Heard, Runner, Work};
 use crate::saving::{Saved, Saver, Tools};
-use crate::staging::{Courier, Guard, Prepared, Roots, Snag, gather, prepare};
+use crate::staging::{Courier, Guard, Prepared, Roots, Sees, Snag, gather, prepare};
 use crate::sync::{Synced, Syncs};
 use crate::words::{self, Action, Custody};
 
@@ -410,9 +410,13 @@ impl Shell {
         }
         let (courier, order) = (Arc::clone(&self.courier), Arc::clone(order));
         let workdir = self.runner.workdir(order.attempt);
+        let sees = match self.info.placing {
+            Placing::ByPool => Sees::Nobody,
+            Placing::ByNode => Sees::Kernel,
+        };
         tokio::spawn(async move {
             if let Ok(Some(folder)) = workdir.await {
-                courier.watch(&order, folder);
+                courier.watch(&order, folder, sees);
             }
         });
     }

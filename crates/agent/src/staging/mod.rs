@@ -35,4 +35,5 @@ pub(crate) use guard::Guard;
 pub(crate) use roots::Roots;
 pub(crate) use snag::Snag;
 pub(crate) use store::Store;
+pub(crate) use watch::Sees;
 pub(crate) use web::Reach;
