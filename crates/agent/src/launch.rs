@@ -102,7 +102,9 @@ pub(crate) fn needs_staging(order: &LeaseOrder, place: &Place) -> bool {
     let own =
         place.folders && (order.workdir.is_some() || order.gang.is_some() || watched || saves);
     let given = !order.inputs.is_empty() || !order.files.is_empty();
-    given || !order.secrets.is_empty() || own
+    // Where they go is tried before anything runs.
+    let shipped = order.outputs.iter().any(|output| output.to.starts_with("s3://"));
+    given || shipped || !order.secrets.is_empty() || own
 }
 
 /// The engine's launch for an order. `folder` is the attempt's own folder where it was prepared.

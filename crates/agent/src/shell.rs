@@ -27,7 +27,7 @@ use crate::launch::{self, LaunchKey, Place};
 use crate::logs::{self, Following};
 use crate::runner::{Found, Heard, Runner, Work};
 use crate::saving::{Saved, Saver, Tools};
-use crate::staging::{Courier, Guard, Prepared, Roots, Snag, gather, prepare};
+use crate::staging::{Courier, Guard, Prepared, Roots, Sees, Snag, gather, prepare};
 use crate::sync::{Synced, Syncs};
 use crate::words::{self, Action, Custody};
 
@@ -68,7 +68,7 @@ enum Done {
     },
     Published {
         attempt: AttemptId,
-        result: Result<(), String>,
+        result: Result<(), Snag>,
     },
     /// A picture that was taken, and for which challenge.
     Probed {
@@ -410,9 +410,13 @@ impl Shell {
         }
         let (courier, order) = (Arc::clone(&self.courier), Arc::clone(order));
         let workdir = self.runner.workdir(order.attempt);
+        let sees = match self.info.placing {
+            Placing::ByPool => Sees::Nobody,
+            Placing::ByNode => Sees::Kernel,
+        };
         tokio::spawn(async move {
             if let Ok(Some(folder)) = workdir.await {
-                courier.watch(&order, folder);
+                courier.watch(&order, folder, sees);
             }
         });
     }
@@ -486,7 +490,8 @@ impl Shell {
             let mut result = courier.publish(&order, folder.as_deref(), &guard).await;
             if result.is_ok() {
                 let published = tokio::task::spawn_blocking(move || roots.publish(&order, &guard));
-                result = published.await.unwrap_or_else(|error| Err(error.to_string()));
+                let published = published.await.unwrap_or_else(|error| Err(error.to_string()));
+                result = published.map_err(Snag::from);
             }
             // The agent has ended meanwhile: it is published again by the next.
             let _ = tell.send(Done::Published { attempt, result }).await;
@@ -499,8 +504,8 @@ impl Shell {
             let roots = Arc::clone(&self.roots);
             tokio::task::spawn_blocking(move || roots.clear(attempt));
         }
-        self.courier.forget(attempt);
         self.courier.unwatch(attempt);
+        self.courier.forget(attempt);
         self.savers.remove(&attempt);
         for members in self.holding.values_mut() {
             members.remove(&attempt);
@@ -679,7 +684,7 @@ impl Shell {
             Done::Published { attempt, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Exited { code: 0 },
-                    Err(why) => Snag::from(why).not_published(),
+                    Err(snag) => snag.not_published(),
                 };
                 self.work.over.push((attempt, outcome.clone()));
                 self.custody.published(attempt, outcome);

@@ -3,7 +3,7 @@
 mod fake;
 
 use axum::http::StatusCode;
-use dayan_agent::{AgentConfig, AgentFault, Offering};
+use dayan_agent::{AgentConfig, AgentFault, Offering, PrivateData};
 use dayan_wire::logs::LogStream;
 use dayan_wire::{Blame, Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -434,6 +434,141 @@ async fn results_appear_after_the_grant_and_not_before() {
     }
     let left = std::fs::read_dir(root.join(".attempts")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "what was gathered is gone");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_data_store_does_not_take_is_the_jobs_and_what_passes_is_the_sites() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let of_job = ["data.quota", "data.too_large", "data.too_many_files", "data.output_path"];
+    let passing = ["data.not_your_attempt", "data.disk_full"];
+    let all = of_job.map(|code| (code, Blame::Job)).into_iter();
+    let all: Vec<_> = all.chain(passing.map(|code| (code, Blame::Site))).collect();
+    let mut task = 0;
+    let mut ends = async |sent: Option<&'static str>, published: Option<&'static str>| {
+        let refused = |code| (StatusCode::CONFLICT, code);
+        exchange.books().data_refuses = sent.map(refused);
+        exchange.books().publish_refuses = published.map(refused);
+        let one = attempt(11, task);
+        task += 1;
+        let mut order = order(one, "mkdir out; for n in 1 2 3 4 5 6; do echo $n > out/$n; done");
+        order.outputs = vec![OutputOrder {
+            from: "out/".to_owned(),
+            to: "dayan://lab/demo/out/".to_owned(),
+            ..OutputOrder::default()
+        }];
+        exchange.lease(order);
+        exchange.ended(one).await
+    };
+    for (code, expect) in all {
+        for (sent, published) in [(Some(code), None), (None, Some(code))] {
+            let ended = ends(sent, published).await;
+            let Outcome::PublishFailed { reason, blame } = &ended else { panic!("{ended:?}") };
+            assert!(reason.contains(code) && reason.contains("do something else"), "{reason}");
+            assert_eq!(*blame, expect, "{reason}");
+        }
+    }
+    let before = exchange.books().begun;
+    assert_eq!(ends(None, None).await, WELL);
+    assert_eq!(exchange.books().begun - before, 6, "every file once");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_a_digest_is_not_given_what_another_brought_with_a_secret() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&asked);
+    let film = axum::routing::get(async move |headers: axum::http::HeaderMap| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        match headers.get("authorization").map(axum::http::HeaderValue::as_bytes) {
+            Some(b"Bearer hush") => (StatusCode::OK, "the film"),
+            Some(_) | None => (StatusCode::NOT_FOUND, ""),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/film", listener.local_addr().unwrap());
+    let app = axum::Router::new().route("/film", film);
+    let web = tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut config = config(&exchange, dir.path());
+    config.private_data = PrivateData::Allowed;
+    let agent = Agent::start(config);
+    exchange.books().secrets = [("tok".to_owned(), "hush".to_owned())].into();
+    let mut task = 0;
+    let mut fetch = async |org: &str, secret: Option<&str>| {
+        let one = attempt(13, task);
+        task += 1;
+        let mut order = order(one, "grep -q film in");
+        order.org = Some(org.to_owned());
+        order.inputs = vec![OutputOrder {
+            from: address.clone(),
+            to: "in".to_owned(),
+            secret: secret.map(str::to_owned),
+            sha256: Some(hex::encode(Sha256::digest("the film"))),
+            ..OutputOrder::default()
+        }];
+        exchange.lease(order);
+        exchange.ended(one).await
+    };
+    assert_eq!(fetch("studio", Some("tok")).await, WELL);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // Its own organisation does not wait for it again.
+    assert_eq!(fetch("studio", None).await, WELL);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let ended = fetch("rival", None).await;
+    let Outcome::StartFailed { reason, blame: Blame::Job } = &ended else { panic!("{ended:?}") };
+    assert!(reason.contains("404"), "{reason}");
+    // With rights of its own it is.
+    assert_eq!(fetch("rival", Some("tok")).await, WELL);
+    assert_eq!(fetch("rival", None).await, WELL);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    agent.stop().await.unwrap();
+    web.abort();
+}
+
+#[cfg(feature = "s3")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_cannot_be_written_to_is_found_out_before_anything_runs() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(config(&exchange, dir.path()));
+    let ran = dir.path().join("ran");
+    let endpoint = exchange.url();
+    let secrets = [
+        ("malformed", "hush-hush".to_owned(), "not a JSON object"),
+        (
+            "private",
+            format!(
+                "{{\"access_key_id\":\"a\",\"secret_access_key\":\"hush-hush\",\
+                 \"endpoint\":\"{endpoint}\"}}"
+            ),
+            "own network",
+        ),
+    ];
+    exchange.books().secrets =
+        secrets.iter().map(|(name, text, _)| ((*name).to_owned(), text.clone())).collect();
+    let cases = secrets.iter().map(|(name, _, expect)| (*name, *expect));
+    for (task, (name, expect)) in (0..).zip(cases.chain([("gone", "no secret `gone`")])) {
+        let one = attempt(12, task);
+        let mut order = order(one, format!("echo x > {}", ran.display()));
+        order.outputs = vec![OutputOrder {
+            from: "out".to_owned(),
+            to: "s3://studio/out".to_owned(),
+            secret: Some(name.to_owned()),
+            ..OutputOrder::default()
+        }];
+        exchange.lease(order);
+        let ended = exchange.ended(one).await;
+        let Outcome::StartFailed { reason, blame: Blame::Job } = &ended else {
+            panic!("{ended:?}")
+        };
+        assert!(reason.contains("s3://studio/out") && reason.contains(expect), "{reason}");
+        assert!(!reason.contains("hush"), "{reason}");
+    }
+    assert!(!ran.exists(), "nothing ran");
     agent.stop().await.unwrap();
 }
 

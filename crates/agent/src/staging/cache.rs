@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedMutexGuard;
 
+use super::readers::{Reader, Readers};
+
 /// What the cache holds at most unless the operator says otherwise: textures of a few shots, on the
 /// disk of an ordinary machine.
 pub(crate) const CACHE_BYTES_DEFAULT: u64 = 50_000_000_000;
@@ -50,6 +52,8 @@ pub(crate) struct Cache {
     bytes_max: u64,
     index: Mutex<Index>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Who may have what for its digest.
+    readers: Readers,
 }
 
 /// A file of the cache that stays while this lives.
@@ -101,7 +105,9 @@ impl Cache {
             index.bytes += size;
             index.kept.insert(name, Kept { size, used: index.uses, pins: 0 });
         }
+        let readers = Readers::open(&root.join("readers"), |name| index.kept.contains_key(name))?;
         let cache = Self {
+            readers,
             root: root.to_owned(),
             bytes_max,
             index: Mutex::new(index),
@@ -163,7 +169,17 @@ impl Cache {
         flight.lock_owned().await
     }
 
-    /// The file with these bytes, if it is here.
+    /// The file with these bytes, if it is here and the organisation may have it for their digest.
+    pub(crate) fn pin_for(self: &Arc<Self>, sha256: &str, org: &str) -> Option<Pinned> {
+        self.readers.may(sha256, org).then(|| self.pin(sha256)).flatten()
+    }
+
+    /// Somebody has got these bytes from where they come from, and may have them again.
+    pub(crate) fn open_to(&self, sha256: &str, reader: &Reader) -> io::Result<()> {
+        self.readers.open_to(sha256, reader)
+    }
+
+    /// The file with these bytes, if it is here. Only for who was let to it by its source.
     pub(crate) fn pin(self: &Arc<Self>, sha256: &str) -> Option<Pinned> {
         let mut index = self.index();
         index.uses += 1;
@@ -223,6 +239,7 @@ impl Cache {
         if let Some(kept) = index.kept.remove(sha256) {
             index.bytes -= kept.size;
             index.changes += 1;
+            self.readers.forget(sha256);
         }
         match fs::remove_file(self.file(sha256)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -14,7 +14,7 @@ use super::Guard;
 use super::courier::Courier;
 use super::fetch::{Brought, Source, Wanted, below};
 use super::progress::Going;
-use super::ship::{Outgoing, outgoing};
+use super::ship::{NOT_SENT, Outgoing, outgoing};
 use super::snag::Snag;
 
 /// A file of this name in the folder says that all of it is whole: a program that writes it does so
@@ -24,7 +24,7 @@ pub(crate) const SAVED_MARK: &str = ".saved";
 const SENDINGS_MAX: u32 = 2;
 
 /// A file as it was at one look: any write changes it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Mark {
     size: u64,
     changed: (i64, i64),
@@ -37,6 +37,12 @@ impl Mark {
         let about = path.metadata().ok()?;
         let changed = (about.ctime(), about.ctime_nsec());
         Some(Self { size: about.size(), changed, inode: about.ino() })
+    }
+
+    /// Its bytes.
+    #[cfg(feature = "s3")]
+    pub(super) const fn size(&self) -> u64 {
+        self.size
     }
 }
 
@@ -100,7 +106,8 @@ impl Courier {
             let found = found.map_err(|error| error.to_string())?;
             let mut found = found.map_err(|snag| snag.why)?;
             found.retain(|file| file.below != SAVED_MARK);
-            let files = self.send_files(order, &found, guard, &going).await?;
+            let files = self.send_state(order, found, guard, &going).await;
+            let files = files.map_err(|snag| snag.why)?;
             let here = folder.join(&checkpoint.path);
             let now = tokio::task::spawn_blocking(move || glance(&here)).await;
             if now.map_err(|error| error.to_string())? != *seen {
@@ -108,26 +115,23 @@ impl Courier {
             }
             let new = NewCheckpoint { attempt: order.attempt, files };
             match self.patiently(guard, || self.store.save(&new).boxed()).await {
-                Err(why) if why.starts_with("data.not_sent") && sendings < SENDINGS_MAX => {}
-                other => return other,
+                Err(snag) if snag.is(NOT_SENT) && sendings < SENDINGS_MAX => {}
+                other => return other.map_err(|snag| snag.why),
             }
         }
     }
 
-    async fn send_files(
+    async fn send_state(
         &self,
         order: &LeaseOrder,
-        found: &[Outgoing],
+        found: Vec<Outgoing>,
         guard: &Guard,
         going: &Going,
-    ) -> Result<Vec<CheckpointFile>, String> {
+    ) -> Result<Vec<CheckpointFile>, Snag> {
         going.expect(found.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum());
-        let mut files = Vec::with_capacity(found.len());
-        for file in found {
-            let sha256 = self.send(order.attempt, None, file, guard, going).await?;
-            files.push(CheckpointFile { path: file.below.clone(), sha256 });
-        }
-        Ok(files)
+        let sent = self.send_files(order.attempt, None, found, guard, going).await?;
+        let file = |(file, sha256): (Outgoing, String)| CheckpointFile { path: file.below, sha256 };
+        Ok(sent.into_iter().map(file).collect())
     }
 
     /// Brings the task's newest whole checkpoint, where the attempt is to go on from it: which one it
@@ -144,14 +148,14 @@ impl Courier {
         let newest = self.patiently(guard, || self.store.checkpoint(attempt).boxed()).await?;
         let wanted = newest.files.into_iter().map(|file| Wanted {
             to: below(&checkpoint.path, &file.path),
+            org: order.org.clone().unwrap_or_default(),
             called: format!("checkpoint {} {}", newest.number, file.path),
             source: Source::Store { attempt, input: None },
             sha256: Some(file.sha256),
             size: Some(file.size),
         });
         let brought = self.bring_all(wanted.collect(), guard, going).await;
-        let brought =
-            brought.map_err(|snag| format!("going on from a checkpoint: {}", snag.why))?;
+        let brought = brought.map_err(|snag| snag.about("going on from a checkpoint"))?;
         Ok((newest.number, brought))
     }
 }

@@ -11,8 +11,11 @@ use tokio::sync::Semaphore;
 
 use super::Guard;
 use super::cache::Cache;
+#[cfg(feature = "s3")]
+use super::objects::Objects;
 use super::progress::{Desk, Going};
 use super::ship::Manifest;
+use super::snag::Snag;
 use super::store::Store;
 use super::watch::Watches;
 use super::web::{Reach, Web};
@@ -34,10 +37,9 @@ pub(crate) struct Courier {
     desk: Desk,
     /// What was sent for attempts that wait for their grant.
     pub(super) manifests: Mutex<BTreeMap<AttemptId, Manifest>>,
-    /// Objects that were sent while their tasks ran, by where they lie.
+    /// What is remembered of object stores.
     #[cfg(feature = "s3")]
-    pub(super) early:
-        Mutex<BTreeMap<AttemptId, BTreeMap<object_store::path::Path, super::objects::Early>>>,
+    pub(super) objects: Objects,
 }
 
 /// What the operator says about copying.
@@ -62,7 +64,7 @@ impl Courier {
             store,
             manifests: Mutex::default(),
             #[cfg(feature = "s3")]
-            early: Mutex::default(),
+            objects: Objects::open(data.join("outbox"))?,
         })
     }
 
@@ -82,7 +84,7 @@ impl Courier {
         &self,
         order: &LeaseOrder,
         guard: &Guard,
-    ) -> Result<BTreeMap<String, String>, String> {
+    ) -> Result<BTreeMap<String, String>, Snag> {
         let data = order.inputs.iter().chain(&order.outputs);
         if order.secrets.is_empty() && data.into_iter().all(|data| data.secret.is_none()) {
             return Ok(BTreeMap::new());

@@ -37,6 +37,7 @@ pub(crate) async fn prepare(
     let going = courier.begin(order.attempt);
     let known = courier.secrets(&order, &guard).await?;
     let secrets = secret_env(&order, &known).map_err(Snag::job)?;
+    courier.try_objects(&order, &known, &guard).await?;
     let Some(folder) = folder else {
         let given = !order.inputs.is_empty() || !order.files.is_empty();
         return if given || order.checkpoint.is_some() {

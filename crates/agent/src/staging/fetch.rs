@@ -7,20 +7,22 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use dayan_units::AttemptId;
-use dayan_wire::{LeaseOrder, OutputOrder};
+use dayan_wire::{Blame, LeaseOrder, OutputOrder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::cache::{Pinned, digest};
+use super::cache::{Cache, Pinned, digest};
 use super::courier::Courier;
 use super::progress::Going;
+use super::readers::Reader;
 use super::snag::Snag;
 use super::web::{Answered, WebFault};
 use super::{Guard, roots};
@@ -91,7 +93,7 @@ pub(super) enum Source {
     },
     #[cfg(feature = "s3")]
     Object {
-        bucket: std::sync::Arc<super::objects::Bucket>,
+        bucket: Arc<super::objects::Bucket>,
         key: String,
         etag: Option<String>,
     },
@@ -101,6 +103,8 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) to: String,
+    /// For whom, by its organisation's name.
+    pub(super) org: String,
     /// What it is called in messages.
     pub(super) called: String,
     pub(super) source: Source,
@@ -112,7 +116,12 @@ impl Wanted {
     /// What it is known by while it is fetched: its bytes if they are known, else its source.
     fn key(&self) -> String {
         if let Some(sha256) = &self.sha256 {
-            return sha256.clone();
+            // A part of what one has fetched is not gone on with for another who only names it.
+            return if self.is_claimed() {
+                hex::encode(Sha256::digest(format!("{sha256}\n{}", self.org)))
+            } else {
+                sha256.clone()
+            };
         }
         // Not the secret: who has it is asked by the source. But what one may see is not handed to
         // another who may not, so that it is part of the key.
@@ -125,6 +134,30 @@ impl Wanted {
             }
         };
         hex::encode(Sha256::digest(format!("{}\n{secret}", self.called)))
+    }
+}
+
+impl Wanted {
+    /// Is its digest a claim of the job file's? What its own store holds for whom, the exchange says.
+    const fn is_claimed(&self) -> bool {
+        !matches!(self.source, Source::Store { .. })
+    }
+
+    /// What is in the cache already and may be taken without asking the source.
+    fn cached(&self, cache: &Arc<Cache>) -> Option<Pinned> {
+        let sha256 = self.sha256.as_deref()?;
+        if self.is_claimed() { cache.pin_for(sha256, &self.org) } else { cache.pin(sha256) }
+    }
+
+    /// Who may have it for its digest from now on, since its source gave it.
+    fn reader(&self) -> Reader {
+        let open = match &self.source {
+            Source::Store { .. } => false,
+            Source::Web { bearer, .. } => bearer.is_none(),
+            #[cfg(feature = "s3")]
+            Source::Object { bucket, .. } => bucket.is_open(),
+        };
+        if open { Reader::Everybody } else { Reader::Org(self.org.clone()) }
     }
 }
 
@@ -145,7 +178,10 @@ pub(super) fn below(to: &str, path: &str) -> String {
 fn of_link(fault: LinkFault) -> Miss {
     match fault {
         LinkFault::Away(why) | LinkFault::Garbage(why) => Miss::Again(why),
-        LinkFault::Refused(why) | LinkFault::Rejected(why) => Miss::Never(why),
+        LinkFault::Refused(why) | LinkFault::Rejected(why) => match Snag::refused(why) {
+            Snag { why, blame: Blame::Job } => Miss::Never(why),
+            Snag { why, blame: Blame::Site } => Miss::Here(why),
+        },
     }
 }
 
@@ -161,7 +197,7 @@ impl Courier {
         let mut wanted = Vec::new();
         for (number, input) in order.inputs.iter().enumerate() {
             if is_remote(&input.from) {
-                let found = self.look_up(order.attempt, number, input, guard, secrets).await;
+                let found = self.look_up(order, number, input, guard, secrets).await;
                 wanted.extend(found.map_err(|snag| snag.about(&format!("`{}`", input.from)))?);
             }
         }
@@ -192,7 +228,7 @@ impl Courier {
     /// The files that an input means.
     async fn look_up(
         &self,
-        attempt: AttemptId,
+        order: &LeaseOrder,
         number: usize,
         input: &OutputOrder,
         guard: &Guard,
@@ -202,13 +238,10 @@ impl Courier {
             Some(name) => Some(secrets.get(name).ok_or_else(|| Snag::job(no_secret(name)))?),
             None => None,
         };
+        let (attempt, org) = (order.attempt, order.org.clone().unwrap_or_default());
         if input.from.starts_with("dayan://") {
             let files = self.patiently(guard, || self.store.inputs(attempt, number).boxed());
-            // What the store says is about what the job file names.
-            let told = |why: String| {
-                if why.starts_with("data.") { Snag::job(why) } else { Snag::from(why) }
-            };
-            let files = files.await.map_err(told)?;
+            let files = files.await?;
             let alone = matches!(&files[..], [only] if only.path.is_empty());
             if let (Some(expected), [only]) = (&input.sha256, &files[..])
                 && *expected != only.sha256
@@ -224,6 +257,7 @@ impl Courier {
                     } else {
                         below(&input.to, &file.path)
                     },
+                    org: org.clone(),
                     called: format!("{} {}", input.from, file.path),
                     source: Source::Store { attempt, input: Some(number) },
                     sha256: Some(file.sha256),
@@ -232,12 +266,13 @@ impl Courier {
                 .collect());
         }
         if input.from.starts_with("s3://") {
-            return self.look_up_objects(input, secret, guard).await;
+            return self.look_up_objects(input, &org, secret, guard).await;
         }
         let url = self.web.check(&input.from).map_err(Snag::job)?;
         let name = url.path().rsplit('/').next().filter(|name| !name.is_empty());
         Ok(vec![Wanted {
             to: single(&input.to, name.unwrap_or("index")),
+            org,
             called: input.from.clone(),
             source: Source::Web { address: input.from.clone(), bearer: secret.cloned() },
             sha256: input.sha256.clone(),
@@ -245,23 +280,12 @@ impl Courier {
         }])
     }
 
-    #[cfg(not(feature = "s3"))]
-    #[expect(clippy::unused_async, reason = "with the feature it asks the object store")]
-    async fn look_up_objects(
-        &self,
-        _: &OutputOrder,
-        _: Option<&String>,
-        _: &Guard,
-    ) -> Result<Vec<Wanted>, Snag> {
-        Err("this agent was built without object stores (cargo feature `s3`)".to_owned().into())
-    }
-
     /// A question to the exchange, asked again while it is away and the lease lasts.
     pub(super) async fn patiently<'a, T>(
         &self,
         guard: &Guard,
         ask: impl Fn() -> BoxFuture<'a, Result<T, LinkFault>> + Send + 'a,
-    ) -> Result<T, String> {
+    ) -> Result<T, Snag> {
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(PAUSE_FIRST)
             .with_max_delay(PAUSE_MAX)
@@ -276,7 +300,7 @@ impl Courier {
                     tracing::debug!(why, "the exchange was not reached; asked again");
                     tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MAX)).await;
                 }
-                Err(fault) => return Err(fault.to_string()),
+                Err(fault) => return Err(Snag::refused(fault.to_string())),
             }
         }
     }
@@ -285,7 +309,7 @@ impl Courier {
         let key = wanted.key();
         // Who wants the same waits here, and finds it in the cache afterwards.
         let _turn = self.cache.flight(&key).await;
-        if let Some(file) = wanted.sha256.as_deref().and_then(|sha256| self.cache.pin(sha256)) {
+        if let Some(file) = wanted.cached(&self.cache) {
             going.came(file.size);
             return Ok(Brought { to: wanted.to, file });
         }
@@ -368,6 +392,7 @@ impl Courier {
             let mut opened = match (opened, known) {
                 (Err(Miss::Unchanged), Some(known)) => {
                     let file = self.cache.pin(&known.sha256).ok_or(Miss::Unchanged)?;
+                    self.cache.open_to(&known.sha256, &wanted.reader()).map_err(about_disk)?;
                     going.expect(file.size);
                     going.came(file.size);
                     return Ok(file);
@@ -423,7 +448,9 @@ impl Courier {
             seen.write(&self.cache.seen(key)).map_err(about_disk)?;
         }
         let _ = std::fs::remove_file(&tag_file);
-        self.cache.take(&part, &sha256, size).map_err(about_disk)
+        let file = self.cache.take(&part, &sha256, size).map_err(about_disk)?;
+        self.cache.open_to(&sha256, &wanted.reader()).map_err(about_disk)?;
+        Ok(file)
     }
 
     async fn open_source(

@@ -1,7 +1,7 @@
 //! Data in before a task starts, results out after it has ended well.
 //!
 //! Folders of this machine: `roots` says which, `gather` copies. From afar: `courier` holds what is
-//! shared, `errand` does it all for one attempt, `fetch` brings, `cache` keeps, `ship` sends, `store`, `web` and `objects` speak to where
+//! shared, `errand` does it all for one attempt, `fetch` brings, `cache` keeps, `readers` says for whom, `ship` sends, `store`, `web` and `objects` speak to where
 //! it lies, `watch` sends early, `progress` tells, `snag` says whose fault it is; `checkpoint` saves and brings back a task's state. Invariants: nothing is read or written outside the roots that the
 //! operator named, whatever a job file says and whatever links lie about; results appear under their
 //! names only after the exchange granted it, each file whole, and not after the lease is over.
@@ -14,9 +14,10 @@ mod errand;
 mod fetch;
 mod gather;
 mod guard;
-#[cfg(feature = "s3")]
+#[cfg_attr(not(feature = "s3"), path = "objects/none.rs")]
 mod objects;
 mod progress;
+mod readers;
 mod roots;
 mod ship;
 mod snag;
@@ -34,4 +35,5 @@ pub(crate) use guard::Guard;
 pub(crate) use roots::Roots;
 pub(crate) use snag::Snag;
 pub(crate) use store::Store;
+pub(crate) use watch::Sees;
 pub(crate) use web::Reach;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use dayan_spec::Pattern;
 use dayan_units::AttemptId;
 use dayan_wire::{LeaseOrder, NewOutput, OutputFile, OutputOrder, Publication};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::Guard;
@@ -18,6 +18,7 @@ use super::cache::digest;
 use super::copy::files;
 use super::courier::Courier;
 use super::fetch::is_remote;
+use super::objects::{Naming, Staged};
 use super::progress::Going;
 use super::roots::inside;
 use super::snag::Snag;
@@ -28,15 +29,20 @@ use crate::link::LinkFault;
 const PART_BYTES: usize = 8 << 20;
 /// Begins of one upload without progress between them.
 const BEGINS_MAX: usize = 8;
+/// Files of one output that are sent at once: as many as are fetched, for the same reasons.
+pub(super) const SENDS_MAX: usize = 4;
+/// What the exchange says when it does not have the bytes of a file that is to be published.
+pub(super) const NOT_SENT: &str = "data.not_sent";
+/// Said when something is not there twice in a row.
+const LOST: &str = "the object store has lost what was sent to it before it could be published";
 
 /// What was sent for an attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manifest {
     /// Files in the data store.
     pub(super) files: Vec<OutputFile>,
-    /// Objects under the attempt's key, and what they are to be called.
-    #[cfg(feature = "s3")]
-    pub(super) objects: Vec<super::objects::Staged>,
+    /// Objects that nobody sees yet, and what they are to be called.
+    pub(super) objects: Vec<Staged>,
 }
 
 /// A file of an output.
@@ -124,52 +130,59 @@ impl Courier {
         going: &Going,
     ) -> Result<Manifest, Snag> {
         let mut manifest = Manifest::default();
-        let remote = order.outputs.iter().enumerate().filter(|(_, output)| is_remote(&output.to));
         let mut secrets: Option<BTreeMap<String, String>> = None;
-        for (number, output) in remote {
+        for (number, output) in (0..).zip(&order.outputs) {
+            if !is_remote(&output.to) {
+                continue;
+            }
             let (looked_for, below) = (output.clone(), folder.to_owned());
             let found = tokio::task::spawn_blocking(move || outgoing(&below, &looked_for)).await;
             let found = found.map_err(|error| error.to_string())??;
             let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
             going.expect(sizes.map(|about| about.len()).sum());
+            let attempt = order.attempt;
             if output.to.starts_with("dayan://") {
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
-                for file in found {
-                    let sha256 =
-                        self.send(order.attempt, Some(number), &file, guard, going).await?;
+                let sent = self.send_files(attempt, Some(number), found, guard, going).await?;
+                manifest.files.extend(sent.into_iter().map(|(file, sha256)| {
                     let path = match (file.below.is_empty(), output.to.ends_with('/')) {
                         (true, true) => file.name,
                         (_, _) => file.below,
                     };
-                    manifest.files.push(OutputFile { output: number, path, sha256 });
-                }
+                    OutputFile { output: number, path, sha256 }
+                }));
                 continue;
             }
             if secrets.is_none() {
                 secrets = Some(self.secrets(order, guard).await?);
             }
             let secrets = secrets.as_ref().expect("it was just asked for");
-            self.send_objects(order.attempt, output, found, secrets, guard, going, &mut manifest)
-                .await
-                .map_err(|why| format!("`{}`: {why}", output.to))?;
+            let sent =
+                self.send_objects(attempt, number, output, found, secrets, guard, going).await;
+            let sent = sent.map_err(|snag| snag.about(&format!("`{}`", output.to)))?;
+            manifest.objects.extend(sent);
         }
         Ok(manifest)
     }
 
-    #[cfg(not(feature = "s3"))]
-    #[expect(clippy::unused_async, reason = "with the feature it asks the object store")]
-    #[expect(clippy::too_many_arguments, reason = "the same as with the feature")]
-    async fn send_objects(
+    /// Sends files to the data store, several at once; each with its SHA-256, in their order.
+    pub(super) async fn send_files(
         &self,
-        _: AttemptId,
-        _: &OutputOrder,
-        _: Vec<Outgoing>,
-        _: &BTreeMap<String, String>,
-        _: &Guard,
-        _: &Going,
-        _: &mut Manifest,
-    ) -> Result<(), String> {
-        Err("this agent was built without object stores (cargo feature `s3`)".to_owned())
+        attempt: AttemptId,
+        output: Option<u32>,
+        files: Vec<Outgoing>,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<Vec<(Outgoing, String)>, Snag> {
+        let mut sent = Vec::with_capacity(files.len());
+        let sends = files.into_iter().map(|file| async move {
+            let sha256 = self.send(attempt, output, &file, guard, going).await?;
+            Ok::<_, Snag>((file, sha256))
+        });
+        let mut sends = futures_util::stream::iter(sends).buffered(SENDS_MAX);
+        while let Some(file) = sends.next().await {
+            sent.push(file?);
+        }
+        Ok(sent)
     }
 
     /// Sends one file's bytes to the data store, from where they are; of an output by number, or of the
@@ -181,7 +194,7 @@ impl Courier {
         file: &Outgoing,
         guard: &Guard,
         going: &Going,
-    ) -> Result<String, String> {
+    ) -> Result<String, Snag> {
         let failed = |why: &str| format!("{}: {why}", file.name);
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
         let hashing = file.path.clone();
@@ -198,9 +211,10 @@ impl Courier {
         'begin: loop {
             begins += 1;
             if begins > BEGINS_MAX {
-                return Err(failed(&format!("{last}; given up after {BEGINS_MAX} tries")));
+                return Err(failed(&format!("{last}; given up after {BEGINS_MAX} tries")).into());
             }
-            let mut state = self.patiently(guard, || self.store.begin(&new).boxed()).await?;
+            let begun = self.patiently(guard, || self.store.begin(&new).boxed()).await;
+            let mut state = begun.map_err(|snag| snag.about(&file.name))?;
             count(state.offset);
             while !state.done {
                 guard.check()?;
@@ -225,7 +239,9 @@ impl Courier {
                         last = why;
                         continue 'begin;
                     }
-                    Err(fault) => return Err(failed(&fault.to_string())),
+                    Err(fault) => {
+                        return Err(Snag::refused(fault.to_string()).about(&file.name));
+                    }
                 }
             }
             count(size);
@@ -240,7 +256,7 @@ impl Courier {
         order: &LeaseOrder,
         folder: Option<&Path>,
         guard: &Guard,
-    ) -> Result<(), String> {
+    ) -> Result<(), Snag> {
         let attempt = order.attempt;
         let sent = {
             let manifests = self.manifests.lock().expect("nobody panics while holding it");
@@ -253,26 +269,34 @@ impl Courier {
             match (self.patiently(guard, publish).await, folder) {
                 // The exchange has lost track of what was sent: it is sent again, which costs
                 // nothing where it has not.
-                (Err(why), Some(folder)) if why.starts_with("data.not_sent") => {
+                (Err(snag), Some(folder)) if snag.is(NOT_SENT) => {
                     let going = self.begin(attempt);
-                    let again = self.send_all(order, folder, guard, &going).await;
-                    again.map_err(|snag| snag.why)?;
+                    self.send_all(order, folder, guard, &going).await?;
                     drop(going);
                     self.patiently(guard, publish).await?;
                 }
                 (done, _) => done?,
             }
         }
-        #[cfg(feature = "s3")]
-        self.rename_objects(&manifest.objects, guard).await?;
-        Ok(())
+        match (self.name_objects(attempt, &manifest.objects, guard).await?, folder) {
+            (Naming::Done, _) => Ok(()),
+            (Naming::Lost, Some(folder)) => {
+                let going = self.begin(attempt);
+                let again = self.send_all(order, folder, guard, &going).await?;
+                drop(going);
+                match self.name_objects(attempt, &again.objects, guard).await? {
+                    Naming::Done => Ok(()),
+                    Naming::Lost => Err(LOST.to_owned().into()),
+                }
+            }
+            (Naming::Lost, None) => Err(LOST.to_owned().into()),
+        }
     }
 
     /// What was sent for an attempt is of no use any more.
     pub(crate) fn forget(&self, attempt: AttemptId) {
         self.manifests.lock().expect("nobody panics while holding it").remove(&attempt);
-        #[cfg(feature = "s3")]
-        self.drop_early(attempt);
+        self.forget_objects(attempt);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Outputs that are sent while the task runs: each file as soon as the program has closed it.
+//! Outputs that are sent while the task runs: each file as soon as the program has closed it, or has not
+//! written to it for a while where the kernel of this machine does not see who writes.
 //!
 //! Invariant: only bytes are sent early. What is published, and whether, is decided after the task
 //! has ended, from the files as they are then; a file that was closed and changed again is sent
@@ -12,16 +13,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dayan_units::AttemptId;
-use dayan_wire::LeaseOrder;
+use dayan_wire::{LeaseOrder, OutputOrder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::Guard;
+use super::checkpoint::Mark;
+use super::copy::files;
 use super::courier::Courier;
 use super::fetch::is_remote;
-use super::ship::outgoing;
+use super::ship::{Outgoing, outgoing};
+use super::snag::Snag;
 
 /// How soon a watch ends after it was told to.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -29,6 +33,22 @@ const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 const FOLDERS_MAX: usize = 1_000;
 /// Closed files that wait to be sent; of those beyond, the end takes care.
 const QUEUE: usize = 4_096;
+
+/// Where others than this machine's kernel write, the folder is looked at so often: a call for each file
+/// and look, over a network.
+const RESCAN_EVERY: u32 = 25;
+/// A file that was sent and written to again is sent early only after twice as many quiet looks, up to so
+/// many: one that grows by bursts is not sent again and again.
+const QUIET_LOOKS_MAX: u32 = 64;
+
+/// Who sees that a file is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sees {
+    /// This machine's kernel: tasks run here.
+    Kernel,
+    /// Nobody: tasks run on other machines, which have the folder over a network.
+    Nobody,
+}
 
 /// Watches over running attempts.
 #[derive(Debug, Default)]
@@ -50,7 +70,7 @@ impl Drop for Watch {
 
 impl Courier {
     /// Watches over the folder of an attempt that runs, if one of its outputs is sent early.
-    pub(crate) fn watch(self: &Arc<Self>, order: &Arc<LeaseOrder>, folder: PathBuf) {
+    pub(crate) fn watch(self: &Arc<Self>, order: &Arc<LeaseOrder>, folder: PathBuf, sees: Sees) {
         if !order.outputs.iter().any(|output| output.file_closed) {
             return;
         }
@@ -60,7 +80,11 @@ impl Courier {
         let (tell, closed) = mpsc::channel(QUEUE);
         let root = folder.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(errno) = follow(&root, &over, &tell) {
+            let done = match sees {
+                Sees::Kernel => follow(&root, &over, &tell),
+                Sees::Nobody => look_again(&root, &over, &tell),
+            };
+            if let Err(errno) = done {
                 tracing::warn!(%errno, folder = %root.display(), "closed files are not seen; they \
                      are sent at the end");
             }
@@ -87,7 +111,7 @@ impl Courier {
             while let Ok(more) = closed.try_recv() {
                 paths.insert(more);
             }
-            for (number, output) in order.outputs.iter().enumerate() {
+            for (number, output) in (0..).zip(&order.outputs) {
                 if !output.file_closed || !is_remote(&output.to) {
                     continue;
                 }
@@ -96,45 +120,33 @@ impl Courier {
                 // Nothing may be there yet, or something may be gone already.
                 let Ok(Ok(found)) = found else { continue };
                 let found = found.into_iter().filter(|file| paths.contains(&file.path));
-                #[cfg(feature = "s3")]
-                if output.to.starts_with("s3://") {
-                    let found: Vec<_> = found.collect();
-                    if let Err(why) = self.send_closed_objects(order, output, found, guard).await {
-                        tracing::debug!(to = output.to, why, "sent at the end instead");
-                    }
-                    continue;
-                }
-                if !output.to.starts_with("dayan://") {
-                    continue;
-                }
-                for file in found {
-                    let going = self.begin(order.attempt);
-                    let number = u32::try_from(number).ok();
-                    let sent = self.send(order.attempt, number, &file, guard, &going).await;
-                    if let Err(why) = sent {
-                        tracing::debug!(name = file.name, why, "sent at the end instead");
-                    }
+                let found: Vec<_> = found.collect();
+                if let Err(snag) = self.send_early(order, number, output, found, guard).await {
+                    tracing::debug!(to = output.to, why = snag.why, "sent at the end instead");
                 }
             }
         }
     }
-}
 
-#[cfg(feature = "s3")]
-impl Courier {
-    async fn send_closed_objects(
+    /// Sends files of an output while its task runs. One that is written to later is sent again.
+    async fn send_early(
         &self,
         order: &LeaseOrder,
-        output: &dayan_wire::OutputOrder,
-        found: Vec<super::ship::Outgoing>,
+        number: u32,
+        output: &OutputOrder,
+        found: Vec<Outgoing>,
         guard: &Guard,
-    ) -> Result<(), String> {
+    ) -> Result<(), Snag> {
         if found.is_empty() {
             return Ok(());
         }
+        let attempt = order.attempt;
+        let going = self.begin(attempt);
+        if output.to.starts_with("dayan://") {
+            return self.send_files(attempt, Some(number), found, guard, &going).await.map(drop);
+        }
         let secrets = self.secrets(order, guard).await?;
-        let going = self.begin(order.attempt);
-        self.send_early(order.attempt, output, found, &secrets, guard, &going).await
+        self.send_objects(attempt, number, output, found, &secrets, guard, &going).await.map(drop)
     }
 }
 
@@ -189,6 +201,69 @@ fn follow(root: &Path, over: &AtomicBool, tell: &mpsc::Sender<PathBuf>) -> Resul
     Ok(())
 }
 
+/// Tells of every file below a folder that nobody has written to between two looks. Over a network a look
+/// may see what was a minute ago: then a file is sent that is not whole yet, and again at the end.
+fn look_again(root: &Path, over: &AtomicBool, tell: &mpsc::Sender<PathBuf>) -> Result<(), Errno> {
+    let root = root.canonicalize().map_err(|_| Errno::NOENT)?;
+    let mut looks = Looks::default();
+    loop {
+        // What goes away meanwhile is not there.
+        let files = files(&root).unwrap_or_default().into_iter().map(|file| root.join(file));
+        let seen = files.filter_map(|file| Some((Mark::of(&file)?, file)));
+        for settled in looks.settled(seen.map(|(mark, file)| (file, mark)).collect()) {
+            drop(tell.try_send(settled));
+        }
+        for _ in 0..RESCAN_EVERY {
+            if over.load(Ordering::Acquire) || tell.is_closed() {
+                return Ok(());
+            }
+            match poll(&mut [], Some(&LOOK_EVERY)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+/// What the looks at a folder have shown so far.
+#[derive(Default)]
+struct Looks(BTreeMap<PathBuf, Looked>);
+
+struct Looked {
+    mark: Mark,
+    /// Looks since it was written to, and how many there have to be.
+    quiet: u32,
+    needs: u32,
+    told: bool,
+}
+
+impl Looks {
+    /// The files that are to be told of after one more look: pure.
+    fn settled(&mut self, now: BTreeMap<PathBuf, Mark>) -> Vec<PathBuf> {
+        self.0.retain(|path, _| now.contains_key(path));
+        let mut settled = Vec::new();
+        for (path, mark) in now {
+            let new = Looked { mark, quiet: 0, needs: 1, told: false };
+            let Some(looked) = self.0.get_mut(&path) else {
+                self.0.insert(path, new);
+                continue;
+            };
+            if looked.mark == mark {
+                looked.quiet = looked.quiet.saturating_add(1);
+            } else {
+                let again = if looked.told { 2 } else { 1 };
+                let needs = (looked.needs * again).min(QUIET_LOOKS_MAX);
+                *looked = Looked { needs, ..new };
+            }
+            if looked.quiet >= looked.needs && !looked.told {
+                looked.told = true;
+                settled.push(path);
+            }
+        }
+        settled
+    }
+}
+
 /// Watches a folder and those in it, and tells of the files that are there: they may have been
 /// closed before it was watched.
 fn add(
@@ -225,6 +300,46 @@ fn add(
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    #[test]
+    fn where_nobody_sees_writes_a_file_is_told_of_once_it_is_quiet() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("frame");
+        let mut looks = Looks::default();
+        let mut text = String::new();
+        let mut look = |written: bool| {
+            if written {
+                // It grows: no clock is needed to see it.
+                text.push('x');
+                std::fs::write(&path, &text).expect("written");
+            }
+            let mark = Mark::of(&path).expect("there");
+            !looks.settled([(path.clone(), mark)].into()).is_empty()
+        };
+        assert!(!look(true), "it may still be written to");
+        assert!(!look(true));
+        assert!(look(false), "nobody wrote between two looks");
+        assert!(!look(false), "once is enough");
+        assert!(!look(true));
+        assert!(!look(false), "it was sent too early: now it takes longer");
+        assert!(look(false));
+        assert!(looks.settled(BTreeMap::new()).is_empty() && looks.0.is_empty(), "it is gone");
+    }
+
+    #[test]
+    fn a_folder_that_nobody_sees_into_is_looked_at() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().canonicalize().expect("there");
+        std::fs::create_dir(root.join("deep")).expect("made");
+        std::fs::write(root.join("deep/file"), "x").expect("written");
+        let over = Arc::new(AtomicBool::new(false));
+        let (tell, mut told) = mpsc::channel(64);
+        let (at, end) = (root.clone(), Arc::clone(&over));
+        let thread = std::thread::spawn(move || look_again(&at, &end, &tell));
+        assert_eq!(told.blocking_recv(), Some(root.join("deep/file")));
+        over.store(true, Ordering::Release);
+        assert_eq!(thread.join().expect("no panic"), Ok(()));
+    }
 
     #[test]
     fn files_are_told_of_when_they_are_closed_also_in_folders_that_come_later() {

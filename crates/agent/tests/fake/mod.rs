@@ -20,7 +20,7 @@ use dayan_units::{AttemptId, JobId, MilliCpu, Resources};
 use dayan_wire::logs::{LogStream, frames, unpack};
 use dayan_wire::{
     JoinAnswer, JoinRequest, LeaseOrder, LogAsk, Outcome, PoolShown, Seen, SyncAnswer, SyncRequest,
-    UsageRecord,
+    UploadState, UsageRecord,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
@@ -77,6 +77,14 @@ pub struct Books {
     pub usage_every_ms: u32,
     /// Leased one by one as others end.
     pub backlog: VecDeque<LeaseOrder>,
+    /// What the data store says to everything; none: it takes nothing that it is sent, and has it all.
+    pub data_refuses: Option<(StatusCode, &'static str)>,
+    /// What it says to a publication.
+    pub publish_refuses: Option<(StatusCode, &'static str)>,
+    /// What secrets say, by name.
+    pub secrets: BTreeMap<String, String>,
+    /// How many files were begun to be sent.
+    pub begun: usize,
 }
 
 struct Shared {
@@ -136,6 +144,10 @@ impl Exchange {
             .route("/v1/agent/sync", post(sync))
             .route("/v1/agent/logs/{ask}", post(log))
             .route("/v1/agent/kept-logs", post(kept_logs))
+            .route("/v1/agent/data/uploads", post(begin_upload))
+            .route("/v1/agent/data/publish", post(publish))
+            .route("/v1/agent/data/secrets", get(secrets))
+            .route("/v1/agent/data/copying", post(async || StatusCode::NO_CONTENT))
             .with_state(Arc::clone(&self.shared));
         let tls = self.tls.clone().map(TlsAcceptor::from);
         let shared = Arc::clone(&self.shared);
@@ -438,6 +450,40 @@ async fn log(
 ) -> StatusCode {
     shared.books.lock().unwrap().logs.insert(ask, (query, body.to_vec()));
     StatusCode::NO_CONTENT
+}
+
+fn refusal((status, code): (StatusCode, &str)) -> Response {
+    let problem = serde_json::json!({
+        "type": format!("urn:dayan:problem:{code}"),
+        "status": status.as_u16(),
+        "code": code,
+        "title": "it is refused",
+        "advice": "do something else",
+    });
+    (status, axum::Json(problem)).into_response()
+}
+
+/// Every file is there already, unless it is refused.
+async fn begin_upload(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let new: dayan_wire::NewOutput = serde_json::from_slice(&body).unwrap();
+    let mut books = shared.books.lock().unwrap();
+    books.begun += 1;
+    match books.data_refuses {
+        Some(refused) => refusal(refused),
+        None => axum::Json(UploadState { upload: new.sha256, offset: new.size, done: true })
+            .into_response(),
+    }
+}
+
+async fn secrets(State(shared): State<Arc<Shared>>) -> Response {
+    axum::Json(shared.books.lock().unwrap().secrets.clone()).into_response()
+}
+
+async fn publish(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.books.lock().unwrap().publish_refuses {
+        Some(refused) => refusal(refused),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
 }
 
 async fn kept_logs(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {

@@ -1,0 +1,106 @@
+//! Inputs from object stores: what an address means, and bytes from there on.
+//!
+//! Invariant: what other attempts have sent and not published is no input. Must not know where the bytes
+//! go.
+
+use std::sync::Arc;
+
+use dayan_spec::Pattern;
+use dayan_wire::OutputOrder;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
+
+use super::super::Guard;
+use super::super::courier::Courier;
+use super::super::fetch::{Miss, Opened, Source, Wanted, below, single};
+use super::super::snag::Snag;
+use super::{Bucket, STAGED, describe, key, miss, parts, snag};
+
+/// Objects of one input.
+const OBJECTS_MAX: usize = 100_000;
+
+impl Bucket {
+    /// Objects below a folder.
+    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, Snag> {
+        let prefix = key(folder.trim_end_matches('/'))?;
+        let listed = self.store.list(Some(&prefix)).take(OBJECTS_MAX + 1).try_collect::<Vec<_>>();
+        let mut found = listed.await.map_err(|error| snag(&error))?;
+        if found.len() > OBJECTS_MAX {
+            return Err(Snag::job(format!("more than {OBJECTS_MAX} objects")));
+        }
+        // What other attempts have not published.
+        found.retain(|object| object.location.parts().all(|part| part.as_ref() != STAGED));
+        found.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(found)
+    }
+
+    /// Bytes of an object, from a place on, of the content that was listed.
+    pub(in super::super) async fn open_at(
+        &self,
+        object: &str,
+        from: u64,
+        etag: Option<String>,
+    ) -> Result<Opened, Miss> {
+        let location = key(object).map_err(|snag| Miss::Never(snag.why))?;
+        let options = GetOptions {
+            range: (from > 0).then_some(GetRange::Offset(from)),
+            if_match: etag.clone(),
+            ..GetOptions::default()
+        };
+        let got = self.store.get_opts(&location, options).await;
+        let got = got.map_err(|error| miss(&error))?;
+        let bytes = got.into_stream();
+        let bytes = bytes.map(|bytes| bytes.map(|b| b.to_vec()).map_err(|e| describe(&e))).boxed();
+        Ok(Opened { from, etag, bytes })
+    }
+}
+
+impl Courier {
+    pub(in super::super) async fn look_up_objects(
+        &self,
+        input: &OutputOrder,
+        org: &str,
+        secret: Option<&String>,
+        guard: &Guard,
+    ) -> Result<Vec<Wanted>, Snag> {
+        guard.check()?;
+        let (bucket, path) = parts(&input.from)?;
+        let opened = Arc::new(Bucket::open(self, bucket, secret)?);
+        let pattern = Pattern::of(path).map_err(|error| Snag::job(error.to_string()))?;
+        let folder = path.is_empty() || path.ends_with('/');
+        let found = match &pattern {
+            Some(pattern) => opened.list(pattern.base()).await?,
+            None if folder => opened.list(path).await?,
+            None => {
+                let head = opened.store.head(&key(path)?).await;
+                vec![head.map_err(|error| snag(&error))?]
+            }
+        };
+        let wanted = |object: ObjectMeta| {
+            let own = object.location.to_string();
+            let inside = match &pattern {
+                Some(pattern) => Some(pattern.matches(&own)?.to_owned()),
+                None if folder => Some(own.strip_prefix(path)?.to_owned()),
+                None => None,
+            };
+            let name = own.rsplit('/').next().unwrap_or_default();
+            Some(Wanted {
+                to: match &inside {
+                    Some(inside) => below(&input.to, inside),
+                    None => single(&input.to, name),
+                },
+                org: org.to_owned(),
+                called: format!("s3://{bucket}/{own}"),
+                source: Source::Object {
+                    bucket: Arc::clone(&opened),
+                    key: own,
+                    etag: object.e_tag,
+                },
+                sha256: input.sha256.clone(),
+                size: Some(object.size),
+            })
+        };
+        let wanted: Vec<Wanted> = found.into_iter().filter_map(wanted).collect();
+        if wanted.is_empty() { Err(Snag::job("nothing is there".to_owned())) } else { Ok(wanted) }
+    }
+}

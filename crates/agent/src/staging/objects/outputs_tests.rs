@@ -1,0 +1,339 @@
+//! Sending and naming against a store in memory that forgets uploads as S3 does, and counts.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use dayan_units::{AttemptId, JobId};
+use dayan_wire::{Blame, OutputOrder};
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path as Key;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
+};
+
+use super::super::courier::{Courier, CourierConfig};
+use super::super::ship::Outgoing;
+use super::super::{Guard, Reach, Store};
+use super::Bucket;
+use super::outputs::{Goes, Naming, Staged};
+use crate::link::Link;
+
+/// Of a file that goes up in three parts.
+const LARGE: usize = (40 << 20) + 5;
+
+#[derive(Debug, Default)]
+struct Memory {
+    inner: InMemory,
+    uploads: Mutex<BTreeSet<MultipartId>>,
+    /// The parts that came, by upload and number.
+    parts: Mutex<Vec<(MultipartId, usize)>>,
+    /// Parts from this number on are refused so.
+    refuses: Mutex<Option<usize>>,
+    /// The next upload is completed and the answer lost: asked again, the store does not know it.
+    loses_answer: Mutex<bool>,
+}
+
+impl Memory {
+    fn known(&self, path: &Key, id: &MultipartId) -> Result<()> {
+        if self.uploads.lock().expect("sound").contains(id) {
+            return Ok(());
+        }
+        Err(Error::NotFound { path: path.to_string(), source: "NoSuchUpload".into() })
+    }
+    fn parts(&self) -> Vec<usize> {
+        let parts = std::mem::take(&mut *self.parts.lock().expect("sound"));
+        let mut parts: Vec<usize> = parts.into_iter().map(|(_, part)| part).collect();
+        parts.sort_unstable();
+        parts
+    }
+    fn uploads(&self) -> usize {
+        self.uploads.lock().expect("sound").len()
+    }
+    async fn keys(&self) -> Vec<String> {
+        let listed = self.inner.list(None).map_ok(|object| object.location.to_string());
+        listed.try_collect().await.expect("listed")
+    }
+    async fn text(&self, key: &str) -> Vec<u8> {
+        let got = self.inner.get(&Key::from(key)).await.expect("there");
+        got.bytes().await.expect("read").to_vec()
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl MultipartStore for Memory {
+    async fn create_multipart(&self, path: &Key) -> Result<MultipartId> {
+        let id = self.inner.create_multipart(path).await?;
+        self.uploads.lock().expect("sound").insert(id.clone());
+        Ok(id)
+    }
+    async fn put_part(
+        &self,
+        path: &Key,
+        id: &MultipartId,
+        part: usize,
+        data: PutPayload,
+    ) -> Result<PartId> {
+        self.known(path, id)?;
+        if self.refuses.lock().expect("sound").is_some_and(|from| part >= from) {
+            let source = "status code: 403: not any more".into();
+            return Err(Error::PermissionDenied { path: path.to_string(), source });
+        }
+        self.parts.lock().expect("sound").push((id.clone(), part));
+        self.inner.put_part(path, id, part, data).await
+    }
+    async fn complete_multipart(
+        &self,
+        path: &Key,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> Result<PutResult> {
+        self.known(path, id)?;
+        self.uploads.lock().expect("sound").remove(id);
+        let done = self.inner.complete_multipart(path, id, parts).await?;
+        if std::mem::take(&mut *self.loses_answer.lock().expect("sound")) {
+            self.known(path, id)?;
+        }
+        Ok(done)
+    }
+    async fn abort_multipart(&self, path: &Key, id: &MultipartId) -> Result<()> {
+        self.known(path, id)?;
+        self.uploads.lock().expect("sound").remove(id);
+        self.inner.abort_multipart(path, id).await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Memory {
+    async fn put_opts(&self, at: &Key, data: PutPayload, how: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(at, data, how).await
+    }
+    async fn put_multipart_opts(
+        &self,
+        at: &Key,
+        how: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, how).await
+    }
+    async fn get_opts(&self, at: &Key, how: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, how).await
+    }
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Key>>,
+    ) -> BoxStream<'static, Result<Key>> {
+        self.inner.delete_stream(locations)
+    }
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Key, to: &Key, how: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, how).await
+    }
+}
+
+/// An agent's folder and a task's, and a bucket.
+struct Bench {
+    dir: tempfile::TempDir,
+    memory: Arc<Memory>,
+    bucket: Arc<Bucket>,
+    goes: Goes,
+    guard: Guard,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("out")).expect("made");
+        let memory = Arc::new(Memory::default());
+        let bucket = Arc::new(Bucket {
+            store: Arc::clone(&memory) as _,
+            identity: "bucket".to_owned(),
+            open: false,
+        });
+        let order = OutputOrder { from: "out/*".to_owned(), ..OutputOrder::default() };
+        let goes = Goes::to(0, "film/", &order).expect("a folder");
+        Self { dir, memory, bucket, goes, guard: Guard::until(None) }
+    }
+
+    /// A process of the agent.
+    fn courier(&self) -> Courier {
+        let link = Link::new("http://127.0.0.1:1", None).expect("an address");
+        let store = Store::new(Arc::new(link), "token".into());
+        let config = CourierConfig { cache_bytes: 1, reach: Reach::Public };
+        Courier::open(self.dir.path(), config, store).expect("opened")
+    }
+
+    fn write(&self, name: &str, text: &[u8]) {
+        std::fs::write(self.dir.path().join("out").join(name), text).expect("written");
+    }
+
+    async fn send(&self, courier: &Courier) -> std::result::Result<Vec<Staged>, super::Snag> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.dir.path().join("out")).expect("there") {
+            let path = entry.expect("there").path();
+            let name = path.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+            found.push(Outgoing { below: name.clone(), name, path });
+        }
+        let going = courier.begin(attempt());
+        courier.send_found(attempt(), &self.bucket, &self.goes, found, &self.guard, &going).await
+    }
+
+    async fn name(&self, courier: &Courier, staged: &[Staged]) -> Naming {
+        courier.name_objects(attempt(), staged, &self.guard).await.expect("it may")
+    }
+}
+
+fn attempt() -> AttemptId {
+    AttemptId { job: JobId::from_bits(7), task: 3, attempt: 2 }
+}
+
+#[test]
+fn objects_wait_below_the_folder_that_they_go_to() {
+    let bench = Bench::new();
+    let check = |prefix: &str, from: &str, below: &str, expect: &str, folder: &str| {
+        let name = below.rsplit('/').next().expect("a name");
+        let name = if name.is_empty() { "a" } else { name };
+        let path = "x".into();
+        let file = Outgoing { below: below.to_owned(), name: name.to_owned(), path };
+        let order = OutputOrder { from: from.to_owned(), ..OutputOrder::default() };
+        let goes = Goes::to(4, prefix, &order).expect("it goes there");
+        let staged = goes.object(&bench.bucket, &file, attempt()).expect("keys");
+        assert_eq!(staged.to.as_ref(), expect);
+        let below = expect.strip_prefix(folder).expect("below it");
+        assert_eq!(staged.from.as_ref(), format!("{folder}.dayan/{}/4/{below}", attempt()));
+        assert_eq!(staged.note.as_ref(), format!("{folder}.dayan/{}/uploads/4/{below}", attempt()));
+    };
+    check("out/", "a", "", "out/a", "out/");
+    check("out/b", "a", "", "out/b", "out/");
+    check("out", "r", "c/d", "out/c/d", "");
+    check("out", "r/", "c/d", "out/c/d", "out/");
+    check("deep/out", "r/*", "d", "deep/out/d", "deep/out/");
+    check("", "r/", "d", "d", "");
+}
+
+#[test]
+fn no_upload_has_too_many_parts() {
+    for size in [1, 17 << 20, 150 << 30, 5 << 40] {
+        let part = super::outputs::part_bytes(size);
+        assert!(u64::div_ceil(size, part) <= 10_000, "{size}");
+        assert!(part >= 16 << 20 && part.is_multiple_of(1 << 20), "{size}: {part}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_seen_under_its_name_before_the_grant_and_nothing_else_after() {
+    let bench = Bench::new();
+    bench.write("large", &vec![7; LARGE]);
+    bench.write("small", b"text");
+    let courier = bench.courier();
+    let staged = bench.send(&courier).await.expect("sent");
+    assert_eq!(bench.memory.parts(), [0, 1, 2]);
+    let waiting = bench.memory.keys().await;
+    assert!(waiting.iter().all(|key| key.starts_with("film/.dayan/")), "{waiting:?}");
+    // Sent again, nothing is.
+    let again = bench.send(&courier).await.expect("sent");
+    assert_eq!((again.len(), bench.memory.parts()), (2, vec![]));
+    assert_eq!(bench.name(&courier, &staged).await, Naming::Done);
+    assert_eq!(bench.memory.keys().await, ["film/large", "film/small"]);
+    assert_eq!(bench.memory.text("film/small").await, b"text");
+    assert!(bench.memory.text("film/large").await == vec![7; LARGE]);
+    // Named again, by another process, nothing changes.
+    let other = bench.courier();
+    let staged = bench.send(&other).await.expect("known");
+    assert_eq!(bench.name(&other, &staged).await, Naming::Done);
+    assert_eq!(bench.memory.keys().await, ["film/large", "film/small"]);
+    assert_eq!((bench.memory.parts(), bench.memory.uploads()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn another_process_sends_the_parts_that_are_missing() {
+    let bench = Bench::new();
+    bench.write("large", &vec![7; LARGE]);
+    *bench.memory.refuses.lock().expect("sound") = Some(2);
+    let refused = bench.send(&bench.courier()).await.expect_err("the last part");
+    assert_eq!(refused.blame, Blame::Job, "{refused:?}");
+    assert_eq!(bench.memory.parts(), [0, 1]);
+    *bench.memory.refuses.lock().expect("sound") = None;
+
+    let next = bench.courier();
+    let staged = bench.send(&next).await.expect("sent");
+    assert_eq!((bench.memory.parts(), bench.memory.uploads()), (vec![2], 1));
+    assert_eq!(bench.name(&next, &staged).await, Naming::Done);
+    assert!(bench.memory.text("film/large").await == vec![7; LARGE]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_written_to_is_sent_anew() {
+    let bench = Bench::new();
+    bench.write("a", &vec![7; LARGE]);
+    bench.write("b", b"small");
+    let courier = bench.courier();
+    bench.send(&courier).await.expect("sent");
+    bench.write("a", b"small");
+    bench.write("b", &vec![8; LARGE]);
+    let staged = bench.send(&courier).await.expect("sent");
+    assert_eq!(bench.memory.uploads(), 1, "the first one was aborted");
+    assert_eq!(bench.name(&courier, &staged).await, Naming::Done);
+    assert_eq!(bench.memory.keys().await, ["film/a", "film/b"]);
+    assert_eq!(bench.memory.text("film/a").await, b"small");
+    assert!(bench.memory.text("film/b").await == vec![8; LARGE]);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_leaves_nothing() {
+    let bench = Bench::new();
+    bench.write("large", &vec![7; LARGE]);
+    bench.write("small", b"text");
+    let courier = bench.courier();
+    bench.send(&courier).await.expect("sent");
+    let record = courier.record(attempt());
+    assert!(record.exists());
+    courier.forget_objects(attempt());
+    let gone = async {
+        while record.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), gone).await.expect("in time");
+    assert_eq!(bench.memory.keys().await, [""; 0]);
+    assert_eq!(bench.memory.uploads(), 0);
+}
+
+#[tokio::test]
+async fn what_was_completed_without_an_answer_is_not_sent_again_and_what_was_lost_is() {
+    let bench = Bench::new();
+    bench.write("large", &vec![7; LARGE]);
+    // An object of an earlier job, of the same size.
+    bench.memory.put(&Key::from("film/large"), vec![6; LARGE].into()).await.expect("put");
+    let courier = bench.courier();
+    let staged = bench.send(&courier).await.expect("sent");
+    assert_eq!(bench.memory.parts(), [0, 1, 2]);
+    // Somebody has aborted the upload: what lies there is not taken for it.
+    let id = bench.memory.uploads.lock().expect("sound").first().cloned().expect("one");
+    bench.memory.abort_multipart(&Key::from("film/large"), &id).await.expect("known");
+    assert_eq!(bench.name(&courier, &staged).await, Naming::Lost);
+    let staged = bench.send(&courier).await.expect("sent again");
+    assert_eq!(bench.memory.parts(), [0, 1, 2]);
+
+    *bench.memory.loses_answer.lock().expect("sound") = true;
+    assert_eq!(bench.name(&courier, &staged).await, Naming::Done);
+    assert!(bench.memory.text("film/large").await == vec![7; LARGE]);
+    assert_eq!(bench.memory.parts(), [0; 0]);
+    assert_eq!(bench.memory.keys().await, ["film/large"]);
+}
