@@ -57,6 +57,8 @@ pub(super) struct Parts {
     pub wrapper: Vec<String>,
     pub features: Features,
     pub accounts: Accounts,
+    /// What is to be cancelled in Slurm.
+    pub cancels: Vec<String>,
     pub bell: Waker,
     pub waker: Waker,
     pub watch: Option<OwnedFd>,
@@ -137,7 +139,7 @@ impl SlurmEngine {
             submitting: 0,
             gathering: None,
             last_batch,
-            cancels: Vec::new(),
+            cancels: parts.cancels,
             cancelling: false,
             look_at: now,
             looking: false,

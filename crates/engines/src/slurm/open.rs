@@ -66,6 +66,7 @@ impl SlurmEngine {
                 .map_err(Fault::io(at("rewriting the journal in")))?;
         }
         find_leases(&mut book, &layout, &file_clock);
+        let cancels = taken_by_others(&book, &layout);
         erase_ended(&book, &layout);
         sweep(&book, &layout);
         let wrapper = installed(&config, &layout, book.batches.is_empty())
@@ -90,6 +91,7 @@ impl SlurmEngine {
             clerk,
             survey,
             wrapper,
+            cancels,
             bell,
             waker,
             watch,
@@ -183,6 +185,20 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
     for attempt in loose {
         let _ = book.end(attempt, crate::wall_now(), crate::Outcome::KeeperDied);
     }
+}
+
+/// Elements that run in another's job, or did: what an earlier engine did not come to cancel.
+fn taken_by_others(book: &Book, layout: &Layout) -> Vec<String> {
+    let mut targets = Vec::new();
+    for (id, batch) in &book.batches {
+        for index in (0..).take(batch.attempts.len()) {
+            let claim = read_claim(&layout.claim(*id, index));
+            if matches!(claim, Some(Claim::Wrapper { under: Some(_), .. })) {
+                targets.extend(batch.target(index));
+            }
+        }
+    }
+    targets
 }
 
 /// Blanks what an earlier engine did not come to blank.
