@@ -5,6 +5,7 @@
 #   make test          every test; installs what they need where it may, says what it skips where not
 #   make bench         how fast it is here, with machine and commit
 #   make bench-peers   the same beside other projects' programs, in one run
+#   make rounds N=20   kills agents, servers, schedulers and services under load, N times each, and counts
 #   make lint          formatting, clippy, dependencies, shell scripts
 #   make docs          the documentation of the code, and the reference pages checked against it
 #   make clean         removes what was built and measured; never a data folder of an exchange
@@ -15,8 +16,10 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # More words for the program that is run: make demo ARGS=--exit-when-done
 ARGS ?=
+# How often each kind is killed: make rounds N=5
+N ?= 20
 
-.PHONY: help demo test bench bench-peers lint docs clean
+.PHONY: help demo test bench bench-peers rounds lint docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,6 +36,9 @@ bench:
 
 bench-peers:
 	@tools/bench-peers.sh $(ARGS)
+
+rounds:
+	@tools/all-rounds.sh $(N)
 
 lint:
 	@tools/lint.sh

@@ -126,9 +126,7 @@ impl Offered {
         }
         if self.images.is_some() {
             features.insert(Feature::Containers);
-            if matches!(info.kind, EngineKind::Podman | EngineKind::Docker) {
-                features.insert(Feature::Steps);
-            }
+            features.insert(Feature::Steps);
         }
         if self.fittings.fabric.is_some() {
             features.insert(Feature::Fabric);

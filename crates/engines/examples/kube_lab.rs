@@ -35,6 +35,7 @@ fn main() {
     let more = ["twin-2", "twin-3", "twin-4"].map(|name| lab.add_node(name, &Room::default()));
     say(&lab.config("admin").display().to_string());
     say(&lab.volume().display().to_string());
+    let mut silenced = 0;
     for line in std::io::stdin().lock().lines() {
         match line.expect("text").as_str() {
             "kill" => {
@@ -44,6 +45,16 @@ fn main() {
             "revive" => {
                 lab.revive_server();
                 say("revived");
+            }
+            // It tells nothing and hears nothing; what runs there goes on.
+            "silence" => {
+                more[silenced].be_silent(true);
+                say("silent");
+            }
+            "speech" => {
+                more[silenced].be_silent(false);
+                silenced = (silenced + 1) % more.len();
+                say("speaks");
             }
             "started" => {
                 let nodes = std::iter::once(lab.twin()).chain(&more);

@@ -44,7 +44,7 @@ impl LogWriter {
     }
 
     /// Goes on where another writer of this stream stopped: what it wrote is what is there.
-    #[cfg(feature = "containers")]
+    #[cfg(any(feature = "containers", feature = "kubernetes"))]
     pub(crate) fn resume(folder: PathBuf, stream: Stream, limit: Bytes) -> io::Result<Self> {
         let mut writer = Self::new(folder, stream, limit);
         let parts = parts(&writer.folder, stream)?;
@@ -72,7 +72,7 @@ impl LogWriter {
     }
 
     /// Bytes the task wrote, kept or not.
-    #[cfg(feature = "containers")]
+    #[cfg(any(feature = "containers", feature = "kubernetes"))]
     pub(crate) const fn written(&self) -> u64 {
         self.written
     }
@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "containers")]
+    #[cfg(any(feature = "containers", feature = "kubernetes"))]
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]

@@ -32,7 +32,7 @@ features! {
     /// Runs container images.
     Containers = "containers", "no pool offers container images; leave `image` out to run the host's own programs";
     /// Runs steps in containers of their own, and mounts parts of the task's folder.
-    Steps = "steps", "no pool offers `steps` or `mounts`; pools of podman or docker do (`dayan agent --engine podman`)";
+    Steps = "steps", "no pool offers `steps` or `mounts`; pools of podman, docker and Kubernetes do (`dayan agent --engine podman`)";
     /// Puts files that the job file holds into the task's folder.
     Files = "files", "no pool offers `files` of the job file; name them under `inputs`";
     /// Keeps replicas of a service.

@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
         run: mounts,
     },
     Case {
-        name: "what a container writes is the agent's",
+        name: "a container's user is not root, and what it writes is that user's",
         needs: &[Need::Programs, Need::Images, Need::OwnContainers],
         run: owner,
     },
@@ -125,16 +125,28 @@ fn mounts(bench: &mut Bench<'_>) -> Result<(), String> {
 }
 
 fn owner(bench: &mut Bench<'_>) -> Result<(), String> {
-    let launch = bench.shell("mkdir a && echo x > a/b");
+    // What was put there before is its own too, whoever put it.
+    let launch = bench.shell("umask 022; echo more >> given; mkdir a && echo x > a/b");
     let attempt = launch.attempt;
-    bench.output_of(launch)?;
     let folder = bench.workdir(attempt)?;
-    for name in ["a", "a/b"] {
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let given = folder.join("given");
+    std::fs::write(&given, "").map_err(|error| error.to_string())?;
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(given, closed).map_err(|error| error.to_string())?;
+    bench.output_of(launch)?;
+    let own = rustix::process::geteuid();
+    let mut users = Vec::new();
+    for name in ["given", "a", "a/b"] {
         let about = std::fs::metadata(folder.join(name)).map_err(|error| error.to_string())?;
-        let uid = std::os::unix::fs::MetadataExt::uid(&about);
-        same("owner", &uid, &rustix::process::geteuid().as_raw())?;
+        users.push(std::os::unix::fs::MetadataExt::uid(&about));
     }
-    Ok(())
+    same("one owner of all", &users, &vec![users[0]; 3])?;
+    if own.is_root() {
+        holds(|| "its tasks are root of this machine".to_owned(), (users[0] != 0).into())
+    } else {
+        same("owner", &users[0], &own.as_raw())
+    }
 }
 
 fn apart(bench: &mut Bench<'_>) -> Result<(), String> {

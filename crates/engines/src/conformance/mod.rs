@@ -13,6 +13,7 @@ mod groups;
 mod leases;
 mod limits;
 mod output;
+mod steps;
 mod survival;
 
 use std::fmt;
@@ -80,7 +81,7 @@ pub enum Need {
     Programs,
     /// They are the machine's own, not an image's.
     HostPrograms,
-    /// It runs container images.
+    /// It runs container images, in steps and with parts of a folder at other places.
     Images,
     /// Tasks go on while the engine is away.
     SurvivesAgent,
@@ -185,6 +186,7 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
         leases::CASES,
         groups::CASES,
         boxes::CASES,
+        steps::CASES,
         survival::CASES,
     ];
     all.into_iter().flatten()

@@ -15,10 +15,13 @@ use super::cgroup::First;
 use super::holding::{Counted, Note, Ran};
 use super::house::House;
 use super::output::Source;
-use super::recipe::{self, Kitchen};
+use super::owner;
+use super::recipe::{self, Kitchen, Processes};
 use super::tending::{ASK_AGAIN_AFTER, end_marked, kill, told, until_told};
 use crate::keeper::workshop;
-use crate::{BootTime, Image, Launch, Outcome, Pull, StartFailure, Stream, Workdir, wall_now};
+use crate::{
+    BootTime, Enforcement, Image, Launch, Outcome, Pull, StartFailure, Stream, Workdir, wall_now,
+};
 
 fn failed(failure: StartFailure) -> Outcome {
     Outcome::StartFailed(failure)
@@ -144,10 +147,48 @@ async fn make<'a>(
         return Err(failed(StartFailure::Workdir(words)));
     }
     parts(launch, &work).map_err(at)?;
+    let user = owner(house);
+    if user.0 != 0 && rustix::process::geteuid().is_root() {
+        // Also what was staged into it.
+        owner::give(&work, user).map_err(|error| {
+            let why = format!(
+                "{}: cannot be given to the tasks' user {} ({error}); put the agent's folder on a \
+                 file system of this machine",
+                work.display(),
+                user.0
+            );
+            failed(StartFailure::Workdir(why))
+        })?;
+    }
     for step in 0..recipe::count(launch) {
         create(house, launch, step, &work, cgroup).await?;
     }
     Ok(permit)
+}
+
+/// The user and group that containers run as.
+fn owner(house: &House) -> (u32, u32) {
+    let kitchen = house.kitchen.borrow();
+    if !rustix::process::geteuid().is_root() {
+        return kitchen.user;
+    }
+    let maps = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    owner::of(kitchen.user, &kitchen.agent, &maps)
+}
+
+/// Who holds the number of a container's processes.
+fn processes(house: &House) -> Processes {
+    match house.features.pids_limit {
+        Enforcement::Enforced => {
+            let own = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
+            // No user has more processes than there are numbers for them; podman's service, which may
+            // not give more than it has, has itself no more than that.
+            let numbers = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+            let numbers = numbers.and_then(|text| text.trim().parse().ok());
+            Processes::ByCgroup { user_most: own.into_iter().chain(numbers).min() }
+        }
+        Enforcement::Watched | Enforcement::Absent => Processes::ByUser,
+    }
 }
 
 /// Makes the folders that containers see elsewhere, and those of files that they write to. Nothing
@@ -181,9 +222,12 @@ async fn create(
     let name = &house.name(launch.attempt, step);
     let fence = house.folder.fence(launch.attempt);
     loop {
-        let kitchen =
-            Kitchen { cgroup: cgroup.map(str::to_owned), ..house.kitchen.borrow().clone() };
-        let body = recipe::recipe(launch, step, work, &fence, &kitchen)
+        let kitchen = Kitchen {
+            cgroup: cgroup.map(str::to_owned),
+            user: owner(house),
+            ..house.kitchen.borrow().clone()
+        };
+        let body = recipe::recipe(launch, step, work, &fence, &kitchen, processes(house))
             .map_err(|words| failed(StartFailure::Other(words)))?;
         match house.service.create(name, body).await {
             Ok(()) => return Ok(()),

@@ -11,6 +11,7 @@
 //! - [`holding`]: one attempt as it is held, when what is due, and the notes about it on disk.
 //! - [`presence`]: whether docker was there all the time.
 //! - [`output`]: what a container writes, once, whoever dies meanwhile.
+//! - [`owner`]: whose a container's processes are.
 //! - [`bringing`]: from a launch to a running container.
 //! - [`tending`]: from there to its end.
 //! - [`steps`]: from the end of one container of an attempt to the next.
@@ -29,6 +30,7 @@ mod holding;
 mod house;
 pub(crate) mod keeper;
 mod output;
+mod owner;
 mod presence;
 mod recipe;
 mod steps;

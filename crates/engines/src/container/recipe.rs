@@ -55,6 +55,17 @@ pub(super) struct Kitchen {
     pub init: bool,
 }
 
+/// Who holds a container's number of processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Processes {
+    /// Its cgroup. The limit of its user (`RLIMIT_NPROC`) would count those of all containers of that
+    /// user, so it is as far away as the service may have it: what this user itself may have; none
+    /// for no limit.
+    ByCgroup { user_most: Option<u64> },
+    /// Nobody but the limit of its user: better than none.
+    ByUser,
+}
+
 /// What the container of an attempt is called, or of a step of it. Nobody else is called so: the
 /// claim that can be made once.
 pub(super) fn name(agent: &str, attempt: AttemptId, step: u32) -> String {
@@ -192,6 +203,7 @@ pub(super) fn recipe(
     folder: &Path,
     fence: &str,
     kitchen: &Kitchen,
+    processes: Processes,
 ) -> Result<ContainerCreateBody, String> {
     let step = launch.steps.get(number as usize);
     let image = step.map(|step| &step.image).or(launch.image.as_ref());
@@ -210,6 +222,18 @@ pub(super) fn recipe(
         hard: Some(clamped(most)),
     };
     let (uid, gid) = kitchen.user;
+    // Said in so many words: what podman would set itself may be more than it may.
+    let mut ulimits = vec![ulimit("nofile", limits.open_files), ulimit("core", 0)];
+    match processes {
+        // Docker leaves it as it is.
+        Processes::ByCgroup { .. } if kitchen.docker => {}
+        Processes::ByCgroup { user_most } => ulimits.push(ResourcesUlimits {
+            name: Some("nproc".to_owned()),
+            soft: Some(user_most.map_or(-1, clamped)),
+            hard: Some(user_most.map_or(-1, clamped)),
+        }),
+        Processes::ByUser => ulimits.push(ulimit("nproc", u64::from(limits.pids).max(1_024))),
+    }
     let mut host = HostConfig {
         network_mode: Some(
             match image.network {
@@ -232,16 +256,14 @@ pub(super) fn recipe(
             .then(|| limits.cpu_set.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
         // In memory, and counted as the task's.
         tmpfs: (!launch.mounts.iter().any(|mount| mount.at == "/tmp")).then(|| {
-            let options = format!("rw,exec,nosuid,nodev,mode=1777,size={}", memory / 2);
+            // Docker leaves it as open as the image's own is, podman knows no owner of it.
+            let whose =
+                if kitchen.docker { format!(",uid={uid},gid={gid}") } else { String::new() };
+            let options = format!("rw,exec,nosuid,nodev,mode=1777,size={}{whose}", memory / 2);
             HashMap::from([("/tmp".to_owned(), options)])
         }),
         shm_size: Some((memory / 2).max(1 << 20)),
-        // Said in so many words: what podman would set itself may be more than it may.
-        ulimits: Some(vec![
-            ulimit("nofile", limits.open_files),
-            ulimit("nproc", u64::from(limits.pids).max(1_024)),
-            ulimit("core", 0),
-        ]),
+        ulimits: Some(ulimits),
         log_config: Some(HostConfigLogConfig {
             // Docker's file of JSON has no place for bytes that are no text; podman's has.
             typ: Some(if kitchen.docker { "local" } else { "json-file" }.to_owned()),
@@ -279,6 +301,8 @@ pub(super) fn recipe(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const COUNTED: Processes = Processes::ByCgroup { user_most: Some(4_000) };
     use crate::{BootId, BootTime, Image, Isolation, LeaseEnd, Limits};
     use dayan_units::{Bytes, JobId};
 
@@ -318,7 +342,8 @@ mod tests {
             rootless: true,
             ..Kitchen::default()
         };
-        let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen).expect("a recipe");
+        let made =
+            recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED).expect("a recipe");
         assert_eq!(made.working_dir.as_deref(), Some("/work/sub"));
         assert_eq!(made.user.as_deref(), Some("1000:100"));
         let env = made.env.expect("one");
@@ -352,7 +377,9 @@ mod tests {
             steps: vec![Step::default(), step],
             ..launch()
         };
-        let made = |number| recipe(&launch, number, Path::new("/data/a"), "f", &Kitchen::default());
+        let made = |number| {
+            recipe(&launch, number, Path::new("/data/a"), "f", &Kitchen::default(), COUNTED)
+        };
         assert!(made(0).is_err(), "a step without a command");
         let made = made(1).expect("a recipe");
         assert_eq!((made.image.as_deref(), made.working_dir), (Some("b:2"), None));
@@ -385,10 +412,34 @@ mod tests {
     }
 
     #[test]
+    fn containers_of_one_user_do_not_share_a_limit_of_processes() {
+        let nproc = |docker, processes| {
+            let kitchen = Kitchen { docker, ..Kitchen::default() };
+            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, processes);
+            let host = made.expect("a recipe").host_config.expect("one");
+            assert_eq!(host.pids_limit, Some(i64::from(launch().limits.pids)));
+            let tmp = host.tmpfs.expect("one")["/tmp"].clone();
+            assert_eq!(tmp.ends_with(",uid=0,gid=0"), docker, "{tmp}");
+            let all = host.ulimits.expect("some");
+            let found = all.into_iter().find(|one| one.name.as_deref() == Some("nproc"));
+            found.map(|one| (one.soft, one.hard))
+        };
+        let counted = |user_most| Processes::ByCgroup { user_most };
+        assert_eq!(nproc(true, counted(Some(4_000))), None);
+        assert_eq!(nproc(false, counted(Some(4_000))), Some((Some(4_000), Some(4_000))));
+        assert_eq!(nproc(false, counted(None)), Some((Some(-1), Some(-1))));
+        let pids = i64::from(launch().limits.pids);
+        for docker in [true, false] {
+            assert_eq!(nproc(docker, Processes::ByUser), Some((Some(pids), Some(pids))));
+        }
+    }
+
+    #[test]
     fn devices_are_named_as_each_engine_wants_them() {
         let made = |docker| {
             let kitchen = Kitchen { docker, ..Kitchen::default() };
-            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen).expect("a recipe");
+            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED)
+                .expect("a recipe");
             made.host_config.expect("one")
         };
         let podman = made(false);
@@ -407,7 +458,8 @@ mod tests {
         let check = |change: &dyn Fn(&mut Launch)| {
             let mut launch = launch();
             change(&mut launch);
-            assert!(recipe(&launch, 0, Path::new("/data/a"), "f", &Kitchen::default()).is_err());
+            let folder = Path::new("/data/a");
+            assert!(recipe(&launch, 0, folder, "f", &Kitchen::default(), COUNTED).is_err());
         };
         check(&|launch| launch.image = None);
         check(&|launch| launch.program = Program::Argv(Vec::new()));

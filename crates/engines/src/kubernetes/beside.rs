@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::connect::{self, Answer};
-use super::pods::CONTAINER;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -31,6 +30,7 @@ const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(20);
 pub(crate) struct Where<'a> {
     pub namespace: &'a str,
     pub pod: &'a str,
+    pub container: &'a str,
 }
 
 /// Something for a command.
@@ -82,7 +82,7 @@ pub(crate) async fn run(
 ) -> Result<i32, NotRun> {
     let Pipes { mut input, output, terminal } = pipes;
     let params = AttachParams {
-        container: Some(CONTAINER.to_owned()),
+        container: Some(at.container.to_owned()),
         stdin: input.is_some(),
         stdout: true,
         stderr: terminal == Terminal::No,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Gang;
 use super::names::BatchName;
 use super::pods::Trouble;
+use super::steps::StepSeen;
 use super::usage::{Meter, Used};
 use crate::{BootTime, Counters, End, Launch, Observation, Outcome, Phase};
 
@@ -49,6 +50,8 @@ pub(crate) struct Seat {
 pub(crate) struct PodRef {
     pub name: String,
     pub uid: String,
+    /// The container of it that runs, or is the next to.
+    pub container: String,
 }
 
 /// Why and how an attempt is being ended. The first reason stands.
@@ -80,6 +83,8 @@ pub(crate) struct Held {
     pub log: Bytes,
     pub seat: Option<Seat>,
     pub pod: Option<PodRef>,
+    /// How its steps stand, of a launch that has some.
+    pub steps: Vec<StepSeen>,
     /// The node its pod is on.
     pub node: Option<String>,
     pub meter: Meter,
@@ -115,6 +120,7 @@ impl Held {
             log,
             seat: None,
             pod: None,
+            steps: Vec::new(),
             node: None,
             meter: Meter::new(),
             running: None,
@@ -129,7 +135,7 @@ impl Held {
 
     /// Counts what it was said to use.
     pub(crate) fn used(&mut self, used: Used) {
-        let more = self.meter.add(self.usage.cpu(), used.cpu);
+        let more = self.meter.add(self.usage.cpu(), &used);
         // Nobody says which part of it was the kernel's.
         self.usage.cpu_user = self.usage.cpu_user.plus(more);
         self.usage.memory_peak = self.usage.memory_peak.max(used.memory);

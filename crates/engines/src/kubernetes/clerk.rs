@@ -31,7 +31,7 @@ use super::reading::{self, Output};
 use super::survey::{self, Quota};
 use super::usage::{self, AllUsed, Source};
 use super::visitor::{All, marked};
-use crate::{BootClock, BootTime, Waker};
+use crate::{BootClock, BootTime, StepRecord, Waker};
 
 /// Questions at once: an API server gives one client a share of its own of some dozens.
 const AT_ONCE: usize = 16;
@@ -58,13 +58,20 @@ pub(crate) enum Errand {
     /// Write down what a task writes, while it runs.
     Follow { output: Output },
     /// Read all that a task wrote.
-    Read { attempt: AttemptId, output: Output },
+    Read { attempt: AttemptId, output: Output, steps: Vec<StepRecord> },
     /// What is there besides: quotas, the accelerators' name, the clock.
     Picture { namespaces: Vec<String> },
     /// What do pods of ours use?
     Usage { namespaces: Vec<String>, nodes: Vec<String> },
     /// Send a signal to the processes with a mark in a pod that catch it.
-    Signal { attempt: AttemptId, namespace: String, pod: String, mark: String, number: i32 },
+    Signal {
+        attempt: AttemptId,
+        namespace: String,
+        pod: String,
+        container: String,
+        mark: String,
+        number: i32,
+    },
     /// Remove folders, when there is time.
     Sweep { folders: Vec<PathBuf> },
 }
@@ -107,7 +114,7 @@ pub(crate) enum Done {
     },
     Pods {
         namespace: String,
-        news: News<PodSeen>,
+        news: Box<News<PodSeen>>,
     },
     Jobs {
         namespace: String,
@@ -262,7 +269,7 @@ impl Desk {
             Errand::Watch { namespace } => {
                 let pods = Arc::clone(&self).watch::<Pod, _>(namespace.clone(), pods::read, {
                     let namespace = namespace.clone();
-                    move |news| Done::Pods { namespace: namespace.clone(), news }
+                    move |news| Done::Pods { namespace: namespace.clone(), news: Box::new(news) }
                 });
                 let jobs = Arc::clone(&self).watch::<Job, _>(namespace.clone(), jobs::read, {
                     move |news| Done::Jobs { namespace: namespace.clone(), news }
@@ -277,14 +284,14 @@ impl Desk {
                     tracing::debug!(why, "cannot follow an output; it is read when its task ends");
                 }
             }
-            Errand::Read { attempt, output } => {
+            Errand::Read { attempt, output, steps } => {
                 let alone = self.alone(&output.pod);
                 let read = self
                     .ask(
                         async {
                             // Should its pod be gone by now, what was followed is all there is.
                             let _alone = alone.lock().await;
-                            reading::whole(client, &output).await
+                            reading::whole(client, &output, &steps).await
                         },
                         Err,
                     )
@@ -301,11 +308,11 @@ impl Desk {
                 let (source, used) = self.ask(asking, nothing).await;
                 self.say(Done::Usage { source, used });
             }
-            Errand::Signal { attempt, namespace, pod, mark, number } => {
+            Errand::Signal { attempt, namespace, pod, container, mark, number } => {
                 // What a shell may say of processes that went meanwhile is of no interest.
                 let (output, _nobody) = mpsc::channel(SAID_MAX);
                 let pipes = Pipes { input: None, output, terminal: Terminal::No };
-                let at = Where { namespace: &namespace, pod: &pod };
+                let at = Where { namespace: &namespace, pod: &pod, container: &container };
                 let words = marked(&mark, number, All::Catching);
                 let sending = beside::run(client, &at, &words, pipes);
                 let late = |words| Err(NotRun::Failed(words));

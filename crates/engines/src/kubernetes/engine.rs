@@ -338,6 +338,7 @@ impl KubernetesEngine {
         Some(Output {
             namespace: held.seat.as_ref()?.batch.namespace.clone(),
             pod: held.pod.as_ref()?.name.clone(),
+            steps: u32::try_from(held.steps.len()).unwrap_or(u32::MAX),
             folder: self.folder.logs(attempt),
             limit: held.log,
         })

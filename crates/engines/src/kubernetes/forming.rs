@@ -17,7 +17,7 @@ use super::engine::KubernetesEngine;
 use super::making::Made;
 use super::manifest::{self, Gang, Manifests, Ordered, Request};
 use super::names::{BatchName, batch_name};
-use super::script::script;
+use super::steps;
 use crate::{BootId, BootTime, Launch, Outcome, StartFailure, wall_now};
 
 /// What goes into one job at most: people submit no longer arrays, and controllers do not like
@@ -114,20 +114,20 @@ impl KubernetesEngine {
             }
             let fence = self.folder.fence(launch.attempt);
             let work = self.shared.as_ref().map(|shared| shared.work(launch.attempt));
-            match script(&launch, &fence, work.as_deref()) {
+            match steps::scripts(&launch, &fence, work.as_deref()) {
                 Err(reason) => self.fail(launch.attempt, StartFailure::Other(reason)),
-                Ok(text)
+                Ok(texts)
                     if gang == Gang::No && !attempts.is_empty() && {
-                        attempts.len() == INDEXES_MAX || bytes + text.len() > SCRIPT_BYTES_MAX
+                        attempts.len() == INDEXES_MAX || bytes + length(&texts) > SCRIPT_BYTES_MAX
                     } =>
                 {
                     rest.push(launch);
                 }
-                Ok(text) => {
-                    bytes += text.len();
+                Ok(texts) => {
+                    bytes += length(&texts);
                     attempts.push(launch.attempt);
                     mounts.push(launch.mounts);
-                    scripts.push(text);
+                    scripts.push(texts);
                 }
             }
         }
@@ -326,6 +326,10 @@ impl KubernetesEngine {
         }
         let _ = fs::remove_file(self.manifest_file(name));
     }
+}
+
+fn length(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
 }
 
 /// The deadline of a job that is made now and may run until then, in whole seconds.

@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 
 use dayan_units::{AttemptId, Span};
 
-use super::book::{Batch, Closing, PodRef, Record, Standing};
+use super::book::{Batch, Closing, Held, PodRef, Record, Standing};
 use super::clerk::{Done, Errand, News, Picture};
 use super::connect::{self, Answer};
 use super::engine::KubernetesEngine;
 use super::jobs::JobSeen;
 use super::manifest::Gang;
 use super::names::BatchName;
-use super::pods::{self, Over, PodSeen, Stage};
+use super::pods::{self, CONTAINER, Over, PodSeen, Stage, Trouble};
+use super::steps;
 use super::tending;
 use super::usage::{AllUsed, Source};
 use crate::{BootTime, Outcome, Phase, StartFailure, wall_now};
@@ -30,7 +31,7 @@ impl KubernetesEngine {
             Done::Asked { attempt, outcome } => self.on_asked(attempt, outcome),
             Done::Removed { batch, outcome } => self.on_removed(&batch, outcome),
             Done::Complaint { batch, words } => self.on_complaint(&batch, words.as_deref()),
-            Done::Pods { namespace, news } => self.on_pods(&namespace, news),
+            Done::Pods { namespace, news } => self.on_pods(&namespace, *news),
             Done::Jobs { namespace, news } => self.on_jobs(&namespace, news),
             Done::Blind { namespace, words } => {
                 tracing::warn!(namespace, words, "cannot watch what becomes of pods; tried again");
@@ -233,7 +234,8 @@ impl KubernetesEngine {
             return;
         }
         if held.pod.is_none() {
-            held.pod = Some(PodRef { name: pod.name.clone(), uid: pod.uid.clone() });
+            let container = CONTAINER.to_owned();
+            held.pod = Some(PodRef { name: pod.name.clone(), uid: pod.uid.clone(), container });
             if held.ending.is_some() {
                 self.due_at = now;
             }
@@ -241,25 +243,25 @@ impl KubernetesEngine {
         let Some(held) = self.book.live_mut(attempt) else { return };
         held.deleting = pod.deleting;
         held.node = pod.node;
+        held.steps = pod.steps;
         match pod.stage {
             Stage::Waiting { trouble } => {
-                let since = held
-                    .trouble
-                    .as_ref()
-                    .filter(|(known, _)| {
-                        trouble.as_ref().map(std::mem::discriminant)
-                            == Some(std::mem::discriminant(known))
-                    })
-                    .map_or(now, |(_, since)| *since);
-                held.trouble = trouble.map(|trouble| (trouble, since));
+                in_trouble(held, trouble, now);
                 self.due_at = now;
             }
-            Stage::Running { since } => {
+            Stage::Running { since, container, trouble } => {
+                // A step that comes later may have an image that does not come.
+                in_trouble(held, trouble, now);
+                if let Some(pod) = &mut held.pod {
+                    pod.container = container;
+                }
+                if held.trouble.is_some() {
+                    self.due_at = now;
+                }
                 if matches!(held.phase, Phase::Starting) {
                     let started_at = since.unwrap_or_else(wall_now);
                     held.phase = Phase::Running { started_at, pid: None };
                     held.running = Some(now);
-                    held.trouble = None;
                     self.journal.append(&Record::Running { attempt, started_at });
                     self.changed.insert(attempt);
                     self.due_at = now;
@@ -300,7 +302,8 @@ impl KubernetesEngine {
             self.due_at = now;
             return;
         }
-        self.close(attempt, Closing { outcome, at, since: now }, over.exit.is_some());
+        let ran = over.exit.is_some() || over.began.is_some();
+        self.close(attempt, Closing { outcome, at, since: now }, ran);
     }
 
     fn is_overdue(&self, attempt: AttemptId) -> bool {
@@ -315,9 +318,10 @@ impl KubernetesEngine {
         match output {
             Some(output) => {
                 let at = closing.since.plus(self.config.pace.logs_within);
+                let steps = steps::records(&held.steps, &closing.outcome, closing.at);
                 held.closing = Some(closing);
                 self.due(at);
-                self.clerk.send(Errand::Read { attempt, output });
+                self.clerk.send(Errand::Read { attempt, output, steps });
             }
             None => self.finish_at(attempt, closing.at, closing.outcome),
         }
@@ -526,4 +530,16 @@ impl KubernetesEngine {
             self.vanished(attempt);
         }
     }
+}
+
+/// Since when it is in this kind of trouble.
+fn in_trouble(held: &mut Held, trouble: Option<Trouble>, now: BootTime) {
+    let since = held
+        .trouble
+        .as_ref()
+        .filter(|(known, _)| {
+            trouble.as_ref().map(std::mem::discriminant) == Some(std::mem::discriminant(known))
+        })
+        .map_or(now, |(_, since)| *since);
+    held.trouble = trouble.map(|trouble| (trouble, since));
 }

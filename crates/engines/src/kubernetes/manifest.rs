@@ -12,11 +12,11 @@ use serde_json::{Map, Value, json};
 
 use super::Site;
 use super::names::{BatchName, LABEL_AGENT, LABEL_BATCH, NOTE_ATTEMPTS, attempts_note};
-use super::pods::CONTAINER;
 use super::script::{SCRIPT, WORK};
 use super::site::Volume;
+use super::steps::{self, NOTE_STEPS};
 use super::volume;
-use crate::{Launch, Pull};
+use crate::{Image, Launch, Pull};
 
 /// How long the objects of a job that has ended stay when the agent never comes to remove them: a
 /// week lets it be mended after a holiday.
@@ -41,6 +41,18 @@ pub(crate) struct Request {
     /// Parts of its folder, and where else they are seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<(String, String)>,
+    /// What its steps ask for, of a launch that has some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRequest>,
+}
+
+/// What a step asks for beside its pod.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct StepRequest {
+    pub image: String,
+    pub pull: Option<String>,
+    /// Where it starts; none: where its image says.
+    pub workdir: Option<String>,
 }
 
 impl Request {
@@ -50,26 +62,33 @@ impl Request {
         site: &Site,
         accelerator: Option<&str>,
     ) -> Result<Self, String> {
-        if !launch.steps.is_empty() {
-            return Err("steps need a pool of podman or docker".to_owned());
-        }
-        if !launch.mounts.is_empty() && site.volume.is_none() {
-            return Err("mounts need a pool whose folders lie on a volume that the agent sees; \
-                        give it one with --kube-volume"
-                .to_owned());
-        }
         if let Some(mount) = launch.mounts.iter().find(|mount| !volume::is_plain(mount)) {
             let (from, at) = (mount.from.display(), &mount.at);
             return Err(format!("`{from}` cannot be mounted at `{at}`"));
         }
-        let image = launch.image.as_ref();
-        let named = image.map(|image| image.name.clone()).filter(|name| !name.is_empty());
-        let Some(name) = named.or_else(|| site.image.clone()) else {
-            return Err(
+        let named = |image: Option<&Image>| {
+            let named = image.map(|image| image.name.clone()).filter(|name| !name.is_empty());
+            named.or_else(|| site.image.clone()).ok_or_else(|| {
                 "a pod needs an image: say `image:` in the job file, or give the agent one \
                         with --kube-default-image"
-                    .to_owned(),
-            );
+                    .to_owned()
+            })
+        };
+        let steps: Vec<StepRequest> = launch
+            .steps
+            .iter()
+            .map(|step| {
+                Ok(StepRequest {
+                    image: named(Some(&step.image))?,
+                    pull: Some(pull(step.image.pull).to_owned()),
+                    workdir: step.workdir.clone(),
+                })
+            })
+            .collect::<Result<_, String>>()?;
+        let image = launch.image.as_ref();
+        let name = match steps.last() {
+            Some(last) => last.image.clone(),
+            None => named(image)?,
         };
         let accelerators = match (launch.accelerators, accelerator) {
             (0, _) => None,
@@ -94,7 +113,13 @@ impl Request {
                 .iter()
                 .map(|mount| (mount.from.to_string_lossy().into_owned(), mount.at.clone()))
                 .collect(),
+            steps,
         })
+    }
+
+    /// How many steps it has.
+    fn count(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 
     /// The resources of the pod's container.
@@ -124,7 +149,8 @@ pub(crate) struct Ordered<'a> {
     /// What tells this agent's objects from another's.
     pub agent: &'a str,
     pub attempts: &'a [AttemptId],
-    pub scripts: &'a [String],
+    /// Of each, its script, or one for each of its steps.
+    pub scripts: &'a [Vec<String>],
     pub request: &'a Request,
     /// Do its members have to find each other?
     pub gang: Gang,
@@ -162,7 +188,10 @@ pub(crate) fn manifests(ordered: Ordered<'_>, site: &Site) -> Manifests {
     let scripts: Map<String, Value> = scripts
         .iter()
         .enumerate()
-        .map(|(index, script)| (index.to_string(), json!(script)))
+        .flat_map(|(index, each)| {
+            let key = move |step| steps::key(&index.to_string(), step, request.count());
+            (0u32..).zip(each).map(move |(step, script)| (key(step), json!(script)))
+        })
         .collect();
     let secret = json!({
         "metadata": { "name": name, "namespace": namespace, "labels": labels },
@@ -190,7 +219,7 @@ pub(crate) fn manifests(ordered: Ordered<'_>, site: &Site) -> Manifests {
             "activeDeadlineSeconds": deadline_seconds,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
-                "metadata": { "labels": labels },
+                "metadata": template_meta(&labels, request),
                 "spec": pod_spec(ordered, site, request),
             },
         },
@@ -203,13 +232,23 @@ pub(crate) fn manifests(ordered: Ordered<'_>, site: &Site) -> Manifests {
     }
 }
 
-fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
-    let name = &ordered.batch.name;
+/// What is written on the pods. Of a launch without steps nothing is said of steps.
+fn template_meta(labels: &Value, request: &Request) -> Value {
+    match request.count() {
+        0 => json!({ "labels": labels }),
+        count => {
+            json!({ "labels": labels, "annotations": { NOTE_STEPS: count.to_string() } })
+        }
+    }
+}
+
+/// One of the pod's containers: of the launch, or of a step of it.
+fn container(ordered: Ordered<'_>, request: &Request, number: u32) -> Value {
+    let step = request.steps.get(number as usize);
     let mut container = json!({
-        "name": CONTAINER,
-        "image": request.image,
+        "name": steps::container(number, request.count()),
+        "image": step.map_or(&request.image, |step| &step.image),
         "command": ["/bin/sh", SCRIPT],
-        "workingDir": WORK,
         "resources": request.resources(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -218,11 +257,38 @@ fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
             "capabilities": { "drop": ["ALL"] },
             "seccompProfile": { "type": "RuntimeDefault" },
         },
-        "volumeMounts": volume_mounts(ordered, request),
+        "volumeMounts": volume_mounts(ordered, request, number),
     });
-    if let Some(pull) = &request.pull {
+    let workdir = match step {
+        None => Some(WORK),
+        Some(step) => step.workdir.as_deref(),
+    };
+    if let Some(workdir) = workdir {
+        container["workingDir"] = json!(workdir);
+    }
+    if let Some(pull) = step.map_or(&request.pull, |step| &step.pull) {
         container["imagePullPolicy"] = json!(pull);
     }
+    container
+}
+
+/// The volume of a container's own `/tmp`: no step finds what another left there.
+fn tmp_volume(number: u32, count: u32) -> String {
+    if number + 1 >= count { "tmp".to_owned() } else { format!("tmp-{number}") }
+}
+
+fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
+    let name = &ordered.batch.name;
+    let count = request.count();
+    let mut containers: Vec<Value> =
+        (0..count.max(1)).map(|number| container(ordered, request, number)).collect();
+    let last = containers.pop().expect("there is one at least");
+    let mut volumes = vec![
+        json!({ "name": "launch", "secret": { "secretName": name, "defaultMode": 0o444 } }),
+        work_volume(site),
+    ];
+    let tmp = |number| json!({ "name": tmp_volume(number, count), "emptyDir": {} });
+    volumes.extend((0..count.max(1)).map(tmp));
     let mut spec = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
@@ -231,13 +297,13 @@ fn pod_spec(ordered: Ordered<'_>, site: &Site, request: &Request) -> Value {
         // has asked for them.
         "shareProcessNamespace": true,
         "terminationGracePeriodSeconds": CLUSTER_GRACE_SECONDS,
-        "containers": [container],
-        "volumes": [
-            { "name": "launch", "secret": { "secretName": name, "defaultMode": 0o444 } },
-            work_volume(site),
-            { "name": "tmp", "emptyDir": {} },
-        ],
+        "containers": [last],
+        "volumes": volumes,
     });
+    if !containers.is_empty() {
+        // One after the other, before the last of them.
+        spec["initContainers"] = json!(containers);
+    }
     if request.wall < Span::MAX {
         let deadline = request.wall.plus(POD_DEADLINE_MARGIN);
         // Kubernetes takes 32 bits of seconds: what is longer needs no watch.
@@ -297,24 +363,27 @@ fn work_volume(site: &Site) -> Value {
     }
 }
 
-fn volume_mounts(ordered: Ordered<'_>, request: &Request) -> Value {
-    // Each pod sees its own script only, and its own folder.
+fn volume_mounts(ordered: Ordered<'_>, request: &Request, number: u32) -> Value {
+    let count = request.count();
+    // Each container sees its own script only, and its pod's own folder.
     let mut mounts = vec![json!({
         "name": "launch", "mountPath": SCRIPT, "readOnly": true,
-        "subPathExpr": "$(JOB_COMPLETION_INDEX)",
+        "subPathExpr": steps::key("$(JOB_COMPLETION_INDEX)", number, count),
     })];
     mounts.push(match ordered.sub_path {
         Some(path) => json!({ "name": "work", "mountPath": WORK, "subPathExpr": path }),
         None => json!({ "name": "work", "mountPath": WORK }),
     });
     if !request.mounts.iter().any(|(_, at)| at == "/tmp") {
-        mounts.push(json!({ "name": "tmp", "mountPath": "/tmp" }));
+        mounts.push(json!({ "name": tmp_volume(number, count), "mountPath": "/tmp" }));
     }
-    let parts = request.mounts.iter().filter_map(|(from, at)| {
-        let path = format!("{}/{from}", ordered.sub_path?);
-        Some(json!({ "name": "work", "mountPath": at, "subPathExpr": path }))
-    });
-    mounts.extend(parts);
+    mounts.extend(request.mounts.iter().map(|(from, at)| match ordered.sub_path {
+        Some(path) => {
+            json!({ "name": "work", "mountPath": at, "subPathExpr": format!("{path}/{from}") })
+        }
+        // In the pod's own folder, where the node makes it.
+        None => json!({ "name": "work", "mountPath": at, "subPath": from }),
+    }));
     json!(mounts)
 }
 
@@ -340,10 +409,11 @@ mod tests {
             pull: Some("Never".to_owned()),
             wall: Span::from_secs(100),
             mounts: vec![("m/0".to_owned(), "/data".to_owned())],
+            steps: Vec::new(),
         };
         let batch = BatchName { namespace: "n".to_owned(), name: "dayan-x".to_owned() };
         let attempts = [attempt(0), attempt(1)];
-        let scripts = ["echo secret".to_owned(), "b".to_owned()];
+        let scripts = [vec!["echo secret".to_owned()], vec!["b".to_owned()]];
         let ordered = Ordered {
             batch: &batch,
             agent: "a",
@@ -388,5 +458,76 @@ mod tests {
         assert!(!text.contains("echo secret"), "no command stands in the job: {text}");
         assert!(made.service.is_some());
         assert_eq!(member_host(&batch, 1), "dayan-x-1.dayan-x.n.svc");
+    }
+
+    #[test]
+    fn steps_are_containers_of_one_pod_in_their_order() {
+        let step = |image: &str, workdir: Option<&str>| StepRequest {
+            image: image.to_owned(),
+            pull: Some("Always".to_owned()),
+            workdir: workdir.map(str::to_owned),
+        };
+        let request = Request {
+            cpu: MilliCpu(500),
+            memory: Bytes(1 << 20),
+            accelerators: None,
+            image: "c".to_owned(),
+            pull: None,
+            wall: Span::MAX,
+            mounts: vec![("m/0".to_owned(), "/data".to_owned())],
+            steps: vec![step("a", Some("/data")), step("b", None), step("c", None)],
+        };
+        let batch = BatchName { namespace: "n".to_owned(), name: "dayan-x".to_owned() };
+        let attempts = [AttemptId { job: JobId::from_bits(1), task: 0, attempt: 1 }];
+        let scripts = [["1", "2", "3"].map(str::to_owned).to_vec()];
+        let ordered = Ordered {
+            batch: &batch,
+            agent: "a",
+            attempts: &attempts,
+            scripts: &scripts,
+            request: &request,
+            gang: Gang::No,
+            deadline_seconds: 60,
+            sub_path: None,
+        };
+        let made = manifests(ordered, &Site::default());
+        let keys: Vec<(String, String)> =
+            made.secret.string_data.expect("some").into_iter().collect();
+        let pair = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
+        assert_eq!(keys, [("0", "3"), ("0.0", "1"), ("0.1", "2")].map(pair));
+        let template = made.job.spec.expect("it has one").template;
+        let notes = template.metadata.and_then(|meta| meta.annotations).expect("some");
+        assert_eq!(notes.get(NOTE_STEPS).map(String::as_str), Some("3"));
+        let pod = template.spec.expect("it has one");
+        let mut all = pod.init_containers.expect("two");
+        all.extend(pod.containers);
+        let told: Vec<_> = all
+            .iter()
+            .map(|one| {
+                let at = |path: &str| {
+                    let mounts = one.volume_mounts.iter().flatten();
+                    mounts
+                        .clone()
+                        .find(|mount| mount.mount_path == path)
+                        .expect("it is there")
+                        .clone()
+                };
+                assert_eq!(at("/data").sub_path.as_deref(), Some("m/0"));
+                (
+                    one.name.as_str(),
+                    one.image.as_deref().expect("it has one"),
+                    one.working_dir.as_deref(),
+                    at(SCRIPT).sub_path_expr.expect("its own"),
+                    at("/tmp").name,
+                )
+            })
+            .collect();
+        let script = |rest: &str| format!("$(JOB_COMPLETION_INDEX){rest}");
+        let expect = [
+            ("task-0", "a", Some("/data"), script(".0"), "tmp-0".to_owned()),
+            ("task-1", "b", None, script(".1"), "tmp-1".to_owned()),
+            ("task", "c", None, script(""), "tmp".to_owned()),
+        ];
+        assert_eq!(told, expect);
     }
 }

@@ -48,6 +48,8 @@ mod reading;
 mod script;
 mod site;
 #[cfg(feature = "kubernetes")]
+mod steps;
+#[cfg(feature = "kubernetes")]
 mod survey;
 #[cfg(feature = "kubernetes")]
 mod tending;

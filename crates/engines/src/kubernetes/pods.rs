@@ -9,10 +9,13 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::names::{LABEL_BATCH, NOTE_INDEX};
 use super::script::{NO_WORKDIR, NO_WORKDIR_STATUS};
+use super::steps::{self, NOTE_STEPS, StepSeen};
 use crate::{Outcome, StartFailure};
 
 /// The name of our container.
 pub(crate) const CONTAINER: &str = "task";
+/// More steps than any pod could have: each takes some hundred bytes of an object of 1.5 MiB.
+const STEPS_MAX: u32 = 1_000;
 /// What a start that failed before the task's own program says. Longer words are cut.
 const WORDS_MAX: usize = 400;
 
@@ -31,6 +34,8 @@ pub(crate) struct PodSeen {
     /// Why the cluster took it away, in Kubernetes' word (the `DisruptionTarget` condition).
     pub disrupted: Option<String>,
     pub stage: Stage,
+    /// How its steps stand, of a launch that has some.
+    pub steps: Vec<StepSeen>,
 }
 
 /// How far it is.
@@ -41,8 +46,14 @@ pub(crate) enum Stage {
         /// What keeps it from starting, and is worth saying.
         trouble: Option<Trouble>,
     },
-    /// Its container runs.
-    Running { since: Option<Time> },
+    /// It runs, since its first container began.
+    Running {
+        since: Option<Time>,
+        /// The container that runs, or is the next to.
+        container: String,
+        /// What keeps the next of its steps from starting.
+        trouble: Option<Trouble>,
+    },
     /// Nothing of it runs any more.
     Over(Over),
 }
@@ -61,14 +72,17 @@ pub(crate) enum Trouble {
 /// How it ended.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Over {
+    /// How the container ended that decided it: the only one, the last one, or the step that failed.
     pub exit: Option<Exit>,
+    /// When the first of its containers began.
+    pub began: Option<Time>,
     /// The pod's own reason and words, where the node or the cluster ended it.
     pub reason: String,
     pub message: String,
 }
 
-/// How its container ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// How a container ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Exit {
     pub code: i32,
     pub signal: Option<i32>,
@@ -82,14 +96,17 @@ impl Over {
     /// How long its container ran. Kubernetes dates to the second, rounding down: what ran at all
     /// counts a second.
     pub(crate) fn wall(&self) -> Span {
-        let times = self.exit.as_ref().and_then(|exit| Some((exit.started?, exit.finished?)));
+        let exit = self.exit.as_ref();
+        let times = exit.and_then(|exit| Some((self.began.or(exit.started)?, exit.finished?)));
         times.map_or(Span::ZERO, |(started, finished)| {
             finished.since(started).max(Span::from_secs(1))
         })
     }
 }
 
-fn time(of: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>) -> Option<Time> {
+pub(super) fn time(
+    of: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
+) -> Option<Time> {
     of.map(|time| Time::from_micros(time.0.as_microsecond()))
 }
 
@@ -109,22 +126,40 @@ pub(crate) fn read(pod: &Pod) -> Option<PodSeen> {
         .iter()
         .find(|one| one.type_ == "PodScheduled" && one.status == "False")
         .and_then(|one| one.message.as_deref());
-    let container = status.container_statuses.unwrap_or_default();
-    let container = container.iter().find(|one| one.name == CONTAINER);
-    let over = || Over {
-        exit: container.and_then(exit),
-        reason: status.reason.clone().unwrap_or_default(),
-        message: cut(status.message.as_deref().unwrap_or_default()),
-    };
-    let running = container.and_then(|one| one.state.as_ref()?.running.as_ref());
-    let stage = match status.phase.as_deref() {
-        Some("Succeeded" | "Failed") => Stage::Over(over()),
-        // The container's word comes a moment before the pod's.
-        _ if container.and_then(exit).is_some() => Stage::Over(over()),
-        _ if running.is_some() => {
-            Stage::Running { since: time(running.and_then(|state| state.started_at.as_ref())) }
-        }
-        _ => Stage::Waiting { trouble: trouble(container, unscheduled) },
+    let count: u32 =
+        notes.and_then(|notes| notes.get(NOTE_STEPS)?.parse().ok()).unwrap_or(0).min(STEPS_MAX);
+    let mut all = status.init_container_statuses.unwrap_or_default();
+    all.extend(status.container_statuses.unwrap_or_default());
+    // In the order in which they run.
+    let names: Vec<String> = (0..count.max(1)).map(|step| steps::container(step, count)).collect();
+    let ours: Vec<Option<&ContainerStatus>> =
+        names.iter().map(|name| all.iter().find(|one| one.name == *name)).collect();
+    let exits: Vec<Option<Exit>> = ours.iter().map(|one| one.and_then(exit)).collect();
+    let seen: Vec<StepSeen> =
+        ours.iter().zip(&exits).map(|(one, exit)| StepSeen::of(*one, exit.as_ref())).collect();
+    let began = seen.iter().find_map(|one| one.started);
+    // After a step that failed nothing is started.
+    let failed = exits.iter().flatten().find(|exit| exit.code != 0).cloned();
+    let decided = failed.or_else(|| exits.last().cloned().flatten());
+    let next = exits.iter().position(Option::is_none).unwrap_or(0);
+    let runs =
+        ours.iter().flatten().any(|one| one.state.as_ref().is_some_and(|s| s.running.is_some()))
+            || exits.iter().any(Option::is_some);
+    // The container's word comes a moment before the pod's.
+    let over = decided.is_some() || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let stage = match (over, runs) {
+        (true, _) => Stage::Over(Over {
+            exit: decided,
+            began,
+            reason: status.reason.clone().unwrap_or_default(),
+            message: cut(status.message.as_deref().unwrap_or_default()),
+        }),
+        (false, true) => Stage::Running {
+            since: began,
+            container: names[next].clone(),
+            trouble: trouble(ours[next], None),
+        },
+        (false, false) => Stage::Waiting { trouble: trouble(ours[next], unscheduled) },
     };
     Some(PodSeen {
         name: pod.metadata.name.clone()?,
@@ -135,6 +170,7 @@ pub(crate) fn read(pod: &Pod) -> Option<PodSeen> {
         deleting: pod.metadata.deletion_timestamp.is_some(),
         disrupted: held("DisruptionTarget").map(|one| one.reason.clone().unwrap_or_default()),
         stage,
+        steps: if count == 0 { Vec::new() } else { seen },
     })
 }
 
@@ -347,6 +383,69 @@ mod tests {
         assert_eq!(waiting("ImagePullBackOff"), Some(Trouble::Image(words("ImagePullBackOff"))));
         assert_eq!(waiting("InvalidImageName"), Some(Trouble::Never(words("InvalidImageName"))));
         assert_eq!(waiting("ContainerCreating"), None);
+    }
+
+    fn in_steps(phase: &str, before: &[Value], last: &Value) -> PodSeen {
+        let status = |name: String, state: &Value| {
+            json!({
+                "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": state,
+            })
+        };
+        let inits = (0u32..).zip(before).map(|(step, state)| status(format!("task-{step}"), state));
+        let pod = json!({
+            "metadata": {
+                "name": "b-0-x", "uid": "u", "labels": { LABEL_BATCH: "b" },
+                "annotations": { NOTE_INDEX: "3", NOTE_STEPS: (before.len() + 1).to_string() },
+            },
+            "status": {
+                "phase": phase, "initContainerStatuses": inits.collect::<Vec<_>>(),
+                "containerStatuses": [status("task".to_owned(), last)],
+            },
+        });
+        read(&serde_json::from_value(pod).expect("a pod")).expect("one of ours")
+    }
+
+    #[test]
+    fn a_pod_in_steps_runs_from_the_first_to_the_last() {
+        let waits = json!({ "waiting": { "reason": "PodInitializing" } });
+        let runs = json!({ "running": { "startedAt": "2026-01-01T00:00:05Z" } });
+        let ended = |code: i32, message: &str| {
+            json!({ "terminated": {
+                "exitCode": code, "reason": "Completed", "message": message,
+                "startedAt": "2026-01-01T00:00:01Z", "finishedAt": "2026-01-01T00:00:04Z" } })
+        };
+        let runs_in = |pod: PodSeen| match pod.stage {
+            Stage::Running { container, since, .. } => (container, since.is_some()),
+            other => panic!("it runs: {other:?}"),
+        };
+        let pod = in_steps("Pending", &[waits.clone(), waits.clone()], &waits);
+        assert_eq!(pod.stage, Stage::Waiting { trouble: None });
+        // As long as steps are to come, the pod is pending to Kubernetes.
+        let pod = in_steps("Pending", &[runs.clone(), waits.clone()], &waits);
+        assert_eq!(runs_in(pod), ("task-0".to_owned(), true));
+        let ignored = ended(0, "dayan: the step exited with 7\n");
+        let pod = in_steps("Pending", &[ignored.clone(), waits.clone()], &waits);
+        assert_eq!(pod.steps[0].ended.map(|(_, code)| code), Some(7));
+        assert_eq!(runs_in(pod), ("task-1".to_owned(), true));
+        let pod = in_steps("Running", &[ignored.clone(), ended(0, "")], &runs);
+        assert_eq!(runs_in(pod), ("task".to_owned(), true));
+        // An image that does not come is said of the step that needs it.
+        let lost = json!({ "waiting": { "reason": "ErrImageNeverPull", "message": "m" } });
+        let pod = in_steps("Pending", &[ended(0, ""), lost], &waits);
+        let Stage::Running { trouble: Some(Trouble::Never(_)), .. } = pod.stage else {
+            panic!("it is in trouble: {pod:?}")
+        };
+        let over = |pod: PodSeen| match pod.stage {
+            Stage::Over(over) => (outcome(&over, None), over.wall()),
+            other => panic!("it is over: {other:?}"),
+        };
+        let failed = in_steps("Failed", &[ignored.clone(), ended(5, "")], &waits);
+        assert_eq!(failed.steps.len(), 3);
+        assert_eq!(over(failed).0, Outcome::Exited(5));
+        let last = ended(0, "dayan: the step exited with 3\n");
+        let (end, wall) = over(in_steps("Succeeded", &[ignored, ended(0, "")], &last));
+        assert_eq!((end, wall), (Outcome::Exited(0), Span::from_secs(3)));
     }
 
     #[test]

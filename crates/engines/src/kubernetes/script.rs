@@ -4,6 +4,7 @@
 //! environments, which may hold secrets, stand in no job and no pod. The image must have a
 //! `/bin/sh`, as `run:` lines need one anyhow.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::{Launch, Program, Workdir, command};
@@ -47,7 +48,7 @@ pub(crate) const NO_WORKDIR: &str = "dayan: no working folder: ";
 pub(crate) const NO_WORKDIR_STATUS: i32 = 126;
 
 /// Quotes a word for `/bin/sh`.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
@@ -74,20 +75,7 @@ pub(crate) fn script(
     fence: &str,
     folder: Option<&Path>,
 ) -> Result<String, String> {
-    let mut lines = vec!["umask 022".to_owned()];
-    // What is not allowed to be set is the cluster's own limit then.
-    lines.push(format!("ulimit -n {} 2>/dev/null", launch.limits.open_files));
-    lines.push("ulimit -c 0 2>/dev/null".to_owned());
-    // The cluster's own word, by which the pod found this script.
-    lines.push("unset JOB_COMPLETION_INDEX".to_owned());
-    lines.push("export HOME=\"$PWD\" TMPDIR=\"$PWD\"".to_owned());
-    lines.push(format!("export {}={}", command::FENCE_VARIABLE, quoted(fence)));
-    for (name, value) in &launch.env {
-        if !is_name(name) {
-            return Err(format!("`{name}` is no name of a variable that a shell could set"));
-        }
-        lines.push(format!("export {name}={}", quoted(&inside(value, folder))));
-    }
+    let mut lines = beginning(launch, &launch.env, fence, folder, "\"$PWD\"")?;
     let workdir = match &launch.workdir {
         Workdir::At(path) => Workdir::At(inside(&path.to_string_lossy(), folder).into()),
         Workdir::Fresh => Workdir::Fresh,
@@ -110,6 +98,37 @@ pub(crate) fn script(
             format!("exec {}", words.join(" "))
         }
     });
+    whole(&lines)
+}
+
+/// What every script begins with: limits of the process, and the environment. `home` is the folder,
+/// as a shell says it.
+pub(super) fn beginning(
+    launch: &Launch,
+    env: &BTreeMap<String, String>,
+    fence: &str,
+    folder: Option<&Path>,
+    home: &str,
+) -> Result<Vec<String>, String> {
+    let mut lines = vec!["umask 022".to_owned()];
+    // What is not allowed to be set is the cluster's own limit then.
+    lines.push(format!("ulimit -n {} 2>/dev/null", launch.limits.open_files));
+    lines.push("ulimit -c 0 2>/dev/null".to_owned());
+    // The cluster's own word, by which the pod found this script.
+    lines.push("unset JOB_COMPLETION_INDEX".to_owned());
+    lines.push(format!("export HOME={home} TMPDIR={home}"));
+    lines.push(format!("export {}={}", command::FENCE_VARIABLE, quoted(fence)));
+    for (name, value) in env {
+        if !is_name(name) {
+            return Err(format!("`{name}` is no name of a variable that a shell could set"));
+        }
+        lines.push(format!("export {name}={}", quoted(&inside(value, folder))));
+    }
+    Ok(lines)
+}
+
+/// A script of these lines. Refused where a shell could not read it.
+pub(super) fn whole(lines: &[String]) -> Result<String, String> {
     let text = lines.join("\n") + "\n";
     if text.contains('\0') {
         return Err("a word of the command or its environment has a NUL in it".to_owned());

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use super::connect::{self, Answer};
 use super::names::LABEL_AGENT;
-use super::pods::CONTAINER;
 use super::quantity::{nano_floor, whole_floor};
+use super::steps;
 
 /// How long a node may take to say it: one that is silent keeps nobody else from being heard.
 const NODE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -49,6 +49,8 @@ impl Source {
 pub(crate) struct Used {
     pub cpu: Cpu,
     pub memory: Bytes,
+    /// Which of its containers that is: they run one after the other.
+    pub container: u32,
 }
 
 /// Processor time.
@@ -65,17 +67,28 @@ pub(crate) enum Cpu {
 pub(crate) struct Meter {
     /// Until when its use is counted.
     counted: Option<Time>,
+    /// The container that was last heard of, and what those before it had used.
+    before: Option<(u32, Span)>,
 }
 
 impl Meter {
     pub(crate) const fn new() -> Self {
-        Self { counted: None }
+        Self { counted: None, before: None }
     }
 
     /// The processor time beyond what was known that a word of it adds.
-    pub(crate) fn add(&mut self, known: Span, cpu: Cpu) -> Span {
-        match cpu {
-            Cpu::Total(total) => total.minus(known).max(Span::ZERO),
+    pub(crate) fn add(&mut self, known: Span, used: &Used) -> Span {
+        match used.cpu {
+            Cpu::Total(total) => {
+                // Each container is counted from its own beginning.
+                let before = match self.before {
+                    None => Span::ZERO,
+                    Some((container, before)) if container == used.container => before,
+                    Some(_) => known,
+                };
+                self.before = Some((used.container, before));
+                before.plus(total).minus(known).max(Span::ZERO)
+            }
             Cpu::Rate { nanocores, window, at } => {
                 let from = self.counted.unwrap_or_else(|| at.plus(Span::ZERO.minus(window)));
                 let over = at.since(from).max(Span::ZERO);
@@ -186,14 +199,20 @@ struct MetricsOf {
 
 impl MetricsItem {
     fn read(self) -> Option<((String, String), Used)> {
-        let own = self.containers.iter().find(|of| of.name == CONTAINER)?;
+        let (container, own) = newest(&self.containers, |of| &of.name)?;
         let nanocores = nano_floor(own.usage.get("cpu")?)?;
         let memory = Bytes(whole_floor(own.usage.get("memory")?)?);
         let window = window(&self.window)?;
         let at = Time::from_micros(self.timestamp.as_microsecond());
         let cpu = Cpu::Rate { nanocores, window, at };
-        Some(((self.metadata.namespace, self.metadata.name), Used { cpu, memory }))
+        Some(((self.metadata.namespace, self.metadata.name), Used { cpu, memory, container }))
     }
+}
+
+/// Of the containers of a pod of ours the one that began last.
+fn newest<T>(all: &[T], name: impl Fn(&T) -> &str) -> Option<(u32, &T)> {
+    let ours = all.iter().filter_map(|one| Some((steps::number(name(one))?, one)));
+    ours.max_by_key(|(number, _)| *number)
 }
 
 /// Reads a duration as Go writes it: `15s`, `10.062s`, `1m0s`.
@@ -238,11 +257,11 @@ struct MemoryStats {
 
 impl PodStats {
     fn read(self) -> Option<((String, String), Used)> {
-        let own = self.containers.iter().find(|of| of.name == CONTAINER)?;
+        let (container, own) = newest(&self.containers, |of| &of.name)?;
         let nanos = own.cpu.as_ref()?.usage_core_nano_seconds?;
         let total = Span::from_micros(i64::try_from(nanos / 1_000).ok()?);
         let memory = own.memory.as_ref().and_then(|of| of.working_set_bytes).unwrap_or(0);
-        let used = Used { cpu: Cpu::Total(total), memory: Bytes(memory) };
+        let used = Used { cpu: Cpu::Total(total), memory: Bytes(memory), container };
         Some(((self.pod_ref.namespace, self.pod_ref.name), used))
     }
 }
@@ -282,25 +301,34 @@ mod tests {
         ]});
         let summary: Summary = serde_json::from_value(summary).expect("a summary");
         let all: AllUsed = summary.pods.into_iter().filter_map(PodStats::read).collect();
-        let expect = Used { cpu: Cpu::Total(Span::from_millis(2_500)), memory: Bytes(4_096) };
+        let cpu = Cpu::Total(Span::from_millis(2_500));
+        let expect = Used { cpu, memory: Bytes(4_096), container: u32::MAX };
         assert_eq!(all, [(("n".to_owned(), "p".to_owned()), expect)].into());
     }
 
     #[test]
     fn no_word_is_counted_twice_and_nothing_shrinks() {
         let at = |secs: i64| Time::from_micros(secs * 1_000_000);
+        let of = |container, cpu| Used { cpu, memory: Bytes(0), container };
         let rate = |secs, nanocores| {
             let window = Span::from_secs(15);
-            Cpu::Rate { nanocores, window, at: at(secs) }
+            of(0, Cpu::Rate { nanocores, window, at: at(secs) })
         };
         let mut meter = Meter::default();
-        assert_eq!(meter.add(Span::ZERO, rate(100, 500_000_000)), Span::from_millis(7_500));
-        assert_eq!(meter.add(Span::ZERO, rate(100, 500_000_000)), Span::ZERO, "the same word");
-        assert_eq!(meter.add(Span::ZERO, rate(90, 500_000_000)), Span::ZERO, "an older one");
-        assert_eq!(meter.add(Span::ZERO, rate(130, 1_000_000_000)), Span::from_secs(30));
+        assert_eq!(meter.add(Span::ZERO, &rate(100, 500_000_000)), Span::from_millis(7_500));
+        assert_eq!(meter.add(Span::ZERO, &rate(100, 500_000_000)), Span::ZERO, "the same word");
+        assert_eq!(meter.add(Span::ZERO, &rate(90, 500_000_000)), Span::ZERO, "an older one");
+        assert_eq!(meter.add(Span::ZERO, &rate(130, 1_000_000_000)), Span::from_secs(30));
         let mut meter = Meter::default();
-        let total = |secs| Cpu::Total(Span::from_secs(secs));
-        assert_eq!(meter.add(Span::from_secs(2), total(5)), Span::from_secs(3));
-        assert_eq!(meter.add(Span::from_secs(9), total(5)), Span::ZERO, "it was counted before");
+        let total = |container, secs| of(container, Cpu::Total(Span::from_secs(secs)));
+        assert_eq!(meter.add(Span::from_secs(2), &total(0, 5)), Span::from_secs(3));
+        assert_eq!(
+            meter.add(Span::from_secs(9), &total(0, 5)),
+            Span::ZERO,
+            "it was counted before"
+        );
+        // The next step's own begins with nothing, and is more.
+        assert_eq!(meter.add(Span::from_secs(9), &total(1, 2)), Span::from_secs(2));
+        assert_eq!(meter.add(Span::from_secs(11), &total(1, 3)), Span::from_secs(1));
     }
 }

@@ -23,19 +23,23 @@ impl KubernetesEngine {
         let held = self.book.get(attempt).filter(|held| held.is_live())?;
         let Phase::Running { .. } = held.phase else { return None };
         let namespace = &held.seat.as_ref()?.batch.namespace;
-        Some(Where { namespace, pod: &held.pod.as_ref()?.name })
+        let pod = held.pod.as_ref()?;
+        Some(Where { namespace, pod: &pod.name, container: &pod.container })
     }
 
     pub(super) fn send_signal(&self, attempt: AttemptId, signal: Signal) -> Result<(), Fault> {
         if self.may_exec == Some(false) {
             return Err(Fault::Unsupported(NO_EXEC.to_owned()));
         }
-        let Some(Where { namespace, pod }) = self.whereabouts(attempt) else { return Ok(()) };
+        let Some(Where { namespace, pod, container }) = self.whereabouts(attempt) else {
+            return Ok(());
+        };
         let mark = format!("{}={}", command::FENCE_VARIABLE, self.folder.fence(attempt));
         self.clerk.send(Errand::Signal {
             attempt,
             namespace: namespace.to_owned(),
             pod: pod.to_owned(),
+            container: container.to_owned(),
             mark,
             number: signal.0,
         });
@@ -52,7 +56,7 @@ impl KubernetesEngine {
             (_, Some(false)) => return Err(EnterFault::Unsupported(NO_EXEC.to_owned())),
             (Some(program), _) => program.clone(),
         };
-        let Some(Where { namespace, pod }) = self.whereabouts(attempt) else {
+        let Some(Where { namespace, pod, container }) = self.whereabouts(attempt) else {
             return Err(EnterFault::NotRunning);
         };
         let site = &self.config.site;
@@ -61,6 +65,7 @@ impl KubernetesEngine {
             context: site.context.clone(),
             namespace: namespace.to_owned(),
             pod: pod.to_owned(),
+            container: container.to_owned(),
             // It ends with a dot: no visit's mark begins another's.
             mark: format!("{}.{}.{}.", self.agent, std::process::id(), self.visits),
             terminal: visit.terminal.map(str::to_owned),

@@ -33,7 +33,7 @@ const VISIT_VARIABLE: &str = "DAYAN_VISIT";
 const WELL: &[u8] = b"well";
 
 const USAGE: &str = "usage: kube-exec [--kubeconfig FILE] [--context NAME] --namespace NAME --pod NAME \
-                     --visit MARK [--terminal KIND | --guard] [-- COMMAND...]";
+                     --container NAME --visit MARK [--terminal KIND | --guard] [-- COMMAND...]";
 
 /// What it was called with.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -42,6 +42,7 @@ pub(crate) struct Call {
     pub context: Option<String>,
     pub namespace: String,
     pub pod: String,
+    pub container: String,
     /// What tells the visit's processes from all others of the pod.
     pub mark: String,
     /// The kind of terminal it is at.
@@ -64,6 +65,7 @@ impl Call {
         }
         say("--namespace", (&self.namespace).into());
         say("--pod", (&self.pod).into());
+        say("--container", (&self.container).into());
         say("--visit", (&self.mark).into());
         if let Some(kind) = &self.terminal {
             say("--terminal", kind.into());
@@ -87,6 +89,7 @@ impl Call {
                 Some("--context") => call.context = Some(text(value()?)?),
                 Some("--namespace") => call.namespace = text(value()?)?,
                 Some("--pod") => call.pod = text(value()?)?,
+                Some("--container") => call.container = text(value()?)?,
                 Some("--visit") => call.mark = text(value()?)?,
                 Some("--terminal") => call.terminal = Some(text(value()?)?),
                 Some("--guard") => call.guard = true,
@@ -96,7 +99,8 @@ impl Call {
                 Some(_) | None => return Err(usage()),
             }
         }
-        let whole = !call.namespace.is_empty() && !call.pod.is_empty() && !call.mark.is_empty();
+        let needed = [&call.namespace, &call.pod, &call.container, &call.mark];
+        let whole = needed.into_iter().all(|word| !word.is_empty());
         if whole { Ok(call) } else { Err(usage()) }
     }
 
@@ -106,6 +110,10 @@ impl Call {
             context: self.context.clone(),
             ..Site::default()
         }
+    }
+
+    fn place(&self) -> Where<'_> {
+        Where { namespace: &self.namespace, pod: &self.pod, container: &self.container }
     }
 
     /// What is run in the pod: the task's own script, told to become the command where it would
@@ -171,7 +179,7 @@ async fn end_what_is_left(call: &Call) -> Result<(), Fault> {
     let client = connect::client(&call.site()).await?;
     let (output, _nobody) = mpsc::channel(UNSENT_MAX);
     let pipes = Pipes { input: None, output, terminal: Terminal::No };
-    let at = Where { namespace: &call.namespace, pod: &call.pod };
+    let at = call.place();
     let words = marked(&format!("{VISIT_VARIABLE}={}", call.mark), 9, All::Yes);
     match beside::run(&client, &at, &words, pipes).await {
         Ok(_) | Err(NotRun::Gone(_)) => Ok(()),
@@ -225,7 +233,7 @@ async fn visit(call: &Call) -> Result<u8, Fault> {
         }
     });
     let pipes = Pipes { input: Some(input), output, terminal };
-    let at = Where { namespace: &call.namespace, pod: &call.pod };
+    let at = call.place();
     let ended = beside::run(&client, &at, &call.in_pod(), pipes).await;
     // All of it has been said when how it ended has; the writer ends with its last word.
     let _ = saying.await;
@@ -296,6 +304,7 @@ mod tests {
             context: Some("c".to_owned()),
             namespace: "n".to_owned(),
             pod: "p".to_owned(),
+            container: "c".to_owned(),
             mark: "m".to_owned(),
             terminal: Some("xterm".to_owned()),
             guard: false,

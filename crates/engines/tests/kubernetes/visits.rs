@@ -168,3 +168,81 @@ fn a_command_beside_a_task_finds_what_the_task_finds() {
     let over = trial.engine().enter(attempt, Visit { command: &command, terminal: None });
     assert_eq!(over, Err(EnterFault::NotRunning));
 }
+
+/// What a person sees at a terminal, until it holds some words.
+struct Screen {
+    from: pty_process::OwnedReadPty,
+    seen: String,
+}
+
+impl Screen {
+    /// Reads on until the words are there, and says what was there before them.
+    async fn until(&mut self, words: &str) -> String {
+        use tokio::io::AsyncReadExt as _;
+        let mut piece = vec![0; 4_096];
+        let reading = async {
+            while !self.seen.contains(words) {
+                let count = self.from.read(&mut piece).await.expect("the terminal is open");
+                self.seen.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+        };
+        let patience = std::time::Duration::from_secs(30);
+        let came = tokio::time::timeout(patience, reading).await;
+        assert!(came.is_ok(), "`{words}` does not come: {:?}", self.seen);
+        let (before, after) = self.seen.split_once(words).expect("it holds them");
+        let (before, after) = (before.to_owned(), after.to_owned());
+        self.seen = after;
+        before
+    }
+}
+
+#[test]
+fn a_command_at_a_terminal_beside_a_task() {
+    use tokio::io::AsyncWriteExt as _;
+    let lab = Lab::any();
+    let mut trial = Trial::with(&lab, crate::config_with_volume(&lab, "agent"));
+    let attempt = trial.start("while [ ! -e go ]; do sleep 0.05; done");
+    trial.running(attempt);
+    let command = ["/bin/sh".to_owned()];
+    let visit = Visit { command: &command, terminal: Some("xterm-test") };
+    let way = trial.engine().enter(attempt, visit).expect("there is a way in");
+    let runtime = ask::runtime();
+    let status = runtime.block_on(async {
+        // The agent starts it at a terminal of its own, as large as that of who asked.
+        let (pty, inner) = pty_process::open().expect("a terminal");
+        pty.resize(pty_process::Size::new(31, 117)).expect("it is one");
+        let command = pty_process::Command::new(&way.argv[0]).args(&way.argv[1..]);
+        let mut child = command.env_clear().envs(way.env).spawn(inner).expect("it starts");
+        let (from, mut keys) = pty.into_split();
+        let mut screen = Screen { from, seen: String::new() };
+        let mut say = async |line: &str| keys.write_all(line.as_bytes()).await.expect("it reads");
+        say("tty >/dev/null && echo at-$((40+2)) $TERM; stty size\n").await;
+        screen.until("at-42 xterm-test").await;
+        screen.until("31 117").await;
+        // What is typed is seen once: by the terminal in the pod, not by this one too.
+        say("echo typed-$((1+1))\n").await;
+        screen.until("echo typed-$((1+1))").await;
+        screen.until("typed-2").await;
+        say("stty -echo; echo quiet-$((2+1))\n").await;
+        screen.until("quiet-3").await;
+        say("echo unseen-$((3+1)); stty echo\n").await;
+        let before = screen.until("unseen-4").await;
+        assert!(!before.contains("unseen-$"), "{before}");
+        // A larger window is told.
+        keys.resize(pty_process::Size::new(50, 200)).expect("it is one");
+        let larger =
+            "until [ \"$(stty size)\" = '50 200' ]; do sleep 0.02; done; echo larger-$((4+1))\n";
+        keys.write_all(larger.as_bytes()).await.expect("it reads");
+        screen.until("larger-5").await;
+        // Keys are keys: this one ends what runs, and not the shell.
+        keys.write_all(b"sleep 600; echo cut-$((5+1))\n").await.expect("it reads");
+        screen.until("sleep 600").await;
+        keys.write_all(b"\x03").await.expect("it reads");
+        keys.write_all(b"\necho on-$((6+1)); exit 5\n").await.expect("it reads");
+        screen.until("on-7").await;
+        child.wait().await.expect("ours")
+    });
+    assert_eq!(status.code(), Some(5));
+    trial.go(attempt);
+    assert_eq!(trial.end(attempt), Outcome::Exited(0));
+}

@@ -160,10 +160,12 @@ fn make_pod(store: &Store, job: &Value, index: u64) -> Result<(), Refusal> {
     labels["job-name"] = json!(job_name);
     labels["batch.kubernetes.io/job-name"] = json!(job_name);
     labels[INDEX] = json!(index.to_string());
+    let mut notes = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    notes.insert(INDEX.to_owned(), json!(index.to_string()));
     let mut spec = template["spec"].clone();
     spec["hostname"] = json!(format!("{job_name}-{index}"));
-    if let Some(containers) = spec["containers"].as_array_mut() {
-        for container in containers {
+    for kind in ["initContainers", "containers"] {
+        for container in spec.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
             container["env"] = json!([{
                 "name": "JOB_COMPLETION_INDEX", "value": index.to_string(),
             }]);
@@ -172,8 +174,7 @@ fn make_pod(store: &Store, job: &Value, index: u64) -> Result<(), Refusal> {
     let pod = json!({
         "kind": "Pod", "apiVersion": "v1",
         "metadata": {
-            "name": name, "namespace": namespace, "labels": labels,
-            "annotations": { INDEX: index.to_string() },
+            "name": name, "namespace": namespace, "labels": labels, "annotations": notes,
         },
         "spec": spec, "status": { "phase": "Pending" },
     });

@@ -419,25 +419,29 @@ fn log(store: &Store, wanted: &Wanted, query: &BTreeMap<String, String>) -> Resp
     let Some(pod) = pod else {
         return reply(404, &missing(wanted, &name).status());
     };
-    match folder_of(store, &pod) {
+    let container = query.get("container").map_or("task", String::as_str);
+    match folder_of(store, &pod, container) {
         Some(folder) => {
             let follow = query.get("follow").is_some_and(|follow| follow == "true");
-            Response::new(crate::twin::body(folder, follow))
+            Response::new(crate::twin::body(&folder, container, follow))
         }
         None => {
-            let message = format!("container \"task\" in pod \"{name}\" is waiting to start");
+            let message =
+                format!("container \"{container}\" in pod \"{name}\" is waiting to start");
             reply(400, &refusal(400, "BadRequest", message).status())
         }
     }
 }
 
-/// The folder that a pod's node keeps for it, once it has been started.
-fn folder_of(store: &Store, pod: &Value) -> Option<PathBuf> {
+/// The folder that a pod's node keeps for it, once this container of it has been started.
+fn folder_of(store: &Store, pod: &Value, container: &str) -> Option<PathBuf> {
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     // The lab's first node lies in `twin`, others under their names beside it.
     let beside = store.twins.with_file_name(node);
-    [store.twins.join(uid), beside.join(uid)].into_iter().find(|folder| folder.join("log").exists())
+    [store.twins.join(uid), beside.join(uid)]
+        .into_iter()
+        .find(|folder| crate::twin::log_of(folder, container).exists())
 }
 
 /// A command beside a pod, as its node's twin runs it.
@@ -453,14 +457,15 @@ fn exec(
     let Some(pod) = pod else {
         return reply(404, &missing(wanted, name).status());
     };
-    let words = ask::pairs(query.unwrap_or_default());
-    let words = words.into_iter().filter(|(key, _)| key == "command").map(|(_, word)| word);
-    match (folder_of(store, &pod), upgrade) {
+    let said = ask::pairs(query.unwrap_or_default());
+    let container = said.iter().find(|(key, _)| key == "container");
+    let container = container.map_or_else(|| "task".to_owned(), |(_, name)| name.clone());
+    match (folder_of(store, &pod, &container), upgrade) {
         (Some(folder), Some(upgrade)) => {
-            crate::twin::visit(upgrade, headers, Visited { folder, words: words.collect() })
+            crate::twin::visit(upgrade, headers, Visited::of(folder, &container, said))
         }
         (_, _) => {
-            let message = format!("container not found (\"task\") in pod \"{name}\"");
+            let message = format!("container not found (\"{container}\") in pod \"{name}\"");
             reply(400, &refusal(400, "BadRequest", message).status())
         }
     }

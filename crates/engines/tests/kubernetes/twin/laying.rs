@@ -5,26 +5,35 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    PersistentVolume, PersistentVolumeClaim, Pod, Secret, Volume, VolumeMount,
+    Container, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Volume, VolumeMount,
 };
 use kube::Api;
 
 use super::Shared;
 
-/// What a command of a pod is on this machine: its script and folder are where they were put.
+/// What a container of a pod is on this machine: its script and folder are where they were put.
 pub struct Laid {
     pub command: Vec<String>,
-    pub work: PathBuf,
+    /// Where it begins.
+    pub start: PathBuf,
     pub log: PathBuf,
+    /// Where it leaves its last word.
+    pub word: PathBuf,
 }
 
 /// Where a pod's command begins.
 const WORK: &str = "/work";
+/// Where a container leaves its last word, unless its pod says otherwise.
+const LAST_WORD: &str = "/dev/termination-log";
 
-pub async fn lay_out(shared: &Shared, pod: &Pod) -> Laid {
+/// Where a container's script lies, in its pod's folder.
+pub fn script_of(folder: &Path, container: &str) -> PathBuf {
+    folder.join(format!("launch.{container}"))
+}
+
+pub async fn lay_out(shared: &Shared, pod: &Pod, container: &Container) -> Laid {
     let uid = pod.metadata.uid.clone().expect("it has one");
     let spec = pod.spec.as_ref().expect("it has one");
-    let container = &spec.containers[0];
     let root = shared.folder.join(&uid);
     std::fs::create_dir_all(&root).expect("a folder");
     let mut command: Vec<String> = container.command.clone().unwrap_or_default();
@@ -38,7 +47,8 @@ pub async fn lay_out(shared: &Shared, pod: &Pod) -> Laid {
         .cloned()
         .unwrap_or_default();
     let expanded = |mount: &VolumeMount| {
-        let path = mount.sub_path_expr.clone().unwrap_or_default();
+        let path = mount.sub_path_expr.clone().or_else(|| mount.sub_path.clone());
+        let path = path.unwrap_or_default();
         path.replace("$(JOB_COMPLETION_INDEX)", &index)
     };
     let volumes = spec.volumes.clone().unwrap_or_default();
@@ -50,20 +60,26 @@ pub async fn lay_out(shared: &Shared, pod: &Pod) -> Laid {
         let Some(volume) = volume else { continue };
         if let Some(secret) = volume.secret.as_ref().and_then(|of| of.secret_name.as_deref()) {
             let text = secret_text(shared, &namespace, secret, &expanded(mount)).await;
-            script = Some((root.join(&mount.name), text));
-            places.push((mount.mount_path.clone(), root.join(&mount.name)));
-        } else if let Some(base) = base(shared, &namespace, volume).await {
+            let file = script_of(&root, &container.name);
+            script = Some((file.clone(), text));
+            places.push((mount.mount_path.clone(), file));
+        } else if let Some(base) = base(shared, &namespace, volume, &root).await {
             places.push((mount.mount_path.clone(), on_volume(&base, &expanded(mount))));
         }
     }
     // The folder has one name on every node: what it is on is behind it.
     let work = root.join("work");
-    match places.iter().find(|(at, _)| at == WORK) {
-        Some((_, real)) => {
-            let _ = std::os::unix::fs::symlink(real, &work);
-        }
+    match places.iter().find(|(at, real)| at == WORK && *real != work) {
+        // A container before this one has it already.
+        Some((_, real)) => drop(std::os::unix::fs::symlink(real, &work)),
         None => std::fs::create_dir_all(&work).expect("a folder"),
     }
+    let word = root.join(format!("word.{}", container.name));
+    std::fs::write(&word, "").expect("writes");
+    let at = container.termination_message_path.as_deref().unwrap_or(LAST_WORD);
+    places.push((at.to_owned(), word.clone()));
+    // Of two places of which one is inside of the other the inner one counts.
+    places.sort_by_key(|(at, _)| std::cmp::Reverse(at.len()));
     if let Some((file, text)) = script {
         let fence = text.lines().find_map(|line| line.strip_prefix("export DAYAN_FENCE="));
         if let Some((_, task)) = fence.and_then(|fence| fence.trim_matches('\'').split_once(':')) {
@@ -73,7 +89,25 @@ pub async fn lay_out(shared: &Shared, pod: &Pod) -> Laid {
         std::fs::write(file, seen_from_here(text, &places)).expect("writes");
     }
     let command = command.into_iter().map(|word| here(&places, word)).collect();
-    Laid { command, work, log: root.join("log") }
+    let start = container.working_dir.as_deref().map_or(work, |at| below(&places, at));
+    Laid { command, start, log: log_of(&root, &container.name), word }
+}
+
+/// What a container has written, in its pod's folder.
+pub fn log_of(folder: &Path, container: &str) -> PathBuf {
+    folder.join(format!("log.{container}"))
+}
+
+/// A place in the pod, or below one, as it is here. A runtime makes where a container begins.
+fn below(places: &[(String, PathBuf)], path: &str) -> PathBuf {
+    let found = places.iter().find_map(|(at, real)| {
+        let rest = path.strip_prefix(at.as_str())?;
+        let inside = rest.is_empty() || rest.starts_with('/');
+        inside.then(|| real.join(rest.trim_start_matches('/')))
+    });
+    let Some(folder) = found else { return PathBuf::from(path) };
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
 }
 
 /// A word of a command that is a place in the pod is that place here.
@@ -108,8 +142,13 @@ async fn secret_text(shared: &Shared, namespace: &str, secret: &str, key: &str) 
     String::from_utf8(data[key].0.clone()).expect("a script is text")
 }
 
-/// Where a volume's files lie on this machine; none for one of the pod's own.
-async fn base(shared: &Shared, namespace: &str, volume: &Volume) -> Option<PathBuf> {
+/// Where a volume's files lie on this machine; none for a pod's own `/tmp`, which is the machine's.
+async fn base(shared: &Shared, namespace: &str, volume: &Volume, root: &Path) -> Option<PathBuf> {
+    if volume.empty_dir.is_some() && volume.name == "work" {
+        let own = root.join("work");
+        std::fs::create_dir_all(&own).expect("a folder");
+        return Some(own);
+    }
     if let Some(host) = &volume.host_path {
         return Some(PathBuf::from(&host.path));
     }

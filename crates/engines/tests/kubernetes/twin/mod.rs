@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Container, Node, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -27,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::ask;
 use laying::lay_out;
+pub use laying::log_of;
 pub use serving::{Visited, body, used, visit};
 
 /// What a node claims to have.
@@ -291,13 +292,37 @@ async fn let_go(shared: &Shared, pod: &Pod) {
     }
 }
 
-fn container_status(pod: &Pod, state: &Value) -> Value {
-    let container = pod.spec.as_ref().map(|spec| &spec.containers[0]).expect("it has one");
-    let running = state.get("running").is_some();
-    json!([{
-        "name": container.name, "image": container.image, "imageID": "twin", "restartCount": 0,
-        "ready": running, "started": running, "state": state,
-    }])
+/// How the containers of a pod stand, in the order in which they run: as its status says it.
+struct States {
+    names: Vec<(String, String)>,
+    states: Vec<Value>,
+}
+
+impl States {
+    fn of(containers: &[Container]) -> Self {
+        let name = |one: &Container| (one.name.clone(), one.image.clone().unwrap_or_default());
+        let waiting = json!({ "waiting": { "reason": "PodInitializing" } });
+        Self {
+            names: containers.iter().map(name).collect(),
+            states: vec![waiting; containers.len()],
+        }
+    }
+
+    fn told(&self, status: &mut Value) {
+        let each = self.names.iter().zip(&self.states).map(|((name, image), state)| {
+            let running = state.get("running").is_some();
+            json!({
+                "name": name, "image": image, "imageID": "twin", "restartCount": 0,
+                "ready": running, "started": running, "state": state,
+            })
+        });
+        let mut all: Vec<Value> = each.collect();
+        let last = all.pop();
+        status["containerStatuses"] = json!(last.into_iter().collect::<Vec<_>>());
+        if !all.is_empty() {
+            status["initContainerStatuses"] = json!(all);
+        }
+    }
 }
 
 /// How a process ended, for a status.
@@ -311,8 +336,14 @@ struct Ended {
 pub const IMAGE: &str = "twin/tools:1";
 
 /// What a kubelet says of an image that does not come.
-async fn cannot_fetch(shared: &Arc<Shared>, pod: &Pod, go: &mut watch::Receiver<Option<Duration>>) {
-    let container = &pod.spec.as_ref().expect("it has one").containers[0];
+async fn cannot_fetch(
+    shared: &Arc<Shared>,
+    pod: &Pod,
+    number: usize,
+    states: &mut States,
+    go: &mut watch::Receiver<Option<Duration>>,
+) {
+    let container = &in_order(pod)[number];
     let image = container.image.clone().unwrap_or_default();
     let (reason, message) = match container.image_pull_policy.as_deref() {
         Some("Never") => (
@@ -321,34 +352,94 @@ async fn cannot_fetch(shared: &Arc<Shared>, pod: &Pod, go: &mut watch::Receiver<
         ),
         _ => ("ImagePullBackOff", format!("Back-off pulling image \"{image}\"")),
     };
-    let waiting = json!({ "waiting": { "reason": reason, "message": message } });
-    let status = json!({
-        "phase": "Pending", "startTime": ask::now(),
-        "containerStatuses": container_status(pod, &waiting),
-    });
+    states.states[number] = json!({ "waiting": { "reason": reason, "message": message } });
+    let mut status = json!({ "phase": "Pending", "startTime": ask::now() });
+    states.told(&mut status);
     tell(shared, pod, &status).await;
     let _ = go.wait_for(Option::is_some).await;
     tell(shared, pod, &failed_unstarted()).await;
     let_go(shared, pod).await;
 }
 
+/// A pod's containers, those before its own first.
+fn in_order(pod: &Pod) -> Vec<Container> {
+    let spec = pod.spec.as_ref().expect("it has one");
+    let before = spec.init_containers.iter().flatten();
+    before.chain(&spec.containers).cloned().collect()
+}
+
+fn condition(kind: &str, holds: &str) -> Value {
+    json!({ "type": kind, "status": holds, "lastTransitionTime": ask::now() })
+}
+
 async fn run(shared: &Arc<Shared>, pod: &Pod, mut go: watch::Receiver<Option<Duration>>) {
     let uid = pod.metadata.uid.clone().expect("it has one");
-    let container = &pod.spec.as_ref().expect("it has one").containers[0];
-    let image = container.image.clone().unwrap_or_default();
-    if image != IMAGE {
-        cannot_fetch(shared, pod, &mut go).await;
-        return;
+    let containers = in_order(pod);
+    let mut states = States::of(&containers);
+    let deadline = pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
+    let deadline = deadline.map(|seconds| {
+        tokio::time::Instant::now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    });
+    let mut ended = Ended { code: 0, reason: "Completed", pod_reason: None };
+    for (number, container) in containers.iter().enumerate() {
+        if container.image.as_deref() != Some(IMAGE) {
+            cannot_fetch(shared, pod, number, &mut states, &mut go).await;
+            return;
+        }
+        if number == 0 {
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            shared.started.lock().expect("nobody panics holding it").push(name);
+        }
+        let one = One { pod, container, number, deadline };
+        ended = run_one(shared, &one, &mut states, &mut go).await;
+        // What comes after one that failed, or was told to go, is not begun.
+        let told = go.borrow().is_some();
+        if ended.code != 0 || ended.pod_reason.is_some() || (told && number + 1 < containers.len())
+        {
+            break;
+        }
     }
-    let laid = lay_out(shared, pod).await;
+    let all = states.states.iter().all(|state| state["terminated"]["exitCode"] == 0);
+    let phase = if all && ended.pod_reason.is_none() { "Succeeded" } else { "Failed" };
+    let mut status = json!({
+        "phase": phase, "reason": ended.pod_reason,
+        "conditions": [condition("Ready", "False"), condition("ContainersReady", "False"),
+            condition("PodScheduled", "True")],
+    });
+    states.told(&mut status);
+    std::fs::write(shared.folder.join(&uid).join("ended"), "").expect("writes");
+    tell(shared, pod, &status).await;
+    // When it is deleted, now or later, it is let go.
+    let _ = go.wait_for(Option::is_some).await;
+    let_go(shared, pod).await;
+}
+
+/// A container of a pod, and when the pod ends at the latest.
+struct One<'a> {
+    pod: &'a Pod,
+    container: &'a Container,
+    number: usize,
+    deadline: Option<tokio::time::Instant>,
+}
+
+async fn run_one(
+    shared: &Arc<Shared>,
+    one: &One<'_>,
+    states: &mut States,
+    go: &mut watch::Receiver<Option<Duration>>,
+) -> Ended {
+    let One { pod, container, number, .. } = *one;
+    let uid = pod.metadata.uid.clone().expect("it has one");
+    let laid = lay_out(shared, pod, container).await;
     let log = std::fs::File::create(&laid.log).expect("a log");
     let mut command = tokio::process::Command::new(&laid.command[0]);
     command
         .args(&laid.command[1..])
-        .current_dir(&laid.work)
+        .current_dir(&laid.start)
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env(MARK, &uid)
+        .env(CONTAINER, &container.name)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("it is open"))
         .stderr(log)
@@ -356,66 +447,64 @@ async fn run(shared: &Arc<Shared>, pod: &Pod, mut go: watch::Receiver<Option<Dur
     for variable in container.env.iter().flatten() {
         command.env(&variable.name, variable.value.clone().unwrap_or_default());
     }
-    let name = pod.metadata.name.clone().unwrap_or_default();
-    shared.started.lock().expect("nobody panics holding it").push(name);
     let mut child = command.spawn().expect("there is a shell");
     let pid = i32::try_from(child.id().expect("it lives")).expect("a pid");
     if let Some(running) = shared.pods.lock().expect("nobody panics holding it").get_mut(&uid) {
         running.pid = Some(pid);
     }
     let started = ask::now();
-    let running = json!({ "running": { "startedAt": started } });
-    let kinds = ["PodScheduled", "Initialized", "ContainersReady", "Ready"];
-    let condition = |kind: &str, holds: &str| json!({ "type": kind, "status": holds, "lastTransitionTime": ask::now() });
-    let status = json!({
-        "phase": "Running", "startTime": started, "podIP": "127.0.0.1",
+    states.states[number] = json!({ "running": { "startedAt": started } });
+    let last = number + 1 == states.states.len();
+    // As long as a pod initializes it is pending, whatever of it runs.
+    let (phase, holds) = if last { ("Running", "True") } else { ("Pending", "False") };
+    let mut status = json!({
+        "phase": phase, "startTime": started, "podIP": "127.0.0.1",
         "podIPs": [{ "ip": "127.0.0.1" }], "hostIP": "127.0.0.1",
-        "conditions": kinds.map(|kind| condition(kind, "True")),
-        "containerStatuses": container_status(pod, &running),
+        "conditions": [condition("PodScheduled", "True"), condition("Initialized", holds),
+            condition("ContainersReady", holds), condition("Ready", holds)],
     });
+    states.told(&mut status);
     // Told while it runs, not before it may go on.
     let telling = tell(shared, pod, &status);
-    let ending = until_ended(pod, &uid, pid, &mut child, &mut go);
+    let ending = until_ended(one, &uid, pid, &mut child, go);
     let ((), ended) = tokio::join!(telling, ending);
     // Nothing of a container outlives its first process.
     kill_all(&uid);
-    std::fs::write(shared.folder.join(&uid).join("ended"), "").expect("writes");
-    let terminated = json!({ "terminated": {
+    let folder = shared.folder.join(&uid);
+    std::fs::write(folder.join(format!("ended.{}", container.name)), "").expect("writes");
+    states.states[number] = json!({ "terminated": {
         "exitCode": ended.code, "reason": ended.reason, "startedAt": started,
-        "finishedAt": ask::now(), "message": last_words(&laid.log, ended.code),
+        "finishedAt": ask::now(), "message": last_words(&laid, ended.code),
     }});
-    let phase = if ended.code == 0 && ended.pod_reason.is_none() { "Succeeded" } else { "Failed" };
-    let status = json!({
-        "phase": phase, "reason": ended.pod_reason,
-        "conditions": [condition("Ready", "False"), condition("ContainersReady", "False"),
-            condition("PodScheduled", "True")],
-        "containerStatuses": container_status(pod, &terminated),
-    });
-    tell(shared, pod, &status).await;
-    // When it is deleted, now or later, it is let go.
-    let _ = go.wait_for(Option::is_some).await;
-    let_go(shared, pod).await;
+    if !last && ended.code == 0 && ended.pod_reason.is_none() {
+        let mut status = json!({ "phase": "Pending" });
+        states.told(&mut status);
+        tell(shared, pod, &status).await;
+    }
+    ended
 }
 
-/// As `FallbackToLogsOnError` does: the last lines of what a container that failed has written.
-fn last_words(log: &Path, code: i32) -> Option<String> {
-    let text = std::fs::read(log).ok().filter(|_| code != 0)?;
+/// What a container left as its last word; else, as `FallbackToLogsOnError` does, the last lines of what
+/// one that failed has written.
+fn last_words(laid: &laying::Laid, code: i32) -> Option<String> {
+    let word = std::fs::read_to_string(&laid.word).unwrap_or_default();
+    if !word.is_empty() {
+        return Some(word);
+    }
+    let text = std::fs::read(&laid.log).ok().filter(|_| code != 0)?;
     let from = text.len().saturating_sub(2_048);
     Some(String::from_utf8_lossy(&text[from..]).into_owned())
 }
 
 async fn until_ended(
-    pod: &Pod,
+    one: &One<'_>,
     uid: &str,
     pid: i32,
     child: &mut tokio::process::Child,
     go: &mut watch::Receiver<Option<Duration>>,
 ) -> Ended {
-    let spec = pod.spec.as_ref().expect("it has one");
-    let deadline = spec.active_deadline_seconds.map(|seconds| {
-        tokio::time::Instant::now() + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-    });
-    let limit = memory_limit(pod);
+    let One { container, deadline, .. } = *one;
+    let limit = memory_limit(container);
     let mut kill_at: Option<tokio::time::Instant> = None;
     let (mut reason, mut pod_reason) = (None, None);
     let mut look = tokio::time::interval(Duration::from_millis(20));
@@ -463,6 +552,8 @@ async fn until_ended(
 
 /// On every process of a pod, by which they are found.
 const MARK: &str = "TWIN_POD";
+/// And in which container it is.
+const CONTAINER: &str = "TWIN_CONTAINER";
 
 fn signal(pid: i32, number: i32) {
     if let (Some(pid), Some(signal)) =
@@ -512,7 +603,6 @@ fn pages(pid: i32) -> u64 {
     text.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn memory_limit(pod: &Pod) -> Option<u64> {
-    let container = &pod.spec.as_ref()?.containers[0];
+fn memory_limit(container: &Container) -> Option<u64> {
     container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.parse().ok()
 }

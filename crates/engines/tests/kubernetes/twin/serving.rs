@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use hyper::{HeaderMap, Response};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
+use pty_process::OwnedWritePty;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -23,7 +24,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::{MARK, Shared};
+use super::laying::log_of;
+use super::{CONTAINER, MARK, Shared};
 
 /// Serves them, with a certificate of its own.
 pub async fn serve(shared: Arc<Shared>) -> u16 {
@@ -79,20 +81,22 @@ async fn answer(
     let says = |name: &str| query.iter().any(|(key, value)| key == name && value != "false");
     let missing = || plain(404, "there is no such container");
     match parts[..] {
-        ["", "containerLogs", namespace, pod, _] => {
+        ["", "containerLogs", namespace, pod, container] => {
             let folder = folder(shared, namespace, pod).await;
-            match folder.filter(|dir| dir.join("log").exists()) {
-                Some(folder) => Response::new(body(folder, says("follow"))),
-                None => missing(),
+            match folder.filter(|dir| log_of(dir, container).exists()) {
+                Some(folder) => Response::new(body(&folder, container, says("follow"))),
+                None => plain(
+                    400,
+                    format!("container \"{container}\" in pod \"{pod}\" is waiting to start"),
+                ),
             }
         }
-        ["", "exec", namespace, pod, _] => {
+        ["", "exec", namespace, pod, container] => {
             let upgrade = request.extensions_mut().remove::<OnUpgrade>();
             match (folder(shared, namespace, pod).await, upgrade) {
                 (Some(folder), Some(upgrade)) => {
-                    let words =
-                        query.into_iter().filter(|(key, _)| key == "command").map(|(_, word)| word);
-                    visit(upgrade, request.headers(), Visited { folder, words: words.collect() })
+                    let visited = Visited::of(folder, container, query);
+                    visit(upgrade, request.headers(), visited)
                 }
                 (_, _) => missing(),
             }
@@ -120,15 +124,18 @@ async fn folder(shared: &Shared, namespace: &str, pod: &str) -> Option<PathBuf> 
 
 /// A log, and what is still to come of it. It is read to its end although its pod may be removed
 /// meanwhile.
-pub fn body(folder: PathBuf, follow: bool) -> Body {
-    let file = std::fs::File::open(folder.join("log")).expect("it was there a moment ago");
-    let pieces = stream::unfold((folder, file, 0u64), move |(folder, file, offset)| async move {
+pub fn body(folder: &Path, container: &str, follow: bool) -> Body {
+    let log = log_of(folder, container);
+    let file = std::fs::File::open(log).expect("it was there a moment ago");
+    let end = folder.join(format!("ended.{container}"));
+    let pieces = stream::unfold((end, file, 0u64), move |(end, file, offset)| async move {
         loop {
-            let ended = !follow || folder.join("ended").exists() || !folder.exists();
+            let gone = end.parent().is_none_or(|folder| !folder.exists());
+            let ended = !follow || end.exists() || gone;
             let data = read_from(&file, offset);
             if !data.is_empty() {
                 let next = offset + data.len() as u64;
-                return Some((Ok::<_, std::io::Error>(data), (folder, file, next)));
+                return Some((Ok::<_, std::io::Error>(data), (end, file, next)));
             }
             if ended {
                 return None;
@@ -150,14 +157,17 @@ fn read_from(file: &std::fs::File, offset: u64) -> Vec<u8> {
 
 /// A summary of what these pods use, by namespace, name and uid: one look at the machine's processes.
 pub fn used(pods: &[(String, String, String)]) -> Value {
-    let mut by_uid: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut by_uid: BTreeMap<String, (u64, u64, String)> = BTreeMap::new();
     let mark = format!("{MARK}=");
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        let word =
-            environment.split(|byte| *byte == 0).find(|word| word.starts_with(mark.as_bytes()));
-        let Some(word) = word else { continue };
-        let uid = String::from_utf8_lossy(&word[mark.len()..]).into_owned();
+        let value = |mark: &str| {
+            let word =
+                environment.split(|byte| *byte == 0).find_map(|w| w.strip_prefix(mark.as_bytes()));
+            word.map(|word| String::from_utf8_lossy(word).into_owned())
+        };
+        let Some(uid) = value(&mark) else { continue };
+        let container = value(&format!("{CONTAINER}=")).unwrap_or_default();
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // After the name: 12 and 13 are its own time, 14 and 15 that of children it has waited for.
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
@@ -166,13 +176,14 @@ pub fn used(pods: &[(String, String, String)]) -> Value {
         let known = by_uid.entry(uid).or_default();
         known.0 += ticks * 10_000_000;
         known.1 += pages * 4_096;
+        known.2 = container;
     }
     let of = |(namespace, name, uid): &(String, String, String)| {
-        let (nanos, bytes) = by_uid.get(uid)?;
+        let (nanos, bytes, container) = by_uid.get(uid)?;
         Some(json!({
             "podRef": { "name": name, "namespace": namespace, "uid": uid },
             "containers": [{
-                "name": "task", "cpu": { "usageCoreNanoSeconds": nanos },
+                "name": container, "cpu": { "usageCoreNanoSeconds": nanos },
                 "memory": { "workingSetBytes": bytes },
             }],
         }))
@@ -186,10 +197,30 @@ pub fn used(pods: &[(String, String, String)]) -> Value {
 pub struct Visited {
     /// The pod's folder.
     pub folder: PathBuf,
+    pub container: String,
     pub words: Vec<String>,
+    /// Is it at a terminal?
+    pub terminal: bool,
 }
 
-/// Changes over to a WebSocket and runs the command. No terminals: at one, it has the same streams.
+impl Visited {
+    /// From what was asked for.
+    pub fn of(folder: PathBuf, container: &str, query: Vec<(String, String)>) -> Self {
+        let is = |name: &str, key: &str, value: &str| key == name && matches!(value, "true" | "1");
+        Self {
+            folder,
+            container: container.to_owned(),
+            terminal: query.iter().any(|(key, value)| is("tty", key, value)),
+            words: query
+                .into_iter()
+                .filter(|(key, _)| key == "command")
+                .map(|(_, word)| word)
+                .collect(),
+        }
+    }
+}
+
+/// Changes over to a WebSocket and runs the command, with pipes or at a terminal.
 pub fn visit(upgrade: OnUpgrade, headers: &HeaderMap, visited: Visited) -> Response<Body> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let spoken = text("sec-websocket-protocol").unwrap_or_default();
@@ -219,46 +250,84 @@ fn numbered(channel: u8, bytes: &[u8]) -> Message {
     Message::binary([&[channel], bytes].concat())
 }
 
+/// What a command is told by.
+enum Told {
+    Pipe(Option<tokio::process::ChildStdin>),
+    Terminal(OwnedWritePty),
+}
+
+impl Told {
+    async fn hear(&mut self, channel: u8, rest: &[u8]) {
+        match (self, channel) {
+            (Self::Pipe(pipe), 0) => {
+                if let Some(open) = pipe
+                    && open.write_all(rest).await.is_err()
+                {
+                    *pipe = None;
+                }
+            }
+            (Self::Pipe(pipe), 255) if rest == [0] => *pipe = None,
+            // Whoever does not read any more has ended.
+            (Self::Terminal(terminal), 0) => drop(terminal.write_all(rest).await),
+            (Self::Terminal(terminal), 4) => {
+                let size: Value = serde_json::from_slice(rest).expect("a size");
+                let side =
+                    |name: &str| u16::try_from(size[name].as_u64().unwrap_or(0)).unwrap_or(0);
+                let size = pty_process::Size::new(side("Height"), side("Width"));
+                terminal.resize(size).expect("it is a terminal");
+            }
+            (Self::Pipe(_) | Self::Terminal(_), _) => {}
+        }
+    }
+}
+
 async fn run(socket: WebSocketStream<Upgraded>, visited: Visited) {
-    let Visited { folder, words } = visited;
+    let Visited { folder, container, words, terminal } = visited;
     let (mut send, mut heard) = socket.split();
-    let script = ("/dayan/launch".to_owned(), folder.join("launch"));
+    let script = ("/dayan/launch".to_owned(), super::laying::script_of(&folder, &container));
     let words: Vec<String> = words
         .into_iter()
         .map(|word| super::laying::here(std::slice::from_ref(&script), word))
         .collect();
     let uid = folder.file_name().unwrap_or_default().to_owned();
-    let mut command = tokio::process::Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .current_dir(folder.join("work"))
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env(MARK, uid)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let mut child = command.spawn().expect("there is a shell");
-    let (say, mut said) = mpsc::channel::<Message>(16);
-    let outputs = [
-        tokio::spawn(pump(1, child.stdout.take().expect("piped"), say.clone())),
-        tokio::spawn(pump(2, child.stderr.take().expect("piped"), say.clone())),
+    let env = [
+        ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        (MARK.into(), uid),
+        (CONTAINER.into(), container.into()),
     ];
-    let mut stdin = child.stdin.take();
+    let env: [(std::ffi::OsString, std::ffi::OsString); 3] = env;
+    let (say, mut said) = mpsc::channel::<Message>(16);
+    let (mut child, mut told, outputs) = if terminal {
+        let (pty, inner) = pty_process::open().expect("a terminal");
+        let command = pty_process::Command::new(&words[0]).args(&words[1..]);
+        let command = command.current_dir(folder.join("work")).env_clear().envs(env);
+        let child = command.spawn(inner).expect("there is a shell");
+        let (out, told) = pty.into_split();
+        (child, Told::Terminal(told), vec![tokio::spawn(pump(1, out, say.clone()))])
+    } else {
+        let mut command = tokio::process::Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .current_dir(folder.join("work"))
+            .env_clear()
+            .envs(env)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn().expect("there is a shell");
+        let outputs = vec![
+            tokio::spawn(pump(1, child.stdout.take().expect("piped"), say.clone())),
+            tokio::spawn(pump(2, child.stderr.take().expect("piped"), say.clone())),
+        ];
+        let stdin = child.stdin.take();
+        (child, Told::Pipe(stdin), outputs)
+    };
     let hearing = tokio::spawn(async move {
         while let Some(Ok(message)) = heard.next().await {
             let Message::Binary(bytes) = message else { continue };
-            match bytes.split_first() {
-                Some((0, rest)) => {
-                    if let Some(pipe) = &mut stdin
-                        && pipe.write_all(rest).await.is_err()
-                    {
-                        stdin = None;
-                    }
-                }
-                Some((255, [0])) => stdin = None,
-                Some(_) | None => {}
+            if let Some((channel, rest)) = bytes.split_first() {
+                told.hear(*channel, rest).await;
             }
         }
     });
