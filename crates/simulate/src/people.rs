@@ -268,12 +268,9 @@ impl People {
             return Vec::new();
         }
         let offer = *self.random.pick(&fitting);
-        let Ok(terms) = Terms::listed(
-            offer,
-            offer.rate_at(now, state.settings.zone),
-            class,
-            dayan_exchange::mode_at(spec, Some(offer)),
-        ) else {
+        let mode = dayan_exchange::mode_at(spec, Some(offer));
+        let rate = offer.rate_at(now, state.settings.zone);
+        let Ok(terms) = Terms::listed(offer, rate, class, mode) else {
             return Vec::new();
         };
         let id = QuoteId::from_bits(u128::from(self.random.bits()) << 64 | 1);
@@ -290,6 +287,7 @@ impl People {
             pool: offer.pool,
             offer: offer.id,
             terms,
+            mode,
             resources,
             time_limit: spec.time_limit(),
             tasks: spec.task_count(),
