@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dayan_schedule::{
-    Atomicity, Avoid, Change, HeldByOthers, JobAsk, Network, NodeUp, Placement, Planner,
+    Atomicity, Avoid, Change, Forecast, HeldByOthers, JobAsk, Network, NodeUp, Placement, Planner,
     Preemption, StartEstimate, Tasks, Work,
 };
 use dayan_spec::{Deadline, DeadlineKind, JobSpec};
@@ -71,8 +71,35 @@ pub struct Planning {
     silent: Option<BTreeSet<PoolId>>,
     /// What the caches of pools' sites hold: told by their agents, and not in the journal.
     holds: BTreeMap<PoolId, Arc<BTreeSet<u64>>>,
-    /// What others hold in pools that are not ours alone, and when that was told.
-    others: BTreeMap<PoolId, (Time, Vec<HeldByOthers>)>,
+    /// How pools that are not ours alone stand, and when that was told.
+    others: BTreeMap<PoolId, (Time, Beside)>,
+}
+
+/// What others do in a pool, and what its own engine expects, as its agent sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Beside {
+    /// What others hold.
+    pub held: Vec<HeldByOthers>,
+    /// In how long the engine expects to start the last of ours that waits in its own queue; none
+    /// where nothing of ours waits, or it does not say.
+    pub starts_in: Option<Span>,
+}
+
+impl Beside {
+    fn forecast(&self, told: Time) -> Option<Forecast> {
+        Some(Forecast { told, starts: told.plus(self.starts_in?) })
+    }
+
+    /// Tells the planner: all of it, or what is not as it was.
+    fn tell(&self, planner: &mut Planner, pool: PoolId, now: Time, before: Option<&Self>) {
+        if before.is_none_or(|before| before.held != self.held) {
+            planner.observe(&Change::OthersHold { pool, held: self.held.clone() });
+        }
+        // The same wait from a later moment on is another start.
+        if self.starts_in.is_some() || before.is_none_or(|before| before.starts_in.is_some()) {
+            planner.observe(&Change::QueueForecast { pool, forecast: self.forecast(now) });
+        }
+    }
 }
 
 impl Planning {
@@ -102,8 +129,8 @@ impl Planning {
         for (&pool, files) in &self.holds {
             self.planner.observe(&Change::PoolHolds { pool, files: Arc::clone(files) });
         }
-        for (&pool, (_, held)) in &self.others {
-            self.planner.observe(&Change::OthersHold { pool, held: held.clone() });
+        for (&pool, (at, beside)) in &self.others {
+            beside.tell(&mut self.planner, pool, *at, None);
         }
     }
 
@@ -114,13 +141,17 @@ impl Planning {
         self.holds.insert(pool, files);
     }
 
-    /// Others hold this in a pool now, and nothing else.
-    pub fn others(&mut self, pool: PoolId, held: Vec<HeldByOthers>, now: Time) {
-        let known = self.others.get(&pool).map_or(&[][..], |(_, held)| held);
-        if known != held {
-            self.planner.observe(&Change::OthersHold { pool, held: held.clone() });
-        }
-        self.others.insert(pool, (now, held));
+    /// What is believed of the cache of a pool's site; none where nobody has told.
+    pub fn held(&self, pool: PoolId) -> Option<&BTreeSet<u64>> {
+        self.holds.get(&pool).map(Arc::as_ref)
+    }
+
+    /// So a pool stands now beside what is ours: it replaces what was told before.
+    pub fn others(&mut self, pool: PoolId, beside: Beside, now: Time) {
+        let known = self.others.get(&pool).map(|(_, known)| known);
+        let nothing = Beside::default();
+        beside.tell(&mut self.planner, pool, now, Some(known.unwrap_or(&nothing)));
+        self.others.insert(pool, (now, beside));
     }
 
     /// What nobody has told again for long is not believed any more.
@@ -128,8 +159,8 @@ impl Planning {
         let old = self.others.iter().filter(|(_, (at, _))| now.since(*at) > OTHERS_FOR);
         let old: Vec<PoolId> = old.map(|(pool, _)| *pool).collect();
         for pool in old {
-            self.others.remove(&pool);
-            self.planner.observe(&Change::OthersHold { pool, held: Vec::new() });
+            let known = self.others.remove(&pool).map(|(_, known)| known);
+            Beside::default().tell(&mut self.planner, pool, now, known.as_ref());
         }
     }
 

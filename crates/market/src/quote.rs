@@ -16,6 +16,7 @@ use dayan_units::{Currency, JobId, Micro, OfferId, PoolId, ProjectId, QuoteId, R
 use dayan_units::{Span, Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::offer::OfferMode;
 use crate::rating::{RatingRefusal, Terms};
 
 /// The SHA-256 of a job's canonical form; 64 hex digits as text.
@@ -55,6 +56,8 @@ pub struct QuoteItem {
     pub offer: OfferId,
     /// At what terms; a cap of theirs holds for each task.
     pub terms: Terms,
+    /// As what it is sold there.
+    pub mode: OfferMode,
     /// What each task gets.
     pub resources: Resources,
     /// How long each task may run.
@@ -86,6 +89,10 @@ pub struct QuoteLine {
     pub price_each: Micro,
     /// What all of them cost at most.
     pub price: Micro,
+    /// As what it was sold: what the offer sold then, whatever becomes of it. None in quotes of
+    /// before that was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<OfferMode>,
 }
 
 /// The head of a quote.
@@ -218,31 +225,44 @@ impl Quote {
     }
 
     /// What is signed: every field, in the order of their declaration, integers big-endian and of
-    /// fixed width, ids by their 128 bits, the lines after their number. Two quotes have the same
-    /// bytes only if they are equal.
+    /// fixed width, ids by their 128 bits, the lines after their number. A quote whose lines say as
+    /// what they were sold has the second layout: a byte more for each line, 0 where it does not say,
+    /// 1 on demand, 2 spot. Two quotes have the same bytes only if they are equal.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         const HEAD: usize = CONTEXT.len() + 16 + 16 + 32 + 8 + 8 + 3 + 8 + 8;
         const LINE: usize = 16 + 16 + 3 * 8 + 4 + 8 + 4 * 8 + 8 + 4 + 8 + 8;
-        let mut out = Vec::with_capacity(HEAD + self.lines.len() * LINE);
-        out.extend_from_slice(CONTEXT);
+        let says = self.lines.iter().any(|line| line.mode.is_some());
+        let length = HEAD + self.lines.len() * (LINE + usize::from(says));
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(if says { CONTEXT_MODES } else { CONTEXT });
         out.extend_from_slice(&self.id.bits().to_be_bytes());
         out.extend_from_slice(&self.project.bits().to_be_bytes());
         out.extend_from_slice(&self.spec_digest.0);
         out.extend_from_slice(&(self.lines.len() as u64).to_be_bytes());
         for line in &self.lines {
             line.write(&mut out);
+            if says {
+                out.push(match line.mode {
+                    None => 0,
+                    Some(OfferMode::OnDemand) => 1,
+                    Some(OfferMode::Spot) => 2,
+                });
+            }
         }
         out.extend_from_slice(&self.total.0.to_be_bytes());
         out.extend_from_slice(self.currency.code().as_bytes());
         out.extend_from_slice(&self.issued_at.micros().to_be_bytes());
         out.extend_from_slice(&self.expires_at.micros().to_be_bytes());
-        debug_assert_eq!(out.len(), HEAD + self.lines.len() * LINE, "every field has its width");
+        debug_assert_eq!(out.len(), length, "every field has its width");
         out
     }
 }
 
 /// Keeps the signature of a quote from being one of anything else, and names the layout.
-const CONTEXT: &[u8] = b"dayan quote 1\n";
+const CONTEXT: &[u8; 14] = b"dayan quote 1\n";
+/// The layout in which lines say as what they were sold. Quotes of before keep theirs, and their
+/// signatures.
+const CONTEXT_MODES: &[u8; 14] = b"dayan quote 2\n";
 
 impl QuoteLine {
     fn of(item: &QuoteItem) -> Result<Self, RatingRefusal> {
@@ -264,6 +284,7 @@ impl QuoteLine {
             tasks: item.tasks,
             price_each,
             price,
+            mode: Some(item.mode),
         })
     }
 

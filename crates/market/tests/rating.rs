@@ -1,8 +1,8 @@
 //! What rating, settlement windows and quotes promise, on random terms and uses.
 
 use dayan_market::{
-    Due, Quote, QuoteItem, QuoteRefusal, QuoteState, QuoteTerms, RatingRefusal, Settlement,
-    SpecDigest, Terms, due, rate_usage,
+    Due, OfferMode, Quote, QuoteItem, QuoteRefusal, QuoteState, QuoteTerms, RatingRefusal,
+    Settlement, SpecDigest, Terms, due, rate_usage,
 };
 use dayan_units::{
     Bytes, Currency, JobId, Micro, MilliAccel, MilliCpu, OfferId, PoolId, ProjectId, QuoteId, Rate,
@@ -205,7 +205,7 @@ proptest! {
     #[test]
     fn each_field_is_signed(
         terms in any_terms(), resources in any_resources(), limit in any_span(), tasks in 1u32..9,
-        which in 0usize..14, by in 1i64..1 << 20,
+        which in 0usize..15, by in 1i64..1 << 20,
     ) {
         let whole = quote(&[item(terms, resources, limit, tasks)]);
         let mut other = whole.clone();
@@ -225,6 +225,7 @@ proptest! {
             10 => other.total.0 += by,
             11 => other.expires_at = other.expires_at.plus(Span::from_micros(by)),
             12 => other.spec_digest.0[31] ^= 1,
+            13 => line.mode = Some(OfferMode::Spot),
             _ => other.lines.push(whole.lines[0]),
         }
         prop_assert_ne!(whole.canonical_bytes(), other.canonical_bytes());
@@ -236,7 +237,8 @@ proptest! {
 
 fn item(terms: Terms, resources: Resources, time_limit: Span, tasks: u32) -> QuoteItem {
     let (pool, offer) = (PoolId::from_bits(1), OfferId::from_bits(2));
-    QuoteItem { pool, offer, terms, resources, time_limit, tasks }
+    let mode = OfferMode::OnDemand;
+    QuoteItem { pool, offer, terms, mode, resources, time_limit, tasks }
 }
 
 fn quote(items: &[QuoteItem]) -> Quote {
@@ -276,7 +278,10 @@ fn the_signed_bytes_do_not_change_between_releases() {
         minimum: Span::from_micros(4),
         cap: None,
     };
-    let bytes = quote(&[item(terms, Resources::ZERO, Span::from_micros(5), 6)]).canonical_bytes();
+    let new = quote(&[item(terms, Resources::ZERO, Span::from_micros(5), 6)]);
+    let mut old = new.clone();
+    old.lines[0].mode = None;
+    let bytes = old.canonical_bytes();
     assert_eq!(&bytes[..14], b"dayan quote 1\n");
     let line = &bytes[14 + 16 + 16 + 32 + 8..];
     let expect: [&[u8]; 6] = [
@@ -290,6 +295,26 @@ fn the_signed_bytes_do_not_change_between_releases() {
     assert_eq!(&line[..32 + 24 + 4 + 8 + 32], expect.concat());
     assert_eq!(bytes.len(), 14 + 64 + 8 + 128 + 8 + 3 + 16);
     assert_eq!(&bytes[bytes.len() - 19..bytes.len() - 16], b"CNY");
+    // The same with a byte after each line that says as what it was sold.
+    let (says, end) = (new.canonical_bytes(), 14 + 64 + 8 + 128);
+    assert_eq!(&says[..14], b"dayan quote 2\n");
+    assert_eq!([&says[14..end], &says[end + 1..]].concat(), bytes[14..]);
+    assert_eq!(says[end], 1);
+    let mut spot = new;
+    spot.lines[0].mode = Some(OfferMode::Spot);
+    assert_eq!(spot.canonical_bytes()[end], 2);
+}
+
+#[test]
+fn quotes_of_before_lines_said_as_what_they_were_sold_are_read_and_signed_as_they_were() {
+    let terms = Terms { rate: Rate::default(), permille: 1_000, minimum: Span::ZERO, cap: None };
+    let mut old = quote(&[item(terms, Resources::ZERO, Span::from_micros(5), 6)]);
+    old.lines[0].mode = None;
+    let text = serde_json::to_string(&old).expect("text");
+    assert!(!text.contains("mode"), "{text}");
+    let read: Quote = serde_json::from_str(&text).expect("a quote");
+    assert_eq!(read, old);
+    assert_eq!(read.canonical_bytes(), old.canonical_bytes());
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl Planner {
             let wanted = Wanted { seats, need: need.resources, place };
             let choices = places.iter().map(|&at| verdict.choices[at]);
             let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
+            let queue = queue.max(pool.forecast_wait(now));
             Some(self.wait(judge, verdict, places, now, by)?.max(queue))
         };
         let staged = transfer.unwrap_or(Span::ZERO);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::JobAsk;
 use crate::cards::Cards;
-use crate::others::HeldByOthers;
+use crate::others::{Forecast, HeldByOthers};
 use crate::policy::Policy;
 use crate::quota::{Payer, Quota, QuotaOf};
 use crate::tasks::Tasks;
@@ -171,6 +171,14 @@ pub enum Change {
         pool: PoolId,
         /// Each part.
         held: Vec<HeldByOthers>,
+    },
+    /// When the pool's own engine expects to start what of ours waits in its queue; none where it
+    /// does not say. It replaces what was told before.
+    QueueForecast {
+        /// Of which pool.
+        pool: PoolId,
+        /// Its forecast.
+        forecast: Option<Forecast>,
     },
     /// When leases of a pool were taken back lately: all that counts against its budget.
     PoolPreempted {

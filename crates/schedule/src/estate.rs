@@ -17,6 +17,7 @@ use crate::cards::{CardBank, CardRoom, Cards};
 use crate::change::{LeaseEnd, Tenure};
 use crate::fit_tree::{FitTree, Need, Room};
 use crate::later::{Later, When};
+use crate::others::Forecast;
 use crate::quota::{Accounts, Payers};
 use crate::slots::Slots;
 use crate::view::{NodeName, NodeUp, NodeView, OfferView, PoolView};
@@ -288,6 +289,8 @@ pub(crate) struct Pool {
     pub holds: Arc<BTreeSet<u64>>,
     /// What others hold in it.
     pub others: Vec<LeaseIx>,
+    /// When its own engine expects to start what waits in its queue, where it says so.
+    pub forecast: Option<Forecast>,
 }
 
 /// Who holds a lease.

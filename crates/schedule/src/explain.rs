@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate, Urgency};
 use crate::capped::want_of;
 use crate::estate::{Node, PoolIx};
+use crate::fit_tree::Need;
 use crate::judge::{Choice, Judge, Relax};
 use crate::later::When;
 use crate::outlook::Wanted;
@@ -17,7 +18,7 @@ use crate::policy::Preference;
 use crate::queue::{Job, JobKey};
 use crate::quota::{AccountOf, QuotaOf};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
-use crate::reserve::{EndBy, earliest_of};
+use crate::reserve::{Domain, EndBy, earliest_of};
 use crate::score::Order;
 use crate::verdict::{Verdict, window_of};
 
@@ -227,6 +228,42 @@ impl Planner {
             .collect()
     }
 
+    /// How long until there is room somewhere, where pools' own engines say that they start nothing
+    /// sooner; none where none of them says so, or nowhere is room.
+    fn beyond_forecasts(
+        &self,
+        (choices, needs, limit): (&[Choice], &[Need], Span),
+        gang: Option<(&[Vec<u32>], u64)>,
+        (now, by): (Time, EndBy),
+    ) -> Option<Span> {
+        let pool_of = |at: &Choice| self.estate.pool_of(at.bay);
+        let forecast = |at: &Choice| self.estate.pools[pool_of(at) as usize].forecast_wait(now);
+        if choices.iter().all(|at| forecast(at) == Span::ZERO) {
+            return None;
+        }
+        let domains: Vec<Vec<u32>> = match gang {
+            Some((domains, _)) => domains.to_vec(),
+            None => {
+                let each = (0u32..).zip(choices);
+                let real = each.filter(|(_, at)| !self.estate.is_queue(at.bay));
+                real.map(|(at, _)| vec![at]).collect()
+            }
+        };
+        let seats = gang.map_or(1, |(_, seats)| seats);
+        let waits = domains.iter().filter_map(|members| {
+            let domain = Domain { choices, members, needs, seats, limit };
+            let found = domain.earliest(&self.estate, now, Time::NEVER, by, &mut 0)?;
+            let room = found.from.since(now);
+            if room == Span::ZERO {
+                return Some(room);
+            }
+            // Members in several pools start together: the last of them counts.
+            let held = members.iter().map(|at| forecast(&choices[*at as usize])).max();
+            Some(room.max(held.unwrap_or(Span::ZERO)))
+        });
+        waits.min()
+    }
+
     fn start(
         &self,
         judge: &Judge<'_>,
@@ -244,7 +281,9 @@ impl Planner {
             let real = |choice: &Choice| !self.estate.is_queue(choice.bay);
             let choices = verdict.choices.iter().copied().filter(real);
             let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
-            Some(found.from.since(now).max(queue))
+            let room = self.beyond_forecasts(places, gang, (now, by));
+            let room = room.unwrap_or_else(|| found.from.since(now));
+            Some(room.max(queue))
         };
         let p90 = earliest(EndBy::Latest)?;
         let p50 = earliest(EndBy::Expected)?.min(p90);

@@ -13,6 +13,7 @@ use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
 use crate::change::{Avoid, Network};
 use crate::estate::{Bay, BayIx, Estate, Pool, PoolIx};
 use crate::fit_tree::Need;
+use crate::others::Forecast;
 use crate::queue::task_price_cap;
 use crate::reason::{Reason, ReasonCode};
 use crate::score::{Measures, Order, Score};
@@ -72,6 +73,8 @@ struct Local {
     transfer_micros: i64,
     delay_micros: i64,
     carbon: i64,
+    /// How long its own queue is expected to be.
+    queue: Option<Span>,
     /// The offer and resources priced last: the bays of a pool mostly ask for the same again.
     priced: Option<(u16, Resources, Option<Micro>)>,
 }
@@ -130,6 +133,7 @@ impl Judge<'_> {
                 .carbon
                 .as_ref()
                 .map_or(i64::MAX, |carbon| carbon.milligrams_now(self.wish.ask.time)),
+            queue: pool.forecast.map(Forecast::length),
             priced: None,
         }
     }
@@ -431,9 +435,14 @@ impl Judge<'_> {
         price_micro: i64,
         local: &Local,
     ) -> Score {
+        // A place in a queue starts no sooner than the queue is expected to be through.
+        let queued = match (bay.make.waits, local.queue) {
+            (Some(_), Some(queue)) => queue.micros(),
+            (Some(_), None) | (None, _) => 0,
+        };
         let measures = Measures {
             price_micro,
-            transfer_micros: local.transfer_micros,
+            transfer_micros: local.transfer_micros.saturating_add(queued),
             delay_micros: local.delay_micros,
             carbon: local.carbon,
             unreliability_permille: 1_000 - i64::from(offer.reliability_permille),

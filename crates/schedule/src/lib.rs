@@ -62,7 +62,7 @@ pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, M
 pub use cards::{CardPart, Cards};
 pub use change::{Appointment, Avoid, Change, LeaseEnd, Network, Tenure};
 pub use later::TURNOVER;
-pub use others::HeldByOthers;
+pub use others::{Forecast, HeldByOthers};
 pub use plan::{Atomicity, Placement, Plan, PlanDiff, Preemption, Refusal, Seat};
 pub use planner::Planner;
 pub use policy::{Policy, PreemptionPolicy, Preference, Work};

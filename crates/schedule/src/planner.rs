@@ -130,6 +130,9 @@ impl Planner {
                 }
             }
             Change::OthersHold { pool, held } => self.estate.set_others(*pool, held),
+            Change::QueueForecast { pool, forecast } => {
+                self.estate.set_forecast(*pool, *forecast);
+            }
             Change::PoolPreempted { pool, at } => {
                 let pool = self.estate.pool_ix(*pool);
                 self.estate.pools[pool as usize].preempted.clone_from(at);

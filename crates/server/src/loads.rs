@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use dayan_exchange::QUEUE_NODE;
-use dayan_exchange::planning::OTHERS_FOR;
+use dayan_exchange::planning::{Beside, OTHERS_FOR};
 use dayan_schedule::{HeldByOthers, LeaseEnd, NodeName};
 use dayan_units::{PoolId, Resources, Span, Time};
 use dayan_wire::PoolLoad;
@@ -27,7 +27,7 @@ pub struct Loads(Mutex<BTreeMap<PoolId, (Time, PoolLoad)>>);
 
 impl Loads {
     /// An agent has looked. What its pool is to the planner now.
-    pub fn note(&self, pool: PoolId, mut load: PoolLoad, now: Time) -> Vec<HeldByOthers> {
+    pub fn note(&self, pool: PoolId, mut load: PoolLoad, now: Time) -> Beside {
         load.held.truncate(PARTS_MAX);
         load.held.retain(|part| part.node != QUEUE_NODE && part.resources != Resources::ZERO);
         let held = load.held.iter().map(|part| HeldByOthers {
@@ -35,9 +35,9 @@ impl Loads {
             resources: part.resources,
             end: end(part.ends_in_s, now),
         });
-        let held = held.collect();
+        let beside = Beside { held: held.collect(), starts_in: load.forecast_s.map(bounded) };
         self.0.lock().expect("no thread panics holding it").insert(pool, (now, load));
-        held
+        beside
     }
 
     /// What is believed of a pool, and since when.
@@ -52,12 +52,14 @@ impl Loads {
 fn end(ends_in_s: Option<u64>, now: Time) -> LeaseEnd {
     let most = match ends_in_s {
         None => UNKNOWN_FOR,
-        Some(secs) => {
-            Span::from_secs(i64::try_from(secs).unwrap_or(i64::MAX).min(ENDS_MAX.secs_ceil()))
-        }
+        Some(secs) => bounded(secs),
     };
     let latest = now.plus(most);
     LeaseEnd { expected: latest, latest }
+}
+
+fn bounded(secs: u64) -> Span {
+    Span::from_secs(i64::try_from(secs).unwrap_or(i64::MAX).min(ENDS_MAX.secs_ceil()))
 }
 
 #[cfg(test)]
@@ -80,12 +82,14 @@ mod tests {
             part("n2", 1_000, None),
             part("n3", 1_000, Some(u64::MAX)),
         ];
-        let load = PoolLoad { held, others_waiting: 7, ..PoolLoad::default() };
+        let forecast_s = Some(90);
+        let load = PoolLoad { held, others_waiting: 7, forecast_s, ..PoolLoad::default() };
         let (loads, pool, now) = (Loads::default(), PoolId::from_bits(3), Time::from_micros(9));
         let told = loads.note(pool, load, now);
         let ends: Vec<(&str, Span)> =
-            told.iter().map(|part| (part.node.as_str(), part.end.latest.since(now))).collect();
+            told.held.iter().map(|part| (part.node.as_str(), part.end.latest.since(now))).collect();
         assert_eq!(ends, [("n1", Span::from_secs(60)), ("n2", UNKNOWN_FOR), ("n3", ENDS_MAX)]);
+        assert_eq!(told.starts_in, Some(Span::from_secs(90)));
         let (at, load) = loads.of(pool, now.plus(OTHERS_FOR)).expect("just believed");
         assert_eq!((at, load.others_waiting, load.held.len()), (now, 7, 3));
         assert_eq!(loads.of(pool, now.plus(OTHERS_FOR).plus(Span::from_micros(1))), None);

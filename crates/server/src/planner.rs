@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use dayan_exchange::due::Silence;
-use dayan_exchange::planning::{Planning, command, estimates, preempt};
+use dayan_exchange::planning::{Beside, Planning, command, estimates, preempt};
 use dayan_exchange::{Actor, Admission};
-use dayan_schedule::{Change, HeldByOthers, JobAsk, Placement, Planner, Preemption, StartEstimate};
+use dayan_schedule::{Change, JobAsk, Placement, Planner, Preemption, StartEstimate};
 use dayan_spec::JobSpec;
 use dayan_units::{JobId, PoolId, ProjectId, Span, Time};
 use tokio::sync::oneshot;
@@ -41,8 +41,8 @@ enum Input {
     Reset(Vec<Change>),
     /// Others are not heard than before.
     Silence(Silence),
-    /// What others than us hold in a pool.
-    Others(PoolId, Vec<HeldByOthers>),
+    /// What others than us do in a pool.
+    Others(PoolId, Beside),
     /// How far behind which projects stand.
     Shares(BTreeMap<ProjectId, Span>),
     /// What the cache of a pool's site holds.
@@ -81,9 +81,9 @@ impl PlannerHandle {
     pub fn silence(&self, silence: Silence) {
         self.send(Input::Silence(silence));
     }
-    /// Others hold this in a pool, and nothing else.
-    pub fn others(&self, pool: PoolId, held: Vec<HeldByOthers>) {
-        self.send(Input::Others(pool, held));
+    /// So a pool stands beside what is ours.
+    pub fn others(&self, pool: PoolId, beside: Beside) {
+        self.send(Input::Others(pool, beside));
     }
     /// How far behind which projects stand, and no others.
     pub fn shares(&self, behind: BTreeMap<ProjectId, Span>) {
@@ -202,7 +202,7 @@ impl Thread {
         match input {
             Input::Changes(changes) => self.planning.observe(&changes),
             Input::Silence(Silence { pools, shown }) => self.planning.silence(pools, &shown),
-            Input::Others(pool, held) => self.planning.others(pool, held, self.clock.now()),
+            Input::Others(pool, beside) => self.planning.others(pool, beside, self.clock.now()),
             Input::Reset(changes) => self.planning.reset(&changes),
             Input::Shares(behind) => self.planning.stand(&behind),
             Input::Holds(pool, files) => self.planning.hold(pool, files),

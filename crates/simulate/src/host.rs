@@ -102,6 +102,8 @@ pub(crate) struct Host {
     replayed: usize,
     queue: Vec<Asked>,
     held: BTreeMap<SyncId, (AgentId, Box<Sync>)>,
+    /// Agents that have told what their sites' caches hold since it was started.
+    holders: BTreeSet<AgentId>,
     random: Random,
     /// Was the work of the last round used up?
     pub(crate) exhausted: bool,
@@ -125,6 +127,7 @@ impl Host {
             replayed: 0,
             queue: Vec::new(),
             held: BTreeMap::new(),
+            holders: BTreeSet::new(),
             random: Random::new(seed, 0x686f_7374),
             exhausted: false,
             commits: 0,
@@ -178,6 +181,12 @@ impl Host {
 
     /// A sync has come in.
     pub(crate) fn receive(&mut self, agent: AgentId, sync: Box<Sync>) {
+        // Nothing rests on it but where work goes: it is no command, and not in the journal.
+        let pool = self.state.supply.agents.get(&agent).map(|agent| agent.pool);
+        if let (Some(holds), Some(pool)) = (&sync.holds, pool) {
+            self.planning.hold(pool, holds.clone());
+            self.holders.insert(agent);
+        }
         let commands = commands_of(agent, &sync);
         if !commands.is_empty() {
             // A newer call supersedes one that is still held back.
@@ -313,7 +322,7 @@ impl Host {
         let (revision, found) = orders::since(&self.state, agent, sync.known);
         let answer = Answer {
             revision,
-            orders: found.iter().map(order).collect(),
+            orders: found.iter().map(|found| order(&self.state, found)).collect(),
             forget: orders::unknown(&self.state, agent, named),
         };
         let record = self.state.supply.agents.get(&agent);
@@ -329,7 +338,8 @@ impl Host {
             self.held.insert(sync.id, (agent, sync));
             return;
         }
-        committed.replies.push(Reply { to: sync.id, answer, challenge, want_shown });
+        let want_holds = (!self.holders.contains(&agent)).then_some(());
+        committed.replies.push(Reply { to: sync.id, answer, challenge, want_shown, want_holds });
     }
 
     /// What time alone brings about.
@@ -401,6 +411,7 @@ impl Host {
         self.liveness = Liveness::new(now);
         self.planning = Planning::default();
         self.planning.observe(&changes::everything(&self.state, now));
+        self.holders.clear();
         self.silent = None;
     }
 
@@ -436,8 +447,10 @@ fn bytes(state: &State) -> Vec<u8> {
     serde_json::to_vec(state).expect("a state becomes JSON")
 }
 
-fn order(order: &orders::Order<'_>) -> Order {
+fn order(state: &State, order: &orders::Order<'_>) -> Order {
     let lease = order.lease;
+    let job = state.work.jobs.get(&lease.attempt.job);
+    let inputs = job.into_iter().flat_map(|job| &job.data).filter_map(|data| data.key);
     Order {
         attempt: lease.attempt,
         keep: lease.keep,
@@ -447,6 +460,7 @@ fn order(order: &orders::Order<'_>) -> Order {
             time_limit: lease.time_limit,
             cores_milli: i64::try_from(lease.resources.cpu.0).expect("a node's cores"),
             has_outputs: !order.stored.spec.outputs.is_empty(),
+            inputs: inputs.collect(),
         }),
     }
 }

@@ -1,5 +1,8 @@
 //! Job files, drawn: single tasks, arrays and gangs, with and without retries, short and long leases,
-//! limits of their own and outputs.
+//! limits of their own, inputs that lie in the data store, outputs, and licences.
+
+use dayan_schedule::DataAt;
+use dayan_units::Bytes;
 
 use crate::random::Random;
 use crate::scenario::Scenario;
@@ -11,6 +14,30 @@ const RETRIES: [&str; 4] = [
     "retry: {max: 1, when: [site_lost]}",
     "retry: {max: 2, when: [node_failure, site_lost, preempted, oom, exit:1, exit:75]}",
 ];
+
+/// The licence that everybody may ask for; each organisation has one of its own, `ORG/own`.
+pub(crate) const COMMON_LICENSE: &str = "solver";
+
+/// Files of inputs that are about, by their number.
+const FILES: u64 = 6;
+
+/// The inputs of a job, drawn: their line in its file, and what lies in the data store of them.
+pub(crate) fn inputs(random: &mut Random) -> (String, Vec<DataAt>) {
+    let first = random.below(FILES);
+    let mut files = vec![first];
+    if random.in_permille(300) {
+        files.push((first + 1 + random.below(FILES - 1)) % FILES);
+    }
+    let from = files.iter().map(|file| format!("{{from: file-{file}, to: in/}}"));
+    let line = format!("inputs: [{}]\n", from.collect::<Vec<_>>().join(", "));
+    let data = files.iter().map(|file| DataAt {
+        place: "Guiyang".to_owned(),
+        bytes: Bytes(1_000_000_000),
+        // Far from each other, as digests are.
+        key: Some((file + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+    });
+    (line, data.collect())
+}
 
 /// What makes a file a schedule: often due in a world that is busy for a quarter of an hour.
 pub(crate) fn schedule(random: &mut Random) -> String {
@@ -83,6 +110,14 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
     } else {
         String::new()
     };
+    // What is promised cannot wait for one.
+    let licenses = if random.in_permille(200) && !deadline.contains("hard") {
+        let own = format!("{org}/own");
+        let name = if random.in_permille(600) { COMMON_LICENSE } else { own.as_str() };
+        format!("licenses: [\"{name}:{}\"]", random.between(1, 2))
+    } else {
+        String::new()
+    };
     let lines = [
         "version: 1".to_owned(),
         format!("name: j{number}"),
@@ -97,6 +132,7 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
         outputs,
         deadline,
         prefer,
+        licenses,
     ];
     lines.into_iter().filter(|line| !line.is_empty()).map(|line| line + "\n").collect()
 }

@@ -7,6 +7,7 @@
 //! It must not know tokio, SQL, or any clock.
 
 mod audit;
+mod cache;
 mod calendar;
 pub mod carbon;
 mod clock;

@@ -1,6 +1,7 @@
 //! What travels between sites and the exchange: the sync and its answer, as `wire` has them, with
 //! what a checker needs to know beside.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dayan_custody::Answer;
@@ -14,6 +15,8 @@ pub(crate) struct Payload {
     pub(crate) time_limit: Span,
     pub(crate) cores_milli: i64,
     pub(crate) has_outputs: bool,
+    /// Files of its inputs, by their keys.
+    pub(crate) inputs: Vec<u64>,
 }
 
 /// What the twins are made of.
@@ -55,6 +58,8 @@ pub(crate) struct Sync {
     pub(crate) challenge: Option<(Nonce, Digest)>,
     pub(crate) reports: Vec<(AttemptId, Seen)>,
     pub(crate) usage: Vec<UsageRecord>,
+    /// What the site's cache holds, where that has changed or was asked for.
+    pub(crate) holds: Option<BTreeSet<u64>>,
     pub(crate) lies: Vec<Lie>,
 }
 
@@ -65,4 +70,6 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer<Arc<Payload>>,
     pub(crate) challenge: Option<Challenge>,
     pub(crate) want_shown: Option<()>,
+    /// The exchange does not know what the site's cache holds.
+    pub(crate) want_holds: Option<()>,
 }

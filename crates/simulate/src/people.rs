@@ -22,7 +22,7 @@ use dayan_units::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::job_files::{job_file, schedule};
+use crate::job_files::{COMMON_LICENSE, inputs, job_file, schedule};
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -45,6 +45,12 @@ pub(crate) struct People {
 
 fn digest(text: &str) -> Digest {
     Digest(Sha256::digest(text.as_bytes()).into())
+}
+
+/// What licences are called.
+fn licenses() -> impl Iterator<Item = String> {
+    let own = BUYERS.iter().map(|(org, ..)| format!("{org}/own"));
+    std::iter::once(COMMON_LICENSE.to_owned()).chain(own)
 }
 
 /// A job file and its digest.
@@ -85,6 +91,10 @@ impl People {
             let budget = BudgetLimits::default();
             commands.push(Command::CreateProject { path: format!("{name}/b"), budget });
             commands.push(self.deposit(name, Micro::from_units(money)));
+        }
+        for name in licenses() {
+            let count = Some(2 + self.random.below(3));
+            commands.push(Command::SetLicense { name, count });
         }
         for site in 0..scenario.sites {
             let name = format!("seller-{site}");
@@ -226,20 +236,18 @@ impl People {
         self.submitted += 1;
         let mut text = job_file(random, name, self.submitted, scenario);
         let quoted = random.in_permille(scenario.quotes_permille);
+        let mut data = Vec::new();
         if !quoted && random.in_permille(scenario.schedules_permille) {
             text += &schedule(random);
+        } else if random.in_permille(400) {
+            let (line, lies) = inputs(random);
+            text += &line;
+            data = lies;
         }
         let (spec, digest) = read(&text);
         let key = format!("key-{}", self.submitted);
         let admission = Admission::NotSought;
-        let submit = Submit {
-            spec,
-            digest,
-            quote: None,
-            idempotency: Some(key),
-            admission,
-            data: Vec::new(),
-        };
+        let submit = Submit { spec, digest, quote: None, idempotency: Some(key), admission, data };
         if quoted {
             return self.under_quote(state, org, submit, now);
         }
@@ -268,12 +276,9 @@ impl People {
             return Vec::new();
         }
         let offer = *self.random.pick(&fitting);
-        let Ok(terms) = Terms::listed(
-            offer,
-            offer.rate_at(now, state.settings.zone),
-            class,
-            dayan_exchange::mode_at(spec, Some(offer)),
-        ) else {
+        let mode = dayan_exchange::mode_at(spec, Some(offer));
+        let rate = offer.rate_at(now, state.settings.zone);
+        let Ok(terms) = Terms::listed(offer, rate, class, mode) else {
             return Vec::new();
         };
         let id = QuoteId::from_bits(u128::from(self.random.bits()) << 64 | 1);
@@ -290,6 +295,7 @@ impl People {
             pool: offer.pool,
             offer: offer.id,
             terms,
+            mode,
             resources,
             time_limit: spec.time_limit(),
             tasks: spec.task_count(),
@@ -320,7 +326,7 @@ impl People {
     pub(crate) fn change_mind(&mut self, state: &State, now: Time) -> Vec<(Actor, Command)> {
         let job = self.some_job(state);
         let of_job = |command: Command, org| vec![(owner(state, org), command)];
-        match (self.random.below(24), job) {
+        match (self.random.below(26), job) {
             (0 | 1, Some((job, org))) => of_job(Command::Cancel { job, task: None }, org),
             (2 | 3, Some((job, org))) => {
                 let task = Some(u32::try_from(self.random.below(4)).expect("a small number"));
@@ -387,6 +393,7 @@ impl People {
             }
             (20 | 21, _) => vec![(Actor::System, self.limits(state))],
             (22 | 23, _) => vec![(Actor::System, self.carbon(state, now))],
+            (24 | 25, _) => vec![(Actor::System, self.licensed())],
             _ => Vec::new(),
         }
     }
@@ -415,6 +422,14 @@ impl People {
         let cores = self.random.in_permille(700).then(|| self.random.below(8));
         let cpu = cores.map(|cores| MilliCpu(cores * 1_000));
         Command::SetQuota { of, quota: Quota { cpu, ..Quota::default() } }
+    }
+
+    /// There are more or fewer of a licence, or it is not counted any more.
+    fn licensed(&mut self) -> Command {
+        let all: Vec<String> = licenses().collect();
+        let name = self.random.pick(&all).clone();
+        let count = self.random.in_permille(850).then(|| self.random.below(5));
+        Command::SetLicense { name, count }
     }
 
     /// A pool, or one machine of it, will be closed for some minutes; or not after all.
@@ -452,6 +467,10 @@ impl People {
         for org in state.access.orgs.keys() {
             let (of, quota) = (QuotaOf::Org(*org), Quota::default());
             order(Command::SetQuota { of, quota });
+        }
+        // As many as the largest gang wants.
+        for name in licenses() {
+            order(Command::SetLicense { name, count: Some(8) });
         }
         for pool in state.supply.pools.values() {
             if pool.status == Status::Suspended {

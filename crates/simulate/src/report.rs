@@ -32,6 +32,10 @@ pub struct Report {
     pub in_time: u64,
     /// And too late.
     pub late: u64,
+    /// Leases that held licences.
+    pub licensed: u64,
+    /// Programs that began with inputs of theirs fetched, or found in their site's cache.
+    pub staged: u64,
     /// What consumers spent.
     pub spent: Micro,
     /// Of it, what providers earned.

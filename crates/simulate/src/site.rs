@@ -7,6 +7,7 @@ use dayan_custody::Counters;
 use dayan_exchange::{Outcome, Shown};
 use dayan_units::{AgentId, AttemptId, BootTime, Span, Time};
 
+use crate::cache::Cache;
 use crate::clock::MachineClock;
 use crate::keeper::Keeper;
 use crate::messages::{Order, Sync};
@@ -33,6 +34,8 @@ pub(crate) struct Machine {
     /// On disk.
     pub(crate) book: BTreeMap<AttemptId, Noted>,
     pub(crate) shown: Shown,
+    /// What its cache holds, on disk.
+    pub(crate) cache: Cache,
     /// Draws lies, where this agent lies.
     pub(crate) liar: Option<Random>,
     /// What the checker is told: how attempts published.

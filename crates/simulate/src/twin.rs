@@ -2,7 +2,7 @@
 //! does, without I/O: it stages, launches, gathers, publishes, syncs, and takes up what an earlier
 //! process of it left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
@@ -26,6 +26,8 @@ const REPORTS_MAX: usize = 1_000;
 /// The longest pause after a failure.
 const PAUSE_MAX: Span = Span::from_secs(8);
 const PAUSE_MIN: Span = Span::from_millis(250);
+/// Files that lie in the cache are there after this.
+const LINKED_IN: Span = Span::from_millis(10);
 /// Of a thousand syncs of a liar, so many hold a lie.
 const LIES_PERMILLE: u32 = 300;
 
@@ -44,6 +46,8 @@ struct UnderWay {
     sent_at: BootTime,
     told: News,
     showed: bool,
+    /// What it said the cache holds.
+    holds: Option<BTreeSet<u64>>,
 }
 
 /// One process of an agent.
@@ -56,6 +60,8 @@ pub(crate) struct Twin {
     telling: Option<UnderWay>,
     syncs: u64,
     show: bool,
+    /// What was heard of what the cache holds.
+    told_holds: Option<BTreeSet<u64>>,
     challenge: Option<(dayan_identity::Nonce, dayan_exchange::Digest)>,
     not_before: BootTime,
     pause: Span,
@@ -80,6 +86,7 @@ impl Twin {
             telling: None,
             syncs: 0,
             show: true,
+            told_holds: None,
             challenge: None,
             not_before: BootTime(i64::MIN),
             pause: PAUSE_MIN,
@@ -145,10 +152,13 @@ impl Twin {
         let noted =
             Noted { order: order.clone(), used: dayan_custody::Counters::default(), over: None };
         m.book.insert(attempt, noted);
-        if order.payload.has_outputs {
+        if order.payload.has_outputs || !order.payload.inputs.is_empty() {
             self.here.insert(attempt, Here::Staging);
             let script = Self::script(m, attempt, &order.payload);
-            todo.push(Todo::Later(script.staging.0, attempt, Chore::Stage));
+            // What is there already is linked, not fetched.
+            let there = !order.payload.inputs.is_empty() && m.cache.has(&order.payload.inputs);
+            let takes = if there { LINKED_IN } else { script.staging.0 };
+            todo.push(Todo::Later(takes, attempt, Chore::Stage));
         } else {
             self.launch(m, attempt, &order.payload, now, todo);
         }
@@ -275,8 +285,13 @@ impl Twin {
                 if self.here.get(&attempt) != Some(&Here::Staging) || !wanted {
                     return;
                 }
-                match script.staging.1 {
-                    Ok(()) => self.launch(m, attempt, &payload, now, todo),
+                let there = !payload.inputs.is_empty() && m.cache.has(&payload.inputs);
+                let staged = if there { Ok(()) } else { script.staging.1 };
+                match staged {
+                    Ok(()) => {
+                        m.cache.take_in(&payload.inputs);
+                        self.launch(m, attempt, &payload, now, todo);
+                    }
                     Err(reason) => {
                         self.end(attempt, Outcome::StartFailed { reason, blame: Blame::Site });
                     }
@@ -359,6 +374,12 @@ impl Twin {
         }
         self.syncs += 1;
         let number = self.syncs;
+        // One sync at a time says it: two that pass each other on their way would leave the older.
+        let under_way = [&self.waiting, &self.telling].into_iter().flatten();
+        let mut said = under_way.filter(|under_way| under_way.holds.is_some());
+        let files = m.cache.files();
+        let news = said.next().is_none() && self.told_holds.as_ref() != Some(&files);
+        let holds = news.then_some(files);
         let mut sync = Sync {
             id: SyncId { site: m.index, generation: self.generation, number },
             known: told.revision,
@@ -367,12 +388,13 @@ impl Twin {
             challenge: self.challenge.take(),
             reports: told.reports.iter().map(seen).collect(),
             usage: told.usage.iter().map(usage).collect(),
+            holds: holds.clone(),
             lies: Vec::new(),
         };
         self.lie(m, &mut sync);
         todo.push(Todo::Send(Box::new(sync)));
         let showed = std::mem::take(&mut self.show);
-        UnderWay { number, sent_at: now, told, showed }
+        UnderWay { number, sent_at: now, told, showed, holds }
     }
 
     /// Puts a lie into a sync, where this agent lies.
@@ -423,6 +445,11 @@ impl Twin {
         let actions = self.custody.answered(now, under_way.sent_at, &under_way.told, reply.answer);
         self.act(m, actions, now, todo);
         self.show |= reply.want_shown.is_some();
+        self.told_holds = match (reply.want_holds, under_way.holds) {
+            (Some(()), _) => None,
+            (None, Some(holds)) => Some(holds),
+            (None, None) => self.told_holds.take(),
+        };
         if let Some(challenge) = reply.challenge {
             self.challenge = Some((challenge.nonce, challenge_digest(&challenge, &m.shown)));
         }
@@ -433,6 +460,9 @@ impl Twin {
         let Some(under_way) = self.take(number) else { return };
         self.custody.unanswered(&under_way.told);
         self.show |= under_way.showed;
+        if under_way.holds.is_some() {
+            self.told_holds = None;
+        }
         self.not_before = self.not_before.max(now.plus(self.pause));
         self.pause = self.pause.times(2).min(PAUSE_MAX);
     }

@@ -12,6 +12,7 @@ use dayan_units::{AttemptId, Span, TaskId, Time};
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::Audit;
+use crate::cache::Cache;
 use crate::calendar::Calendar;
 use crate::clock::MachineClock;
 use crate::host::{Asked, Asker, Committed, Done, Host};
@@ -174,6 +175,7 @@ impl World {
                 keeper: Keeper::default(),
                 book: BTreeMap::new(),
                 shown: self.host.state.supply.pools[&pool].shown.clone(),
+                cache: Cache::default(),
                 liar: liar.then(|| Random::new(self.seed, 0x6c69_6172 + u64::from(index))),
                 published: Vec::new(),
             };
@@ -284,6 +286,8 @@ impl World {
             faults: self.faults,
             refusals: self.host.refusals.clone(),
             findings: self.audit.findings.clone(),
+            licensed: self.audit.licensed(),
+            staged: self.audit.inputs.staged,
             runs: self.audit.runs.len() as u64,
             journal: hex::encode(journal.finalize()),
             violations: self.audit.violations.clone(),
@@ -505,6 +509,8 @@ impl World {
         for index in 0..self.sites.len() {
             let left = self.left_over(index);
             self.audit.must(self.now, "leftovers", left);
+            let belief = self.check_belief(index);
+            self.audit.must(self.now, "caches", belief);
         }
         self.stage = Stage::Over;
     }

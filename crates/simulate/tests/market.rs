@@ -2,7 +2,10 @@
 //! cuts lose nothing, the rules beside it keep what they must, and a scenario that cannot be is
 //! refused with its line and its key.
 
-use dayan_simulate::market::{Lists, MarketReport, PolicyReport, Rival, Run, Scenario, run};
+use dayan_simulate::market::{
+    Lists, MarketReport, MarketWords, PolicyReport, Rival, Run, Scenario, follow, picture, run,
+};
+use dayan_simulate::plot::Marks;
 
 /// Two cities, three providers, a day and a half of work in a day.
 const SMALL: &str = r#"
@@ -286,4 +289,70 @@ fn work_that_may_wait_for_a_cheaper_hour_costs_less_and_is_in_time() {
     };
     let (at_once, patient) = (cost(""), cost("prefer = [\"price\"]"));
     assert!(patient < 0.97 * at_once, "{patient} beside {at_once}");
+}
+
+fn words() -> MarketWords {
+    let word = |text: &str| text.to_owned();
+    MarketWords {
+        title: word("a region"),
+        note: word("seed 7"),
+        nothing: word("nothing to draw"),
+        utilisation: word("use"),
+        waits: word("waits"),
+        against_delay: word("cost against delay"),
+        tasks: word("tasks"),
+        time: word("time"),
+        used: word("used"),
+        wait: word("wait"),
+        share: word("share"),
+        mean_wait: word("mean wait"),
+        over_bound: word("over the bound"),
+        rows: word("cards"),
+        waited: ["1", "2", "3", "4", "5"].map(|degree| format!("degree {degree}")),
+    }
+}
+
+#[test]
+fn what_is_drawn_is_what_the_report_says() {
+    let (scenario, lists) = (scenario(TROUBLE), Lists::default());
+    let run_of =
+        Run { scenario: &scenario, lists: &lists, seed: 7, days: 1, beside: &[Rival::Fcfs] };
+    let (report, course) = follow(&run_of, &mut |_| ()).expect("it runs");
+    assert_eq!(course.policies.len(), 2);
+    let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
+    for (policy, drawn) in report.policies.iter().zip(&course.policies) {
+        assert_eq!(policy.policy, drawn.policy);
+        assert_eq!(drawn.waits_s.len(), report.jobs, "each job once");
+        // To the digits of the report.
+        assert!((mean(&drawn.used) - policy.utilisation).abs() < 1e-4, "{policy:?}");
+        assert!((mean(&drawn.waits_s) - policy.mean_wait_s).abs() < 0.1, "{policy:?}");
+        let longest = drawn.waits_s.iter().copied().fold(0.0, f64::max);
+        assert!((longest - policy.max_wait_s as f64).abs() < 1.0, "{policy:?}");
+    }
+    let sheet = picture(&report, &course, &words());
+    let [used, waits, against, tasks] = &sheet.charts[..] else {
+        panic!("four charts, not {}", sheet.charts.len())
+    };
+    assert_eq!((used.series.len(), waits.series.len()), (2, 2));
+    for (policy, series) in report.policies.iter().zip(&against.series) {
+        let dot = vec![(policy.mean_wait_s, policy.over_bound_pct)];
+        assert_eq!(series.marks, Marks::Dots(dot));
+    }
+    // No two tasks are drawn on the same part of a card at once.
+    let boxes = tasks.series.iter().flat_map(|series| match &series.marks {
+        Marks::Boxes(areas) => areas.clone(),
+        Marks::Line(_) | Marks::Steps(_) | Marks::Dots(_) => Vec::new(),
+    });
+    let boxes: Vec<_> = boxes.collect();
+    let pool = course.pool.as_ref().expect("something ran");
+    assert!(boxes.len() > 10 && boxes.len() == pool.tasks.len(), "{} boxes", boxes.len());
+    for (nth, one) in boxes.iter().enumerate() {
+        assert!(one.y.1 <= pool.rows && one.x.1 <= pool.reach_s.1, "{one:?}");
+        for other in &boxes[..nth] {
+            let apart = |one: (f64, f64), other: (f64, f64)| one.1 <= other.0 || other.1 <= one.0;
+            assert!(apart(one.x, other.x) || apart(one.y, other.y), "{one:?} {other:?}");
+        }
+    }
+    let svg = sheet.svg();
+    assert!(svg.contains("cost against delay") && !svg.contains("nothing to draw"));
 }

@@ -51,7 +51,7 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     eprintln!(
         "{name}: {} worlds, {} jobs, {} attempts ({} billed, {} waived, {} taken back), {} faults, \
-         {} syncs, {} promised ({} tasks in time, {} late)",
+         {} syncs, {} promised ({} tasks in time, {} late), {} with licences, {} with inputs",
         reports.len(),
         sum(|r| r.jobs),
         sum(|r| r.attempts),
@@ -63,6 +63,8 @@ fn check_all(name: &str, usual: u64, scenario: &Scenario) -> Vec<Report> {
         sum(|r| r.promised),
         sum(|r| r.in_time),
         sum(|r| r.late),
+        sum(|r| r.licensed),
+        sum(|r| r.staged),
     );
     let mut words: BTreeMap<&str, u64> = BTreeMap::new();
     for (outcome, count) in reports.iter().flat_map(|r| &r.outcomes) {
@@ -84,6 +86,10 @@ fn every_rule_holds_in_a_storm() {
     assert!(runs * 3 >= reports.len() as u64 || number("DAYAN_SEED").is_some(), "{runs} runs");
     let preempted: u64 = reports.iter().map(|report| report.preempted).sum();
     assert!(number("DAYAN_SEED").is_some() || preempted > 0, "nothing was taken back");
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let few = number("DAYAN_SEED").is_some();
+    assert!(few || sum(|r| r.licensed) > reports.len() as u64, "hardly anything held a licence");
+    assert!(few || sum(|r| r.staged) > reports.len() as u64, "hardly anything had inputs");
 }
 
 #[test]

@@ -21,12 +21,23 @@ pub struct SpecError {
     pub args: Vec<(&'static str, String)>,
     /// The key it is about, as `resources.memory` or `inputs[2].to`; empty: the whole file.
     pub path: String,
-    /// Line, from 1.
+    /// Where its words stand, if that is not the file.
+    pub outside: Option<Outside>,
+    /// Line, from 1; 0 where its words do not stand in the file.
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
     /// The line of the file, cut to what a terminal shows.
     excerpt: Excerpt,
+}
+
+/// Where words come from that say more about a job than its file does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outside {
+    /// Options of a command.
+    CommandLine,
+    /// Variables of the environment.
+    Environment,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,15 +85,23 @@ impl SpecError {
     }
     /// As a compiler shows it: code and message, place, line, caret, help.
     pub fn render(&self, file: &str) -> String {
-        let gutter = self.line.to_string().len();
+        // What stands in no line has no number before it.
+        let number = if self.outside.is_some() { " ".to_owned() } else { self.line.to_string() };
+        let gutter = number.len();
         let place = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
         let mut out = String::new();
         // Writing to a text cannot fail.
         let _ = writeln!(out, "error[{}]: {}", self.code, self.message());
-        let _ = writeln!(out, "{:gutter$}--> {file}:{}:{}{place}", "", self.line, self.column);
+        let (line, column) = (self.line, self.column);
+        let from = match self.outside {
+            None => format!("{file}:{line}:{column}"),
+            Some(Outside::CommandLine) => "on the command line".to_owned(),
+            Some(Outside::Environment) => "in the environment".to_owned(),
+        };
+        let _ = writeln!(out, "{:gutter$}--> {from}{place}", "");
         if !self.excerpt.text.is_empty() {
             let Excerpt { text, indent, width } = &self.excerpt;
-            let _ = writeln!(out, "{:gutter$} |\n{} | {text}", "", self.line);
+            let _ = writeln!(out, "{:gutter$} |\n{number} | {text}", "");
             let _ = writeln!(out, "{:gutter$} | {:indent$}{:^<width$}", "", "", "");
         }
         if let Some(help) = self.help() {
@@ -128,6 +147,19 @@ impl SpecErrors {
         out.join("\n")
     }
 }
+impl SpecErrors {
+    /// What stands behind the file's own lines, in a text that has more, came from outside: the last
+    /// line from the command, those before it from the environment.
+    pub(crate) fn beyond(mut self, own: u32, last: u32) -> Self {
+        for error in self.errors.iter_mut().filter(|error| error.line > own) {
+            let command = error.line >= last;
+            error.outside = Some(if command { Outside::CommandLine } else { Outside::Environment });
+            error.line = 0;
+        }
+        self
+    }
+}
+
 impl fmt::Display for SpecErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.render("job file").trim_end())
@@ -178,6 +210,6 @@ impl SpecError {
         (line, column): (u32, u32),
         excerpt: Excerpt,
     ) -> Self {
-        Self { code, args, path, line, column, excerpt }
+        Self { code, args, path, outside: None, line, column, excerpt }
     }
 }

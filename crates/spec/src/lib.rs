@@ -29,7 +29,7 @@ mod tree;
 
 pub use cron::Cron;
 pub use env::{TaskContext, task_env};
-pub use error::{Code, SpecError, SpecErrors};
+pub use error::{Code, Outside, SpecError, SpecErrors};
 pub use feature::{
     Feature, JOBS_WITHOUT_IMAGE, NotOffered, PROCESS_POOL, not_offered, offered_by_process_pool,
     requirements,

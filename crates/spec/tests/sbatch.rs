@@ -291,6 +291,15 @@ fn the_command_line_replaces_the_environment_replaces_the_script() {
 fn errors_of_the_command_line_show_it() {
     let errors = read("#!/bin/sh\necho\n", &["-J", "x y", "--time=1h"]).expect_err("bad");
     insta::assert_snapshot!(errors.render("job.sbatch"));
+    // Wherever words come from, it is said: a line of the script has its number, others have none.
+    let env = |name: &str| (name == "SBATCH_TIMELIMIT").then(|| "soon".to_owned());
+    let options = words(&["--nodes=x"]);
+    let outside = Around { variable: &env, ..around(&options, &[]) };
+    let script = "#!/bin/sh\n#SBATCH --mem=much\necho\n";
+    let errors = sbatch::read(script, &outside).expect_err("bad").errors;
+    let places: Vec<_> = errors.iter().map(|error| (error.outside, error.line)).collect();
+    use dayan_spec::Outside::{CommandLine, Environment};
+    assert_eq!(places, [(None, 2), (Some(Environment), 0), (Some(CommandLine), 0)]);
 }
 
 #[test]
@@ -466,7 +475,8 @@ fn check_any(script: &str, options: &[String]) {
         Err(errors) => {
             assert!(!errors.errors.is_empty());
             for error in &errors.errors {
-                assert!(error.line >= 1 && error.column >= 1);
+                assert!(error.line >= 1 || error.outside.is_some());
+                assert!(error.column >= 1);
                 assert!(error.fill(error.code.message()).is_some(), "{error:?}");
                 assert!(error.help().is_some() || error.code.help().is_empty(), "{error:?}");
             }

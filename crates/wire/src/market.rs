@@ -188,8 +188,14 @@ pub struct Quote {
 pub struct QuoteLine {
     /// The pool.
     pub pool: String,
+    /// Its name at the site.
+    #[serde(default)]
+    pub pool_name: String,
     /// How many tasks.
     pub tasks: u32,
     /// Of all those tasks.
     pub price: String,
+    /// As what they are sold, whatever the offer sells later: `on_demand` or `spot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
 }

@@ -145,7 +145,10 @@ async fn give(path: &JobPath, order: Order, session: &Session) -> Result<Exit, F
     if let Some(schedule) = schedules::meant(path, &client).await? {
         return schedules::give(&schedule, order, &client, session).await;
     }
-    let id = path.job_id(&client).await?;
+    let id = match order {
+        Order::Cancel | Order::Pause | Order::Resume => path.live_id(&client).await?,
+        Order::Retry => path.job_id(&client).await?,
+    };
     // The exchange answers a cancellation of what has ended as it answers any other: what was to be
     // reached is so. Whoever asked should know that it was not their doing.
     if order == Order::Cancel

@@ -189,12 +189,52 @@ async fn a_name_stands_for_its_job() {
     assert_eq!(
         fake.lines(),
         [
-            "GET /v1/jobs?limit=6&name=shot-120".to_owned(),
+            "GET /v1/jobs?limit=6&state=paused%2Cqueued%2Crunning&name=shot-120".to_owned(),
             format!("GET /v1/jobs/{JOB}"),
             format!("POST /v1/jobs/{JOB}/cancel")
         ]
     );
     assert_eq!(fake.came()[2].body, r#"{"task":7}"#);
+}
+
+#[tokio::test]
+async fn of_those_with_a_name_the_one_that_lives_is_meant() {
+    const OLD: &str = "job_01h455vb4pex5vsknk084sn02r";
+    let fake = Fake::start(|came, _| {
+        let one = |id: &str, state| {
+            let mut row = serde_json::to_value(summary(state)).expect("JSON");
+            row["id"] = json!(id);
+            row
+        };
+        let lives = came.line.contains("state=paused");
+        match came.line.as_str() {
+            line if line.starts_with("GET /v1/schedules") => Says::json(200, &json!([])),
+            line if line.starts_with("GET /v1/jobs?") && line.contains("name=done") => {
+                let ended = [one(JOB, "failed"), one(OLD, "succeeded")];
+                Says::json(200, &json!({ "items": if lives { &ended[..0] } else { &ended[..] } }))
+            }
+            line if line.starts_with("GET /v1/jobs?") => {
+                let all = [one(JOB, "running"), one(OLD, "succeeded")];
+                Says::json(200, &json!({ "items": if lives { &all[..1] } else { &all[..] } }))
+            }
+            _ => Says::bytes(204, b""),
+        }
+    })
+    .await;
+    for order in ["cancel", "pause", "resume"] {
+        let ran = dayan(fake.environment(), &[order, "shot-120"]).await;
+        assert_eq!(ran.exit, Exit::Ok, "{order}: {}", ran.stderr);
+    }
+    // What runs is not run again; and among those that have ended nobody knows which is meant.
+    for line in [["retry", "shot-120"], ["cancel", "done"]] {
+        let ran = dayan(fake.environment(), &line).await;
+        assert_eq!(ran.exit, Exit::Usage, "{line:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(JOB) && ran.stderr.contains(OLD), "{}", ran.stderr);
+    }
+    let posts: Vec<String> =
+        fake.lines().into_iter().filter(|line| line.starts_with("POST")).collect();
+    let expect = ["cancel", "pause", "resume"];
+    assert_eq!(posts, expect.map(|word| format!("POST /v1/jobs/{JOB}/{word}")));
 }
 
 #[tokio::test]

@@ -172,8 +172,14 @@ impl Show for Quote {
         head.pair(Word::Expires, Cell::text(view.time(&self.expires_at)));
         let mut lines = Grid::new(view, &[Word::Pool, Word::Tasks, Word::Price]);
         for line in &self.lines {
+            // An exchange of before names were told says none.
+            let named = if line.pool_name.is_empty() {
+                Cell::id(&line.pool)
+            } else {
+                Cell::text(&line.pool_name)
+            };
             lines.row([
-                Cell::id(&line.pool),
+                named,
                 Cell::number(line.tasks),
                 Cell::number(money(&line.price, &self.currency)),
             ]);

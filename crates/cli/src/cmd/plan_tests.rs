@@ -88,8 +88,10 @@ fn quotes_as_people_and_scripts_see_them() {
         quote: "quo_01h455vb4pex5vsknk084sn02q".to_owned(),
         lines: vec![QuoteLine {
             pool: "pool_01h455vb4pex5vsknk084sn02q".to_owned(),
+            pool_name: "guian-1".to_owned(),
             tasks: 12,
             price: "120.00".to_owned(),
+            mode: Some("on_demand".to_owned()),
         }],
         total: "120.00".to_owned(),
         currency: "CNY".to_owned(),

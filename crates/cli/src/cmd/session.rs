@@ -18,6 +18,8 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 const NUMBER_DIGITS_MIN: usize = 12;
 /// How many jobs of one name are told apart in a message.
 const SAME_NAME_SHOWN: usize = 5;
+/// States of jobs that have not ended.
+const NOT_ENDED: &str = "paused,queued,running";
 
 /// May progress be drawn?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -196,6 +198,20 @@ impl JobPath {
         }
     }
 
+    /// The job to be stopped, held back or let go on. A name stands for the one job of those that have
+    /// it that has not ended; where all have, for the one that has it.
+    pub async fn live_id(&self, client: &Client) -> Result<String, Failure> {
+        if !self.job.starts_with("job_") && self.by_number(client).await?.is_none() {
+            let (name, state) = (Some(self.job.clone()), Some(NOT_ENDED.to_owned()));
+            let filter = JobFilter { state, name, ..JobFilter::default() };
+            let found = client.jobs(&filter, SAME_NAME_SHOWN + 1).await?;
+            if !found.is_empty() {
+                return self.one_of(&found);
+            }
+        }
+        self.job_id(client).await
+    }
+
     /// The job to be changed. A name stands for the one job that has it.
     pub async fn job_id(&self, client: &Client) -> Result<String, Failure> {
         if self.job.parse::<JobId>().is_ok() {
@@ -209,10 +225,16 @@ impl JobPath {
         }
         let filter = JobFilter { name: Some(self.job.clone()), ..JobFilter::default() };
         let found = client.jobs(&filter, SAME_NAME_SHOWN + 1).await?;
+        if found.is_empty() {
+            return Err(unknown(Word::KindJob, &self.job, client.lang()));
+        }
+        self.one_of(&found)
+    }
+
+    fn one_of(&self, found: &[dayan_wire::JobSummary]) -> Result<String, Failure> {
         let ids: Vec<&str> = found.iter().map(|job| job.id.as_str()).collect();
         match ids[..] {
             [only] => Ok(only.to_owned()),
-            [] => Err(unknown(Word::KindJob, &self.job, client.lang())),
             [..] => {
                 let shown = ids[..ids.len().min(SAME_NAME_SHOWN)].join(", ");
                 let said = Said::with(Word::AmbiguousJob, "name", &self.job).and("ids", shown);

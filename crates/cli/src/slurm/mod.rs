@@ -4,6 +4,7 @@
 //!
 //! Invariant: a number that is printed here is understood here. Must not know how a job file is read.
 
+mod again;
 mod ask;
 mod format;
 mod sacct;
@@ -20,6 +21,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use dayan_spec::Outside;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -138,7 +140,12 @@ impl Refused {
                         }
                         _ => error.message(),
                     };
-                    named(&format!("{file}:{line}: {message}{help} [{code}]"))
+                    let place = match error.outside {
+                        None => format!("{file}:{line}"),
+                        Some(Outside::CommandLine) => "on the command line".to_owned(),
+                        Some(Outside::Environment) => "in the environment".to_owned(),
+                    };
+                    named(&format!("{place}: {message}{help} [{code}]"))
                 });
                 each.collect()
             }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::again::{CLUSTER, clusters};
 use super::ask::{Target, details, pool_names};
 use super::format::{Named, Parting, named_lines};
-use super::view::{Job, Line, State, clock, full_span, submitted};
+use super::view::{Job, Line, Part, State, clock, full_span, submitted};
 use super::{LISTED_MAX, Refused, Tool, listed, unix, users};
 use crate::client::JobFilter;
 use crate::cmd::session::Session;
@@ -30,9 +31,15 @@ pub struct Sacct {
     /// Only of these accounts: projects
     #[arg(short = 'A', long = "accounts", alias = "account", value_name = "NAMES")]
     accounts: Vec<String>,
+    /// A line for each element of an array that waits
+    #[arg(long)]
+    array: bool,
     /// Number, state and exit code
     #[arg(short = 'b', long)]
     brief: bool,
+    /// Only jobs with one of these constraints
+    #[arg(short = 'C', long, value_name = "NAMES")]
+    constraints: Vec<String>,
     /// Every attempt, not only the newest
     #[arg(short = 'D', long)]
     duplicates: bool,
@@ -45,18 +52,36 @@ pub struct Sacct {
     /// Only what began before; `now` unless told
     #[arg(short = 'E', long, value_name = "TIME")]
     endtime: Option<String>,
+    /// Nothing more than without: there is one cluster
+    #[arg(long)]
+    federation: bool,
+    /// Only of these groups: organisations
+    #[arg(short = 'g', long = "gid", alias = "group", value_name = "NAMES")]
+    groups: Vec<String>,
     /// Only these jobs
     #[arg(short = 'j', long, value_name = "IDS")]
     jobs: Vec<String>,
     /// More columns
     #[arg(short = 'l', long)]
     long: bool,
+    /// Nothing more than without: there is one cluster
+    #[arg(short = 'L', long)]
+    allclusters: bool,
+    /// The same
+    #[arg(long)]
+    local: bool,
+    /// Of these clusters: there is one, `dayan`
+    #[arg(short = 'M', long, alias = "cluster", value_name = "NAMES")]
+    clusters: Vec<String>,
     /// No line of heads
     #[arg(short = 'n', long = "noheader")]
     no_header: bool,
     /// Only jobs with these names
     #[arg(long, value_name = "NAMES")]
     name: Vec<String>,
+    /// Only what ran on these nodes
+    #[arg(short = 'N', long, value_name = "NODES")]
+    nodelist: Vec<String>,
     /// Columns by name, as `JobID,State%20`
     #[arg(short = 'o', long, value_name = "NAMES")]
     format: Vec<String>,
@@ -69,15 +94,27 @@ pub struct Sacct {
     /// Only in these partitions
     #[arg(short = 'r', long, value_name = "NAMES")]
     partition: Vec<String>,
+    /// Only with these qualities of service
+    #[arg(short = 'q', long, value_name = "NAMES")]
+    qos: Vec<String>,
     /// Only in these states
     #[arg(short = 's', long, value_name = "STATES")]
     state: Vec<String>,
     /// Only what had not ended before; this midnight unless told or a job is named
     #[arg(short = 'S', long, value_name = "TIME")]
     starttime: Option<String>,
+    /// Times outside of `-S` and `-E` are shown as those
+    #[arg(short = 'T', long)]
+    truncate: bool,
     /// Only of these users
     #[arg(short = 'u', long = "user", alias = "uid", value_name = "NAMES")]
     users: Vec<String>,
+    /// Nothing more than without
+    #[arg(short = 'v', long, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Only with these keys: no job here has one
+    #[arg(short = 'W', long, value_name = "NAMES")]
+    wckeys: Vec<String>,
     /// One line for a job, none for its steps
     #[arg(short = 'X', long)]
     allocations: bool,
@@ -152,6 +189,8 @@ struct Around {
     now: Timestamp,
     zone: TimeZone,
     unit: Unit,
+    /// What times are cut to.
+    within: (Option<Timestamp>, Option<Timestamp>),
 }
 
 /// In which unit sizes are shown.
@@ -176,6 +215,7 @@ pub async fn run(args: &Sacct, session: &Session) -> Result<u8, Refused> {
         session.out.raw(lines.collect::<String>().as_bytes())?;
         return Ok(0);
     }
+    clusters(&args.clusters)?;
     let columns = args.columns()?;
     let states = args.states()?;
     let now = crate::clock::now();
@@ -184,7 +224,8 @@ pub async fn run(args: &Sacct, session: &Session) -> Result<u8, Refused> {
     let unit = args.unit()?;
     let client = session.client()?;
     let jobs = args.fetch(&client, window).await?;
-    let around = Around { pools: pool_names(&client).await, now, zone, unit };
+    let within = if args.truncate { window } else { (None, None) };
+    let around = Around { pools: pool_names(&client).await, now, zone, unit, within };
     let lines = args.lines(&jobs, &around, states.as_deref());
     if args.json {
         let text = format!("{:#}\n", as_json(&lines, &around));
@@ -362,7 +403,11 @@ impl Sacct {
                 && (names.is_empty() || names.iter().any(|name| name == line.job.name()))
                 && (partitions.is_empty() || partitions.contains(&line.partition(&around.pools)))
                 && (accounts.is_empty() || accounts.iter().any(|a| a == project || a == last));
-            if !kept {
+            if !kept || !self.keeps(&line) {
+                continue;
+            }
+            if self.array && matches!(line.part, Part::Untried(_)) {
+                lines.extend(line.apart());
                 continue;
             }
             if self.duplicates {
@@ -372,6 +417,29 @@ impl Sacct {
         }
         lines
     }
+}
+
+impl Sacct {
+    /// What is asked for more seldom.
+    fn keeps(&self, line: &Line<'_>) -> bool {
+        let (nodes, qos) = (listed(&self.nodelist), listed(&self.qos));
+        let (groups, constraints) = (listed(&self.groups), listed(&self.constraints));
+        let own = line.slurm_option("qos").unwrap_or("normal");
+        let constraint = line.slurm_option("constraint").unwrap_or_default();
+        let has = |wanted: &String| {
+            constraint.split(['&', '|', ',']).any(|one| one.trim_matches(['[', ']', ' ']) == wanted)
+        };
+        (nodes.is_empty() || line.attempts.iter().any(|attempt| nodes.contains(&attempt.node)))
+            && (qos.is_empty() || qos.iter().any(|name| name == own))
+            && (groups.is_empty() || groups.contains(&group(line)))
+            && (constraints.is_empty() || constraints.iter().any(has))
+            && listed(&self.wckeys).is_empty()
+    }
+}
+
+/// The organisation whose project pays.
+fn group(line: &Line<'_>) -> String {
+    line.job.told.summary.project.split('/').next().unwrap_or_default().to_owned()
 }
 
 /// The attempts before the newest, where each line has one.
@@ -395,6 +463,29 @@ fn peak(line: &Line<'_>) -> Option<u64> {
 }
 
 impl Around {
+    /// When a line began and ended, cut to what was asked about.
+    fn times(&self, line: &Line<'_>) -> (Option<Timestamp>, Option<Timestamp>) {
+        let (from, until) = self.within;
+        let started = line.started().map(|at| from.map_or(at, |from| at.max(from)));
+        let ended = match (line.ended(), until) {
+            (Some(at), Some(until)) => Some(at.min(until)),
+            // What still runs then has its time until then.
+            (None, Some(until)) if started.is_some() && until < self.now => Some(until),
+            (ended, _) => ended,
+        };
+        (started, ended)
+    }
+
+    /// How long it ran of that, in seconds.
+    fn elapsed_s(&self, line: &Line<'_>) -> i64 {
+        if self.within == (None, None) {
+            return line.elapsed_s(self.now);
+        }
+        let (started, ended) = self.times(line);
+        let seconds = |from: Timestamp| ended.unwrap_or(self.now).as_second() - from.as_second();
+        started.map_or(0, |from| seconds(from).max(0))
+    }
+
     /// Bytes in the unit that was asked for: `512000K`, `1.50G`.
     fn size(&self, bytes: u64) -> String {
         let power = match self.unit {
@@ -436,7 +527,8 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
     let of_step = |text: &dyn Fn() -> Option<String>| {
         if *step { text().unwrap_or_default() } else { String::new() }
     };
-    let elapsed = line.elapsed_s(around.now);
+    let elapsed = around.elapsed_s(line);
+    let (started, ended) = around.times(line);
     let busy = elapsed.saturating_mul(i64::try_from(line.cpus()).unwrap_or(i64::MAX));
     let at = |moment| clock(moment, &around.zone, "Unknown");
     let (code, signal) = line.exit();
@@ -455,7 +547,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
             format!("billing={cpus},cpu={cpus},mem={memory},node={nodes}{cards}")
         }
         "AveRSS" | "MaxRSS" => of_step(&|| peak(line).map(|bytes| around.size(bytes))),
-        "Cluster" => "dayan".to_owned(),
+        "Cluster" => CLUSTER.to_owned(),
         "Comment" => {
             of_job(&|| line.job.variable("SLURM_JOB_COMMENT").unwrap_or_default().to_owned())
         }
@@ -474,9 +566,9 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
             .as_ref()
             .and_then(|spec| Timestamp::from_microsecond(spec.begin?.micros()).ok())
             .or_else(|| submitted(line.job))),
-        "End" => at(line.ended()),
+        "End" => at(ended),
         "ExitCode" => format!("{code}:{signal}"),
-        "Group" => of_job(&|| told.project.split('/').next().unwrap_or_default().to_owned()),
+        "Group" => of_job(&|| group(line)),
         "JobID" | "JobIDRaw" => {
             let step = if *step { ".batch" } else { "" };
             format!("{}{step}", line.id())
@@ -497,7 +589,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
             let tries = line.attempts.iter().map(|attempt| attempt.attempt).max();
             of_job(&|| tries.map_or(0, |tries| tries - 1).to_string())
         }
-        "Start" => at(line.started()),
+        "Start" => at(started),
         "State" => line.state.names().0.to_owned(),
         "Submit" => at(submitted(line.job)),
         "Timelimit" => of_job(&|| line.limit_s().map_or_else(|| "UNLIMITED".to_owned(), full_span)),

@@ -95,6 +95,7 @@ fn every_field_is_one_that_is_shown() {
         now: "2026-11-28T01:02:13Z".parse().expect("a time"),
         zone: TimeZone::UTC,
         unit: Unit::Fitting,
+        within: (None, None),
     };
     let rows = rows(jobs.iter().flat_map(Job::lines).collect(), false);
     assert_eq!(rows.len(), 2);
@@ -103,7 +104,7 @@ fn every_field_is_one_that_is_shown() {
         assert!(shown, "{name}");
     }
     let check = |bytes: u64, unit, expect: &str| {
-        let around = Around { unit, pools: BTreeMap::new(), now: around.now, zone: TimeZone::UTC };
+        let around = Around { unit, pools: BTreeMap::new(), zone: TimeZone::UTC, ..around };
         assert_eq!(around.size(bytes), expect);
     };
     check(0, Unit::Fitting, "0");
@@ -138,4 +139,43 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
     check(&["--frob"], "sacct: unrecognized option '--frob'\n").await;
     let ran = slurm(Tool::Sacct, &fake, &["-e"]).await;
     assert!(ran.stdout.starts_with("Account             AllocCPUS"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn what_scripts_ask_for_more_seldom() {
+    let more = format!("{ARRAY}backend: {{slurm: {{qos: high, constraint: 'ib&avx512'}}}}\n");
+    let attempts = [attempt(0, 1, "succeeded", ""), attempt(1, 1, "running", "")];
+    let fake = exchange(told("running", &more, &attempts, &[[2, 3]])).await;
+    let n = job("queued", "", &[], &[]).number;
+    let check = async |line: &[&str], expect: &str| {
+        let all: Vec<&str> =
+            ["-n", "-X", "-P", "-S", "2026-11-01"].iter().chain(line).copied().collect();
+        let ran = slurm(Tool::Sacct, &fake, &all).await;
+        assert_eq!(
+            (ran.stdout, ran.stderr.as_str(), ran.code),
+            (expect.replace('#', &n.to_string()), "", 0),
+            "{line:?}"
+        );
+    };
+    let all = "#_[3-4%2]\n#_1\n#_2\n";
+    check(&["-o", "jobid", "-M", "dayan", "-L", "-v"], all).await;
+    check(&["-o", "jobid", "--array"], "#_3\n#_4\n#_1\n#_2\n").await;
+    check(&["-o", "jobid", "-N", "node-1"], "#_1\n#_2\n").await;
+    check(&["-o", "jobid", "-N", "node-2"], "").await;
+    check(&["-o", "jobid", "-C", "avx512", "-q", "high,low"], all).await;
+    check(&["-o", "jobid", "-C", "gpu"], "").await;
+    check(&["-o", "jobid", "-q", "normal"], "").await;
+    check(&["-o", "jobid", "-g", "studio-a"], all).await;
+    check(&["-o", "jobid", "--group=other"], "").await;
+    check(&["-o", "jobid", "-W", "key"], "").await;
+    // It ran from 00:00:10 to 00:01:15 in UTC; the other runs still.
+    let cut = ["-T", "-S", "2026-11-28T00:00:40", "-E", "2026-11-28T00:01:00"];
+    let line = [&["-n", "-X", "-P", "-o", "jobid,elapsedraw", "-s", "CD,R"][..], &cut].concat();
+    let ran = slurm(Tool::Sacct, &fake, &line).await;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let expect = [format!("{n}_1|20"), format!("{n}_2|20")];
+    assert_eq!(lines, expect);
+    let ran = slurm(Tool::Sacct, &fake, &["-M", "blue"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.starts_with("sacct: error: No cluster 'blue' known"), "{}", ran.stderr);
 }

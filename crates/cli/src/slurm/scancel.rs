@@ -1,7 +1,9 @@
 //! `scancel`: takes jobs and elements back, by number, name, user, state and partition.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 
+use super::again::clusters;
 use super::ask::{Target, active, details, pool_names};
 use super::view::{Job, Line, Part, State};
 use super::{Refused, listed, users};
@@ -19,6 +21,18 @@ pub struct Scancel {
     /// Only of these accounts: projects
     #[arg(short = 'A', long, value_name = "NAME")]
     account: Option<String>,
+    /// Nothing more than without: nobody's work is taken over when a job ends
+    #[arg(short = 'H', long)]
+    hurry: bool,
+    /// Asks before each
+    #[arg(short = 'i', long)]
+    interactive: bool,
+    /// Nothing more than without: the exchange is asked anyway
+    #[arg(short = 'c', long)]
+    ctld: bool,
+    /// Of these clusters: there is one, `dayan`
+    #[arg(short = 'M', long, alias = "cluster", value_name = "NAMES")]
+    clusters: Vec<String>,
     /// Only your jobs
     #[arg(long)]
     me: bool,
@@ -31,7 +45,10 @@ pub struct Scancel {
     /// Nothing is said of jobs that are not there
     #[arg(short = 'Q', long)]
     quiet: bool,
-    /// TERM or KILL: what is cancelled is asked to end, then ended
+    /// Only in this reservation
+    #[arg(short = 'R', long, value_name = "NAME")]
+    reservation: Option<String>,
+    /// TERM, INT or KILL: what is cancelled is asked to end, then ended
     #[arg(short = 's', long, value_name = "NAME")]
     signal: Option<String>,
     /// Only in this state: PENDING or RUNNING
@@ -46,6 +63,9 @@ pub struct Scancel {
     /// Only on these nodes
     #[arg(short = 'w', long, value_name = "NODES")]
     nodelist: Option<String>,
+    /// Only with this key: no job here has one
+    #[arg(long, value_name = "NAME")]
+    wckey: Option<String>,
     /// Nothing more than without: a job is cancelled with all that it runs
     #[arg(short = 'b', long)]
     batch: bool,
@@ -54,16 +74,55 @@ pub struct Scancel {
     full: bool,
 }
 
-/// Signals that mean an end.
-const ENDING: [&str; 8] = ["TERM", "SIGTERM", "15", "KILL", "SIGKILL", "9", "INT", "SIGINT"];
+/// Signals that mean an end, by name and by number.
+const ENDING: [(&str, &str); 3] = [("TERM", "15"), ("KILL", "9"), ("INT", "2")];
+
+/// The exchange takes tasks back; it has no call that hands a running one a signal.
+fn ends(signal: &str) -> Result<(), Refused> {
+    let upper = signal.trim().to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if ENDING.iter().any(|(known, number)| *known == name || *number == name) {
+        return Ok(());
+    }
+    let said = format!(
+        "Signal {signal} is not delivered: the exchange can end a task (TERM, INT, KILL) and has no \
+         way to hand it another signal"
+    );
+    let instead = match name {
+        "STOP" | "TSTP" | "19" | "20" | "CONT" | "18" => {
+            "`dayan pause` and `dayan resume` hold back what has not started"
+        }
+        _ => {
+            "`#SBATCH --signal` (`checkpoint` of a job file) names one that comes before its end; \
+             `dayan exec JOB -- kill -s NAME PID` runs a command beside it"
+        }
+    };
+    Err(Refused::said(said).and(instead))
+}
 
 /// Cancels.
 pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
-    if let Some(signal) = &args.signal
-        && !ENDING.contains(&signal.to_ascii_uppercase().as_str())
-    {
-        let said = format!("Signal {signal} is not offered: only an end can be asked for");
-        return Err(Refused::said(said));
+    // People answer one line at a time: nobody else reads this program's input.
+    let asked = |question: &str| answered(question, session, &mut std::io::stdin().lock());
+    cancel_all(args, session, asked).await
+}
+
+/// Asks; anything that does not begin with `y` is no, and so is the end of the input.
+fn answered(question: &str, session: &Session, input: &mut impl BufRead) -> bool {
+    session.out.say_raw(question);
+    let mut line = String::new();
+    // An input that cannot be read says nothing.
+    input.read_line(&mut line).is_ok_and(|_| line.trim_start().starts_with(['y', 'Y']))
+}
+
+async fn cancel_all(
+    args: &Scancel,
+    session: &Session,
+    asked: impl Fn(&str) -> bool,
+) -> Result<u8, Refused> {
+    clusters(&args.clusters)?;
+    if let Some(signal) = &args.signal {
+        ends(signal)?;
     }
     let state = match args.state.as_deref().map(|name| (name, State::from_name(name))) {
         None => None,
@@ -80,7 +139,7 @@ pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
     let targets = Target::parse_list(&args.jobs.join(","));
     let targets = targets.map_err(|text| Refused::said(format!("Invalid job id {text}")))?;
     let mut code = 0;
-    let mut jobs = Vec::new();
+    let mut jobs: Vec<Job> = Vec::new();
     if targets.is_empty() {
         let listed = active(&client).await?;
         jobs.extend(details(&client, listed.into_iter().map(|job| job.id).collect()).await?);
@@ -99,17 +158,28 @@ pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
                 args.complain(session, &text, "Invalid job id specified");
             }
         }
-        jobs.extend(found);
+        // Two elements of one array are two targets and one job.
+        let known = |job: &Job, jobs: &[Job]| {
+            jobs.iter().any(|other| other.told.summary.id == job.told.summary.id)
+        };
+        for job in found {
+            if !known(&job, &jobs) {
+                jobs.push(job);
+            }
+        }
     }
-    let pools = match args.partition {
-        Some(_) => pool_names(&client).await,
-        None => BTreeMap::new(),
+    let pools = match (&args.partition, args.interactive) {
+        (None, false) => BTreeMap::new(),
+        (Some(_), _) | (None, true) => pool_names(&client).await,
     };
     let mine = users(&client, args.me, &args.user.iter().cloned().collect::<Vec<_>>()).await?;
     let chosen = Chosen { args, state, pools: &pools, users: &mine };
     for job in &jobs {
         let named: Vec<&Target> = targets.iter().filter(|target| target.is_of(job)).collect();
         for (task, text) in chosen.tasks(job, &named) {
+            if args.interactive && !asked(&chosen.question(job, &text)) {
+                continue;
+            }
             if args.verbose > 0 {
                 session.out.say_raw(&format!("scancel: Terminating job {text}\n"));
             }
@@ -125,6 +195,7 @@ pub async fn run(args: &Scancel, session: &Session) -> Result<u8, Refused> {
 impl Scancel {
     fn chooses(&self) -> bool {
         let named = [&self.account, &self.name, &self.partition, &self.state, &self.user];
+        let named = named.into_iter().chain([&self.reservation, &self.wckey]).collect::<Vec<_>>();
         self.me || self.nodelist.is_some() || named.iter().any(|given| given.is_some())
     }
     fn complain(&self, session: &Session, job: &str, why: &str) {
@@ -166,6 +237,7 @@ impl Chosen<'_> {
         let whole = named.iter().any(|target| target.elements.is_none() && target.task.is_none());
         let narrowed =
             self.state.is_some() || self.args.partition.is_some() || self.args.nodelist.is_some();
+        let narrowed = narrowed || self.args.reservation.is_some();
         let lines: Vec<Line<'_>> =
             job.lines().into_iter().flat_map(Line::apart).filter(|line| self.keeps(line)).collect();
         if (whole || named.is_empty()) && !narrowed {
@@ -201,7 +273,17 @@ impl Chosen<'_> {
             let last = told.project.rsplit('/').next();
             *account == told.project || Some(account.as_str()) == last
         });
-        name && user && account
+        // A key that no job has is not one that every job has.
+        name && user && account && self.args.wckey.is_none()
+    }
+
+    /// What is asked before one is cancelled.
+    fn question(&self, job: &Job, text: &str) -> String {
+        let line = job.lines().into_iter().next();
+        let partition = line.map_or_else(String::new, |line| line.partition(self.pools));
+        let (name, partition) =
+            (crate::exit::one_line(job.name()), crate::exit::one_line(&partition));
+        format!("Cancel job_id={text} name={name} partition={partition} [y/n]? ")
     }
 
     fn keeps(&self, line: &Line<'_>) -> bool {
@@ -215,7 +297,10 @@ impl Chosen<'_> {
         let nodes = listed(&self.args.nodelist.iter().cloned().collect::<Vec<_>>());
         let node =
             nodes.is_empty() || line.attempts.iter().any(|attempt| nodes.contains(&attempt.node));
-        state && partition && node
+        let reservation = self.args.reservation.as_deref();
+        let reservation =
+            reservation.is_none_or(|name| line.slurm_option("reservation") == Some(name));
+        state && partition && node && reservation
     }
 }
 

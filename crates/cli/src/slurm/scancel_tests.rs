@@ -58,6 +58,11 @@ async fn what_is_named_is_cancelled_and_nothing_else() {
     check(&["-A", "film-3", "-s", "KILL"], &[whole()]).await;
     // What has ended already is as it should be.
     check(&["#_2"], &[]).await;
+    check(&["-H", "-c", "-M", "dayan", "--signal=sigint", "#"], &[whole()]).await;
+    check(&["-s", "2", "#"], &[whole()]).await;
+    check(&["-R", "friday", "#"], &[]).await;
+    check(&["--wckey=any", "--me"], &[]).await;
+    check(&["--wckey=any", "#"], &[]).await;
 }
 
 #[tokio::test]
@@ -76,7 +81,46 @@ async fn what_cannot_be_is_said_as_slurm_says_it() {
     check(&[&number], 0, &id).await;
     check(&["x"], 1, "scancel: error: Invalid job id x\n").await;
     check(&["-t", "DONE", "--me"], 1, "Invalid job state specified: DONE\n").await;
-    check(&["-s", "USR1", "7"], 1, "scancel: error: Signal USR1 is not offered").await;
+    check(&["-s", "USR1", "7"], 1, "scancel: error: Signal USR1 is not delivered").await;
+    check(&["--signal=STOP", "7"], 1, "scancel: error: Signal STOP is not delivered").await;
+    check(&["-M", "blue", "7"], 1, "scancel: error: No cluster 'blue' known").await;
+    let (_, stderr, _) = cancelled(&["-s", "USR1", "7"]).await;
+    assert!(stderr.contains("scancel: error: `#SBATCH --signal`"), "{stderr}");
+    let (_, stderr, _) = cancelled(&["-s", "SIGCONT", "7"]).await;
+    assert!(stderr.contains("`dayan pause`"), "{stderr}");
     let (code, stderr, _) = cancelled(&["-Q", "7"]).await;
     assert_eq!((code, stderr.as_str()), (0, ""));
+}
+
+/// The bodies of what is cancelled where a person answers so to each question; and the questions.
+async fn asking(line: &[&str], answers: &'static str) -> (Vec<serde_json::Value>, String) {
+    use clap::Parser as _;
+    crate::client::install_provider();
+    let fake = exchange().await;
+    let words = std::iter::once("scancel").chain(line.iter().copied());
+    let args = super::Scancel::try_parse_from(words).expect("a call");
+    let (session, _, stderr) = crate::tests::session(fake.environment());
+    let input = std::sync::Mutex::new(std::io::Cursor::new(answers));
+    let asked = |question: &str| {
+        super::answered(question, &session, &mut *input.lock().expect("nobody panics"))
+    };
+    let code = super::cancel_all(&args, &session, asked).await.expect("it is done");
+    assert_eq!(code, 0);
+    let came = fake.came().into_iter().filter(|came| came.line.contains("/cancel"));
+    let bodies = came.map(|came| serde_json::from_str(&came.body).expect("JSON")).collect();
+    (bodies, stderr.text())
+}
+
+#[tokio::test]
+async fn each_is_asked_for_where_a_person_wants_it_so() {
+    let n = job("queued", "", &[], &[]).number;
+    let element = |element| format!("{n}_{element}");
+    let (two, four) = (element(3), element(5));
+    let (bodies, said) = asking(&["-i", &two, &four], "n\nYes\n").await;
+    assert_eq!(bodies, [json!({ "task": 4 })]);
+    let question = |id: &str| format!("Cancel job_id={id} name=shot-120 partition=any [y/n]? ");
+    assert_eq!(said, question(&two) + &question(&four));
+    // Whoever says nothing any more says no.
+    let (bodies, said) = asking(&["--interactive", &n.to_string()], "").await;
+    assert_eq!((bodies, said), (Vec::new(), question(&n.to_string())));
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use dayan_wire::{Node, Pool};
 use serde_json::json;
 
+use super::again::{CLUSTER, clusters, every};
 use super::format::Format;
-use super::view::hosts;
+use super::view::{clock, full_span, hosts, span};
 use super::{Refused, Tool, listed};
 use crate::cmd::session::Session;
 
@@ -14,6 +15,10 @@ const DEFAULT: &str = "%#P %.5a %.10l %.6D %.6t %N";
 const LONG: &str = "%#P %.5a %.10l %.10s %.4r %.8h %.10g %.6D %.11T %N";
 const SUMMARY: &str = "%#P %.5a %.10l %.16F %N";
 const NODES: &str = "%#N %.6D %#P %6t";
+const REASONS: &str = "%#20E %9u %19H %N";
+const REASONS_LONG: &str = "%#20E %9u %19H %6t %N";
+/// What `-O` gives a field that does not say.
+const NAMED_WIDTH: u32 = 20;
 const NODES_LONG: &str = "%#N %.6D %#P %.11T %4c %.8z %.6m %.8d %.6w %8f %20E";
 
 /// Shows pools and their machines
@@ -23,12 +28,34 @@ pub struct Sinfo {
     /// Nothing more than without: all pools you may see are shown
     #[arg(short = 'a', long)]
     all: bool,
+    /// Only nodes that do not answer
+    #[arg(short = 'd', long)]
+    dead: bool,
+    /// A line of its own for nodes that differ in size
+    #[arg(short = 'e', long)]
+    exact: bool,
     /// No line of heads
     #[arg(short = 'h', long = "noheader")]
     no_header: bool,
+    /// Nothing more than without: nothing is hidden that you may see
+    #[arg(long)]
+    hide: bool,
+    /// Again every so many seconds
+    #[arg(short = 'i', long, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    iterate: Option<u32>,
     /// More columns
     #[arg(short = 'l', long)]
     long: bool,
+    /// Nothing more than without: there is one cluster
+    #[arg(long)]
+    local: bool,
+    /// The same
+    #[arg(long)]
+    federation: bool,
+    /// Of these clusters: there is one, `dayan`
+    #[arg(short = 'M', long, alias = "cluster", value_name = "NAMES")]
+    clusters: Vec<String>,
     /// Only these nodes
     #[arg(short = 'n', long, value_name = "NAMES")]
     nodes: Vec<String>,
@@ -38,15 +65,33 @@ pub struct Sinfo {
     /// Columns, as `%P %.5a`
     #[arg(short = 'o', long, value_name = "FORMAT")]
     format: Option<String>,
+    /// Columns by name, as `PartitionName,CPUsState:20`
+    #[arg(short = 'O', long = "Format", value_name = "NAMES")]
+    named: Option<String>,
     /// Only these partitions: pools
     #[arg(short = 'p', long, value_name = "NAMES")]
     partition: Vec<String>,
+    /// Only nodes that answer
+    #[arg(short = 'r', long)]
+    responding: bool,
+    /// Why nodes take no work
+    #[arg(short = 'R', long = "list-reasons")]
+    list_reasons: bool,
     /// A line for each partition
     #[arg(short = 's', long)]
     summarize: bool,
+    /// The order, as `-t,N`
+    #[arg(short = 'S', long, value_name = "FIELDS", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// Times at which pools or machines are closed
+    #[arg(short = 'T', long)]
+    reservation: bool,
     /// Only nodes in these states
     #[arg(short = 't', long, value_name = "STATES")]
     states: Vec<String>,
+    /// Nothing more than without
+    #[arg(short = 'v', long, action = clap::ArgAction::Count)]
+    verbose: u8,
     /// For scripts
     #[arg(long)]
     json: bool,
@@ -114,17 +159,12 @@ struct Row<'p> {
 
 /// Answers.
 pub async fn run(args: &Sinfo, session: &Session) -> Result<u8, Refused> {
-    let text = match (&args.format, args.each, args.summarize, args.long) {
-        (Some(format), ..) => format.clone(),
-        (None, true, _, true) => NODES_LONG.to_owned(),
-        (None, true, _, false) => NODES.to_owned(),
-        (None, false, true, _) => SUMMARY.to_owned(),
-        (None, false, false, true) => LONG.to_owned(),
-        (None, false, false, false) => {
-            std::env::var("SINFO_FORMAT").unwrap_or_else(|_| DEFAULT.to_owned())
-        }
-    };
-    let (format, strange) = Format::parse(&text).known(|letter| !head(letter).is_empty());
+    let cluster = clusters(&args.clusters)?;
+    every(args.iterate, session, || once(args, &cluster, session)).await
+}
+
+async fn once(args: &Sinfo, cluster: &str, session: &Session) -> Result<u8, Refused> {
+    let (format, strange) = Format::parse(&args.text()?).known(|letter| !head(letter).is_empty());
     for letter in strange {
         session.out.say_raw(&format!("Invalid node format specification: {letter}\n"));
     }
@@ -138,20 +178,107 @@ pub async fn run(args: &Sinfo, session: &Session) -> Result<u8, Refused> {
     let mut pools = session.client()?.pools().await?;
     pools.retain(|pool| pool.status != "retired");
     pools.sort_by(|a, b| a.name.cmp(&b.name));
-    let rows = args.rows(&pools, &format);
+    let now = crate::clock::now();
+    if args.reservation {
+        let text = args.closures(&pools, now, &session.out.view.zone);
+        session.out.raw((cluster.to_owned() + &text).as_bytes())?;
+        return Ok(0);
+    }
+    let mut rows = args.rows(&pools, &format);
+    if let Some(sort) = &args.sort {
+        order(&mut rows, sort);
+    }
     let out = if args.json {
         format!("{:#}\n", as_json(&rows))
     } else {
-        let now = crate::clock::now().to_zoned(session.out.view.zone.clone());
+        let now = now.to_zoned(session.out.view.zone.clone());
         let date = now.strftime("%a %b %d %H:%M:%S %Y\n").to_string();
-        let date = if args.long && !args.no_header { date } else { String::new() };
-        date + &format.lines(&rows, !args.no_header, head, cell)
+        let dated = (args.long || args.iterate.is_some()) && !args.no_header;
+        let above = if args.no_header { "" } else { cluster };
+        let date = if dated { date } else { String::new() };
+        date + above + &format.lines(&rows, !args.no_header, head, cell)
     };
     session.out.raw(out.as_bytes())?;
     Ok(0)
 }
 
+/// By these fields, `-` before one turns it round; numbers by what they count. `#`, as the
+/// configuration has it, is the order of names here: pools have no other.
+fn order(rows: &mut [Row<'_>], sort: &str) {
+    for key in sort.split(',').rev() {
+        let key = key.trim();
+        let down = key.starts_with('-');
+        let Some(letter) = key.trim_start_matches(['-', '+', '#']).chars().next() else { continue };
+        rows.sort_by(|a, b| {
+            let ordering = match letter {
+                't' | 'T' => a.doing.cmp(&b.doing),
+                letter => {
+                    let (a, b) = (cell(a, letter), cell(b, letter));
+                    let number = |text: &str| text.trim_end_matches('+').parse::<u64>().ok();
+                    match number(&a).zip(number(&b)) {
+                        Some((a, b)) => a.cmp(&b),
+                        None => a.cmp(&b),
+                    }
+                }
+            };
+            if down { ordering.reverse() } else { ordering }
+        });
+    }
+}
+
 impl Sinfo {
+    /// The columns, as `%` and letters.
+    fn text(&self) -> Result<String, Refused> {
+        Ok(match (&self.format, &self.named) {
+            (Some(format), _) => format.clone(),
+            (None, Some(named)) => by_names(named)?,
+            (None, None) if self.list_reasons && self.long => REASONS_LONG.to_owned(),
+            (None, None) if self.list_reasons => REASONS.to_owned(),
+            (None, None) if self.each && self.long => NODES_LONG.to_owned(),
+            (None, None) if self.each => NODES.to_owned(),
+            (None, None) if self.summarize => SUMMARY.to_owned(),
+            (None, None) if self.long => LONG.to_owned(),
+            (None, None) => std::env::var("SINFO_FORMAT").unwrap_or_else(|_| DEFAULT.to_owned()),
+        })
+    }
+
+    /// When pools, or machines of theirs, take no work: what is a reservation for maintenance there.
+    fn closures(&self, pools: &[Pool], now: jiff::Timestamp, zone: &jiff::tz::TimeZone) -> String {
+        let partitions = listed(&self.partition);
+        let wanted = |pool: &&Pool| partitions.is_empty() || partitions.contains(&pool.name);
+        let mut rows: Vec<[String; 6]> = Vec::new();
+        for pool in pools.iter().filter(wanted) {
+            for (nth, closure) in pool.closures.iter().enumerate() {
+                let moment = |text: &str| text.parse::<jiff::Timestamp>().ok();
+                let (from, until) =
+                    (closure.from.as_deref().and_then(moment), moment(&closure.until));
+                let active = from.is_none_or(|from| from <= now);
+                let lasts =
+                    from.zip(until).map(|(from, until)| until.as_second() - from.as_second());
+                let all = || pool.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>();
+                let named = closure.nodes.iter().map(String::as_str).collect::<Vec<_>>();
+                rows.push([
+                    format!("{}-{}", pool.name, nth + 1),
+                    if active { "ACTIVE" } else { "INACTIVE" }.to_owned(),
+                    clock(from, zone, "Unknown"),
+                    clock(until, zone, "Unknown"),
+                    lasts.map_or_else(|| "Unknown".to_owned(), |secs| full_span(secs.max(0))),
+                    hosts(&if named.is_empty() { all() } else { named }),
+                ]);
+            }
+        }
+        if rows.is_empty() {
+            return "No reservations in the system\n".to_owned();
+        }
+        let heads = ["RESV_NAME", "STATE", "START_TIME", "END_TIME", "DURATION", "NODELIST"];
+        let heads = (!self.no_header).then(|| heads.map(str::to_owned));
+        let lines =
+            heads.into_iter().chain(rows).map(|[name, state, from, until, lasts, nodes]| {
+                format!("{name:<12} {state:>8} {from:>19} {until:>19} {lasts:>11}  {nodes}\n")
+            });
+        lines.collect()
+    }
+
     /// Lines: by pool and state, or by pool, or by node. A format that shows no state has one line
     /// for what looks the same.
     fn rows<'p>(&self, pools: &'p [Pool], format: &Format) -> Vec<Row<'p>> {
@@ -159,6 +286,7 @@ impl Sinfo {
         let states = listed(&self.states);
         let shows_state = self.json
             || format.columns.iter().any(|column| matches!(column.letter, 't' | 'T' | 'E' | 'N'));
+        let sizes = self.exact || self.list_reasons;
         let apart = self.each || self.json || format.columns.iter().any(|c| c.letter == 'n');
         let mut rows = Vec::new();
         for pool in pools {
@@ -168,24 +296,42 @@ impl Sinfo {
             let kept = |node: &&Node| {
                 let doing = Doing::of(pool, node);
                 let named = names.is_empty() || names.contains(&node.name);
+                let answers = (!self.dead || !node.up) && (!self.responding || node.up);
+                let idle = matches!(doing, Doing::Mixed | Doing::Allocated | Doing::Idle);
+                let named = named && answers && !(self.list_reasons && idle);
                 named && (states.is_empty() || states.iter().any(|name| doing.has_name(name)))
             };
             let nodes: Vec<&Node> = pool.nodes.iter().filter(kept).collect();
-            let mut groups: BTreeMap<(Doing, usize), Vec<&Node>> = BTreeMap::new();
+            let mut groups: BTreeMap<(Doing, usize, Option<Size>), Vec<&Node>> = BTreeMap::new();
             for (at, node) in nodes.iter().enumerate() {
                 let doing = Doing::of(pool, node);
                 let by_state = shows_state && !self.summarize && !apart;
-                let key = (if by_state { doing } else { Doing::Idle }, if apart { at } else { 0 });
+                let size = sizes.then(|| size(node));
+                let place = if apart { at } else { 0 };
+                let key = (if by_state { doing } else { Doing::Idle }, place, size);
                 groups.entry(key).or_default().push(node);
             }
             // A pool without machines is shown like a partition without nodes.
-            if pool.nodes.is_empty() && names.is_empty() && states.is_empty() && !apart {
-                groups.insert((Doing::Idle, 0), Vec::new());
+            let narrowed = self.dead || self.responding || self.list_reasons;
+            if pool.nodes.is_empty() && names.is_empty() && states.is_empty() && !apart && !narrowed
+            {
+                groups.insert((Doing::Idle, 0, None), Vec::new());
             }
             rows.extend(groups.into_values().map(|nodes| Row::of(pool, nodes)));
         }
         rows
     }
+}
+
+/// What `-e` tells nodes apart by: cores, memory, cards.
+type Size = (u64, u64, String);
+
+fn size(node: &Node) -> Size {
+    (
+        cores(node),
+        node.memory,
+        if milli(&node.accelerators) > 0 { gres(node) } else { String::new() },
+    )
 }
 
 impl<'p> Row<'p> {
@@ -211,6 +357,14 @@ impl<'p> Row<'p> {
         let with = self.nodes.iter().find(|node| milli(&node.accelerators) > 0);
         with.map_or_else(|| "(null)".to_owned(), |node| gres(node))
     }
+    /// What all of its nodes have that jobs can ask for.
+    fn features(&self) -> String {
+        let mut nodes = self.nodes.iter().map(|node| &node.features);
+        let Some(first) = nodes.next().cloned() else { return "(null)".to_owned() };
+        let shared = nodes.fold(first, |all, one| &all & one);
+        let shared: Vec<String> = shared.into_iter().collect();
+        if shared.is_empty() { "(null)".to_owned() } else { shared.join(",") }
+    }
     fn names(&self) -> String {
         let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
         hosts(&names)
@@ -225,6 +379,23 @@ fn gres(node: &Node) -> String {
     }
 }
 
+/// The longest that a task may run in a pool's cluster, where that says so.
+fn limit(pool: &Pool) -> Option<String> {
+    let minutes: i64 = pool.cluster.get("slurm.minutes_max")?.parse().ok()?;
+    Some(span(minutes.saturating_mul(60)))
+}
+
+/// Why a node takes no work.
+fn reason(row: &Row<'_>) -> String {
+    let active = row.pool.status == "active";
+    let down = row.doing == Doing::Down && !row.nodes.is_empty();
+    match (active, down) {
+        (false, _) => row.pool.status.clone(),
+        (true, true) => "Not responding".to_owned(),
+        (true, false) => "none".to_owned(),
+    }
+}
+
 fn cores(node: &Node) -> u64 {
     milli(&node.cpus) / 1_000
 }
@@ -232,9 +403,82 @@ fn cores_used(node: &Node) -> u64 {
     milli(&node.cpus_used).div_ceil(1_000)
 }
 
+/// Fields that have a name and no letter in Slurm.
+const GRES_USED: char = '\u{e000}';
+const ALLOC_MEM: char = '\u{e001}';
+
+/// Letters for the names of `-O`.
+fn by_names(names: &str) -> Result<String, Refused> {
+    let column = |part: &str| {
+        let (name, width) = part.split_once(':').unwrap_or((part, ""));
+        let (right, width) = match width.strip_prefix('.') {
+            Some(width) => (".", width),
+            None => ("", width),
+        };
+        let width = width.parse().unwrap_or(NAMED_WIDTH);
+        let letter = match name.trim().to_ascii_lowercase().as_str() {
+            "available" => 'a',
+            "allocmem" => ALLOC_MEM,
+            "allocnodes" => 'S',
+            "cluster" => 'V',
+            "cores" => 'Y',
+            "cpus" => 'c',
+            "cpusload" => 'O',
+            "cpusstate" => 'C',
+            "defaulttime" => 'L',
+            "disk" => 'd',
+            "features" => 'f',
+            "features_act" => 'b',
+            "freemem" => 'e',
+            "gres" => 'G',
+            "gresused" => GRES_USED,
+            "groups" => 'g',
+            "maxcpuspernode" => 'B',
+            "memory" => 'm',
+            "nodeaddr" => 'o',
+            "nodeai" => 'A',
+            "nodeaiot" => 'F',
+            "nodehost" => 'n',
+            "nodelist" => 'N',
+            "nodes" => 'D',
+            "oversubscribe" => 'h',
+            "partition" => 'P',
+            "partitionname" => 'R',
+            "preemptmode" => 'M',
+            "priorityjobfactor" => 'I',
+            "prioritytier" => 'p',
+            "reason" => 'E',
+            "root" => 'r',
+            "size" => 's',
+            "sockets" => 'X',
+            "socketcorethread" => 'z',
+            "statecompact" => 't',
+            "statelong" => 'T',
+            "threads" => 'Z',
+            "time" => 'l',
+            "timestamp" => 'H',
+            "user" => 'u',
+            "userlong" => 'U',
+            "version" => 'v',
+            "weight" => 'w',
+            _ => {
+                let said = Refused::said(format!("Invalid node format specification: {name}"));
+                return Err(said.and(
+                    "`man sinfo` lists the names; those of what is not kept here are refused",
+                ));
+            }
+        };
+        Ok(format!("%{right}{width}{letter}"))
+    };
+    let all: Result<Vec<String>, Refused> = names.split(',').map(column).collect();
+    Ok(all?.concat())
+}
+
 fn head(letter: char) -> &'static str {
     match letter {
         'a' => "AVAIL",
+        'A' => "NODES(A/I)",
+        'B' => "MAX_CPUS_PER_NODE",
         'b' => "ACTIVE_FEATURES",
         'c' => "CPUS",
         'C' => "CPUS(A/I/O/T)",
@@ -247,18 +491,32 @@ fn head(letter: char) -> &'static str {
         'g' => "GROUPS",
         'G' => "GRES",
         'h' => "OVERSUBSCRIBE",
+        'H' => "TIMESTAMP",
+        'I' => "PRIO_JOB_FACTOR",
         'l' => "TIMELIMIT",
         'L' => "DEFAULTTIME",
         'm' => "MEMORY",
+        'M' => "PREEMPT_MODE",
         'n' => "HOSTNAMES",
         'N' => "NODELIST",
+        'o' => "NODE_ADDR",
         'O' => "CPU_LOAD",
+        'p' => "PRIO_TIER",
         'P' | 'R' => "PARTITION",
         'r' => "ROOT",
         's' => "JOB_SIZE",
+        'S' => "ALLOCNODES",
         't' | 'T' => "STATE",
+        'u' | 'U' => "USER",
+        'v' => "VERSION",
+        'V' => "CLUSTER",
         'w' => "WEIGHT",
+        'X' => "SOCKETS",
+        'Y' => "CORES",
+        'Z' => "THREADS",
         'z' => "S:C:T",
+        GRES_USED => "GRES_USED",
+        ALLOC_MEM => "ALLOCMEM",
         _ => "",
     }
 }
@@ -268,7 +526,9 @@ fn cell(row: &Row<'_>, letter: char) -> String {
     let sum = |of: &dyn Fn(&Node) -> u64| row.nodes.iter().map(|node| of(node)).sum::<u64>();
     match letter {
         'a' => if active { "up" } else { "inact" }.to_owned(),
-        'b' | 'f' => "(null)".to_owned(),
+        'A' => format!("{}/{}", row.counts[0], row.counts[1]),
+        'B' => "UNLIMITED".to_owned(),
+        'b' | 'f' => row.features(),
         'c' => row.each(cores),
         'C' => {
             let total = sum(&cores);
@@ -279,19 +539,27 @@ fn cell(row: &Row<'_>, letter: char) -> String {
         }
         'd' => "0".to_owned(),
         'D' => row.nodes.len().to_string(),
-        'e' | 'O' => "N/A".to_owned(),
-        'E' => if active { "none" } else { row.pool.status.as_str() }.to_owned(),
+        'e' | 'M' | 'O' | ALLOC_MEM => "N/A".to_owned(),
+        'E' => reason(row),
         'F' => {
             let [busy, idle, other] = row.counts;
             format!("{busy}/{idle}/{other}/{}", row.nodes.len())
         }
         'g' => "all".to_owned(),
         'G' => row.cards(),
+        GRES_USED => "N/A".to_owned(),
         'h' => "NO".to_owned(),
+        'H' | 'u' | 'U' => "Unknown".to_owned(),
         'r' => "no".to_owned(),
-        'l' | 'L' => "infinite".to_owned(),
+        'l' => limit(row.pool).unwrap_or_else(|| "infinite".to_owned()),
+        'L' => "n/a".to_owned(),
         'm' => row.each(|node| node.memory >> 20),
-        'n' | 'N' => row.names(),
+        'n' | 'N' | 'o' => row.names(),
+        'S' => "all".to_owned(),
+        'v' => "22.05".to_owned(),
+        'V' => CLUSTER.to_owned(),
+        'X' | 'Z' | 'I' | 'p' => "1".to_owned(),
+        'Y' => row.each(cores),
         'P' | 'R' => row.pool.name.clone(),
         's' => "1-infinite".to_owned(),
         't' => {
@@ -329,7 +597,7 @@ fn as_json(rows: &[Row<'_>]) -> serde_json::Value {
             "idle_cpus": cores(node).saturating_sub(cores_used(node)),
             "real_memory": node.memory >> 20,
             "gres": if milli(&node.accelerators) > 0 { gres(node) } else { String::new() },
-            "reason": if row.pool.status == "active" { "" } else { row.pool.status.as_str() },
+            "reason": if reason(row) == "none" { String::new() } else { reason(row) },
         })
     };
     let all = rows.iter().flat_map(|row| row.nodes.iter().map(move |each| node(row, each)));

@@ -82,3 +82,60 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
     check(&["-t", "asleep"], "sinfo: error: Bad state string: \"asleep\"\n").await;
     check(&["--frob"], "sinfo: unrecognized option '--frob'\n").await;
 }
+
+/// Two pools of clusters, one of which says how long its tasks may run; one that is closed for a while.
+async fn clusters() -> Fake {
+    Fake::start(|_, _| {
+        let mut fat = node("n6", "0", true);
+        fat["cpus"] = json!("64");
+        fat["features"] = json!(["avx512", "ib"]);
+        let mut thin = node("n1", "4", true);
+        thin["features"] = json!(["ib"]);
+        let mut short = pool("short", "active", &[thin, fat, node("n5", "0", false)]);
+        short["cluster"] = json!({ "slurm.minutes_max": "90", "slurm.partition": "debug" });
+        short["closures"] = json!([
+            { "nodes": ["n1", "n2"], "from": "2998-12-01T00:00:00Z", "until": "2998-12-01T02:30:00Z" },
+            { "until": "2999-12-01T00:00:00Z" },
+        ]);
+        let mut long = pool("week", "suspended", &[node("w1", "0", true)]);
+        long["cluster"] = json!({ "slurm.minutes_max": "unlimited" });
+        Says::json(200, &json!([short, long]))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_scripts_ask_for_more_seldom() {
+    let fake = clusters().await;
+    let mut shown = String::new();
+    for line in [
+        &["-h", "-o", "%P %l %L %f", "-e"][..],
+        &["-h", "-s", "-o", "%R %l"],
+        &["-h", "-O", "PartitionName:10,Time:.12,CPUsState:.16,StateLong:12,GresUsed:.8,Gres:30"],
+        &["-R"],
+        &["-Rl", "-h"],
+        &["-h", "-d", "-o", "%N"],
+        &["-h", "-r", "-N", "-o", "%N"],
+        &["-h", "-N", "-S", "-c,N", "-o", "%N %c"],
+        &["-h", "-S", "#P,-t", "-o", "%P %t"],
+        &["-T"],
+        &["-h", "-T", "-p", "week"],
+        &["-M", "dayan", "-s", "-v", "--hide"],
+    ] {
+        let ran = slurm(Tool::Sinfo, &fake, line).await;
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line:?}");
+        let _ = write!(shown, "$ sinfo {}\n{}", line.join(" "), ran.stdout);
+    }
+    // The date of `-l` is the day's.
+    let ran = slurm(Tool::Sinfo, &fake, &["-Nel", "-h"]).await;
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 4), "{}", ran.stdout);
+    insta::assert_snapshot!(shown);
+    let check = async |line: &[&str], expect: &str| {
+        let ran = slurm(Tool::Sinfo, &fake, line).await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{line:?}");
+        assert!(ran.stderr.starts_with(expect), "{line:?}: {}", ran.stderr);
+    };
+    check(&["-O", "Comment"], "sinfo: error: Invalid node format specification: Comment\n").await;
+    check(&["-M", "blue"], "sinfo: error: No cluster 'blue' known by database.\n").await;
+    check(&["-i", "0"], "sinfo: error: invalid value '0'").await;
+}

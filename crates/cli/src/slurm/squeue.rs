@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::again::{clusters, every};
 use super::ask::{Target, active, details, pool_names};
 use super::format::Format;
 use super::view::{Job, Line, Part, State, clock, span, submitted};
@@ -15,6 +16,7 @@ use crate::cmd::session::Session;
 const DEFAULT: &str = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R";
 const LONG: &str = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R";
 const START: &str = "%.18i %.9P %.8j %.8u %.2t %.19S %.6D %20Y %R";
+const STEPS: &str = "%.15i %.8j %.9P %.8u %.9M %N";
 /// What `-O` gives a field that does not say.
 const NAMED_WIDTH: u32 = 20;
 
@@ -28,15 +30,40 @@ pub struct Squeue {
     /// A line for each element of an array
     #[arg(short = 'r', long)]
     array: bool,
+    /// The same: elements that run have lines of their own anyway
+    #[arg(long)]
+    array_unique: bool,
     /// No line of heads
     #[arg(short = 'h', long = "noheader")]
     no_header: bool,
+    /// Nothing more than without: nothing is hidden that you may see
+    #[arg(long)]
+    hide: bool,
+    /// Again every so many seconds
+    #[arg(short = 'i', long, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    iterate: Option<u32>,
     /// Only these jobs
     #[arg(short = 'j', long, value_name = "IDS")]
     jobs: Vec<String>,
     /// More columns
     #[arg(short = 'l', long)]
     long: bool,
+    /// Only jobs that ask for these licences
+    #[arg(short = 'L', long, value_name = "NAMES")]
+    licenses: Vec<String>,
+    /// Nothing more than without: there is one cluster
+    #[arg(long)]
+    local: bool,
+    /// The same
+    #[arg(long)]
+    federation: bool,
+    /// The same
+    #[arg(long)]
+    sibling: bool,
+    /// Of these clusters: there is one, `dayan`
+    #[arg(short = 'M', long, alias = "cluster", value_name = "NAMES")]
+    clusters: Vec<String>,
     /// Only your jobs
     #[arg(long)]
     me: bool,
@@ -52,6 +79,16 @@ pub struct Squeue {
     /// Only in these partitions
     #[arg(short = 'p', long, value_name = "NAMES")]
     partition: Vec<String>,
+    /// Nothing more than without: a job waits in one queue
+    #[arg(short = 'P', long)]
+    priority: bool,
+    /// Only in this reservation
+    #[arg(short = 'R', long, value_name = "NAME")]
+    reservation: Option<String>,
+    /// The steps in which scripts run; only these, where they are named
+    #[arg(short = 's', long, value_name = "IDS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "")]
+    steps: Option<String>,
     /// Only of these accounts: projects
     #[arg(short = 'A', long, value_name = "NAMES")]
     account: Vec<String>,
@@ -68,11 +105,14 @@ pub struct Squeue {
     #[arg(short = 'w', long, value_name = "NODES")]
     nodelist: Vec<String>,
     /// The order, as `-t,i`
-    #[arg(short = 'S', long, value_name = "FIELDS")]
+    #[arg(short = 'S', long, value_name = "FIELDS", allow_hyphen_values = true)]
     sort: Option<String>,
     /// When waiting jobs are expected to start
     #[arg(long)]
     start: bool,
+    /// Nothing more than without
+    #[arg(short = 'v', long, action = clap::ArgAction::Count)]
+    verbose: u8,
     /// For scripts
     #[arg(long)]
     json: bool,
@@ -85,10 +125,17 @@ pub struct Around {
     pub(super) zone: jiff::tz::TimeZone,
     /// When waiting jobs are expected to start, by id; only where it was asked for.
     pub(super) starts: BTreeMap<String, Timestamp>,
+    /// Are lines about the steps in which scripts run?
+    pub(super) steps: bool,
 }
 
 /// Answers.
 pub async fn run(args: &Squeue, session: &Session) -> Result<u8, Refused> {
+    let cluster = clusters(&args.clusters)?;
+    every(args.iterate, session, || once(args, &cluster, session)).await
+}
+
+async fn once(args: &Squeue, cluster: &str, session: &Session) -> Result<u8, Refused> {
     let states = states(&args.states)?;
     let (format, strange) = args.columns()?.known(|letter| !head(letter).is_empty());
     for letter in strange {
@@ -102,9 +149,10 @@ pub async fn run(args: &Squeue, session: &Session) -> Result<u8, Refused> {
         now: crate::clock::now(),
         zone: session.out.view.zone.clone(),
         starts: BTreeMap::new(),
+        steps: args.steps.is_some(),
     };
     let mut lines: Vec<Line<'_>> = jobs.iter().flat_map(Job::lines).collect();
-    if args.array {
+    if args.array || args.array_unique {
         lines = lines.into_iter().flat_map(Line::apart).collect();
     }
     args.choose(&mut lines, states.as_deref(), &client, &around).await?;
@@ -118,8 +166,12 @@ pub async fn run(args: &Squeue, session: &Session) -> Result<u8, Refused> {
     } else {
         let heads = !args.no_header;
         let date = around.now.to_zoned(around.zone.clone()).strftime("%a %b %d %H:%M:%S %Y\n");
-        let date = if args.long && heads { date.to_string() } else { String::new() };
-        date + &format.lines(&lines, heads, head, |line, letter| cell(line, letter, &around))
+        let dated = (args.long || args.iterate.is_some()) && heads;
+        let date = if dated { date.to_string() } else { String::new() };
+        let above = if heads { cluster } else { "" };
+        let head = |letter| if around.steps { step_head(letter) } else { head(letter) };
+        date + above
+            + &format.lines(&lines, heads, head, |line, letter| cell(line, letter, &around))
     };
     session.out.raw(text.as_bytes())?;
     Ok(0)
@@ -149,6 +201,7 @@ impl Squeue {
         let text = match (&self.format, &self.named) {
             (Some(format), _) => format.clone(),
             (None, Some(named)) => by_names(named)?,
+            (None, None) if self.steps.is_some() => STEPS.to_owned(),
             (None, None) if self.start => START.to_owned(),
             (None, None) if self.long => LONG.to_owned(),
             (None, None) => std::env::var("SQUEUE_FORMAT").unwrap_or_else(|_| DEFAULT.to_owned()),
@@ -188,9 +241,15 @@ impl Squeue {
             Some(states) => lines.retain(|line| states.contains(&line.state)),
             None => lines.retain(|line| !line.state.has_ended()),
         }
-        let targets = targets(&self.jobs)?;
-        if !targets.is_empty() {
-            lines.retain(|line| targets.iter().any(|target| meant(target, line)));
+        let steps = self.steps.iter().filter(|list| !list.is_empty()).cloned();
+        for named in [targets(&self.jobs)?, targets(&steps.collect::<Vec<_>>())?] {
+            if !named.is_empty() {
+                lines.retain(|line| named.iter().any(|target| meant(target, line)));
+            }
+        }
+        if self.steps.is_some() {
+            // What waits has no step yet.
+            lines.retain(|line| line.started().is_some() && !line.state.has_ended());
         }
         if self.me || !self.users.is_empty() {
             let users = users(client, self.me, &self.users).await?;
@@ -214,6 +273,16 @@ impl Squeue {
                 let last = project.rsplit('/').next().unwrap_or(project);
                 accounts.iter().any(|account| account == project || account == last)
             });
+        }
+        let licenses = super::listed(&self.licenses);
+        if !licenses.is_empty() {
+            lines.retain(|line| {
+                let asked = line.job.spec.iter().flat_map(|spec| &spec.licenses);
+                asked.into_iter().any(|asked| licenses.contains(&asked.name))
+            });
+        }
+        if let Some(name) = &self.reservation {
+            lines.retain(|line| line.slurm_option("reservation") == Some(name));
         }
         let nodes = super::listed(&self.nodelist);
         if !nodes.is_empty() {
@@ -348,6 +417,14 @@ fn head(letter: char) -> &'static str {
     }
 }
 
+/// The head of a field where lines are steps.
+fn step_head(letter: char) -> &'static str {
+    match letter {
+        'i' => "STEPID",
+        letter => head(letter),
+    }
+}
+
 /// A field of a line.
 pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
     let told = &line.job.told.summary;
@@ -359,7 +436,9 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
             Part::Untried(_) | Part::Whole => line.job.number.to_string(),
             Part::Element(..) => line.id(),
         },
+        'i' if around.steps => format!("{}.batch", line.id()),
         'i' => line.id(),
+        'j' if around.steps => "batch".to_owned(),
         'b' => line.cards().unwrap_or_else(|| "N/A".to_owned()),
         'B' => line.attempts.first().map_or_else(|| "n/a".to_owned(), |a| a.node.clone()),
         'c' => (line.cpus() / u64::from(line.job.nodes().max(1))).to_string(),
@@ -408,7 +487,13 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
         'u' | 'U' => told.user.clone().unwrap_or_else(|| "unknown".to_owned()),
         'v' => line.slurm_option("reservation").map_or_else(null, str::to_owned),
         'V' => clock(submitted(line.job), &around.zone, "N/A"),
-        'w' | 'W' | 'Y' => null(),
+        'W' => {
+            let asked = line.job.spec.iter().flat_map(|spec| &spec.licenses);
+            let all: Vec<String> =
+                asked.map(|asked| format!("{}:{}", asked.name, asked.count)).collect();
+            if all.is_empty() { null() } else { all.join(",") }
+        }
+        'w' | 'Y' => null(),
         'z' => "*:*:*".to_owned(),
         'Z' => line
             .job
@@ -450,10 +535,17 @@ fn by_names(names: &str) -> Result<String, Refused> {
             "command" => 'o',
             "dependency" => 'E',
             "endtime" => 'e',
+            "contiguous" => 'O',
+            "eligibletime" => 'V',
+            "exc_nodes" => 'x',
             "feature" => 'f',
+            "groupname" => 'g',
+            "licenses" => 'W',
             "mincpus" => 'c',
             "minmemory" => 'm',
+            "maxcpus" | "numtasks" => 'C',
             "name" => 'j',
+            "nice" => 'y',
             "nodelist" => 'N',
             "numcpus" => 'C',
             "numnodes" => 'D',
@@ -462,7 +554,9 @@ fn by_names(names: &str) -> Result<String, Refused> {
             "qos" => 'q',
             "reason" => 'r',
             "reasonlist" => 'R',
+            "reqnodes" => 'n',
             "reservation" => 'v',
+            "schednodes" => 'Y',
             "starttime" => 'S',
             "state" => 'T',
             "statecompact" => 't',
@@ -471,8 +565,12 @@ fn by_names(names: &str) -> Result<String, Refused> {
             "timelimit" => 'l',
             "timeused" => 'M',
             "tres-per-node" | "gres" => 'b',
+            "batchhost" => 'B',
+            "mintmpdisk" => 'd',
+            "oversubscribe" => 'h',
             "username" => 'u',
             "userid" => 'U',
+            "wckey" => 'w',
             "workdir" => 'Z',
             _ => return Err(Refused::said(format!("Invalid job format specification: {name}"))),
         };

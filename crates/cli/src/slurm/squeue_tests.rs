@@ -14,6 +14,7 @@ fn around() -> Around {
         now: "2026-11-28T01:02:13Z".parse().expect("a time"),
         zone: TimeZone::fixed(jiff::tz::offset(8)),
         starts: BTreeMap::new(),
+        steps: false,
     }
 }
 
@@ -116,4 +117,49 @@ async fn wrong_calls_are_said_as_slurm_says_them() {
     assert_eq!(said, (0, "R %*\n", error));
     check(&["--frob"], "squeue: unrecognized option '--frob'\nTry \"squeue --help\"").await;
     check(&["-7"], "squeue: invalid option -- '7'\n").await;
+}
+
+#[tokio::test]
+async fn what_scripts_ask_for_more_seldom() {
+    let more = format!(
+        "{ARRAY}licenses: [\"ansys:2\", \"matlab:1\"]\nbackend: {{slurm: {{reservation: friday}}}}\n"
+    );
+    let fake = Fake::start(move |came, _| {
+        let path = came.line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+        let attempts = [attempt(0, 1, "running", ""), attempt(1, 1, "leased", "")];
+        let array = told("running", &more, &attempts, &[[2, 4]]);
+        answer(&path, &array).unwrap_or_else(|| panic!("{path}"))
+    })
+    .await;
+    let n = job("queued", "", &[], &[]).number;
+    let check = async |line: &[&str], expect: &str| {
+        let ran = slurm(Tool::Squeue, &fake, line).await;
+        assert_eq!(
+            (ran.stdout, ran.stderr.as_str(), ran.code),
+            (expect.replace('#', &n.to_string()), "", 0),
+            "{line:?}"
+        );
+    };
+    let all = "#_[3-5%2]\n#_2\n#_1\n";
+    check(&["-h", "-o", "%i", "-P", "-v", "-M", "all", "--local"], all).await;
+    check(&["-h", "-o", "%i", "-S", "-i"], "#_[3-5%2]\n#_2\n#_1\n").await;
+    check(&["-h", "-o", "%i", "--sort=i", "-t", "R,CF"], "#_1\n#_2\n").await;
+    check(&["-h", "-o", "%i", "--array-unique", "-t", "PD"], "#_3\n#_4\n#_5\n").await;
+    check(&["-h", "-o", "%i", "-L", "matlab", "-t", "R"], "#_1\n").await;
+    check(&["-h", "-o", "%i", "-L", "none"], "").await;
+    check(&["-h", "-o", "%i", "-R", "friday", "-t", "R"], "#_1\n").await;
+    check(&["-h", "-o", "%i", "-R", "monday"], "").await;
+    check(&["-h", "-o", "%W", "-t", "R"], "ansys:2,matlab:1\n").await;
+    // Only what has begun has a step.
+    check(&["-s", "-o", "%i %j"], "STEPID NAME\n#_1.batch batch\n").await;
+    check(&["-h", &format!("--steps={n}_2")], "").await;
+    check(&["-M", "dayan", "-o", "%i", "-t", "R"], "CLUSTER: dayan\nJOBID\n#_1\n").await;
+    check(
+        &["-h", "-O", "Licenses:24,BatchHost:.8", "-t", "R"],
+        "ansys:2,matlab:1          node-1\n",
+    )
+    .await;
+    let ran = slurm(Tool::Squeue, &fake, &["-M", "blue"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.starts_with("squeue: error: No cluster 'blue' known"), "{}", ran.stderr);
 }

@@ -368,6 +368,18 @@ pub const fn text(word: Word) -> &'static str {
         Word::PlotDelay => "Delay of its end, hours",
         Word::PlotShifted => "shifted",
         Word::PlotUnshifted => "not shifted",
+        Word::PlotMarket => {
+            "{scenario}: {jobs} jobs of {consumers} consumers at {providers} providers; days: {days}"
+        }
+        Word::PlotMarketUse => "Use over time",
+        Word::PlotCostAgainstWait => "Cost against delay, by who places",
+        Word::PlotTasksAt => "Which task ran when: {pool}, {shown} of {all} machines",
+        Word::PlotSinceStart => "Since the beginning",
+        Word::PlotCoresAtWork => "Cores at work, of all cores",
+        Word::PlotMeanWait => "Mean wait of a job",
+        Word::PlotOverBound => "Cost over the least possible",
+        Word::PlotCards => "Cards",
+        Word::PlotCores => "Cores",
         Word::PlotAtWork => "Cards at work, of all cards",
         // Wrong calls.
         Word::NoAddress => {

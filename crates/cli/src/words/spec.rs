@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use dayan_spec::{SpecError, SpecErrors};
+use dayan_spec::{Outside, SpecError, SpecErrors};
 
 use super::Lang;
 use super::spec_zh::{helps, message};
@@ -25,7 +25,15 @@ pub fn render(lang: Lang, file: &str, errors: &SpecErrors) -> String {
 
 /// The parser draws place, line and caret; the first line and the help are ours.
 fn chinese(error: &SpecError, file: &str) -> String {
-    let drawn = error.render(file);
+    let drawn = match error.outside {
+        None => error.render(file),
+        Some(Outside::CommandLine) => {
+            error.render(file).replacen("on the command line", "命令行", 1)
+        }
+        Some(Outside::Environment) => {
+            error.render(file).replacen("in the environment", "环境变量", 1)
+        }
+    };
     let mut out = format!("错误[{}]: {}\n", error.code, said(error, message(error.code)));
     let help = error.help().map(|help| format!("= help: {help}"));
     for line in drawn.lines().skip(1) {

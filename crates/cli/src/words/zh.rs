@@ -339,6 +339,18 @@ pub const fn text(word: Word) -> &'static str {
         Word::PlotDelay => "结束推迟（小时）",
         Word::PlotShifted => "移动后",
         Word::PlotUnshifted => "不移动",
+        Word::PlotMarket => {
+            "{scenario}：{consumers} 个需求方的 {jobs} 个作业，{providers} 个供给方，{days} 天"
+        }
+        Word::PlotMarketUse => "随时间变化的利用率",
+        Word::PlotCostAgainstWait => "费用与等待：按放置者",
+        Word::PlotTasksAt => "各任务何时运行：{pool}，{all} 台机器中的 {shown} 台",
+        Word::PlotSinceStart => "自开始起的时间",
+        Word::PlotCoresAtWork => "在用核，占全部核",
+        Word::PlotMeanWait => "作业的平均等待时间",
+        Word::PlotOverBound => "超出最低可能费用",
+        Word::PlotCards => "加速卡",
+        Word::PlotCores => "核",
         Word::PlotAtWork => "在用加速卡，占全部加速卡",
         // Wrong calls.
         Word::NoAddress => {

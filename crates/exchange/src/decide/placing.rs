@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dayan_identity::Status;
 use dayan_ledger::{Amount, Transfer, TransferKind};
-use dayan_market::Terms;
+use dayan_market::{QuoteLine, Terms};
 use dayan_units::{JobId, Micro, PoolId, Resources, Span};
 
 use super::{Ask, Decision};
@@ -296,21 +296,26 @@ impl Ask<'_> {
         let spec = stored.spec.as_ref();
         let org = &self.state.access.orgs[&job.org];
         let pool = &self.state.supply.pools[&seat.pool];
-        let mode = mode_at(spec, self.state.supply.offers.get(&seat.offer));
-        let terms = match job.quote {
-            Some((quote, _)) => self.quoted_terms(quote, seat)?,
+        let listed = self.state.supply.offers.get(&seat.offer);
+        let (mode, terms) = match job.quote {
+            Some((quote, _)) => {
+                let line = self.quoted(quote, seat)?;
+                // What was sold stays sold, also when the offer has gone.
+                let mode = line.mode.unwrap_or_else(|| mode_at(spec, listed));
+                (mode, Terms::quoted(line, Micro::ZERO))
+            }
             None => {
-                let offers = &self.state.supply.offers;
-                let offer = offers
-                    .get(&seat.offer)
+                let mode = mode_at(spec, listed);
+                let offer = listed
                     .filter(|offer| offer.pool == seat.pool)
                     .ok_or_else(|| stale("place.offer", "the offer is no longer listed"))?;
                 offer
                     .admits(&seat.resources, None, org.class, self.now)
                     .map_err(|no| stale("place.offer", no.to_string()))?;
                 let rate = offer.rate_at(self.now, self.state.settings.zone);
-                Terms::listed(offer, rate, org.class, mode)
-                    .map_err(|no| stale("place.offer", no.to_string()))?
+                let terms = Terms::listed(offer, rate, org.class, mode)
+                    .map_err(|no| stale("place.offer", no.to_string()))?;
+                (mode, terms)
             }
         };
         let limit = spec.time_limit();
@@ -378,10 +383,9 @@ impl Ask<'_> {
         Ok((lease, transfer))
     }
 
-    fn quoted_terms(&self, quote: dayan_units::QuoteId, seat: &Seat) -> Result<Terms, Refusal> {
+    fn quoted(&self, quote: dayan_units::QuoteId, seat: &Seat) -> Result<&QuoteLine, Refusal> {
         let given = self.state.work.quotes.get(&quote);
-        let line = given.and_then(|given| given.quote.line(seat.pool));
-        line.map(|line| Terms::quoted(line, Micro::ZERO)).ok_or_else(|| {
+        given.and_then(|given| given.quote.line(seat.pool)).ok_or_else(|| {
             stale("place.not_quoted", format!("{} is not among the pools of the quote", seat.pool))
         })
     }

@@ -40,11 +40,12 @@ impl Ask<'_> {
         }
         for line in &quote.lines {
             let offer = self.state.supply.offers.get(&line.offer).ok_or_else(moved)?;
-            // The job file, whose digest it names, says whether it is for spot.
+            // It says as what it is sold; of one that does not, the job file, whose digest it names.
             let rate = offer.rate_at(self.now, self.state.settings.zone);
             let listed = |mode| Terms::listed(offer, rate, class, mode).ok();
-            let modes = [OfferMode::OnDemand, OfferMode::Spot].into_iter().filter_map(listed);
-            let terms = modes.into_iter().find(|terms| terms.permille == line.permille);
+            let modes = [OfferMode::OnDemand, OfferMode::Spot].into_iter();
+            let said = modes.filter(|mode| line.mode.is_none_or(|said| said == *mode));
+            let terms = said.filter_map(listed).find(|terms| terms.permille == line.permille);
             let terms = terms.ok_or_else(moved)?;
             let same = offer.pool == line.pool
                 && terms.rate == line.rate

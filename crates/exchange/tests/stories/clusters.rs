@@ -1,7 +1,10 @@
 //! Pools of clusters: places in their own queue, and words that their providers let jobs say.
 
-use dayan_exchange::{Command, PoolNews, QUEUE_NODE, Queue};
-use dayan_schedule::Placement;
+use std::collections::BTreeSet;
+
+use dayan_exchange::planning::{Beside, OTHERS_FOR, Planning};
+use dayan_exchange::{Command, Placing, PoolNews, QUEUE_NODE, Queue, changes};
+use dayan_schedule::{HeldByOthers, LeaseEnd, Placement};
 use dayan_units::{Bytes, MilliCpu, Resources};
 
 use crate::story::{Story, join, seconds};
@@ -11,6 +14,7 @@ impl Story {
     fn shows_a_cluster(&mut self, features: &[&str]) {
         let mut shown = join().shown;
         "slurm".clone_into(&mut shown.engine);
+        shown.placing = Placing::ByPool;
         shown.features = features.iter().map(|name| (*name).to_owned()).collect();
         let unit =
             Resources { cpu: MilliCpu(4_000), memory: Bytes(4_000_000_000), ..Resources::ZERO };
@@ -106,4 +110,43 @@ fn a_word_for_slurm_is_taken_where_the_provider_lets_jobs_say_it() {
     // A pool that takes one of the two is no place for it.
     story.shows_a_cluster(&["slurm_options", "slurm_options.nice"]);
     assert_eq!(story.plans(), []);
+}
+
+#[test]
+fn what_the_cluster_expects_of_its_queue_is_in_estimates_while_it_is_believed() {
+    let mut story = Story::new();
+    story.shows_a_cluster(&[]);
+    let job = story.submits("");
+    let (pool, told) = (story.pool, story.now);
+    let mut planning = Planning::default();
+    planning.observe(&changes::everything(&story.state, told));
+    let end = told.plus(seconds(1_200));
+    let whole = Resources { cpu: MilliCpu(8_000), ..Resources::ZERO };
+    let end = LeaseEnd { expected: end, latest: end };
+    let held = vec![HeldByOthers { node: "n".into(), resources: whole, end }];
+    let beside = |starts_in| Beside { held: held.clone(), starts_in };
+    let start = |planning: &Planning, now| {
+        let why = planning.planner().explain(job, now).expect("it waits");
+        why.start.expect("an estimate").p50
+    };
+    planning.others(pool, beside(None), told);
+    assert_eq!(start(&planning, told), seconds(1_200), "others have it");
+    planning.others(pool, beside(Some(seconds(3_600))), told);
+    assert_eq!(start(&planning, told), seconds(3_600), "and more of theirs comes first");
+    let later = told.plus(seconds(60));
+    assert_eq!(start(&planning, later), seconds(3_540));
+    // Told anew it is as long as before; an exchange that reads its state anew forgets nothing.
+    planning.others(pool, beside(Some(seconds(3_600))), later);
+    planning.reset(&changes::everything(&story.state, later));
+    assert_eq!(start(&planning, later), seconds(3_600));
+    planning.others(pool, beside(None), later);
+    assert_eq!(start(&planning, later), seconds(1_140));
+    // What nobody says any more is not believed for ever.
+    planning.others(pool, beside(Some(seconds(3_600))), later);
+    planning.silence(BTreeSet::new(), &[]);
+    let believed = later.plus(OTHERS_FOR);
+    assert!(planning.round(believed).placements.iter().all(|it| it.seats[0].node.as_str() != "n"));
+    planning.reset(&changes::everything(&story.state, believed));
+    let placed = planning.round(believed.plus(seconds(1))).placements;
+    assert_eq!((placed.len(), placed[0].seats[0].node.as_str()), (1, "n"));
 }

@@ -292,6 +292,7 @@ fn a_firm_quote_outlives_the_offer_it_was_made_from() {
             dayan_market::OfferMode::OnDemand,
         )
         .expect("listed"),
+        mode: dayan_market::OfferMode::OnDemand,
         resources: Resources {
             cpu: MilliCpu(1_000),
             memory: Bytes(1_000_000_000),

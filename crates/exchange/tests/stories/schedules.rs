@@ -79,7 +79,7 @@ impl Story {
     }
 
     /// The journal gives the state, and so does what a snapshot holds.
-    fn is_replayed(&self) {
+    pub fn is_replayed(&self) {
         let mut replayed = State::default();
         for entry in &self.entries {
             let text = serde_json::to_string(entry).expect("events are plain data");

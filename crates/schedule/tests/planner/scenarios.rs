@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, project_id, resources};
 use dayan_schedule::order::OVERTAKEN_MAX;
 use dayan_schedule::{
-    Ask, Candidate, Change, DataAt, DelayAsk, GangAsk, HeldByOthers, JobAsk, JobStanding, LeaseEnd,
-    Network, NodeUp, NodeView, OrgRule, Pin, Placing, Plan, Policy, Preference, ReasonCode,
-    Residence, Same, StartEstimate, Tasks, Trust, Work,
+    Ask, Candidate, Change, DataAt, DelayAsk, Forecast, GangAsk, HeldByOthers, JobAsk, JobStanding,
+    LeaseEnd, Network, NodeUp, NodeView, OrgRule, Pin, Placing, Plan, Policy, Preference,
+    ReasonCode, Residence, Same, StartEstimate, Tasks, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span,
@@ -736,4 +736,111 @@ fn nothing_is_planned_on_what_others_hold_until_they_give_it_back() {
     assert_eq!(round(&mut world), [job_id(2)]);
     world.queue(cores(3, 2, 10));
     assert!(round(&mut world).is_empty(), "eight cores: four of others, three of ours");
+}
+
+/// Two pools that are equal in all but their ids, each with a place in a queue of its own, and full
+/// for twenty minutes.
+fn two_full_clusters() -> World {
+    let mut world = World::new(Policy::default());
+    for n in 0..2 {
+        let mut view = pool(n, &[(2, 10, 0, None)]);
+        view.placing = Placing::ByPool;
+        view.nodes.push(NodeView {
+            count: 1,
+            waits: Some(minutes(15)),
+            ..NodeView::plain("(queue)", resources(1, 5, 0))
+        });
+        world.show(view, vec![offer(n, 10_000)]);
+        let end = world.now.plus(minutes(20));
+        let held = vec![HeldByOthers {
+            node: "n0".into(),
+            resources: resources(2, 1, 0),
+            end: LeaseEnd { expected: end, latest: end },
+        }];
+        world.planner.observe(&Change::OthersHold { pool: pool_id(n), held });
+    }
+    world
+}
+
+fn forecasts(world: &mut World, n: u8, wait: Option<Span>) {
+    let told = world.now;
+    let forecast = wait.map(|wait| Forecast { told, starts: told.plus(wait) });
+    world.planner.observe(&Change::QueueForecast { pool: pool_id(n), forecast });
+    world.planner.consistency_check().expect("consistent");
+}
+
+#[test]
+fn of_two_equal_queues_the_one_that_is_through_sooner_is_taken() {
+    let taken = |told: [Option<i64>; 2]| {
+        let mut world = two_full_clusters();
+        // Judged before anything is forecast, and again because of it.
+        world.queue(cores(1, 2, 10));
+        assert!(round(&mut world).is_empty(), "two cores are no place in a queue");
+        for (n, wait) in (0..).zip(told) {
+            forecasts(&mut world, n, wait.map(minutes));
+        }
+        world.queue(cores(2, 1, 10));
+        let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+        assert_eq!(nodes_of(&plan), ["(queue)"]);
+        pools_of(&plan)[0]
+    };
+    assert_eq!(taken([None, None]), pool_id(0));
+    assert_eq!(taken([Some(60), None]), pool_id(1));
+    assert_eq!(taken([Some(60), Some(30)]), pool_id(1));
+    assert_eq!(taken([Some(30), Some(60)]), pool_id(0));
+}
+
+#[test]
+fn a_forecast_is_taken_back_and_a_dearer_pool_is_not_taken_for_it() {
+    let mut world = two_full_clusters();
+    let offers = vec![offer(1, 10_001)];
+    world.planner.observe(&Change::OffersShown { pool: pool_id(1), offers });
+    forecasts(&mut world, 0, Some(minutes(60)));
+    world.queue(cores(1, 1, 10));
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(pools_of(&plan), [pool_id(0)], "the price goes before the start by default");
+    let mut soon = cores(2, 1, 10);
+    soon.prefer = vec![Preference::Start];
+    world.planner.observe(&Change::JobGone(job_id(1)));
+    world.queue(soon.clone());
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(pools_of(&plan), [pool_id(1)], "who prefers an early start pays for it");
+    forecasts(&mut world, 0, None);
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(pools_of(&plan), [pool_id(0)]);
+}
+
+#[test]
+fn what_a_cluster_forecasts_is_when_a_job_may_start_there() {
+    let mut world = two_full_clusters();
+    let ask = cores(1, 2, 10);
+    let starts = |world: &World| {
+        let found = world.planner.candidates(&ask, world.now).candidates;
+        let mut starts: Vec<_> =
+            found.iter().map(|it| (it.pool, it.start.p50, it.start.p90)).collect();
+        starts.sort_unstable();
+        starts.into_iter().map(|(_, p50, p90)| (p50, p90)).collect::<Vec<_>>()
+    };
+    let twenty = (minutes(20), minutes(20));
+    assert_eq!(starts(&world), [twenty, twenty]);
+    forecasts(&mut world, 0, Some(minutes(60)));
+    assert_eq!(starts(&world), [(minutes(60), minutes(60)), twenty]);
+    // What it waits for itself is longer than the queue.
+    forecasts(&mut world, 1, Some(minutes(5)));
+    assert_eq!(starts(&world)[1], twenty);
+    // A job that waits starts where it is sooner.
+    world.queue(ask.clone());
+    let start = |world: &World| {
+        world.planner.explain(job_id(1), world.now).and_then(|why| why.start).expect("an estimate")
+    };
+    assert_eq!((start(&world).p50, start(&world).p90), twenty);
+    forecasts(&mut world, 1, Some(minutes(40)));
+    assert_eq!((start(&world).p50, start(&world).p90), (minutes(40), minutes(40)));
+    // The moment stays, the wait grows less.
+    world.now = world.now.plus(minutes(15));
+    assert_eq!(start(&world).p50, minutes(25));
+    // Where there is room, nobody waits for the queue.
+    world.planner.observe(&Change::OthersHold { pool: pool_id(0), held: Vec::new() });
+    assert_eq!(starts(&world)[0], (Span::ZERO, Span::ZERO));
+    assert_eq!(start(&world).p50, Span::ZERO);
 }

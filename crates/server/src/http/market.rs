@@ -4,13 +4,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use dayan_exchange::{
-    Action, Admission, At, Command, Made, NewOffer, Pool, Refusal, Resource, changes,
+    Action, Admission, At, Command, Made, NewOffer, Pool, Refusal, Resource, State as Exchange,
+    changes,
 };
 use dayan_identity::Status;
-use dayan_market::{BuyerClass, Offer, Quote, QuoteItem, QuoteTerms, SpecDigest, Tariff, Terms};
+use dayan_market::{
+    BuyerClass, Offer, OfferMode, Quote, QuoteItem, QuoteTerms, SpecDigest, Tariff, Terms,
+};
 use dayan_schedule::{Candidate, Candidates, JobAsk};
 use dayan_spec::JobSpec;
-use dayan_units::{Micro, PERMILLE_ONE, ProjectId, QuoteId, Rate, RequestId, Resources, Span};
+use dayan_units::{
+    Micro, PERMILLE_ONE, PoolId, ProjectId, QuoteId, Rate, RequestId, Resources, Span,
+};
 use dayan_wire as wire;
 use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
@@ -388,20 +393,27 @@ pub async fn quote(
             issued_at: live.now,
             expires_at: live.now.plus(live.state.settings.quote_valid),
         };
-        let item = QuoteItem { pool, offer, terms, resources, time_limit: limit, tasks };
-        Quote::issue(head, &[item]).ok()
+        let pool_name = name_of(&live.state, pool);
+        let item = QuoteItem { pool, offer, terms, mode, resources, time_limit: limit, tasks };
+        Some((Quote::issue(head, &[item]).ok()?, pool_name))
     });
-    let quote = drafted.await?.ok_or_else(|| {
+    let (quote, pool_name) = drafted.await?.ok_or_else(|| {
         Failure::from(Refusal::conflict("quote.moved", "the offer changed meanwhile", "ask again"))
     })?;
     let signature = hex::encode(app.signing.sign(&quote.canonical_bytes()).to_bytes());
     let command =
         Command::IssueQuote { quote: Box::new(quote.clone()), signature: signature.clone() };
     app.command(caller.actor(), command).await?;
-    Ok((StatusCode::CREATED, Json(quote_of(&quote, &signature))))
+    let named = |_| pool_name.clone();
+    Ok((StatusCode::CREATED, Json(quote_of(&quote, &signature, named))))
 }
 
-fn quote_of(quote: &Quote, signature: &str) -> wire::Quote {
+/// What a pool is called at its site; nothing, where it is not known any more.
+fn name_of(state: &Exchange, pool: PoolId) -> String {
+    state.supply.pools.get(&pool).map_or_else(String::new, |pool| pool.name.clone())
+}
+
+fn quote_of(quote: &Quote, signature: &str, named: impl Fn(PoolId) -> String) -> wire::Quote {
     wire::Quote {
         quote: quote.id.to_string(),
         lines: quote
@@ -409,8 +421,13 @@ fn quote_of(quote: &Quote, signature: &str) -> wire::Quote {
             .iter()
             .map(|line| wire::QuoteLine {
                 pool: line.pool.to_string(),
+                pool_name: named(line.pool),
                 tasks: line.tasks,
                 price: line.price.decimal(),
+                mode: line.mode.map(|mode| match mode {
+                    OfferMode::OnDemand => "on_demand".to_owned(),
+                    OfferMode::Spot => "spot".to_owned(),
+                }),
             })
             .collect(),
         total: quote.total.decimal(),
@@ -432,7 +449,8 @@ pub async fn show_quote(
     let found = app.writer.ask(move |live| {
         let given = live.state.work.quotes.get(&wanted)?;
         let org = live.state.access.projects.get(&given.quote.project)?.org;
-        Some((quote_of(&given.quote, &given.signature), org))
+        let named = |pool| name_of(&live.state, pool);
+        Some((quote_of(&given.quote, &given.signature, named), org))
     });
     let (found, org) = found.await?.ok_or_else(|| Failure::not_found("quote", &quote))?;
     caller.may(Resource::Quote, Action::Read, org, "quote", &quote)?;

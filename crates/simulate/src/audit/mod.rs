@@ -5,6 +5,8 @@
 mod attempts;
 mod books;
 mod budgets;
+mod inputs;
+mod licenses;
 mod price;
 mod promises;
 mod quotas;
@@ -22,6 +24,9 @@ use crate::host::{Asked, Asker, Decided};
 use attempts::Attempts;
 pub(crate) use books::{Books, Kind};
 use budgets::Budgets;
+use inputs::Inputs;
+pub(crate) use inputs::{Belief, believed};
+use licenses::Licenses;
 use promises::Promises;
 use quotas::Quotas;
 
@@ -47,6 +52,8 @@ pub(crate) struct Audit {
     budgets: Budgets,
     pub(crate) promises: Promises,
     quotas: Quotas,
+    licenses: Licenses,
+    pub(crate) inputs: Inputs,
     deposits: BTreeSet<(OrgId, String)>,
     /// Runs of schedules that have fired.
     pub(crate) runs: BTreeSet<Run>,
@@ -153,6 +160,9 @@ impl Audit {
         };
         let quotas = self.quotas.event(event, promised);
         self.must(at, "quotas", quotas);
+        let licenses = self.licenses.event(event);
+        self.must(at, "licenses", licenses);
+        self.inputs.event(event);
         self.promises.event(at, event);
         match event {
             Event::OrgCreated { org, credit } => {
@@ -273,6 +283,8 @@ impl Audit {
         self.must(at, "leases", leases);
         let promises = self.promises.compare(state);
         self.must(at, "promises", promises);
+        let licenses = self.licenses.compare(state);
+        self.must(at, "licenses", licenses);
     }
 
     /// What must be so when every job has ended.
@@ -284,6 +296,8 @@ impl Audit {
         self.must(at, "budgets when quiet", budgets);
         let attempts = self.attempts.check_quiet();
         self.must(at, "attempts when quiet", attempts);
+        let licenses = self.licenses.check_quiet();
+        self.must(at, "licenses when quiet", licenses);
     }
 
     /// Attempts ended, and how many of them were billed and waived.
@@ -294,6 +308,11 @@ impl Audit {
     /// Attempts that were taken back for others.
     pub(crate) const fn preempted(&self) -> u64 {
         self.attempts.preempted
+    }
+
+    /// Leases that held licences.
+    pub(crate) const fn licensed(&self) -> u64 {
+        self.licenses.taken
     }
 
     /// Jobs that were accepted.

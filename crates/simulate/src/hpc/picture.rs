@@ -9,7 +9,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::protocol::{HpcJob, Window, Workload};
-use crate::plot::{Area, Axis, Chart, Marks, Point, Reach, Series, Sheet, Size, Tone, Unit, cdf};
+use crate::plot::{
+    Area, Axis, Chart, FreeRuns, Marks, Point, Reach, Series, Sheet, Size, Tone, Unit, cdf, rising,
+};
 
 /// One order's replay.
 #[derive(Clone, Copy, Debug)]
@@ -161,12 +163,7 @@ fn waits(workload: &Workload, replays: &[Replayed<'_>], words: &HpcWords) -> Cha
         each.map(|(job, start)| (start - job.submit) as f64).collect()
     };
     let series = replays.iter().enumerate().map(|(nth, replay)| {
-        let mut points = cdf(&waits(replay));
-        // What did not wait stands at the axis's beginning: the line starts from its share.
-        if let Some(first) = points.first().copied().filter(|first| first.0 > 1.0) {
-            points.insert(0, (0.0, 0.0));
-            points.insert(1, (first.0, 0.0));
-        }
+        let points = rising(cdf(&waits(replay)));
         Series { name: replay.name.to_owned(), tone: tone(nth), marks: Marks::Steps(points) }
     });
     Chart {
@@ -256,7 +253,7 @@ fn seats(machine: i64, ran: &Ran<'_>, (from, to): (i64, i64)) -> Vec<Seat> {
     let here = here.filter(|(_, (job, start))| *start < to && start + job.run > from);
     let mut order: Vec<(i64, usize)> = here.map(|(nth, (_, start))| (start, nth)).collect();
     order.sort_unstable();
-    let mut free: Vec<(i64, i64)> = vec![(0, machine)];
+    let mut free = FreeRuns::new(machine);
     let mut ends: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
     let mut seats: Vec<Seat> = Vec::new();
     for (start, nth) in order {
@@ -264,51 +261,11 @@ fn seats(machine: i64, ran: &Ran<'_>, (from, to): (i64, i64)) -> Vec<Seat> {
             && end <= start
         {
             ends.pop();
-            give_back(&mut free, &seats[seat].runs);
+            free.give_back(&seats[seat].runs);
         }
         let job = &ran.jobs[nth];
         ends.push(Reverse((start + job.run, seats.len())));
-        seats.push(Seat { job: nth, runs: take(&mut free, job.width) });
+        seats.push(Seat { job: nth, runs: free.take(job.width) });
     }
     seats
-}
-
-fn take(free: &mut Vec<(i64, i64)>, width: i64) -> Vec<(i64, i64)> {
-    let holds = free.iter().enumerate().filter(|(_, (low, high))| high - low >= width);
-    if let Some((at, (low, high))) =
-        holds.min_by_key(|(_, (low, high))| high - low).map(|(at, run)| (at, *run))
-    {
-        if low + width == high {
-            free.remove(at);
-        } else {
-            free[at].0 = low + width;
-        }
-        return vec![(low, low + width)];
-    }
-    let (mut runs, mut left) = (Vec::new(), width);
-    while left > 0
-        && let Some((low, high)) = free.first().copied()
-    {
-        let part = left.min(high - low);
-        runs.push((low, low + part));
-        left -= part;
-        if low + part == high {
-            free.remove(0);
-        } else {
-            free[0].0 = low + part;
-        }
-    }
-    runs
-}
-
-fn give_back(free: &mut Vec<(i64, i64)>, runs: &[(i64, i64)]) {
-    free.extend_from_slice(runs);
-    free.sort_unstable();
-    free.dedup_by(|later, earlier| {
-        let joined = earlier.1 == later.0;
-        if joined {
-            earlier.1 = later.1;
-        }
-        joined
-    });
 }

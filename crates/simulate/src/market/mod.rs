@@ -10,12 +10,14 @@
 
 mod agents;
 mod bound;
+mod course;
 mod draw;
 mod drive;
 mod found;
 mod listener;
 mod lists;
 mod network;
+mod picture;
 mod programs;
 mod recheck;
 mod report;
@@ -30,8 +32,10 @@ use dayan_units::{Span, Time};
 use serde::Serialize;
 use thiserror::Error;
 
+pub use course::{Bar, Course, PARTS, PolicyCourse, PoolCourse};
 pub use draw::DrawError;
 pub use lists::{JobsError, Lists, read_jobs};
+pub use picture::{MarketWords, picture};
 pub use recheck::Violation;
 pub use report::{Checks, MarketReport, PolicyReport};
 pub use scenario::{Scenario, ScenarioError, Size};
@@ -138,6 +142,14 @@ const DRAIN_MAX: Span = Span::from_secs(28 * 86_400);
 /// Runs the exchange over the market, then the rules beside it, then the bound. `progress` hears how
 /// much of all that is done, from 0 to 1.
 pub fn run(run: &Run<'_>, progress: &mut dyn FnMut(f64)) -> Result<MarketReport, MarketError> {
+    Ok(follow(run, progress)?.0)
+}
+
+/// The same, with its course over time, for a [`picture`].
+pub fn follow(
+    run: &Run<'_>,
+    progress: &mut dyn FnMut(f64),
+) -> Result<(MarketReport, Course), MarketError> {
     let market = Market::draw(run.scenario, run.lists, run.days, run.seed)?;
     // Rules and bounds need nothing of each other, so they are worked out side by side.
     let (told, rivals) = std::thread::scope(|scope| {
@@ -165,7 +177,8 @@ pub fn run(run: &Run<'_>, progress: &mut dyn FnMut(f64)) -> Result<MarketReport,
     });
     let policies = policies?;
     progress(1.0);
-    Ok(report::report(run, &market, policies, &bounds, told.checks))
+    let course = course::course(&market, &outcomes);
+    Ok((report::report(run, &market, policies, &bounds, told.checks), course))
 }
 
 /// What a policy did, if nothing of it is forbidden.

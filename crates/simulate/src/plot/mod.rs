@@ -12,10 +12,13 @@
 
 mod colour;
 mod draw;
+mod runs;
 mod scale;
 mod stats;
 mod svg;
 
+pub(crate) use runs::FreeRuns;
+pub(crate) use stats::rising;
 pub use stats::{cdf, histogram};
 
 /// A place by the values of both axes. What is not finite is not drawn.

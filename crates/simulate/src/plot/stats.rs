@@ -19,6 +19,16 @@ pub fn cdf(values: &[f64]) -> Vec<Point> {
     points
 }
 
+/// Shares over an axis by powers: where nothing lies at its beginning the line starts there, from
+/// nought, and rises at the first value.
+pub fn rising(mut shares: Vec<Point>) -> Vec<Point> {
+    if let Some(first) = shares.first().copied().filter(|first| first.0 > 1.0) {
+        shares.insert(0, (0.0, 0.0));
+        shares.insert(1, (first.0, 0.0));
+    }
+    shares
+}
+
 /// How many values lie in each of so many equal parts of their range, the last one with its end.
 /// For [`Boxes`](super::Marks::Boxes). Values that are all equal make one part of width 1.
 pub fn histogram(values: &[f64], parts: usize) -> Vec<Area> {

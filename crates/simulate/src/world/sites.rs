@@ -4,6 +4,8 @@
 use dayan_units::{AttemptId, Span, Time};
 
 use super::{Happening, World};
+use crate::audit::{Belief, believed};
+use crate::scenario::Faults;
 use crate::site::{Power, Site, Todo};
 use crate::twin::ANSWER_WITHIN;
 
@@ -61,6 +63,8 @@ impl World {
             self.trace.say(now, || format!("site {index}: launched {attempt}"));
             let alone = self.runs_alone(attempt);
             self.audit.must(now, "double run", alone);
+            let staged = self.audit.inputs.launched(attempt, &self.sites[index].machine.cache);
+            self.audit.must(now, "inputs", staged);
         }
         let clock = self.sites[index].machine.clock;
         let published = std::mem::take(&mut self.sites[index].machine.published);
@@ -131,6 +135,15 @@ impl World {
                 self.calendar.enter(at, Happening::KeeperWake(index));
             }
         }
+    }
+
+    /// The planner believes of a site's cache what it was told, and was told of all that hold something.
+    pub(super) fn check_belief(&self, index: usize) -> Result<(), String> {
+        let site = &self.sites[index];
+        let agent = &self.host.state.supply.agents[&site.agent];
+        let belief =
+            if self.scenario.faults == Faults::NONE { Belief::Exact } else { Belief::OnceTrue };
+        believed(belief, self.host.planning.held(agent.pool), &site.machine.cache)
     }
 
     /// Nothing runs, nothing is held, nothing is on disk any more.

@@ -162,6 +162,8 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
     let line = appended(&mut source, "sbatch", around.options);
     let report = Report::new(&source);
     let script = &source[..script_end];
+    let lines = |text: &str| u32::try_from(text.matches('\n').count() + 1).unwrap_or(u32::MAX);
+    let (own, last) = (lines(script), lines(&source));
 
     let head = lines::head(script);
     first_line(script, &report);
@@ -222,7 +224,7 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
     };
     match job {
         Some((job, file)) if report.is_clean() => Ok(Batch { job, file, notes, asked }),
-        Some(_) | None => Err(report.into_errors()),
+        Some(_) | None => Err(report.into_errors().beyond(own, last)),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn read_yaml(report: &Report<'_>) -> Option<Node> {
     read_yaml_of(report, report.source())
 }
 
-/// The tree of a text that has the same length and lines as the one that is reported on.
+/// The tree of a text that has the lines of the one that is reported on, or the first of them.
 pub(crate) fn read_yaml_of(report: &Report<'_>, text: &str) -> Option<Node> {
     let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let mut builder = Builder { report, bytes, open: Vec::new(), root: None, nodes: 0 };

@@ -3,15 +3,18 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dayan_simulate::market::{self, Lists, MarketError, MarketReport, Rival, Run, Scenario};
+use dayan_simulate::market::{
+    self, Course, Lists, MarketError, MarketReport, MarketWords, Rival, Run, Scenario,
+};
 use dayan_simulate::pack;
 
 use super::super::session::Session;
+use super::plot_file::PlotFile;
 use super::progress::Bar;
 use super::{read_file, unreadable};
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
-use crate::words::Word;
+use crate::words::{Lang, Word};
 
 /// A scenario is a few hundred lines; this is no scenario.
 const SCENARIO_BYTES_MAX: u64 = 4 << 20;
@@ -37,6 +40,9 @@ pub struct Market {
     /// For how many days jobs come; left out: the scenario's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
     days: Option<u32>,
+    /// Also draw cards at work, waits, cost against delay, and which task ran when in one pool
+    #[arg(long, value_name = "SVG")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -75,6 +81,7 @@ fn read(path: &Path) -> Result<Scenario, Failure> {
 
 /// Runs it.
 pub fn run(args: &Market, session: &Session) -> Result<Exit, Failure> {
+    let plot = PlotFile::open(args.plot.as_deref())?;
     let scenario = read(&args.scenario)?;
     let mut lists = Lists::default();
     if let Some(path) = &args.jobs {
@@ -93,16 +100,65 @@ pub fn run(args: &Market, session: &Session) -> Result<Exit, Failure> {
     };
     let report = {
         let bar = Bar::new(session);
-        market::run(&run, &mut |part| bar.at(part))
+        market::follow(&run, &mut |part| bar.at(part))
     };
-    let report = report.map_err(|error| match error {
+    let (report, course) = report.map_err(|error| match error {
         MarketError::Draw(why) => unreadable(&args.scenario, &why.to_string()),
         broken @ MarketError::Broken { .. } => {
             Failure::local(Said::plain(Word::MarketBroken), broken)
         }
     })?;
+    if let Some(plot) = plot {
+        plot.write(&market::picture(
+            &report,
+            &course,
+            &words(&report, &course, session.out.view.lang),
+        ))?;
+    }
     session.out.show(&report)?;
     Ok(Exit::Ok)
+}
+
+/// What is written in the picture.
+fn words(report: &MarketReport, course: &Course, lang: Lang) -> MarketWords {
+    let plain = |word: Word| lang.word(word).to_owned();
+    let (providers, consumers) = (report.providers.to_string(), report.consumers.to_string());
+    let (jobs, days) = (report.jobs.to_string(), report.days.to_string());
+    let waited = lang.fill(Word::PlotWaited, &[("time", "< 1 min")]);
+    // Without any cards, cores are drawn.
+    let cards = course.pool.as_ref().is_none_or(|pool| pool.cards);
+    let tasks = course.pool.as_ref().map_or_else(String::new, |pool| {
+        let (shown, all) = (pool.machines.0.to_string(), pool.machines.1.to_string());
+        let facts = [("pool", &*pool.name), ("shown", &*shown), ("all", &*all)];
+        lang.fill(Word::PlotTasksAt, &facts)
+    });
+    MarketWords {
+        title: lang.fill(
+            Word::PlotMarket,
+            &[
+                ("scenario", &*report.scenario),
+                ("providers", &*providers),
+                ("consumers", &*consumers),
+                ("jobs", &*jobs),
+                ("days", &*days),
+            ],
+        ),
+        note: lang.fill(Word::PlotSeed, &[("seed", &report.seed.to_string())]),
+        nothing: plain(Word::PlotNothing),
+        utilisation: plain(Word::PlotMarketUse),
+        waits: plain(Word::PlotWaits),
+        against_delay: plain(Word::PlotCostAgainstWait),
+        tasks,
+        time: plain(Word::PlotSinceStart),
+        used: plain(if cards { Word::PlotAtWork } else { Word::PlotCoresAtWork }),
+        wait: plain(Word::PlotWait),
+        share: plain(Word::PlotShareOfJobs),
+        mean_wait: plain(Word::PlotMeanWait),
+        over_bound: plain(Word::PlotOverBound),
+        rows: plain(if cards { Word::PlotCards } else { Word::PlotCores }),
+        // As `hpc::WAITS` has them.
+        waited: [&waited, "< 1 h", "< 8 h", "< 1 d", "≥ 1 d"].map(str::to_owned),
+    }
 }
 
 impl Show for MarketReport {
