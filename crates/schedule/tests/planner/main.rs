@@ -2,6 +2,7 @@
 
 mod appointments;
 mod carbon;
+mod clusters;
 mod deadlines;
 mod draws;
 mod estimates;
