@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::world::{MINUTE, World, job, job_id, offer, pool, pool_id, project_id, resources};
 use dayan_schedule::order::OVERTAKEN_MAX;
 use dayan_schedule::{
-    Ask, Candidate, Change, DataAt, DelayAsk, Forecast, GangAsk, HeldByOthers, JobAsk, JobStanding,
-    LeaseEnd, Network, NodeUp, NodeView, OrgRule, Pin, Placing, Plan, Policy, Preference,
-    ReasonCode, Residence, Same, StartEstimate, Tasks, Trust, Work,
+    Ask, Candidate, Change, DataAt, DelayAsk, GangAsk, JobAsk, JobStanding, Network, NodeUp,
+    OrgRule, Pin, Placing, Plan, Policy, Preference, ReasonCode, Residence, Same, StartEstimate,
+    Tasks, Trust, Work,
 };
 use dayan_units::{
     AttemptId, Bytes, FlopRate, JobId, Micro, MilliAccel, OfferId, OrgId, PoolId, Resources, Span,
