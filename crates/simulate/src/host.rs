@@ -17,8 +17,8 @@ use dayan_identity::Nonce;
 use dayan_schedule::{Change, Network, Placement, Preemption};
 use dayan_spec::{Deadline, DeadlineKind};
 use dayan_units::{AgentId, AttemptId, PoolId, RequestId, Span, Time};
+use sha2::{Digest as _, Sha256};
 
-use crate::digested::Digested;
 use crate::messages::{Order, Payload, Reply, Sync, SyncId};
 use crate::random::Random;
 
@@ -31,7 +31,7 @@ enum Journal {
     /// They are kept: the state is replayed from them.
     Kept,
     /// Only their digest is: weeks of a whole market would not fit.
-    Digested(Digested),
+    Digested(Sha256),
 }
 
 /// What came of one command.
@@ -139,7 +139,7 @@ impl Host {
     /// as seldom as the live one.
     pub(crate) fn of_market(seed: u64, now: Time, network: Arc<dyn Network>) -> Self {
         let planning = Planning::new(network);
-        let written = Journal::Digested(Digested::start());
+        let written = Journal::Digested(Sha256::new());
         let challenge_every = Span::from_secs(3_600);
         Self { planning, written, challenge_every, ..Self::new(seed, now) }
     }
@@ -148,7 +148,7 @@ impl Host {
     pub(crate) fn digest(&self) -> Option<String> {
         match &self.written {
             Journal::Kept => None,
-            Journal::Digested(digest) => Some(digest.digest()),
+            Journal::Digested(digest) => Some(hex::encode(digest.clone().finalize())),
         }
     }
 
@@ -273,15 +273,17 @@ impl Host {
         seen: &mut dyn FnMut(&State, &Asked, &[Decided]),
     ) -> Committed {
         let queue = std::mem::take(&mut self.queue);
-        let (mut all, changes, effects) = self.decide_all(now, queue, seen);
-        for decided in all.iter_mut().flat_map(|(_, decided)| decided) {
-            let Some(entry) = decided.entry.take() else { continue };
-            match &self.written {
-                Journal::Kept => {
-                    let line = serde_json::to_vec(&entry).expect("entries become JSON");
-                    self.journal.push(line);
+        let (all, changes, effects) = self.decide_all(now, queue, seen);
+        for decided in all.iter().flat_map(|(_, decided)| decided) {
+            if let Some(entry) = &decided.entry {
+                let line = serde_json::to_vec(entry).expect("entries become JSON");
+                match &mut self.written {
+                    Journal::Kept => self.journal.push(line),
+                    Journal::Digested(digest) => {
+                        digest.update(&line);
+                        digest.update(b"\n");
+                    }
                 }
-                Journal::Digested(digest) => digest.take(entry),
             }
         }
         self.commits += 1;

@@ -11,7 +11,6 @@ mod cache;
 mod calendar;
 pub mod carbon;
 mod clock;
-mod digested;
 mod host;
 pub mod hpc;
 mod job_files;

@@ -299,7 +299,11 @@ fn now() -> std::time::SystemTime {
 
 /// The digest of a file, in hex, and its size.
 pub(crate) fn digest(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = File::open(path)?;
+    digest_of(File::open(path)?)
+}
+
+/// The same of one that is open.
+pub(super) fn digest_of(mut file: File) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
     let mut piece = vec![0; PIECE_BYTES];
     let mut size = 0;

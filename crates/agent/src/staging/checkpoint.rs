@@ -39,6 +39,14 @@ impl Mark {
         Some(Self { size: about.size(), changed, inode: about.ino() })
     }
 
+    /// Of an opened file: as it is now, also where it lies on a network.
+    #[cfg(feature = "s3")]
+    pub(super) fn of_file(file: &std::fs::File) -> std::io::Result<Self> {
+        let about = file.metadata()?;
+        let changed = (about.ctime(), about.ctime_nsec());
+        Ok(Self { size: about.size(), changed, inode: about.ino() })
+    }
+
     /// Its bytes.
     #[cfg(feature = "s3")]
     pub(super) const fn size(&self) -> u64 {

@@ -153,7 +153,8 @@ impl Wanted {
     fn reader(&self) -> Reader {
         let open = match &self.source {
             Source::Store { .. } => false,
-            Source::Web { bearer, .. } => bearer.is_none(),
+            // A right may stand in the address itself: a signed link, a name and a password.
+            Source::Web { address, bearer } => bearer.is_none() && !address.contains(['?', '@']),
             #[cfg(feature = "s3")]
             Source::Object { bucket, .. } => bucket.is_open(),
         };

@@ -5,20 +5,21 @@
 //! project appear all at once; in an object store each object is the old or the new one, whole.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use dayan_spec::Pattern;
 use dayan_units::AttemptId;
 use dayan_wire::{LeaseOrder, NewOutput, OutputFile, OutputOrder, Publication};
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::Guard;
-use super::cache::digest;
+use super::cache::digest_of;
 use super::copy::files;
 use super::courier::Courier;
 use super::fetch::is_remote;
 use super::objects::{Naming, Staged};
+use super::opened;
 use super::progress::Going;
 use super::roots::inside;
 use super::snag::Snag;
@@ -198,7 +199,7 @@ impl Courier {
         let failed = |why: &str| format!("{}: {why}", file.name);
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
         let hashing = file.path.clone();
-        let hashed = tokio::task::spawn_blocking(move || digest(&hashing)).await;
+        let hashed = tokio::task::spawn_blocking(move || digest_of(opened::open(&hashing)?)).await;
         let hashed = hashed.map_err(|error| failed(&error.to_string()))?;
         let (sha256, size) = hashed.map_err(|error| failed(&error.to_string()))?;
         let new = NewOutput { attempt, output, size, sha256: sha256.clone() };
@@ -310,11 +311,15 @@ fn is_out_of_step(why: &str) -> bool {
 }
 
 async fn piece(path: &Path, offset: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = tokio::fs::File::open(path).await?;
-    file.seek(std::io::SeekFrom::Start(offset)).await?;
-    let mut bytes = Vec::with_capacity(PART_BYTES);
-    file.take(PART_BYTES as u64).read_to_end(&mut bytes).await?;
-    Ok(bytes)
+    let path = path.to_owned();
+    let read = move || {
+        let mut file = opened::open(&path)?;
+        file.seek(std::io::SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(PART_BYTES);
+        file.take(PART_BYTES as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
 #[cfg(test)]

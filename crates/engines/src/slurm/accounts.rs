@@ -18,7 +18,9 @@ use crate::BootTime;
 
 /// Slurm counts whole seconds, and the wrapper's start and end: so much is no difference.
 const SLACK_SECS: i64 = 5;
-/// Beyond it, so many hundredths of the time are none either.
+/// Beyond it, so much for each further task that ran in the job: from one's end to the next's start.
+const BETWEEN_MILLIS: i64 = 50;
+/// And so many hundredths of the time are none either.
 const SLACK_PERCENT: i64 = 5;
 /// Ends that are kept to be compared. More than that end within the lag only where nobody reads
 /// each of them; the rest is not compared.
@@ -128,13 +130,14 @@ impl Accounts {
                 self.ended.push(ended);
                 continue;
             }
-            // What the accounting does not know, or does not know to be over, lags: it is asked about
-            // again, and in the end not compared. Its word is no better than ours.
+            // What the accounting does not know lags: it is asked about again, and in the end not compared.
+            // Its word is no better than ours. A job that goes on runs another task.
             let account = known.get(&(ended.job, ended.index));
             if let Some(account) = account.filter(|account| account.state.is_over()) {
                 self.compare(&ended, account);
-            } else if ended.asked + 1 < ASKED_MAX {
-                let (ask_at, asked) = (now.plus(self.after), ended.asked + 1);
+            } else if account.is_some() || ended.asked + 1 < ASKED_MAX {
+                let unknown = u32::from(account.is_none());
+                let (ask_at, asked) = (now.plus(self.after), ended.asked + unknown);
                 self.ended.push(Ended { ask_at, asked, ..ended });
             }
         }
@@ -143,7 +146,9 @@ impl Accounts {
     fn compare(&mut self, ended: &Ended, account: &Account) {
         self.compared += ended.count;
         let ours = ended.wall.secs_ceil();
-        let slack = SLACK_SECS.max(ours.saturating_mul(SLACK_PERCENT) / 100);
+        let between = i64::try_from(ended.count).unwrap_or(i64::MAX).saturating_mul(BETWEEN_MILLIS);
+        let slack = SLACK_SECS + between / 1_000;
+        let slack = slack.max(ours.saturating_mul(SLACK_PERCENT) / 100);
         if (account.elapsed_secs - ours).abs() <= slack {
             return;
         }
@@ -230,10 +235,10 @@ mod tests {
             ((7, 1), over(16)),
             ((7, 2), over(1_050)),
             ((7, 3), over(900)),
-            ((7, 4), Account { state: State::Active, elapsed_secs: 99 }),
+            ((7, 9), Account { state: State::Active, elapsed_secs: 99 }),
         ]);
         accounts.on_answer(Ok(known.clone()), at(9));
-        // The one that is not over there is asked about again, and not for ever.
+        // The one that is not known there is asked about again, and not for ever.
         for _ in 1..ASKED_MAX {
             let due = accounts.due_at().expect("it is asked again");
             assert_eq!(accounts.jobs_to_ask(due), Some(vec![7]));

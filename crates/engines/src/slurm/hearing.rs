@@ -9,7 +9,7 @@ use dayan_units::AttemptId;
 
 use super::book::{Doubt, Held, Record, Seat};
 use super::engine::SlurmEngine;
-use super::layout::Index;
+use super::layout::{BatchId, Index};
 use super::report::{self, Claim, Claimed, Report, Stand, parse_name};
 use crate::{Outcome, Phase};
 
@@ -99,6 +99,14 @@ impl SlurmEngine {
                 true
             }
             Some(Claim::Wrapper { .. } | Claim::Engine { .. }) | None => false,
+        }
+    }
+
+    /// Would Slurm start this element for nothing? Closed by us, or run by another's wrapper.
+    pub(super) fn is_needless(&self, batch: BatchId, index: Index) -> bool {
+        match report::read_claim(&self.layout.claim(batch, index)) {
+            Some(Claim::Engine { .. } | Claim::Wrapper { under: Some(_), .. }) => true,
+            Some(Claim::Wrapper { under: None, .. }) | None => false,
         }
     }
 

@@ -190,7 +190,8 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
 /// Elements that run in another's job, or did: what an earlier engine did not come to cancel.
 fn taken_by_others(book: &Book, layout: &Layout) -> Vec<String> {
     let mut targets = Vec::new();
-    for (id, batch) in &book.batches {
+    let live = |attempt: &AttemptId| book.get(*attempt).is_some_and(super::book::Held::is_live);
+    for (id, batch) in book.batches.iter().filter(|(_, batch)| batch.attempts.iter().any(live)) {
         for index in (0..).take(batch.attempts.len()) {
             let claim = read_claim(&layout.claim(*id, index));
             if matches!(claim, Some(Claim::Wrapper { under: Some(_), .. })) {

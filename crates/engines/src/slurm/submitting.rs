@@ -17,7 +17,7 @@ use super::book::{Batch, Held, Record, Seat, Submission};
 use super::clerk::Errand;
 use super::engine::{SlurmEngine, no_room};
 use super::file_clock::FileClock;
-use super::layout::BatchId;
+use super::layout::{BatchId, Index};
 use super::request::{Ordered, Request, Shape, submission};
 use super::way::Submitted;
 use crate::{Enforcement, Launch, Outcome, StartFailure, wall_now};
@@ -287,17 +287,19 @@ impl SlurmEngine {
         let Some(batch) = self.book.batches.get_mut(&id) else { return };
         batch.submission = Submission::Job(job);
         self.journal.append(&Record::Submitted { batch: id, job });
-        // What was closed, or taken by another, before the job had a name is cancelled now.
+        // What was closed, or taken by another, before the job had a name is cancelled now. Its claim
+        // says so: a wrapper whose own task is over, and forgotten, may run another's.
         let Some(batch) = self.book.batches.get(&id) else { return };
-        let never_runs = |attempt: &AttemptId| {
-            let never = |held: &Held| held.under.is_some() || (!held.is_live() && !held.claimed);
-            self.book.get(*attempt).is_none_or(never)
+        let needless = |(attempt, index): &(&AttemptId, Index)| {
+            let waits = |held: &Held| held.is_live() && !held.claimed;
+            !self.book.get(**attempt).is_some_and(waits) && self.is_needless(id, *index)
         };
-        if batch.attempts.iter().all(never_runs) {
+        let all: Vec<Index> =
+            batch.attempts.iter().zip(0..).filter(needless).map(|(_, index)| index).collect();
+        if all.len() == batch.attempts.len() {
             self.cancels.push(job.to_string());
         } else {
-            let closed = batch.attempts.iter().zip(0..).filter(|(attempt, _)| never_runs(attempt));
-            self.cancels.extend(closed.filter_map(|(_, index)| batch.target(index)));
+            self.cancels.extend(all.into_iter().filter_map(|index| batch.target(index)));
         }
     }
 

@@ -286,6 +286,10 @@ impl SlurmEngine {
         for (attempt, seat, claimed) in over {
             self.lease_over(attempt, seat, claimed, now);
         }
+        if !cancel.is_empty() {
+            // Whose end is written down already needs it no more, and its wrapper may run another's.
+            self.hear();
+        }
         for attempt in cancel {
             let Some(held) = self.book.live_mut(attempt) else { continue };
             held.cancel_at = None;

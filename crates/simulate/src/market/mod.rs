@@ -151,47 +151,30 @@ pub fn follow(
     progress: &mut dyn FnMut(f64),
 ) -> Result<(MarketReport, Course), MarketError> {
     let market = Market::draw(run.scenario, run.lists, run.days, run.seed)?;
-    // Rules and bounds need nothing of each other, so they are worked out side by side.
-    let (told, rivals) = std::thread::scope(|scope| {
-        let rivals = scope.spawn(|| {
-            let one = |rival: &Rival| (rival.name(), rivals::run(&market, *rival));
-            run.beside.iter().map(one).collect::<Vec<_>>()
-        });
-        let told = drive::run(&market, run.scenario, run.seed, &mut |part| progress(part * 0.9));
-        (told, rivals.join().expect("a rule comes to its end"))
-    });
-    let told = told?;
+    // The exchange takes by far the longest; a rule and the bound take about a tenth of it.
+    let parts = 10.0 + run.beside.len() as f64 + 1.0;
+    let told = drive::run(&market, run.scenario, run.seed, &mut |part| {
+        progress(part * 10.0 / parts);
+    })?;
     let mut outcomes = vec![("dayan", told.outcome)];
-    outcomes.extend(rivals);
-    let (bounds, policies) = std::thread::scope(|scope| {
-        let in_time = scope.spawn(|| bound::bound(&market, &outcomes, Until::InTime));
-        let as_it_did = scope.spawn(|| bound::bound(&market, &outcomes[..1], Until::AsItDid));
-        let policies: Result<Vec<_>, _> =
-            outcomes.iter().map(|(name, outcome)| checked(&market, name, outcome)).collect();
-        let wait = "a bound comes to its end";
-        let bounds = report::Bounds {
-            in_time: in_time.join().expect(wait),
-            as_it_did: as_it_did.join().expect(wait),
-        };
-        (bounds, policies)
-    });
-    let policies = policies?;
+    for (nth, rival) in run.beside.iter().enumerate() {
+        outcomes.push((rival.name(), rivals::run(&market, *rival)));
+        progress((11.0 + nth as f64) / parts);
+    }
+    let mut policies = Vec::new();
+    for (name, outcome) in &outcomes {
+        let found = recheck::recheck(&market, outcome);
+        if let Some(first) = found.broken.into_iter().next() {
+            let Violation { at, rule, text } = first;
+            return Err(MarketError::Broken { policy: name, at, rule, text });
+        }
+        policies.push(report::policy(&market, name, outcome, &found.misplaced));
+    }
+    let bounds = report::Bounds {
+        in_time: bound::bound(&market, &outcomes, Until::InTime),
+        as_it_did: bound::bound(&market, &outcomes[..1], Until::AsItDid),
+    };
     progress(1.0);
     let course = course::course(&market, &outcomes);
     Ok((report::report(run, &market, policies, &bounds, told.checks), course))
-}
-
-/// What a policy did, if nothing of it is forbidden.
-fn checked(
-    market: &Market,
-    name: &'static str,
-    outcome: &Outcome,
-) -> Result<PolicyReport, MarketError> {
-    let found = recheck::recheck(market, outcome);
-    match found.broken.into_iter().next() {
-        Some(Violation { at, rule, text }) => {
-            Err(MarketError::Broken { policy: name, at, rule, text })
-        }
-        None => Ok(report::policy(market, name, outcome, &found.misplaced)),
-    }
 }

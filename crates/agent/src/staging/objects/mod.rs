@@ -195,7 +195,8 @@ fn is_firm(why: &str) -> bool {
     }
     let status = why.split("status code: ").nth(1).and_then(|rest| rest.get(..3));
     match status.and_then(|status| status.parse::<u16>().ok()) {
-        Some(408 | 409 | 425 | 429) | None => false,
+        // 407 is a word of the site's proxy.
+        Some(407 | 408 | 409 | 425 | 429) | None => false,
         Some(status) => (400..500).contains(&status) || status == 507,
     }
 }

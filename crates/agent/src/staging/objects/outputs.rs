@@ -7,6 +7,7 @@
 //! sent is not sent again, also by another process. Must not know what a task is.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +19,12 @@ use futures_util::StreamExt as _;
 use object_store::multipart::PartId;
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectStoreExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::super::Guard;
 use super::super::checkpoint::Mark;
 use super::super::courier::Courier;
 use super::super::fetch::no_secret;
+use super::super::opened;
 use super::super::progress::Going;
 use super::super::ship::{Outgoing, SENDS_MAX};
 use super::super::snag::Snag;
@@ -231,7 +232,8 @@ impl Courier {
     ) -> Result<Staged, Snag> {
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
         guard.check()?;
-        let mark = Mark::of(&file.path).ok_or_else(|| format!("{}: it is gone", file.name))?;
+        let mark = mark_of(&file.path).await;
+        let mark = mark.map_err(|error| format!("{}: {error}", file.name))?;
         let before = match outbox.sent(&staged.slot) {
             Some(sent) if sent.mark == mark => match sent.state {
                 State::Parts(upload) if !sent.named => Some(upload),
@@ -247,7 +249,7 @@ impl Courier {
             None => None,
         };
         if mark.size() <= PART_BYTES {
-            let bytes = tokio::fs::read(&file.path).await;
+            let bytes = piece(&file.path, mark, 0, mark.size()).await;
             let bytes = bytes.map_err(|error| format!("{}: {error}", file.name))?;
             let put = staged.bucket.store.put(&staged.from, bytes.into()).await;
             put.map_err(|error| snag(&error).about(&file.name))?;
@@ -256,7 +258,7 @@ impl Courier {
             return Ok(staged);
         }
         if let Some(upload) = before {
-            match self.send_parts(outbox, &staged, &file, &upload, guard, going).await {
+            match self.send_parts(outbox, &staged, (&file, mark), &upload, guard, going).await {
                 Ok(()) => return Ok(staged),
                 Err(PartFault::Failed(snag)) => return Err(snag),
                 // Somebody has aborted it, as buckets do with old ones.
@@ -264,7 +266,7 @@ impl Courier {
             }
         }
         let upload = begin(outbox, &staged, &file, mark).await?;
-        match self.send_parts(outbox, &staged, &file, &upload, guard, going).await {
+        match self.send_parts(outbox, &staged, (&file, mark), &upload, guard, going).await {
             Ok(()) => Ok(staged),
             Err(PartFault::Failed(snag)) => Err(snag),
             Err(PartFault::Gone) => {
@@ -277,7 +279,7 @@ impl Courier {
         &self,
         outbox: &Outbox,
         staged: &Staged,
-        file: &Outgoing,
+        file: (&Outgoing, Mark),
         upload: &Upload,
         guard: &Guard,
         going: &Going,
@@ -313,7 +315,7 @@ impl Courier {
         &self,
         outbox: &Outbox,
         staged: &Staged,
-        file: &Outgoing,
+        (file, mark): (&Outgoing, Mark),
         upload: &Upload,
         part: u64,
         guard: &Guard,
@@ -324,7 +326,7 @@ impl Courier {
         let room = self.objects.room.acquire_many(mib).await;
         let _room = room.map_err(|_| Snag::from("the agent ends".to_owned()))?;
         guard.check().map_err(Snag::from)?;
-        let bytes = piece(&file.path, part * upload.part_bytes, length).await;
+        let bytes = piece(&file.path, mark, part * upload.part_bytes, length).await;
         let bytes = bytes.map_err(|error| Snag::from(format!("{}: {error}", file.name)))?;
         let number = usize::try_from(part).expect("at most 10,000 parts");
         let store = &staged.bucket.store;
@@ -509,11 +511,23 @@ async fn remove(bucket: &Bucket, at: &Key) {
     }
 }
 
-async fn piece(path: &Path, from: u64, length: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = tokio::fs::File::open(path).await?;
-    file.seek(std::io::SeekFrom::Start(from)).await?;
-    let length = usize::try_from(length).map_err(std::io::Error::other)?;
-    let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes).await?;
-    Ok(bytes)
+async fn mark_of(path: &Path) -> std::io::Result<Mark> {
+    let path = path.to_owned();
+    let look = move || Mark::of_file(&opened::open(&path)?);
+    tokio::task::spawn_blocking(look).await.map_err(std::io::Error::other)?
+}
+
+/// Some bytes of a file, if it is still the one that was looked at.
+async fn piece(path: &Path, mark: Mark, from: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let path = path.to_owned();
+    let read = move || {
+        let file = opened::open(&path)?;
+        if Mark::of_file(&file)? != mark {
+            return Err(std::io::Error::other("it was changed while it was sent"));
+        }
+        let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
+        file.read_exact_at(&mut bytes, from)?;
+        Ok(bytes)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }

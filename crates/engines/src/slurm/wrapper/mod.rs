@@ -35,8 +35,8 @@ use crate::logs::LogWriter;
 use crate::sys::{self, ChildStack};
 use crate::waker::timespec;
 use crate::{
-    BootClock, Counters, End, Enforcement, Launch, LeaseEnd, Outcome, StartFailure, Stream,
-    wall_now,
+    BootClock, BootTime, Counters, End, Enforcement, Launch, LeaseEnd, Outcome, StartFailure,
+    Stream, wall_now,
 };
 
 use files::Desk;
@@ -190,7 +190,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
         .map_err(|e| failed("becoming the orphans' parent")(e.into()))?;
     let clock = BootClock::of_this_machine().map_err(failed("reading the boot id"))?;
     let layout = Layout::open(&options.dir).map_err(failed("opening the shared folder"))?;
-    let began = clock.now();
+    let began = began(clock);
     let (batch, own) = (options.batch, number(options.index).unwrap_or(0));
     let node = std::env::var("SLURMD_NODENAME").unwrap_or_default();
     let job = number("SLURM_JOB_ID");
@@ -212,13 +212,24 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
     let status = u8::try_from(over.outcome.exit_code() & 0xFF).unwrap_or(u8::MAX);
     let minutes = options.minutes;
     let host = next::Host { layout: &layout, batch, index: own, clock, began, minutes };
-    let mut ended = over.by_slurm;
-    while options.kind == Kind::Array && !ended && !told_to_end(&signals) {
+    let mut last = over.last;
+    while options.kind == Kind::Array && !last && !told_to_end(&signals) {
         // What cannot be looked for is left to Slurm, which starts it.
         let Ok(Some(taken)) = host.take(of, &claim(Some(own))) else { break };
-        ended = bench.run(element(taken.index, Some(own)), taken)?.by_slurm;
+        last = bench.run(element(taken.index, Some(own)), taken)?.last;
     }
     Ok(status)
+}
+
+/// When Slurm gave the job its place, which may be some time before it started us, and from when on
+/// it counts. The controller says so by its own clock, so what cannot be is not believed.
+fn began(clock: BootClock) -> BootTime {
+    const BEFORE_US_MAX: Span = Span::from_secs(3_600);
+    let start = std::env::var("SLURM_JOB_START_TIME").ok().and_then(|text| text.parse().ok());
+    let since =
+        start.map(|secs: i64| Span::from_micros(wall_now().micros()).minus(Span::from_secs(secs)));
+    let before = since.filter(|since| *since > Span::ZERO && *since <= BEFORE_US_MAX);
+    clock.now().plus(Span::ZERO.minus(before.unwrap_or(Span::ZERO)))
 }
 
 /// Has Slurm told this job to end?
@@ -312,6 +323,7 @@ impl Bench<'_> {
             usage_every: options.usage_every,
             memory: options.memory,
             by_slurm: false,
+            told: false,
             asked: desk.asked(),
         };
         tended.run(desk, pump)
@@ -323,7 +335,7 @@ fn told(desk: &mut Desk, outcome: Outcome, usage: Counters) -> Result<Over, Wrap
     let end = End { at: wall_now(), outcome: outcome.clone() };
     desk.say_last(&Stand::Ended { end, by_slurm: false }, usage)
         .map_err(failed("writing the end"))?;
-    Ok(Over { outcome, by_slurm: false })
+    Ok(Over { outcome, last: false })
 }
 
 /// A thread that makes processes and lives as long as the wrapper, because a process dies with the

@@ -33,10 +33,11 @@ const KILL_AGAIN: Span = Span::from_millis(50);
 const LOOK_AGAIN_FIRST: Span = Span::from_millis(1);
 const LOOK_AGAIN_MAX: Span = Span::from_millis(200);
 
-/// How a task ended, and whether Slurm told the wrapper to end.
+/// How a task ended, and whether it was the last: Slurm has told the job to end, or something of the
+/// task is left that only the job's end ends.
 pub(super) struct Over {
     pub(super) outcome: Outcome,
-    pub(super) by_slurm: bool,
+    pub(super) last: bool,
 }
 
 /// A task that runs.
@@ -47,8 +48,10 @@ pub(super) struct Tended<'a> {
     pub(super) fence: String,
     pub(super) usage_every: Span,
     pub(super) memory: Enforcement,
-    /// Slurm said that it is to end.
+    /// It ends because Slurm said so.
     pub(super) by_slurm: bool,
+    /// Slurm has said that the job is to end, whatever the task ends of.
+    pub(super) told: bool,
     /// The newest signal that its processes were sent.
     pub(super) asked: Option<Asked>,
 }
@@ -76,6 +79,7 @@ impl Tended<'_> {
         };
         self.hear_slurm(status);
         self.clear(pid);
+        let left = sys::reap_orphans();
         self.task.count_reaped(&used, &crate::confine::Reading::default());
         self.task.count_wall(started, self.clock.now());
         pump.finish();
@@ -87,7 +91,7 @@ impl Tended<'_> {
         let end = End { at: wall_now(), outcome: outcome.clone() };
         let stand = Stand::Ended { end, by_slurm: self.by_slurm };
         desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
-        Ok(Over { outcome, by_slurm: self.by_slurm })
+        Ok(Over { outcome, last: self.told || left })
     }
 
     /// Until the first process has ended.
@@ -175,7 +179,7 @@ impl Tended<'_> {
         let span = if killed { HEARD_WITHIN } else { Span::ZERO };
         let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
         if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
-            self.by_slurm = true;
+            (self.by_slurm, self.told) = (true, true);
             self.task.end_by(Outcome::Stopped, self.clock.now());
         }
     }
@@ -188,6 +192,7 @@ impl Tended<'_> {
         while rustix::io::read(self.signals, &mut scratch).is_ok_and(|n| n > 0) {}
         let Stage::Running(live) = &self.task.stage else { return };
         let pid = live.pid;
+        self.told = true;
         if self.task.ending.is_none() {
             self.by_slurm = true;
         }
