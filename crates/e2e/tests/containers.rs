@@ -132,7 +132,9 @@ fn runs_beside(runs: Containers) {
     let run = "|\n  touch /work/here\n  /bin/busybox sleep 600";
     let job = stage.submit_with(run, "stays", &format!("{IMAGE}env: {{COLOUR: red}}\n"));
     stage.running(&job, 1);
-    let script = "echo $COLOUR; /bin/busybox ls /work; read line; echo $line; exit 9";
+    // It runs once its container does, which is a moment before its first line.
+    let script = "until [ -e /work/here ]; do /bin/busybox sleep 0.1; done; echo $COLOUR; \
+                  /bin/busybox ls /work; read line; echo $line; exit 9";
     let output = stage.exec(&job, b"typed\n", &["/bin/busybox", "sh", "-c", script]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(9), "{said}");
