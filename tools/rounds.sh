@@ -124,14 +124,18 @@ state_of() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])' 2> /dev/null || echo unknown
 }
 
+# What is done now and then while jobs are waited for; who sources this may say.
+while_waiting() { :; }
+
 # Waits for all jobs, and gathers what the exchange says of them and of the bills.
 gather() {
-  local job id
+  local job id look
   say "waiting for $(( ${#jobs[@]} * tasks )) tasks"
   wait_for "the server" "$dayan" pools
   for job in "${jobs[@]}"; do
-    for _ in $(seq 600); do
+    for look in $(seq 600); do
       case "$(state_of "$job")" in succeeded | failed | cancelled) break ;; esac
+      [ $(( look % 10 )) != 0 ] || while_waiting
       pause 0.5
     done
   done
