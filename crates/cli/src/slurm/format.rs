@@ -250,6 +250,28 @@ impl Named {
     }
 }
 
+/// How wide a column of `-O` is that says no width, as in Slurm.
+const NAMED_WIDTH: u32 = 20;
+
+/// The format of `-o` that says the same as names of `-O` do: `name`, `name:width`, `name:.width`. Gives back
+/// the name that has no letter.
+pub(super) fn of_names(
+    names: &str,
+    letter: impl Fn(&str) -> Option<char>,
+) -> Result<String, String> {
+    let column = |part: &str| {
+        let (name, width) = part.split_once(':').unwrap_or((part, ""));
+        let (right, width) = match width.strip_prefix('.') {
+            Some(width) => (".", width),
+            None => ("", width),
+        };
+        let width = width.parse().unwrap_or(NAMED_WIDTH);
+        let letter = letter(&name.trim().to_ascii_lowercase()).ok_or_else(|| name.to_owned())?;
+        Ok(format!("%{right}{width}{letter}"))
+    };
+    names.split(',').map(column).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

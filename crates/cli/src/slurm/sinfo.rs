@@ -6,7 +6,7 @@ use dayan_wire::{Node, Pool};
 use serde_json::json;
 
 use super::again::{CLUSTER, clusters, every};
-use super::format::Format;
+use super::format::{self, Format};
 use super::view::{clock, full_span, hosts, span};
 use super::{Refused, Tool, listed};
 use crate::cmd::session::Session;
@@ -17,8 +17,6 @@ const SUMMARY: &str = "%#P %.5a %.10l %.16F %N";
 const NODES: &str = "%#N %.6D %#P %6t";
 const REASONS: &str = "%#20E %9u %19H %N";
 const REASONS_LONG: &str = "%#20E %9u %19H %6t %N";
-/// What `-O` gives a field that does not say.
-const NAMED_WIDTH: u32 = 20;
 const NODES_LONG: &str = "%#N %.6D %#P %.11T %4c %.8z %.6m %.8d %.6w %8f %20E";
 
 /// Shows pools and their machines
@@ -409,69 +407,60 @@ const ALLOC_MEM: char = '\u{e001}';
 
 /// Letters for the names of `-O`.
 fn by_names(names: &str) -> Result<String, Refused> {
-    let column = |part: &str| {
-        let (name, width) = part.split_once(':').unwrap_or((part, ""));
-        let (right, width) = match width.strip_prefix('.') {
-            Some(width) => (".", width),
-            None => ("", width),
-        };
-        let width = width.parse().unwrap_or(NAMED_WIDTH);
-        let letter = match name.trim().to_ascii_lowercase().as_str() {
-            "available" => 'a',
-            "allocmem" => ALLOC_MEM,
-            "allocnodes" => 'S',
-            "cluster" => 'V',
-            "cores" => 'Y',
-            "cpus" => 'c',
-            "cpusload" => 'O',
-            "cpusstate" => 'C',
-            "defaulttime" => 'L',
-            "disk" => 'd',
-            "features" => 'f',
-            "features_act" => 'b',
-            "freemem" => 'e',
-            "gres" => 'G',
-            "gresused" => GRES_USED,
-            "groups" => 'g',
-            "maxcpuspernode" => 'B',
-            "memory" => 'm',
-            "nodeaddr" => 'o',
-            "nodeai" => 'A',
-            "nodeaiot" => 'F',
-            "nodehost" => 'n',
-            "nodelist" => 'N',
-            "nodes" => 'D',
-            "oversubscribe" => 'h',
-            "partition" => 'P',
-            "partitionname" => 'R',
-            "preemptmode" => 'M',
-            "priorityjobfactor" => 'I',
-            "prioritytier" => 'p',
-            "reason" => 'E',
-            "root" => 'r',
-            "size" => 's',
-            "sockets" => 'X',
-            "socketcorethread" => 'z',
-            "statecompact" => 't',
-            "statelong" => 'T',
-            "threads" => 'Z',
-            "time" => 'l',
-            "timestamp" => 'H',
-            "user" => 'u',
-            "userlong" => 'U',
-            "version" => 'v',
-            "weight" => 'w',
-            _ => {
-                let said = Refused::said(format!("Invalid node format specification: {name}"));
-                return Err(said.and(
-                    "`man sinfo` lists the names; those of what is not kept here are refused",
-                ));
-            }
-        };
-        Ok(format!("%{right}{width}{letter}"))
-    };
-    let all: Result<Vec<String>, Refused> = names.split(',').map(column).collect();
-    Ok(all?.concat())
+    format::of_names(names, letter).map_err(|name| {
+        let said = Refused::said(format!("Invalid node format specification: {name}"));
+        said.and("`man sinfo` lists the names; those of what is not kept here are refused")
+    })
+}
+
+fn letter(name: &str) -> Option<char> {
+    Some(match name {
+        "available" => 'a',
+        "allocmem" => ALLOC_MEM,
+        "allocnodes" => 'S',
+        "cluster" => 'V',
+        "cores" => 'Y',
+        "cpus" => 'c',
+        "cpusload" => 'O',
+        "cpusstate" => 'C',
+        "defaulttime" => 'L',
+        "disk" => 'd',
+        "features" => 'f',
+        "features_act" => 'b',
+        "freemem" => 'e',
+        "gres" => 'G',
+        "gresused" => GRES_USED,
+        "groups" => 'g',
+        "maxcpuspernode" => 'B',
+        "memory" => 'm',
+        "nodeaddr" => 'o',
+        "nodeai" => 'A',
+        "nodeaiot" => 'F',
+        "nodehost" => 'n',
+        "nodelist" => 'N',
+        "nodes" => 'D',
+        "oversubscribe" => 'h',
+        "partition" => 'P',
+        "partitionname" => 'R',
+        "preemptmode" => 'M',
+        "priorityjobfactor" => 'I',
+        "prioritytier" => 'p',
+        "reason" => 'E',
+        "root" => 'r',
+        "size" => 's',
+        "sockets" => 'X',
+        "socketcorethread" => 'z',
+        "statecompact" => 't',
+        "statelong" => 'T',
+        "threads" => 'Z',
+        "time" => 'l',
+        "timestamp" => 'H',
+        "user" => 'u',
+        "userlong" => 'U',
+        "version" => 'v',
+        "weight" => 'w',
+        _ => return None,
+    })
 }
 
 fn head(letter: char) -> &'static str {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::again::{clusters, every};
 use super::ask::{Target, active, details, pool_names};
-use super::format::Format;
+use super::format::{self, Format};
 use super::view::{Job, Line, Part, State, clock, span, submitted};
 use super::{Refused, Tool, unix, users};
 use crate::client::Client;
@@ -17,8 +17,6 @@ const DEFAULT: &str = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R";
 const LONG: &str = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R";
 const START: &str = "%.18i %.9P %.8j %.8u %.2t %.19S %.6D %20Y %R";
 const STEPS: &str = "%.15i %.8j %.9P %.8u %.9M %N";
-/// What `-O` gives a field that does not say.
-const NAMED_WIDTH: u32 = 20;
 
 /// Lists jobs in the queue
 #[derive(Debug, clap::Parser)]
@@ -518,66 +516,60 @@ pub(super) fn priority(line: &Line<'_>) -> String {
 
 /// Letters for the names of `-O`.
 fn by_names(names: &str) -> Result<String, Refused> {
-    let column = |part: &str| {
-        let (name, width) = part.split_once(':').unwrap_or((part, ""));
-        let (right, width) = match width.strip_prefix('.') {
-            Some(width) => (".", width),
-            None => ("", width),
-        };
-        let width = width.parse().unwrap_or(NAMED_WIDTH);
-        let letter = match name.trim().to_ascii_lowercase().as_str() {
-            "account" => 'a',
-            "jobid" => 'A',
-            "jobarrayid" => 'i',
-            "arrayjobid" => 'F',
-            "arraytaskid" => 'K',
-            "comment" => 'k',
-            "command" => 'o',
-            "dependency" => 'E',
-            "endtime" => 'e',
-            "contiguous" => 'O',
-            "eligibletime" => 'V',
-            "exc_nodes" => 'x',
-            "feature" => 'f',
-            "groupname" => 'g',
-            "licenses" => 'W',
-            "mincpus" => 'c',
-            "minmemory" => 'm',
-            "maxcpus" | "numtasks" => 'C',
-            "name" => 'j',
-            "nice" => 'y',
-            "nodelist" => 'N',
-            "numcpus" => 'C',
-            "numnodes" => 'D',
-            "partition" => 'P',
-            "prioritylong" | "priority" => 'Q',
-            "qos" => 'q',
-            "reason" => 'r',
-            "reasonlist" => 'R',
-            "reqnodes" => 'n',
-            "reservation" => 'v',
-            "schednodes" => 'Y',
-            "starttime" => 'S',
-            "state" => 'T',
-            "statecompact" => 't',
-            "submittime" => 'V',
-            "timeleft" => 'L',
-            "timelimit" => 'l',
-            "timeused" => 'M',
-            "tres-per-node" | "gres" => 'b',
-            "batchhost" => 'B',
-            "mintmpdisk" => 'd',
-            "oversubscribe" => 'h',
-            "username" => 'u',
-            "userid" => 'U',
-            "wckey" => 'w',
-            "workdir" => 'Z',
-            _ => return Err(Refused::said(format!("Invalid job format specification: {name}"))),
-        };
-        Ok(format!("%{right}{width}{letter}"))
-    };
-    let all: Result<Vec<String>, Refused> = names.split(',').map(column).collect();
-    Ok(all?.concat())
+    format::of_names(names, letter)
+        .map_err(|name| Refused::said(format!("Invalid job format specification: {name}")))
+}
+
+fn letter(name: &str) -> Option<char> {
+    Some(match name {
+        "account" => 'a',
+        "jobid" => 'A',
+        "jobarrayid" => 'i',
+        "arrayjobid" => 'F',
+        "arraytaskid" => 'K',
+        "comment" => 'k',
+        "command" => 'o',
+        "dependency" => 'E',
+        "endtime" => 'e',
+        "contiguous" => 'O',
+        "eligibletime" => 'V',
+        "exc_nodes" => 'x',
+        "feature" => 'f',
+        "groupname" => 'g',
+        "licenses" => 'W',
+        "mincpus" => 'c',
+        "minmemory" => 'm',
+        "maxcpus" | "numtasks" => 'C',
+        "name" => 'j',
+        "nice" => 'y',
+        "nodelist" => 'N',
+        "numcpus" => 'C',
+        "numnodes" => 'D',
+        "partition" => 'P',
+        "prioritylong" | "priority" => 'Q',
+        "qos" => 'q',
+        "reason" => 'r',
+        "reasonlist" => 'R',
+        "reqnodes" => 'n',
+        "reservation" => 'v',
+        "schednodes" => 'Y',
+        "starttime" => 'S',
+        "state" => 'T',
+        "statecompact" => 't',
+        "submittime" => 'V',
+        "timeleft" => 'L',
+        "timelimit" => 'l',
+        "timeused" => 'M',
+        "tres-per-node" | "gres" => 'b',
+        "batchhost" => 'B',
+        "mintmpdisk" => 'd',
+        "oversubscribe" => 'h',
+        "username" => 'u',
+        "userid" => 'U',
+        "wckey" => 'w',
+        "workdir" => 'Z',
+        _ => return None,
+    })
 }
 
 /// The fields scripts read, in the shape of `squeue --json` of 22.05.
