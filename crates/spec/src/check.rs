@@ -7,7 +7,7 @@ use dayan_units::{Currency, Money, Span};
 use crate::code::Code;
 use crate::limits::TASKS_MAX;
 use crate::model::{
-    DeadlineKind, Finish, JobKind, JobSpec, Launch, MarketMode, Preference, Resume, quote,
+    DeadlineKind, Finish, JobKind, JobSpec, Launch, Location, MarketMode, Preference, Resume, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -23,6 +23,7 @@ pub(crate) fn check(job: &JobSpec, root: &Node, report: &Report<'_>) {
         add("run", Code::NothingToRun, Vec::new());
     }
     containers(job, root, &add);
+    addresses(job, &add);
     kind(job, root, &add);
     work(job, &add);
     trade(job, &add);
@@ -64,6 +65,20 @@ fn containers(job: &JobSpec, root: &Node, add: &impl Fn(&str, Code, Args)) {
         if !seen.insert(mount.at.as_str()) {
             add("mounts", Code::MountedTwice, vec![("value", quote(&mount.at))]);
         }
+    }
+}
+
+/// Addresses stand in the journal and in reasons, where no secret may be.
+fn addresses(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
+    let open = |location: &Location| match location {
+        Location::Http(address) => {
+            let host = address.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
+            host.is_some_and(|host| host.contains('@'))
+        }
+        _ => false,
+    };
+    if job.inputs.iter().any(|input| open(&input.from)) {
+        add("inputs", Code::SecretInAddress, Vec::new());
     }
 }
 

@@ -291,6 +291,9 @@ codes! {
     /// Both let in and left out.
     AllowedAndDenied = "spec.allowed_and_denied", "provider `{value}` is both allowed and denied",
         ["keep one of the two"];
+    /// A password where everybody who may see the job reads it.
+    SecretInAddress = "spec.secret_in_address", "an address on the web carries a name or a password, which whoever may see the job would read",
+        ["set it with `dayan secret set PROJECT NAME`, and name it with `secret: NAME` beside the address without it"];
     /// A way to resume that is never used.
     ResumeWithoutRetry = "spec.resume_without_retry", "`resume` has no use with `max: 0`",
         ["raise `max`, or remove `resume`"];

@@ -281,6 +281,7 @@ mod tests {
         "reserved_without_contract",
         "resume_without_checkpoint",
         "resume_without_retry",
+        "secret_in_address",
         "service_in_batch",
         "service_with_array",
         "service_without_section",

@@ -17,6 +17,9 @@ pub struct DataEntry {
     pub at: String,
     /// By whom: a user's name, or the attempt that published it.
     pub by: String,
+    /// May it be run as a program?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// What a project keeps, and may keep.
@@ -63,6 +66,9 @@ pub struct NewEntry {
     pub address: String,
     /// Which bytes.
     pub sha256: String,
+    /// May it be run as a program?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// A file of an attempt's input.
@@ -76,6 +82,9 @@ pub struct InputFile {
     pub size: u64,
     /// Their SHA-256, in lower-case hex.
     pub sha256: String,
+    /// May it be run as a program?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// Bytes that an attempt's outputs are made of, about to be sent.
@@ -104,6 +113,9 @@ pub struct OutputFile {
     pub path: String,
     /// Which bytes: their SHA-256, in lower-case hex.
     pub sha256: String,
+    /// May it be run as a program?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// An attempt publishes its outputs, all at once.
@@ -136,6 +148,9 @@ pub struct CheckpointFile {
     pub path: String,
     /// Which bytes: their SHA-256, in lower-case hex.
     pub sha256: String,
+    /// May it be run as a program?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// A whole checkpoint of a task.

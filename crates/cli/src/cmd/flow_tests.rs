@@ -130,6 +130,22 @@ async fn a_followed_log_comes_whole_and_ends_with_its_task() {
 }
 
 #[tokio::test]
+async fn what_is_not_kept_of_a_log_is_said_and_joins_no_lines() {
+    let fake = Fake::start(|came, _| {
+        let says = |bytes: &[u8], next: &str| Says::bytes(200, bytes).with("dayan-log-next", next);
+        match came.line.rsplit("offset=").next() {
+            Some("0") => says(b"1\n2", "3"),
+            Some("3") => says(b"8\n9\n", "5007"),
+            _ => says(b"", "5007").with("dayan-log-end", "true"),
+        }
+    })
+    .await;
+    let ran = dayan(fake.environment(), &["logs", JOB]).await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Ok, "1\n2\n8\n9\n"));
+    assert_eq!(ran.stderr, "5kB of the output are not kept, from byte 3 on\n");
+}
+
+#[tokio::test]
 async fn a_log_that_is_not_followed_ends_where_it_is() {
     let fake = Fake::start(log_server(usize::MAX)).await;
     let ran = dayan(fake.environment(), &["logs", JOB]).await;

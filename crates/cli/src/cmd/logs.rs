@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::session::{JobPath, Session};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Said};
+use crate::words::Word;
 
 /// For how long the exchange may hold an answer to a follower back until there is something.
 const FOLLOW_WAIT: Duration = Duration::from_secs(10);
@@ -31,11 +32,23 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
     let id = path.newest_id(&client, session).await?;
     let stream = if args.stderr { "stderr" } else { "stdout" };
     let wait = if args.follow { FOLLOW_WAIT } else { Duration::ZERO };
-    let mut offset = 0;
+    let (mut offset, mut line_open) = (0, false);
     loop {
         let looked = tokio::time::Instant::now();
         let part =
             client.log(&id, path.task.unwrap_or(0), path.attempt, stream, offset, wait).await?;
+        let begins = part.next.saturating_sub(part.bytes.len() as u64);
+        if begins > offset {
+            // What is on both sides of it is no line.
+            if line_open {
+                session.out.raw(b"\n")?;
+            }
+            let size = dayan_units::Bytes(begins - offset).to_string();
+            session
+                .out
+                .say(&Said::with(Word::LogGap, "size", size).and("from", offset.to_string()));
+        }
+        line_open = part.bytes.last().map_or(line_open, |last| *last != b'\n');
         session.out.raw(&part.bytes)?;
         let came = part.next > offset;
         offset = part.next.max(offset);

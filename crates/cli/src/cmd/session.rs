@@ -94,7 +94,7 @@ async fn of_script(text: &str, file: &str, session: &Session) -> Result<JobText,
         let said = Said::with(Word::WithoutEffect, "option", &note.option).and("file", file);
         session.out.say(&said.and("line", line).and("why", &note.why));
     }
-    submit::with_ids(&client, &mut batch.file).await?;
+    submit::with_ids(&client, &mut batch).await?;
     Ok(JobText {
         text: batch.file.to_string(),
         repeats: batch.job.schedule.is_some(),

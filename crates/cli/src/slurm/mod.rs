@@ -6,6 +6,7 @@
 
 mod again;
 mod ask;
+mod fields;
 mod format;
 mod sacct;
 mod sbatch;

@@ -12,7 +12,7 @@ use super::again::{CLUSTER, clusters};
 use super::ask::{Target, details, pool_names};
 use super::format::{Named, Parting, named_lines};
 use super::view::{Job, Line, Part, State, clock, full_span, submitted};
-use super::{LISTED_MAX, Refused, Tool, listed, unix, users};
+use super::{LISTED_MAX, Refused, Tool, fields, listed, unix, users};
 use crate::client::JobFilter;
 use crate::cmd::session::Session;
 
@@ -23,7 +23,12 @@ const LONG: &str = "JobID,JobIDRaw,JobName,Partition,MaxRSS,AllocCPUS,Elapsed,St
 
 /// Shows jobs that ran
 #[derive(Debug, clap::Parser)]
-#[command(name = "sacct", disable_help_flag = true, disable_version_flag = true)]
+#[command(
+    name = "sacct",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    infer_long_args = true
+)]
 pub struct Sacct {
     /// Of all users, not only of you
     #[arg(short = 'a', long)]
@@ -129,55 +134,6 @@ pub struct Sacct {
     json: bool,
 }
 
-/// The fields, with the width that each has unless told.
-const FIELDS: &[(&str, i32)] = &[
-    ("Account", 10),
-    ("AllocCPUS", 10),
-    ("AllocNodes", 10),
-    ("AllocTRES", 10),
-    ("AveRSS", 10),
-    ("Cluster", 10),
-    ("Comment", 14),
-    ("ConsumedEnergy", 14),
-    ("ConsumedEnergyRaw", 17),
-    ("CPUTime", 10),
-    ("CPUTimeRAW", 10),
-    ("DerivedExitCode", 15),
-    ("Elapsed", 10),
-    ("ElapsedRaw", 10),
-    ("Eligible", 19),
-    ("End", 19),
-    ("ExitCode", 8),
-    ("Group", 9),
-    ("JobID", -12),
-    ("JobIDRaw", -12),
-    ("JobName", 10),
-    ("MaxDiskRead", 12),
-    ("MaxDiskWrite", 12),
-    ("MaxRSS", 10),
-    ("NCPUS", 10),
-    ("NNodes", 8),
-    ("NodeList", 15),
-    ("NTasks", 8),
-    ("Partition", 10),
-    ("Priority", 10),
-    ("QOS", 10),
-    ("Reason", 22),
-    ("ReqCPUS", 8),
-    ("ReqMem", 10),
-    ("ReqNodes", 8),
-    ("ReqTRES", 10),
-    ("Restarts", 8),
-    ("Start", 19),
-    ("State", 10),
-    ("Submit", 19),
-    ("Timelimit", 10),
-    ("TimelimitRaw", 12),
-    ("TotalCPU", 10),
-    ("User", 9),
-    ("WorkDir", 30),
-];
-
 /// One line: a job or element, or the step in which its script ran.
 struct Row<'j> {
     line: Line<'j>,
@@ -207,7 +163,7 @@ enum Unit {
 /// Answers.
 pub async fn run(args: &Sacct, session: &Session) -> Result<u8, Refused> {
     if args.helpformat {
-        let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = fields::FIELDS.iter().map(|(name, _)| *name).collect();
         let lines = names.chunks(4).map(|four| {
             let cells: Vec<String> = four.iter().map(|name| format!("{name:<19}")).collect();
             cells.join(" ").trim_end().to_owned() + "\n"
@@ -270,13 +226,12 @@ impl Sacct {
         };
         let column = |part: &str| {
             let (name, width) = part.split_once('%').unwrap_or((part, ""));
-            let known = FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-            let Some((name, usual)) = known else {
+            let Some((name, usual)) = fields::find(name) else {
                 let said = format!("Invalid field requested: \"{name}\"");
                 return Err(Refused::said(said).and("`sacct --helpformat` lists the fields"));
             };
             let width = width.parse::<i32>().ok().filter(|width| width.unsigned_abs() <= 1_000);
-            Ok(Named { name, width: width.unwrap_or(*usual) })
+            Ok(Named { name, width: width.unwrap_or(usual) })
         };
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(column).collect()
     }
@@ -585,6 +540,14 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
         "QOS" => of_job(&|| line.slurm_option("qos").unwrap_or("normal").to_owned()),
         "Reason" => of_job(&|| line.reason(around.now)),
         "ReqMem" => of_job(&|| around.size(line.memory_mib() << 20)),
+        "MaxDiskReadNode" | "MaxDiskWriteNode" | "MaxRSSNode" => {
+            of_step(&|| line.attempts.first().map(|attempt| attempt.node.clone()))
+        }
+        "Planned" | "Reserved" => of_job(&|| {
+            let until = started.unwrap_or(around.now);
+            let waited = submitted(line.job).map(|at| until.as_second() - at.as_second());
+            waited.map_or_else(String::new, |seconds| full_span(seconds.max(0)))
+        }),
         "Restarts" => {
             let tries = line.attempts.iter().map(|attempt| attempt.attempt).max();
             of_job(&|| tries.map_or(0, |tries| tries - 1).to_string())
@@ -596,6 +559,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
         "TimelimitRaw" => of_job(&|| {
             line.limit_s().map_or_else(String::new, |seconds| ((seconds + 59) / 60).to_string())
         }),
+        "Suspended" => of_job(&|| "00:00:00".to_owned()),
         "TotalCPU" => used(line, |used| used.cpu_us.unsigned_abs())
             .map_or_else(|| "00:00:00".to_owned(), cpu_span),
         "User" => of_job(&|| told.user.clone().unwrap_or_default()),

@@ -44,7 +44,7 @@ pub async fn run(words: &[String], session: &Session) -> Result<u8, Refused> {
             session.out.say_raw(&said);
         }
     }
-    with_ids(&client, &mut batch.file).await.map_err(|failure| match failure {
+    with_ids(&client, &mut batch).await.map_err(|failure| match failure {
         Failure::Usage(_) => Refused::said("Batch job submission failed: Job dependency problem"),
         other => other.into(),
     })?;

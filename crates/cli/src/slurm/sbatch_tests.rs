@@ -80,6 +80,20 @@ async fn a_number_is_printed_that_scripts_hand_on() {
 }
 
 #[tokio::test]
+async fn a_singleton_waits_for_the_users_jobs_of_its_name_that_have_not_ended() {
+    let (_dir, path) = script(SCRIPT);
+    for (state, waits) in [("running", json!([format!("{ID}:ended")])), ("succeeded", json!([]))] {
+        let fake = exchange(state, "").await;
+        let ran = slurm(Tool::Sbatch, &fake, &["--dependency=singleton", &path]).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(fake.lines().iter().any(|line| line.contains("name=job.sbatch")), "{state}");
+        let sent = fake.came().into_iter().rfind(|came| came.line.starts_with("POST"));
+        let file: Value = serde_json::from_str(&sent.expect("sent").body).expect("JSON");
+        assert_eq!(file["depends_on"], waits, "{state}");
+    }
+}
+
+#[tokio::test]
 async fn a_wait_ends_with_the_code_of_the_job() {
     let check = async |state: &'static str, reason: &'static str, code: u8| {
         let fake = exchange(state, reason).await;

@@ -13,7 +13,12 @@ use crate::exit::Failure;
 
 /// Cancels jobs
 #[derive(Debug, clap::Parser)]
-#[command(name = "scancel", disable_help_flag = true, disable_version_flag = true)]
+#[command(
+    name = "scancel",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    infer_long_args = true
+)]
 pub struct Scancel {
     /// Jobs, and elements of arrays as `JOB_3` or `JOB_[1-4]`
     #[arg(value_name = "JOBS")]

@@ -21,7 +21,12 @@ const NODES_LONG: &str = "%#N %.6D %#P %.11T %4c %.8z %.6m %.8d %.6w %8f %20E";
 
 /// Shows pools and their machines
 #[derive(Debug, clap::Parser)]
-#[command(name = "sinfo", disable_help_flag = true, disable_version_flag = true)]
+#[command(
+    name = "sinfo",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    infer_long_args = true
+)]
 pub struct Sinfo {
     /// Nothing more than without: all pools you may see are shown
     #[arg(short = 'a', long)]

@@ -20,7 +20,12 @@ const STEPS: &str = "%.15i %.8j %.9P %.8u %.9M %N";
 
 /// Lists jobs in the queue
 #[derive(Debug, clap::Parser)]
-#[command(name = "squeue", disable_help_flag = true, disable_version_flag = true)]
+#[command(
+    name = "squeue",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    infer_long_args = true
+)]
 pub struct Squeue {
     /// Nothing more than without: all jobs you may see are shown
     #[arg(short = 'a', long)]
@@ -423,6 +428,20 @@ fn step_head(letter: char) -> &'static str {
     }
 }
 
+/// What a job waits for, as Slurm writes it.
+fn dependency(named: &dayan_spec::Dependency) -> String {
+    use dayan_spec::After;
+    let kind = match named.after {
+        After::Started => "after",
+        After::Succeeded => "afterok",
+        After::Failed => "afternotok",
+        After::Ended => "afterany",
+        After::Each => "aftercorr",
+    };
+    let number = named.job.parse::<dayan_units::JobId>().map(|id| id.number().to_string());
+    format!("{kind}:{}(unfulfilled)", number.unwrap_or_else(|_| named.job.clone()))
+}
+
 /// A field of a line.
 pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
     let told = &line.job.told.summary;
@@ -455,8 +474,10 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
         }
         'E' => {
             let spec = line.job.spec.as_ref();
-            let all = spec.map(|spec| spec.depends_on.iter().map(ToString::to_string));
-            all.map(|all| all.collect::<Vec<_>>().join(",")).unwrap_or_default()
+            let all = spec.map(|spec| spec.depends_on.iter().map(dependency));
+            let open = line.reason(around.now) == "Dependency";
+            let all = all.filter(|_| open).map(|all| all.collect::<Vec<_>>().join(","));
+            all.filter(|all| !all.is_empty()).unwrap_or_else(null)
         }
         'f' => line.slurm_option("constraint").map_or_else(null, str::to_owned),
         'F' => line.job.number.to_string(),

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::slurm::tests_support::slurm;
-use crate::slurm::tests_support::{ARRAY, GANG, answer, attempt, job, told};
+use crate::slurm::tests_support::{ARRAY, GANG, ID, answer, attempt, job, told};
 use crate::tests::{Fake, Says};
 
 fn around() -> Around {
@@ -87,6 +87,7 @@ async fn scripts_find_what_they_parse() {
     check(&["-h", "-o", "%i", "-u", "li", "-n", "shot-120"], "#_[2-5%2]\n#_1\n").await;
     check(&["-h", "-o", "%i", "-j", &format!("{n}_1")], "#_1\n").await;
     check(&["-h", "-o", "%i", "-j", &n.to_string(), "-t", "PD"], "#_[2-5%2]\n").await;
+    check(&["-h", "--form", "%i", "--job", &n.to_string(), "--state", "PD"], "#_[2-5%2]\n").await;
     check(
         &["-h", "-O", "JobArrayID:30,State:.10", "-t", "R"],
         &format!("{:30}   RUNNING\n", format!("{n}_1")),
@@ -98,6 +99,29 @@ async fn scripts_find_what_they_parse() {
     let job = &value["jobs"][0];
     assert_eq!((job["job_id"].as_u64(), &job["job_state"]), (Some(n), &json!("RUNNING")));
     assert_eq!((&job["array_task_id"], &job["time_limit"]), (&json!(1), &json!(60)));
+}
+
+#[tokio::test]
+async fn what_a_job_waits_for_is_said_by_number() {
+    let more = format!("depends_on: [\"{ID}:ended\", \"other:each\"]\n");
+    let check = async |waits: bool, expect: &str| {
+        let mut one = told("queued", &more, &[], &[[0, 0]]);
+        if waits {
+            let (code, message) = ("job.depends".to_owned(), "it waits".to_owned());
+            one.waiting.push(dayan_wire::Waiting { code, message });
+        }
+        let fake = Fake::start(move |came, _| {
+            let path = came.line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+            answer(&path, &one).unwrap_or_else(|| panic!("{path}"))
+        })
+        .await;
+        let ran = slurm(Tool::Squeue, &fake, &["-h", "-o", "%E %r"]).await;
+        let n = job("queued", "", &[], &[]).number;
+        assert_eq!(ran.stdout, expect.replace('#', &n.to_string()), "{}", ran.stderr);
+    };
+    let open = "afterany:#(unfulfilled),aftercorr:other(unfulfilled) Dependency\n";
+    check(true, open).await;
+    check(false, "(null) Resources\n").await;
 }
 
 #[tokio::test]

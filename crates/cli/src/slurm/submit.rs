@@ -6,15 +6,17 @@ use std::path::Path;
 use dayan_spec::sbatch::{self, Around, Batch};
 use dayan_spec::{Code, SpecErrors};
 use dayan_units::Time;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ask::Target;
-use crate::client::Client;
+use crate::client::{Client, JobFilter};
 use crate::exit::{Failure, Said};
 use crate::words::Word;
 
 /// The project that pays for a script that does not say.
 const PROJECT_VARIABLE: &str = "DAYAN_PROJECT";
+/// Jobs of one name that are looked through for those that have not ended, newest first.
+const NAMESAKES_MAX: usize = 2_000;
 /// Ends of names of files that are scripts.
 const EXTENSIONS: [&str; 3] = ["sbatch", "slurm", "sh"];
 
@@ -111,8 +113,31 @@ async fn own(client: &Client, known: Payer) -> Result<Payer, Failure> {
     Ok(Payer { organisation: Some(organisation), project })
 }
 
-/// Jobs it waits for by their ids: scripts know them by number.
-pub async fn with_ids(client: &Client, file: &mut Value) -> Result<(), Failure> {
+/// Jobs it waits for by their ids: scripts know them by number, or all that are called as it is.
+pub async fn with_ids(client: &Client, batch: &mut Batch) -> Result<(), Failure> {
+    by_number(client, &mut batch.file).await?;
+    if batch.asked.singleton {
+        let earlier = of_its_name(client, &batch.job.name).await?;
+        let waits = batch.file.as_object_mut().map(|file| file.entry("depends_on"));
+        if let Some(Value::Array(all)) = waits.map(|waits| waits.or_insert_with(|| json!([]))) {
+            all.extend(earlier);
+        }
+    }
+    Ok(())
+}
+
+/// The ends of the caller's jobs with that name that have not ended.
+async fn of_its_name(client: &Client, name: &str) -> Result<Vec<Value>, Failure> {
+    let user = client.whoami().await?.name;
+    let filter = JobFilter { name: Some(name.to_owned()), ..JobFilter::default() };
+    let rows = client.jobs(&filter, NAMESAKES_MAX).await?;
+    let own = |row: &dayan_wire::JobSummary| {
+        row.ended_at.is_none() && row.user.as_ref().is_none_or(|by| *by == user)
+    };
+    Ok(rows.iter().filter(|row| own(row)).map(|row| json!(format!("{}:ended", row.id))).collect())
+}
+
+async fn by_number(client: &Client, file: &mut Value) -> Result<(), Failure> {
     let Some(all) = file.get_mut("depends_on").and_then(Value::as_array_mut) else { return Ok(()) };
     for one in all {
         let Some((job, event)) = one.as_str().and_then(|text| text.split_once(':')) else {

@@ -362,6 +362,7 @@ words! {
     Unknown,
     CannotRead,
     ScriptNotRead,
+    LogGap,
     WithoutEffect,
     NoSavedPlan,
     NoDataHome,

@@ -96,6 +96,7 @@ pub const fn message(code: Code) -> &'static str {
         Code::FinishByRepeats => "`schedule` 的各次运行不可能都在同一时刻前完成",
         Code::PreferNeedsDeadline => "`prefer: [deadline]` 需要 `deadline`",
         Code::AllowedAndDenied => "供给方 `{value}` 既被允许又被排除",
+        Code::SecretInAddress => "网络地址中带有用户名或密码，能看到任务的人都会读到它",
         Code::ResumeWithoutRetry => "`max: 0` 时 `resume` 没有用处",
         Code::SbatchNoInterpreter => "脚本第一行必须是 `#!` 加解释器",
         Code::SbatchDosLines => "脚本用了 DOS 换行，解释器无法读取",
@@ -223,6 +224,9 @@ pub const fn helps(code: Code) -> &'static [&'static str] {
             &["请加上 `deadline: {{finish_within: 2h}}`，或从 `prefer` 中去掉它"]
         }
         Code::AllowedAndDenied => &["只保留其中一个"],
+        Code::SecretInAddress => {
+            &["请用 `dayan secret set PROJECT NAME` 设置，并在去掉它的地址旁写 `secret: NAME`"]
+        }
         Code::ResumeWithoutRetry => &["请增大 `max`，或去掉 `resume`"],
         Code::SbatchNoInterpreter => &["请以 `#!/bin/bash` 开头"],
         Code::SbatchDosLines => &["请转换换行，例如用 `dos2unix`"],

@@ -191,6 +191,8 @@ fn who_may_not_and_what_cannot_be_is_refused_in_the_clients_words() {
     check("GET", "/tasks/job_nonsense", &bearer, "", 404, "task.unknown");
     check("POST", "/tasks/job_nonsense:cancel", &bearer, "", 404, "task.unknown");
     check("POST", "/tasks/job_nonsense:pause", &bearer, "", 405, "request.method");
+    check("DELETE", "/tasks", &bearer, "", 405, "request.method");
+    check("GET", "/nothing", &bearer, "", 404, "request.path");
     let mut far = task("far", "true");
     far["inputs"] = json!([{"url": "gs://b/k", "path": "/data/k"}]);
     check("POST", "/tasks", &bearer, &far.to_string(), 400, "tes.url");

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use dayan_units::{AttemptId, JobId, ProjectId, TaskId, Time};
 
-use super::names::{Named, Record, Sha256};
+use super::names::{Content, Named, Record};
 use super::shelf::{self, Shelf};
 use super::{DataFault, Depot, Found};
 
@@ -93,7 +93,7 @@ impl Depot {
         &self,
         project: ProjectId,
         attempt: AttemptId,
-        files: &[(String, Sha256)],
+        files: &[(String, Content)],
         at: Time,
         held: impl FnOnce() -> bool,
     ) -> Result<Saving, DataFault> {
@@ -101,7 +101,7 @@ impl Depot {
         if files.len() > FILES_MAX {
             return Err(DataFault::TooManyFiles("the checkpoint's files".to_owned()));
         }
-        let files: BTreeMap<&str, Sha256> = files.iter().map(|(p, s)| (p.as_str(), *s)).collect();
+        let files: BTreeMap<&str, Content> = files.iter().map(|(p, s)| (p.as_str(), *s)).collect();
         if files.is_empty() {
             return Err(DataFault::Unknown("file in this checkpoint".to_owned()));
         }
@@ -114,7 +114,7 @@ impl Depot {
             let newest = parts.iter().next_back();
             if let Some(((_, number), part)) = newest.filter(|(_, part)| is_whole(part)) {
                 let same =
-                    |found: &Found| files.get(found.below.as_str()) == Some(&found.named.sha256);
+                    |found: &Found| files.get(found.below.as_str()) == Some(&found.named.content());
                 if part.files.len() == files.len() && part.files.iter().all(same) {
                     return Ok(Saving::Newest(*number));
                 }
@@ -123,8 +123,8 @@ impl Depot {
             let folder = format!("{folder}{number:05}-{}/", files.len());
             let by = attempt.to_string();
             let mut puts = BTreeMap::new();
-            for (path, sha256) in &files {
-                let named = self.nameable(shelf, *sha256, &by, at)?;
+            for (path, content) in &files {
+                let named = self.nameable(shelf, *content, &by, at)?;
                 puts.insert(format!("{folder}{path}"), named);
             }
             shelf.room_for(puts.keys().map(String::as_str))?;
@@ -208,7 +208,8 @@ mod tests {
             // Under another name, which goes again: so the project has sent them.
             put(depot, PROJECT, &format!("sent/{path}"), bytes)?;
         }
-        let files: Vec<_> = files.iter().map(|(path, b)| ((*path).to_owned(), sha(b))).collect();
+        let files: Vec<_> =
+            files.iter().map(|(path, b)| ((*path).to_owned(), sha(b).into())).collect();
         let saved = depot.save(PROJECT, attempt(by), &files, Time::EPOCH, || true);
         depot.remove(PROJECT, "sent/")?;
         saved
@@ -255,7 +256,7 @@ mod tests {
     fn what_is_not_held_not_sent_or_empty_is_not_saved() {
         let dir = tempfile::tempdir().expect("a folder");
         let depot = open(dir.path());
-        let files = vec![("a".to_owned(), sha(b"x"))];
+        let files = vec![("a".to_owned(), sha(b"x").into())];
         let lost = depot.save(PROJECT, attempt(1), &files, Time::EPOCH, || false);
         assert_eq!(lost.expect("asked"), Saving::NotHeld);
         let not_sent = depot.save(PROJECT, attempt(1), &files, Time::EPOCH, || true);

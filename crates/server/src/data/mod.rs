@@ -26,7 +26,7 @@ pub use blobs::Append;
 pub use checkpoints::{Checkpoint, Saving};
 pub use copying::CopyingDesk;
 use names::Record;
-pub use names::{Named, Sha256};
+pub use names::{Content, Named, Sha256};
 pub use secrets::{SecretFault, Vault};
 use shelf::Shelf;
 
@@ -291,15 +291,15 @@ impl Depot {
         &self,
         project: ProjectId,
         path: &str,
-        sha256: Sha256,
+        content: Content,
         by: &str,
         at: Time,
     ) -> Result<Named, DataFault> {
         self.with_shelf(project, |shelf| {
-            if let Some(same) = shelf.names().get(path).filter(|named| named.sha256 == sha256) {
+            if let Some(same) = shelf.names().get(path).filter(|named| named.content() == content) {
                 return Ok(same.clone());
             }
-            let named = self.nameable(shelf, sha256, by, at)?;
+            let named = self.nameable(shelf, content, by, at)?;
             shelf.room_for([path])?;
             self.fits(shelf, shelf.grows_by([(path, &named)]))?;
             shelf.note(&[Record::Put { path: path.to_owned(), named: named.clone() }])?;
@@ -310,13 +310,14 @@ impl Depot {
     fn nameable(
         &self,
         shelf: &Shelf,
-        sha256: Sha256,
+        content: Content,
         by: &str,
         at: Time,
     ) -> Result<Named, DataFault> {
+        let Content { sha256, executable } = content;
         let held = shelf.size_of(sha256).filter(|_| self.blob(sha256).exists());
         let size = held.ok_or(DataFault::NotHeld(sha256))?;
-        Ok(Named { sha256, size, at: at.micros(), by: by.to_owned() })
+        Ok(Named { sha256, size, at: at.micros(), by: by.to_owned(), executable })
     }
 
     fn fits(&self, shelf: &Shelf, grows: i64) -> Result<(), DataFault> {
@@ -335,7 +336,7 @@ impl Depot {
         &self,
         project: ProjectId,
         attempt: AttemptId,
-        files: &[(String, Sha256)],
+        files: &[(String, Content)],
         at: Time,
         granted: impl FnOnce() -> bool,
     ) -> Result<Published, DataFault> {
@@ -351,8 +352,8 @@ impl Depot {
             }
             let by = attempt.to_string();
             let mut puts = BTreeMap::new();
-            for (path, sha256) in files {
-                puts.insert(path.clone(), self.nameable(shelf, *sha256, &by, at)?);
+            for (path, content) in files {
+                puts.insert(path.clone(), self.nameable(shelf, *content, &by, at)?);
             }
             shelf.room_for(puts.keys().map(String::as_str))?;
             self.fits(shelf, shelf.grows_by(puts.iter().map(|(path, n)| (path.as_str(), n))))?;

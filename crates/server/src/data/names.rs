@@ -44,6 +44,21 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// What a name is given to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Content {
+    /// Its bytes.
+    pub sha256: Sha256,
+    /// May it be run as a program?
+    pub executable: bool,
+}
+
+impl From<Sha256> for Content {
+    fn from(sha256: Sha256) -> Self {
+        Self { sha256, executable: false }
+    }
+}
+
 /// What a name stands for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Named {
@@ -55,6 +70,16 @@ pub struct Named {
     pub at: i64,
     /// By whom.
     pub by: String,
+    /// May it be run as a program?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
+}
+
+impl Named {
+    /// What the name was given to.
+    pub const fn content(&self) -> Content {
+        Content { sha256: self.sha256, executable: self.executable }
+    }
 }
 
 /// One line.

@@ -51,7 +51,7 @@ pub(super) fn put(
         let rest = &bytes[usize::try_from(begun.offset).expect("small")..];
         append(depot, project, sha256, begun.offset, rest, false)?;
     }
-    depot.name(project, path, sha256, "lin", Time::EPOCH)
+    depot.name(project, path, sha256.into(), "lin", Time::EPOCH)
 }
 
 pub(super) fn attempt(number: u32) -> AttemptId {
@@ -106,7 +106,7 @@ fn bytes_are_what_was_announced_or_nothing() {
     depot.begin(PROJECT, right, 5).expect("begun");
     let more = append(&depot, PROJECT, right, 0, b"rightmost", false);
     assert!(matches!(more, Err(DataFault::TooLarge)), "{more:?}");
-    let named = depot.name(PROJECT, "x", right, "lin", Time::EPOCH);
+    let named = depot.name(PROJECT, "x", right.into(), "lin", Time::EPOCH);
     assert!(matches!(named, Err(DataFault::NotHeld(_))));
 }
 
@@ -115,7 +115,7 @@ fn a_project_names_only_what_it_has_sent_itself() {
     let dir = tempfile::tempdir().expect("a folder");
     let depot = open(dir.path());
     put(&depot, PROJECT, "x", b"secret").expect("put");
-    let guessed = depot.name(OTHER, "x", sha(b"secret"), "eve", Time::EPOCH);
+    let guessed = depot.name(OTHER, "x", sha(b"secret").into(), "eve", Time::EPOCH);
     assert!(matches!(guessed, Err(DataFault::NotHeld(_))));
     let begun = depot.begin(OTHER, sha(b"secret"), 6).expect("begun");
     assert_eq!(begun, Append { offset: 0, done: false }, "it is sent all the same");
@@ -138,7 +138,7 @@ fn a_project_keeps_no_more_than_it_may() {
     // In the place of another a file needs only the difference.
     put(&depot, OTHER, "y", &[4; 1_000]).expect("others have their own");
     assert!(matches!(
-        depot.name(PROJECT, "x2", sha(&[1; 600]), "lin", Time::EPOCH),
+        depot.name(PROJECT, "x2", sha(&[1; 600]).into(), "lin", Time::EPOCH),
         Err(DataFault::Quota { .. })
     ));
     depot.remove(PROJECT, "x").expect("removed");
@@ -159,11 +159,23 @@ fn a_file_is_no_folder() {
 }
 
 #[test]
+fn a_name_remembers_whether_it_is_a_program() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let depot = open(dir.path());
+    assert!(!put(&depot, PROJECT, "run.sh", b"#!").expect("put").executable);
+    let program = Content { sha256: sha(b"#!"), executable: true };
+    let named = depot.name(PROJECT, "run.sh", program, "lin", Time::EPOCH).expect("named");
+    assert_eq!(named.content(), program, "the same bytes, another name");
+    drop(depot);
+    assert!(open(dir.path()).file(PROJECT, "run.sh").expect("there").executable);
+}
+
+#[test]
 fn an_attempt_publishes_everything_once_and_only_with_the_grant() {
     let dir = tempfile::tempdir().expect("a folder");
     let depot = open(dir.path());
-    let files: Vec<(String, Sha256)> =
-        [b"one", b"two"].iter().map(|b| (format!("out/{}", b[0]), sha(*b))).collect();
+    let files: Vec<(String, Content)> =
+        [b"one", b"two"].iter().map(|b| (format!("out/{}", b[0]), sha(*b).into())).collect();
     let publish = |depot: &Depot, number, granted| {
         depot.publish(PROJECT, attempt(number), &files, Time::EPOCH, || granted)
     };

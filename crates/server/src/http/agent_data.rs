@@ -20,7 +20,7 @@ use super::Problems;
 use super::data::{depot, digest, on_disk, send, upload_state};
 use super::extract::{Body, CallingAgent, Params, id};
 use crate::app::Shared;
-use crate::data::{DataFault, Depot, Found, Published, Saving};
+use crate::data::{Content, DataFault, Depot, Found, Published, Saving};
 use crate::problem::Failure;
 
 /// What an agent may touch for one of its attempts.
@@ -157,6 +157,7 @@ fn input_file(found: Found) -> wire::InputFile {
         path: found.below,
         size: found.named.size,
         sha256: found.named.sha256.to_string(),
+        executable: found.named.executable,
     }
 }
 
@@ -265,11 +266,12 @@ pub async fn publish(
     let depot = depot(&app)?;
     let (agent, attempt) = (known.agent, publication.attempt);
     let holding = holding(&app, agent, attempt).await?;
-    let mut by_project: BTreeMap<ProjectId, Vec<(String, crate::data::Sha256)>> = BTreeMap::new();
+    let mut by_project: BTreeMap<ProjectId, Vec<(String, Content)>> = BTreeMap::new();
     for file in &publication.files {
         let to = target(holding.output(file.output)?, &file.path)?;
         let files = by_project.entry(holding.project_of(&to)?).or_default();
-        files.push((to.path().to_owned(), digest(&file.sha256)?));
+        let sha256 = digest(&file.sha256)?;
+        files.push((to.path().to_owned(), Content { sha256, executable: file.executable }));
     }
     for (project, files) in by_project {
         let (depot, writer) = (Arc::clone(&depot), app.writer.clone());
@@ -321,7 +323,8 @@ pub async fn save(
                 "use file names without control characters, and paths without empty parts",
             ));
         }
-        files.push((file.path.clone(), digest(&file.sha256)?));
+        let content = Content { sha256: digest(&file.sha256)?, executable: file.executable };
+        files.push((file.path.clone(), content));
     }
     let (writer, runtime) = (app.writer.clone(), tokio::runtime::Handle::current());
     let held = move || {

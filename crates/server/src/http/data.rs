@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use super::Problems;
 use super::extract::{Body, Caller, Params};
 use crate::app::Shared;
-use crate::data::{DataFault, Depot, Named, Sha256};
+use crate::data::{Content, DataFault, Depot, Named, Sha256};
 use crate::problem::Failure;
 
 /// Rows of one page of names.
@@ -181,6 +181,7 @@ fn entry(address: &DataAddress, named: &Named) -> wire::DataEntry {
         sha256: named.sha256.to_string(),
         at: Time::from_micros(named.at).to_string(),
         by: named.by.clone(),
+        executable: named.executable,
     }
 }
 
@@ -323,10 +324,10 @@ pub async fn name(
             "name a file: write its name behind the slash",
         ));
     }
-    let sha256 = digest(&new.sha256)?;
+    let content = Content { sha256: digest(&new.sha256)?, executable: new.executable };
     let project = project(&app, &caller, wanted.project().as_str(), Action::Create).await?;
     let (by, at, path) = (called(&app, &caller).await?, app.now(), wanted.path().to_owned());
-    let named = on_disk(move || depot.name(project, &path, sha256, &by, at)).await?;
+    let named = on_disk(move || depot.name(project, &path, content, &by, at)).await?;
     Ok(Json(entry(&wanted, &named)))
 }
 

@@ -13,6 +13,7 @@ mod extract;
 mod grids;
 mod jobs;
 mod licenses;
+mod linger;
 mod logs;
 mod market;
 mod money;
@@ -31,7 +32,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::schema::SchemaType;
@@ -234,22 +235,36 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-async fn not_found() -> Failure {
-    Failure::new(
+/// Paths whose clients read failures as TES writes them.
+const TES_PATHS: &str = "/ga4gh/";
+
+/// A failure in the words of those who ask for such a path.
+fn told(path: &str, failure: Failure) -> axum::response::Response {
+    if path.starts_with(TES_PATHS) {
+        tes_auth::TesFailure::from(failure).into_response()
+    } else {
+        failure.into_response()
+    }
+}
+
+async fn not_found(uri: Uri) -> axum::response::Response {
+    let failure = Failure::new(
         StatusCode::NOT_FOUND,
         "request.path",
         "there is nothing at this path",
         "see /v1/docs for what there is",
-    )
+    );
+    told(uri.path(), failure)
 }
 
-async fn not_allowed() -> Failure {
-    Failure::new(
+async fn not_allowed(uri: Uri) -> axum::response::Response {
+    let failure = Failure::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "request.method",
         "this path does not know the method",
         "see /v1/docs for what there is",
-    )
+    );
+    told(uri.path(), failure)
 }
 
 /// Everything the server answers.
@@ -276,6 +291,7 @@ pub fn router(app: Shared) -> Router {
         .route(dayan_wire::METRICS, axum::routing::get(ops::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(axum::middleware::from_fn(linger::heard_out))
         .layer(axum::middleware::from_fn_with_state(app.clone(), counted))
         .layer(DefaultBodyLimit::max(extract::BODY_MAX))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(

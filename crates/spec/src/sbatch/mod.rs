@@ -71,6 +71,8 @@ pub struct Asked {
     pub quiet: bool,
     /// Say when it would start, submit nothing: `--test-only`.
     pub test_only: bool,
+    /// Start after all earlier jobs of its name and user: `--dependency=singleton`.
+    pub singleton: bool,
 }
 
 /// A script, read.
@@ -190,10 +192,11 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
         script_end,
         keys: tree::Keys::default(),
         notes: Vec::new(),
+        singleton: false,
         launch,
     };
     translation.all();
-    let Translation { mut keys, notes, launch, .. } = translation;
+    let Translation { mut keys, notes, singleton, launch, .. } = translation;
     let first = At { start: 0, end: script.lines().next().unwrap_or("").len() };
     if let Some(run) = launch::text(&launch) {
         keys.set("run", tree::text(run, first));
@@ -221,6 +224,7 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
         parsable: given.has("parsable"),
         quiet: given.has("quiet"),
         test_only: given.has("test-only"),
+        singleton,
     };
     match job {
         Some((job, file)) if report.is_clean() => Ok(Batch { job, file, notes, asked }),

@@ -49,6 +49,8 @@ pub(super) struct Translation<'a, 's> {
     pub(super) script_end: usize,
     pub(super) keys: Keys,
     pub(super) notes: Vec<Note>,
+    /// Is it to wait for all of its name?
+    pub(super) singleton: bool,
     pub(super) launch: Launch<'a>,
 }
 
@@ -480,10 +482,16 @@ impl Translation<'_, '_> {
                 "afternotok" => "failed",
                 "afterany" => "ended",
                 "aftercorr" => "each",
+                // Which jobs that are is known to the exchange.
+                "singleton" if jobs.is_empty() => {
+                    self.singleton = true;
+                    continue;
+                }
                 "singleton" | "expand" | "afterburstbuffer" => {
                     return self.refuse(
                         given,
-                        "a job waits for `after`, `afterok`, `afternotok`, `afterany` and `aftercorr`",
+                        "a job waits for `after`, `afterok`, `afternotok`, `afterany`, `aftercorr` and \
+                         `singleton`",
                     );
                 }
                 _ => return self.bad(given, "afterok:123:124"),
@@ -502,7 +510,9 @@ impl Translation<'_, '_> {
                 all.push(text(format!("{}:{event}", job.trim()), given.at));
             }
         }
-        self.keys.set("depends_on", list(all, given.at));
+        if !all.is_empty() {
+            self.keys.set("depends_on", list(all, given.at));
+        }
     }
 }
 

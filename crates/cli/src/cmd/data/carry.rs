@@ -42,6 +42,14 @@ pub struct LocalFile {
     pub path: PathBuf,
 }
 
+impl LocalFile {
+    /// May whoever owns it run it as a program?
+    pub fn is_executable(&self) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        self.path.metadata().is_ok_and(|about| about.permissions().mode() & 0o100 != 0)
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "errors and texts are handed over alike")]
 fn unreadable(path: &Path, why: impl ToString) -> Failure {
     let said = Said::with(Word::CannotRead, "file", path.display().to_string());
@@ -222,7 +230,8 @@ async fn send(
             bar.inc(state.offset - before);
         }
     }
-    let entry = NewEntry { address: new.address, sha256: new.sha256 };
+    let executable = file.file.is_executable();
+    let entry = NewEntry { address: new.address, sha256: new.sha256, executable };
     Ok((client.name_data(&entry).await?, sent))
 }
 
@@ -297,7 +306,18 @@ async fn fetch(
         let said = Said::with(Word::DataDamaged, "address", &entry.address);
         return Err(Failure::local(said, found));
     }
+    if entry.executable {
+        make_executable(&part).map_err(local)?;
+    }
     std::fs::rename(&part, to).map_err(local)
+}
+
+/// Whoever may read it may run it.
+fn make_executable(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut about = path.metadata()?.permissions();
+    about.set_mode(about.mode() | (about.mode() & 0o444) >> 2);
+    std::fs::set_permissions(path, about)
 }
 
 async fn read_on(

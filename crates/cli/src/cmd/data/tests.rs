@@ -8,6 +8,7 @@ fn an_entry(path: &str, size: u64) -> DataEntry {
         sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
         at: "2026-11-23T06:20:00Z".to_owned(),
         by: "lin".to_owned(),
+        executable: false,
     }
 }
 
@@ -59,6 +60,8 @@ async fn what_is_there_is_named_and_not_sent() {
     for path in ["b", "deep/a"] {
         std::fs::write(dir.path().join(path), path).expect("written");
     }
+    let program = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path().join("b"), program).expect("set");
     let from = dir.path().to_str().expect("UTF-8");
     let line = ["data", "put", from, "dayan://lab/demo/scene/"];
     let ran = dayan(fake.environment(), &line).await;
@@ -75,6 +78,13 @@ async fn what_is_there_is_named_and_not_sent() {
         .map(|came| if came.body.contains("scene/b\"") { "b" } else { "deep/a" })
         .collect();
     assert_eq!(named.len(), 2, "{named:?}");
+    let programs: Vec<bool> = came
+        .iter()
+        .filter(|came| came.line.starts_with("PUT"))
+        .map(|came| came.body.contains("\"executable\":true"))
+        .collect();
+    let expected: Vec<bool> = named.iter().map(|name| *name == "b").collect();
+    assert_eq!(programs, expected, "{came:?}");
 }
 
 #[tokio::test]
