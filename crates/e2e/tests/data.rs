@@ -109,6 +109,35 @@ fn from_a_laptop_to_a_task_and_back() {
     stage.assert_sound();
 }
 
+#[test]
+fn a_program_is_one_wherever_it_goes() {
+    let stage = stage();
+    let script = stage.path("run.sh");
+    std::fs::write(&script, "#!/bin/sh\ncp \"$0\" made.sh; printf made\n").expect("written");
+    let program: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, program).expect("set");
+    let made = submit(
+        &stage,
+        "makes",
+        "inputs: [{from: ./run.sh, to: run.sh}]\n\
+         outputs: [{from: made.sh, to: dayan://lab/demo/made.sh}]\nrun: ./run.sh\n",
+    );
+    succeeded(&stage, &made);
+    let used = submit(
+        &stage,
+        "uses",
+        "inputs: [{from: dayan://lab/demo/made.sh, to: bin/tool}]\n\
+         outputs: [{from: out, to: dayan://lab/demo/out}]\nrun: bin/tool > out\n",
+    );
+    succeeded(&stage, &used);
+    assert_eq!(got(&stage, "dayan://lab/demo/out"), "made");
+    let get = ["data", "get", "dayan://lab/demo/made.sh", "back.sh"];
+    assert!(stage.member_run(&get, "").status.success());
+    let ran =
+        std::process::Command::new(stage.path("back.sh")).current_dir(stage.path("")).output();
+    assert_eq!(ran.expect("it is a program").stdout, b"made");
+}
+
 /// Files at or below a path that hold a text.
 fn holders(path: &std::path::Path, text: &str) -> Vec<String> {
     if path.is_dir() {

@@ -72,7 +72,8 @@ fn containers(job: &JobSpec, root: &Node, add: &impl Fn(&str, Code, Args)) {
 fn addresses(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
     let open = |location: &Location| match location {
         Location::Http(address) => {
-            let host = address.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
+            let host =
+                address.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
             host.is_some_and(|host| host.contains('@'))
         }
         _ => false,

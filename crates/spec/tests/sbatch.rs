@@ -115,7 +115,9 @@ fn every_option_becomes_its_keys() {
     check("--gres=gpu:a100:2", json!({"resources": {"accelerators": ["a100:2"]}}));
     check("--gres=npu:8", json!({"resources": {"accelerators": ["any-huawei:8"]}}));
     check("--gpus=h100:1", json!({"resources": {"accelerators": ["h100:1"]}}));
-    check("--gres=none", json!({}));
+    for none in ["--gres=none", "--gres=gpu:0", "--gres=gpu:a100:0", "-G 0", "--gpus-per-task=0"] {
+        check(none, json!({}));
+    }
     check(
         "-N 2 --gpus=8 --mem=1G",
         json!({"gang": {"nodes": 2}, "launch": "head",
@@ -385,7 +387,14 @@ fn tasks_find_slurms_variables() {
     let env = says("#!/bin/sh\n#SBATCH -a 3,4,9\nenv\n", 2);
     assert_eq!(env["SLURM_ARRAY_TASK_ID"], "9");
     assert_eq!(env["SLURM_ARRAY_JOB_ID"], NUMBER.to_string());
-    assert_eq!(env["SLURM_JOB_ID"], format!("{NUMBER}_9"));
+    // A number, because scripts count with it.
+    let id: u64 = env["SLURM_JOB_ID"].parse().expect("a number");
+    assert_eq!(sbatch::array_and_element(id), Some((NUMBER, 9)));
+    assert_eq!(sbatch::element_number(NUMBER, 9), Some(id));
+    assert_eq!(sbatch::array_and_element(NUMBER), None);
+    assert_eq!(sbatch::element_number(NUMBER, 4_096), None);
+    let env = says("#!/bin/sh\n#SBATCH -a 4096,9000\nenv\n", 1);
+    assert_eq!(env["SLURM_JOB_ID"], format!("{NUMBER}_9000"));
     assert_eq!(
         (env["SLURM_ARRAY_TASK_MIN"].as_str(), env["SLURM_ARRAY_TASK_MAX"].as_str()),
         ("3", "9")
@@ -534,4 +543,19 @@ proptest! {
         let kept = std::fs::read_to_string(folder.path().join(".slurm_script")).expect("kept");
         prop_assert_eq!(kept, script);
     }
+}
+
+#[test]
+fn what_a_script_reads_of_the_submitters_environment_is_said() {
+    let notes = |script: &str, options: &[&str]| -> Vec<String> {
+        let batch = read(script, options).expect("valid");
+        batch.notes.into_iter().map(|note| format!("{}: {}", note.option, note.why)).collect()
+    };
+    let script = "#!/bin/bash\necho $SECRET_CODE $OTHER\n";
+    let said = notes(script, &[]);
+    assert!(said.len() == 1 && said[0].contains("reads `SECRET_CODE`, set here"), "{said:?}");
+    assert!(!said[0].contains("4 2"), "its value is nobody's business: {said:?}");
+    assert_eq!(notes(script, &["--export=SECRET_CODE"]), [""; 0]);
+    assert_eq!(notes(script, &["--export=NONE"]), [""; 0]);
+    assert_eq!(notes("#!/usr/bin/python3\nprint('$SECRET_CODE')\n", &[]), [""; 0]);
 }

@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use super::Guard;
 use super::courier::Courier;
 use super::fetch::{Brought, Source, Wanted, below};
+use super::program;
 use super::progress::Going;
 use super::ship::{NOT_SENT, Outgoing, outgoing};
 use super::snag::Snag;
@@ -138,7 +139,10 @@ impl Courier {
     ) -> Result<Vec<CheckpointFile>, Snag> {
         going.expect(found.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum());
         let sent = self.send_files(order.attempt, None, found, guard, going).await?;
-        let file = |(file, sha256): (Outgoing, String)| CheckpointFile { path: file.below, sha256 };
+        let file = |(file, sha256): (Outgoing, String)| {
+            let executable = program::is(&file.path);
+            CheckpointFile { path: file.below, sha256, executable }
+        };
         Ok(sent.into_iter().map(file).collect())
     }
 
@@ -161,6 +165,7 @@ impl Courier {
             source: Source::Store { attempt, input: None },
             sha256: Some(file.sha256),
             size: Some(file.size),
+            executable: file.executable,
         });
         let brought = self.bring_all(wanted.collect(), guard, going).await;
         let brought = brought.map_err(|snag| snag.about("going on from a checkpoint"))?;

@@ -57,6 +57,8 @@ pub(crate) struct Brought {
     pub(crate) to: String,
     /// Its bytes.
     pub(crate) file: Pinned,
+    /// May it be run as a program?
+    pub(crate) executable: bool,
 }
 
 /// Bytes from a source, from some place on.
@@ -110,6 +112,8 @@ pub(super) struct Wanted {
     pub(super) source: Source,
     pub(super) sha256: Option<String>,
     pub(super) size: Option<u64>,
+    /// May it be run as a program? Only the data store says.
+    pub(super) executable: bool,
 }
 
 impl Wanted {
@@ -263,6 +267,7 @@ impl Courier {
                     source: Source::Store { attempt, input: Some(number) },
                     sha256: Some(file.sha256),
                     size: Some(file.size),
+                    executable: file.executable,
                 })
                 .collect());
         }
@@ -278,6 +283,7 @@ impl Courier {
             source: Source::Web { address: input.from.clone(), bearer: secret.cloned() },
             sha256: input.sha256.clone(),
             size: None,
+            executable: false,
         }])
     }
 
@@ -312,7 +318,7 @@ impl Courier {
         let _turn = self.cache.flight(&key).await;
         if let Some(file) = wanted.cached(&self.cache) {
             going.came(file.size);
-            return Ok(Brought { to: wanted.to, file });
+            return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
         }
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
         let pauses = || {
@@ -331,7 +337,9 @@ impl Courier {
             guard.check()?;
             let failed = |why: &str| format!("`{}`: {why}", wanted.called.trim_end());
             match self.once(&wanted, &key, guard, going).await {
-                Ok(file) => return Ok(Brought { to: wanted.to, file }),
+                Ok(file) => {
+                    return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
+                }
                 Err(Miss::Unchanged) => {
                     // What it was has left the cache between the look and the answer.
                     let _ = std::fs::remove_file(self.cache.seen(&key));

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::cache::{PlaceFault, digest};
 use super::copy::{Durability, copy, files};
 use super::fetch::{Brought, is_remote};
+use super::program;
 use super::roots::inside;
 use super::ship::outgoing;
 use super::snag::Snag;
@@ -43,7 +44,9 @@ impl Roots {
         fs::create_dir_all(folder).map_err(failed)?;
         for file in brought {
             guard.check()?;
-            match file.file.place(&inside(folder, &file.to)?) {
+            let to = inside(folder, &file.to)?;
+            match file.file.place(&to) {
+                Ok(()) if file.executable => program::make(&to).map_err(failed)?,
                 Ok(()) => {}
                 Err(PlaceFault::Tampered) => return Err(StageFault::Again),
                 Err(PlaceFault::Failed(why)) => return Err(why.into()),

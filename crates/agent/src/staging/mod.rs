@@ -17,6 +17,7 @@ mod guard;
 #[cfg_attr(not(feature = "s3"), path = "objects/none.rs")]
 mod objects;
 mod opened;
+mod program;
 mod progress;
 mod readers;
 mod roots;

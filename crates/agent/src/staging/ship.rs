@@ -20,6 +20,7 @@ use super::courier::Courier;
 use super::fetch::is_remote;
 use super::objects::{Naming, Staged};
 use super::opened;
+use super::program;
 use super::progress::Going;
 use super::roots::inside;
 use super::snag::Snag;
@@ -145,11 +146,12 @@ impl Courier {
             if output.to.starts_with("dayan://") {
                 let sent = self.send_files(attempt, Some(number), found, guard, going).await?;
                 manifest.files.extend(sent.into_iter().map(|(file, sha256)| {
+                    let executable = program::is(&file.path);
                     let path = match (file.below.is_empty(), output.to.ends_with('/')) {
                         (true, true) => file.name,
                         (_, _) => file.below,
                     };
-                    OutputFile { output: number, path, sha256 }
+                    OutputFile { output: number, path, sha256, executable }
                 }));
                 continue;
             }

@@ -130,6 +130,32 @@ async fn a_followed_log_comes_whole_and_ends_with_its_task() {
 }
 
 #[tokio::test]
+async fn a_follower_waits_for_the_start_and_not_for_what_never_starts() {
+    let run = async |state: &'static str, ended_at: Option<&'static str>| {
+        let fake = Fake::start(move |came, before| {
+            let waits = json!({ "type": "t", "status": 404, "code": "logs.not_started",
+                "title": "it has not been started", "advice": "wait", "request": "req_1" });
+            match came.line.contains("/logs") {
+                false => {
+                    let mut job = job(state, 0);
+                    job["ended_at"] = ended_at.into();
+                    Says::json(200, &job)
+                }
+                true if before < 4 => Says::json(404, &waits),
+                true => Says::bytes(200, b"one\n").with("dayan-log-end", "true"),
+            }
+        })
+        .await;
+        dayan(fake.environment(), &["logs", JOB, "-f"]).await
+    };
+    let ran = run("queued", None).await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Ok, "one\n"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("not been started yet").count(), 1, "{}", ran.stderr);
+    let ran = run("cancelled", Some("2026-11-23T12:00:01Z")).await;
+    assert_eq!(ran.exit, Exit::Refused, "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn what_is_not_kept_of_a_log_is_said_and_joins_no_lines() {
     let fake = Fake::start(|came, _| {
         let says = |bytes: &[u8], next: &str| Says::bytes(200, bytes).with("dayan-log-next", next);

@@ -11,6 +11,15 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(10);
 /// The least time between two looks at a silent task: an answer that says nothing may come at once.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// Between two looks at a task that waits to be started: soon enough for who looks on, and seldom enough
+/// for one that waits for days.
+const START_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Does a task still wait for its start?
+fn is_not_started(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(problem) if problem.code == "logs.not_started")
+}
+
 /// Prints what a task wrote
 #[derive(Debug, clap::Args)]
 pub struct Logs {
@@ -32,11 +41,27 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
     let id = path.newest_id(&client, session).await?;
     let stream = if args.stderr { "stderr" } else { "stdout" };
     let wait = if args.follow { FOLLOW_WAIT } else { Duration::ZERO };
-    let (mut offset, mut line_open) = (0, false);
+    let (mut offset, mut line_open, mut said) = (0, false, false);
     loop {
         let looked = tokio::time::Instant::now();
-        let part =
-            client.log(&id, path.task.unwrap_or(0), path.attempt, stream, offset, wait).await?;
+        let task = path.task.unwrap_or(0);
+        let part = match client.log(&id, task, path.attempt, stream, offset, wait).await {
+            Ok(part) => part,
+            Err(failure) if args.follow && is_not_started(&failure) => {
+                let job = client.job(&id).await?.summary;
+                // What has ended without a start never writes anything.
+                if job.ended_at.is_some() {
+                    return Err(failure);
+                }
+                if !said {
+                    said = true;
+                    session.out.say(&Said::with(Word::NotStartedYet, "job", &args.job));
+                }
+                tokio::time::sleep_until(looked + START_LOOK_EVERY).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         let begins = part.next.saturating_sub(part.bytes.len() as u64);
         if begins > offset {
             // What is on both sides of it is no line.

@@ -20,6 +20,9 @@ pub fn graph(jobs: &[WorkflowJob], own: &str, view: &View) -> String {
         let alone = name.filter(|name| names.values().filter(|other| *other == name).count() == 1);
         alone.unwrap_or(id).to_owned()
     };
+    let live = ["queued", "paused", "running"];
+    let over =
+        |id: &str| jobs.iter().any(|job| job.id == id && !live.contains(&job.state.as_str()));
     let mut grid = Grid::plain(view);
     for job in jobs {
         let indent = "  ".repeat(job.depth as usize + 1);
@@ -27,7 +30,12 @@ pub fn graph(jobs: &[WorkflowJob], own: &str, view: &View) -> String {
             .after
             .iter()
             .map(|wait| {
-                let mark = if wait.met { "✓" } else { "…" };
+                let mark = match (wait.met, over(&wait.job)) {
+                    (true, _) => "✓",
+                    // It has ended otherwise.
+                    (false, true) => "✗",
+                    (false, false) => "…",
+                };
                 let what = if wait.after == "succeeded" {
                     String::new()
                 } else {
@@ -90,6 +98,8 @@ mod tests {
                 &[("job_2", "each", false), ("job_3", "succeeded", false)],
             ),
             job("job_5", "grade", "queued", 3, &[("job_4", "started", false)]),
+            job("job_6", "probe", "failed", 0, &[]),
+            job("job_7", "report", "queued", 1, &[("job_6", "succeeded", false)]),
         ];
         insta::assert_snapshot!(
             "workflow",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dayan_spec::sbatch::array_and_element;
 use dayan_units::JobId;
 use dayan_wire::JobSummary;
 
@@ -32,6 +33,8 @@ pub struct Target {
     pub elements: Option<Vec<u32>>,
     /// A task, counted from 0, as the exchange names it.
     pub task: Option<u32>,
+    /// Only the step in which its script runs: `7.batch`.
+    pub batch: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,7 +47,10 @@ impl Target {
     /// From its text. None where it names no job.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let named = |job, elements, task| Some(Self { text: text.to_owned(), job, elements, task });
+        let (whole, step) = text.split_once('.').unwrap_or((text, ""));
+        let batch = step == "batch";
+        let named =
+            |job, elements, task| Some(Self { text: text.to_owned(), job, elements, task, batch });
         if text.starts_with("job_") {
             return match text.split_once('/') {
                 None => named(Named::Id(text.parse().ok()?), None, None),
@@ -53,14 +59,18 @@ impl Target {
                 }
             };
         }
-        // Steps are not told apart: `7.batch` is all of 7.
-        let whole = text.split('.').next()?;
+        // A job runs in one step, so that another step's name is all of it.
         let (number, elements) = match whole.split_once('_') {
             None => (whole, None),
             Some((number, rest)) => (number, Some(elements(rest)?)),
         };
         let digits = number.bytes().all(|b| b.is_ascii_digit());
-        named(Named::Number(number.parse().ok().filter(|_| digits)?), elements, None)
+        let number = number.parse().ok().filter(|_| digits)?;
+        // `SLURM_JOB_ID` of an element is a number by itself.
+        match array_and_element(number).filter(|_| elements.is_none()) {
+            Some((array, element)) => named(Named::Number(array), Some(vec![element]), None),
+            None => named(Named::Number(number), elements, None),
+        }
     }
     /// Several, with commas between them; those inside brackets part elements. An error is the one
     /// that names no job.

@@ -163,7 +163,7 @@ enum Unit {
 /// Answers.
 pub async fn run(args: &Sacct, session: &Session) -> Result<u8, Refused> {
     if args.helpformat {
-        let names: Vec<&str> = fields::FIELDS.iter().map(|(name, _)| *name).collect();
+        let names = fields::names();
         let lines = names.chunks(4).map(|four| {
             let cells: Vec<String> = four.iter().map(|name| format!("{name:<19}")).collect();
             cells.join(" ").trim_end().to_owned() + "\n"
@@ -188,8 +188,15 @@ pub async fn run(args: &Sacct, session: &Session) -> Result<u8, Refused> {
         session.out.raw(text.as_bytes())?;
         return Ok(0);
     }
+    let targets = args.targets().unwrap_or_default();
+    // Whoever names the step alone wants no line of the job.
+    let wanted = |row: &Row<'_>| {
+        let mut meant = targets.iter().filter(|target| super::squeue::meant(target, &row.line));
+        row.step || targets.is_empty() || meant.any(|target| !target.batch)
+    };
     let rows: Vec<Vec<String>> = rows(lines, args.allocations)
         .iter()
+        .filter(|row| wanted(row))
         .map(|row| columns.iter().map(|column| cell(row, column.name, &around)).collect())
         .collect();
     let parting = match (args.parsable2, args.parsable) {
@@ -526,7 +533,8 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
         "Group" => of_job(&|| group(line)),
         "JobID" | "JobIDRaw" => {
             let step = if *step { ".batch" } else { "" };
-            format!("{}{step}", line.id())
+            let id = if name == "JobID" { line.id() } else { line.number() };
+            format!("{id}{step}")
         }
         "JobName" if *step => "batch".to_owned(),
         "JobName" => line.job.name().to_owned(),

@@ -99,7 +99,7 @@ fn every_field_is_one_that_is_shown() {
     };
     let rows = rows(jobs.iter().flat_map(Job::lines).collect(), false);
     assert_eq!(rows.len(), 2);
-    for (name, _) in FIELDS {
+    for (name, _) in fields::KEPT {
         let shown = rows.iter().any(|row| !cell(row, name, &around).is_empty());
         assert!(shown, "{name}");
     }
@@ -132,6 +132,10 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
         assert_eq!(ran.code, 1, "{line:?}");
         assert!(ran.stderr.starts_with(expect), "{line:?}: {}", ran.stderr);
     };
+    let n = crate::slurm::tests_support::job("queued", "", &[], &[]).number;
+    let step = format!("{n}.batch");
+    let ran = slurm(Tool::Sacct, &fake, &["-j", &step, "-n", "-P", "-o", "JobID"]).await;
+    assert_eq!(ran.stdout, format!("{step}\n"), "{}", ran.stderr);
     check(&["-o", "JobID,Nosuch"], "sacct: error: Invalid field requested: \"Nosuch\"\n").await;
     check(&["-j", "x"], "sacct: fatal: Bad job/step specified: x\n").await;
     check(&["-s", "x"], "sacct: fatal: unrecognized job state value 'x'\n").await;

@@ -10,7 +10,9 @@ use super::submit::{Script, with_ids};
 use super::view::{Job, clock};
 use super::{Refused, Tool, WRONG_OPTION};
 use crate::client::{Client, Order};
+use crate::cmd::data::{Uploads, with_local_inputs};
 use crate::cmd::session::{Session, read_text};
+use crate::cmd::submit::beside;
 use crate::exit::{Failure, one_line};
 
 /// The largest script that is read from standard input; the reader's own limit is lower and its
@@ -48,10 +50,13 @@ pub async fn run(words: &[String], session: &Session) -> Result<u8, Refused> {
         Failure::Usage(_) => Refused::said("Batch job submission failed: Job dependency problem"),
         other => other.into(),
     })?;
+    let folder = line.script.as_deref().map_or(Path::new("."), |file| beside(Path::new(file)));
     if batch.asked.test_only {
-        return test_only(&batch, &client, session).await;
+        return test_only(&batch, folder, &client, session).await;
     }
-    submit(&batch, &client, session).await
+    let file = batch.file.to_string();
+    let file = with_local_inputs(&client, file, folder, Uploads::Send, session).await?;
+    submit(&batch, file, &client, session).await
 }
 
 /// What is wrong with an option of the command line, in the words of `getopt` where it has them.
@@ -127,10 +132,15 @@ fn checked(text: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn submit(batch: &Batch, client: &Client, session: &Session) -> Result<u8, Refused> {
+async fn submit(
+    batch: &Batch,
+    file: String,
+    client: &Client,
+    session: &Session,
+) -> Result<u8, Refused> {
     // A key of our own makes it safe to send again after a lost answer.
     let key = hex::encode(rand::random::<[u8; 16]>());
-    let submitted = client.submit(batch.file.to_string(), None, &key).await;
+    let submitted = client.submit(file, None, &key).await;
     let submitted = submitted.inspect_err(|failure| hint(failure, session))?;
     let Some(id) = submitted.job else {
         let schedule = submitted.schedule.unwrap_or_default();
@@ -202,8 +212,14 @@ async fn wait(id: &str, client: &Client) -> Result<u8, Refused> {
 const ATTEMPTS_MAX: usize = 200_000;
 
 /// When it would start, without submitting it.
-async fn test_only(batch: &Batch, client: &Client, session: &Session) -> Result<u8, Refused> {
-    let plan = client.plan(batch.file.to_string()).await?;
+async fn test_only(
+    batch: &Batch,
+    folder: &Path,
+    client: &Client,
+    session: &Session,
+) -> Result<u8, Refused> {
+    let file = with_local_inputs(client, batch.file.to_string(), folder, Uploads::Skip, session);
+    let plan = client.plan(file.await?).await?;
     let refused = plan.submission.as_ref().map(|problem| problem.title.clone());
     if let Some(why) = refused {
         return Err(Refused::bare(format!("allocation failure: {why}")));

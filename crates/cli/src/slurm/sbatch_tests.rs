@@ -26,6 +26,15 @@ async fn exchange(state: &'static str, reason: &'static str) -> Fake {
                 "standing": "infeasible", "tasks_waiting": 1, "relaxations": [],
                 "reasons": [{ "code": "x", "message": "too small", "pools": 1 }] })),
             path if path.ends_with("/attempts") => Says::json(200, &json!(ended.attempts)),
+            "/v1/data/uploads" => {
+                let sent: Value = serde_json::from_str(&came.body).expect("JSON");
+                Says::json(200, &json!({ "upload": sent["sha256"], "offset": sent["size"], "done": true }))
+            }
+            "/v1/data" => {
+                let sent: Value = serde_json::from_str(&came.body).expect("JSON");
+                Says::json(200, &json!({ "address": sent["address"], "sha256": sent["sha256"],
+                    "size": 2, "at": "2026-11-23T06:20:00Z", "by": "li" }))
+            }
             path if path.ends_with("/pause") => Says::json(200, &json!({})),
             path if path.ends_with(ID) => Says::json(200, &serde_json::to_value(&ended).expect("plain")),
             other => panic!("{other}"),
@@ -77,6 +86,27 @@ async fn a_number_is_printed_that_scripts_hand_on() {
     let sent = fake.came().into_iter().rfind(|came| came.line.starts_with("POST")).expect("sent");
     let file: Value = serde_json::from_str(&sent.body).expect("JSON");
     assert_eq!(file["depends_on"], json!([format!("{ID}:succeeded")]));
+}
+
+#[tokio::test]
+async fn files_beside_a_script_go_along() {
+    let fake = exchange("queued", "").await;
+    let text =
+        SCRIPT.replace("echo hi", "#DAYAN inputs: [{from: ./in.txt, to: in.txt}]\ncat in.txt");
+    let (dir, path) = script(&text);
+    std::fs::write(dir.path().join("in.txt"), "hi").expect("written");
+    let of_job = |came: &[crate::tests::Came]| {
+        let sent = came.iter().rfind(|came| came.line.starts_with("POST /v1/jobs")).cloned();
+        sent.map(|sent| serde_json::from_str::<Value>(&sent.body).expect("JSON"))
+    };
+    let ran = slurm(Tool::Sbatch, &fake, &["--test-only", &path]).await;
+    assert!(!ran.stderr.contains("goes along"), "{}", ran.stderr);
+    assert!(fake.lines().iter().all(|line| !line.contains("/v1/data")), "nothing is sent");
+    let ran = slurm(Tool::Sbatch, &fake, &[&path]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let file = of_job(&fake.came()).expect("sent");
+    let from = file["inputs"][0]["from"].as_str().expect("an address").to_owned();
+    assert!(from.starts_with("dayan://studio-a/film-3/submitted/"), "{from}");
 }
 
 #[tokio::test]

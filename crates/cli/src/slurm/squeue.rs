@@ -449,10 +449,7 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
     let elapsed = line.elapsed_s(around.now);
     match letter {
         'a' => told.project.clone(),
-        'A' => match &line.part {
-            Part::Untried(_) | Part::Whole => line.job.number.to_string(),
-            Part::Element(..) => line.id(),
-        },
+        'A' => line.number(),
         'i' if around.steps => format!("{}.batch", line.id()),
         'i' => line.id(),
         'j' if around.steps => "batch".to_owned(),
@@ -475,7 +472,7 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
         'E' => {
             let spec = line.job.spec.as_ref();
             let all = spec.map(|spec| spec.depends_on.iter().map(dependency));
-            let open = line.reason(around.now) == "Dependency";
+            let open = line.reason(around.now).starts_with("Dependency");
             let all = all.filter(|_| open).map(|all| all.collect::<Vec<_>>().join(","));
             all.filter(|all| !all.is_empty()).unwrap_or_else(null)
         }

@@ -265,6 +265,16 @@ impl Job {
 }
 
 impl Line<'_> {
+    /// As a number by itself, as far as there is one: `SLURM_JOB_ID` of its task.
+    pub fn number(&self) -> String {
+        match &self.part {
+            Part::Whole | Part::Untried(_) => self.job.number.to_string(),
+            Part::Element(element, _) => {
+                dayan_spec::sbatch::element_number(self.job.number, *element)
+                    .map_or_else(|| self.id(), |number| number.to_string())
+            }
+        }
+    }
     /// As `squeue` names it: `7`, `7_3`, `7_[4-9%2]`.
     pub fn id(&self) -> String {
         let number = self.job.number;
@@ -364,6 +374,8 @@ impl Line<'_> {
             "JobHeldUser".to_owned()
         } else if begin.is_some_and(|begin| begin > now.as_microsecond()) {
             "BeginTime".to_owned()
+        } else if self.job.told.waiting.iter().any(|why| why.code == "job.depends_never") {
+            "DependencyNeverSatisfied".to_owned()
         } else if self.job.told.waiting.iter().any(|why| why.code == "job.depends") {
             "Dependency".to_owned()
         } else if self.at_limit() {

@@ -138,8 +138,25 @@ fn why_a_job_waits() {
     check("queued", "begin: 2026-11-27T00:00:00Z\n", "Resources");
     // What it waited for has happened.
     check("queued", "depends_on: [a]\n", "Resources");
-    let mut waits = told("queued", "depends_on: [a]\n", &[], &[[0, 0]]);
-    let (code, message) = ("job.depends".to_owned(), "it waits for a".to_owned());
-    waits.waiting.push(dayan_wire::Waiting { code, message });
-    assert_eq!(Job::new(waits).lines()[0].reason(now), "Dependency");
+    for (code, expect) in
+        [("job.depends", "Dependency"), ("job.depends_never", "DependencyNeverSatisfied")]
+    {
+        let mut waits = told("queued", "depends_on: [a]\n", &[], &[[0, 0]]);
+        let (code, message) = (code.to_owned(), "it waits for a".to_owned());
+        waits.waiting.push(dayan_wire::Waiting { code, message });
+        assert_eq!(Job::new(waits).lines()[0].reason(now), expect);
+    }
+}
+
+#[test]
+fn an_elements_own_number_names_it() {
+    use crate::slurm::ask::Target;
+    let number = 246_822_938_618_044;
+    let own = dayan_spec::sbatch::element_number(number, 7).expect("it fits");
+    let target = |text: String| Target::parse(&text).expect("it names a job");
+    let (by_number, by_both) = (target(own.to_string()), target(format!("{number}_7")));
+    assert_eq!(by_number.elements, Some(vec![7]));
+    let job = Job { number, ..job("queued", ARRAY, &[], &[[0, 9]]) };
+    assert!(by_number.is_of(&job) && by_both.is_of(&job));
+    assert_eq!(target(number.to_string()).elements, None);
 }

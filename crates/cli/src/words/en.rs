@@ -422,6 +422,7 @@ pub const fn text(word: Word) -> &'static str {
             "{file} is a script without `#SBATCH` or `#DAYAN` lines; add some, or name it like `job.sbatch`"
         }
         Word::LogGap => "{size} of the output are not kept, from byte {from} on",
+        Word::NotStartedYet => "{job} has not been started yet; its output follows",
         Word::WithoutEffect => "{file}, line {line}: `{option}` has no effect: {why}",
         Word::NoSavedPlan => "{file} is no plan saved with `dayan plan FILE -o json`: {why}",
         Word::NoDataHome => "there is no place for data; name one with `--data DIR`",

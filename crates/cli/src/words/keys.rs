@@ -363,6 +363,7 @@ words! {
     CannotRead,
     ScriptNotRead,
     LogGap,
+    NotStartedYet,
     WithoutEffect,
     NoSavedPlan,
     NoDataHome,

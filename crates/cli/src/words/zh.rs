@@ -385,6 +385,7 @@ pub const fn text(word: Word) -> &'static str {
             "{file} 是没有 `#SBATCH` 或 `#DAYAN` 行的脚本；请加上，或命名为 `job.sbatch` 这样的文件"
         }
         Word::LogGap => "输出从第 {from} 字节起有 {size} 未保留",
+        Word::NotStartedYet => "{job} 尚未启动；启动后显示其输出",
         Word::WithoutEffect => "{file} 第 {line} 行：`{option}` 不起作用：{why}",
         Word::NoSavedPlan => "{file} 不是用 `dayan plan FILE -o json` 保存的方案：{why}",
         Word::NoDataHome => "没有存放数据的位置；请用 `--data DIR` 指定",

@@ -19,7 +19,9 @@ pub(super) fn unmet(state: &State, job: JobId) -> Vec<wire::Waiting> {
             let name = other.map(|job| state.work.name_of(job));
             let name = name.map_or_else(String::new, |name| format!(" ({name})"));
             let message = format!("it waits for {}{name}: {}", wait.on, hope(wait, other));
-            wire::Waiting { code: "job.depends".to_owned(), message }
+            let open = other.is_some_and(|job| job.ended.is_none());
+            let code = if open { "job.depends" } else { "job.depends_never" };
+            wire::Waiting { code: code.to_owned(), message }
         })
         .collect()
 }

@@ -78,7 +78,14 @@ fn variables(out: &mut String, launch: &Launch<'_>) {
         } else {
             out.push_str("_e=$DAYAN_ARRAY_FIRST\n");
         }
-        out.push_str("_j=${_n}_$_e\n");
+        // As `element_number` has it; what is no number, or does not fit, stays a text.
+        let (bits, first) = (super::ELEMENT_BITS, super::FIRST_OF_ELEMENTS >> super::ELEMENT_BITS);
+        let _ = writeln!(
+            out,
+            "_j=${{_n}}_$_e\ncase $_n in *[!0-9]*) ;; *) if [ \"$_n\" -ge {first} ] && \
+             [ \"$_e\" -lt {most} ]; then _j=$(((_n << {bits}) + _e)); fi ;; esac",
+            most = 1_u32 << bits,
+        );
         let _ = writeln!(
             out,
             "export SLURM_ARRAY_JOB_ID=\"$_n\" SLURM_ARRAY_TASK_ID=\"$_e\" \

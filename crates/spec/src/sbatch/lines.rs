@@ -44,7 +44,7 @@ pub(super) fn head(script: &str) -> Head {
         } else if let Some(at) = rest(OURS) {
             let end = at.end;
             head.ours.push(At { start: (at.start + 1).min(end), end });
-        } else if !text.trim().is_empty() && !text.starts_with('#') {
+        } else if !text.trim().is_empty() && !text.trim_start().starts_with('#') {
             break;
         }
         start += line.len();
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn only_lines_before_the_first_command_are_read() {
-        let script = "#!/bin/sh\n#SBATCH -n 1\n# text\n\n  \n#SBATCH\t-N 2\n##SBATCH -n 9\n#SBATCHX\n#DAYAN project: a/b\necho\n#SBATCH -n 3\n";
+        let script = "#!/bin/sh\n#SBATCH -n 1\n  # text\n\n  \n#SBATCH\t-N 2\n##SBATCH -n 9\n#SBATCHX\n#DAYAN project: a/b\necho\n#SBATCH -n 3\n";
         let found = head(script);
         let text = |all: &[At]| -> Vec<String> {
             all.iter().map(|at| script[at.start..at.end].to_owned()).collect()

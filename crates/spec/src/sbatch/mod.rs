@@ -9,6 +9,7 @@ mod given;
 mod launch;
 mod lines;
 mod pattern;
+mod reads;
 mod table;
 mod translate;
 mod tree;
@@ -35,6 +36,31 @@ use translate::Translation;
 
 /// The variable in which a job carries the elements of an array that has no common step.
 pub const LIST_VARIABLE: &str = "SLURM_ARRAY_LIST";
+
+/// Bits of an element's own number in the number that it goes by alone.
+const ELEMENT_BITS: u32 = 12;
+
+/// The first number that is an element's, not a job's: jobs' numbers stay below 2⁵³ until 2094, and
+/// shifted by [`ELEMENT_BITS`] they have been above this since 2025.
+const FIRST_OF_ELEMENTS: u64 = 1 << 56;
+
+/// An element of an array as a number by itself, as Slurm has it, because scripts count with it. None
+/// where it would not fit: elements from 4,096 on.
+pub const fn element_number(array: u64, element: u32) -> Option<u64> {
+    let number = array.checked_mul(1 << ELEMENT_BITS);
+    match number {
+        Some(number) if element >> ELEMENT_BITS == 0 && number >= FIRST_OF_ELEMENTS => {
+            Some(number | element as u64)
+        }
+        _ => None,
+    }
+}
+
+/// The array and the element that a number names; none where it is a job's.
+pub fn array_and_element(number: u64) -> Option<(u64, u32)> {
+    let element = u32::try_from(number & ((1 << ELEMENT_BITS) - 1)).ok()?;
+    (number >= FIRST_OF_ELEMENTS).then_some((number >> ELEMENT_BITS, element))
+}
 
 /// What is not in the script.
 pub struct Around<'a> {

@@ -6,8 +6,9 @@
 
 use super::Around;
 use super::given::{AllGiven, Given};
-use super::launch::Launch;
+use super::launch::{Launch, interpreter};
 use super::pattern::{PatternError, Target, target};
+use super::reads::{is_shell, reads};
 use super::table::{Fate, SITE_WORDS};
 use super::tree::{Keys, bare, list, text};
 use super::value::{self, Elements, Limit};
@@ -53,6 +54,9 @@ pub(super) struct Translation<'a, 's> {
     pub(super) singleton: bool,
     pub(super) launch: Launch<'a>,
 }
+
+/// What `--dependency` cannot name.
+const WHOLE_JOBS: &str = "a job waits for whole jobs, and not for a time after them";
 
 /// How many nodes, and what one of them has.
 struct Shape {
@@ -258,6 +262,7 @@ impl Translation<'_, '_> {
                     return 0;
                 }
             },
+            _ if is_zero(&given.value) => return 0,
             _ => match value::cards(given.value.trim()) {
                 Some(cards) => ("any", cards),
                 None => {
@@ -377,7 +382,7 @@ impl Translation<'_, '_> {
     /// The environment of the submitting machine stays there: it may hold secrets, and its paths
     /// mean nothing elsewhere. What is named travels.
     fn environment(&mut self) {
-        let Some(given) = self.given.get("export").cloned() else { return };
+        let Some(given) = self.given.get("export").cloned() else { return self.left_behind() };
         for part in given.value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             match part.split_once('=') {
                 Some((name, value)) => self.keys.set(&variable(name), text(value, given.at)),
@@ -392,6 +397,24 @@ impl Translation<'_, '_> {
                     }
                 }
             }
+        }
+    }
+
+    /// With Slurm everything that is set where one submits comes along. What a script seems to count on,
+    /// and is set here, is said.
+    fn left_behind(&mut self) {
+        let script = self.launch.script;
+        let shell =
+            interpreter(script).is_some_and(|(program, argument)| is_shell(program, argument));
+        let is_set = |name: &&str| (self.around.variable)(name).is_some();
+        let names: Vec<&str> = reads(script).into_iter().filter(is_set).collect();
+        if shell && !names.is_empty() {
+            let names = names.join(",");
+            let why = format!(
+                "the environment is not copied to other machines, and the script reads `{names}`, set here; \
+                 `--export={names}` takes it along, `--export=NONE` says that it need not come"
+            );
+            self.notes.push(Note { option: "--export".to_owned(), line: None, why });
         }
     }
 
@@ -500,12 +523,15 @@ impl Translation<'_, '_> {
                 return self.refuse(given, "a job waits for all that is named, not for one of it");
             }
             if jobs.contains('+') || jobs.contains('_') && !jobs.contains("job_") {
-                return self
-                    .refuse(given, "a job waits for whole jobs, and not for a time after them");
+                return self.refuse(given, WHOLE_JOBS);
             }
             for job in jobs.split(':') {
                 if job.trim().is_empty() {
                     return self.bad(given, "afterok:123:124");
+                }
+                let number = job.trim().parse();
+                if number.is_ok_and(|number| super::array_and_element(number).is_some()) {
+                    return self.refuse(given, WHOLE_JOBS);
                 }
                 all.push(text(format!("{}:{event}", job.trim()), given.at));
             }
@@ -526,11 +552,16 @@ enum GresError {
     Other,
 }
 
+/// Is it none of something: `0`, `gpu:0`, `gpu:a100:0`?
+fn is_zero(text: &str) -> bool {
+    text.trim().rsplit(':').next().is_some_and(|count| count == "0")
+}
+
 /// The cards among generic resources: `gpu:2`, `gpu:a100:2`, `npu:8`, `gres/gpu:1`, `none`.
 fn gres(text: &str) -> Result<Option<(&'static str, value::Cards)>, GresError> {
     let mut found = None;
     for part in text.split(',').map(str::trim) {
-        if part.eq_ignore_ascii_case("none") {
+        if part.eq_ignore_ascii_case("none") || is_zero(part) {
             continue;
         }
         let part =

@@ -98,6 +98,7 @@ impl Courier {
                 },
                 sha256: input.sha256.clone(),
                 size: Some(object.size),
+                executable: false,
             })
         };
         let wanted: Vec<Wanted> = found.into_iter().filter_map(wanted).collect();
