@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use dayan_units::{AttemptId, Time};
+use dayan_units::{AttemptId, Span, Time};
 use tokio::sync::SemaphorePermit;
 
 use super::api::{Standing, Trouble};
@@ -278,27 +278,11 @@ async fn fetch_now(house: &House, image: &Image) -> Result<(), Outcome> {
             Ok(()) => return Ok(()),
             Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
             Err(Trouble::Refused { words, .. }) => {
-                let nowhere = has_no_image(&words);
                 let words = format!("the image {}: {words}", image.name);
-                let failure = if nowhere { StartFailure::Image } else { StartFailure::Other };
-                return Err(failed(failure(words)));
+                return Err(failed(StartFailure::of_image(words)));
             }
         }
     }
-}
-
-/// Does a registry say that it has no such image, or not for who asks? There are words for it and no
-/// codes: podman and docker answer 500 and 404 to the same.
-fn has_no_image(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    const SAID: [&str; 5] = [
-        "manifest unknown",
-        "name unknown",
-        "does not exist or may require",
-        "unauthorized",
-        "invalid reference",
-    ];
-    SAID.iter().any(|said| words.contains(said))
 }
 
 /// It runs: written down, and told.
@@ -324,6 +308,16 @@ pub(super) fn began(
     house.mark(attempt);
 }
 
+/// How long after its container's start an init may say that it cannot execute the program: it does so
+/// first of all, in milliseconds. Its words come by the task's own standard error, where a task could say
+/// the same to have run for nothing; what has run for longer than this has run.
+const INIT_SAYS_WITHIN: Span = Span::from_secs(10);
+
+/// Can its init have said so?
+fn may_be_inits(ran: Option<Span>) -> bool {
+    ran.is_some_and(|ran| ran <= INIT_SAYS_WITHIN)
+}
+
 /// An init that cannot execute the program says so in the task's own output.
 pub(super) fn said_by_init(
     house: &House,
@@ -332,6 +326,10 @@ pub(super) fn said_by_init(
     outcome: Outcome,
 ) -> Outcome {
     if !matches!(outcome, Outcome::Exited(1 | 126 | 127)) {
+        return outcome;
+    }
+    let began = house.with(attempt, |held| held.current.started_at).flatten();
+    if !may_be_inits(began.map(|at| wall_now().since(at))) {
         return outcome;
     }
     let folder = house.folder.logs(attempt);
@@ -346,4 +344,16 @@ pub(super) fn said_by_init(
     let words = said.to_lowercase();
     let trouble = Trouble::Refused { status: 500, words };
     failed(trouble.as_failure(program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_run_for_long_is_no_init_that_could_not_execute_it() {
+        assert!(may_be_inits(Some(Span::from_millis(40))));
+        assert!(!may_be_inits(Some(Span::from_secs(11))));
+        assert!(!may_be_inits(None), "it was never started");
+    }
 }
