@@ -147,10 +147,12 @@ async fn make<'a>(
         return Err(failed(StartFailure::Workdir(words)));
     }
     parts(launch, &work).map_err(at)?;
-    let user = owner(house);
+    let user = house.kitchen.borrow().owner.outside;
     if user.0 != 0 && rustix::process::geteuid().is_root() {
-        // Also what was staged into it.
-        owner::give(&work, user).map_err(|error| {
+        // Also what was staged into it: any number of files, which others do not wait for.
+        let folder = work.clone();
+        let given = tokio::task::spawn_blocking(move || owner::give(&folder, user)).await;
+        given.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| {
             let why = format!(
                 "{}: cannot be given to the tasks' user {} ({error}); put the agent's folder on a \
                  file system of this machine",
@@ -164,16 +166,6 @@ async fn make<'a>(
         create(house, launch, step, &work, cgroup).await?;
     }
     Ok(permit)
-}
-
-/// The user and group that containers run as.
-fn owner(house: &House) -> (u32, u32) {
-    let kitchen = house.kitchen.borrow();
-    if !rustix::process::geteuid().is_root() {
-        return kitchen.user;
-    }
-    let maps = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    owner::of(kitchen.user, &kitchen.agent, &maps)
 }
 
 /// Who holds the number of a container's processes.
@@ -222,12 +214,10 @@ async fn create(
     let name = &house.name(launch.attempt, step);
     let fence = house.folder.fence(launch.attempt);
     loop {
-        let kitchen = Kitchen {
-            cgroup: cgroup.map(str::to_owned),
-            user: owner(house),
-            ..house.kitchen.borrow().clone()
-        };
-        let body = recipe::recipe(launch, step, work, &fence, &kitchen, processes(house))
+        let kitchen =
+            Kitchen { cgroup: cgroup.map(str::to_owned), ..house.kitchen.borrow().clone() };
+        let groups = owner::groups(recipe::devices_of(launch, step));
+        let body = recipe::recipe(launch, step, work, &fence, &kitchen, processes(house), &groups)
             .map_err(|words| failed(StartFailure::Other(words)))?;
         match house.service.create(name, body).await {
             Ok(()) => return Ok(()),

@@ -1,6 +1,7 @@
 //! The engine for containers on a real podman, and on a real docker.
 
 mod lab;
+mod owners;
 mod registry;
 mod steps;
 mod trials;
