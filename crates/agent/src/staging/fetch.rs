@@ -366,9 +366,10 @@ impl Courier {
                     before = now;
                     let Some(pause) = waits.next() else {
                         let words = failed(&format!("{why}; given up after {TRIES_MAX} tries"));
-                        let snag = match named {
-                            true => Snag { why: words, ..Snag::far(why) },
-                            false => words.into(),
+                        let snag = if named {
+                            Snag { why: words, ..Snag::far(why) }
+                        } else {
+                            words.into()
                         };
                         return Err(self.settled(snag).await);
                     };

@@ -17,6 +17,7 @@ use bollard::query_parameters::{
     ListContainersOptions, LogsOptions, RemoveContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use dayan_units::{Span, Time};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,8 @@ pub(super) struct Standing {
     pub oom: bool,
     /// Its first process, in the service's view; 0 for none.
     pub pid: i32,
+    /// How long it ran, by the service's own times, once it has ended.
+    pub lasted: Option<Span>,
     /// Its full id.
     pub id: String,
 }
@@ -117,12 +120,16 @@ impl Standing {
         let running = state.running.unwrap_or(false)
             || matches!(state.status, Some(Status::RUNNING | Status::PAUSED | Status::STOPPING));
         // The year of one that was never started is 1, or there is none.
-        let dated = state.started_at.is_some_and(|at| !at.starts_with("0001-"));
+        let dated = state.started_at.as_ref().is_some_and(|at| !at.starts_with("0001-"));
+        let time = |text: Option<String>| text.and_then(|text| text.parse::<Time>().ok());
+        let times = time(state.started_at).zip(time(state.finished_at));
+        let lasted = times.map(|(started, finished)| finished.since(started));
         Self {
             started: running || dated,
             running,
             exit_code: state.exit_code.unwrap_or(0),
             oom: state.oom_killed.unwrap_or(false),
+            lasted: lasted.filter(|_| dated && !running),
             pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
             id: found.id.unwrap_or_default(),
         }

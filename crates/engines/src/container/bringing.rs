@@ -305,7 +305,8 @@ const INIT_SAYS_WITHIN: Span = Span::from_secs(10);
 
 /// Can its init have said so?
 fn may_be_inits(ran: Option<Span>) -> bool {
-    ran.is_some_and(|ran| ran <= INIT_SAYS_WITHIN)
+    // Podman dates a start when it has seen it: one may have ended by then.
+    ran.is_some_and(|ran| ran.micros().abs() <= INIT_SAYS_WITHIN.micros())
 }
 
 /// An init that cannot execute the program says so in the task's own output.
@@ -318,8 +319,7 @@ pub(super) fn said_by_init(
     if !matches!(outcome, Outcome::Exited(1 | 126 | 127)) {
         return outcome;
     }
-    let began = house.with(attempt, |held| held.current.started_at).flatten();
-    if !may_be_inits(began.map(|at| wall_now().since(at))) {
+    if !may_be_inits(house.with(attempt, |held| held.lasted).flatten()) {
         return outcome;
     }
     let folder = house.folder.logs(attempt);
@@ -344,6 +344,8 @@ mod tests {
     fn what_has_run_for_long_is_no_init_that_could_not_execute_it() {
         assert!(may_be_inits(Some(Span::from_millis(40))));
         assert!(!may_be_inits(Some(Span::from_secs(11))));
-        assert!(!may_be_inits(None), "it was never started");
+        assert!(may_be_inits(Some(Span::from_millis(-200))));
+        assert!(!may_be_inits(Some(Span::from_secs(-63_000_000_000))), "it is not said");
+        assert!(!may_be_inits(None), "nobody says how long");
     }
 }

@@ -439,7 +439,7 @@ async fn an_upload_whose_note_failed_is_noted_the_next_time() {
     // By another process, for what this one has begun.
     bench.send(&bench.courier()).await.expect("sent");
     let note = format!("film/.dayan/{}/uploads/0/large", attempt());
-    assert_eq!(bench.memory.keys().await, [note.clone()]);
+    assert_eq!(bench.memory.keys().await, std::slice::from_ref(&note));
     let note = String::from_utf8(bench.memory.text(&note).await).expect("text");
     let id = bench.memory.uploads.lock().expect("sound").first().cloned().expect("one");
     assert!(note.contains(&id), "{note}");
