@@ -7,6 +7,8 @@
 #   LAB=folder tools/docker-lab.sh run ARGS  docker itself, of that daemon
 #   LAB=folder tools/docker-lab.sh stop      everything ends and goes
 #
+# With MAPPED=1 docker maps users: root of its containers is user 2,000,000,000 of the machine (`userns-remap`).
+#
 # Needs root and: docker.io, busybox-static. The images are made here, offline:
 # localhost/dayan-test:1 and :2, a busybox each. Its containers have no network but their own.
 set -euo pipefail
@@ -17,6 +19,13 @@ LAB="$(cd "$LAB" && pwd)"
 # shellcheck source=tools/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
 need dockerd docker containerd runc busybox
+
+# Whose users its containers have, where they are mapped.
+mapped=()
+if [ -n "${MAPPED:-}" ]; then
+  mapped=(--userns-remap nobody:nogroup)
+  export SUBORDINATE=nobody:2000000000:65536
+fi
 
 docker_here() { docker --host "unix://$LAB/docker.sock" "$@"; }
 
@@ -30,7 +39,7 @@ service() {
     --config-file "$LAB/daemon.json" --data-root "$LAB/data" --exec-root "$LAB/exec" \
     --pidfile "$LAB/docker.pid" --host "unix://$LAB/docker.sock" \
     --containerd "$LAB/containerd/containerd.sock" \
-    --bridge none --iptables=false --ip-forward=false --ip-masq=false \
+    ${mapped[@]+"${mapped[@]}"} --bridge none --iptables=false --ip-forward=false --ip-masq=false \
     --exec-opt native.cgroupdriver=cgroupfs < /dev/null >> "$LAB/service.log" 2>&1) &
   echo $! > "$LAB/service.pid"
   answers "$LAB/docker.sock"

@@ -21,6 +21,12 @@ space() {
   unshare -m setsid sh -c '
     mount --make-rprivate /
     [ ! -d /sys/fs/cgroup/unified ] || umount /sys/fs/cgroup/unified
+    # Users of its own, which nobody outside of the lab hears of.
+    if [ -n "${SUBORDINATE:-}" ]; then
+      echo "$SUBORDINATE" > "$1/subordinate" && chmod 644 "$1/subordinate"
+      touch /etc/subuid /etc/subgid
+      mount --bind "$1/subordinate" /etc/subuid && mount --bind "$1/subordinate" /etc/subgid
+    fi
     echo $$ > "$1/space.pid.new" && mv "$1/space.pid.new" "$1/space.pid"
     exec sleep infinity' space "$LAB" < /dev/null > /dev/null 2>&1 &
   for _ in $(seq 200); do

@@ -9,6 +9,10 @@
 #                                            image in it; prints the image's name. Before `start`
 #   LAB=folder tools/podman-lab.sh stop      everything ends and goes
 #
+# With ROOTLESS=1 all of it is the user nobody's, without rights, with 65,536 users of its own from 2,000,000,000
+# on, which are known in the lab's own space only. That needs the package uidmap besides, and a folder that
+# nobody can reach.
+#
 # Needs root and: podman, crun, catatonit, busybox-static. The images are made here, offline:
 # localhost/dayan-test:1 and :2, a busybox each. The registry needs docker-registry.
 set -euo pipefail
@@ -20,20 +24,39 @@ LAB="$(cd "$LAB" && pwd)"
 source "$(dirname "${BASH_SOURCE[0]}")/lab.sh"
 need podman crun busybox
 
+# Who podman is, where it is not root.
+user=()
+if [ -n "${ROOTLESS:-}" ]; then
+  need newuidmap newgidmap setpriv
+  user=(setpriv --reuid nobody --regid nogroup --clear-groups
+    env "HOME=$LAB/home" "XDG_RUNTIME_DIR=$LAB/xdg" "USER=nobody")
+  export SUBORDINATE=nobody:2000000000:65536
+  mkdir -p "$LAB"/{home,xdg,storage,run,tmp}
+  chmod 711 "$LAB"
+  chown nobody:nogroup "$LAB"/{home,xdg,storage,run,tmp}
+  chmod 700 "$LAB/xdg"
+  socket="$LAB/run/podman.sock"
+  # Where everybody looks for it.
+  ln -sfn run/podman.sock "$LAB/podman.sock"
+else
+  socket="$LAB/podman.sock"
+fi
+
 podman_here() {
+  cd /
   # Registries of the lab speak plain HTTP.
   [ ! -f "$LAB/registries.conf" ] || export CONTAINERS_REGISTRIES_CONF="$LAB/registries.conf"
-  exec nsenter -t "$(cat "$LAB/space.pid")" -m podman \
+  exec nsenter -t "$(cat "$LAB/space.pid")" -m ${user[@]+"${user[@]}"} podman \
     --root "$LAB/storage" --runroot "$LAB/run" --tmpdir "$LAB/tmp" --cgroup-manager cgroupfs \
     --events-backend file --runtime crun "$@"
 }
 
 service() {
-  rm -f "$LAB/podman.sock"
-  (podman_here system service --time 0 "unix://$LAB/podman.sock" \
+  rm -f "$socket"
+  (podman_here system service --time 0 "unix://$socket" \
     < /dev/null >> "$LAB/service.log" 2>&1) &
   echo $! > "$LAB/service.pid"
-  answers "$LAB/podman.sock"
+  answers "$socket"
 }
 
 kill_service() {

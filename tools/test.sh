@@ -48,6 +48,7 @@ missing_packages() {
   command -v crun > /dev/null || echo crun
   command -v catatonit > /dev/null || echo catatonit
   command -v busybox > /dev/null || echo busybox-static
+  command -v newuidmap > /dev/null || echo uidmap
   command -v docker-registry > /dev/null || echo docker-registry
   { command -v dockerd && command -v docker && command -v runc; } > /dev/null || echo docker.io
   python3 -c 'import ensurepip, venv' 2> /dev/null || echo python3-venv

@@ -130,6 +130,15 @@ impl Link {
         Ok(())
     }
 
+    /// What time it is there, in seconds since 1970, where its answer says so. Any answer is one.
+    pub(crate) async fn clock(&self) -> Result<Option<i64>, LinkFault> {
+        let sent = self.client.get(format!("{}{HEALTH}", self.url)).timeout(ANSWER_WITHIN).send();
+        let response = sent.await.map_err(|error| LinkFault::Away(describe(&error)))?;
+        let date = response.headers().get(reqwest::header::DATE).and_then(|at| at.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        Ok(date.map(|date| date.timestamp().as_second()))
+    }
+
     /// Sends so many bytes that mean nothing.
     pub(crate) async fn give(&self, token: &str, bytes: Vec<u8>) -> Result<(), LinkFault> {
         let length = bytes.len();

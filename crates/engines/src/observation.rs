@@ -62,10 +62,35 @@ pub enum StartFailure {
 }
 
 impl StartFailure {
+    /// Of an image that did not come, by what was said of it: a registry that knows no such image, or not
+    /// for who asks, says so everywhere. There are words for it and no codes: podman and docker answer 500
+    /// and 404 to the same, and nodes of a cluster hand on what their runtimes said.
+    #[cfg(any(feature = "containers", feature = "kubernetes"))]
+    pub(crate) fn of_image(words: String) -> Self {
+        if says_no_image(&words) { Self::Image(words) } else { Self::Other(words) }
+    }
+
     /// Would it be the same wherever the job goes, because of what it asks for?
     pub const fn is_the_jobs(&self) -> bool {
         matches!(self, Self::Image(_))
     }
+}
+
+/// Does a registry say that it has no such image, or not for who asks?
+#[cfg(any(feature = "containers", feature = "kubernetes"))]
+pub(crate) fn says_no_image(words: &str) -> bool {
+    const SAID: [&str; 7] = [
+        "manifest unknown",
+        "name unknown",
+        "does not exist or may require",
+        "unauthorized",
+        "invalid reference",
+        // containerd's, and the kubelet's of a name that can be none.
+        "code = notfound",
+        "invalidimagename",
+    ];
+    let words = words.to_ascii_lowercase();
+    SAID.iter().any(|said| words.contains(said))
 }
 
 /// How an attempt ended.
@@ -162,6 +187,11 @@ impl Observation {
         }
     }
 }
+
+/// The status of a step that could not be started after others of its attempt had run: what `docker run`
+/// itself exits with then. The attempt has run and ends so; it has not failed to start.
+#[cfg(any(feature = "containers", feature = "kubernetes"))]
+pub(crate) const STEP_NOT_STARTED: i32 = 125;
 
 /// How a step ended. One that was written down twice ended as the later line says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

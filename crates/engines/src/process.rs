@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ const READY_WITHIN: Span = Span::from_secs(20);
 const ANSWER_WITHIN: Span = Span::from_secs(30);
 /// What is read of the lines of ended steps: each has less than 300 bytes, and there are few.
 const STEPS_BYTES_MAX: usize = 64 << 10;
+/// What is read of a keeper's last words: some lines.
+const SAID_BYTES_MAX: u64 = 2 << 10;
 
 /// Where and with what to keep tasks.
 #[derive(Clone, Debug)]
@@ -433,6 +435,7 @@ fn launch(config: &ProcessConfig, folder: &Folder) -> Result<Child, Fault> {
     let log = folder.keeper_log();
     let stderr = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
     let stderr = stderr.map_err(Fault::io(format!("opening {}", log.display())))?;
+    let before = stderr.metadata().map_or(0, |about| about.len());
     let (program, words) = config
         .keeper
         .split_first()
@@ -460,5 +463,22 @@ fn launch(config: &ProcessConfig, folder: &Folder) -> Result<Child, Fault> {
     // Another keeper may own the folder after all, if two agents raced; then ours has gone.
     let _ = child.kill();
     let status = child.wait().map(|status| status.to_string()).unwrap_or_default();
-    Err(Fault::Unreachable(format!("the keeper did not start ({status}); see {}", log.display())))
+    let words = said_since(&log, before);
+    let why = format!("the keeper did not start ({status}{words}); see {}", log.display());
+    Err(Fault::Unreachable(why))
+}
+
+/// What a keeper that did not start has said, for who started it.
+fn said_since(log: &Path, before: u64) -> String {
+    let read = || {
+        let mut file = std::fs::File::open(log)?;
+        file.seek(io::SeekFrom::Start(before))?;
+        let mut text = Vec::new();
+        file.take(SAID_BYTES_MAX).read_to_end(&mut text)?;
+        io::Result::Ok(String::from_utf8_lossy(&text).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .fold(String::new(), |all, line| format!("{all}; {}", line.trim()))
 }

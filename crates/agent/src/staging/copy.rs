@@ -1,9 +1,11 @@
 //! Copying files and folders, looking at the guard before each.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Guard;
+use super::snag::Snag;
 
 /// Files of one input or output. More are brought as one archive, which also travels faster.
 const FILES_MAX: usize = 100_000;
@@ -22,6 +24,26 @@ pub(super) enum Durability {
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> String {
     let path = path.display().to_string();
     move |error| format!("{path}: {error}")
+}
+
+/// A folder that could not be looked into.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}: {error}")]
+pub(super) struct Unread {
+    at: String,
+    error: io::Error,
+}
+
+impl Unread {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let at = path.display().to_string();
+        move |error| Self { at, error }
+    }
+
+    /// Where it lies in what the task left.
+    pub(super) fn of_task(self) -> Snag {
+        Snag::of_file(self.to_string(), &self.error)
+    }
 }
 
 /// Copies a file or a folder to `to`. Links are followed where `may_read` allows what they lead
@@ -74,15 +96,15 @@ pub(super) fn copy(
 }
 
 /// The files below a folder, sorted, each with its path from there. A plain file has none.
-pub(super) fn files(below: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn files(below: &Path) -> Result<Vec<PathBuf>, Unread> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(inside) = open.pop() {
         let folder = below.join(&inside);
-        for entry in fs::read_dir(&folder).map_err(failed(&folder))? {
-            let entry = entry.map_err(failed(&folder))?;
+        for entry in fs::read_dir(&folder).map_err(Unread::at(&folder))? {
+            let entry = entry.map_err(Unread::at(&folder))?;
             let path = inside.join(entry.file_name());
-            if entry.file_type().map_err(failed(&folder))?.is_dir() {
+            if entry.file_type().map_err(Unread::at(&folder))?.is_dir() {
                 open.push(path);
             } else {
                 found.push(path);

@@ -36,7 +36,7 @@ const TRIES_MAX: usize = 7;
 /// The first pause, doubled each time.
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// The longest.
-const PAUSE_MAX: Duration = Duration::from_secs(20);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// A source that sends nothing for so long has gone away.
 const STALL_MAX: Duration = Duration::from_mins(1);
 
@@ -73,12 +73,23 @@ pub(super) struct Opened {
 pub(super) enum Miss {
     /// Another try may help.
     Again(String),
+    /// Another try may help, and it is this machine that failed.
+    AgainHere(String),
     /// No other try helps, anywhere.
     Never(String),
     /// No other try helps on this machine.
     Here(String),
     /// It is what it was when it was last fetched.
     Unchanged,
+}
+
+impl Miss {
+    fn words(self) -> String {
+        match self {
+            Self::Again(why) | Self::AgainHere(why) | Self::Never(why) | Self::Here(why) => why,
+            Self::Unchanged => "it is what it was".to_owned(),
+        }
+    }
 }
 
 /// Where a file comes from.
@@ -184,8 +195,8 @@ fn of_link(fault: LinkFault) -> Miss {
     match fault {
         LinkFault::Away(why) | LinkFault::Garbage(why) => Miss::Again(why),
         LinkFault::Refused(why) | LinkFault::Rejected(why) => match Snag::refused(why) {
-            Snag { why, blame: Blame::Job } => Miss::Never(why),
-            Snag { why, blame: Blame::Site } => Miss::Here(why),
+            Snag { why, blame: Blame::Job, .. } => Miss::Never(why),
+            Snag { why, blame: Blame::Site, .. } => Miss::Here(why),
         },
     }
 }
@@ -272,7 +283,11 @@ impl Courier {
                 .collect());
         }
         if input.from.starts_with("s3://") {
-            return self.look_up_objects(input, &org, secret, guard).await;
+            let found = self.look_up_objects(input, &org, secret, guard).await;
+            return match found {
+                Err(snag) => Err(self.settled(snag).await),
+                found => found,
+            };
         }
         let url = self.web.check(&input.from).map_err(Snag::job)?;
         let name = url.path().rsplit('/').next().filter(|name| !name.is_empty());
@@ -346,15 +361,25 @@ impl Courier {
                 }
                 Err(Miss::Never(why)) => return Err(Snag::job(failed(&why))),
                 Err(Miss::Here(why)) => return Err(failed(&why).into()),
-                Err(Miss::Again(why)) => {
+                Err(miss @ (Miss::Again(_) | Miss::AgainHere(_))) => {
+                    // The exchange's own store, and this machine, are nothing that the job has named.
+                    let (why, named) = match miss {
+                        Miss::Again(why) => (why, wanted.is_claimed()),
+                        other => (other.words(), false),
+                    };
                     let now = length();
                     if now > before {
                         waits = pauses();
                     }
                     before = now;
                     let Some(pause) = waits.next() else {
-                        let why = format!("{why}; given up after {TRIES_MAX} tries");
-                        return Err(failed(&why).into());
+                        let words = failed(&format!("{why}; given up after {TRIES_MAX} tries"));
+                        let snag = if named {
+                            Snag { why: words, ..Snag::far(why) }
+                        } else {
+                            words.into()
+                        };
+                        return Err(self.settled(snag).await);
                     };
                     tracing::info!(what = wanted.called, why, ?pause, "fetched again");
                     tokio::time::sleep(pause).await;
@@ -375,13 +400,13 @@ impl Courier {
         let about_disk = |error: io::Error| {
             let why = format!("{}: {error}", part.display());
             if !is_full(error.kind()) {
-                return Miss::Again(why);
+                return Miss::AgainHere(why);
             }
             // A full disk does not grow by waiting, but what was fetched before for others can be
             // fetched again.
             let needed = wanted.size.unwrap_or(ROOM_BYTES_MIN).max(ROOM_BYTES_MIN);
             if self.cache.give_way(needed) {
-                Miss::Again(why)
+                Miss::AgainHere(why)
             } else {
                 Miss::Here(format!("{why}; make room on the disk of the agent's data folder"))
             }

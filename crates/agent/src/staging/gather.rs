@@ -104,7 +104,7 @@ impl Roots {
         let Some(pattern) = pattern else { return Ok(false) };
         let base = self.source(pattern.base()).map_err(Snag::job)?;
         let mut found = 0;
-        for file in files(&base)? {
+        for file in files(&base).map_err(|error| error.to_string())? {
             let Some(name) = file.to_str() else { continue };
             if let Some(below) = pattern.matches(&format!("{}{name}", pattern.base())) {
                 let to = inside(folder, &input.to)?.join(below);
@@ -160,7 +160,7 @@ impl Roots {
             let from = self.gathered(order.attempt)?.join(number.to_string());
             let target = self.target(&output.to)?;
             if from.is_dir() {
-                for file in files(&from)? {
+                for file in files(&from).map_err(|error| error.to_string())? {
                     self.place(&from.join(&file), &target.join(&file), guard, &mut folders)?;
                 }
             } else {

@@ -15,7 +15,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::Guard;
 use super::cache::digest_of;
-use super::copy::files;
+use super::copy::{Unread, files};
 use super::courier::Courier;
 use super::fetch::is_remote;
 use super::objects::{Naming, Staged};
@@ -35,7 +35,7 @@ const BEGINS_MAX: usize = 8;
 pub(super) const SENDS_MAX: usize = 4;
 /// What the exchange says when it does not have the bytes of a file that is to be published.
 pub(super) const NOT_SENT: &str = "data.not_sent";
-/// Said when something is not there twice in a row.
+/// Said when something is not there twice in a row: of a store that the job has named.
 const LOST: &str = "the object store has lost what was sent to it before it could be published";
 
 /// What was sent for an attempt.
@@ -62,7 +62,9 @@ pub(super) struct Outgoing {
 pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoing>, Snag> {
     let real = folder.canonicalize().map_err(|error| format!("its folder: {error}"))?;
     let within = |path: PathBuf, shown: &str| -> Result<PathBuf, Snag> {
-        let path = path.canonicalize().map_err(|error| format!("{shown}: {error}"))?;
+        let path = path
+            .canonicalize()
+            .map_err(|error| Snag::of_file(format!("{shown}: {error}"), &error))?;
         if path.starts_with(&real) {
             Ok(path)
         } else {
@@ -74,7 +76,8 @@ pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoi
     let base = pattern.as_ref().map_or(output.from.as_str(), Pattern::base);
     // A file with a slash behind it is not there for the system; why is said below.
     let from = inside(&real, base.trim_end_matches('/')).map_err(Snag::job)?;
-    if !from.try_exists().map_err(|error| format!("{base}: {error}"))? {
+    let there = from.try_exists();
+    if !there.map_err(|error| Snag::of_file(format!("{base}: {error}"), &error))? {
         return Err(Snag::job(format!("it left no `{base}`")));
     }
     let from = within(from, base)?;
@@ -86,7 +89,7 @@ pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoi
         return Ok(vec![Outgoing { below: String::new(), name, path: from }]);
     }
     let mut found = Vec::new();
-    for file in files(&from)? {
+    for file in files(&from).map_err(Unread::of_task)? {
         let below = file.to_str();
         let below = below.ok_or_else(|| Snag::job(format!("{}: not UTF-8", file.display())))?;
         let below = match &pattern {
@@ -203,7 +206,8 @@ impl Courier {
         let hashing = file.path.clone();
         let hashed = tokio::task::spawn_blocking(move || digest_of(opened::open(&hashing)?)).await;
         let hashed = hashed.map_err(|error| failed(&error.to_string()))?;
-        let (sha256, size) = hashed.map_err(|error| failed(&error.to_string()))?;
+        let (sha256, size) =
+            hashed.map_err(|error| Snag::of_file(failed(&error.to_string()), &error))?;
         let new = NewOutput { attempt, output, size, sha256: sha256.clone() };
         let mut counted = 0;
         let mut count = |offset: u64| {
@@ -289,10 +293,10 @@ impl Courier {
                 drop(going);
                 match self.name_objects(attempt, &again.objects, guard).await? {
                     Naming::Done => Ok(()),
-                    Naming::Lost => Err(LOST.to_owned().into()),
+                    Naming::Lost => Err(Snag::job(LOST.to_owned())),
                 }
             }
-            (Naming::Lost, None) => Err(LOST.to_owned().into()),
+            (Naming::Lost, None) => Err(Snag::job(LOST.to_owned())),
         }
     }
 

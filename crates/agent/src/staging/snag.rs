@@ -1,7 +1,11 @@
 //! Why an attempt could not start or publish, and whose doing that is: what the job asks for would be
-//! the same wherever it goes, and is no provider's fault.
+//! the same wherever it goes, and is no provider's fault. Where what a job named did not do its part, that
+//! is not known yet: [`blame`](super::blame) finds it out.
+
+use std::io;
 
 use dayan_wire::{Blame, Outcome};
+use rustix::io::Errno;
 
 /// What the exchange's data store says of this moment, of this agent or of itself. Everything else that
 /// it says of data is about what the job asks for: its quota, its names, its files.
@@ -17,6 +21,12 @@ const PASSING: [&str; 9] = [
     "data.upload_unknown",
 ];
 
+/// What a store answers where this machine's clock is wrong: no secret is better elsewhere for it. Any
+/// store can say so.
+const CLOCK_IS_WRONG: &str = "RequestTimeTooSkewed";
+/// What a proxy on the way answers that wants to know who asks; and any store can.
+const PROXY_ASKS: u16 = 407;
+
 /// What stood in the way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Snag {
@@ -24,12 +34,69 @@ pub(crate) struct Snag {
     pub(crate) why: String,
     /// Whose doing it is.
     pub(crate) blame: Blame,
+    /// What the job has named, an address or a store with its secret, did not do its part, and may do it
+    /// when it is asked again.
+    pub(super) far: Option<Far>,
+}
+
+/// How it did not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Far {
+    /// It answered, and not as it should.
+    Answered,
+    /// Nothing was heard of it.
+    Silent,
+    /// It says that this machine's clock is wrong.
+    Clock,
+    /// It says that a proxy on the way wants a login.
+    Proxy,
+}
+
+impl Far {
+    /// By what is said of it.
+    pub(super) fn of(why: &str) -> Self {
+        match status_in(why) {
+            _ if why.contains(CLOCK_IS_WRONG) => Self::Clock,
+            Some(PROXY_ASKS) => Self::Proxy,
+            Some(_) => Self::Answered,
+            None => Self::Silent,
+        }
+    }
+}
+
+/// The status that words tell of: the libraries give it away in no other way.
+pub(super) fn status_in(why: &str) -> Option<u16> {
+    let after = why.split("status code: ").nth(1).unwrap_or(why);
+    let digits = after.get(..3).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let ends = after.get(3..4).is_none_or(|next| !next.starts_with(|c: char| c.is_alphanumeric()));
+    digits.parse().ok().filter(|_| ends)
 }
 
 impl Snag {
     /// What the job asks for is not there, or may not be.
     pub(crate) fn job(why: String) -> Self {
-        Self { why, blame: Blame::Job }
+        Self { why, blame: Blame::Job, far: None }
+    }
+
+    /// What the job has named did not do its part. Until it is known better it is the site's.
+    pub(super) fn far(why: String) -> Self {
+        Self { far: Some(Far::of(&why)), ..Self::from(why) }
+    }
+
+    /// A file that the task has left cannot be read. What it took from others to read, or made lead in a
+    /// circle, is its own; that a disk fails is not.
+    pub(super) fn of_file(why: String, error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
+        match error.kind() {
+            // The library has no stable word for links in a circle.
+            _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Self::job(why),
+            PermissionDenied | NotFound | NotADirectory | IsADirectory | InvalidFilename => {
+                Self::job(why)
+            }
+            _ => Self::from(why),
+        }
     }
 
     /// What the exchange said instead of doing it: a code, a colon and words.
@@ -49,7 +116,7 @@ impl Snag {
 
     /// With words before its own.
     pub(crate) fn about(self, what: &str) -> Self {
-        Self { why: format!("{what}: {}", self.why), blame: self.blame }
+        Self { why: format!("{what}: {}", self.why), ..self }
     }
 
     pub(crate) fn not_started(self) -> Outcome {
@@ -64,7 +131,7 @@ impl Snag {
 /// Unless said otherwise it is the site's.
 impl From<String> for Snag {
     fn from(why: String) -> Self {
-        Self { why, blame: Blame::Site }
+        Self { why, blame: Blame::Site, far: None }
     }
 }
 
@@ -87,5 +154,35 @@ mod tests {
         check("token.unknown: words", Blame::Site);
         assert!(Snag::refused("data.not_sent: x".to_owned()).is("data.not_sent"));
         assert!(!Snag::refused("data.not_sent_yet: x".to_owned()).is("data.not_sent"));
+    }
+
+    #[test]
+    fn how_something_did_not_do_its_part_is_read_from_what_is_said() {
+        let check = |why: &str, far: Far| {
+            let snag = Snag::far(why.to_owned()).about("s3://b/");
+            assert_eq!((snag.far, snag.blame), (Some(far), Blame::Site), "{why}");
+        };
+        check("Server returned non-2xx status code: 503 Service Unavailable: ", Far::Answered);
+        check("502 Bad Gateway", Far::Answered);
+        check("non-2xx status code: 407 Proxy Authentication Required", Far::Proxy);
+        check(&format!("status code: 403: <Code>{CLOCK_IS_WRONG}</Code>"), Far::Clock);
+        for silent in ["error sending request: connection refused", "no answer in time", "", "5001"]
+        {
+            check(silent, Far::Silent);
+        }
+    }
+
+    #[test]
+    fn what_a_task_made_unreadable_is_its_own() {
+        let check = |kind: io::ErrorKind, blame: Blame| {
+            let snag = Snag::of_file("result: x".to_owned(), &kind.into());
+            assert_eq!(snag.blame, blame, "{kind}");
+        };
+        check(io::ErrorKind::PermissionDenied, Blame::Job);
+        check(io::ErrorKind::NotFound, Blame::Job);
+        let circle = io::Error::from(Errno::LOOP);
+        assert_eq!(Snag::of_file("result: x".to_owned(), &circle).blame, Blame::Job);
+        check(io::ErrorKind::StorageFull, Blame::Site);
+        check(io::ErrorKind::StaleNetworkFileHandle, Blame::Site);
     }
 }

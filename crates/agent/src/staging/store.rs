@@ -11,7 +11,9 @@ use dayan_wire::{
     UploadState,
 };
 use reqwest::{Method, RequestBuilder, Response};
+use rustix::time::{ClockId, clock_gettime};
 
+use super::blame::Exchange;
 use crate::link::{Link, LinkFault, checked, describe, read};
 
 /// How long a short answer may take. It may stand behind the hashing of what was just sent: 10 GB
@@ -32,6 +34,20 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(link: Arc<Link>, token: Arc<str>) -> Self {
         Self { link, token }
+    }
+
+    /// Is the exchange reached now, and how far is its clock ahead of this machine's?
+    pub(super) async fn exchange(&self) -> Exchange {
+        match self.link.clock().await {
+            Ok(clock) => {
+                let own = clock_gettime(ClockId::Realtime).tv_sec;
+                Exchange::Reached(clock.map(|clock| clock.saturating_sub(own)))
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "the exchange is not reached");
+                Exchange::Away
+            }
+        }
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> RequestBuilder {

@@ -21,7 +21,6 @@ use tokio::sync::mpsc;
 
 use super::Guard;
 use super::checkpoint::Mark;
-use super::copy::files;
 use super::courier::Courier;
 use super::fetch::is_remote;
 use super::ship::{Outgoing, outgoing};
@@ -34,9 +33,15 @@ const FOLDERS_MAX: usize = 1_000;
 /// Closed files that wait to be sent; of those beyond, the end takes care.
 const QUEUE: usize = 4_096;
 
-/// Where others than this machine's kernel write, the folder is looked at so often: a call for each file
-/// and look, over a network.
+/// Where others than this machine's kernel write, the folder is looked at so often: after so many times
+/// [`LOOK_EVERY`], five seconds.
 const RESCAN_EVERY: u32 = 25;
+/// Files that one look takes in at most. Each is a call over a network, half a millisecond on a good one, so
+/// that a look is a second and a watch keeps a file server a fifth of one client busy. The next look goes on
+/// behind them: of more files each is seen every so many looks, and sent the later.
+const LOOKED_AT_MAX: usize = 2_000;
+/// Files that are remembered between looks: some tens of MiB. Those beyond are sent at the end.
+const REMEMBERED_MAX: usize = 100_000;
 /// A file that was sent and written to again is sent early only after twice as many quiet looks, up to so
 /// many: one that grows by bursts is not sent again and again.
 const QUIET_LOOKS_MAX: u32 = 64;
@@ -205,12 +210,12 @@ fn follow(root: &Path, over: &AtomicBool, tell: &mpsc::Sender<PathBuf>) -> Resul
 /// may see what was a minute ago: then a file is sent that is not whole yet, and again at the end.
 fn look_again(root: &Path, over: &AtomicBool, tell: &mpsc::Sender<PathBuf>) -> Result<(), Errno> {
     let root = root.canonicalize().map_err(|_| Errno::NOENT)?;
-    let mut looks = Looks::default();
+    let (mut looks, mut walk) = (Looks::default(), Walk::default());
     loop {
+        let (files, ended) = walk.on(&root, LOOKED_AT_MAX);
         // What goes away meanwhile is not there.
-        let files = files(&root).unwrap_or_default().into_iter().map(|file| root.join(file));
-        let seen = files.filter_map(|file| Some((Mark::of(&file)?, file)));
-        for settled in looks.settled(seen.map(|(mark, file)| (file, mark)).collect()) {
+        let seen = files.into_iter().filter_map(|file| Some((Mark::of(&file)?, file)));
+        for settled in looks.settled(seen.map(|(mark, file)| (file, mark)), ended) {
             drop(tell.try_send(settled));
         }
         for _ in 0..RESCAN_EVERY {
@@ -225,29 +230,87 @@ fn look_again(root: &Path, over: &AtomicBool, tell: &mpsc::Sender<PathBuf>) -> R
     }
 }
 
+/// A way through all files below a folder, some at a time, that begins again when it has come to its end.
+#[derive(Default)]
+struct Walk {
+    /// The folder that is being read, and where in it.
+    reading: Option<std::fs::ReadDir>,
+    /// Folders that are still to be read.
+    open: Vec<PathBuf>,
+}
+
+/// Is that all of a folder, or does the next look go on?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    Yes,
+    No,
+}
+
+impl Walk {
+    /// The next files, and whether the way has come to its end with them. Folders and what is neither are
+    /// looked at too, and counted: what a task makes is bounded in every way.
+    fn on(&mut self, root: &Path, most: usize) -> (Vec<PathBuf>, Ended) {
+        if self.reading.is_none() && self.open.is_empty() {
+            self.open.push(root.to_owned());
+        }
+        let mut found = Vec::new();
+        for _ in 0..most {
+            let Some(reading) = &mut self.reading else {
+                let Some(folder) = self.open.pop() else { return (found, Ended::Yes) };
+                // What goes away meanwhile is not there.
+                self.reading = std::fs::read_dir(folder).ok();
+                continue;
+            };
+            match reading.next() {
+                Some(Ok(entry)) => match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => self.open.push(entry.path()),
+                    Ok(_) => found.push(entry.path()),
+                    Err(_) => {}
+                },
+                Some(Err(_)) | None => self.reading = None,
+            }
+        }
+        let ended = self.reading.is_none() && self.open.is_empty();
+        (found, if ended { Ended::Yes } else { Ended::No })
+    }
+}
+
 /// What the looks at a folder have shown so far.
 #[derive(Default)]
-struct Looks(BTreeMap<PathBuf, Looked>);
+struct Looks {
+    files: BTreeMap<PathBuf, Looked>,
+    /// How often all of the folder was looked at.
+    round: u32,
+}
 
 struct Looked {
     mark: Mark,
-    /// Looks since it was written to, and how many there have to be.
+    /// Looks at it since it was written to, and how many there have to be.
     quiet: u32,
     needs: u32,
     told: bool,
+    /// When it was last there.
+    round: u32,
 }
 
 impl Looks {
-    /// The files that are to be told of after one more look: pure.
-    fn settled(&mut self, now: BTreeMap<PathBuf, Mark>) -> Vec<PathBuf> {
-        self.0.retain(|path, _| now.contains_key(path));
+    /// The files that are to be told of after one more look, at some of them or at the last: pure.
+    fn settled(
+        &mut self,
+        now: impl IntoIterator<Item = (PathBuf, Mark)>,
+        ended: Ended,
+    ) -> Vec<PathBuf> {
+        let round = self.round;
         let mut settled = Vec::new();
         for (path, mark) in now {
-            let new = Looked { mark, quiet: 0, needs: 1, told: false };
-            let Some(looked) = self.0.get_mut(&path) else {
-                self.0.insert(path, new);
+            let new = Looked { mark, quiet: 0, needs: 1, told: false, round };
+            let Some(looked) = self.files.get_mut(&path) else {
+                if self.files.len() < REMEMBERED_MAX {
+                    self.files.insert(path, new);
+                }
                 continue;
             };
+            looked.round = round;
             if looked.mark == mark {
                 looked.quiet = looked.quiet.saturating_add(1);
             } else {
@@ -259,6 +322,10 @@ impl Looks {
                 looked.told = true;
                 settled.push(path);
             }
+        }
+        if ended == Ended::Yes {
+            self.files.retain(|_, looked| looked.round == round);
+            self.round = round.wrapping_add(1);
         }
         settled
     }
@@ -314,7 +381,7 @@ mod tests {
                 std::fs::write(&path, &text).expect("written");
             }
             let mark = Mark::of(&path).expect("there");
-            !looks.settled([(path.clone(), mark)].into()).is_empty()
+            !looks.settled([(path.clone(), mark)], Ended::Yes).is_empty()
         };
         assert!(!look(true), "it may still be written to");
         assert!(!look(true));
@@ -323,7 +390,45 @@ mod tests {
         assert!(!look(true));
         assert!(!look(false), "it was sent too early: now it takes longer");
         assert!(look(false));
-        assert!(looks.settled(BTreeMap::new()).is_empty() && looks.0.is_empty(), "it is gone");
+        assert!(looks.settled([], Ended::Yes).is_empty() && looks.files.is_empty(), "it is gone");
+    }
+
+    #[test]
+    fn a_folder_with_many_files_is_looked_at_some_at_a_time_and_none_is_left_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut expect = BTreeSet::new();
+        for number in 0..40 {
+            let folder = dir.path().join(format!("deep/{}", number % 4));
+            std::fs::create_dir_all(&folder).expect("made");
+            let path = folder.join(number.to_string());
+            std::fs::write(&path, "x").expect("written");
+            expect.insert(path);
+        }
+        let (mut walk, mut looks) = (Walk::default(), Looks::default());
+        let (mut told, mut largest) = (Vec::new(), 0);
+        let mut round = |told: &mut Vec<PathBuf>| {
+            let mut seen = BTreeSet::new();
+            loop {
+                let (files, ended) = walk.on(dir.path(), 7);
+                largest = largest.max(files.len());
+                seen.extend(files.iter().cloned());
+                let marked = files.into_iter().filter_map(|file| Some((Mark::of(&file)?, file)));
+                told.extend(looks.settled(marked.map(|(mark, file)| (file, mark)), ended));
+                if ended == Ended::Yes {
+                    return seen;
+                }
+            }
+        };
+        assert_eq!(round(&mut told), expect);
+        assert!(told.is_empty(), "each was seen once: {told:?}");
+        assert_eq!(round(&mut told), expect, "it begins again");
+        assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), expect);
+        assert_eq!(round(&mut told).len(), 40);
+        assert_eq!(told.len(), 40, "each is told of once");
+        std::fs::remove_dir_all(dir.path().join("deep")).expect("removed");
+        assert!(round(&mut told).is_empty());
+        assert!(largest <= 7, "{largest}");
+        assert!(looks.files.is_empty(), "what is gone is forgotten");
     }
 
     #[test]

@@ -18,6 +18,13 @@ use crate::link::describe;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the first byte of an answer may take: some stores fetch from tape before it.
 const FIRST_BYTE_WITHIN: Duration = Duration::from_mins(2);
+/// How long nothing may come of an answer, counted from the request's beginning on: a part of 16 MiB goes up in
+/// that time at a quarter of a megabit a second. Without it a store that takes a request and never answers
+/// would hold an attempt for as long as its lease is renewed.
+const SILENT_WITHIN: Duration = Duration::from_mins(10);
+/// Where a proxy is named, in the way of the HTTP library.
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 /// Redirects in a row: download sites need two or three.
 const REDIRECTS_MAX: usize = 5;
 
@@ -96,6 +103,8 @@ fn check_number(url: &Url) -> Result<(), String> {
 pub(crate) struct Web {
     client: Client,
     reach: Reach,
+    /// Does the environment name a proxy that requests go through?
+    proxied: bool,
 }
 
 /// What an address answered.
@@ -140,13 +149,21 @@ impl Web {
         });
         let mut builder = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
+            .read_timeout(SILENT_WITHIN)
             .redirect(redirects)
             .user_agent(concat!("dayan/", env!("CARGO_PKG_VERSION")));
         if reach == Reach::Public {
             builder = builder.dns_resolver(Arc::new(PublicOnly)).no_proxy();
         }
         let client = builder.build().map_err(|error| describe(&error))?;
-        Ok(Self { client, reach })
+        let proxied = reach == Reach::Private
+            && PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some());
+        Ok(Self { client, reach, proxied })
+    }
+
+    /// Are others reached through a proxy of the site's?
+    pub(super) const fn is_proxied(&self) -> bool {
+        self.proxied
     }
 
     /// The client itself, for libraries that speak HTTP.

@@ -9,6 +9,7 @@ use crate::{
 };
 
 const PROGRAMS: &[Need] = &[Need::Programs];
+const FOLDERS: &[Need] = &[Need::Programs, Need::Images, Need::Staging];
 const HOST: &[Need] = &[Need::Programs, Need::HostPrograms];
 
 pub(super) const CASES: &[Case] = &[
@@ -18,6 +19,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a missing program is 127", needs: PROGRAMS, run: missing },
     Case { name: "a file that is no program is 126", needs: PROGRAMS, run: not_executable },
     Case { name: "a missing working folder is said", needs: HOST, run: missing_workdir },
+    Case { name: "a missing folder of its own is said", needs: FOLDERS, run: missing_own_folder },
+    Case { name: "what a task prints is no word of ours", needs: PROGRAMS, run: pretending },
     Case { name: "a script without a first line runs", needs: HOST, run: bare_script },
     Case { name: "an empty command is refused", needs: &[], run: empty_command },
     Case {
@@ -108,6 +111,27 @@ fn missing_workdir(bench: &mut Bench<'_>) -> Result<(), String> {
         (Outcome::StartFailed(StartFailure::Workdir(_)), _) => Ok(()),
         (other, _) => Err(format!("ended with {other:?}")),
     }
+}
+
+/// What lies in the attempt's own folder is seen from here, before anything runs.
+fn missing_own_folder(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("true");
+    launch.workdir = Workdir::At(bench.workdir(launch.attempt)?.join("no/such"));
+    let attempt = bench.start(launch)?;
+    match bench.end(attempt)? {
+        (Outcome::StartFailed(StartFailure::Workdir(_)), _) => Ok(()),
+        (other, _) => Err(format!("ended with {other:?}")),
+    }
+}
+
+/// What a task writes is no word of its engine: it has run, whatever it says.
+fn pretending(bench: &mut Bench<'_>) -> Result<(), String> {
+    for word in ["dayan: no working folder: /x", "dayan: the step exited with 0"] {
+        let line = format!("echo '{word}' >&2; echo '{word}'; exit 126");
+        let attempt = bench.start_line(&line)?;
+        bench.expect_end(attempt, &Outcome::Exited(126))?;
+    }
+    Ok(())
 }
 
 fn bare_script(bench: &mut Bench<'_>) -> Result<(), String> {

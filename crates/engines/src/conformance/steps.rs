@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_units::Span;
+use dayan_units::{Bytes, Span};
 
 use super::bench::{holds, same};
 use super::{Bench, Case, Need};
@@ -22,6 +22,21 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "a time limit is all steps' together", needs: IMAGES, run: limit },
     Case { name: "a step is stopped and no other begins", needs: IMAGES, run: stopped },
     Case { name: "a step whose image is not there is said", needs: IMAGES, run: no_image },
+    Case {
+        name: "a first image that is not there starts nothing",
+        needs: IMAGES,
+        run: no_first_image,
+    },
+    Case {
+        name: "a later step's missing program is its own",
+        needs: IMAGES,
+        run: no_later_program,
+    },
+    Case {
+        name: "out of memory is no error to ignore",
+        needs: &[Need::Programs, Need::Images, Need::OomToldApart],
+        run: ignored_oom,
+    },
     Case {
         name: "steps go on while nobody looks",
         needs: &[Need::Programs, Need::Images, Need::SurvivesAgent, Need::Staging],
@@ -190,7 +205,8 @@ fn parts(bench: &mut Bench<'_>) -> Result<(), String> {
 
 fn limit(bench: &mut Bench<'_>) -> Result<(), String> {
     let mut launch = launch(bench, &["sleep 1", "sleep 600", "echo never"]);
-    launch.limits.wall = Span::from_secs(4);
+    // Enough for the first to end on a machine that does much else.
+    launch.limits.wall = Span::from_secs(8);
     ends(bench, &launch, &Outcome::TimeLimit)?;
     same("how they ended", &statuses(bench, &launch)?, &vec![(0, 0), (1, 124)])
 }
@@ -211,6 +227,33 @@ fn no_image(bench: &mut Bench<'_>) -> Result<(), String> {
     let mut launch = launch(bench, &["exit 0", "exit 0"]);
     let name = "127.0.0.1:9/no/such:1".to_owned();
     launch.steps[1].image = Image { name, pull: Pull::Never, ..Image::default() };
+    let attempt = bench.start(launch.clone())?;
+    match bench.end(attempt)? {
+        // Found out before anything ran.
+        (Outcome::StartFailed(why), _) if !in_pods(bench) => {
+            let words = why.to_string();
+            holds(|| format!("it says `{words}`"), words.contains("never").into())
+        }
+        // A node finds it out when its turn comes. What has run by then has run.
+        (Outcome::Exited(125), usage) if in_pods(bench) => {
+            holds(|| "it took no time".to_owned(), (usage.wall > Span::ZERO).into())?;
+            let records = records(bench, &launch)?;
+            let told: Vec<_> = records.iter().map(|one| (one.step, one.exit_code)).collect();
+            same("how they ended", &told, &vec![(0, 0), (1, 125)])?;
+            let errors = bench.text(attempt, Stream::Stderr)?;
+            let [begin, end] = records[1].stderr.map(|at| usize::try_from(at).unwrap_or(0));
+            let words = errors.get(begin..end).unwrap_or_default();
+            holds(|| format!("`{errors}` says `{words}`"), words.contains("never").into())
+        }
+        (other, _) => Err(format!("ended with {other:?}")),
+    }
+}
+
+/// Of an attempt of which nothing has run, it is the start that failed.
+fn no_first_image(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = launch(bench, &["exit 0", "exit 0"]);
+    let name = "127.0.0.1:9/no/such:1".to_owned();
+    launch.steps[0].image = Image { name, pull: Pull::Never, ..Image::default() };
     let attempt = bench.start(launch)?;
     match bench.end(attempt)? {
         (Outcome::StartFailed(why), _) => {
@@ -219,6 +262,30 @@ fn no_image(bench: &mut Bench<'_>) -> Result<(), String> {
         }
         (other, _) => Err(format!("ended with {other:?}")),
     }
+}
+
+/// A program that is not there, in a step after one that ran.
+fn no_later_program(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = launch(bench, &["echo ran", "true"]);
+    launch.steps[1].argv = vec!["no-such-program".to_owned()];
+    ends(bench, &launch, &Outcome::Exited(127))?;
+    same("how they ended", &statuses(bench, &launch)?, &vec![(0, 0), (1, 127)])?;
+    // A shell may have said more, where there is one stream.
+    let out = bench.text(launch.attempt, Stream::Stdout)?;
+    holds(|| format!("its log says `{out}`"), out.starts_with("ran\n").into())
+}
+
+/// An error may be ignored, and too much memory is none that a program made.
+fn ignored_oom(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = launch(bench, &["exec tail /dev/zero", "echo never"]);
+    launch.limits.memory = Bytes(48 << 20);
+    launch.steps[0].ignore_error = true;
+    ends(bench, &launch, &Outcome::OutOfMemory)?;
+    same("how they ended", &statuses(bench, &launch)?, &vec![(0, 137)])
+}
+
+fn in_pods(bench: &Bench<'_>) -> bool {
+    bench.info().kind == crate::EngineKind::Kubernetes
 }
 
 fn away(bench: &mut Bench<'_>) -> Result<(), String> {

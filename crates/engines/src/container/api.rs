@@ -17,9 +17,11 @@ use bollard::query_parameters::{
     ListContainersOptions, LogsOptions, RemoveContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use dayan_units::{Span, Time};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
+use super::libpod;
 use crate::{Login, Signal, StartFailure};
 
 /// How long an answer may take. Podman holds a container's lock while it starts or removes one; on
@@ -105,6 +107,8 @@ pub(super) struct Standing {
     pub oom: bool,
     /// Its first process, in the service's view; 0 for none.
     pub pid: i32,
+    /// How long it ran, by the service's own times, once it has ended.
+    pub lasted: Option<Span>,
     /// Its full id.
     pub id: String,
 }
@@ -116,12 +120,16 @@ impl Standing {
         let running = state.running.unwrap_or(false)
             || matches!(state.status, Some(Status::RUNNING | Status::PAUSED | Status::STOPPING));
         // The year of one that was never started is 1, or there is none.
-        let dated = state.started_at.is_some_and(|at| !at.starts_with("0001-"));
+        let dated = state.started_at.as_ref().is_some_and(|at| !at.starts_with("0001-"));
+        let time = |text: Option<String>| text.and_then(|text| text.parse::<Time>().ok());
+        let times = time(state.started_at).zip(time(state.finished_at));
+        let lasted = times.map(|(started, finished)| finished.since(started));
         Self {
             started: running || dated,
             running,
             exit_code: state.exit_code.unwrap_or(0),
             oom: state.oom_killed.unwrap_or(false),
+            lasted: lasted.filter(|_| dated && !running),
             pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
             id: found.id.unwrap_or_default(),
         }
@@ -134,7 +142,17 @@ pub(super) struct About {
     /// In words: `podman 4.3.1`.
     pub words: String,
     pub docker: bool,
+    /// Does it run without rights of its own, in a namespace of users?
     pub rootless: bool,
+    /// Who root of all its containers is on this machine, where docker maps users (`userns-remap`).
+    #[serde(default)]
+    pub remapped: Option<(u32, u32)>,
+    /// Whose its process is, by its socket: user and group.
+    #[serde(default)]
+    pub runs_as: Option<(u32, u32)>,
+    /// Why it holds no limits, where that is known.
+    #[serde(default)]
+    pub holds_none: Option<String>,
     /// Does it make cgroups itself, rather than ask systemd for them?
     pub cgroupfs: bool,
     /// Does it hold limits of processor, memory and processes?
@@ -177,15 +195,43 @@ impl Service {
         let name = if is_podman { "podman" } else { "docker" };
         let security = info.security_options.unwrap_or_default();
         // A service that does not say has them: only those without rights may lack some.
-        let limits =
+        let mut limits =
             [info.cpu_cfs_quota, info.memory_limit, info.pids_limit].map(|has| has.unwrap_or(true));
+        let mut rootless = security.iter().any(|option| option.contains("rootless"));
+        let mut cgroups = info.cgroup_version.map(|version| format!("v{version}"));
+        let own = if is_podman { libpod::ask(&self.socket).await } else { None };
+        if let Some(host) = own {
+            rootless = host.security.rootless;
+            if rootless {
+                limits = host.limits();
+            }
+            cgroups = Some(host.cgroup_version);
+        }
+        let maps = security.iter().any(|option| option == "name=userns");
+        let root = info.docker_root_dir.filter(|_| maps && !is_podman);
+        let holds_none = (rootless && limits.contains(&false)).then(|| match cgroups.as_deref() {
+            Some("v1") => "a service without rights holds no limits by cgroups v1".to_owned(),
+            _ => "its user was given no controllers for them (systemd: Delegate=cpu cpuset io memory \
+                  pids for user@.service)"
+                .to_owned(),
+        });
         Ok(About {
             limits,
             words: format!("{name} {}", version.version.unwrap_or_default()),
             docker: !is_podman,
-            rootless: security.iter().any(|option| option.contains("rootless")),
+            rootless,
+            remapped: root.as_deref().and_then(mapped_root),
+            runs_as: self.peer().await.map(|(user, _)| user),
+            holds_none,
             cgroupfs: info.cgroup_driver.is_some_and(|driver| driver.to_string() == "cgroupfs"),
         })
+    }
+
+    /// Whose the process at the socket is, and its number; 0 where it is not seen from here.
+    pub(super) async fn peer(&self) -> Option<((u32, u32), i32)> {
+        let stream = tokio::net::UnixStream::connect(&self.socket).await.ok()?;
+        let peer = stream.peer_cred().ok()?;
+        Some(((peer.uid(), peer.gid()), peer.pid().unwrap_or(0)))
     }
 
     /// Is the image there?
@@ -309,6 +355,12 @@ impl Service {
     }
 }
 
+/// Who root is, by the folder that docker has where it maps users: it is called after them (`…/300000.300000`).
+fn mapped_root(folder: &str) -> Option<(u32, u32)> {
+    let (uid, gid) = folder.trim_end_matches('/').rsplit('/').next()?.split_once('.')?;
+    Some((uid.parse().ok()?, gid.parse().ok()?))
+}
+
 /// To the end of what is there, or for as long as it runs?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Follow {
@@ -336,6 +388,13 @@ mod tests {
         check("registry.local/blender:4", "registry.local");
         check("localhost/a", "localhost");
         check("10.0.0.1:5000/a/b@sha256:00", "10.0.0.1:5000");
+    }
+
+    #[test]
+    fn a_mapped_root_is_read_from_dockers_folder() {
+        assert_eq!(mapped_root("/var/lib/docker/300000.300001"), Some((300_000, 300_001)));
+        assert_eq!(mapped_root("/var/lib/docker"), None);
+        assert_eq!(mapped_root("/var/lib/docker.d"), None);
     }
 
     #[test]

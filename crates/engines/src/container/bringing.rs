@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use dayan_units::{AttemptId, Time};
+use dayan_units::{AttemptId, Span, Time};
 use tokio::sync::SemaphorePermit;
 
 use super::api::{Standing, Trouble};
@@ -147,10 +147,12 @@ async fn make<'a>(
         return Err(failed(StartFailure::Workdir(words)));
     }
     parts(launch, &work).map_err(at)?;
-    let user = owner(house);
+    let user = house.kitchen.borrow().owner.outside;
     if user.0 != 0 && rustix::process::geteuid().is_root() {
-        // Also what was staged into it.
-        owner::give(&work, user).map_err(|error| {
+        // Also what was staged into it: any number of files, which others do not wait for.
+        let folder = work.clone();
+        let given = tokio::task::spawn_blocking(move || owner::give(&folder, user)).await;
+        given.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| {
             let why = format!(
                 "{}: cannot be given to the tasks' user {} ({error}); put the agent's folder on a \
                  file system of this machine",
@@ -164,16 +166,6 @@ async fn make<'a>(
         create(house, launch, step, &work, cgroup).await?;
     }
     Ok(permit)
-}
-
-/// The user and group that containers run as.
-fn owner(house: &House) -> (u32, u32) {
-    let kitchen = house.kitchen.borrow();
-    if !rustix::process::geteuid().is_root() {
-        return kitchen.user;
-    }
-    let maps = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    owner::of(kitchen.user, &kitchen.agent, &maps)
 }
 
 /// Who holds the number of a container's processes.
@@ -222,12 +214,10 @@ async fn create(
     let name = &house.name(launch.attempt, step);
     let fence = house.folder.fence(launch.attempt);
     loop {
-        let kitchen = Kitchen {
-            cgroup: cgroup.map(str::to_owned),
-            user: owner(house),
-            ..house.kitchen.borrow().clone()
-        };
-        let body = recipe::recipe(launch, step, work, &fence, &kitchen, processes(house))
+        let kitchen =
+            Kitchen { cgroup: cgroup.map(str::to_owned), ..house.kitchen.borrow().clone() };
+        let groups = owner::groups(recipe::devices_of(launch, step));
+        let body = recipe::recipe(launch, step, work, &fence, &kitchen, processes(house), &groups)
             .map_err(|words| failed(StartFailure::Other(words)))?;
         match house.service.create(name, body).await {
             Ok(()) => return Ok(()),
@@ -278,27 +268,11 @@ async fn fetch_now(house: &House, image: &Image) -> Result<(), Outcome> {
             Ok(()) => return Ok(()),
             Err(Trouble::Away(_)) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
             Err(Trouble::Refused { words, .. }) => {
-                let nowhere = has_no_image(&words);
                 let words = format!("the image {}: {words}", image.name);
-                let failure = if nowhere { StartFailure::Image } else { StartFailure::Other };
-                return Err(failed(failure(words)));
+                return Err(failed(StartFailure::of_image(words)));
             }
         }
     }
-}
-
-/// Does a registry say that it has no such image, or not for who asks? There are words for it and no
-/// codes: podman and docker answer 500 and 404 to the same.
-fn has_no_image(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    const SAID: [&str; 5] = [
-        "manifest unknown",
-        "name unknown",
-        "does not exist or may require",
-        "unauthorized",
-        "invalid reference",
-    ];
-    SAID.iter().any(|said| words.contains(said))
 }
 
 /// It runs: written down, and told.
@@ -324,6 +298,17 @@ pub(super) fn began(
     house.mark(attempt);
 }
 
+/// How long after its container's start an init may say that it cannot execute the program: it does so
+/// first of all, in milliseconds. Its words come by the task's own standard error, where a task could say
+/// the same to have run for nothing; what has run for longer than this has run.
+const INIT_SAYS_WITHIN: Span = Span::from_secs(10);
+
+/// Can its init have said so?
+fn may_be_inits(ran: Option<Span>) -> bool {
+    // Podman dates a start when it has seen it: one may have ended by then.
+    ran.is_some_and(|ran| ran.micros().abs() <= INIT_SAYS_WITHIN.micros())
+}
+
 /// An init that cannot execute the program says so in the task's own output.
 pub(super) fn said_by_init(
     house: &House,
@@ -332,6 +317,9 @@ pub(super) fn said_by_init(
     outcome: Outcome,
 ) -> Outcome {
     if !matches!(outcome, Outcome::Exited(1 | 126 | 127)) {
+        return outcome;
+    }
+    if !may_be_inits(house.with(attempt, |held| held.lasted).flatten()) {
         return outcome;
     }
     let folder = house.folder.logs(attempt);
@@ -346,4 +334,18 @@ pub(super) fn said_by_init(
     let words = said.to_lowercase();
     let trouble = Trouble::Refused { status: 500, words };
     failed(trouble.as_failure(program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_run_for_long_is_no_init_that_could_not_execute_it() {
+        assert!(may_be_inits(Some(Span::from_millis(40))));
+        assert!(!may_be_inits(Some(Span::from_secs(11))));
+        assert!(may_be_inits(Some(Span::from_millis(-200))));
+        assert!(!may_be_inits(Some(Span::from_secs(-63_000_000_000))), "it is not said");
+        assert!(!may_be_inits(None), "nobody says how long");
+    }
 }

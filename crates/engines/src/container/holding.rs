@@ -127,6 +127,8 @@ pub(super) struct Held {
     pub usage: Counters,
     /// Standard output and error, and what became of its steps; none of one that had ended when the keeper began.
     pub logs: Vec<LogWriter>,
+    /// How long the last container that ended has run, where the service says so.
+    pub lasted: Option<Span>,
     /// Is it in the list of what the agent must be told?
     pub dirty: bool,
     /// Rung when its lease or its ending changed.
@@ -154,6 +156,7 @@ impl Held {
             ended: None,
             usage: Counters::default(),
             logs: Vec::new(),
+            lasted: None,
             dirty: false,
             changed: Rc::default(),
         };

@@ -22,6 +22,7 @@ use super::api::{About, Service};
 use super::cgroup::{self, Trees};
 use super::holding::{Held, Note, Ran};
 use super::house::House;
+use super::owner;
 use super::recipe::{Kitchen, LABEL_AGENT};
 use super::tending;
 use crate::journal::Journal;
@@ -130,19 +131,15 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
     let about = about(&service, &folder).await.map_err(failed("asking podman or docker"))?;
     let cgroup = Some(format!("/{}", folder.name()))
         .filter(|_| Trees::find().can_hold(&about, folder.name()));
-    let uid = rustix::process::geteuid().as_raw();
-    let user = if about.docker && about.rootless {
-        // Docker without rights maps root to us, and knows no other way.
-        (0, 0)
-    } else {
-        (uid, rustix::process::getegid().as_raw())
-    };
+    let us = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let maps = maps(&service).await;
+    let owner = owner::of(us, &about, folder.name(), &maps).map_err(KeeperError::Users)?;
     let kitchen = Kitchen {
         agent: folder.name().to_owned(),
         rootless: about.rootless && !about.docker,
         docker: about.docker,
         cgroup,
-        user,
+        owner,
         init: true,
     };
     let features = features(&about, &kitchen);
@@ -189,6 +186,13 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
     }
 }
 
+/// Which users there are here, and to the service, where its process is seen from here.
+async fn maps(service: &Service) -> Vec<String> {
+    let of = |whose: &str| std::fs::read_to_string(format!("/proc/{whose}/uid_map")).ok();
+    let peer = service.peer().await.map(|(_, pid)| pid).filter(|pid| *pid > 0);
+    of("self").into_iter().chain(peer.and_then(|pid| of(&pid.to_string()))).collect()
+}
+
 /// What the service is. A keeper that was started before knows it although the service is away.
 async fn about(service: &Service, folder: &Folder) -> io::Result<About> {
     let path = folder.root().join(ABOUT_FILE);
@@ -225,8 +229,12 @@ fn features(about: &About, kitchen: &Kitchen) -> Features {
         Some(_) => "counted to the end",
         None => "counted once a second",
     };
+    let why = match &about.holds_none {
+        Some(why) => format!("; not all limits are held: {why}"),
+        None => String::new(),
+    };
     Features {
-        confinement: format!("containers of {}, {counted}", about.words),
+        confinement: format!("containers of {}, {counted}{why}", about.words),
         cpu_limit: cpu,
         memory_limit: memory,
         pids_limit: pids,

@@ -7,6 +7,7 @@
 //!
 //! - [`recipe`]: from a launch to what podman is asked for. Pure.
 //! - [`api`]: the questions that are asked, and which failures mean "ask again".
+//! - [`libpod`]: what podman says of itself in its own words.
 //! - [`cgroup`]: what a container used, and a hold on its first process that needs no service.
 //! - [`holding`]: one attempt as it is held, when what is due, and the notes about it on disk.
 //! - [`presence`]: whether docker was there all the time.
@@ -29,6 +30,7 @@ mod entering;
 mod holding;
 mod house;
 pub(crate) mod keeper;
+mod libpod;
 mod output;
 mod owner;
 mod presence;
@@ -40,7 +42,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::Containers;
-use crate::{EngineKind, Fault, ProcessConfig, ProcessEngine};
+use crate::{Enforcement, Engine, EngineKind, Fault, ProcessConfig, ProcessEngine};
 
 pub(crate) use entering::entrance;
 pub use recipe::{FOLDER, OUTSIDE_VARIABLES};
@@ -115,5 +117,14 @@ pub fn open(config: ContainerConfig) -> Result<ProcessEngine, Fault> {
     let mut options = vec!["--containers".into(), socket.into()];
     options.extend(config.options);
     let config = ProcessConfig { dir: config.dir, keeper: config.keeper, options };
-    ProcessEngine::open_as(config, kind)
+    let engine = ProcessEngine::open_as(config, kind)?;
+    let features = engine.describe().features;
+    let limits = [features.cpu_limit, features.memory_limit, features.pids_limit];
+    if limits.contains(&Enforcement::Absent) {
+        tracing::warn!(
+            containers = features.confinement,
+            "not every limit of a task is held here; what is not held is not sold as held"
+        );
+    }
+    Ok(engine)
 }

@@ -13,6 +13,7 @@ use bollard::models::{
 };
 use dayan_units::AttemptId;
 
+use super::owner::Owner;
 use crate::command::{self, FENCE_VARIABLE};
 use crate::{ImageNetwork, Launch, Mount, Program, Step, Workdir};
 
@@ -49,8 +50,8 @@ pub(super) struct Kitchen {
     pub docker: bool,
     /// Below which cgroup the container is put; none: where the service puts it.
     pub cgroup: Option<String>,
-    /// The user and group that the files of the task's folder belong to.
-    pub user: (u32, u32),
+    /// Who a task is, and whose the files of its folder are.
+    pub owner: Owner,
     /// Does the service have an init, which passes signals on and reaps?
     pub init: bool,
 }
@@ -77,6 +78,12 @@ pub(super) fn name(agent: &str, attempt: AttemptId, step: u32) -> String {
 /// How many containers a launch has.
 pub(super) fn count(launch: &Launch) -> u32 {
     u32::try_from(launch.steps.len()).unwrap_or(u32::MAX).max(1)
+}
+
+/// The devices that a container has.
+pub(super) fn devices_of(launch: &Launch, step: u32) -> &[String] {
+    let step = launch.steps.get(step as usize).map(|step| &step.image);
+    step.or(launch.image.as_ref()).map_or(&[], |image| &image.devices)
 }
 
 /// The arguments that are executed in a container.
@@ -180,6 +187,16 @@ fn devices(host: &mut HostConfig, wanted: &[String], kitchen: &Kitchen) {
     }
 }
 
+/// The groups of its devices, by number. Without rights of its own podman knows none of this machine's: a task
+/// keeps those that its user has, which crun alone can.
+fn group_add(groups: &[u32], kitchen: &Kitchen) -> Option<Vec<String>> {
+    match groups {
+        [] => None,
+        _ if kitchen.rootless => Some(vec!["keep-groups".to_owned()]),
+        _ => Some(groups.iter().map(u32::to_string).collect()),
+    }
+}
+
 fn clamped(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -196,7 +213,7 @@ fn binds(launch: &Launch, folder: &Path) -> Vec<String> {
 }
 
 /// What podman is asked to make for a launch, or a step of it. `folder` is the attempt's own,
-/// `fence` what marks its processes.
+/// `fence` what marks its processes, `groups` are those of this machine that its devices need.
 pub(super) fn recipe(
     launch: &Launch,
     number: u32,
@@ -204,6 +221,7 @@ pub(super) fn recipe(
     fence: &str,
     kitchen: &Kitchen,
     processes: Processes,
+    groups: &[u32],
 ) -> Result<ContainerCreateBody, String> {
     let step = launch.steps.get(number as usize);
     let image = step.map(|step| &step.image).or(launch.image.as_ref());
@@ -221,7 +239,7 @@ pub(super) fn recipe(
         soft: Some(clamped(most)),
         hard: Some(clamped(most)),
     };
-    let (uid, gid) = kitchen.user;
+    let (uid, gid) = kitchen.owner.inside;
     // Said in so many words: what podman would set itself may be more than it may.
     let mut ulimits = vec![ulimit("nofile", limits.open_files), ulimit("core", 0)];
     match processes {
@@ -274,6 +292,7 @@ pub(super) fn recipe(
         ..HostConfig::default()
     };
     devices(&mut host, &image.devices, kitchen);
+    host.group_add = group_add(groups, kitchen);
     let workdir = match (step, &launch.workdir) {
         (Some(step), _) => step.workdir.clone(),
         (None, Workdir::Fresh) => Some(FOLDER.to_owned()),
@@ -338,12 +357,12 @@ mod tests {
     fn a_container_gets_what_its_launch_says_and_no_more() {
         let kitchen = Kitchen {
             agent: "dayan-1".to_owned(),
-            user: (1_000, 100),
+            owner: Owner { inside: (1_000, 100), outside: (1_000, 100) },
             rootless: true,
             ..Kitchen::default()
         };
-        let made =
-            recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED).expect("a recipe");
+        let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED, &[])
+            .expect("a recipe");
         assert_eq!(made.working_dir.as_deref(), Some("/work/sub"));
         assert_eq!(made.user.as_deref(), Some("1000:100"));
         let env = made.env.expect("one");
@@ -378,7 +397,7 @@ mod tests {
             ..launch()
         };
         let made = |number| {
-            recipe(&launch, number, Path::new("/data/a"), "f", &Kitchen::default(), COUNTED)
+            recipe(&launch, number, Path::new("/data/a"), "f", &Kitchen::default(), COUNTED, &[])
         };
         assert!(made(0).is_err(), "a step without a command");
         let made = made(1).expect("a recipe");
@@ -415,7 +434,7 @@ mod tests {
     fn containers_of_one_user_do_not_share_a_limit_of_processes() {
         let nproc = |docker, processes| {
             let kitchen = Kitchen { docker, ..Kitchen::default() };
-            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, processes);
+            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, processes, &[]);
             let host = made.expect("a recipe").host_config.expect("one");
             assert_eq!(host.pids_limit, Some(i64::from(launch().limits.pids)));
             let tmp = host.tmpfs.expect("one")["/tmp"].clone();
@@ -438,7 +457,7 @@ mod tests {
     fn devices_are_named_as_each_engine_wants_them() {
         let made = |docker| {
             let kitchen = Kitchen { docker, ..Kitchen::default() };
-            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED)
+            let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED, &[])
                 .expect("a recipe");
             made.host_config.expect("one")
         };
@@ -454,12 +473,25 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_devices_are_added_by_number_or_kept() {
+        let made = |rootless, groups: &[u32]| {
+            let kitchen = Kitchen { rootless, ..Kitchen::default() };
+            let folder = Path::new("/data/a");
+            let made = recipe(&launch(), 0, folder, "f", &kitchen, COUNTED, groups);
+            made.expect("a recipe").host_config.expect("one").group_add
+        };
+        assert_eq!(made(false, &[]), None);
+        assert_eq!(made(false, &[44, 4_242]), Some(vec!["44".to_owned(), "4242".to_owned()]));
+        assert_eq!(made(true, &[44]), Some(vec!["keep-groups".to_owned()]));
+    }
+
+    #[test]
     fn what_cannot_be_said_to_podman_is_refused() {
         let check = |change: &dyn Fn(&mut Launch)| {
             let mut launch = launch();
             change(&mut launch);
             let folder = Path::new("/data/a");
-            assert!(recipe(&launch, 0, folder, "f", &Kitchen::default(), COUNTED).is_err());
+            assert!(recipe(&launch, 0, folder, "f", &Kitchen::default(), COUNTED, &[]).is_err());
         };
         check(&|launch| launch.image = None);
         check(&|launch| launch.program = Program::Argv(Vec::new()));

@@ -14,7 +14,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::holding::Held;
 use super::house::House;
-use crate::{Outcome, StepRecord, wall_now};
+use crate::observation::STEP_NOT_STARTED;
+use crate::{Outcome, StartFailure, StepRecord, wall_now};
 
 /// How much of a file that a step wrote its output to is brought to the log: some screenfuls. All of
 /// it is in the file.
@@ -37,10 +38,37 @@ pub(super) fn after(house: &House, attempt: AttemptId, step: u32, outcome: Outco
             return Next::Over(outcome.clone());
         }
         bring_heads(held, step, &work);
-        write_down(held, step, &outcome);
-        next(held, step, &outcome)
+        let (own, words) = own_failure(step, &outcome);
+        write_down(held, step, &own, words.as_deref());
+        match next(held, step, &outcome) {
+            Next::Over(over) if over == outcome => Next::Over(own),
+            next => next,
+        }
     });
     next.unwrap_or(Next::Over(outcome))
+}
+
+/// What it means that a step could not be started: of the first, that nothing has run. After others had
+/// run it is that step's own failure, as `docker run` would exit, and why, to be said in the attempt's
+/// standard error; but for a machine that has no room, which is nobody's but its own.
+fn own_failure(step: u32, outcome: &Outcome) -> (Outcome, Option<String>) {
+    match outcome {
+        Outcome::StartFailed(failure) if step > 0 => {
+            let code = match failure {
+                StartFailure::NoRoom(_) => return (outcome.clone(), None),
+                StartFailure::NoSuchProgram(_) | StartFailure::NotExecutable(_) => {
+                    outcome.exit_code()
+                }
+                StartFailure::Workdir(_)
+                | StartFailure::Limits(_)
+                | StartFailure::Image(_)
+                | StartFailure::Other(_) => STEP_NOT_STARTED,
+            };
+            let words = format!("dayan: step {step} could not be started: {failure}\n");
+            (Outcome::Exited(code), Some(words))
+        }
+        _ => (outcome.clone(), None),
+    }
 }
 
 fn next(held: &Held, step: u32, outcome: &Outcome) -> Next {
@@ -64,9 +92,13 @@ fn next(held: &Held, step: u32, outcome: &Outcome) -> Next {
     }
 }
 
-fn write_down(held: &mut Held, step: u32, outcome: &Outcome) {
+fn write_down(held: &mut Held, step: u32, outcome: &Outcome, words: Option<&str>) {
     let ran = held.current.step == step && held.current.started_at.is_some();
     let begin = if ran { held.current.written } else { [0, 1].map(|stream| written(held, stream)) };
+    // An init that could not execute its program has said so itself.
+    if let (false, Some(words), Some(errors)) = (ran, words, held.logs.get_mut(1)) {
+        errors.write(words.as_bytes());
+    }
     let record = StepRecord {
         step,
         started_at: held.current.started_at.filter(|_| ran),
@@ -119,7 +151,7 @@ mod tests {
     use super::super::holding::{Current, StepNote};
     use super::*;
     use crate::logs::LogWriter;
-    use crate::{BootTime, Limits, StartFailure, Stream};
+    use crate::{BootTime, Limits, Stream};
     use dayan_units::{Bytes, JobId, Time};
 
     fn held(ignored: &[bool], file: Option<&str>, logs: &Path) -> Held {
@@ -167,7 +199,7 @@ mod tests {
         // Twice: the keeper died behind the first time.
         for _ in 0..2 {
             bring_heads(&mut held, 1, &work);
-            write_down(&mut held, 1, &Outcome::Exited(4));
+            write_down(&mut held, 1, &Outcome::Exited(4), None);
         }
         let read = |stream| crate::logs::read(&logs, stream, 0, 9_999).expect("reads").data;
         assert_eq!(read(Stream::Stdout), b"beforefrom the file");
@@ -179,6 +211,36 @@ mod tests {
             assert_eq!((record.stdout, record.stderr), ([6, 19], [0, 3]));
         }
         assert_eq!(lines.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_later_step_that_cannot_be_started_has_failed_and_the_first_has_not_begun() {
+        let check = |step, failure: StartFailure, expect: Option<i32>| {
+            let outcome = Outcome::StartFailed(failure);
+            let (own, words) = own_failure(step, &outcome);
+            assert_eq!(own, expect.map_or(outcome.clone(), Outcome::Exited));
+            assert_eq!(words.is_some(), expect.is_some());
+        };
+        let other = || StartFailure::Other("why".to_owned());
+        check(0, other(), None);
+        check(1, other(), Some(125));
+        check(1, StartFailure::NoSuchProgram("p".to_owned()), Some(127));
+        check(1, StartFailure::NotExecutable("p".to_owned()), Some(126));
+        check(1, StartFailure::NoRoom("full".to_owned()), None);
+        let exited = Outcome::Exited(3);
+        assert_eq!(own_failure(1, &exited), (exited.clone(), None));
+        // Why stands in the attempt's standard error, and the record says where.
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut held = held(&[false, false], None, dir.path());
+        held.logs[1].write(b"before");
+        let (own, words) = own_failure(1, &Outcome::StartFailed(other()));
+        write_down(&mut held, 1, &own, words.as_deref());
+        let read = |stream| crate::logs::read(dir.path(), stream, 0, 9_999).expect("reads").data;
+        let errors = String::from_utf8(read(Stream::Stderr)).expect("text");
+        assert_eq!(errors, "beforedayan: step 1 could not be started: why\n");
+        let record: StepRecord = serde_json::from_slice(&read(Stream::Steps)).expect("a record");
+        let end = u64::try_from(errors.len()).expect("short");
+        assert_eq!((record.exit_code, record.stderr, record.started_at), (125, [6, end], None));
     }
 
     #[test]

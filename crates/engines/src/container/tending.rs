@@ -440,6 +440,7 @@ fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Out
         // Somebody removed it: it runs no more, and nobody knows how it ended.
         (None, None) => Outcome::KeeperDied,
         (None, Some(standing)) => {
+            house.with(attempt, |held| held.lasted = standing.lasted);
             let code = i32::try_from(standing.exit_code).unwrap_or(i32::MAX);
             let memory = house.with(attempt, |held| held.limits.memory).unwrap_or_default();
             let cgroup = ran(house, attempt).and_then(|ran| ran.cgroup);

@@ -61,6 +61,9 @@ pub enum KeeperError {
     /// Another keeper has this folder.
     #[error("keeper.taken: another keeper owns {0}")]
     Taken(PathBuf),
+    /// No container could have the files of this agent's tasks.
+    #[error("keeper.users: {0}")]
+    Users(String),
     /// Reading or writing failed.
     #[error("keeper.io: {doing}")]
     Io {

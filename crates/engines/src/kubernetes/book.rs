@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Gang;
 use super::names::BatchName;
 use super::pods::Trouble;
-use super::steps::StepSeen;
+use super::steps::{StepSeen, Unstarted};
 use super::usage::{Meter, Used};
+use crate::observation::STEP_NOT_STARTED;
 use crate::{BootTime, Counters, End, Launch, Observation, Outcome, Phase};
 
 /// Tombstones kept of forgotten attempts, as the keeper does: a start that arrives later than
@@ -85,6 +86,8 @@ pub(crate) struct Held {
     pub pod: Option<PodRef>,
     /// How its steps stand, of a launch that has some.
     pub steps: Vec<StepSeen>,
+    /// The step that cannot be started, though others have run.
+    pub unstarted: Option<Unstarted>,
     /// The node its pod is on.
     pub node: Option<String>,
     pub meter: Meter,
@@ -121,6 +124,7 @@ impl Held {
             seat: None,
             pod: None,
             steps: Vec::new(),
+            unstarted: None,
             node: None,
             meter: Meter::new(),
             running: None,
@@ -135,7 +139,7 @@ impl Held {
 
     /// Counts what it was said to use.
     pub(crate) fn used(&mut self, used: Used) {
-        let more = self.meter.add(self.usage.cpu(), &used);
+        let more = self.meter.add(&used);
         // Nobody says which part of it was the kernel's.
         self.usage.cpu_user = self.usage.cpu_user.plus(more);
         self.usage.memory_peak = self.usage.memory_peak.max(used.memory);
@@ -143,6 +147,19 @@ impl Held {
 
     pub(crate) const fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// Its pod, or the next step of it, can never be started. What has run has not failed to start: it
+    /// ends by that step, and what it used was used.
+    pub(crate) fn cannot_start(&mut self, trouble: &Trouble) {
+        if self.running.is_none() {
+            return self.end_by(Outcome::StartFailed(trouble.failure()), Span::ZERO);
+        }
+        if let Some(step) = self.steps.iter().position(|step| step.ended.is_none()) {
+            let step = u32::try_from(step).unwrap_or(u32::MAX);
+            self.unstarted = Some(Unstarted { step, words: trouble.words().to_owned() });
+        }
+        self.end_by(Outcome::Exited(STEP_NOT_STARTED), Span::ZERO);
     }
 
     /// Is it to be ended? The first reason stands; a later one may only shorten the grace.

@@ -27,11 +27,11 @@ use super::making::{self, Made};
 use super::manifest::Manifests;
 use super::names::{BatchName, LABEL_AGENT};
 use super::pods::{self, PodSeen};
-use super::reading::{self, Output};
+use super::reading::{self, Ended, Output};
 use super::survey::{self, Quota};
 use super::usage::{self, AllUsed, Source};
 use super::visitor::{All, marked};
-use crate::{BootClock, BootTime, StepRecord, Waker};
+use crate::{BootClock, BootTime, Waker};
 
 /// Questions at once: an API server gives one client a share of its own of some dozens.
 const AT_ONCE: usize = 16;
@@ -58,7 +58,7 @@ pub(crate) enum Errand {
     /// Write down what a task writes, while it runs.
     Follow { output: Output },
     /// Read all that a task wrote.
-    Read { attempt: AttemptId, output: Output, steps: Vec<StepRecord> },
+    Read { attempt: AttemptId, output: Output, steps: Ended },
     /// What is there besides: quotas, the accelerators' name, the clock.
     Picture { namespaces: Vec<String> },
     /// What do pods of ours use?

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 
 use dayan_units::{AttemptId, JobId, Span};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use super::making::Made;
 use super::manifest::{self, Gang, Manifests, Ordered, Request};
 use super::names::{BatchName, batch_name};
 use super::steps;
-use crate::{BootId, BootTime, Launch, Outcome, StartFailure, wall_now};
+use crate::{BootId, BootTime, Launch, Outcome, StartFailure, Workdir, wall_now};
 
 /// What goes into one job at most: people submit no longer arrays, and controllers do not like
 /// them.
@@ -29,6 +30,17 @@ const SCRIPT_BYTES_MAX: usize = 700_000;
 /// So much before the lease ends the cluster's own deadline falls, by which it is ended when nobody
 /// is left to ask for it: dates are to the second on both sides.
 const DEADLINE_EARLY: Span = Span::from_secs(1);
+
+/// The folder that a launch is to begin in, where it lies in the attempt's own and is not there. It is
+/// looked for before anything runs: what a pod says of it later a task could say as well.
+fn missing_folder(launch: &Launch, work: &Path) -> Option<String> {
+    match &launch.workdir {
+        Workdir::At(path) if path.starts_with(work) && !path.is_dir() => {
+            Some(format!("{}: no such folder", path.display()))
+        }
+        Workdir::At(_) | Workdir::Fresh => None,
+    }
+}
 
 /// A gang's launch: the job, and which launch of it.
 type GangKey = Option<(JobId, u32)>;
@@ -114,6 +126,10 @@ impl KubernetesEngine {
             }
             let fence = self.folder.fence(launch.attempt);
             let work = self.shared.as_ref().map(|shared| shared.work(launch.attempt));
+            if let Some(missing) = work.as_deref().and_then(|work| missing_folder(&launch, work)) {
+                self.fail(launch.attempt, StartFailure::Workdir(missing));
+                continue;
+            }
             match steps::scripts(&launch, &fence, work.as_deref()) {
                 Err(reason) => self.fail(launch.attempt, StartFailure::Other(reason)),
                 Ok(texts)

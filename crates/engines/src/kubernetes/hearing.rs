@@ -15,6 +15,7 @@ use super::jobs::JobSeen;
 use super::manifest::Gang;
 use super::names::BatchName;
 use super::pods::{self, CONTAINER, Over, PodSeen, Stage, Trouble};
+use super::reading::Ended;
 use super::steps;
 use super::tending;
 use super::usage::{AllUsed, Source};
@@ -302,6 +303,9 @@ impl KubernetesEngine {
             self.due_at = now;
             return;
         }
+        if held.ending.is_none() {
+            held.unstarted = pods::unstarted(over);
+        }
         let ran = over.exit.is_some() || over.began.is_some();
         self.close(attempt, Closing { outcome, at, since: now }, ran);
     }
@@ -318,10 +322,16 @@ impl KubernetesEngine {
         match output {
             Some(output) => {
                 let at = closing.since.plus(self.config.pace.logs_within);
-                let steps = steps::records(&held.steps, &closing.outcome, closing.at);
+                let unstarted = held.unstarted.clone();
+                let records =
+                    steps::records(&held.steps, unstarted.as_ref(), &closing.outcome, closing.at);
                 held.closing = Some(closing);
                 self.due(at);
-                self.clerk.send(Errand::Read { attempt, output, steps });
+                self.clerk.send(Errand::Read {
+                    attempt,
+                    output,
+                    steps: Ended { records, unstarted },
+                });
             }
             None => self.finish_at(attempt, closing.at, closing.outcome),
         }
@@ -363,6 +373,11 @@ impl KubernetesEngine {
         match (&held.ending, overdue) {
             (Some(ending), _) => {
                 let outcome = ending.outcome.clone();
+                if held.unstarted.is_some() {
+                    // Why is still to be written down.
+                    let closing = Closing { outcome, at: wall_now(), since: now };
+                    return self.close(attempt, closing, true);
+                }
                 self.finish(attempt, outcome);
             }
             (None, true) => self.finish(attempt, Outcome::LeaseEnded),
@@ -534,12 +549,17 @@ impl KubernetesEngine {
 
 /// Since when it is in this kind of trouble.
 fn in_trouble(held: &mut Held, trouble: Option<Trouble>, now: BootTime) {
-    let since = held
-        .trouble
-        .as_ref()
-        .filter(|(known, _)| {
-            trouble.as_ref().map(std::mem::discriminant) == Some(std::mem::discriminant(known))
-        })
-        .map_or(now, |(_, since)| *since);
-    held.trouble = trouble.map(|trouble| (trouble, since));
+    let known = held.trouble.take().filter(|(known, _)| {
+        trouble.as_ref().map(std::mem::discriminant) == Some(std::mem::discriminant(known))
+    });
+    held.trouble = match (trouble, known) {
+        // Between two tries a node says only that it waits: what the registry said tells more.
+        (Some(next), Some((known, since)))
+            if known.failure().is_the_jobs() && !next.failure().is_the_jobs() =>
+        {
+            Some((known, since))
+        }
+        (Some(next), known) => Some((next, known.map_or(now, |(_, since)| since))),
+        (None, _) => None,
+    };
 }

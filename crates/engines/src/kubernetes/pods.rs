@@ -2,14 +2,16 @@
 //!
 //! Invariant: a pod is over when its container has ended or the pod has failed without one; a pod
 //! that is only being deleted may still run. A reason that is not known is a node's failure, which
-//! lets the exchange place the task elsewhere, and never the task's own.
+//! lets the exchange place the task elsewhere, and never the task's own. What a task wrote, its last word
+//! included, decides nothing: it could be made up. Whether something ran is said by what nodes say of its
+//! containers, and what has run has not failed to start.
 
 use dayan_units::{Span, Time};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::names::{LABEL_BATCH, NOTE_INDEX};
-use super::script::{NO_WORKDIR, NO_WORKDIR_STATUS};
-use super::steps::{self, NOTE_STEPS, StepSeen};
+use super::steps::{self, NOTE_STEPS, StepSeen, Unstarted};
+use crate::observation::STEP_NOT_STARTED;
 use crate::{Outcome, StartFailure};
 
 /// The name of our container.
@@ -74,6 +76,8 @@ pub(crate) enum Trouble {
 pub(crate) struct Over {
     /// How the container ended that decided it: the only one, the last one, or the step that failed.
     pub exit: Option<Exit>,
+    /// Which of its containers that was, in the order in which they run.
+    pub step: u32,
     /// When the first of its containers began.
     pub began: Option<Time>,
     /// The pod's own reason and words, where the node or the cluster ended it.
@@ -107,7 +111,8 @@ impl Over {
 pub(super) fn time(
     of: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
 ) -> Option<Time> {
-    of.map(|time| Time::from_micros(time.0.as_microsecond()))
+    // Of a container that a runtime could not start some say that it began in 1970.
+    of.map(|time| Time::from_micros(time.0.as_microsecond())).filter(|time| *time > Time::EPOCH)
 }
 
 fn cut(words: &str) -> String {
@@ -139,8 +144,9 @@ pub(crate) fn read(pod: &Pod) -> Option<PodSeen> {
         ours.iter().zip(&exits).map(|(one, exit)| StepSeen::of(*one, exit.as_ref())).collect();
     let began = seen.iter().find_map(|one| one.started);
     // After a step that failed nothing is started.
-    let failed = exits.iter().flatten().find(|exit| exit.code != 0).cloned();
-    let decided = failed.or_else(|| exits.last().cloned().flatten());
+    let failed = exits.iter().position(|exit| exit.as_ref().is_some_and(|exit| exit.code != 0));
+    let at = failed.unwrap_or(exits.len() - 1);
+    let decided = exits[at].clone();
     let next = exits.iter().position(Option::is_none).unwrap_or(0);
     let runs =
         ours.iter().flatten().any(|one| one.state.as_ref().is_some_and(|s| s.running.is_some()))
@@ -150,6 +156,7 @@ pub(crate) fn read(pod: &Pod) -> Option<PodSeen> {
     let stage = match (over, runs) {
         (true, _) => Stage::Over(Over {
             exit: decided,
+            step: u32::try_from(at).unwrap_or(u32::MAX),
             began,
             reason: status.reason.clone().unwrap_or_default(),
             message: cut(status.message.as_deref().unwrap_or_default()),
@@ -212,6 +219,35 @@ fn trouble(container: Option<&ContainerStatus>, unscheduled: Option<&str>) -> Op
     }
 }
 
+impl Trouble {
+    /// As the node or the cluster says it.
+    pub(crate) fn words(&self) -> &str {
+        match self {
+            Self::NoRoom(words) | Self::Image(words) | Self::Never(words) => words,
+        }
+    }
+
+    /// What it means for a task of which nothing has run.
+    pub(crate) fn failure(&self) -> StartFailure {
+        match self {
+            Self::NoRoom(words) => StartFailure::NoRoom(words.clone()),
+            Self::Image(words) | Self::Never(words) => StartFailure::of_image(words.clone()),
+        }
+    }
+}
+
+/// Could the runtime not start the container at all? This is its own word, and no task's.
+fn never_started(exit: &Exit) -> bool {
+    matches!(exit.reason.as_str(), "StartError" | "ContainerCannotRun" | "ContainerStatusUnknown")
+        && matches!(exit.code, 126..=128)
+}
+
+/// The step that could not be started, where others of its pod had run before it.
+pub(crate) fn unstarted(over: &Over) -> Option<Unstarted> {
+    let exit = over.exit.as_ref().filter(|exit| over.step > 0 && never_started(exit))?;
+    Some(Unstarted { step: over.step, words: format!("{}: {}", exit.reason, exit.message) })
+}
+
 /// What the end of a pod means that nobody of ours has ended.
 pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
     let Some(exit) = &over.exit else {
@@ -230,13 +266,12 @@ pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
             _ => Outcome::KeeperDied,
         };
     };
-    let started = |words: String| Outcome::StartFailed(StartFailure::Other(words));
     match (exit.reason.as_str(), over.reason.as_str()) {
         ("OOMKilled", _) => Outcome::OutOfMemory,
-        ("StartError" | "ContainerCannotRun" | "ContainerStatusUnknown", _)
-            if exit.code == 127 || exit.code == 128 || exit.code == 126 =>
-        {
-            started(format!("{}: {}", exit.reason, exit.message))
+        _ if never_started(exit) && over.step > 0 => Outcome::Exited(STEP_NOT_STARTED),
+        _ if never_started(exit) => {
+            let words = format!("{}: {}", exit.reason, exit.message);
+            Outcome::StartFailed(StartFailure::Other(words))
         }
         (_, "DeadlineExceeded") => Outcome::TimeLimit,
         _ if is_taken_off(over, disrupted) => Outcome::Preempted,
@@ -247,10 +282,6 @@ pub(crate) fn outcome(over: &Over, disrupted: Option<&str>) -> Outcome {
         _ if disrupted.is_some() => Outcome::KeeperDied,
         _ => match exit.signal {
             Some(signal) => Outcome::Signalled(signal),
-            None if exit.code == NO_WORKDIR_STATUS && exit.message.starts_with(NO_WORKDIR) => {
-                let folder = exit.message.trim_start_matches(NO_WORKDIR).to_owned();
-                Outcome::StartFailed(StartFailure::Workdir(folder))
-            }
             None => Outcome::Exited(exit.code),
         },
     }
@@ -328,11 +359,11 @@ mod tests {
         check("", "SomethingNew", &failed);
         let no_shell = json!({ "exitCode": 128, "reason": "StartError", "message": "no /bin/sh" });
         assert!(matches!(ended("Failed", "", &no_shell, &none()), Outcome::StartFailed(_)));
+        // Whoever wrote that has run: a task can print it, too.
         let folder = json!({
             "exitCode": 126, "reason": "Error", "message": "dayan: no working folder: /x\n",
         });
-        let expect = Outcome::StartFailed(StartFailure::Workdir("/x".to_owned()));
-        assert_eq!(ended("Failed", "", &folder, &none()), expect);
+        assert_eq!(ended("Failed", "", &folder, &none()), Outcome::Exited(126));
     }
 
     #[test]
@@ -446,6 +477,50 @@ mod tests {
         let last = ended(0, "dayan: the step exited with 3\n");
         let (end, wall) = over(in_steps("Succeeded", &[ignored, ended(0, "")], &last));
         assert_eq!((end, wall), (Outcome::Exited(0), Span::from_secs(3)));
+    }
+
+    #[test]
+    fn a_later_step_that_cannot_be_started_ends_what_has_run() {
+        let cannot = |code: i32| {
+            json!({ "terminated": {
+                "exitCode": code, "reason": "StartError", "message": "exec: no such file",
+                "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:09Z" } })
+        };
+        let ran = json!({ "terminated": {
+            "exitCode": 0, "reason": "Completed",
+            "startedAt": "2026-01-01T00:00:01Z", "finishedAt": "2026-01-01T00:00:04Z" } });
+        let waits = json!({ "waiting": { "reason": "PodInitializing" } });
+        let over = |pod: PodSeen| match pod.stage {
+            Stage::Over(over) => over,
+            other => panic!("it is over: {other:?}"),
+        };
+        let later = over(in_steps("Failed", &[ran.clone(), cannot(128)], &waits));
+        assert_eq!(outcome(&later, None), Outcome::Exited(STEP_NOT_STARTED));
+        assert_eq!(later.wall(), Span::from_secs(8), "from when the first began");
+        let lost = unstarted(&later).expect("said");
+        assert_eq!((lost.step, lost.words.as_str()), (1, "StartError: exec: no such file"));
+        let first = over(in_steps("Failed", &[cannot(127), waits.clone()], &waits));
+        assert!(matches!(outcome(&first, None), Outcome::StartFailed(_)), "nothing has run");
+        assert_eq!((first.wall(), unstarted(&first)), (Span::ZERO, None), "not since 1970");
+        let by_itself = json!({ "terminated": { "exitCode": 127, "reason": "Error" } });
+        let by_itself = over(in_steps("Failed", &[ran, by_itself], &waits));
+        assert_eq!(outcome(&by_itself, None), Outcome::Exited(127));
+        assert_eq!(unstarted(&by_itself), None);
+    }
+
+    #[test]
+    fn whose_fault_an_image_is_that_does_not_come() {
+        let check = |trouble: Trouble, jobs: bool| {
+            assert_eq!(trouble.failure().is_the_jobs(), jobs, "{trouble:?}");
+        };
+        let pull = |words: &str| Trouble::Image(format!("ErrImagePull: {words}"));
+        check(pull("rpc error: code = NotFound desc = failed to pull: x:1: not found"), true);
+        check(pull("reading manifest 1 in docker.io/x: manifest unknown"), true);
+        check(pull("dial tcp: lookup registry.local: no such host"), false);
+        check(Trouble::Image("ImagePullBackOff: Back-off pulling image \"x:1\"".to_owned()), false);
+        check(Trouble::Never("InvalidImageName: couldn't parse image name".to_owned()), true);
+        check(Trouble::Never("the image is not on the node".to_owned()), false);
+        check(Trouble::NoRoom("0/1 nodes".to_owned()), false);
     }
 
     #[test]

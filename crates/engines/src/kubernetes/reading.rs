@@ -18,7 +18,7 @@ use kube::{Api, Client};
 
 use super::connect::{Answer, read};
 use super::pods::{self, CONTAINER, Stage};
-use super::steps::{self, StepSeen};
+use super::steps::{self, StepSeen, Unstarted};
 use crate::logs::LogWriter;
 use crate::{Outcome, StepRecord, Stream, wall_now};
 
@@ -46,6 +46,14 @@ pub(crate) struct Output {
     /// Where the attempt's logs are kept.
     pub folder: PathBuf,
     pub limit: Bytes,
+}
+
+/// How the steps of an attempt ended, if it has some.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    pub records: Vec<StepRecord>,
+    /// The one of them that could not be started: why is said in the attempt's standard error.
+    pub unstarted: Option<Unstarted>,
 }
 
 async fn copy(
@@ -100,7 +108,8 @@ async fn follow_steps(client: &Client, output: &Output) -> Result<(), kube::Erro
         }
         let Some((seen, now)) = ended(&api, output, step).await? else { return Ok(()) };
         let outcome = seen.ended.map_or(Outcome::KeeperDied, |(_, code)| Outcome::Exited(code));
-        let Some(record) = steps::records(&[seen], &outcome, now).pop() else { return Ok(()) };
+        let record = steps::records(&[seen], None, &outcome, now).pop();
+        let Some(record) = record else { return Ok(()) };
         write_down(&mut lines, &StepRecord { step, ..record }, [begin, to.written()]);
     }
     Ok(())
@@ -139,11 +148,21 @@ fn write_down(lines: &mut LogWriter, record: &StepRecord, stdout: [u64; 2]) {
     lines.write(&line);
 }
 
+/// The record of a step, with its part of the attempt's standard error where it could not be started.
+/// Nothing else of ours is written there: a node keeps one stream.
+fn explained(record: &StepRecord, ended: &Ended, errors: &mut LogWriter) -> StepRecord {
+    let begin = errors.written();
+    if let Some(lost) = ended.unstarted.as_ref().filter(|lost| lost.step == record.step) {
+        errors.write(lost.line().as_bytes());
+    }
+    StepRecord { stderr: [begin, errors.written()], ..record.clone() }
+}
+
 /// All that was written, into a folder of its own.
 async fn copy_all(
     client: &Client,
     output: &Output,
-    records: &[StepRecord],
+    ended: &Ended,
     folder: &Path,
 ) -> Result<(), kube::Error> {
     let log = |stream| LogWriter::new(folder.to_owned(), stream, output.limit);
@@ -151,27 +170,23 @@ async fn copy_all(
     if output.steps == 0 {
         return copy(client, output, CONTAINER, false, &mut to).await;
     }
-    let mut lines = log(Stream::Steps);
-    for record in records {
+    let (mut lines, mut errors) = (log(Stream::Steps), log(Stream::Stderr));
+    for record in &ended.records {
         let begin = to.written();
         // One that never began has written nothing.
         if record.started_at.is_some() {
             let container = steps::container(record.step, output.steps);
             copy(client, output, &container, false, &mut to).await?;
         }
-        write_down(&mut lines, record, [begin, to.written()]);
+        let record = explained(record, ended, &mut errors);
+        write_down(&mut lines, &record, [begin, to.written()]);
     }
     Ok(())
 }
 
 /// Reads all of an ended task's output, in the place of what was followed. Where it cannot be read
-/// the attempt's standard error says so, and what was followed stays. `records` says how its steps
-/// ended, if it has some.
-pub(crate) async fn whole(
-    client: &Client,
-    output: &Output,
-    records: &[StepRecord],
-) -> Result<(), String> {
+/// the attempt's standard error says so, and what was followed stays.
+pub(crate) async fn whole(client: &Client, output: &Output, ended: &Ended) -> Result<(), String> {
     // Beside it, so that it can take its place; the name is no attempt's.
     let mut fresh = output.folder.clone().into_os_string();
     fresh.push(".reading");
@@ -182,7 +197,7 @@ pub(crate) async fn whole(
             tokio::time::sleep(PAUSE).await;
         }
         let _ = fs::remove_dir_all(&fresh);
-        match copy_all(client, output, records, &fresh).await {
+        match copy_all(client, output, ended, &fresh).await {
             Ok(()) => {
                 return replace(&fresh, &output.folder)
                     .map_err(|error| format!("keeping the output of {}: {error}", output.pod));
@@ -203,7 +218,7 @@ pub(crate) async fn whole(
         }
     }
     let _ = fs::remove_dir_all(&fresh);
-    if let Err(error) = complete(output, records) {
+    if let Err(error) = complete(output, ended) {
         tracing::warn!(%error, pod = output.pod, "how its steps ended cannot be written down");
     }
     if output.folder.join(Stream::Stdout.name()).exists() {
@@ -214,15 +229,18 @@ pub(crate) async fn whole(
         "dayan: the output could not be read from the node: {why}. The API server reads it from the \
          kubelet, usually on port 10250.\n"
     );
-    LogWriter::new(output.folder.clone(), Stream::Stderr, output.limit).write(words.as_bytes());
+    match LogWriter::resume(output.folder.clone(), Stream::Stderr, output.limit) {
+        Ok(mut errors) => errors.write(words.as_bytes()),
+        Err(error) => tracing::warn!(%error, pod = output.pod, "why cannot be written down"),
+    }
     Err(why)
 }
 
 /// Writes down of those steps how they ended of which nobody has yet, and what came last is theirs; or
 /// of which it is known better by now: who followed saw how a process went, and not why. Of two lines
 /// of a step the later one counts.
-fn complete(output: &Output, records: &[StepRecord]) -> io::Result<()> {
-    if records.is_empty() {
+fn complete(output: &Output, ended: &Ended) -> io::Result<()> {
+    if ended.records.is_empty() {
         return Ok(());
     }
     let known = crate::logs::read(&output.folder, Stream::Steps, 0, RECORDS_BYTES_MAX)?.data;
@@ -231,16 +249,18 @@ fn complete(output: &Output, records: &[StepRecord]) -> io::Result<()> {
         known.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let resumed = |stream| LogWriter::resume(output.folder.clone(), stream, output.limit);
     let end = resumed(Stream::Stdout)?.written();
-    let mut lines = resumed(Stream::Steps)?;
+    let (mut lines, mut errors) = (resumed(Stream::Steps)?, resumed(Stream::Stderr)?);
     let mut begin = known.iter().map(|record| record.stdout[1]).max().unwrap_or(0);
-    for record in records {
+    for record in &ended.records {
         match known.iter().rev().find(|one| one.step == record.step) {
             None => {
-                write_down(&mut lines, record, [begin, end]);
+                let record = explained(record, ended, &mut errors);
+                write_down(&mut lines, &record, [begin, end]);
                 begin = end;
             }
             Some(one) if one.exit_code != record.exit_code => {
-                write_down(&mut lines, record, one.stdout);
+                let record = explained(record, ended, &mut errors);
+                write_down(&mut lines, &record, one.stdout);
             }
             Some(_) => {}
         }
@@ -285,15 +305,32 @@ mod tests {
         let mut lines = LogWriter::new(output.folder.clone(), Stream::Steps, output.limit);
         LogWriter::new(output.folder.clone(), Stream::Stdout, output.limit).write(b"one two");
         write_down(&mut lines, &record(0, 0), [0, 3]);
+        let ended = |records: &[StepRecord]| Ended { records: records.to_vec(), unstarted: None };
         for _ in 0..2 {
-            complete(&output, &[record(0, 0), record(1, 143)]).expect("written");
+            complete(&output, &ended(&[record(0, 0), record(1, 143)])).expect("written");
         }
-        complete(&output, &[record(0, 0), record(1, 124)]).expect("written");
+        complete(&output, &ended(&[record(0, 0), record(1, 124)])).expect("written");
         let text = crate::logs::read(&output.folder, Stream::Steps, 0, 9_999).expect("reads").data;
         let text = String::from_utf8(text).expect("text");
         let all: Vec<StepRecord> =
             text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
         let told: Vec<_> = all.iter().map(|one| (one.step, one.exit_code, one.stdout)).collect();
         assert_eq!(told, [(0, 0, [0, 3]), (1, 143, [3, 7]), (1, 124, [3, 7])]);
+        // One more that could not be started: why stands in the other stream, once.
+        let unstarted = Some(Unstarted { step: 2, words: "no such image".to_owned() });
+        let ended = Ended { records: vec![record(0, 0), record(2, 125)], unstarted };
+        for _ in 0..2 {
+            complete(&output, &ended).expect("written");
+        }
+        let read = |stream| {
+            let read = crate::logs::read(&output.folder, stream, 0, 9_999).expect("reads").data;
+            String::from_utf8(read).expect("text")
+        };
+        let words = read(Stream::Stderr);
+        assert_eq!(words, "dayan: step 2 could not be started: no such image\n");
+        let last = read(Stream::Steps).lines().last().map(serde_json::from_str);
+        let last: StepRecord = last.expect("a line").expect("a record");
+        let end = u64::try_from(words.len()).expect("short");
+        assert_eq!((last.step, last.exit_code, last.stderr), (2, 125, [0, end]));
     }
 }

@@ -41,11 +41,11 @@ for at in /proc/[0-9]*; do
   kill -\"$number\" \"${at#/proc/}\" 2>/dev/null
 done; exit 0";
 
-/// What a script says on standard error, and the pod's status with it, when the working folder
-/// cannot be entered.
-pub(crate) const NO_WORKDIR: &str = "dayan: no working folder: ";
-/// The status it ends with then.
-pub(crate) const NO_WORKDIR_STATUS: i32 = 126;
+/// What a script says on standard error when the working folder cannot be entered. It is said to people:
+/// a task can print the same, so that nothing follows from it.
+const NO_WORKDIR: &str = "dayan: no working folder: ";
+/// The status that it ends with then, as a shell's own.
+const NO_WORKDIR_STATUS: i32 = 126;
 
 /// Quotes a word for `/bin/sh`.
 pub(super) fn quoted(word: &str) -> String {

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::pods::{CONTAINER, Exit};
 use super::script::{self, WORK, quoted};
+use crate::observation::STEP_NOT_STARTED;
 use crate::{Launch, Outcome, Program, Step, StepRecord, command};
 
 /// On the pods of a launch in steps: how many it has.
@@ -76,12 +77,14 @@ fn one(launch: &Launch, step: &Step, fence: &str, folder: Option<&Path>) -> Resu
         }
     }
     if step.ignore_error || written.iter().any(|file| file.is_some()) {
-        // Asked to end, it is the step that is asked.
+        // Asked to end, it is the step that is asked: also when that comes before it is known by number.
+        let trap = "trap 'told=1; [ -z \"$child\" ] || kill -TERM \"$child\"' TERM";
+        lines.push(format!("child=; told=; {trap}"));
         lines.push(format!("{line} &"));
         lines.push("child=$!".to_owned());
         // What this shell itself says of how it ended is nobody's output.
         lines.push("exec 3>&2 2>/dev/null".to_owned());
-        lines.push("trap 'kill -TERM \"$child\"' TERM".to_owned());
+        lines.push("[ -z \"$told\" ] || kill -TERM \"$child\"".to_owned());
         lines.push("wait \"$child\"; code=$?".to_owned());
         let again = "while kill -0 \"$child\"; do wait \"$child\"; code=$?; done";
         lines.push(again.to_owned());
@@ -102,6 +105,21 @@ fn one(launch: &Launch, step: &Step, fence: &str, folder: Option<&Path>) -> Resu
         lines.push(format!("exec {line}"));
     }
     script::whole(&lines)
+}
+
+/// A step that cannot be started, of an attempt of which something has run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unstarted {
+    pub step: u32,
+    /// Why not, in the node's words.
+    pub words: String,
+}
+
+impl Unstarted {
+    /// What the attempt's standard error says of it.
+    pub(crate) fn line(&self) -> String {
+        format!("dayan: step {} could not be started: {}\n", self.step, self.words)
+    }
 }
 
 /// How a step stands.
@@ -130,14 +148,29 @@ fn status_of(exit: &Exit) -> i32 {
     said.filter(|_| exit.code == 0).unwrap_or(exit.code)
 }
 
-/// How the steps of an attempt ended that ended so itself at that time: those that began, and, where
-/// none did, the first. What a step wrote is not known here.
-pub(crate) fn records(steps: &[StepSeen], outcome: &Outcome, at: Time) -> Vec<StepRecord> {
+/// How the steps of an attempt ended that ended so itself at that time: those that began, the one that
+/// could not be started, and, where none did, the first. What a step wrote is not known here.
+pub(crate) fn records(
+    steps: &[StepSeen],
+    unstarted: Option<&Unstarted>,
+    outcome: &Outcome,
+    at: Time,
+) -> Vec<StepRecord> {
     let began = steps.iter().take_while(|step| step.started.is_some() || step.ended.is_some());
     let count = began.count().max(usize::from(!steps.is_empty()));
     let last = count.saturating_sub(1);
+    let never = unstarted.map(|lost| StepRecord {
+        step: lost.step,
+        started_at: None,
+        ended_at: at,
+        exit_code: STEP_NOT_STARTED,
+        stdout: [0, 0],
+        stderr: [0, 0],
+    });
+    // Of that one some nodes say that it has ended.
+    let ran = never.as_ref().map_or(count, |never| count.min(never.step as usize));
     (0u32..)
-        .zip(&steps[..count])
+        .zip(&steps[..ran])
         .map(|(step, seen)| {
             let is_last = step as usize == last;
             // Why the attempt ended says more than how its process then went.
@@ -155,6 +188,7 @@ pub(crate) fn records(steps: &[StepSeen], outcome: &Outcome, at: Time) -> Vec<St
                 stderr: [0, 0],
             }
         })
+        .chain(never)
         .collect()
 }
 
@@ -271,7 +305,7 @@ mod tests {
             ended: code.map(|code| (Some(at(2)), code)),
         };
         let check = |steps: &[StepSeen], outcome: Outcome, expect: &[(i32, i64)]| {
-            let all = records(steps, &outcome, at(9));
+            let all = records(steps, None, &outcome, at(9));
             let got: Vec<(i32, i64)> =
                 all.iter().map(|r| (r.exit_code, r.ended_at.micros() / 1_000_000)).collect();
             assert_eq!(got, expect, "{outcome:?}");
@@ -286,5 +320,15 @@ mod tests {
         check(&[seen(Some(0)), seen(None), never.clone()], Outcome::Stopped, &[(0, 2), (143, 9)]);
         check(&[never.clone(), never], Outcome::KeeperDied, &[(137, 9)]);
         check(&[], Outcome::Exited(0), &[]);
+        // One that could not be started, whether its node says that it has ended or nothing of it.
+        let lost = Unstarted { step: 1, words: "no such image".to_owned() };
+        let never = StepSeen::default();
+        let ended = StepSeen { started: None, ended: Some((Some(at(3)), 128)) };
+        for second in [never.clone(), ended] {
+            let steps = [seen(Some(0)), second, never.clone()];
+            let all = records(&steps, Some(&lost), &Outcome::Exited(STEP_NOT_STARTED), at(9));
+            let told: Vec<_> = all.iter().map(|r| (r.step, r.started_at, r.exit_code)).collect();
+            assert_eq!(told, [(0, Some(at(1)), 0), (1, None, 125)]);
+        }
     }
 }

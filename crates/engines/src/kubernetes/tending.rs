@@ -42,6 +42,8 @@ pub(super) fn notice(end: BootTime, now: BootTime) -> BootTime {
 /// What is to be done about an attempt.
 enum Act {
     End(Outcome, Span),
+    /// It can never start, or its next step cannot.
+    Never(Trouble),
     Ask,
     Finish(Outcome),
 }
@@ -65,6 +67,13 @@ impl KubernetesEngine {
                 Act::End(outcome, grace) => {
                     if let Some(held) = self.book.live_mut(attempt) {
                         held.end_by(outcome, grace);
+                        self.due_at = now;
+                    }
+                    self.ask_to_go(attempt, now);
+                }
+                Act::Never(trouble) => {
+                    if let Some(held) = self.book.live_mut(attempt) {
+                        held.cannot_start(&trouble);
                         self.due_at = now;
                     }
                     self.ask_to_go(attempt, now);
@@ -128,22 +137,17 @@ impl KubernetesEngine {
             }
             next = next.min(at);
         }
-        match &held.trouble {
-            Some((Trouble::Image(words), since)) => {
-                let at = since.plus(pace.image_within);
-                if at <= now {
-                    return (Some(Act::End(never(words), Span::ZERO)), now);
-                }
-                next = next.min(at);
+        let patience = match &held.trouble {
+            Some((Trouble::Image(_), _)) => pace.image_within,
+            Some((Trouble::Never(_), _)) => NEVER_WITHIN,
+            Some((Trouble::NoRoom(_), _)) | None => return (None, next),
+        };
+        if let Some((trouble, since)) = &held.trouble {
+            let at = since.plus(patience);
+            if at <= now {
+                return (Some(Act::Never(trouble.clone())), now);
             }
-            Some((Trouble::Never(words), since)) => {
-                let at = since.plus(NEVER_WITHIN);
-                if at <= now {
-                    return (Some(Act::End(never(words), Span::ZERO)), now);
-                }
-                next = next.min(at);
-            }
-            Some((Trouble::NoRoom(_), _)) | None => {}
+            next = next.min(at);
         }
         (None, next)
     }
@@ -267,10 +271,6 @@ enum Idle {
     No,
     Until(BootTime),
     Now,
-}
-
-fn never(words: &str) -> Outcome {
-    Outcome::StartFailed(StartFailure::Other(words.to_owned()))
 }
 
 /// A batch whose job was told a deadline that did not reach it is told again.

@@ -3,8 +3,9 @@
 //!
 //! The metrics interface says how fast processor time is used, averaged over its window; what was used
 //! is that times the time since the last word, which no word can be counted twice in. Kubelets say how
-//! much was used since the container began. Invariant: counters never shrink; where nobody says
-//! anything nothing is made up.
+//! much was used since the container began: of each container the most that was said of it counts, so that
+//! a word of an earlier one that comes late adds what was not known of it and nothing else. Invariant:
+//! counters never shrink; where nobody says anything nothing is made up.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,15 @@ pub(crate) struct Used {
     pub cpu: Cpu,
     pub memory: Bytes,
     /// Which of its containers that is: they run one after the other.
-    pub container: u32,
+    pub container: Run,
+}
+
+/// A run of a container: its number among its pod's, and when it began, where that is said. One that a
+/// node began anew counts from nothing again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Run {
+    pub number: u32,
+    pub began: Option<Time>,
 }
 
 /// Processor time.
@@ -63,42 +72,44 @@ pub(crate) enum Cpu {
 }
 
 /// What is remembered of an attempt between two words of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Meter {
-    /// Until when its use is counted.
-    counted: Option<Time>,
-    /// The container that was last heard of, and what those before it had used.
-    before: Option<(u32, Span)>,
+    /// Until when its use is counted, where rates are said.
+    until: Option<Time>,
+    /// What is counted of each run of a container.
+    counted: BTreeMap<Run, Span>,
 }
 
 impl Meter {
     pub(crate) const fn new() -> Self {
-        Self { counted: None, before: None }
+        Self { until: None, counted: BTreeMap::new() }
     }
 
-    /// The processor time beyond what was known that a word of it adds.
-    pub(crate) fn add(&mut self, known: Span, used: &Used) -> Span {
-        match used.cpu {
-            Cpu::Total(total) => {
-                // Each container is counted from its own beginning.
-                let before = match self.before {
-                    None => Span::ZERO,
-                    Some((container, before)) if container == used.container => before,
-                    Some(_) => known,
-                };
-                self.before = Some((used.container, before));
-                before.plus(total).minus(known).max(Span::ZERO)
-            }
+    /// The processor time that a word of it adds to what is counted.
+    pub(crate) fn add(&mut self, used: &Used) -> Span {
+        let run = used.container;
+        // Who says rates does not say when a container began: it is the one that is there.
+        let unnamed = Run { began: None, ..run };
+        if run.began.is_some()
+            && let Some(counted) = self.counted.remove(&unnamed)
+        {
+            self.counted.insert(run, counted);
+        }
+        let counted = self.counted.entry(run).or_default();
+        let more = match used.cpu {
+            Cpu::Total(total) => total.minus(*counted).max(Span::ZERO),
             Cpu::Rate { nanocores, window, at } => {
-                let from = self.counted.unwrap_or_else(|| at.plus(Span::ZERO.minus(window)));
+                let from = self.until.unwrap_or_else(|| at.plus(Span::ZERO.minus(window)));
                 let over = at.since(from).max(Span::ZERO);
                 if over > Span::ZERO {
-                    self.counted = Some(at);
+                    self.until = Some(at);
                 }
                 let micros = i128::from(over.micros()) * i128::from(nanocores) / 1_000_000_000;
                 Span::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
             }
-        }
+        };
+        *counted = counted.plus(more);
+        more
     }
 }
 
@@ -199,7 +210,8 @@ struct MetricsOf {
 
 impl MetricsItem {
     fn read(self) -> Option<((String, String), Used)> {
-        let (container, own) = newest(&self.containers, |of| &of.name)?;
+        let (number, own) = newest(&self.containers, |of| &of.name)?;
+        let container = Run { number, began: None };
         let nanocores = nano_floor(own.usage.get("cpu")?)?;
         let memory = Bytes(whole_floor(own.usage.get("memory")?)?);
         let window = window(&self.window)?;
@@ -237,8 +249,11 @@ struct PodStats {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ContainerStats {
     name: String,
+    /// When this run of it began.
+    start_time: Option<jiff::Timestamp>,
     cpu: Option<CpuStats>,
     memory: Option<MemoryStats>,
 }
@@ -257,7 +272,9 @@ struct MemoryStats {
 
 impl PodStats {
     fn read(self) -> Option<((String, String), Used)> {
-        let (container, own) = newest(&self.containers, |of| &of.name)?;
+        let (number, own) = newest(&self.containers, |of| &of.name)?;
+        let began = own.start_time.map(|at| Time::from_micros(at.as_microsecond()));
+        let container = Run { number, began };
         let nanos = own.cpu.as_ref()?.usage_core_nano_seconds?;
         let total = Span::from_micros(i64::try_from(nanos / 1_000).ok()?);
         let memory = own.memory.as_ref().and_then(|of| of.working_set_bytes).unwrap_or(0);
@@ -295,40 +312,58 @@ mod tests {
     fn a_kubelets_summary_is_read() {
         let summary = json!({ "node": {}, "pods": [
             { "podRef": { "name": "p", "namespace": "n", "uid": "u" }, "containers": [
-                { "name": "task", "cpu": { "usageNanoCores": 5, "usageCoreNanoSeconds": 2_500_000_000u64 },
+                { "name": "task", "startTime": "2026-01-01T00:00:05Z", "cpu": { "usageNanoCores": 5, "usageCoreNanoSeconds": 2_500_000_000u64 },
                   "memory": { "workingSetBytes": 4096 } } ] },
             { "podRef": { "name": "starts", "namespace": "n" } },
         ]});
         let summary: Summary = serde_json::from_value(summary).expect("a summary");
         let all: AllUsed = summary.pods.into_iter().filter_map(PodStats::read).collect();
         let cpu = Cpu::Total(Span::from_millis(2_500));
-        let expect = Used { cpu, memory: Bytes(4_096), container: u32::MAX };
+        let began = "2026-01-01T00:00:05Z".parse::<jiff::Timestamp>().expect("a time");
+        let began = Some(Time::from_micros(began.as_microsecond()));
+        let container = Run { number: u32::MAX, began };
+        let expect = Used { cpu, memory: Bytes(4_096), container };
         assert_eq!(all, [(("n".to_owned(), "p".to_owned()), expect)].into());
     }
 
     #[test]
     fn no_word_is_counted_twice_and_nothing_shrinks() {
         let at = |secs: i64| Time::from_micros(secs * 1_000_000);
-        let of = |container, cpu| Used { cpu, memory: Bytes(0), container };
+        let run = |number, began: Option<i64>| Run { number, began: began.map(at) };
+        let of = |number, cpu| Used { cpu, memory: Bytes(0), container: run(number, None) };
         let rate = |secs, nanocores| {
             let window = Span::from_secs(15);
             of(0, Cpu::Rate { nanocores, window, at: at(secs) })
         };
         let mut meter = Meter::default();
-        assert_eq!(meter.add(Span::ZERO, &rate(100, 500_000_000)), Span::from_millis(7_500));
-        assert_eq!(meter.add(Span::ZERO, &rate(100, 500_000_000)), Span::ZERO, "the same word");
-        assert_eq!(meter.add(Span::ZERO, &rate(90, 500_000_000)), Span::ZERO, "an older one");
-        assert_eq!(meter.add(Span::ZERO, &rate(130, 1_000_000_000)), Span::from_secs(30));
+        assert_eq!(meter.add(&rate(100, 500_000_000)), Span::from_millis(7_500));
+        assert_eq!(meter.add(&rate(100, 500_000_000)), Span::ZERO, "the same word");
+        assert_eq!(meter.add(&rate(90, 500_000_000)), Span::ZERO, "an older one");
+        assert_eq!(meter.add(&rate(130, 1_000_000_000)), Span::from_secs(30));
+        let secs = Span::from_secs;
         let mut meter = Meter::default();
-        let total = |container, secs| of(container, Cpu::Total(Span::from_secs(secs)));
-        assert_eq!(meter.add(Span::from_secs(2), &total(0, 5)), Span::from_secs(3));
-        assert_eq!(
-            meter.add(Span::from_secs(9), &total(0, 5)),
-            Span::ZERO,
-            "it was counted before"
-        );
+        let total = |container, of_cpu| of(container, Cpu::Total(secs(of_cpu)));
+        assert_eq!(meter.add(&total(0, 5)), secs(5));
+        assert_eq!(meter.add(&total(0, 5)), Span::ZERO, "it was counted before");
         // The next step's own begins with nothing, and is more.
-        assert_eq!(meter.add(Span::from_secs(9), &total(1, 2)), Span::from_secs(2));
-        assert_eq!(meter.add(Span::from_secs(11), &total(1, 3)), Span::from_secs(1));
+        assert_eq!(meter.add(&total(1, 2)), secs(2));
+        assert_eq!(meter.add(&total(1, 3)), secs(1));
+        // A late word of the step before adds nothing that is known, and what is not.
+        assert_eq!(meter.add(&total(0, 4)), Span::ZERO);
+        assert_eq!(meter.add(&total(0, 5)), Span::ZERO);
+        assert_eq!(meter.add(&total(0, 6)), secs(1));
+        assert_eq!(meter.add(&total(1, 3)), Span::ZERO);
+        // One that was begun anew counts from nothing, and is more.
+        let again = |began, of_cpu| Used { container: run(7, Some(began)), ..total(7, of_cpu) };
+        let mut meter = Meter::default();
+        assert_eq!(meter.add(&again(1, 5)), secs(5));
+        assert_eq!(meter.add(&again(60, 2)), secs(2));
+        assert_eq!(meter.add(&again(1, 5)), Span::ZERO, "a late word");
+        // Rates came first, of the same container: its total is not added to them.
+        let mut meter = Meter::default();
+        assert_eq!(meter.add(&rate(100, 1_000_000_000)), secs(15));
+        let named = Used { container: run(0, Some(80)), ..total(0, 20) };
+        assert_eq!(meter.add(&named), secs(5));
+        assert_eq!(meter.add(&named), Span::ZERO);
     }
 }

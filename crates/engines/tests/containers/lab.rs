@@ -12,10 +12,27 @@ fn name(runs: Containers) -> &'static str {
     }
 }
 
+/// Which users a lab's service has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Users {
+    /// All: it is root.
+    All,
+    /// Root of its containers is nobody's root: docker maps users to a range.
+    Mapped,
+    /// It has no rights, and is the user nobody.
+    Without,
+}
+
+impl Users {
+    /// The first of the range that users are mapped to, on the machine.
+    pub const FIRST: u32 = 2_000_000_000;
+}
+
 /// A podman or docker with storage, images and a service of its own, gone when it is dropped.
 pub struct Lab {
     dir: tempfile::TempDir,
     runs: Containers,
+    users: Users,
 }
 
 impl Lab {
@@ -25,9 +42,18 @@ impl Lab {
     }
 
     pub fn start_one(runs: Containers) -> Option<Self> {
+        Self::start_with(runs, Users::All)
+    }
+
+    pub fn start_with(runs: Containers, users: Users) -> Option<Self> {
         let name = name(runs);
         let dir = tempfile::Builder::new().prefix(name).tempdir().expect("a folder");
-        let lab = Self { dir, runs };
+        if users == Users::Without {
+            // Its service has to reach what is its own in there.
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+            std::fs::set_permissions(dir.path(), open).expect("set");
+        }
+        let lab = Self { dir, runs, users };
         let said = lab.script(&["start"]);
         let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
         if said.status.success() {
@@ -43,7 +69,7 @@ impl Lab {
     /// Before [`start`](Self::start) reads where it is, so it is made with it.
     pub fn start_with_registry() -> Option<(Self, String)> {
         let dir = tempfile::Builder::new().prefix("podman").tempdir().expect("a folder");
-        let lab = Self { dir, runs: Containers::Podman };
+        let lab = Self { dir, runs: Containers::Podman, users: Users::All };
         for words in [&["registry"][..], &["start"]] {
             let said = lab.script(words);
             let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
@@ -76,6 +102,11 @@ impl Lab {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         let mut command = Command::new(script);
         command.args(words).env("LAB", self.dir.path().join("lab"));
+        match self.users {
+            Users::All => {}
+            Users::Mapped => drop(command.env("MAPPED", "1")),
+            Users::Without => drop(command.env("ROOTLESS", "1")),
+        }
         command.output().expect("there is a shell")
     }
 

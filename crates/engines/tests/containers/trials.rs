@@ -94,7 +94,7 @@ impl<'a> Trial<'a> {
         seen.end().expect("waited for").outcome.clone()
     }
 
-    fn output(&mut self, attempt: AttemptId) -> Vec<u8> {
+    pub(super) fn output(&mut self, attempt: AttemptId) -> Vec<u8> {
         let (mut all, mut offset) = (Vec::new(), 0);
         loop {
             let chunk = self.engine.logs(attempt, Stream::Stdout, offset, 1 << 20).expect("read");

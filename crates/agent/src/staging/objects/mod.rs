@@ -2,7 +2,7 @@
 //!
 //! Here: how a bucket is opened, and whose fault it is when it does not answer as it should. `inputs`
 //! lists and reads; `outputs` sends, and publishes with the grant; `outbox` remembers on disk what was
-//! sent, so that another process of this agent goes on; `sweep` tries a bucket before a task runs, and
+//! sent, so that another process of this agent goes on; `patience` tries again; `sweep` tries a bucket before a task runs, and
 //! clears away what attempts left there. Invariants: keys come from the job's own secret, never from this
 //! machine's environment or metadata service; requests go out by the same client as the web's, so that
 //! they reach no address that it may not. An object is seen under its name whole, or not yet.
@@ -12,35 +12,41 @@ mod outbox;
 mod outputs;
 #[cfg(test)]
 mod outputs_tests;
+mod patience;
 mod sweep;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dayan_units::AttemptId;
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Key;
-use object_store::{ClientOptions, Error, ObjectStore};
+use object_store::{ClientOptions, Error, ObjectStore, RetryConfig};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::courier::Courier;
 use super::fetch::Miss;
-use super::snag::Snag;
+use super::snag::{Far, Snag, status_in};
 
 use outbox::Outbox;
 pub(super) use outputs::{Naming, Staged};
+use patience::PATIENCE;
+use sweep::Swept;
 
 /// Where an attempt's objects lie before they are published, below the folder that its output goes to.
 const STAGED: &str = ".dayan";
 /// MiB of parts that are held in memory at once, for all attempts: enough to fill a link, little beside
 /// what a task takes. A part that is larger goes alone.
 const PARTS_MIB_MAX: u32 = 256;
-/// What a store answers where this machine's clock is wrong: no secret is better elsewhere for it.
-const CLOCK_IS_WRONG: &str = "RequestTimeTooSkewed";
+/// How often the library tries a request again that may go better, with pauses that double from a tenth of
+/// a second to fifteen, and for how long.
+const RETRIES_MAX: usize = 10;
+const RETRY_WITHIN: Duration = Duration::from_mins(3);
 
 /// What is remembered of object stores, for all attempts.
 pub(super) struct Objects {
@@ -50,8 +56,10 @@ pub(super) struct Objects {
     records: PathBuf,
     /// Room for parts in memory, in MiB.
     room: Semaphore,
-    /// When folders were last cleared of what attempts left there, in microseconds since boot.
-    swept: Mutex<BTreeMap<String, i64>>,
+    /// When folders were last cleared of what attempts left there.
+    swept: Arc<Mutex<BTreeMap<String, Swept>>>,
+    /// How long what may pass is tried again.
+    patience: Duration,
 }
 
 impl Objects {
@@ -64,7 +72,8 @@ impl Objects {
             outboxes: Mutex::default(),
             records,
             room: Semaphore::new(PARTS_MIB_MAX as usize),
-            swept: Mutex::default(),
+            swept: Arc::default(),
+            patience: PATIENCE,
         })
     }
 }
@@ -114,8 +123,15 @@ impl Bucket {
     /// What stands in the way is the job's: its address or its secret.
     fn open(courier: &Courier, bucket: &str, secret: Option<&String>) -> Result<Self, Snag> {
         let connector = Ours(courier.web.client());
-        let mut builder =
-            AmazonS3Builder::new().with_bucket_name(bucket).with_http_connector(connector);
+        let retries = RetryConfig {
+            max_retries: RETRIES_MAX,
+            retry_timeout: RETRY_WITHIN,
+            ..RetryConfig::default()
+        };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_http_connector(connector)
+            .with_retry(retries);
         let mut identity = bucket.to_owned();
         match secret {
             None => builder = builder.with_skip_signature(true).with_region("us-east-1"),
@@ -171,8 +187,8 @@ impl Access {
 /// Another try may help with this, or not.
 fn miss(error: &Error) -> Miss {
     let why = describe(error);
-    if why.contains(CLOCK_IS_WRONG) {
-        return Miss::Here(why);
+    if let Far::Clock = Far::of(&why) {
+        return Miss::Again(why);
     }
     match error {
         Error::NotFound { .. }
@@ -193,9 +209,8 @@ fn is_firm(why: &str) -> bool {
     if why.contains("redirect without LOCATION") {
         return true;
     }
-    let status = why.split("status code: ").nth(1).and_then(|rest| rest.get(..3));
-    match status.and_then(|status| status.parse::<u16>().ok()) {
-        // 407 is a word of the site's proxy.
+    match status_in(why) {
+        // 407 may be a word of the site's proxy.
         Some(407 | 408 | 409 | 425 | 429) | None => false,
         Some(status) => (400..500).contains(&status) || status == 507,
     }
@@ -204,7 +219,8 @@ fn is_firm(why: &str) -> bool {
 fn snag(error: &Error) -> Snag {
     match miss(error) {
         Miss::Never(why) => Snag::job(why),
-        Miss::Again(why) | Miss::Here(why) => why.into(),
+        Miss::Again(why) => Snag::far(why),
+        Miss::Here(why) | Miss::AgainHere(why) => why.into(),
         Miss::Unchanged => describe(error).into(),
     }
 }
@@ -245,7 +261,10 @@ mod tests {
         let source = || "said so".into();
         let status = |status: &str| generic(&format!("non-2xx status code: {status}: <Error/>"));
         let check = |error: &Error, blame: Blame| {
-            assert_eq!(snag(error).blame, blame, "{error}");
+            let snag = snag(error);
+            assert_eq!(snag.blame, blame, "{error}");
+            // Whose it is that may pass is found out when it does not.
+            assert_eq!(snag.far.is_some(), blame == Blame::Site, "{error}");
         };
         check(&Error::NotFound { path: path(), source: source() }, Blame::Job);
         check(&Error::PermissionDenied { path: path(), source: source() }, Blame::Job);
@@ -257,7 +276,7 @@ mod tests {
             check(&status(passing), Blame::Site);
         }
         check(&generic("error sending request: connection refused"), Blame::Site);
-        let late = format!("<Code>{CLOCK_IS_WRONG}</Code>").into();
+        let late = "<Code>RequestTimeTooSkewed</Code>".into();
         check(&Error::PermissionDenied { path: path(), source: late }, Blame::Site);
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Upload {
     pub(super) parts: BTreeMap<u64, String>,
     /// What lay under the name before it was completed: none where that was not tried.
     pub(super) before: Option<String>,
+    /// Is it written down in the bucket?
+    pub(super) noted: bool,
 }
 
 /// A file that was sent, or is being sent, as it was when that began.
@@ -70,6 +72,8 @@ pub(super) enum Step {
     Put { slot: Slot, mark: Mark },
     /// An upload began.
     Began { slot: Slot, mark: Mark, id: String, part_bytes: u64, size: u64 },
+    /// An upload is written down in the bucket.
+    Noted { slot: Slot, id: String },
     /// The store has a part.
     Part { slot: Slot, id: String, part: u64, tag: String },
     /// An upload is about to be completed, over what is called so; empty where nothing is seen.
@@ -190,8 +194,16 @@ fn apply(all: &mut BTreeMap<Slot, Sent>, step: Step) {
             all.insert(slot, Sent { mark, state: State::Put, named: false });
         }
         Step::Began { slot, mark, id, part_bytes, size } => {
-            let upload = Upload { id, part_bytes, size, parts: BTreeMap::new(), before: None };
+            let upload =
+                Upload { id, part_bytes, size, parts: BTreeMap::new(), before: None, noted: false };
             all.insert(slot, Sent { mark, state: State::Parts(upload), named: false });
+        }
+        Step::Noted { slot, id } => {
+            if let Some(Sent { state: State::Parts(upload), .. }) = all.get_mut(&slot)
+                && upload.id == id
+            {
+                upload.noted = true;
+            }
         }
         Step::Part { slot, id, part, tag } => {
             // One that another upload has overtaken is of no use.

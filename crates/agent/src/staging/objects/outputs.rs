@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dayan_spec::Pattern;
 use dayan_units::AttemptId;
@@ -29,6 +29,7 @@ use super::super::progress::Going;
 use super::super::ship::{Outgoing, SENDS_MAX};
 use super::super::snag::Snag;
 use super::outbox::{Outbox, Sent, Slot, State, Step, Upload};
+use super::patience::Patience;
 use super::sweep::{Note, abort};
 use super::{Bucket, PARTS_MIB_MAX, STAGED, describe, key, parts, snag};
 
@@ -230,10 +231,26 @@ impl Courier {
         guard: &Guard,
         going: &Going,
     ) -> Result<Staged, Snag> {
+        let mut patience = Patience::of(self);
+        loop {
+            match self.send_once(outbox, staged.clone(), &file, guard, going).await {
+                Ok(staged) => return Ok(staged),
+                Err(snag) => patience.after(snag, guard).await?,
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        outbox: &Outbox,
+        staged: Staged,
+        file: &Outgoing,
+        guard: &Guard,
+        going: &Going,
+    ) -> Result<Staged, Snag> {
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
         guard.check()?;
-        let mark = mark_of(&file.path).await;
-        let mark = mark.map_err(|error| format!("{}: {error}", file.name))?;
+        let mark = mark_of(&file.path).await.map_err(|error| unread(file, &error))?;
         let before = match outbox.sent(&staged.slot) {
             Some(sent) if sent.mark == mark => match sent.state {
                 State::Parts(upload) if !sent.named => Some(upload),
@@ -250,7 +267,7 @@ impl Courier {
         };
         if mark.size() <= PART_BYTES {
             let bytes = piece(&file.path, mark, 0, mark.size()).await;
-            let bytes = bytes.map_err(|error| format!("{}: {error}", file.name))?;
+            let bytes = bytes.map_err(|error| unread(file, &error))?;
             let put = staged.bucket.store.put(&staged.from, bytes.into()).await;
             put.map_err(|error| snag(&error).about(&file.name))?;
             outbox.enter(Step::Put { slot: staged.slot.clone(), mark });
@@ -258,19 +275,21 @@ impl Courier {
             return Ok(staged);
         }
         if let Some(upload) = before {
-            match self.send_parts(outbox, &staged, (&file, mark), &upload, guard, going).await {
+            // Should that have failed before: an upload that is not noted is never found again.
+            note(outbox, &staged, &upload).await.map_err(|snag| snag.about(&file.name))?;
+            match self.send_parts(outbox, &staged, (file, mark), &upload, guard, going).await {
                 Ok(()) => return Ok(staged),
                 Err(PartFault::Failed(snag)) => return Err(snag),
                 // Somebody has aborted it, as buckets do with old ones.
                 Err(PartFault::Gone) => {}
             }
         }
-        let upload = begin(outbox, &staged, &file, mark).await?;
-        match self.send_parts(outbox, &staged, (&file, mark), &upload, guard, going).await {
+        let upload = begin(outbox, &staged, file, mark).await?;
+        match self.send_parts(outbox, &staged, (file, mark), &upload, guard, going).await {
             Ok(()) => Ok(staged),
             Err(PartFault::Failed(snag)) => Err(snag),
             Err(PartFault::Gone) => {
-                Err(format!("{}: the store has lost its upload", file.name).into())
+                Err(Snag::job(format!("{}: the store has lost its upload", file.name)))
             }
         }
     }
@@ -286,6 +305,7 @@ impl Courier {
     ) -> Result<(), PartFault> {
         let there: u64 = upload.parts.keys().map(|part| upload.length(*part)).sum();
         going.came(there);
+        let counted = AtomicU64::new(there);
         let missing = (0..upload.count()).filter(|part| !upload.parts.contains_key(part));
         // After one has failed none begins, and those on their way arrive: who tries again goes on.
         let failed = AtomicBool::new(false);
@@ -294,8 +314,9 @@ impl Courier {
                 return Ok(());
             }
             let sent = self.send_part(outbox, staged, file, upload, part, guard, going).await;
-            if sent.is_err() {
-                failed.store(true, Ordering::Relaxed);
+            match sent {
+                Ok(()) => drop(counted.fetch_add(upload.length(part), Ordering::Relaxed)),
+                Err(_) => failed.store(true, Ordering::Relaxed),
             }
             sent
         });
@@ -304,8 +325,9 @@ impl Courier {
         while let Some(sent) = sends.next().await {
             first = first.and(sent);
         }
-        if let Err(PartFault::Gone) = first {
-            going.lost(there);
+        if first.is_err() {
+            // Who tries again counts what is there anew.
+            going.lost(counted.load(Ordering::Relaxed));
         }
         first
     }
@@ -327,7 +349,7 @@ impl Courier {
         let _room = room.map_err(|_| Snag::from("the agent ends".to_owned()))?;
         guard.check().map_err(Snag::from)?;
         let bytes = piece(&file.path, mark, part * upload.part_bytes, length).await;
-        let bytes = bytes.map_err(|error| Snag::from(format!("{}: {error}", file.name)))?;
+        let bytes = bytes.map_err(|error| unread(file, &error))?;
         let number = usize::try_from(part).expect("at most 10,000 parts");
         let store = &staged.bucket.store;
         match store.put_part(&staged.to, &upload.id, number, bytes.into()).await {
@@ -355,7 +377,7 @@ impl Courier {
         let outbox = self.outbox(attempt);
         let _sending = outbox.sending.read().await;
         let namings = staged.iter().cloned();
-        let namings = namings.map(|object| name_object(&outbox, object, guard));
+        let namings = namings.map(|object| self.name_one(&outbox, object, guard));
         let mut namings = futures_util::stream::iter(namings).buffer_unordered(REQUESTS_AT_ONCE);
         let mut all = Naming::Done;
         while let Some(naming) = namings.next().await {
@@ -370,6 +392,21 @@ impl Courier {
         let removals = futures_util::stream::iter(removals).buffer_unordered(REQUESTS_AT_ONCE);
         removals.collect::<()>().await;
         Ok(all)
+    }
+
+    async fn name_one(
+        &self,
+        outbox: &Outbox,
+        object: Staged,
+        guard: &Guard,
+    ) -> Result<Naming, Snag> {
+        let mut patience = Patience::of(self);
+        loop {
+            match name_object(outbox, object.clone(), guard).await {
+                Ok(naming) => return Ok(naming),
+                Err(snag) => patience.after(snag, guard).await?,
+            }
+        }
     }
 
     /// What was sent for an attempt is of no use any more: what has no name goes.
@@ -419,11 +456,27 @@ async fn begin(
     let part_bytes = part_bytes(size);
     let slot = staged.slot.clone();
     outbox.enter(Step::Began { slot, mark, id: id.clone(), part_bytes, size });
-    let note = Note { key: staged.to.to_string(), upload: id.clone() };
+    let upload =
+        Upload { id, part_bytes, size, parts: BTreeMap::new(), before: None, noted: false };
+    note(outbox, staged, &upload).await.map_err(|snag| snag.about(&file.name))?;
+    Ok(Upload { noted: true, ..upload })
+}
+
+/// Writes an upload down in the bucket, unless that was done.
+async fn note(outbox: &Outbox, staged: &Staged, upload: &Upload) -> Result<(), Snag> {
+    if upload.noted {
+        return Ok(());
+    }
+    let note = Note { key: staged.to.to_string(), upload: upload.id.clone() };
     let note = serde_json::to_vec(&note).expect("text");
-    let noted = store.put(&staged.note, note.into()).await;
-    noted.map_err(|error| snag(&error).about(&file.name))?;
-    Ok(Upload { id, part_bytes, size, parts: BTreeMap::new(), before: None })
+    staged.bucket.store.put(&staged.note, note.into()).await.map_err(|error| snag(&error))?;
+    outbox.enter(Step::Noted { slot: staged.slot.clone(), id: upload.id.clone() });
+    Ok(())
+}
+
+/// A file that the task has left cannot be read.
+fn unread(file: &Outgoing, error: &std::io::Error) -> Snag {
+    Snag::of_file(format!("{}: {error}", file.name), error)
 }
 
 async fn name_object(outbox: &Outbox, object: Staged, guard: &Guard) -> Result<Naming, Snag> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dayan_units::{AttemptId, JobId};
@@ -25,6 +26,8 @@ use super::Bucket;
 use super::outputs::{Goes, Naming, Staged};
 use crate::link::Link;
 
+/// Enough for a second try, and no more.
+const PATIENCE: Duration = Duration::from_millis(1_200);
 /// Of a file that goes up in three parts.
 const LARGE: usize = (40 << 20) + 5;
 
@@ -38,9 +41,26 @@ struct Memory {
     refuses: Mutex<Option<usize>>,
     /// The next upload is completed and the answer lost: asked again, the store does not know it.
     loses_answer: Mutex<bool>,
+    /// What is said to so many of the next puts and copies, instead of doing them.
+    says: Mutex<Option<(String, usize)>>,
 }
 
+/// For as long as a test lasts.
+const ALWAYS: usize = usize::MAX;
+
 impl Memory {
+    fn says(&self, words: &str, times: usize) {
+        *self.says.lock().expect("sound") = Some((words.to_owned(), times));
+    }
+    fn may(&self) -> Result<()> {
+        match &mut *self.says.lock().expect("sound") {
+            Some((words, times)) if *times > 0 => {
+                *times -= 1;
+                Err(Error::Generic { store: "S3", source: words.clone().into() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
     fn known(&self, path: &Key, id: &MultipartId) -> Result<()> {
         if self.uploads.lock().expect("sound").contains(id) {
             return Ok(());
@@ -118,6 +138,7 @@ impl MultipartStore for Memory {
 #[async_trait]
 impl ObjectStore for Memory {
     async fn put_opts(&self, at: &Key, data: PutPayload, how: PutOptions) -> Result<PutResult> {
+        self.may()?;
         self.inner.put_opts(at, data, how).await
     }
     async fn put_multipart_opts(
@@ -143,6 +164,7 @@ impl ObjectStore for Memory {
         self.inner.list_with_delimiter(prefix).await
     }
     async fn copy_opts(&self, from: &Key, to: &Key, how: CopyOptions) -> Result<()> {
+        self.may()?;
         self.inner.copy_opts(from, to, how).await
     }
 }
@@ -173,10 +195,17 @@ impl Bench {
 
     /// A process of the agent.
     fn courier(&self) -> Courier {
-        let link = Link::new("http://127.0.0.1:1", None).expect("an address");
+        self.courier_of("http://127.0.0.1:1")
+    }
+
+    /// A process of the agent that has its exchange there.
+    fn courier_of(&self, exchange: &str) -> Courier {
+        let link = Link::new(exchange, None).expect("an address");
         let store = Store::new(Arc::new(link), "token".into());
         let config = CourierConfig { cache_bytes: 1, reach: Reach::Public };
-        Courier::open(self.dir.path(), config, store).expect("opened")
+        let mut courier = Courier::open(self.dir.path(), config, store).expect("opened");
+        courier.objects.patience = PATIENCE;
+        courier
     }
 
     fn write(&self, name: &str, text: &[u8]) {
@@ -336,4 +365,83 @@ async fn what_was_completed_without_an_answer_is_not_sent_again_and_what_was_los
     assert!(bench.memory.text("film/large").await == vec![7; LARGE]);
     assert_eq!(bench.memory.parts(), [0; 0]);
     assert_eq!(bench.memory.keys().await, ["film/large"]);
+}
+
+/// An exchange that is reached, and says that it is that time there.
+async fn exchange(date: Option<&'static str>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    let answer = move || async move {
+        // Without one of ours the server's own clock is told.
+        let mut headers = axum::http::HeaderMap::new();
+        if let Some(date) = date {
+            headers.insert("date", date.parse().expect("a value"));
+        }
+        headers
+    };
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
+}
+
+const AWAY: &str = "http://127.0.0.1:1";
+const BUSY: &str = "Server returned non-2xx status code: 503 Slow Down: ";
+const SILENT: &str = "error sending request: connection refused";
+const SKEWED: &str = "status code: 403 Forbidden: <Code>RequestTimeTooSkewed</Code>";
+
+#[tokio::test]
+async fn whose_it_is_that_a_store_does_not_do_its_part_is_asked_of_the_exchange() {
+    let here = exchange(None).await;
+    let wrong = exchange(Some("Sat, 01 Jan 2000 00:00:00 GMT")).await;
+    let check = async |exchange: &str, words: &str, expect: Blame| {
+        let bench = Bench::new();
+        bench.write("small", b"text");
+        bench.memory.says(words, ALWAYS);
+        let snag = bench.send(&bench.courier_of(exchange)).await.expect_err("nothing is taken");
+        assert_eq!(snag.blame, expect, "{exchange} {words}: {}", snag.why);
+        assert!(snag.why.contains(words), "{}", snag.why);
+    };
+    check(&here, BUSY, Blame::Job).await;
+    check(&here, SILENT, Blame::Job).await;
+    check(AWAY, SILENT, Blame::Site).await;
+    check(&here, SKEWED, Blame::Job).await;
+    check(&wrong, SKEWED, Blame::Site).await;
+    // A proxy's word, where there is no proxy.
+    check(&here, "status code: 407 Proxy Authentication Required", Blame::Job).await;
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again_before_anybody_is_blamed() {
+    let bench = Bench::new();
+    bench.write("small", b"text");
+    let courier = bench.courier_of(&exchange(None).await);
+    bench.memory.says(BUSY, 1);
+    let staged = bench.send(&courier).await.expect("the second time");
+    bench.memory.says(SILENT, 1);
+    assert_eq!(bench.name(&courier, &staged).await, Naming::Done);
+    assert_eq!(bench.memory.keys().await, ["film/small"]);
+    // With the grant, too, it is the job's store that does not take it.
+    bench.write("other", b"text");
+    let staged = bench.send(&courier).await.expect("sent");
+    bench.memory.says(BUSY, ALWAYS);
+    let snag = courier.name_objects(attempt(), &staged, &bench.guard).await;
+    assert_eq!(snag.expect_err("never named").blame, Blame::Job);
+}
+
+#[tokio::test]
+async fn an_upload_whose_note_failed_is_noted_the_next_time() {
+    let bench = Bench::new();
+    bench.write("large", &vec![7; LARGE]);
+    let courier = bench.courier();
+    bench.memory.says("status code: 400 Bad Request", 1);
+    bench.send(&courier).await.expect_err("its note is not taken");
+    assert_eq!((bench.memory.uploads(), bench.memory.keys().await.len()), (1, 0));
+    // By another process, for what this one has begun.
+    bench.send(&bench.courier()).await.expect("sent");
+    let note = format!("film/.dayan/{}/uploads/0/large", attempt());
+    assert_eq!(bench.memory.keys().await, std::slice::from_ref(&note));
+    let note = String::from_utf8(bench.memory.text(&note).await).expect("text");
+    let id = bench.memory.uploads.lock().expect("sound").first().cloned().expect("one");
+    assert!(note.contains(&id), "{note}");
+    assert_eq!(bench.memory.uploads(), 1, "nothing was begun twice");
 }
