@@ -177,6 +177,10 @@ fn objects_come_in_and_results_go_out_with_the_grant() {
     moto.put("studio/in/b.exr", b"beta");
     moto.put("studio/in/c.txt", b"gamma");
     moto.put("studio/in/deep/d.exr", &large);
+    // What consoles make to show a folder, with something in it and without, and a file without bytes.
+    moto.put("studio/in/deep/", b"");
+    moto.put("studio/in/bare/", b"");
+    moto.put("studio/in/empty", b"");
     let run = "inputs:\n\
         \x20 - {from: 's3://studio/in/*.exr', to: flat, secret: s3}\n\
         \x20 - {from: s3://studio/in/, to: all/, secret: s3}\n\
@@ -199,7 +203,8 @@ fn objects_come_in_and_results_go_out_with_the_grant() {
     assert_eq!(moto.ask("GET", "studio/out/text", b"").1, b"alphabetagamma");
     assert!(moto.ask("GET", "studio/out/big", b"").1 == large, "a large one in parts");
     let list = String::from_utf8(moto.ask("GET", "studio/list.txt", b"").1).expect("UTF-8");
-    let expect = "all/a.exr\nall/b.exr\nall/c.txt\nall/deep/d.exr\nflat/a.exr\nflat/b.exr\none\n";
+    let expect =
+        "all/a.exr\nall/b.exr\nall/c.txt\nall/deep/d.exr\nall/empty\nflat/a.exr\nflat/b.exr\none\n";
     assert_eq!(list, expect);
     let (_, keys) = moto.ask("GET", "studio?list-type=2&prefix=", b"");
     let keys = String::from_utf8(keys).expect("UTF-8");

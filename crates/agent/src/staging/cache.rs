@@ -51,9 +51,18 @@ pub(crate) struct Cache {
     root: PathBuf,
     bytes_max: u64,
     index: Mutex<Index>,
-    flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Flown>>>>>,
     /// Who may have what for its digest.
     readers: Readers,
+}
+
+/// What the last one who had the turn has fetched.
+#[derive(Debug)]
+pub(crate) struct Flown {
+    /// When it was there.
+    pub(crate) at: tokio::time::Instant,
+    /// What it is.
+    pub(crate) sha256: String,
 }
 
 /// A file of the cache that stays while this lives.
@@ -159,7 +168,7 @@ impl Cache {
     }
 
     /// Waits for its turn to fetch what has this key.
-    pub(crate) async fn flight(&self, key: &str) -> OwnedMutexGuard<()> {
+    pub(crate) async fn flight(&self, key: &str) -> OwnedMutexGuard<Option<Flown>> {
         let flight = {
             let mut flights = self.flights.lock().expect("nobody panics while holding it");
             // Nobody waits for a flight that only the table knows.
@@ -252,8 +261,7 @@ impl Cache {
 
 impl Pinned {
     /// What it is.
-    #[cfg(test)]
-    fn sha256(&self) -> &str {
+    pub(crate) fn sha256(&self) -> &str {
         &self.sha256
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let at = path.display().to_string();
         move |error| Self { at, error }
     }

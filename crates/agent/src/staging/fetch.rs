@@ -19,7 +19,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::cache::{Cache, Pinned, digest};
+use super::cache::{Cache, Flown, Pinned, digest};
 use super::courier::Courier;
 use super::progress::Going;
 use super::readers::Reader;
@@ -65,6 +65,8 @@ pub(crate) struct Brought {
 pub(super) struct Opened {
     pub(super) from: u64,
     pub(super) etag: Option<String>,
+    /// How many bytes all of it has, where that is said.
+    pub(super) size: Option<u64>,
     pub(super) bytes: BoxStream<'static, Result<Vec<u8>, String>>,
 }
 
@@ -330,8 +332,20 @@ impl Courier {
     async fn fetch(&self, wanted: Wanted, guard: &Guard, going: &Going) -> Result<Brought, Snag> {
         let key = wanted.key();
         // Who wants the same waits here, and finds it in the cache afterwards.
-        let _turn = self.cache.flight(&key).await;
+        let asked = tokio::time::Instant::now();
+        let mut turn = self.cache.flight(&key).await;
         if let Some(file) = wanted.cached(&self.cache) {
+            going.came(file.size);
+            return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
+        }
+        // What came while this one waited is what it would get now.
+        let flown = turn.as_ref().filter(|flown| flown.at >= asked && wanted.sha256.is_none());
+        if let Some(file) = flown.and_then(|flown| self.cache.pin(&flown.sha256)) {
+            let opened = self.cache.open_to(file.sha256(), &wanted.reader());
+            opened.map_err(|error| error.to_string())?;
+            if wanted.size.is_none() {
+                going.expect(file.size);
+            }
             going.came(file.size);
             return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
         }
@@ -348,11 +362,14 @@ impl Courier {
         let length = || part.metadata().map_or(0, |part| part.len());
         let (mut waits, mut before) = (pauses(), length());
         going.came(before);
+        let mut expected = wanted.size.is_some();
         loop {
             guard.check()?;
             let failed = |why: &str| format!("`{}`: {why}", wanted.called.trim_end());
-            match self.once(&wanted, &key, guard, going).await {
+            match self.once(&wanted, &key, guard, going, &mut expected).await {
                 Ok(file) => {
+                    let at = tokio::time::Instant::now();
+                    *turn = Some(Flown { at, sha256: file.sha256().to_owned() });
                     return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
                 }
                 Err(Miss::Unchanged) => {
@@ -395,6 +412,7 @@ impl Courier {
         key: &str,
         guard: &Guard,
         going: &Going,
+        expected: &mut bool,
     ) -> Result<Pinned, Miss> {
         let part = self.cache.part(key);
         let about_disk = |error: io::Error| {
@@ -427,12 +445,19 @@ impl Courier {
                 (Err(Miss::Unchanged), Some(known)) => {
                     let file = self.cache.pin(&known.sha256).ok_or(Miss::Unchanged)?;
                     self.cache.open_to(&known.sha256, &wanted.reader()).map_err(about_disk)?;
-                    going.expect(file.size);
+                    if !std::mem::replace(expected, true) {
+                        going.expect(file.size);
+                    }
                     going.came(file.size);
                     return Ok(file);
                 }
                 (opened, _) => opened?,
             };
+            if let Some(size) = opened.size
+                && !std::mem::replace(expected, true)
+            {
+                going.expect(size);
+            }
             let mut options = tokio::fs::OpenOptions::new();
             let file = options.create(true).append(true).open(&part).await;
             let mut file = file.map_err(about_disk)?;
@@ -501,7 +526,7 @@ impl Courier {
                 let response = response.map_err(of_link)?;
                 let partial = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
                 let from = if partial { from } else { 0 };
-                Ok(Opened { from, etag: None, bytes: stream(response) })
+                Ok(Opened { from, etag: None, size: None, bytes: stream(response) })
             }
             Source::Web { address, bearer } => {
                 let known = known.map(|known| known.etag.as_str());
@@ -509,7 +534,8 @@ impl Courier {
                 match got {
                     Ok(Answered::Unchanged) => Err(Miss::Unchanged),
                     Ok(Answered::Bytes { response, from, etag }) => {
-                        Ok(Opened { from, etag, bytes: stream(response) })
+                        let size = response.content_length().map(|rest| from + rest);
+                        Ok(Opened { from, etag, size, bytes: stream(response) })
                     }
                     Err(WebFault::Again(why)) => Err(Miss::Again(why)),
                     Err(WebFault::Never(why)) => Err(Miss::Never(why)),

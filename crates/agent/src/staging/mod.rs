@@ -15,6 +15,7 @@ mod errand;
 mod fetch;
 mod gather;
 mod guard;
+mod left;
 #[cfg_attr(not(feature = "s3"), path = "objects/none.rs")]
 mod objects;
 mod opened;

@@ -15,9 +15,9 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::Guard;
 use super::cache::digest_of;
-use super::copy::{Unread, files};
 use super::courier::Courier;
 use super::fetch::is_remote;
+use super::left;
 use super::objects::{Naming, Staged};
 use super::opened;
 use super::program;
@@ -89,7 +89,7 @@ pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoi
         return Ok(vec![Outgoing { below: String::new(), name, path: from }]);
     }
     let mut found = Vec::new();
-    for file in files(&from).map_err(Unread::of_task)? {
+    for file in left::below(&from, &real)? {
         let below = file.to_str();
         let below = below.ok_or_else(|| Snag::job(format!("{}: not UTF-8", file.display())))?;
         let below = match &pattern {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, StatusCode, Url, header};
 
 use crate::link::describe;
@@ -122,6 +123,9 @@ pub(crate) enum Answered {
     },
 }
 
+/// A change so many seconds ago is the last one of its second, also where clocks differ a little.
+const SETTLED_S: i64 = 60;
+
 /// Why it did not.
 #[derive(Debug)]
 pub(crate) enum WebFault {
@@ -181,13 +185,14 @@ impl Web {
         }
     }
 
-    /// Asks for an address, from a byte on where the content is still `etag`.
+    /// Asks for an address, from a byte on where the content is still `tag`. A tag is an `ETag`, or the
+    /// time of the last change.
     pub(crate) async fn get(
         &self,
         address: &str,
         bearer: Option<&str>,
         from: u64,
-        etag: Option<&str>,
+        tag: Option<&str>,
         known: Option<&str>,
     ) -> Result<Answered, WebFault> {
         let url = self.check(address).map_err(WebFault::Never)?;
@@ -195,12 +200,14 @@ impl Web {
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
         }
-        if let (Some(etag), true) = (etag, from > 0) {
+        if let (Some(tag), true) = (tag, from > 0) {
             request = request
                 .header(header::RANGE, format!("bytes={from}-"))
-                .header(header::IF_RANGE, etag);
+                .header(header::IF_RANGE, tag);
         } else if let Some(known) = known {
-            request = request.header(header::IF_NONE_MATCH, known);
+            let is_tag = known.starts_with('"');
+            let name = if is_tag { header::IF_NONE_MATCH } else { header::IF_MODIFIED_SINCE };
+            request = request.header(name, known);
         }
         let sent = tokio::time::timeout(FIRST_BYTE_WITHIN, request.send()).await;
         let sent = sent.map_err(|_| WebFault::Again("no answer in time".to_owned()))?;
@@ -211,8 +218,7 @@ impl Web {
             if firm { WebFault::Never(why) } else { WebFault::Again(why) }
         })?;
         let status = response.status();
-        let strong = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        let etag = strong.filter(|tag| !tag.starts_with("W/")).map(str::to_owned);
+        let etag = validator(response.headers());
         match status {
             StatusCode::NOT_MODIFIED => Ok(Answered::Unchanged),
             StatusCode::PARTIAL_CONTENT if from > 0 && begins_at(&response) == Some(from) => {
@@ -228,6 +234,19 @@ impl Web {
             status => Err(WebFault::Never(status.to_string())),
         }
     }
+}
+
+/// What tells this content from another firmly: the `ETag`, unless it is a weak one, else the time of the
+/// last change, where that is long enough ago to be no second change's as well (RFC 9110, 8.8.2.2).
+fn validator(headers: &HeaderMap) -> Option<String> {
+    let said = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(tag) = said(header::ETAG).filter(|tag| tag.starts_with('"')) {
+        return Some(tag.to_owned());
+    }
+    let moment = |text| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second());
+    let changed = said(header::LAST_MODIFIED)?;
+    let age = moment(said(header::DATE)?)? - moment(changed)?;
+    (age >= SETTLED_S).then(|| changed.to_owned())
 }
 
 /// Where a partial answer begins.
@@ -270,5 +289,25 @@ mod tests {
             assert!(web().check(own).is_err(), "{own}");
         }
         assert!(web().check("https://example.org/x").is_ok());
+    }
+
+    #[test]
+    fn what_tells_one_content_from_another() {
+        let check = |said: &[(header::HeaderName, &str)], expect: Option<&str>| {
+            let value = |text: &str| text.parse().expect("a value");
+            let headers = said.iter().map(|(name, text)| (name.clone(), value(text))).collect();
+            assert_eq!(validator(&headers).as_deref(), expect, "{said:?}");
+        };
+        let date = (header::DATE, "Sun, 29 Nov 2026 10:00:00 GMT");
+        let old = "Sat, 28 Nov 2026 10:00:00 GMT";
+        let (changed, fresh) = (
+            (header::LAST_MODIFIED, old),
+            (header::LAST_MODIFIED, "Sun, 29 Nov 2026 09:59:30 GMT"),
+        );
+        check(&[(header::ETAG, "\"a\""), date.clone(), changed.clone()], Some("\"a\""));
+        check(&[(header::ETAG, "W/\"a\""), date.clone(), changed.clone()], Some(old));
+        check(&[date.clone(), fresh], None);
+        check(&[changed], None);
+        check(&[date, (header::LAST_MODIFIED, "yesterday")], None);
     }
 }

@@ -79,10 +79,10 @@ fn variables(out: &mut String, launch: &Launch<'_>) {
             out.push_str("_e=$DAYAN_ARRAY_FIRST\n");
         }
         // As `element_number` has it; what is no number, or does not fit, stays a text.
-        let (bits, first) = (super::ELEMENT_BITS, super::FIRST_OF_ELEMENTS >> super::ELEMENT_BITS);
+        let (bits, least) = (super::ELEMENT_BITS, super::FIRST_OF_ELEMENTS >> super::ELEMENT_BITS);
         let _ = writeln!(
             out,
-            "_j=${{_n}}_$_e\ncase $_n in *[!0-9]*) ;; *) if [ \"$_n\" -ge {first} ] && \
+            "_j=${{_n}}_$_e\ncase $_n in *[!0-9]*) ;; *) if [ \"$_n\" -ge {least} ] && \
              [ \"$_e\" -lt {most} ]; then _j=$(((_n << {bits}) + _e)); fi ;; esac",
             most = 1_u32 << bits,
         );

@@ -16,6 +16,8 @@ use super::super::fetch::{Miss, Opened, Source, Wanted, below, single};
 use super::super::snag::Snag;
 use super::{Bucket, STAGED, describe, key, miss, parts, snag};
 
+/// Empty objects that are asked for at one time, whether they are there.
+const LOOKS_AT_ONCE: usize = 16;
 /// Objects of one input.
 const OBJECTS_MAX: usize = 100_000;
 
@@ -31,7 +33,29 @@ impl Bucket {
         // What other attempts have not published.
         found.retain(|object| object.location.parts().all(|part| part.as_ref() != STAGED));
         found.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(found)
+        self.without_markers(found).await
+    }
+
+    /// Consoles make objects without bytes that end with a slash, to show a folder. They are listed without
+    /// the slash, and nothing is there under that name.
+    async fn without_markers(&self, found: Vec<ObjectMeta>) -> Result<Vec<ObjectMeta>, Snag> {
+        let mut looks = futures_util::stream::iter(found)
+            .map(|object| async move {
+                if object.size > 0 {
+                    return Ok(Some(object));
+                }
+                match self.store.head(&object.location).await {
+                    Ok(_) => Ok(Some(object)),
+                    Err(object_store::Error::NotFound { .. }) => Ok(None),
+                    Err(error) => Err(snag(&error)),
+                }
+            })
+            .buffered(LOOKS_AT_ONCE);
+        let mut kept = Vec::new();
+        while let Some(object) = looks.next().await {
+            kept.extend(object?);
+        }
+        Ok(kept)
     }
 
     /// Bytes of an object, from a place on, of the content that was listed.
@@ -51,7 +75,7 @@ impl Bucket {
         let got = got.map_err(|error| miss(&error))?;
         let bytes = got.into_stream();
         let bytes = bytes.map(|bytes| bytes.map(|b| b.to_vec()).map_err(|e| describe(&e))).boxed();
-        Ok(Opened { from, etag, bytes })
+        Ok(Opened { from, etag, size: None, bytes })
     }
 }
 
