@@ -307,7 +307,14 @@ fn errors_of_the_command_line_show_it() {
 #[test]
 fn the_command_is_asked() {
     let batch = with("#SBATCH --wait --parsable\n#SBATCH -HQ --test-only");
-    let all = Asked { hold: true, wait: true, parsable: true, quiet: true, test_only: true };
+    let all = Asked {
+        hold: true,
+        wait: true,
+        parsable: true,
+        quiet: true,
+        test_only: true,
+        singleton: true,
+    };
     assert_eq!(batch.asked, all);
     assert_eq!(with("").asked, Asked::default());
 }
