@@ -729,11 +729,8 @@ fn models(kind: &AcceleratorKind) -> plan::Models {
         AcceleratorKind::Any => plan::Models::Any,
         AcceleratorKind::AnyOf(_) | AcceleratorKind::Model(_) => {
             let ask = kind.to_string();
-            let known = dayan_measure::models().iter().map(|model| model.name);
-            let mut matching: BTreeSet<String> = known
-                .filter(|name| dayan_measure::matches(&ask, name))
-                .map(str::to_owned)
-                .collect();
+            let known = dayan_measure::matching(&ask).into_iter();
+            let mut matching: BTreeSet<String> = known.map(str::to_owned).collect();
             // A model that the catalogue does not know is taken by its own name.
             matching.insert(ask);
             plan::Models::OneOf(Arc::new(matching))

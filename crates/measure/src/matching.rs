@@ -4,7 +4,9 @@
 //! `any-nvidia` and so on for each maker. A card the catalogue does not know satisfies its own
 //! name and the groups its name shows it belongs to.
 
-use crate::accelerator::{Vendor, find_model, models, normalise, plain};
+use std::sync::LazyLock;
+
+use crate::accelerator::{Model, Vendor, find_model, models, normalise, plain};
 
 /// An ask that names no model, family or group of the catalogue. A pool may have such a card all
 /// the same; the job then waits for it, which is worth a warning.
@@ -77,6 +79,27 @@ pub fn matches(ask: &str, model: &str) -> bool {
         }
     }
 }
+
+/// The names of all models of the catalogue that satisfy the ask, in its order. The same as asking
+/// [`matches`] of each, without reading the names anew each time.
+pub fn matching(ask: &str) -> Vec<&'static str> {
+    if group(ask).is_some() {
+        return models().iter().map(|model| model.name).filter(|name| matches(ask, name)).collect();
+    }
+    let wanted = normalise(ask);
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let asked = find_model(ask).map(|asked| asked.name);
+    let satisfies = |(model, family): &(&'static Model, String)| {
+        asked.is_some_and(|asked| asked == model.name || asked == model.family) || *family == wanted
+    };
+    FAMILIES.iter().filter(|known| satisfies(known)).map(|(model, _)| model.name).collect()
+}
+
+/// Each model with the name of its family as names are compared.
+static FAMILIES: LazyLock<Vec<(&'static Model, String)>> =
+    LazyLock::new(|| models().iter().map(|model| (model, normalise(model.family))).collect());
 
 /// Does the ask name anything the catalogue knows?
 pub fn check_ask(ask: &str) -> Result<(), UnknownAsk> {
@@ -171,6 +194,17 @@ mod tests {
                 prop_assert!(matches(ask, model.name), "{ask} {}", model.name);
             }
             prop_assert_eq!(matches("any-domestic", model.name), model.vendor.is_domestic());
+        }
+
+        #[test]
+        fn all_that_match_are_those_that_do_one_by_one(at in 0..models().len(), text in "\\PC{0,20}") {
+            let model = &models()[at];
+            let group = format!("any-{}", model.vendor);
+            for ask in [model.name, model.family, "any-domestic", "", &group, &text] {
+                let each = models().iter().map(|model| model.name);
+                let each: Vec<&str> = each.filter(|name| matches(ask, name)).collect();
+                prop_assert_eq!(matching(ask), each, "{}", ask);
+            }
         }
 
         #[test]

@@ -134,8 +134,9 @@ impl Estate {
     /// What the node promises for later; its leases are gathered when the first promise comes.
     fn later_mut(&mut self, at: NodeAt) -> &mut Later {
         if self.node(at).later.is_none() {
-            let pool = self.pool_of(at.bay);
-            let leases = self.occupants(pool).remove(&at).unwrap_or_default();
+            let ends = &self.pools[self.pool_of(at.bay) as usize].ends;
+            let here = ends.iter().filter(|(_, ix)| self.seated.at(*ix) == Some(at));
+            let leases = here.map(|&(_, ix)| (ix, occupant(&self.leases[ix]))).collect();
             self.promises(at);
             self.node_mut(at).later = Some(Box::new(Later { leases, claims: Vec::new() }));
         }

@@ -65,9 +65,9 @@ impl Planner {
     /// be left out (sizes) is the last.
     fn reasons(judge: &Judge<'_>, ix: PoolIx, first: ReasonCode) -> Vec<Reason> {
         let mut reasons = vec![judge.reason(ix, first)];
-        let (mut needs, mut found) = (smallvec::SmallVec::new(), Vec::new());
+        let mut needs = smallvec::SmallVec::new();
         let relaxed = Judge { relax: Relax::One(first), ..*judge };
-        if let Err(next) = relaxed.pool(ix, &mut needs, &mut found)
+        if let Err(next) = relaxed.pool(ix, &mut needs, |_, _| {})
             && next != first
         {
             reasons.push(judge.reason(ix, next));

@@ -29,6 +29,10 @@ impl Capped {
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
+    /// The classes of which lines wait so; of some more than once.
+    pub fn classes(&self) -> impl Iterator<Item = ClassIx> {
+        self.lines.keys().map(|(class, _)| *class)
+    }
 }
 
 /// What a task of the class counts for, with the largest of its alternatives, or a whole gang.
@@ -90,6 +94,9 @@ impl Demand {
 
     /// The same for all lines of a class.
     pub fn class_changed(&mut self, class: ClassIx) {
+        if self.capped.is_empty() {
+            return;
+        }
         let first = (class, ProjectId::from_bits(0));
         let last = (class, ProjectId::from_bits(u128::MAX));
         let accounts: BTreeSet<AccountIx> =

@@ -8,6 +8,8 @@ use smallvec::SmallVec;
 
 /// One whole card, in thousandths.
 pub(crate) const CARD: u32 = 1_000;
+/// The same, as it is booked.
+const WHOLE: u16 = 1_000;
 /// Cards are a bit mask of 64: the largest machines sold have 16, and a larger one is shown as a group.
 pub(crate) const CARDS_MAX: usize = 64;
 
@@ -64,8 +66,9 @@ impl CardNeed {
 /// What is booked on each card of one node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct CardBank {
-    /// Thousandths each card has and has booked. Only the last can have less than a whole card.
-    cards: SmallVec<[(u16, u32); 4]>,
+    /// Thousandths each card has and has booked. Only the last can have less than a whole card. Eight
+    /// cards, the most that common machines have, stand in the node itself.
+    cards: SmallVec<[(u16, u16); 8]>,
 }
 
 /// The free cards of a node in sum: cheap upper bounds for the index.
@@ -96,7 +99,7 @@ impl CardBank {
         self.cards.is_empty()
     }
     fn free(&self) -> impl Iterator<Item = (u8, u32)> + '_ {
-        (0u8..).zip(self.cards.iter().map(|&(has, used)| u32::from(has).saturating_sub(used)))
+        (0u8..).zip(self.cards.iter().map(|&(has, used)| u32::from(has.saturating_sub(used))))
     }
     /// Thousandths left on each card.
     pub fn left(&self) -> SmallVec<[u16; 8]> {
@@ -130,21 +133,26 @@ impl CardBank {
         }
         (found == need.whole).then_some(Cards { whole, part })
     }
-    fn change(&mut self, cards: Cards, how: impl Fn(u32, u32) -> u32) {
-        for (card, (_, used)) in (0u8..).zip(&mut self.cards) {
-            if cards.whole >> card & 1 == 1 {
-                *used = how(*used, CARD);
+    fn change(&mut self, cards: Cards, how: impl Fn(u16, u16) -> u16) {
+        let mut whole = cards.whole;
+        while whole != 0 {
+            let card = whole.trailing_zeros() as usize;
+            whole &= whole - 1;
+            if let Some((_, used)) = self.cards.get_mut(card) {
+                *used = how(*used, WHOLE);
             }
-            if let Some(part) = cards.part.filter(|part| part.card == card) {
-                *used = how(*used, u32::from(part.milli));
-            }
+        }
+        if let Some(part) = cards.part
+            && let Some((_, used)) = self.cards.get_mut(usize::from(part.card))
+        {
+            *used = how(*used, part.milli);
         }
     }
     pub fn book(&mut self, cards: Cards) {
-        self.change(cards, u32::saturating_add);
+        self.change(cards, u16::saturating_add);
     }
     pub fn release(&mut self, cards: Cards) {
-        self.change(cards, u32::saturating_sub);
+        self.change(cards, u16::saturating_sub);
     }
 }
 

@@ -51,9 +51,6 @@ impl Planner {
             return Ok(());
         }
         for (ix, class) in self.demand.classes.iter() {
-            if class.is_timed() != self.demand.timed.contains(&ix) {
-                return Err(format!("class {ix} is wrongly among the timed"));
-            }
             if class.stale || class.registered.is_none() {
                 continue;
             }

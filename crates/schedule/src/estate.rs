@@ -244,6 +244,10 @@ pub(crate) struct Bay {
 }
 
 impl Bay {
+    fn front(&self) -> Front {
+        let has_cards = self.make.accelerator.is_some();
+        Front { most: self.tree.most(), pool: self.pool, has_cards }
+    }
     /// Could any node hold the need when empty?
     pub fn fits_empty(&self, need: &Need) -> bool {
         need.may_fit(&self.largest) && (self.sizes.len() == 1 || self.seats_empty(need) > 0)
@@ -268,6 +272,16 @@ impl Bay {
         let found = self.tree.first_fit(need, from, work, exact)?;
         Some(u32::try_from(found).expect("nodes are numbered in 32 bits"))
     }
+}
+
+/// What a round asks of a bay before it looks at any of its nodes: all bays of a country side by side,
+/// so that those without room are passed over without a look at them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Front {
+    /// The component-wise most that any node has free.
+    pub most: Room,
+    pub pool: PoolIx,
+    pub has_cards: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -330,6 +344,25 @@ impl Lease {
     }
 }
 
+/// Where leases are booked, by their numbers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seated(Vec<NodeAt>);
+
+impl Seated {
+    /// No node is there.
+    const NOWHERE: NodeAt = NodeAt { bay: BayIx::MAX, node: u32::MAX };
+
+    pub fn at(&self, ix: LeaseIx) -> Option<NodeAt> {
+        self.0.get(ix as usize).copied().filter(|at| *at != Self::NOWHERE)
+    }
+    fn set(&mut self, ix: LeaseIx, at: Option<NodeAt>) {
+        if self.0.len() <= ix as usize {
+            self.0.resize(ix as usize + 1, Self::NOWHERE);
+        }
+        self.0[ix as usize] = at.unwrap_or(Self::NOWHERE);
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Estate {
     /// Numbers of pools are never given out again: jobs' back-offs may still name them.
@@ -337,7 +370,12 @@ pub(crate) struct Estate {
     pub pool_ids: BTreeMap<PoolId, PoolIx>,
     pool_lookup: FxHashMap<PoolId, PoolIx>,
     pub bays: Slots<Bay>,
+    /// By the number of the bay.
+    pub fronts: Vec<Front>,
     pub leases: Slots<Lease>,
+    /// Where each of them is booked, as the leases say too: what is read of thousands of leases to find
+    /// those of one node.
+    pub seated: Seated,
     pub attempts: FxHashMap<AttemptId, LeaseIx>,
     /// What organisations and projects hold, and may.
     pub accounts: Accounts,
@@ -390,6 +428,7 @@ impl Estate {
         let bay = &mut self.bays[at.bay];
         let room = bay.nodes[at.node as usize].shown_room();
         bay.tree.set(at.node as usize, room);
+        self.fronts[at.bay as usize].most = bay.tree.most();
     }
     pub fn touch(&mut self, at: NodeAt) {
         let node = self.node_mut(at);
@@ -447,6 +486,7 @@ impl Estate {
                 largest,
                 promised: 0,
             });
+            self.set_front(bay);
             let pool = &mut self.pools[ix as usize];
             pool.bays.push(bay);
             for (node, shown) in (0u32..).zip(&self.bays[bay].nodes) {
@@ -461,6 +501,15 @@ impl Estate {
         self.claim_again(ix, view);
         self.pools[ix as usize].view = Some(PoolView { nodes: Vec::new(), ..view.clone() });
         self.dirty.insert(ix);
+    }
+
+    fn set_front(&mut self, ix: BayIx) {
+        let bay = &self.bays[ix];
+        let front = bay.front();
+        if self.fronts.len() <= ix as usize {
+            self.fronts.resize(ix as usize + 1, front.clone());
+        }
+        self.fronts[ix as usize] = front;
     }
 
     pub fn forget_pool(&mut self, id: PoolId) {
@@ -479,6 +528,7 @@ impl Estate {
         let leases: Vec<LeaseIx> = pool.ends.iter().map(|&(_, lease)| lease).collect();
         for lease in leases {
             self.leases[lease].at = None;
+            self.seated.set(lease, None);
         }
         self.lose_sight(ix);
         for bay in &bays {
@@ -518,6 +568,7 @@ impl Estate {
         let lease = &mut self.leases[ix];
         let Some(&at) = self.pools[lease.pool as usize].names.get(&lease.node) else { return };
         lease.at = Some(at);
+        self.seated.set(ix, Some(at));
         let (resources, cards) = (lease.resources, lease.cards);
         self.node_mut(at).booked.add(&resources, cards);
         self.occupy(at, ix);
@@ -534,6 +585,7 @@ impl Estate {
         let (pool, latest, holder, at) = (lease.pool, lease.end.latest, lease.holder, lease.at);
         waste::add(&mut self.kinds, &lease.resources);
         let ix = self.leases.add(lease);
+        self.seated.set(ix, at);
         self.accounts.book(&self.leases[ix], ix);
         self.pools[pool as usize].ends.insert((latest, ix));
         self.pools[pool as usize].spot.extend(self.leases[ix].among_spot(ix));
@@ -645,6 +697,9 @@ impl Estate {
             if !pool.ends.contains(&(lease.end.latest, ix)) {
                 return Err(format!("lease on {} is missing among the ends", lease.node));
             }
+            if self.seated.at(ix) != lease.at {
+                return Err(format!("lease on {} is said to be elsewhere", lease.node));
+            }
             if let Some(at) = lease.at {
                 let node = booked.get_mut(&at).ok_or("a lease names a node that is gone")?;
                 node.add(&lease.resources, lease.cards);
@@ -680,6 +735,9 @@ impl Estate {
                 }
             }
             let rooms: Vec<Room> = bay.nodes.iter().map(Node::shown_room).collect();
+            if self.fronts[ix as usize] != bay.front() {
+                return Err(format!("bay {} of pool {} shows another front", bay.number, bay.pool));
+            }
             if FitTree::new(&rooms) != bay.tree {
                 return Err(format!("the tree of bay {} of pool {} differs", bay.number, bay.pool));
             }

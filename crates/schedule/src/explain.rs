@@ -98,11 +98,7 @@ impl Planner {
                 .collect(),
             reasons,
             relaxations: Self::relaxations(&judge, &verdict),
-            start: self.start(&judge, &verdict, self.demand.place_of(job), now).map(|start| {
-                let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
-                let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
-                start.not_before(begin.since(now))
-            }),
+            start: self.start_of(job, &judge, &verdict, now),
         })
     }
 
@@ -112,7 +108,23 @@ impl Planner {
         if known.pending.is_empty() || self.demand.running.contains_key(&job) {
             return None;
         }
-        self.explain(job, now)?.start
+        let class = &self.demand.classes[known.class];
+        let order = Order::of(&class.key.prefer, &self.policy);
+        let judge = self.judge(class.wish(), &order, window_of(now));
+        self.start_of(known, &judge, &self.verdict(&judge), now)
+    }
+
+    fn start_of(
+        &self,
+        job: &Job,
+        judge: &Judge<'_>,
+        verdict: &Verdict,
+        now: Time,
+    ) -> Option<StartEstimate> {
+        let start = self.start(judge, verdict, self.demand.place_of(job), now)?;
+        let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
+        let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
+        Some(start.not_before(begin.since(now)))
     }
 
     fn standing(&self, job: &Job, verdict: &Verdict) -> JobStanding {
@@ -212,9 +224,9 @@ impl Planner {
         let mut opened: BTreeMap<ReasonCode, (u32, PoolIx)> = BTreeMap::new();
         for &(pool, code) in &verdict.refused {
             let relaxed = Judge { relax: Relax::One(code), ..*judge };
-            let (mut needs, mut found) = (SmallVec::new(), Vec::new());
+            let mut needs = SmallVec::new();
             let is_rule = code != ReasonCode::PoolNoNodeFits;
-            if is_rule && relaxed.pool(pool, &mut needs, &mut found).is_ok() {
+            if is_rule && relaxed.pool(pool, &mut needs, |_, _| {}).is_ok() {
                 opened.entry(code).or_insert((0, pool)).0 += 1;
             }
         }

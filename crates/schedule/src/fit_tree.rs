@@ -92,6 +92,11 @@ impl FitTree {
         Self { cells, leaves }
     }
 
+    /// The component-wise most that any node has free.
+    pub fn most(&self) -> Room {
+        self.cells.get(1).copied().unwrap_or_default()
+    }
+
     /// Sets what a node has free.
     pub fn set(&mut self, node: usize, room: Room) {
         let mut at = self.leaves + node;

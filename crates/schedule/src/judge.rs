@@ -4,7 +4,7 @@
 //!
 //! The fast path deals in codes only; messages are made by [`Judge::reason`] for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::{Bytes, Micro, MilliAccel, OfferId, OrgId, Rate, Resources, Span, Time};
 use smallvec::SmallVec;
@@ -84,6 +84,11 @@ fn or_worst(span: Option<Span>) -> i64 {
     span.map_or(i64::MAX, Span::micros)
 }
 
+/// Is something asked for that is not there? Mostly nothing is, and that is seen at once.
+fn lacks(asked: &BTreeSet<String>, there: &BTreeSet<String>) -> bool {
+    !asked.is_empty() && !asked.is_subset(there)
+}
+
 /// How many needs one ask may name as alternatives: they are numbered in a byte, and each is judged
 /// against each pool.
 pub(crate) const ALTERNATIVES_MAX: usize = 64;
@@ -99,18 +104,18 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// All bays of a pool that would do, or the reason why none does. Needs that are not yet in the
-    /// list are added.
+    /// Hands over all bays of a pool that would do, or says why none does. Needs that are not yet in
+    /// the list are added.
     pub fn pool(
         &self,
         ix: PoolIx,
         needs: &mut SmallVec<[Need; 1]>,
-        found: &mut Vec<(Score, Choice)>,
+        mut found: impl FnMut(Score, Choice),
     ) -> Result<(), ReasonCode> {
         let pool = &self.estate.pools[ix as usize];
         let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
         self.check_pool(view)?;
-        let before = found.len();
+        let mut any = false;
         let mut furthest = ReasonCode::PoolFeature;
         if pool.bays.is_empty() {
             furthest = ReasonCode::PoolNoNodeFits;
@@ -118,11 +123,14 @@ impl Judge<'_> {
         let mut local = self.local(pool, view);
         for &bay_ix in &pool.bays {
             match self.bay(pool, bay_ix, &mut local, needs) {
-                Ok(scored) => found.push(scored),
+                Ok((score, choice)) => {
+                    any = true;
+                    found(score, choice);
+                }
                 Err(code) => furthest = furthest.max(code),
             }
         }
-        if found.len() > before { Ok(()) } else { Err(furthest) }
+        if any { Ok(()) } else { Err(furthest) }
     }
 
     fn local(&self, pool: &Pool, view: &PoolView) -> Local {
@@ -166,7 +174,7 @@ impl Judge<'_> {
             Same::Fabric | Same::Leaf => view.fabric.is_none(),
             Same::Site | Same::Pool => false,
         });
-        let lacking = !ask.pool_features.is_subset(&view.features) || no_fabric;
+        let lacking = lacks(&ask.pool_features, &view.features) || no_fabric;
         self.fails(ReasonCode::PoolFeature, lacking)?;
         if let Some(delay) = &ask.delay {
             let late = self.worst_delay(view).is_none_or(|worst| worst > delay.bound);
@@ -236,7 +244,7 @@ impl Judge<'_> {
         }
         let leaf = self.wish.gang.is_some_and(|gang| gang.same == Same::Leaf);
         let lacking =
-            !ask.node_features.is_subset(&bay.make.features) || (leaf && bay.make.leaf.is_none());
+            lacks(&ask.node_features, &bay.make.features) || (leaf && bay.make.leaf.is_none());
         self.fails(ReasonCode::PoolFeature, lacking)?;
         let mut furthest = ReasonCode::PoolAccelerator;
         for alternative in 0..ask.accelerators.len().clamp(1, ALTERNATIVES_MAX) {

@@ -48,6 +48,7 @@ impl Round<'_> {
 
     fn keep(&mut self, id: JobId, job: JobIx, from: Time) {
         let class = self.planner.demand.jobs[job].class;
+        self.planner.demand.notice_time(class);
         if self.planner.demand.classes[class].stale {
             self.planner.rebuild(class, &mut self.work);
         }

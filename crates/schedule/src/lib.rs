@@ -36,6 +36,7 @@ mod queue;
 mod quota;
 mod score;
 
+mod alone;
 mod appoint;
 mod candidates;
 mod check;

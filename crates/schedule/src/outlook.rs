@@ -142,7 +142,10 @@ impl Planner {
     fn ahead(&self, bays: &BitSet, place: JobKey, by: EndBy) -> (Vec<Ahead>, i64) {
         let mut ahead = Vec::new();
         let mut more = 0;
-        let there = |class: &Class| class.choices.iter().any(|choice| bays.contains(choice.bay));
+        // Most classes are of kinds of jobs of which none waits now.
+        let there = |class: &Class| {
+            !class.lines.is_empty() && class.choices.iter().any(|at| bays.contains(at.bay))
+        };
         for (ix, class) in self.demand.classes.iter().filter(|(_, class)| there(class)) {
             let need = class.needs.first().map_or(class.ask.resources, |need| need.resources);
             for (&project, line) in &class.lines {

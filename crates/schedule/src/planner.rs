@@ -290,8 +290,7 @@ impl Planner {
         }
     }
     pub(crate) fn judge_timed_again(&mut self) {
-        let timed: Vec<u32> = self.demand.timed.iter().copied().collect();
-        for ix in timed {
+        for ix in self.demand.time_passed() {
             self.judge_again(ix);
         }
     }

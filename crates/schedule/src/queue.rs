@@ -109,6 +109,8 @@ pub(crate) struct Class {
     pub ask: Arc<Ask>,
     /// Must the verdict on all pools be made again?
     pub stale: bool,
+    /// Which of the times that timed verdicts were made it was made at.
+    pub judged: u64,
     pub needs: SmallVec<[Need; 1]>,
     /// The places that would do, the best first.
     pub choices: Vec<Choice>,
@@ -194,8 +196,8 @@ pub(crate) struct Demand {
     next_ask: AskIx,
     pub classes: Slots<Class>,
     class_ids: FxHashMap<ClassKey, ClassIx>,
-    /// Those whose verdicts depend on the moment.
-    pub timed: BTreeSet<ClassIx>,
+    /// How often verdicts that depend on the moment had to be made again.
+    timed: u64,
     idle: VecDeque<ClassIx>,
     pub jobs: Slots<Job>,
     pub job_ids: FxHashMap<JobId, JobIx>,
@@ -329,6 +331,7 @@ impl Demand {
             key: key.clone(),
             ask: known,
             stale: true,
+            judged: 0,
             needs: SmallVec::new(),
             choices: Vec::new(),
             refused: Vec::new(),
@@ -342,12 +345,8 @@ impl Demand {
             standing: Standing::Active,
             registered: None,
         };
-        let timed = class.is_timed();
         let ix = self.classes.add(class);
         self.class_ids.insert(key, ix);
-        if timed {
-            self.timed.insert(ix);
-        }
         ix
     }
 
@@ -374,7 +373,6 @@ impl Demand {
     fn drop_class(&mut self, ix: ClassIx) {
         let class = self.classes.take(ix);
         self.class_ids.remove(&class.key);
-        self.timed.remove(&ix);
         let users = self.asks.get_mut(&class.ask).expect("held while a class uses it");
         users.1 -= 1;
         if users.1 == 0 {
@@ -578,6 +576,9 @@ impl Demand {
 
     /// Registers a class under its present head.
     fn register(&mut self, ix: ClassIx) {
+        if self.classes[ix].registered.is_none() {
+            self.notice_time(ix);
+        }
         let class = &mut self.classes[ix];
         let head = class.heads.first().map(|head| head.0);
         let (before, standing) = (class.registered, class.standing);
@@ -605,6 +606,32 @@ impl Demand {
         if let Some(head) = head {
             self.set_of(standing_now).insert((head, ix));
         }
+    }
+
+    /// Verdicts that depend on the moment do not hold any more. The classes that wait are returned, to
+    /// be judged again; the others are when they wait again: most never do.
+    pub fn time_passed(&mut self) -> Vec<ClassIx> {
+        self.timed += 1;
+        let registered = self.active.iter().chain(&self.no_room).chain(&self.infeasible);
+        let registered = registered.map(|(_, class)| *class);
+        let mut waiting: Vec<ClassIx> = registered.chain(self.capped.classes()).collect();
+        waiting.retain(|ix| self.classes[*ix].is_timed());
+        waiting.sort_unstable();
+        waiting.dedup();
+        waiting
+    }
+
+    /// A class is stale where its verdict depends on the moment and was made for another.
+    pub fn notice_time(&mut self, ix: ClassIx) {
+        let timed = self.timed;
+        let class = &mut self.classes[ix];
+        class.stale |= class.is_timed() && class.judged != timed;
+    }
+
+    /// The verdict of a class was made now.
+    pub fn judged(&mut self, ix: ClassIx) {
+        let class = &mut self.classes[ix];
+        (class.stale, class.judged) = (false, self.timed);
     }
 
     /// Moves a class to another set.

@@ -12,6 +12,7 @@ use std::iter::Peekable;
 
 use dayan_units::{Resources, Span, Time};
 
+use crate::alone::Alone;
 use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::Choice;
@@ -54,6 +55,15 @@ impl Reservation {
 }
 
 impl Held {
+    /// So many seats of this need, where this is booked at the reserved moment.
+    pub fn new(estate: &Estate, at: NodeAt, need: &Need, seats: u64, booked: &Booked) -> Self {
+        let taken = need.resources.checked_mul(seats).expect("it fits in the node");
+        let free = estate.node(at).free_with(booked);
+        let spare = free.checked_sub(&taken).expect("the seats fit in what is free");
+        let takes_cards = need.resources.accel.0 > 0;
+        Self { at, spare, takes_cards, need: *need, seats, soon: None }
+    }
+
     /// When the reserved job is expected to start here, at the latest when it must. What runs longer
     /// than was expected of it is expected to go on for as long as it is late.
     pub fn soon(&mut self, must: Time, estate: &Estate, now: Time, work: &mut u64) -> Soon {
@@ -79,7 +89,7 @@ impl Held {
 
     fn look_ahead(&self, leases: &BTreeSet<(Time, LeaseIx)>, estate: &Estate, now: Time) -> Soon {
         let node = estate.node(self.at);
-        let here = leases.iter().filter(|(_, ix)| estate.leases[*ix].at == Some(self.at));
+        let here = leases.iter().filter(|(_, ix)| estate.seated.at(*ix) == Some(self.at));
         let end_of = |&(latest, ix): &(Time, LeaseIx)| {
             let expected = estate.leases[ix].end.expected;
             let late = now.since(expected);
@@ -182,24 +192,27 @@ impl Domain<'_> {
         if now > before {
             return None;
         }
-        let when = When::now(now, self.limit);
-        // Most places cannot beat what was found already: nothing there ends early enough.
         if let [only] = self.members
             && by == EndBy::Latest
             && self.seats == 1
         {
             let choice = &self.choices[*only as usize];
-            let first_end = estate.pools[estate.pool_of(choice.bay) as usize].ends.first();
-            let has_room =
-                estate.bays[choice.bay].first_fit(self.need(choice), when, 0, work).is_some();
-            let pool = &estate.pools[estate.pool_of(choice.bay) as usize];
-            if !has_room
-                && pool.promised.is_empty()
-                && first_end.is_none_or(|end| end.0.max(now) > before)
-            {
-                return None;
-            }
+            let alone = Alone { estate, choice, need: self.need(choice), limit: self.limit };
+            return alone.earliest(now, before, work);
         }
+        self.walk(estate, now, before, by, work)
+    }
+
+    /// The same for any seats in any bays.
+    pub fn walk(
+        &self,
+        estate: &Estate,
+        now: Time,
+        before: Time,
+        by: EndBy,
+        work: &mut u64,
+    ) -> Option<Reservation> {
+        let when = When::now(now, self.limit);
         // Rank in the order of choices, then the node: what is taken first where several fit.
         let rank_of: BTreeMap<u32, (u32, &Need)> = (0u32..)
             .zip(self.members)
@@ -265,13 +278,13 @@ impl Domain<'_> {
             // All that ends at the same instant counts before anything is decided.
             while let Some(lease) = ends.next_until(moment) {
                 *work += 1;
-                let lease = &estate.leases[lease];
-                let Some(at) = lease.at else { continue };
+                let Some(at) = estate.seated.at(lease) else { continue };
                 let Some(&(rank, need)) = rank_of.get(&at.bay) else { continue };
                 let node = estate.node(at);
                 if !node.is_up() || node.masked {
                     continue;
                 }
+                let lease = &estate.leases[lease];
                 let site = sites
                     .entry((rank, at))
                     .or_insert_with(|| Site { booked: node.booked.clone(), seats: 0 });
@@ -321,12 +334,7 @@ impl Domain<'_> {
             }
             left -= seats;
             let need = self.need(&self.choices[self.members[rank as usize] as usize]);
-            let taken = need.resources.checked_mul(seats).expect("it fits in the node");
-            let free = estate.node(at).free_with(&site.booked);
-            let spare = free.checked_sub(&taken).expect("the seats fit in what is free");
-            let takes_cards = need.resources.accel.0 > 0;
-            let need = *need;
-            held.push(Held { at, spare, takes_cards, need, seats, soon: None });
+            held.push(Held::new(estate, at, need, seats, &site.booked));
         }
         Reservation { from, held }
     }

@@ -26,7 +26,7 @@ use crate::queue::{ClassIx, Job, JobIx, JobKey, Standing};
 use crate::quota::AccountIx;
 use crate::reason::{ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, Held, Reservation, earliest_of};
-use crate::search::{Search, are_equal};
+use crate::search::{Search, are_equal, may_have_room};
 use crate::verdict::all_closed;
 use crate::waste::Mix;
 
@@ -323,7 +323,13 @@ impl<'a> Round<'a> {
                 if class_mut.closed.contains(choice.bay) {
                     continue;
                 }
-                if !search.look_in(choice, &estate.bays[choice.bay], &mut self.work) {
+                let has_room = if may_have_room(estate, &choice, need) {
+                    search.look_in(choice, &estate.bays[choice.bay], &mut self.work)
+                } else {
+                    self.work += 1;
+                    false
+                };
+                if !has_room {
                     class_mut.closed.insert(choice.bay);
                     if self.reserved_bays.contains(&choice.bay) {
                         self.shut_out.push((class, choice.bay));

@@ -62,10 +62,13 @@ pub(crate) struct Score {
 }
 
 impl Score {
-    /// The part that is compared first.
-    pub fn head(&self) -> (u16, i64) {
+    /// The part that is compared first, as a number of 80 bits in the same order.
+    pub fn head(&self) -> u128 {
         let way = u16::from(self.waits) << 1 | u16::from(self.falls_back);
-        (way << 8 | u16::from(self.alternative), self.measures[0])
+        let first = u128::from(way << 8 | u16::from(self.alternative));
+        // With its sign turned, a number without one is in the order of what it was.
+        let measure = self.measures[0].cast_unsigned() ^ (1 << (u64::BITS - 1));
+        first << u64::BITS | u128::from(measure)
     }
     pub fn new(
         order: &Order,

@@ -18,10 +18,15 @@ const LOOKS_MAX: u32 = 4_096;
 /// Are two choices as good as each other? Neighbours in the order of scores that have the same
 /// pool, offer and need have the same measures.
 pub(crate) fn are_equal(estate: &Estate, a: &Choice, b: &Choice, need: &Need) -> bool {
-    let (bay_a, bay_b) = (&estate.bays[a.bay], &estate.bays[b.bay]);
+    let front = |choice: &Choice| &estate.fronts[choice.bay as usize];
     (a.offer, a.need, a.alternative) == (b.offer, b.need, b.alternative)
-        && bay_a.pool == bay_b.pool
-        && (need.resources.accel > MilliAccel::ZERO || has_cards(bay_a) == has_cards(bay_b))
+        && front(a).pool == front(b).pool
+        && (need.resources.accel > MilliAccel::ZERO || front(a).has_cards == front(b).has_cards)
+}
+
+/// Could a node of that bay have room? Looked at before the bay itself is.
+pub(crate) fn may_have_room(estate: &Estate, choice: &Choice, need: &Need) -> bool {
+    need.may_fit(&estate.fronts[choice.bay as usize].most)
 }
 
 fn has_cards(bay: &Bay) -> bool {

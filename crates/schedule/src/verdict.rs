@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayan_units::{SiteId, Span, Time};
 
 use crate::ask::{GangAsk, Same};
-use crate::estate::PoolIx;
+use crate::estate::{Bay, PoolIx};
 use crate::judge::{Choice, Judge, Relax};
 use crate::planner::Planner;
 use crate::queue::{ClassIx, Standing};
 use crate::reason::ReasonCode;
-use crate::score::Order;
+use crate::score::{Order, Score};
 use crate::slots::BitSet;
 
 /// Delays and transfer times are judged once in this window (the measuring window of CATS metrics),
@@ -103,7 +103,8 @@ impl Planner {
         let mut refused = Vec::new();
         let mut found = Vec::new();
         for &pool in dirty.iter().filter(|pool| self.is_shown(**pool)) {
-            if let Err(code) = judge.pool(pool, &mut needs, &mut found) {
+            let add = |score, choice| found.push((score, choice));
+            if let Err(code) = judge.pool(pool, &mut needs, add) {
                 refused.push((pool, code));
             }
         }
@@ -129,6 +130,21 @@ impl Planner {
         }
     }
 
+    /// Do choices that begin alike stand in the order of their scores? Those of one pool differ in what
+    /// stands idle and in their numbers alone, and were found in that order, if nothing stands idle.
+    fn are_in_order(&self, choices: &[Choice]) -> bool {
+        choices.windows(2).all(|pair| {
+            let (a, b) = (&pair[0], &pair[1]);
+            let (bay_a, bay_b) = (&self.estate.bays[a.bay], &self.estate.bays[b.bay]);
+            // Nodes without cards come first in the numbers too.
+            let cards = |bay: &Bay| bay.make.accelerator.is_some();
+            (a.offer, a.need) == (b.offer, b.need)
+                && bay_a.pool == bay_b.pool
+                && bay_a.number < bay_b.number
+                && cards(bay_a) <= cards(bay_b)
+        })
+    }
+
     fn is_shown(&self, pool: PoolIx) -> bool {
         self.estate.pools[pool as usize].view.is_some()
     }
@@ -152,8 +168,8 @@ impl Planner {
         let verdict = self.verdict(&self.judge(class.wish(), &order, at));
         *work += self.estate.pool_ids.len() as u64;
         let infeasible = verdict.choices.is_empty();
+        self.demand.judged(ix);
         let class = &mut self.demand.classes[ix];
-        class.stale = false;
         class.needs = verdict.needs;
         class.choices = verdict.choices;
         class.refused = verdict.refused;
@@ -166,21 +182,31 @@ impl Planner {
     /// The verdict of all pools on one wish.
     pub(crate) fn verdict(&self, judge: &Judge<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        let mut found = Vec::with_capacity(self.estate.bays.len());
+        // Whole scores of a country would fill the processor's cache for each class: only what is
+        // compared first is kept of them, in one number with the place of the choice.
+        let mut found: Vec<Choice> = Vec::with_capacity(self.estate.bays.len());
+        let mut ranked: Vec<u128> = Vec::with_capacity(self.estate.bays.len());
         for &pool in self.estate.pool_ids.values().filter(|pool| self.is_shown(**pool)) {
-            if let Err(code) = judge.pool(pool, &mut verdict.needs, &mut found) {
+            let add = |score: Score, choice| {
+                let at = u32::try_from(found.len()).expect("bays are numbered in 32 bits");
+                ranked.push(score.head() << u32::BITS | u128::from(at));
+                found.push(choice);
+            };
+            if let Err(code) = judge.pool(pool, &mut verdict.needs, add) {
                 verdict.refused.push((pool, code));
             }
         }
-        // Nearly always the first measures tell, and sorting small keys moves less memory. What
-        // they leave equal are mostly the bays of one pool, few and in order already.
-        let mut ranked: Vec<((u16, i64), u32)> =
-            found.iter().zip(0u32..).map(|((score, _), at)| (score.head(), at)).collect();
         ranked.sort_unstable();
-        for equal in ranked.chunk_by_mut(|a, b| a.0 == b.0) {
-            equal.sort_unstable_by(|a, b| found[a.1 as usize].0.cmp(&found[b.1 as usize].0));
+        let choice_of = |ranked: &u128| found[(ranked & u128::from(u32::MAX)) as usize];
+        verdict.choices = ranked.iter().map(choice_of).collect();
+        let mut from = 0;
+        for equal in ranked.chunk_by(|a, b| a >> u32::BITS == b >> u32::BITS) {
+            let choices = &mut verdict.choices[from..from + equal.len()];
+            from += equal.len();
+            if choices.len() > 1 && !self.are_in_order(choices) {
+                choices.sort_by_cached_key(|choice| judge.score(choice, &verdict.needs));
+            }
         }
-        verdict.choices = ranked.into_iter().map(|(_, at)| found[at as usize].1).collect();
         if let Some(gang) = judge.wish.gang {
             verdict.split(self, gang);
         }

@@ -3,6 +3,7 @@
 //! back for agents that wait, timers, and a state that is read back from the journal after a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use dayan_custody::Answer;
@@ -31,7 +32,36 @@ enum Journal {
     /// They are kept: the state is replayed from them.
     Kept,
     /// Only their digest is: weeks of a whole market would not fit.
-    Digested(Sha256),
+    Digested(Box<dyn Scribe>),
+}
+
+/// Writes a journal down that nobody reads again, and tells its digest.
+pub trait Scribe: fmt::Debug {
+    /// The entries of one commit, in order.
+    fn write(&mut self, entries: Vec<Entry>);
+    /// The digest of all that was written.
+    fn digest(&mut self) -> String;
+}
+
+/// Writes at once.
+#[derive(Clone, Debug, Default)]
+pub struct Digester(Sha256);
+
+impl Scribe for Digester {
+    fn write(&mut self, entries: Vec<Entry>) {
+        for entry in &entries {
+            self.0.update(line(entry));
+            self.0.update(b"\n");
+        }
+    }
+    fn digest(&mut self) -> String {
+        hex::encode(self.0.clone().finalize())
+    }
+}
+
+/// An entry as it stands in a journal.
+fn line(entry: &Entry) -> Vec<u8> {
+    serde_json::to_vec(entry).expect("entries become JSON")
 }
 
 /// What came of one command.
@@ -137,18 +167,23 @@ impl Host {
 
     /// One that knows the network, keeps no journal but its digest, and has pools prove themselves
     /// as seldom as the live one.
-    pub(crate) fn of_market(seed: u64, now: Time, network: Arc<dyn Network>) -> Self {
+    pub(crate) fn of_market(
+        seed: u64,
+        now: Time,
+        network: Arc<dyn Network>,
+        scribe: Box<dyn Scribe>,
+    ) -> Self {
         let planning = Planning::new(network);
-        let written = Journal::Digested(Sha256::new());
+        let written = Journal::Digested(scribe);
         let challenge_every = Span::from_secs(3_600);
         Self { planning, written, challenge_every, ..Self::new(seed, now) }
     }
 
     /// The digest of all entries, where they were not kept.
-    pub(crate) fn digest(&self) -> Option<String> {
-        match &self.written {
+    pub(crate) fn digest(&mut self) -> Option<String> {
+        match &mut self.written {
             Journal::Kept => None,
-            Journal::Digested(digest) => Some(hex::encode(digest.clone().finalize())),
+            Journal::Digested(scribe) => Some(scribe.digest()),
         }
     }
 
@@ -273,18 +308,13 @@ impl Host {
         seen: &mut dyn FnMut(&State, &Asked, &[Decided]),
     ) -> Committed {
         let queue = std::mem::take(&mut self.queue);
-        let (all, changes, effects) = self.decide_all(now, queue, seen);
-        for decided in all.iter().flat_map(|(_, decided)| decided) {
-            if let Some(entry) = &decided.entry {
-                let line = serde_json::to_vec(entry).expect("entries become JSON");
-                match &mut self.written {
-                    Journal::Kept => self.journal.push(line),
-                    Journal::Digested(digest) => {
-                        digest.update(&line);
-                        digest.update(b"\n");
-                    }
-                }
-            }
+        let (mut all, changes, effects) = self.decide_all(now, queue, seen);
+        let decided = all.iter_mut().flat_map(|(_, decided)| decided);
+        let entries: Vec<Entry> = decided.filter_map(|decided| decided.entry.take()).collect();
+        match &mut self.written {
+            Journal::Kept => self.journal.extend(entries.iter().map(line)),
+            Journal::Digested(_) if entries.is_empty() => {}
+            Journal::Digested(scribe) => scribe.write(entries),
         }
         self.commits += 1;
         let mut committed = Committed::default();

@@ -3,7 +3,8 @@
 //! refused with its line and its key.
 
 use dayan_simulate::market::{
-    Lists, MarketReport, MarketWords, PolicyReport, Rival, Run, Scenario, follow, picture, run,
+    Alone, Lists, MarketReport, MarketWords, PolicyReport, Rival, Run, Scenario, follow, picture,
+    run,
 };
 use dayan_simulate::plot::Marks;
 
@@ -317,7 +318,7 @@ fn what_is_drawn_is_what_the_report_says() {
     let (scenario, lists) = (scenario(TROUBLE), Lists::default());
     let run_of =
         Run { scenario: &scenario, lists: &lists, seed: 7, days: 1, beside: &[Rival::Fcfs] };
-    let (report, course) = follow(&run_of, &mut |_| ()).expect("it runs");
+    let (report, course) = follow(&run_of, &Alone, &mut |_| ()).expect("it runs");
     assert_eq!(course.policies.len(), 2);
     let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
     for (policy, drawn) in report.policies.iter().zip(&course.policies) {

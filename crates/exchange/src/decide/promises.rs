@@ -229,10 +229,9 @@ impl Ask<'_> {
 
     /// What runs on a node, until when at the latest.
     fn occupants(&self, pool: &Pool, node: &str, ending: &[AttemptId]) -> Vec<(Time, Resources)> {
-        let held = self.state.work.by_agent.get(&pool.agent).into_iter().flatten();
-        let leases = held.map(|attempt| &self.state.work.leases[attempt]);
-        leases
-            .filter(|lease| lease.pool == pool.id && lease.node == node)
+        self.state
+            .work
+            .leases_on(pool.id, node)
             .filter(|lease| !ending.contains(&lease.attempt))
             .map(|lease| (lease.latest_end(), lease.resources))
             .collect()

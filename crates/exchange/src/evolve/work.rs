@@ -393,6 +393,7 @@ impl State {
                         self.work.by_agent.remove(&lease.agent);
                     }
                 }
+                self.work.leave_node(&lease);
                 if *extended > Micro::ZERO {
                     let job = self.work.job_mut(attempt.job);
                     job.held = job.held.saturating_add(*extended);
@@ -464,6 +465,7 @@ impl State {
         let (project, org) = (job.project, job.org);
         self.work.shares.lease(project, org, &lease.resources, entry.at);
         self.work.by_agent.entry(lease.agent).or_default().insert(attempt);
+        self.work.enter_node(lease);
         self.load(lease, Resources::checked_add);
         self.count_licenses(attempt.job, u64::checked_add);
         self.work.promises.release(attempt.job, |task| task == attempt.task);

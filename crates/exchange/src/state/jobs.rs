@@ -424,6 +424,9 @@ pub struct Work {
     pub leases: BTreeMap<AttemptId, Lease>,
     /// Leases in force by agent.
     pub by_agent: BTreeMap<AgentId, BTreeSet<AttemptId>>,
+    /// Leases in force by pool and node.
+    #[serde(default)]
+    by_node: BTreeMap<PoolId, BTreeMap<String, BTreeSet<AttemptId>>>,
     /// What leases take on each node: what a new placement is checked against.
     pub load: BTreeMap<PoolId, BTreeMap<String, Resources>>,
     /// Quotes in force or used by a job in memory.
@@ -573,6 +576,31 @@ impl Work {
             ready.subtract(&not_yet);
         }
         ready
+    }
+    /// The leases in force on a node.
+    pub fn leases_on<'a>(&'a self, pool: PoolId, node: &str) -> impl Iterator<Item = &'a Lease> {
+        let here = self.by_node.get(&pool).and_then(|nodes| nodes.get(node));
+        here.into_iter().flatten().map(|attempt| &self.leases[attempt])
+    }
+    pub(crate) fn enter_node(&mut self, lease: &Lease) {
+        let nodes = self.by_node.entry(lease.pool).or_default();
+        if let Some(here) = nodes.get_mut(&lease.node) {
+            here.insert(lease.attempt);
+        } else {
+            nodes.insert(lease.node.clone(), BTreeSet::from([lease.attempt]));
+        }
+    }
+    pub(crate) fn leave_node(&mut self, lease: &Lease) {
+        let Some(nodes) = self.by_node.get_mut(&lease.pool) else { return };
+        if let Some(here) = nodes.get_mut(&lease.node) {
+            here.remove(&lease.attempt);
+            if here.is_empty() {
+                nodes.remove(&lease.node);
+            }
+        }
+        if nodes.is_empty() {
+            self.by_node.remove(&lease.pool);
+        }
     }
     /// A file that one less in memory refers to.
     pub(crate) fn let_go(&mut self, spec: SpecKey) {

@@ -221,27 +221,26 @@ impl Shares {
     ) -> BTreeMap<ProjectId, Standing> {
         let all = Amount::of(all);
         let mut whole = Whole::default();
-        let mut orgs: BTreeMap<OrgId, (Part, Whole)> = BTreeMap::new();
-        let mut used: BTreeMap<OrgId, Amount> = BTreeMap::new();
-        let mut parts: BTreeMap<ProjectId, (OrgId, Part)> = BTreeMap::new();
+        let mut orgs: BTreeMap<OrgId, (Part, Whole, Amount)> = BTreeMap::new();
+        let mut parts: Vec<(ProjectId, (OrgId, Part))> = Vec::with_capacity(self.projects.len());
         for (&project, share) in self.projects.iter().filter(|(_, share)| share.open > 0) {
             let mut share = *share;
             share.count(now);
             let (org_weight, weight) = weights(share.org, project);
             let part = Part { weight: u128::from(weight), had: share.used.dominant(all) };
-            parts.insert(project, (share.org, part));
-            let sum = used.entry(share.org).or_default();
-            *sum = sum.zip(share.used, u64::saturating_add);
+            parts.push((project, (share.org, part)));
             let first = Part { weight: u128::from(org_weight), had: 0 };
-            let org = orgs.entry(share.org).or_insert((first, Whole::default()));
-            org.1.add(part);
+            let org = orgs.entry(share.org);
+            let (_, all, used) = org.or_insert((first, Whole::default(), Amount::default()));
+            all.add(part);
+            *used = used.zip(share.used, u64::saturating_add);
         }
-        for (org, (part, _)) in &mut orgs {
-            part.had = used[org].dominant(all);
+        for (part, _, used) in orgs.values_mut() {
+            part.had = used.dominant(all);
             whole.add(*part);
         }
         let standing = |(org, part): (OrgId, Part)| {
-            let (of_org, projects) = orgs[&org];
+            let (of_org, projects, _) = orgs[&org];
             let (org_share, org_had) = whole.share_by_had(of_org);
             let (share, had) = projects.share_by_had(part);
             // A fraction of a fraction: in steps of a ten-thousandth there is room for it.

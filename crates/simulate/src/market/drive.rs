@@ -22,7 +22,7 @@ use super::report::Checks;
 use super::scenario::Scenario;
 use super::{DRAIN_MAX, MarketError, Outcome};
 use crate::calendar::Calendar;
-use crate::host::{Asked, Asker, Host};
+use crate::host::{Asked, Asker, Host, Scribe};
 
 /// How often the timers look. The live ones look every second; windows are an hour, and an agent
 /// counts as silent after forty seconds.
@@ -85,10 +85,11 @@ pub(super) fn run(
     market: &Market,
     scenario: &Scenario,
     seed: u64,
+    scribe: Box<dyn Scribe>,
     progress: &mut dyn FnMut(f64),
 ) -> Result<Told, MarketError> {
     let network = Arc::new(Distances::between(market));
-    let mut host = Host::of_market(seed, market.start, network);
+    let mut host = Host::of_market(seed, market.start, network, scribe);
     let mut listener = Listener::default();
     listener.outcome.done = vec![None; market.jobs.len()];
     let opened = found::open(&mut host, market, &scenario.clearing, &mut |event| {

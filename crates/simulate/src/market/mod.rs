@@ -32,7 +32,9 @@ use dayan_units::{Span, Time};
 use serde::Serialize;
 use thiserror::Error;
 
+pub use crate::host::{Digester, Scribe};
 pub use course::{Bar, Course, PARTS, PolicyCourse, PoolCourse};
+pub use dayan_exchange::{Actor, Entry};
 pub use draw::DrawError;
 pub use lists::{JobsError, Lists, read_jobs};
 pub use picture::{MarketWords, picture};
@@ -139,42 +141,84 @@ struct Outcome {
 /// Nobody waits longer than this after the last arrival.
 const DRAIN_MAX: Span = Span::from_secs(28 * 86_400);
 
-/// Runs the exchange over the market, then the rules beside it, then the bound. `progress` hears how
-/// much of all that is done, from 0 to 1.
-pub fn run(run: &Run<'_>, progress: &mut dyn FnMut(f64)) -> Result<MarketReport, MarketError> {
-    Ok(follow(run, progress)?.0)
+/// Who does things that need nothing of each other: one after the other, or at the same time where
+/// there are threads, of which nothing is known here. What comes of them is the same.
+pub trait Helper {
+    /// Who writes the journal down while the exchange goes on.
+    fn scribe(&self) -> Box<dyn Scribe>;
+    /// Does both; the second may be done beside the first.
+    fn both(&self, first: &mut dyn FnMut(), second: &mut (dyn FnMut() + Send));
 }
 
-/// The same, with its course over time, for a [`picture`].
+/// Does one thing after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+impl Helper for Alone {
+    fn scribe(&self) -> Box<dyn Scribe> {
+        Box::new(Digester::default())
+    }
+    fn both(&self, first: &mut dyn FnMut(), second: &mut (dyn FnMut() + Send)) {
+        first();
+        second();
+    }
+}
+
+/// The part of all that is to be done which the exchange takes.
+const EXCHANGE: f64 = 0.9;
+
+/// Runs the exchange over the market, the rules beside it, then the bound. `progress` hears how
+/// much of all that is done, from 0 to 1.
+pub fn run(run: &Run<'_>, progress: &mut dyn FnMut(f64)) -> Result<MarketReport, MarketError> {
+    Ok(follow(run, &Alone, progress)?.0)
+}
+
+/// The same with somebody's help, and with its course over time, for a [`picture`].
 pub fn follow(
     run: &Run<'_>,
+    helper: &dyn Helper,
     progress: &mut dyn FnMut(f64),
 ) -> Result<(MarketReport, Course), MarketError> {
     let market = Market::draw(run.scenario, run.lists, run.days, run.seed)?;
-    // The exchange takes by far the longest; a rule and the bound take about a tenth of it.
-    let parts = 10.0 + run.beside.len() as f64 + 1.0;
-    let told = drive::run(&market, run.scenario, run.seed, &mut |part| {
-        progress(part * 10.0 / parts);
-    })?;
-    let mut outcomes = vec![("dayan", told.outcome)];
-    for (nth, rival) in run.beside.iter().enumerate() {
-        outcomes.push((rival.name(), rivals::run(&market, *rival)));
-        progress((11.0 + nth as f64) / parts);
-    }
-    let mut policies = Vec::new();
-    for (name, outcome) in &outcomes {
-        let found = recheck::recheck(&market, outcome);
-        if let Some(first) = found.broken.into_iter().next() {
-            let Violation { at, rule, text } = first;
-            return Err(MarketError::Broken { policy: name, at, rule, text });
-        }
-        policies.push(report::policy(&market, name, outcome, &found.misplaced));
-    }
-    let bounds = report::Bounds {
-        in_time: bound::bound(&market, &outcomes, Until::InTime),
-        as_it_did: bound::bound(&market, &outcomes[..1], Until::AsItDid),
-    };
+    let (mut told, mut rules) = (None, Vec::new());
+    helper.both(
+        &mut || {
+            let scribe = helper.scribe();
+            let mut progress = |part| progress(part * EXCHANGE);
+            told = Some(drive::run(&market, run.scenario, run.seed, scribe, &mut progress));
+        },
+        &mut || {
+            let rivals = run.beside.iter();
+            rules = rivals.map(|rival| (rival.name(), rivals::run(&market, *rival))).collect();
+        },
+    );
+    let told = told.expect("both were done")?;
+    let outcomes: Vec<_> = std::iter::once(("dayan", told.outcome)).chain(rules).collect();
+    let (mut in_time, mut rest) = (0, None);
+    helper.both(&mut || in_time = bound::bound(&market, &outcomes, Until::InTime), &mut || {
+        let as_it_did = bound::bound(&market, &outcomes[..1], Until::AsItDid);
+        let course = course::course(&market, &outcomes);
+        rest = Some((as_it_did, course, policies(&market, &outcomes)));
+    });
+    let (as_it_did, course, policies) = rest.expect("both were done");
+    let bounds = report::Bounds { in_time, as_it_did };
     progress(1.0);
-    let course = course::course(&market, &outcomes);
-    Ok((report::report(run, &market, policies, &bounds, told.checks), course))
+    Ok((report::report(run, &market, policies?, &bounds, told.checks), course))
+}
+
+/// What is told of each policy, where nothing that must not be was found of any.
+fn policies(
+    market: &Market,
+    outcomes: &[(&'static str, Outcome)],
+) -> Result<Vec<PolicyReport>, MarketError> {
+    let look = |(policy, outcome): &(&'static str, Outcome)| {
+        let found = recheck::recheck(market, outcome);
+        match found.broken.into_iter().next() {
+            Some(Violation { at, rule, text }) => {
+                Err(MarketError::Broken { policy, at, rule, text })
+            }
+            None => Ok(report::policy(market, policy, outcome, &found.misplaced)),
+        }
+    };
+    outcomes.iter().map(look).collect()
 }

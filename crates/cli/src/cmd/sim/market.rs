@@ -11,6 +11,7 @@ use dayan_simulate::pack;
 use super::super::session::Session;
 use super::plot_file::PlotFile;
 use super::progress::Bar;
+use super::threads::Threads;
 use super::{read_file, unreadable};
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Cell, Grid, Show, View};
@@ -100,7 +101,7 @@ pub fn run(args: &Market, session: &Session) -> Result<Exit, Failure> {
     };
     let report = {
         let bar = Bar::new(session);
-        market::follow(&run, &mut |part| bar.at(part))
+        market::follow(&run, &Threads, &mut |part| bar.at(part))
     };
     let (report, course) = report.map_err(|error| match error {
         MarketError::Draw(why) => unreadable(&args.scenario, &why.to_string()),

@@ -8,6 +8,7 @@ mod pack;
 mod plot_file;
 mod progress;
 mod scale;
+mod threads;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
