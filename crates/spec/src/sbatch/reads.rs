@@ -36,7 +36,6 @@ pub(super) fn reads(script: &str) -> BTreeSet<&str> {
             let rest = rest.strip_prefix('{').unwrap_or(rest);
             Some(name(rest)).filter(|name| !name.is_empty())
         }));
-        let words = |at: &str| at.split_whitespace().map(name).collect::<Vec<_>>();
         let mut before = "";
         for word in line.split([' ', '\t', ';', '(', '&', '|']) {
             let name = name(word);
@@ -50,7 +49,7 @@ pub(super) fn reads(script: &str) -> BTreeSet<&str> {
             before = word;
         }
         for (at, _) in line.match_indices("read ") {
-            set.extend(words(&line[at + "read ".len()..]));
+            set.extend(line[at + "read ".len()..].split_whitespace().map(name));
         }
     }
     let of_others = |name: &str| {
