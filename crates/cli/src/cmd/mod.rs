@@ -5,7 +5,7 @@ mod agent;
 mod books;
 mod carbon;
 mod daemon;
-mod data;
+pub(crate) mod data;
 mod demo;
 mod doctor;
 mod exec;
