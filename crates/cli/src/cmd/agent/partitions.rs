@@ -46,7 +46,9 @@ fn folder(data: &Path, partition: &str) -> PathBuf {
     let name = if partition.chars().all(plain) && !partition.starts_with('.') {
         partition.to_owned()
     } else {
-        format!("x{}", partition.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
+        let digits = partition.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+        let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+        std::iter::once('x').chain(digits).collect()
     };
     data.join(POOLS).join(name)
 }
