@@ -10,6 +10,7 @@
 #   NODES=4 CPN=16   nodes, and processors each of them claims; they share this machine's
 #   DBD=0            1: with accounting
 #   REST=0           1: with slurmrestd on the socket DIR/rest/sock and on the port in DIR/rest/port, by JWT
+#   CGROUPS=0        1: jobs are kept and held by cgroups (v1), as sites do it; with CPN=2 or what the machine has
 #   EXTRA_CONF=      further lines of slurm.conf
 #   PARTITIONS=      partition lines instead of the one `main`
 #
@@ -20,7 +21,7 @@
 set -euo pipefail
 
 LAB=${LAB:?set LAB to a folder of its own}
-NODES=${NODES:-4} CPN=${CPN:-16} DBD=${DBD:-0} REST=${REST:-0}
+NODES=${NODES:-4} CPN=${CPN:-16} DBD=${DBD:-0} REST=${REST:-0} CGROUPS=${CGROUPS:-0}
 export SLURM_CONF="$LAB/etc/slurm.conf"
 plugins="$(dirname "$(find /usr/lib -name 'select_cons_tres.so' -print -quit 2> /dev/null)")"
 
@@ -31,6 +32,13 @@ missing() {
   for program in slurmctld slurmd sbatch munged; do
     command -v "$program" > /dev/null || echo "$program"
   done
+  if [ "$CGROUPS" = 1 ]; then
+    local controller
+    for controller in freezer cpuset memory devices; do
+      [ -w "/sys/fs/cgroup/$controller/cgroup.procs" ] || echo "the-cgroup-v1-controller-$controller"
+    done
+    [ -e "$plugins/task_cgroup.so" ] || echo slurm-wlm-basic-plugins
+  fi
   if [ "$REST" = 1 ]; then
     command -v slurmrestd > /dev/null || echo slurmrestd
     [ -e "$plugins/auth_jwt.so" ] || echo slurm-wlm-jwt-plugin
@@ -109,7 +117,7 @@ start_database() { # PORT
 }
 
 write_conf() { # FIRST_PORT
-  local port="$1" host accounting tokens=""
+  local port="$1" host accounting held tokens=""
   if [ "$REST" = 1 ]; then
     (umask 077 && head -c 32 /dev/urandom > "$LAB/etc/jwt.key")
     chown slurm: "$LAB/etc/jwt.key"
@@ -117,6 +125,10 @@ write_conf() { # FIRST_PORT
 AuthAltParameters=jwt_key=$LAB/etc/jwt.key"
   fi
   host="$(hostname -s)"
+  held="ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none"
+  [ "$CGROUPS" = 0 ] || held="ProctrackType=proctrack/cgroup
+TaskPlugin=task/affinity,task/cgroup"
   accounting="AccountingStorageType=accounting_storage/none"
   if [ "$DBD" = 1 ]; then
     accounting="AccountingStorageType=accounting_storage/slurmdbd
@@ -162,8 +174,7 @@ SlurmctldPidFile=$LAB/run/slurmctld.pid
 SlurmdPidFile=$LAB/run/slurmd.%n.pid
 SlurmctldLogFile=$LAB/log/slurmctld.log
 SlurmdLogFile=$LAB/log/slurmd.%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+$held
 SwitchType=switch/none
 MpiDefault=none
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
@@ -191,7 +202,11 @@ CONF
   for card in 0 1 2 3; do mknod -m 666 "$LAB/gpu/dev$card" c 1 3; done
   printf '%s\n' "NodeName=n[1-$NODES] Name=gpu Type=a100 File=$LAB/gpu/dev[0-3]" \
     "NodeName=n[1-$NODES] Name=npu Count=8 Flags=CountOnly" > "$LAB/etc/gres.conf"
-  printf 'CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n' > "$LAB/etc/cgroup.conf"
+  if [ "$CGROUPS" = 0 ]; then
+    printf 'CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n'
+  else
+    printf 'CgroupAutomount=no\nCgroupPlugin=cgroup/v1\nConstrainCores=yes\nConstrainRAMSpace=yes\n'
+  fi > "$LAB/etc/cgroup.conf"
 }
 
 daemon() { # NAME [OPTION]: the rest keeps what it knew unless told to begin anew by -c

@@ -11,7 +11,7 @@ use dayan_engines::kubernetes::Site;
 use dayan_engines::slurm::{self, Access, Load, SiteWords, Survey};
 use dayan_engines::{Fault, SlurmConfig};
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span};
-use dayan_wire::{HeldPart, PoolLoad, ShownNode, ShownQueue};
+use dayan_wire::{AccountsCompared, HeldPart, PoolLoad, ShownNode, ShownQueue};
 
 /// What is shown of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -156,6 +156,11 @@ fn load_of(load: &Load) -> PoolLoad {
         others_waiting: load.others_waiting,
         ours_waiting: load.ours_waiting,
         forecast_s: load.forecast.map(secs),
+        accounts: load.compared.as_ref().map(|tally| AccountsCompared {
+            compared: tally.compared,
+            differed: tally.differed,
+            last: Some(tally.last.clone()).filter(|last| !last.is_empty()),
+        }),
     }
 }
 
@@ -181,7 +186,7 @@ fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown
         name: node.name.clone(),
         total: node.total,
         accelerator: node.accelerator.clone(),
-        features: BTreeSet::new(),
+        features: [format!("partition-{}", survey.partition.name)].into(),
         leaf: None,
         up: node.up,
     });

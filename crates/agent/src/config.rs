@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use dayan_engines::kubernetes::Site;
-use dayan_engines::slurm::SiteWords;
+use dayan_engines::slurm::{Answers, SiteWords};
 use dayan_engines::{Containers, Engine, Fault};
 use dayan_units::{Bytes, MilliCpu};
 use dayan_wire::ShownNode;
@@ -46,6 +46,8 @@ pub enum EngineChoice {
         wrapper: Vec<OsString>,
         /// Words of the site that go into every submission.
         site: SiteWords,
+        /// What is shared with other pools of the same cluster.
+        answers: Answers,
     },
     /// Pods of a Kubernetes cluster, by its API server.
     Kubernetes {
@@ -93,7 +95,8 @@ impl EngineChoice {
     /// Jobs of a Slurm cluster, with the running program as wrapper by its hidden subcommand.
     pub fn slurm(site: SiteWords) -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
-        Ok(Self::Slurm { wrapper: vec![program.into(), "slurm-task".into()], site })
+        let wrapper = vec![program.into(), "slurm-task".into()];
+        Ok(Self::Slurm { wrapper, site, answers: Answers::alone() })
     }
 }
 
@@ -144,6 +147,10 @@ pub struct AgentConfig {
     pub url: String,
     /// The join token; not needed once joined.
     pub join: Option<String>,
+    /// How many further pools with the same key join by the same token.
+    pub more: u32,
+    /// The file of its key; none: one of its own in its folder.
+    pub key: Option<PathBuf>,
     /// What runs the tasks.
     pub engine: EngineChoice,
     /// The city of the data centre. Needed to join.
@@ -188,6 +195,8 @@ impl AgentConfig {
         Self {
             url: url.into(),
             join: None,
+            more: 0,
+            key: None,
             engine,
             site: None,
             pool: None,

@@ -42,6 +42,9 @@ pub(crate) struct Membership {
     pub(crate) measured: Option<String>,
 }
 
+/// The file of its membership.
+const MEMBERSHIP_FILE: &str = "agent.json";
+
 /// The folder, locked.
 pub(crate) struct Home {
     root: PathBuf,
@@ -88,7 +91,7 @@ impl Home {
         self.root.join("logs")
     }
     fn membership_path(&self) -> PathBuf {
-        self.root.join("agent.json")
+        self.root.join(MEMBERSHIP_FILE)
     }
 
     /// Who the agent is, if it has joined.
@@ -103,10 +106,7 @@ impl Home {
 
     /// Writes down what is offered, where that is something else than before.
     pub(crate) fn keep(&self, offering: &Offering) -> Result<(), AgentFault> {
-        if Offering::kept(&self.root)? == *offering {
-            return Ok(());
-        }
-        write_kept(&Offering::path(&self.root), offering)
+        offering.keep(&self.root)
     }
 
     /// Counts the agent's processes of this folder: 0 for the first.
@@ -127,6 +127,12 @@ impl Home {
             .map_err(AgentFault::data(format!("writing {}", path.display())))?;
         Ok(mine)
     }
+}
+
+/// Has the agent of this folder joined? One whose membership cannot be read has, and says so when it is
+/// needed.
+pub(crate) fn is_member(data: &Path) -> bool {
+    data.join(MEMBERSHIP_FILE).exists()
 }
 
 /// What a file of the folder says; none where there is no such file.

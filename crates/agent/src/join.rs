@@ -21,6 +21,8 @@ pub(crate) struct Introduction<'a> {
     pub(crate) token: JoinToken,
     pub(crate) site: &'a str,
     pub(crate) pool: &'a str,
+    /// How many further pools come by the same token.
+    pub(crate) more: u32,
     pub(crate) shown: &'a PoolShown,
 }
 
@@ -39,10 +41,11 @@ pub(crate) async fn join(
         secret: token.secret,
         site: introduction.site.to_owned(),
         pool: introduction.pool.to_owned(),
+        more: introduction.more,
         shown: introduction.shown.clone(),
     };
-    // Asked once: an invitation is good for one join, and an answer that was lost cannot be had
-    // again.
+    // Asked once: an invitation is good for one join of a pool, and an answer that was lost cannot be
+    // had again.
     let answer = link.join(&request).await.map_err(|fault| match fault {
         LinkFault::Away(why) => AgentFault::Unreachable(format!(
             "the exchange was reached and did not answer ({why}); try again, and if the token is \

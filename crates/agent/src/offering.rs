@@ -10,7 +10,7 @@ use dayan_units::{Bytes, MilliCpu};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::AgentFault;
-use crate::home::read_kept;
+use crate::home::{read_kept, write_kept};
 
 /// The file of it in the agent's folder.
 const OFFERING_FILE: &str = "offering.json";
@@ -207,6 +207,14 @@ impl Offering {
     /// What is kept in an agent's folder; nothing at all where nothing is.
     pub fn kept(data: &Path) -> Result<Self, AgentFault> {
         Ok(read_kept(Self::path(data))?.unwrap_or_default())
+    }
+
+    /// Keeps it in an agent's folder, where it is something else than before.
+    pub fn keep(&self, data: &Path) -> Result<(), AgentFault> {
+        if Self::kept(data)? == *self {
+            return Ok(());
+        }
+        write_kept(&Self::path(data), self)
     }
 
     /// Where it is kept in an agent's folder.

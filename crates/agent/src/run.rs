@@ -81,6 +81,8 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let AgentConfig {
         url,
         join: token,
+        more,
+        key,
         engine,
         site,
         pool,
@@ -99,7 +101,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         fittings,
     } = config;
     let home = Arc::new(Home::open(&data)?);
-    let key = Key::open(&home.key())?;
+    let key = Key::open(&key.unwrap_or_else(|| home.key()))?;
     let clock = BootClock::of_this_machine().map_err(AgentFault::data("reading the boot id"))?;
     let roots = Roots::open(publish_root.as_deref(), &input_roots)
         .map_err(AgentFault::data("opening the folders of inputs and outputs"))?;
@@ -107,8 +109,8 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let machines = match &engine {
         EngineChoice::Process { .. } | EngineChoice::Containers { .. } => Machines::This,
         EngineChoice::Given { nodes, .. } => Machines::Given(nodes.clone()),
-        EngineChoice::Slurm { wrapper, site } => {
-            let config = runner::slurm_config(&home.engine(), wrapper, site);
+        EngineChoice::Slurm { wrapper, site, answers } => {
+            let config = runner::slurm_config(&home.engine(), wrapper, site, answers);
             Machines::Of(Arc::new(Cluster::slurm(config)))
         }
         EngineChoice::Kubernetes { site, .. } => {
@@ -190,6 +192,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
                 token,
                 site: &site,
                 pool: &pool.unwrap_or_else(|| inventory::slug(&node)),
+                more,
                 shown: &picture.shown,
             };
             join(&home, &key, &link, introduction).await?

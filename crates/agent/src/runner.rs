@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use dayan_custody::Counters;
-use dayan_engines::slurm::{Pace, SiteWords};
+use dayan_engines::slurm::{Answers, Pace, SiteWords};
 use dayan_engines::{
     BootId, BootTime, Containers, Engine, EngineInfo, EnterFault, Entrance, Fault, Launch,
     LeaseEnd, LogChunk, Observation, ProcessConfig, ProcessEngine, Signal, SlurmConfig,
@@ -269,13 +269,19 @@ struct Desk {
 }
 
 /// How a cluster's jobs are run from this folder.
-pub(crate) fn slurm_config(dir: &Path, wrapper: &[OsString], site: &SiteWords) -> SlurmConfig {
+pub(crate) fn slurm_config(
+    dir: &Path,
+    wrapper: &[OsString],
+    site: &SiteWords,
+    answers: &Answers,
+) -> SlurmConfig {
     SlurmConfig {
         dir: dir.to_owned(),
         wrapper: wrapper.to_vec(),
         site: site.clone(),
         commands: None,
         pace: Pace::default(),
+        answers: answers.clone(),
     }
 }
 
@@ -324,8 +330,8 @@ fn open_engine(choice: EngineChoice, dir: &Path) -> Result<Box<dyn Engine>, Faul
         EngineChoice::Containers { keeper, options, whose, socket, images: _ } => {
             open_containers(dir, keeper, options, whose, socket)
         }
-        EngineChoice::Slurm { wrapper, site } => {
-            let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site))?;
+        EngineChoice::Slurm { wrapper, site, answers } => {
+            let engine = SlurmEngine::open(slurm_config(dir, &wrapper, &site, &answers))?;
             Ok(Box::new(engine))
         }
         EngineChoice::Kubernetes { site, visitor } => open_kubernetes(dir, *site, visitor),

@@ -85,7 +85,9 @@ fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
     let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
     let env = vec![("SLURM_CONF".to_owned(), conf)];
     let mut stage = Stage::empty(Serve { env, ..Serve::default() });
-    stage.add_cluster("cluster", &["--slurm-allow", "partition", "--slurm-allow", "nice"]);
+    let words =
+        ["--slurm-partition", "main", "--slurm-allow", "partition", "--slurm-allow", "nice"];
+    stage.add_cluster("cluster", &words);
 
     std::fs::write(stage.path("job.sbatch"), SCRIPT).expect("written");
     let member = stage.member.clone();
@@ -184,4 +186,59 @@ fn what_others_hold_of_a_cluster_is_seen_and_not_planned_on() {
     let job = stage.command(&member, &["submit", &file]);
     let job = job["job"].as_str().expect("a job").to_owned();
     assert_eq!(stage.ended(&job)["state"], "succeeded");
+}
+
+#[test]
+fn one_agent_offers_all_partitions_of_a_cluster_and_takes_over_in_each() {
+    // The second has one of the first's two nodes; the third takes no jobs.
+    let more = "PartitionName=side Nodes=n2 MaxTime=60 State=UP\n\
+                PartitionName=closed Nodes=n1 State=DOWN";
+    let more = [("NODES", "2"), ("CPN", "4"), ("EXTRA_CONF", more)];
+    let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
+    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
+    let env = vec![("SLURM_CONF".to_owned(), conf)];
+    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    // One command, one invitation; nothing waits ahead, so that what runs where is what was sold there.
+    stage.add_cluster_of("dc", &["--slurm-ahead", "0"], &["dc-main", "dc-side"]);
+    let pool = |stage: &Stage, name: &str| {
+        let pools = stage.operate(&["pools"]);
+        let mut pools = pools.as_array().expect("a list").iter();
+        pools.find(|pool| pool["name"] == name).expect("it is there").clone()
+    };
+    let nodes = |pool: &serde_json::Value| pool["nodes"].as_array().map(Vec::len);
+    assert_eq!(stage.operate(&["pools"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(nodes(&pool(&stage, "dc-main")), Some(2));
+    assert_eq!(nodes(&pool(&stage, "dc-side")), Some(1));
+
+    // A job for each, by the feature that its nodes have; they write down that they run.
+    let file = lab.folder("ran");
+    let run = format!("echo $DAYAN_TASK began >> {}; sleep 3", file.display());
+    let runs = || std::fs::read_to_string(&file).map_or(0, |text| text.lines().count());
+    let job = |stage: &Stage, partition: &str| {
+        let more = format!("array: {{range: 1-4}}\nplacement: {{features: [{partition}]}}\n");
+        stage.submit_with(&run, partition, &more)
+    };
+    let jobs = [job(&stage, "partition-side"), job(&stage, "partition-main")];
+    let queue = || lab.ask("squeue", &["--noheader", "--array", "--states=R", "--format=%P"]);
+    until("tasks in both partitions", || {
+        let queue = queue();
+        ["main", "side"].iter().all(|name| queue.lines().any(|line| line == *name)).then_some(())
+    });
+    stage.kill_agent("dc");
+    stage.start_cluster("dc");
+    for job in &jobs {
+        let shown = stage.ended(job);
+        assert_eq!(shown["state"], "succeeded", "{shown}");
+        assert_eq!(shown["tasks"]["succeeded"], 4, "{shown}");
+        assert_eq!(stage.billed().get(job), Some(&4), "each was billed once");
+    }
+    assert_eq!(runs(), 8, "each ran once");
+    assert_eq!(stage.operate(&["pools"]).as_array().map(Vec::len), Some(2), "none joined again");
+
+    // What one of them has of the node that both show, the other counts as held by others.
+    let side = stage.submit_with("sleep 120", "holds", "placement: {features: [partition-side]}\n");
+    stage.running(&side, 1);
+    until("the other pool to see it", || {
+        (pool(&stage, "dc-main")["others"]["cpus"] == "1").then_some(())
+    });
 }

@@ -285,6 +285,8 @@ pub struct Join {
     pub place: String,
     /// The pool's name at the site.
     pub pool: String,
+    /// How many further pools the same key brings by this invitation.
+    pub more: u32,
     /// The pool's picture.
     pub shown: Shown,
 }

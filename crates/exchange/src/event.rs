@@ -85,6 +85,11 @@ fn is_nothing(amount: &Micro) -> bool {
     *amount == Micro::ZERO
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// What happened.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -247,7 +252,7 @@ pub enum Event {
         /// It.
         site: Site,
     },
-    /// An agent joined with its pool; the invitation is used up.
+    /// An agent joined with its pool; the invitation is used up, or left for its other pools.
     AgentJoined {
         /// Its id.
         agent: AgentId,
@@ -267,6 +272,9 @@ pub enum Event {
         token: Digest,
         /// The invitation.
         invitation: Digest,
+        /// How many further pools its key may bring by that.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        more: u32,
         /// The pool's picture.
         shown: Box<Shown>,
     },

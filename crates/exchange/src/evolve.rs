@@ -13,7 +13,7 @@ use dayan_schedule::{Quota, QuotaOf};
 use crate::command::{CarbonOf, Weighed};
 use crate::event::{Entry, Event};
 use crate::ids::accounts;
-use crate::state::{Agent, FindingsSeen, Pool, Project, State, WEIGHT};
+use crate::state::{Agent, FindingsSeen, JoinsLeft, Pool, Project, State, WEIGHT};
 
 impl State {
     /// Applies all events of an entry.
@@ -206,9 +206,14 @@ impl State {
                 public_key,
                 token,
                 invitation,
+                more,
                 shown,
             } => {
-                supply.join_tokens.remove(invitation);
+                if *more == 0 {
+                    supply.join_tokens.remove(invitation);
+                } else if let Some(token) = supply.join_tokens.get_mut(invitation) {
+                    token.left = Some(JoinsLeft { key: *public_key, count: *more });
+                }
                 supply.agent_tokens.insert(*token, *agent);
                 supply.agents.insert(
                     *agent,

@@ -16,6 +16,8 @@ use dayan_wire::PoolLoad;
 /// Parts that others hold in one pool: each of a few hundred machines in some dozen parts. Beyond
 /// that an agent adds up.
 const PARTS_MAX: usize = 16_384;
+/// What is said of the last difference of the site's accounting: a line or two.
+const WORDS_MAX: usize = 200;
 /// How long others are taken to hold what nobody knows the end of, in every look anew: a working day.
 const UNKNOWN_FOR: Span = Span::from_secs(8 * 3_600);
 /// An end later than this is as good as none.
@@ -29,6 +31,9 @@ impl Loads {
     /// An agent has looked. What its pool is to the planner now.
     pub fn note(&self, pool: PoolId, mut load: PoolLoad, now: Time) -> Beside {
         load.held.truncate(PARTS_MAX);
+        if let Some(last) = load.accounts.as_mut().and_then(|accounts| accounts.last.as_mut()) {
+            *last = last.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
+        }
         load.held.retain(|part| part.node != QUEUE_NODE && part.resources != Resources::ZERO);
         let held = load.held.iter().map(|part| HeldByOthers {
             node: NodeName::new(&part.node),
@@ -66,7 +71,7 @@ fn bounded(secs: u64) -> Span {
 mod tests {
     use super::*;
     use dayan_units::MilliCpu;
-    use dayan_wire::HeldPart;
+    use dayan_wire::{AccountsCompared, HeldPart};
 
     #[test]
     fn what_was_said_is_bounded_and_grows_old() {
@@ -83,7 +88,10 @@ mod tests {
             part("n3", 1_000, Some(u64::MAX)),
         ];
         let forecast_s = Some(90);
-        let load = PoolLoad { held, others_waiting: 7, forecast_s, ..PoolLoad::default() };
+        let last = Some(format!("a\nb{}", "c".repeat(WORDS_MAX)));
+        let accounts = Some(AccountsCompared { compared: 9, differed: 1, last });
+        let load =
+            PoolLoad { held, others_waiting: 7, forecast_s, accounts, ..PoolLoad::default() };
         let (loads, pool, now) = (Loads::default(), PoolId::from_bits(3), Time::from_micros(9));
         let told = loads.note(pool, load, now);
         let ends: Vec<(&str, Span)> =
@@ -92,6 +100,8 @@ mod tests {
         assert_eq!(told.starts_in, Some(Span::from_secs(90)));
         let (at, load) = loads.of(pool, now.plus(OTHERS_FOR)).expect("just believed");
         assert_eq!((at, load.others_waiting, load.held.len()), (now, 7, 3));
+        let last = load.accounts.and_then(|accounts| accounts.last).expect("it was said");
+        assert!(last.starts_with("abc") && last.len() == WORDS_MAX, "{last}");
         assert_eq!(loads.of(pool, now.plus(OTHERS_FOR).plus(Span::from_micros(1))), None);
         assert_eq!(loads.of(PoolId::from_bits(4), now), None);
     }

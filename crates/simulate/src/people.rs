@@ -122,6 +122,7 @@ impl People {
             token: digest(&format!("token {site}")),
             place: ["Guiyang", "Shanghai", "Beijing"][site as usize % 3].to_owned(),
             pool: format!("pool-{site}"),
+            more: 0,
             shown: self.shown(site, scenario),
         };
         vec![

@@ -55,10 +55,10 @@ pub use supply::{
     SetPue, SetStatus, StandardUnits,
 };
 pub use sync::{
-    AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang, HeldPart, ImageOrder,
-    JoinAnswer, JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome, OutputOrder, PoolLoad,
-    PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, StepOrder, SyncAnswer, SyncRequest,
-    UsageRecord,
+    AccountsCompared, AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang,
+    HeldPart, ImageOrder, JoinAnswer, JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome,
+    OutputOrder, PoolLoad, PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, StepOrder,
+    SyncAnswer, SyncRequest, UsageRecord,
 };
 
 /// A page of a list.

@@ -261,6 +261,9 @@ pub struct OthersLoad {
     /// When the engine expects to have started those of ours that it has a forecast for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast_at: Option<String>,
+    /// How the site's own accounting compares with what was told to the exchange, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<crate::AccountsCompared>,
     /// When that was seen.
     pub seen_at: String,
 }

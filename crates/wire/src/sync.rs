@@ -69,6 +69,21 @@ pub struct PoolLoad {
     /// seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast_s: Option<u64>,
+    /// How the engine's own accounting compares with what the agent counts, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<AccountsCompared>,
+}
+
+/// The use of attempts as the site's own accounting counts it, beside what was told to the exchange.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AccountsCompared {
+    /// Attempts that were compared.
+    pub compared: u64,
+    /// Jobs of the engine's in which time, processor time or memory differed beyond the usual.
+    pub differed: u64,
+    /// The last of them, in words: which, what was counted here and what there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
 }
 
 /// A pool as its agent shows it.
@@ -108,8 +123,17 @@ pub struct JoinRequest {
     pub site: String,
     /// The pool's name at the site.
     pub pool: String,
+    /// How many further pools the holder of this key brings by the same token, such as the other
+    /// partitions of a cluster; the token is good for so many joins more by this key, and by no other.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u32,
     /// The pool.
     pub shown: PoolShown,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The agent is in.

@@ -1,15 +1,17 @@
 //! `dayan agent`: offers this machine to an exchange and runs what it is given.
 
+mod partitions;
+
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dayan_agent::{
     AgentConfig, AgentFault, EngineChoice, Fittings, ImageWords, IsolationChoice, Measuring,
     Offering, PrivateData,
 };
 use dayan_engines::kubernetes::{Namespaces, Site, Volume};
-use dayan_engines::slurm::{Pace, Partition, SiteWords};
-use dayan_engines::{Containers, SimulatedEngine, SlurmConfig};
+use dayan_engines::slurm::SiteWords;
+use dayan_engines::{Containers, SimulatedEngine};
 use dayan_units::{Bytes, MilliCpu, Resources};
 use dayan_wire::ShownNode;
 
@@ -107,9 +109,10 @@ pub struct Agent {
     /// `refuse` unless told
     #[arg(long, value_parser = ["refuse", "allow"])]
     private_data: Option<String>,
-    /// With the slurm engine: the partition that is offered; the site's default one unless told
-    #[arg(long, value_name = "NAME")]
-    slurm_partition: Option<String>,
+    /// With the slurm engine: the partitions that are offered, each as a pool of its own; `all` that this
+    /// user may use unless told
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    slurm_partition: Vec<String>,
     /// With the slurm engine: the account its jobs are charged to at the site
     #[arg(long, value_name = "NAME")]
     slurm_account: Option<String>,
@@ -273,7 +276,7 @@ impl Agent {
             cache: self.cache,
             private_data: self.private_data.clone(),
             slurm: SiteWords {
-                partition: self.slurm_partition.clone(),
+                partition: Some(self.slurm_partition.join(",")).filter(|names| !names.is_empty()),
                 account: self.slurm_account.clone(),
                 qos: self.slurm_qos.clone(),
                 constraint: self.slurm_constraint.clone(),
@@ -289,13 +292,17 @@ impl Agent {
     }
 
     fn config(&self, data: PathBuf, offering: Offering) -> Result<AgentConfig, Failure> {
+        let engine = engine(&offering)?;
+        Ok(self.with_engine(data, offering, engine))
+    }
+
+    fn with_engine(&self, data: PathBuf, offering: Offering, engine: EngineChoice) -> AgentConfig {
         let isolation = match offering.isolation.as_deref() {
             Some("bubblewrap") => IsolationChoice::Bubblewrap,
             Some("best") => IsolationChoice::Best,
             _ => IsolationChoice::None,
         };
-        let engine = engine(&offering)?;
-        Ok(AgentConfig {
+        AgentConfig {
             join: self.join.clone(),
             site: self.site.clone(),
             pool: self.pool.clone(),
@@ -319,7 +326,7 @@ impl Agent {
             measure: if self.measure == "off" { Measuring::Off } else { Measuring::Quick },
             keep: Some(offering),
             ..AgentConfig::new(self.url.clone().unwrap_or_default(), data, engine)
-        })
+        }
     }
 }
 
@@ -382,62 +389,40 @@ pub async fn run(args: &Agent, session: &Session) -> Result<Exit, Failure> {
     let said = args.said();
     let remembered = Offering::kept(&data).map_err(ended)?.beside(&said);
     let again = remembered.options();
-    let config = args.config(data, said.or(remembered))?;
+    let offering = said.or(remembered);
     args.log.begin();
     let stop = daemon::told_to_stop()?;
-    let (url, data) = (config.url.clone(), config.data.clone());
-    let partitions = partitions(&config).await;
-    let ready = || {
+    let url = args.url.clone().unwrap_or_default();
+    let begins = || {
         if !again.is_empty() {
             let file = Offering::path(&data).display().to_string();
             let said = Said::with(Word::AgentRemembers, "options", again.join(" "));
             session.out.say(&said.and("file", file));
         }
-        if let Some((offered, commands)) = partitions {
-            let said = Said::with(Word::AgentPartitions, "partition", offered);
-            session.out.say(&said.and("commands", commands.join("\n")));
-        }
-        let said = Said::with(Word::AgentStarts, "url", url);
+        let said = Said::with(Word::AgentStarts, "url", &url);
         session.out.say(&said.and("data", data.display().to_string()));
     };
-    dayan_agent::run_telling(config, ready, stop).await.map_err(ended)?;
+    match partitions::offered(args, &data, &offering).await? {
+        partitions::Offered::One(partition) => {
+            let mut offering = offering;
+            offering.slurm.partition = partition.or(offering.slurm.partition);
+            let config = args.config(data.clone(), offering)?;
+            dayan_agent::run_telling(config, begins, stop).await.map_err(ended)?;
+        }
+        partitions::Offered::Several(pools) => {
+            let began = std::cell::Cell::new(false);
+            let ready = |name: &str| {
+                if !began.replace(true) {
+                    begins();
+                    partitions::tell_left_out(&pools, session);
+                }
+                session.out.say(&Said::with(Word::AgentPool, "pool", name));
+            };
+            partitions::run(args, &data, offering, &pools, ready, stop).await?;
+        }
+    }
     session.out.say(&Said::plain(Word::AgentStopped));
     Ok(Exit::Ok)
-}
-
-/// Where the operator named no partition: the one that is offered, and how the others would be. None
-/// where there are no others, or nobody answers: that is told when the engine is opened.
-async fn partitions(config: &AgentConfig) -> Option<(String, Vec<String>)> {
-    let EngineChoice::Slurm { site, .. } = &config.engine else { return None };
-    if site.partition.is_some() {
-        return None;
-    }
-    let slurm = SlurmConfig {
-        dir: config.data.clone(),
-        wrapper: Vec::new(),
-        site: site.clone(),
-        commands: None,
-        pace: Pace::default(),
-    };
-    let all = tokio::task::spawn_blocking(move || dayan_engines::slurm::partitions(&slurm));
-    let all = all.await.ok()?.ok()?;
-    let offered = all.iter().find(|partition| partition.is_default)?.name.clone();
-    let commands = other_partitions(&all, &config.url, &config.data);
-    (!commands.is_empty()).then_some((offered, commands))
-}
-
-/// A command for each partition that is up and is not the default one.
-fn other_partitions(all: &[Partition], url: &str, data: &Path) -> Vec<String> {
-    let others = all.iter().filter(|partition| partition.up && !partition.is_default);
-    let command = |partition: &Partition| {
-        let name = &partition.name;
-        let data = data.display();
-        format!(
-            "  dayan agent --engine slurm --url {url} --slurm-partition {name} --pool {name} --data {data}-{name} \
-             --join TOKEN"
-        )
-    };
-    others.map(command).collect()
 }
 
 /// What is done with an agent's folder beside running it.
@@ -470,28 +455,6 @@ pub(super) fn ended(fault: AgentFault) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_other_partitions_have_a_command_each() {
-        let partition = |name: &str, is_default, up| Partition {
-            name: name.to_owned(),
-            is_default,
-            up,
-            minutes_max: None,
-            accounts: String::new(),
-            qos: String::new(),
-        };
-        let all = [
-            partition("main", true, true),
-            partition("gpu", false, true),
-            partition("old", false, false),
-        ];
-        let commands = other_partitions(&all, "https://x:8443", Path::new("/home/d/agent"));
-        let expect = "  dayan agent --engine slurm --url https://x:8443 --slurm-partition gpu --pool gpu \
-                      --data /home/d/agent-gpu --join TOKEN";
-        assert_eq!(commands, [expect]);
-        assert!(other_partitions(&all[..1], "u", Path::new("/d")).is_empty());
-    }
 
     #[test]
     fn an_agents_end_has_a_code() {

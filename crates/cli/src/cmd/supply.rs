@@ -367,6 +367,12 @@ impl Show for ShownPool {
             if let Some(at) = &others.forecast_at {
                 head.pair(Word::Forecast, Cell::text(view.time(at)));
             }
+            if let Some(accounts) = &others.accounts {
+                let count = format!("{} / {}", accounts.differed, accounts.compared);
+                let last = accounts.last.as_ref().map(|last| format!(" ({last})"));
+                let text = format!("{count}{}", last.unwrap_or_default());
+                head.pair(Word::AccountsDiffer, Cell::text(text));
+            }
             head.pair(Word::SeenAt, Cell::text(view.time(&others.seen_at)));
         }
         for Closure { nodes, from, until } in &pool.closures {

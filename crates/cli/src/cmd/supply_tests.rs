@@ -68,6 +68,11 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
             waiting: 5,
             ours_waiting: 7,
             forecast_at: Some("2026-11-23T13:00:00Z".to_owned()),
+            accounts: Some(dayan_wire::AccountsCompared {
+                compared: 120,
+                differed: 2,
+                last: Some("cpu of job_1/3.1 (77_3): 100 s, Slurm 90 s".to_owned()),
+            }),
             seen_at: "2026-11-23T12:00:00Z".to_owned(),
         }),
     }

@@ -65,6 +65,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::HeldByOthers => "others hold",
         Word::WaitingThere => "waiting, others / ours",
         Word::Forecast => "ours start by",
+        Word::AccountsDiffer => "site's accounts differ",
         Word::SeenAt => "seen",
         Word::StartsBy => "starts by",
         Word::EndsBy => "ends by",
@@ -292,10 +293,17 @@ pub const fn text(word: Word) -> &'static str {
         Word::Stopped => "Stopped.",
         Word::AgentStarts => "The agent works for {url}; its data is in {data}.",
         Word::AgentRemembers => "As before: {options}. An option given again replaces {file}'s.",
-        Word::AgentPartitions => {
-            "It offers the partition {partition}. For another one run another agent, each with a folder \
-             and an invitation of its own:\n{commands}"
+        Word::AgentPool => "It offers the pool {pool}.",
+        Word::AgentPartitionLeftOut => "The partition {partition} is left out: {why}.",
+        Word::AgentPartitionUnknown => {
+            "there is no partition {partition}; there are: {names}. Name some of them with --slurm-partition, \
+             or leave it out for all that you may use"
         }
+        Word::AgentOnePool => {
+            "this folder belongs to the pool of one partition; for several give another folder with --data, \
+             or name one with --slurm-partition"
+        }
+        Word::AskingSlurm => "asking Slurm for its partitions",
         Word::AgentStopped => {
             "The agent has stopped; its tasks go on under their keeper until their leases end."
         }

@@ -385,7 +385,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("agent registry rm:registry", "镜像仓库"),
     ("agent registry rm:project", "用于哪个项目或机构；不指定则为全部"),
     ("agent registry rm:data", "代理的文件夹"),
-    ("agent:slurm_partition", "slurm 引擎：提供哪个分区；不指定则为站点的默认分区"),
+    (
+        "agent:slurm_partition",
+        "slurm 引擎：提供哪些分区，每个分区为一个资源池；不指定则为该用户可用的全部分区（`all`）",
+    ),
     ("agent:slurm_account", "slurm 引擎：作业在站点记入哪个账户"),
     ("agent:slurm_qos", "slurm 引擎：作业要求的服务质量（QoS）"),
     ("agent:slurm_constraint", "slurm 引擎：作业要求的节点特性"),

@@ -65,6 +65,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::HeldByOthers => "他人占用",
         Word::WaitingThere => "排队（他人 / 本方）",
         Word::Forecast => "本方预计开始",
+        Word::AccountsDiffer => "站点记账不一致",
         Word::SeenAt => "观测时间",
         Word::StartsBy => "最迟开始",
         Word::EndsBy => "最迟结束",
@@ -276,9 +277,15 @@ pub const fn text(word: Word) -> &'static str {
         Word::Stopped => "已停止。",
         Word::AgentStarts => "代理为 {url} 工作；数据在 {data}。",
         Word::AgentRemembers => "沿用此前的选项：{options}。再次给出的选项会取代 {file} 中的值。",
-        Word::AgentPartitions => {
-            "提供的分区是 {partition}。要提供其他分区，请另行运行代理，各用自己的文件夹和邀请：\n{commands}"
+        Word::AgentPool => "提供资源池 {pool}。",
+        Word::AgentPartitionLeftOut => "分区 {partition} 未提供：{why}。",
+        Word::AgentPartitionUnknown => {
+            "没有名为 {partition} 的分区；有：{names}。请用 --slurm-partition 指定其中若干个，或不指定以提供全部可用分区"
         }
+        Word::AgentOnePool => {
+            "此文件夹属于单个分区的资源池；要提供多个分区，请用 --data 指定另一个文件夹，或用 --slurm-partition 只指定一个"
+        }
+        Word::AskingSlurm => "正在向 Slurm 询问其分区",
         Word::AgentStopped => "代理已停止；其任务由守护进程继续看管，直到租约结束。",
         Word::Measuring => "测量约需半分钟；本机上的其他工作会使数值偏低。",
         Word::MeasuringQuickly => "测量需几秒钟。",

@@ -250,6 +250,16 @@ impl Stage {
         self.add_engine("slurm", name, words);
     }
 
+    /// The same of a cluster that becomes these pools.
+    pub fn add_cluster_of(&mut self, name: &str, words: &[&str], pools: &[&str]) {
+        let join = self.invited();
+        let words = [&["--engine", "slurm"], words].concat();
+        self.spawn_agent(name, &words, Some(&join), None);
+        for pool in pools {
+            self.price(pool);
+        }
+    }
+
     /// Invites an agent with an engine of its own, waits for its pool, and lists it.
     pub fn add_engine(&mut self, engine: &str, name: &str, words: &[&str]) {
         let join = self.invited();

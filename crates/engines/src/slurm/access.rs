@@ -1,25 +1,17 @@
 //! What the site's accounting lets this user do: the accounts it may charge, the QoS it may ask for, and
-//! their limits, as `sacctmgr` shows them. Asked rarely: people change it, by hand.
+//! the limits that hold for its jobs. Pure; who asks is in `rights`.
+//!
+//! Limits are put together as Slurm does it (its manual's "Resource Limits"): of one kind the partition's QoS
+//! counts before the job's, and a QoS before the account and those above it, all of which hold together. Of
+//! limits of different kinds that come to the same the tightest is what is planned on.
 //!
 //! Invariant: where that is not known, everything is taken to be allowed; Slurm has the last word.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use dayan_units::{Span, Time};
 use serde::{Deserialize, Serialize};
 
-use super::ask::Asker;
-use super::survey::minutes;
-use super::way::Way;
-use crate::wall_now;
-
-/// The last answer, for the agent's next start and for its engine.
-const ACCESS_FILE: &str = "access.json";
-/// How old an answer may grow: whoever is given an account waits that long at most, and the database
-/// hears three questions in it.
-const OLD_AFTER: Span = Span::from_secs(900);
+use super::survey::Partition;
 
 /// What is enforced of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -45,8 +37,78 @@ impl Enforced {
     }
 }
 
-/// Limits of an account or of a QoS; none where there is none.
+/// Limits of an account or of a QoS, each kind for itself; none where there is none.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// How long a job may take, in minutes (`MaxWall`).
+    pub minutes: Option<i64>,
+    /// How many jobs of the user's may run at once (`MaxJobs`).
+    pub jobs: Option<u64>,
+    /// How many may be there at once, elements of arrays counted each (`MaxSubmit`).
+    pub submit: Option<u64>,
+    /// How many processors the user's jobs may have together (`MaxTRESPU`).
+    pub cpus: Option<u64>,
+    /// The same of all jobs that it is for, whoever's: `GrpJobs`, `GrpSubmit`, `GrpTRES`.
+    pub group: Group,
+}
+
+/// Limits of all jobs that a QoS or an account is for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    /// Running at once.
+    pub jobs: Option<u64>,
+    /// There at once.
+    pub submit: Option<u64>,
+    /// Processors together.
+    pub cpus: Option<u64>,
+}
+
+fn least<T: Ord>(some: impl IntoIterator<Item = Option<T>>) -> Option<T> {
+    some.into_iter().flatten().min()
+}
+
+impl Group {
+    /// Both hold.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self {
+            jobs: least([self.jobs, other.jobs]),
+            submit: least([self.submit, other.submit]),
+            cpus: least([self.cpus, other.cpus]),
+        }
+    }
+}
+
+impl Limits {
+    /// These, and where they say nothing of a kind, `other`'s.
+    fn or(&self, other: &Self) -> Self {
+        Self {
+            minutes: self.minutes.or(other.minutes),
+            jobs: self.jobs.or(other.jobs),
+            submit: self.submit.or(other.submit),
+            cpus: self.cpus.or(other.cpus),
+            group: Group {
+                jobs: self.group.jobs.or(other.group.jobs),
+                submit: self.group.submit.or(other.group.submit),
+                cpus: self.group.cpus.or(other.group.cpus),
+            },
+        }
+    }
+
+    /// What they come to.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            minutes_max: self.minutes,
+            jobs_max: least([self.jobs, self.group.jobs]),
+            submit_max: least([self.submit, self.group.submit]),
+            cpus_max: least([self.cpus, self.group.cpus]),
+        }
+    }
+}
+
+/// What a job, and all of this user's together, may have at most; none where there is no limit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Bounds {
     /// How long a job may take, in minutes.
     pub minutes_max: Option<i64>,
@@ -59,14 +121,19 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// These, and where they say nothing, `other`'s.
-    fn or(&self, other: &Self) -> Self {
-        Self {
-            minutes_max: self.minutes_max.or(other.minutes_max),
-            jobs_max: self.jobs_max.or(other.jobs_max),
-            submit_max: self.submit_max.or(other.submit_max),
-            cpus_max: self.cpus_max.or(other.cpus_max),
-        }
+    /// For people: `(MaxWall=10m cpu=6)`; nothing where there are none.
+    fn words(&self) -> String {
+        let said = [
+            ("MaxWall", self.minutes_max.map(|minutes| format!("{minutes}m"))),
+            ("MaxJobs", self.jobs_max.map(|jobs| jobs.to_string())),
+            ("MaxSubmit", self.submit_max.map(|jobs| jobs.to_string())),
+            ("cpu", self.cpus_max.map(|cpus| cpus.to_string())),
+        ];
+        let said: Vec<String> = said
+            .into_iter()
+            .filter_map(|(word, value)| Some(format!("{word}={}", value?)))
+            .collect();
+        if said.is_empty() { String::new() } else { format!("({})", said.join(" ")) }
     }
 }
 
@@ -81,8 +148,9 @@ pub struct Account {
     pub qos: BTreeSet<String>,
     /// The one that jobs have which ask for none.
     pub default_qos: Option<String>,
-    /// Its own limits.
-    pub bounds: Bounds,
+    /// The user's limits in it, and those that it and the accounts above it have together.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// A QoS.
@@ -90,8 +158,9 @@ pub struct Account {
 pub struct Qos {
     /// Its name.
     pub name: String,
-    /// Its limits. They count before those of the account.
-    pub bounds: Bounds,
+    /// Its limits.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// What the user may do.
@@ -108,127 +177,14 @@ pub struct Access {
     pub qos: Vec<Qos>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    asked_at: Time,
-    access: Access,
-}
-
 /// What a job says, or the site for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Charge<'a> {
     pub account: Option<&'a str>,
     pub qos: Option<&'a str>,
     pub partition: &'a str,
-}
-
-/// As it was last heard, whenever that was.
-pub(super) fn kept(folder: &Path) -> Option<Access> {
-    Some(read_kept(&folder.join(ACCESS_FILE))?.access)
-}
-
-fn read_kept(path: &Path) -> Option<Kept> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// As it was last heard, if that is not long ago, or as it is now; none where nobody says.
-pub(super) fn known(way: &Way, enforced: Enforced, folder: &Path) -> Option<Access> {
-    let path = folder.join(ACCESS_FILE);
-    let kept = read_kept(&path);
-    let now = wall_now();
-    if let Some(kept) = &kept
-        && now.since(kept.asked_at) < OLD_AFTER
-        && kept.asked_at <= now
-    {
-        return Some(Access { enforced, ..kept.access.clone() });
-    }
-    match way {
-        Way::Commands(asker) => match take(asker) {
-            Ok(access) => {
-                let kept = Kept { asked_at: now, access };
-                let text = serde_json::to_vec(&kept).expect("text and numbers become JSON");
-                // Only so that it is not asked again so soon.
-                let _ = fs::write(path, text);
-                Some(Access { enforced, ..kept.access })
-            }
-            Err(why) => {
-                tracing::warn!(why, "cannot see accounts and QoS; all are taken to be allowed");
-                kept.map(|kept| Access { enforced, ..kept.access })
-            }
-        },
-        // The daemon does not say what the site enforces.
-        #[cfg(feature = "slurm-rest")]
-        Way::Rest(_) => None,
-    }
-}
-
-const ACCOUNT_FIELDS: &str =
-    "format=Account,Partition,QOS,DefaultQOS,MaxWall,MaxJobs,MaxSubmitJobs,GrpTRES";
-const QOS_FIELDS: &str = "format=Name,MaxWall,MaxJobsPU,MaxSubmitPU,GrpTRES,MaxTRESPU";
-
-/// Three questions to the database.
-fn take(asker: &Asker) -> Result<Access, String> {
-    let whoami = Asker { commands: None, ..asker.clone() }.ask("id", &["-un".to_owned()], "")?;
-    let user = format!("user={}", whoami.out.trim());
-    let show = |words: &[&str]| {
-        let words: Vec<String> =
-            ["-nP", "show"].iter().chain(words).map(|word| (*word).to_owned()).collect();
-        let answer = asker.ask("sacctmgr", &words, "")?;
-        if answer.status == Some(0) { Ok(answer.out) } else { Err(answer.complaint()) }
-    };
-    let accounts = show(&["assoc", "where", &user, ACCOUNT_FIELDS])?;
-    let who = show(&["user", "where", &user, "format=DefaultAccount"])?;
-    let qos = show(&["qos", QOS_FIELDS])?;
-    Ok(read(&accounts, &who, &qos))
-}
-
-fn named(text: &str) -> Option<String> {
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-/// The processors of a sum of resources: `cpu=64,gres/gpu=8`.
-fn cpus(text: &str) -> Option<u64> {
-    text.split(',').find_map(|word| word.strip_prefix("cpu=")?.parse().ok())
-}
-
-fn read(accounts: &str, who: &str, qos: &str) -> Access {
-    let account = |line: &str| {
-        let fields: Vec<&str> = line.split('|').collect();
-        let [name, partition, qos, default_qos, wall, jobs, submit, sum] = fields[..] else {
-            return None;
-        };
-        let bounds = Bounds {
-            minutes_max: minutes(wall),
-            jobs_max: jobs.parse().ok(),
-            submit_max: submit.parse().ok(),
-            cpus_max: cpus(sum),
-        };
-        Some(Account {
-            name: named(name)?,
-            partition: named(partition),
-            qos: qos.split(',').filter_map(named).collect(),
-            default_qos: named(default_qos),
-            bounds,
-        })
-    };
-    let quality = |line: &str| {
-        let fields: Vec<&str> = line.split('|').collect();
-        let [name, wall, jobs, submit, sum, of_user] = fields[..] else { return None };
-        let cpus_max = [cpus(sum), cpus(of_user)].into_iter().flatten().min();
-        let bounds = Bounds {
-            minutes_max: minutes(wall),
-            jobs_max: jobs.parse().ok(),
-            submit_max: submit.parse().ok(),
-            cpus_max,
-        };
-        Some(Qos { name: named(name)?, bounds })
-    };
-    Access {
-        enforced: Enforced::default(),
-        default_account: who.lines().find_map(named),
-        accounts: accounts.lines().filter_map(account).collect(),
-        qos: qos.lines().filter_map(quality).collect(),
-    }
+    /// The partition's own QoS.
+    pub partition_qos: Option<&'a str>,
 }
 
 impl Access {
@@ -271,6 +227,17 @@ impl Access {
         Ok(())
     }
 
+    /// Why a partition takes no jobs that are charged to this account, or to the user's own; none where it
+    /// does, or nobody can tell.
+    pub(crate) fn closed(&self, partition: &Partition, account: Option<&str>) -> Option<String> {
+        let name = account.or(self.default_account.as_deref())?;
+        let list = partition.accounts.as_str();
+        let may = |one: &str| one.trim().eq_ignore_ascii_case(name);
+        let open = matches!(list, "" | "ALL" | "(null)") || list.split(',').any(may);
+        (self.enforced.accounts && !open)
+            .then(|| format!("it is for the accounts {list}, and jobs are charged to {name}"))
+    }
+
     /// The limits that hold for a job with these.
     pub(crate) fn bounds(&self, charge: Charge<'_>) -> Bounds {
         if !self.enforced.limits {
@@ -278,35 +245,31 @@ impl Access {
         }
         let account = self.account(charge);
         let name = charge.qos.or_else(|| account?.default_qos.as_deref());
-        let qos =
-            name.and_then(|name| self.qos.iter().find(|qos| qos.name.eq_ignore_ascii_case(name)));
-        let (none, of_account) = (Bounds::default(), account.map(|account| &account.bounds));
-        qos.map_or(&none, |qos| &qos.bounds).or(of_account.unwrap_or(&none))
+        let none = Limits::default();
+        let of = |name: Option<&str>| {
+            let named = |qos: &&Qos| name.is_some_and(|name| qos.name.eq_ignore_ascii_case(name));
+            self.qos.iter().find(named).map_or(&none, |qos| &qos.limits)
+        };
+        let of_account = account.map_or(&none, |account| &account.limits);
+        of(charge.partition_qos).or(of(name)).or(of_account).bounds()
     }
 
-    /// For people: the accounts, and the QoS with their limits.
+    /// For people: the accounts and the QoS with their limits.
     pub fn lines(&self) -> [(&'static str, String); 2] {
-        let accounts: BTreeSet<&str> =
-            self.accounts.iter().map(|account| account.name.as_str()).collect();
-        let accounts: Vec<&str> = accounts.into_iter().collect();
+        let accounts: BTreeSet<String> = self
+            .accounts
+            .iter()
+            .map(|account| format!("{}{}", account.name, account.limits.bounds().words()))
+            .collect();
+        let accounts: Vec<String> = accounts.into_iter().collect();
         let mine: BTreeSet<&String> =
             self.accounts.iter().flat_map(|account| &account.qos).collect();
         let qos: Vec<String> = mine
             .into_iter()
             .map(|name| {
-                let bounds = self.qos.iter().find(|qos| qos.name == *name);
-                let bounds = bounds.map(|qos| qos.bounds.clone()).unwrap_or_default();
-                let said = [
-                    ("MaxWall", bounds.minutes_max.map(|minutes| format!("{minutes}m"))),
-                    ("MaxJobs", bounds.jobs_max.map(|jobs| jobs.to_string())),
-                    ("MaxSubmit", bounds.submit_max.map(|jobs| jobs.to_string())),
-                    ("cpu", bounds.cpus_max.map(|cpus| cpus.to_string())),
-                ];
-                let said: Vec<String> = said
-                    .into_iter()
-                    .filter_map(|(word, value)| Some(format!("{word}={}", value?)))
-                    .collect();
-                if said.is_empty() { name.clone() } else { format!("{name}({})", said.join(" ")) }
+                let limits = self.qos.iter().find(|qos| qos.name == *name);
+                let bounds = limits.map(|qos| qos.limits.bounds()).unwrap_or_default();
+                format!("{name}{}", bounds.words())
             })
             .collect();
         [("slurm.own_accounts", accounts.join(",")), ("slurm.own_qos", qos.join(","))]
@@ -317,16 +280,44 @@ impl Access {
 mod tests {
     use super::*;
 
-    /// As Slurm 22.05 writes them.
     fn access(enforce: &str) -> Access {
-        let accounts = "lab||fast,normal|normal|1-00:00:00||9|cpu=40,gres/gpu=2\n\
-                        big|large|normal|||||\nnonsense\nroot||normal|||||\n";
-        let qos = "normal|||||\nfast|00:10:00|2|5|cpu=8|cpu=3,mem=4G\n";
-        Access { enforced: Enforced::read(enforce), ..read(accounts, "lab\n", qos) }
+        let group = |cpus| Group { cpus, ..Group::default() };
+        let account = |name: &str, qos: &[&str], limits| Account {
+            name: name.to_owned(),
+            partition: (name == "big").then(|| "large".to_owned()),
+            qos: qos.iter().map(|name| (*name).to_owned()).collect(),
+            default_qos: (!qos.is_empty()).then(|| "normal".to_owned()),
+            limits,
+        };
+        let lab = Limits {
+            minutes: Some(1_440),
+            submit: Some(9),
+            group: group(Some(40)),
+            ..Limits::default()
+        };
+        let qos = |name: &str, limits| Qos { name: name.to_owned(), limits };
+        let fast = Limits {
+            minutes: Some(10),
+            jobs: Some(2),
+            submit: Some(5),
+            cpus: Some(3),
+            group: group(Some(8)),
+        };
+        let short = Limits { minutes: Some(30), group: group(Some(2)), ..Limits::default() };
+        Access {
+            enforced: Enforced::read(enforce),
+            default_account: Some("lab".to_owned()),
+            accounts: vec![
+                account("lab", &["fast", "normal"], lab),
+                account("big", &["normal"], Limits::default()),
+                account("root", &["normal"], Limits::default()),
+            ],
+            qos: vec![qos("normal", Limits::default()), qos("fast", fast), qos("short", short)],
+        }
     }
 
     fn charge<'a>(account: Option<&'a str>, qos: Option<&'a str>) -> Charge<'a> {
-        Charge { account, qos, partition: "main" }
+        Charge { account, qos, partition: "main", partition_qos: None }
     }
 
     #[test]
@@ -368,9 +359,24 @@ mod tests {
     }
 
     #[test]
+    fn a_partitions_qos_counts_before_all_and_kinds_of_limits_for_themselves() {
+        let check = |qos, expect: (Option<i64>, Option<u64>, Option<u64>)| {
+            let charge = Charge { partition_qos: Some("SHORT"), ..charge(None, qos) };
+            let got = access("limits").bounds(charge);
+            assert_eq!((got.minutes_max, got.submit_max, got.cpus_max), expect, "{qos:?}");
+        };
+        check(None, (Some(30), Some(9), Some(2)));
+        // The job's QoS lets the user have three, the partition's all of its jobs two.
+        check(Some("fast"), (Some(30), Some(5), Some(2)));
+    }
+
+    #[test]
     fn people_are_told_in_two_lines() {
         let [accounts, qos] = access("").lines();
-        assert_eq!(accounts, ("slurm.own_accounts", "big,lab,root".to_owned()));
+        assert_eq!(
+            accounts,
+            ("slurm.own_accounts", "big,lab(MaxWall=1440m MaxSubmit=9 cpu=40),root".to_owned())
+        );
         let expect = "fast(MaxWall=10m MaxJobs=2 MaxSubmit=5 cpu=3),normal";
         assert_eq!(qos, ("slurm.own_qos", expect.to_owned()));
     }

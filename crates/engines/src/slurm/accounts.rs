@@ -1,12 +1,16 @@
 //! Slurm's accounting beside our own counters, once it is final.
 //!
 //! The wrapper's counters are what is told to the exchange: they are there at once and are whole.
-//! Slurm's are written late and counted otherwise (the wrapper's own start and end are in them). A
-//! difference beyond that is a finding for the operator; nothing is billed by it.
+//! Slurm's are written late and counted otherwise (the wrapper's own start and end are in them, and memory is
+//! what was there when somebody looked). A difference beyond that is a finding for the operator, who sees
+//! their sum at the pool; nothing is billed by it.
 
 use std::collections::BTreeMap;
 
-use dayan_units::{AttemptId, Span};
+use std::path::PathBuf;
+
+use dayan_units::{AttemptId, Bytes, Span};
+use serde::{Deserialize, Serialize};
 
 use super::book::Submission;
 use super::engine::SlurmEngine;
@@ -22,6 +26,13 @@ const SLACK_SECS: i64 = 5;
 const BETWEEN_MILLIS: i64 = 50;
 /// And so many hundredths of the time are none either.
 const SLACK_PERCENT: i64 = 5;
+/// Slurm adds the pages of all processes, those that they share each time, and the wrapper's own: so much of
+/// it more than what we saw is no difference. Less is none at all: it looks every half minute.
+const MEMORY_SLACK: Bytes = Bytes(128 << 20);
+/// The same in hundredths of what we saw.
+const MEMORY_SLACK_PERCENT: u64 = 50;
+/// How it stands, for whoever shows the pool; it outlives the engine.
+const TALLY_FILE: &str = "compared.json";
 /// Ends that are kept to be compared. More than that end within the lag only where nobody reads
 /// each of them; the rest is not compared.
 const KEPT_MAX: usize = 10_000;
@@ -40,19 +51,55 @@ pub struct Difference {
     pub attempt: AttemptId,
     /// The job in Slurm, as `sacct` names it.
     pub job: String,
-    /// From start to end, as the wrapper counted it.
-    pub ours: Span,
+    /// What differs: `time`, `cpu` or `memory`.
+    pub what: &'static str,
+    /// As the wrapper counted it: seconds, or MiB of memory.
+    pub ours: i64,
     /// The same, as Slurm counted it.
-    pub theirs: Span,
+    pub theirs: i64,
+}
+
+/// How many were compared since the folder is there, and what of that differed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Attempts that were compared.
+    pub compared: u64,
+    /// Jobs of Slurm's in which something differed.
+    pub differed: u64,
+    /// The last of them, in words.
+    pub last: String,
+}
+
+impl Tally {
+    /// As it was left in an engine's folder.
+    pub(super) fn read(folder: &std::path::Path) -> Self {
+        let text = std::fs::read(folder.join(TALLY_FILE)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+}
+
+/// How those in one job of Slurm's ran.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ran {
+    /// One after the other.
+    InTurn,
+    /// All at once: a gang.
+    Together,
 }
 
 struct Ended {
     attempt: AttemptId,
     job: u32,
     index: Index,
-    /// How many ran in the job, one after the other, and how long together.
+    ran: Ran,
+    /// How many ran in the job, and how long: in turn together, together the longest.
     count: u64,
     wall: Span,
+    /// Their processor time together.
+    cpu: Span,
+    /// The most memory that one of them had.
+    memory: Bytes,
     ask_at: BootTime,
     /// How often it was asked about.
     asked: u32,
@@ -67,18 +114,28 @@ pub(super) struct Accounts {
     asking: Option<Vec<u32>>,
     found: Vec<Difference>,
     compared: u64,
+    tally: Tally,
+    /// The folder that the tally is kept in.
+    folder: PathBuf,
 }
 
 impl Accounts {
-    pub(super) const fn new(accounting: Accounting, after: Span) -> Self {
-        Self { accounting, after, ended: Vec::new(), asking: None, found: Vec::new(), compared: 0 }
+    pub(super) fn new(accounting: Accounting, after: Span, folder: PathBuf) -> Self {
+        let (ended, found) = (Vec::new(), Vec::new());
+        let tally = Tally::read(&folder);
+        Self { accounting, after, ended, asking: None, found, compared: 0, tally, folder }
     }
 
-    /// What ran in the same job one after the other, Slurm counts as one.
+    /// What ran in the same job, Slurm counts as one.
     fn note(&mut self, ended: Ended) {
         let same = |other: &&mut Ended| (other.job, other.index) == (ended.job, ended.index);
         if let Some(before) = self.ended.iter_mut().rev().find(same) {
-            before.wall = before.wall.plus(ended.wall);
+            before.wall = match ended.ran {
+                Ran::InTurn => before.wall.plus(ended.wall),
+                Ran::Together => before.wall.max(ended.wall),
+            };
+            before.cpu = before.cpu.plus(ended.cpu);
+            before.memory = before.memory.max(ended.memory);
             before.count += ended.count;
             before.ask_at = ended.ask_at;
             return;
@@ -125,6 +182,7 @@ impl Accounts {
                 return;
             }
         };
+        let compared_before = self.compared;
         for ended in std::mem::take(&mut self.ended) {
             if ended.ask_at > now || asked.binary_search(&ended.job).is_err() {
                 self.ended.push(ended);
@@ -141,32 +199,49 @@ impl Accounts {
                 self.ended.push(Ended { ask_at, asked, ..ended });
             }
         }
+        if self.compared > compared_before {
+            self.keep();
+        }
     }
 
     fn compare(&mut self, ended: &Ended, account: &Account) {
         self.compared += ended.count;
-        let ours = ended.wall.secs_ceil();
-        let between = i64::try_from(ended.count).unwrap_or(i64::MAX).saturating_mul(BETWEEN_MILLIS);
-        let slack = SLACK_SECS + between / 1_000;
-        let slack = slack.max(ours.saturating_mul(SLACK_PERCENT) / 100);
-        if (account.elapsed_secs - ours).abs() <= slack {
+        self.tally.compared += ended.count;
+        let differing = differing(ended, account);
+        if differing.is_empty() {
             return;
         }
-        let difference = Difference {
-            attempt: ended.attempt,
-            job: format!("{}_{}", ended.job, ended.index),
-            ours: ended.wall,
-            theirs: Span::from_secs(account.elapsed_secs),
-        };
-        tracing::warn!(
-            attempt = %difference.attempt,
-            job = difference.job,
-            ours = %difference.ours,
-            slurm = %difference.theirs,
-            "Slurm's accounting and the wrapper's counters differ; ours are told"
-        );
-        if self.found.len() < DIFFERENCES_MAX {
-            self.found.push(difference);
+        self.tally.differed += 1;
+        for (what, ours, theirs) in differing {
+            let job = match ended.ran {
+                Ran::InTurn => format!("{}_{}", ended.job, ended.index),
+                Ran::Together => ended.job.to_string(),
+            };
+            tracing::warn!(
+                attempt = %ended.attempt, job, what, ours, slurm = theirs,
+                "Slurm's accounting and the wrapper's counters differ; ours are told"
+            );
+            let unit = if what == MEMORY { "MiB" } else { "s" };
+            self.tally.last = format!(
+                "{what} of {} ({job}): {ours} {unit}, Slurm {theirs} {unit}",
+                ended.attempt
+            );
+            if self.found.len() < DIFFERENCES_MAX {
+                let attempt = ended.attempt;
+                self.found.push(Difference { attempt, job, what, ours, theirs });
+            }
+        }
+    }
+
+    /// Leaves word of how it stands.
+    fn keep(&self) {
+        let text = serde_json::to_vec(&self.tally).expect("text and numbers become JSON");
+        let path = self.folder.join(TALLY_FILE);
+        let fresh = path.with_extension("new");
+        let kept = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path));
+        if let Err(error) = kept {
+            // It is told again after the next comparison.
+            tracing::warn!(%error, "cannot write how the accounting compares");
         }
     }
 
@@ -175,25 +250,63 @@ impl Accounts {
     }
 }
 
+const TIME: &str = "time";
+const CPU: &str = "cpu";
+const MEMORY: &str = "memory";
+
+/// What differs beyond the slack: what it is, ours and Slurm's.
+fn differing(ended: &Ended, account: &Account) -> Vec<(&'static str, i64, i64)> {
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let between = whole(ended.count).saturating_mul(BETWEEN_MILLIS) / 1_000;
+    let times = [
+        (TIME, ended.wall.secs_ceil(), Some(account.elapsed_secs)),
+        // Of what it did not count it says nothing.
+        (CPU, ended.cpu.secs_ceil(), account.cpu.map(Span::secs_ceil)),
+    ];
+    let mut found: Vec<(&'static str, i64, i64)> = times
+        .into_iter()
+        .filter_map(|(what, ours, theirs)| Some((what, ours, theirs?)))
+        .filter(|(_, ours, theirs)| {
+            let slack = (SLACK_SECS + between).max(ours.saturating_mul(SLACK_PERCENT) / 100);
+            (theirs - ours).abs() > slack
+        })
+        .collect();
+    if let Some(theirs) = account.memory {
+        let ours = ended.memory.0;
+        let slack = MEMORY_SLACK.0.max(ours.saturating_mul(MEMORY_SLACK_PERCENT) / 100);
+        if theirs.0 > ours.saturating_add(slack) {
+            found.push((MEMORY, whole(ours >> 20), whole(theirs.0 >> 20)));
+        }
+    }
+    found
+}
+
 impl SlurmEngine {
     /// An attempt that ran ends: it is compared later.
     pub(super) fn note_account(&mut self, attempt: AttemptId) {
         let Some(held) = self.book.get(attempt) else { return };
         let Some(seat) = held.seat else { return };
         let Some(batch) = self.book.batches.get(&seat.batch) else { return };
-        // Of a gang Slurm counts the job as a whole: from the first start to the last end.
-        if let (Submission::Job(job), Shape::Array) = (&batch.submission, batch.shape) {
-            let ended = Ended {
-                attempt,
-                job: *job,
-                index: held.under.unwrap_or(seat.index),
-                count: 1,
-                wall: held.usage.wall,
-                ask_at: self.clock.now().plus(self.config.pace.accounts_after),
-                asked: 0,
-            };
-            self.accounts.note(ended);
-        }
+        let Submission::Job(job) = batch.submission else { return };
+        let ran = match batch.shape {
+            Shape::Array => Ran::InTurn,
+            // Of a gang Slurm counts the job as a whole: from the first start to the last end.
+            Shape::Gang { .. } => Ran::Together,
+        };
+        let usage = &held.usage;
+        let ended = Ended {
+            attempt,
+            job,
+            index: batch.in_slurm(seat.index, held.under),
+            ran,
+            count: 1,
+            wall: usage.wall,
+            cpu: usage.cpu_user.plus(usage.cpu_system),
+            memory: usage.memory_peak,
+            ask_at: self.clock.now().plus(self.config.pace.accounts_after),
+            asked: 0,
+        };
+        self.accounts.note(ended);
     }
 
     /// How many ends were compared with Slurm's accounting.
@@ -208,34 +321,44 @@ mod tests {
     use crate::slurm::status::State;
     use dayan_units::JobId;
 
+    fn ended(index: Index, wall: i64) -> Ended {
+        Ended {
+            attempt: AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 },
+            job: 7,
+            index,
+            ran: Ran::InTurn,
+            count: 1,
+            wall: Span::from_secs(wall),
+            cpu: Span::from_secs(wall),
+            memory: Bytes(1 << 30),
+            ask_at: BootTime::from_micros(5),
+            asked: 0,
+        }
+    }
+
+    const fn over(elapsed_secs: i64) -> Account {
+        Account { state: State::Completed, elapsed_secs, cpu: None, memory: None }
+    }
+
     #[test]
     fn only_what_differs_beyond_the_slack_is_a_finding() {
         let at = BootTime::from_micros;
-        let mut accounts = Accounts::new(Accounting::Kept, Span::from_secs(1));
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = || Accounts::new(Accounting::Kept, Span::from_secs(1), dir.path().to_owned());
+        let mut accounts = open();
         let walls = [10, 10, 1_000, 1_000, 10];
         for (wall, index) in walls.into_iter().zip(0..) {
-            let attempt = AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 };
-            let wall = Span::from_secs(wall);
-            accounts.note(Ended {
-                attempt,
-                job: 7,
-                index,
-                count: 1,
-                wall,
-                ask_at: at(5),
-                asked: 0,
-            });
+            accounts.note(ended(index, wall));
         }
         assert_eq!(accounts.jobs_to_ask(at(4)), None);
         assert_eq!(accounts.jobs_to_ask(at(5)), Some(vec![7]));
         assert_eq!(accounts.jobs_to_ask(at(9)), None, "asked already");
-        let over = |elapsed_secs| Account { state: State::Completed, elapsed_secs };
         let known = BTreeMap::from([
             ((7, 0), over(14)),
             ((7, 1), over(16)),
             ((7, 2), over(1_050)),
             ((7, 3), over(900)),
-            ((7, 9), Account { state: State::Active, elapsed_secs: 99 }),
+            ((7, 9), Account { state: State::Active, ..over(99) }),
         ]);
         accounts.on_answer(Ok(known.clone()), at(9));
         // The one that is not known there is asked about again, and not for ever.
@@ -247,5 +370,45 @@ mod tests {
         let found: Vec<u32> = accounts.differences().iter().map(|d| d.attempt.task).collect();
         assert_eq!(found, [1, 3]);
         assert_eq!((accounts.compared, accounts.due_at()), (4, None));
+        // It is there for who shows the pool, and for the next engine.
+        let tally = Tally::read(dir.path());
+        assert_eq!((tally.compared, tally.differed), (4, 2));
+        assert!(tally.last.ends_with("(7_3): 1000 s, Slurm 900 s"), "{}", tally.last);
+        assert_eq!(open().tally, tally);
+    }
+
+    #[test]
+    fn processors_and_memory_are_compared_where_slurm_counts_them() {
+        let check = |account: Account, expect: &[(&str, i64, i64)]| {
+            assert_eq!(differing(&ended(0, 100), &account), expect, "{account:?}");
+        };
+        let cpu = |secs| Account { cpu: Some(Span::from_secs(secs)), ..over(100) };
+        check(cpu(104), &[]);
+        check(cpu(90), &[("cpu", 100, 90)]);
+        let memory = |mib: u64| Account { memory: Some(Bytes(mib << 20)), ..over(100) };
+        // It looks now and then, and counts what is shared more than once.
+        check(memory(1), &[]);
+        check(memory(1_500), &[]);
+        check(memory(1_600), &[("memory", 1_024, 1_600)]);
+        check(
+            Account { memory: Some(Bytes(2 << 30)), ..cpu(1) },
+            &[("cpu", 100, 1), ("memory", 1_024, 2_048)],
+        );
+    }
+
+    #[test]
+    fn a_gang_is_compared_as_one_job() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut accounts =
+            Accounts::new(Accounting::Kept, Span::from_secs(1), dir.path().to_owned());
+        for (task, wall) in [(0, 60), (1, 58), (2, 61)] {
+            let attempt = AttemptId { job: JobId::from_bits(1), task, attempt: 1 };
+            accounts.note(Ended { attempt, ran: Ran::Together, ..ended(0, wall) });
+        }
+        let now = BootTime::from_micros(5);
+        assert_eq!(accounts.jobs_to_ask(now), Some(vec![7]));
+        let account = Account { cpu: Some(Span::from_secs(180)), ..over(63) };
+        accounts.on_answer(Ok(BTreeMap::from([((7, 0), account)])), now);
+        assert_eq!((accounts.compared, accounts.differences()), (3, Vec::new()));
     }
 }

@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use dayan_units::Span;
+
 use super::layout::{BatchId, Index};
 use super::request::Submission;
 use super::status::{Account, QueueLine, State};
+use super::together::{Answers, Seen};
 use super::way::{Accounting, Submitted, Way};
 use crate::Waker;
 
@@ -49,10 +52,10 @@ pub(crate) struct Clerk {
 impl Clerk {
     /// Starts the thread; `bell` is rung when something was done. It ends when this is dropped,
     /// after the errand it is at.
-    pub(crate) fn start(way: Way, accounting: Accounting, bell: Waker) -> io::Result<Self> {
+    pub(crate) fn start(desk: Desk, bell: Waker) -> io::Result<Self> {
         let (errands, inbox) = channel();
         let (say, done) = channel();
-        let desk = Desk { way, accounting };
+        let mut desk = desk;
         let work = move || {
             for errand in inbox {
                 if say.send(desk.run(errand)).is_err() {
@@ -75,19 +78,29 @@ impl Clerk {
     }
 }
 
-struct Desk {
-    way: Way,
-    accounting: Accounting,
+/// What the thread works with.
+pub(super) struct Desk {
+    pub way: Way,
+    pub accounting: Accounting,
+    /// What other pools of the cluster have heard.
+    pub answers: Answers,
+    pub seen: Seen,
+    /// How often the queue is looked at.
+    pub look_every: Span,
 }
 
 impl Desk {
-    fn run(&self, errand: Errand) -> Done {
+    fn run(&mut self, errand: Errand) -> Done {
         match errand {
             Errand::Submit { batch, submission } => {
-                Done::Submitted { batch, outcome: self.way.submit(&submission) }
+                let outcome = self.way.submit(&submission);
+                self.seen.done();
+                Done::Submitted { batch, outcome }
             }
             Errand::Cancel { targets } => Done::Cancelled(self.way.cancel(&targets)),
-            Errand::Look => Done::Looked(self.way.queue()),
+            Errand::Look => {
+                Done::Looked(self.answers.queue(&self.way, &mut self.seen, self.look_every))
+            }
             Errand::Ends { jobs } => {
                 Done::Ends { known: self.way.ends(&jobs, self.accounting), jobs }
             }

@@ -90,7 +90,7 @@ impl Asker {
         let words = texts([
             "--noheader",
             "--parsable2",
-            "--allocations",
+            "--units=K",
             "--format",
             status::ACCOUNT_FORMAT,
             "--jobs",
@@ -122,8 +122,8 @@ impl Asker {
         Ok(read_picture(&config, &partitions, &nodes))
     }
 
-    pub(super) fn partition_jobs(&self, partition: &str) -> Result<Vec<Line>, String> {
-        let words = texts(["--noheader", "--partition", partition, "--format", load::FORMAT]);
+    pub(super) fn all_jobs(&self) -> Result<Vec<Line>, String> {
+        let words = texts(["--noheader", "--format", load::FORMAT]);
         let answer = self.ask("squeue", &words, "")?;
         if answer.status == Some(0) {
             Ok(answer.out.lines().filter_map(Line::parse).collect())

@@ -12,7 +12,7 @@ use dayan_units::{AttemptId, Span};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::SlurmConfig;
-use super::access::{self, Access};
+use super::access::Access;
 use super::accounts::{Accounts, Difference};
 use super::batch::{self, Order};
 use super::book::{Batch, Book, Record, Seat};
@@ -20,6 +20,7 @@ use super::clerk::{Clerk, Errand};
 use super::file_clock::FileClock;
 use super::layout::{BatchId, Index, Layout};
 use super::request::Request;
+use super::rights;
 use super::survey::Survey;
 use super::waiting::Tray;
 use crate::journal::Journal;
@@ -201,7 +202,7 @@ impl SlurmEngine {
 
     /// What was seen of accounts and QoS when it was last looked at; somebody may have been given one.
     fn renew_access(&mut self) {
-        if let Some(access) = access::kept(self.layout.root()) {
+        if let Some(access) = rights::kept(self.layout.root()) {
             self.survey.access = Some(Access { enforced: self.survey.enforced, ..access });
         }
     }

@@ -1,25 +1,29 @@
-//! What others do in the partition: what they hold of its nodes and until when, how many wait, and
-//! when Slurm expects to start what waits of ours. One question for all jobs; the rest is arithmetic.
+//! What others do in the partition: what they hold of its nodes, through whichever partition, and until
+//! when, how many wait, and when Slurm expects to start what waits of ours. One question for all jobs; the
+//! rest is arithmetic. Other pools of the same agent are others, too: so nodes that are in the partitions of
+//! two pools are not planned on twice.
 //!
 //! Read leniently: a line that is not understood is passed over. Invariant: what a node is said to be
 //! held by others is never more than its controller counts as taken, less what is ours.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span, Time};
 
+use super::accounts::Tally;
 use super::hostlist::expand;
 use super::request::{SiteWords, batch_of};
 use super::status::{Elements, State};
 use super::survey::{Node, Survey, gres, minutes};
-use super::way::Way;
 use crate::wall_now;
 
 /// The fields: who, the state, which elements, processors, nodes, memory of a node, generic resources
-/// of a node, time left, start (or when one is expected), where; the name last, because it may hold
-/// anything.
-pub(super) const FORMAT: &str = "%U|%T|%K|%C|%D|%m|%b|%L|%S|%N|%j";
-const FIELDS: usize = 11;
+/// of a node, time left, start (or when one is expected), where, the partitions; the name last, because it
+/// may hold anything.
+pub(super) const FORMAT: &str = "%U|%T|%K|%C|%D|%m|%b|%L|%S|%N|%P|%j";
+const FIELDS: usize = 12;
+
 /// A part of a node that others hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Held {
@@ -42,11 +46,18 @@ pub struct Load {
     pub ours_waiting: u32,
     /// In how long Slurm expects to start the last of ours that it has a forecast for.
     pub forecast: Option<Span>,
+    /// How Slurm's accounting compares with ours, where something was compared.
+    pub compared: Option<Tally>,
 }
 
-/// Asks; none where there is no answer.
-pub(super) fn take(way: &Way, survey: &Survey, site: &SiteWords, instance: &str) -> Option<Load> {
-    match way.partition_jobs(&survey.partition.name) {
+/// Of all jobs of the cluster; none where nobody knows them.
+pub(super) fn of(
+    jobs: Result<Arc<Vec<Line>>, String>,
+    survey: &Survey,
+    site: &SiteWords,
+    instance: &str,
+) -> Option<Load> {
+    match jobs {
         Ok(lines) => {
             let user = rustix::process::geteuid().as_raw();
             let own = |line: &Line| line.user == user && batch_of(instance, &line.name).is_some();
@@ -80,13 +91,16 @@ pub(crate) struct Line {
     pub start: Option<Time>,
     /// The nodes it runs on.
     pub on: Vec<String>,
+    /// The partition it runs in, or those it waits for: `main,side`.
+    pub partitions: String,
     pub name: String,
 }
 
 impl Line {
     pub(super) fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.splitn(FIELDS, '|').map(str::trim).collect();
-        let [user, state, which, cpus, nodes, memory, gres, left, start, on, name] = fields[..]
+        let [user, state, which, cpus, nodes, memory, gres, left, start, on, partitions, name] =
+            fields[..]
         else {
             return None;
         };
@@ -102,6 +116,7 @@ impl Line {
             left: minutes(left).map(|minutes| Span::from_secs((minutes + 1) * 60)),
             start: start.parse().ok().map(|secs: i64| Time::EPOCH.plus(Span::from_secs(secs))),
             on: expand(on).unwrap_or_default(),
+            partitions: partitions.to_owned(),
             name: name.to_owned(),
         })
     }
@@ -170,6 +185,10 @@ fn read(
     for line in lines {
         let is_own = own(line);
         if line.state == State::Pending {
+            // What waits elsewhere may want the same nodes, and nobody knows.
+            if !is_own && line.partitions.split(',').all(|name| name != survey.partition.name) {
+                continue;
+            }
             let waiting = if is_own { &mut load.ours_waiting } else { &mut load.others_waiting };
             *waiting = waiting.saturating_add(line.elements);
             if let Some(start) = line.start.filter(|_| is_own) {
@@ -261,7 +280,10 @@ mod tests {
                 minutes_max: None,
                 accounts: String::new(),
                 qos: String::new(),
+                own_qos: None,
+                closed: None,
             },
+            partitions: Vec::new(),
             nodes: nodes.iter().map(node).collect(),
             array_max: 1,
             memory: false,
@@ -274,13 +296,14 @@ mod tests {
     }
 
     const QUEUE: &str = "\
-        7|RUNNING|N/A|4|2|100M|N/A|10:30|1000|n[1-2]|sim|with|bars\n\
-        8|RUNNING|N/A|2|1|50M|gres:gpu:a100:2|UNLIMITED|1000|n2|train\n\
-        5|RUNNING|3|1|1|16M|N/A|5:00|1000|n1|dayan.i.a\n\
-        5|PENDING|4-9|1|1|16M|N/A|5:00|1600||dayan.i.a\n\
-        5|PENDING|N/A|1|1|16M|N/A|5:00|N/A||dayan.i.b\n\
-        5|PENDING|N/A|1|1|16M|N/A|5:00|9000||dayan.other.b\n\
-        7|PENDING|0-4%2|1|1|16M|N/A|5:00|1200||theirs\n\
+        7|RUNNING|N/A|4|2|100M|N/A|10:30|1000|n[1-2]|main|sim|with|bars\n\
+        8|RUNNING|N/A|2|1|50M|gres:gpu:a100:2|UNLIMITED|1000|n2|side|train\n\
+        5|RUNNING|3|1|1|16M|N/A|5:00|1000|n1|main|dayan.i.a\n\
+        5|PENDING|4-9|1|1|16M|N/A|5:00|1600||main|dayan.i.a\n\
+        5|PENDING|N/A|1|1|16M|N/A|5:00|N/A||main|dayan.i.b\n\
+        5|PENDING|N/A|1|1|16M|N/A|5:00|9000||main|dayan.other.b\n\
+        7|PENDING|0-4%2|1|1|16M|N/A|5:00|1200||side,main|theirs\n\
+        7|PENDING|0-4%2|1|1|16M|N/A|5:00|1200||side|elsewhere\n\
         nonsense\n";
 
     fn read_queue(survey: &Survey) -> Load {

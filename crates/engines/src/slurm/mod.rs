@@ -29,9 +29,11 @@ mod report;
 mod request;
 #[cfg(feature = "slurm-rest")]
 mod rest;
+mod rights;
 mod status;
 mod submitting;
 mod survey;
+mod together;
 mod waiting;
 mod watching;
 mod way;
@@ -43,12 +45,16 @@ use std::sync::Mutex;
 
 use dayan_units::Span;
 
-pub use access::{Access, Account, Bounds, Enforced, Qos};
-pub use accounts::Difference;
+use crate::{BootClock, Fault};
+use together::Seen;
+
+pub use access::{Access, Account, Bounds, Enforced, Group, Limits, Qos};
+pub use accounts::{Difference, Tally};
 pub use engine::SlurmEngine;
 pub use load::{Held, Load};
 pub use request::{JOB_WORDS, SiteWords, feature_of};
 pub use survey::{Node, Partition, Survey};
+pub use together::Answers;
 
 /// How often and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,6 +107,8 @@ pub struct SlurmConfig {
     pub commands: Option<PathBuf>,
     /// How often and how long.
     pub pace: Pace,
+    /// What is shared with other pools of the same cluster.
+    pub answers: Answers,
 }
 
 impl SlurmConfig {
@@ -108,7 +116,8 @@ impl SlurmConfig {
     pub fn of_this_program(dir: PathBuf, site: SiteWords) -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         let wrapper = vec![program.into(), "slurm-task".into()];
-        Ok(Self { dir, wrapper, site, commands: None, pace: Pace::default() })
+        let (pace, answers) = (Pace::default(), Answers::alone());
+        Ok(Self { dir, wrapper, site, commands: None, pace, answers })
     }
 }
 
@@ -116,10 +125,31 @@ impl SlurmConfig {
 /// already, and who looks has other things to do.
 const SURVEY_WITHIN: Span = Span::from_secs(10);
 
-/// The partitions of the cluster, whichever of them is offered.
-pub fn partitions(config: &SlurmConfig) -> Result<Vec<Partition>, crate::Fault> {
+/// A cluster and all of its partitions, whichever of them are offered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Partitions {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Those that this user sees.
+    pub all: Vec<Partition>,
+}
+
+/// Asks for the partitions, and of each whether it takes jobs of this user's with the words of the site.
+pub fn partitions(config: &SlurmConfig) -> Result<Partitions, Fault> {
     let way = way::Way::of(config)?.sooner(SURVEY_WITHIN);
-    Ok(survey::partitions(&way.picture()?))
+    let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
+    let mut seen = [0; 2].map(|_| Seen::nothing(clock));
+    let picture = config.answers.picture(&way, &mut seen[0])?;
+    let mut found = survey::partitions(&picture, &config.site);
+    let asks = survey::Accounting::of(&picture);
+    let access = asks.access(&way, &config.answers, &mut seen[1], &config.dir);
+    if let Some(access) = &access {
+        for partition in &mut found {
+            let closed = access.closed(partition, config.site.account.as_deref());
+            partition.closed = partition.closed.take().or(closed);
+        }
+    }
+    Ok(Partitions { cluster: asks.cluster, all: found })
 }
 
 /// Who looks at a cluster again and again, and keeps what the way to it is made of.
@@ -127,12 +157,14 @@ pub fn partitions(config: &SlurmConfig) -> Result<Vec<Partition>, crate::Fault> 
 pub struct Lookout {
     config: SlurmConfig,
     way: Mutex<Option<way::Way>>,
+    /// The last picture, jobs and accounts that it has heard of.
+    heard: Mutex<Option<[Seen; 3]>>,
 }
 
 impl Lookout {
     /// Asks nothing yet.
     pub const fn new(config: SlurmConfig) -> Self {
-        Self { config, way: Mutex::new(None) }
+        Self { config, way: Mutex::new(None), heard: Mutex::new(None) }
     }
 
     /// Where and how.
@@ -140,7 +172,7 @@ impl Lookout {
         &self.config
     }
 
-    fn way(&self) -> Result<way::Way, crate::Fault> {
+    fn way(&self) -> Result<way::Way, Fault> {
         let mut known = self.way.lock().expect("no thread panics holding it");
         if let Some(way) = &*known {
             return Ok(way.clone());
@@ -152,18 +184,28 @@ impl Lookout {
 
     /// Looks at the cluster as it is now, and at what others do in it: four questions to its
     /// controller. Where the last of them is not answered, nothing is known of others.
-    pub fn look(&self) -> Result<(Survey, Option<Load>), crate::Fault> {
+    pub fn look(&self) -> Result<(Survey, Option<Load>), Fault> {
         let (way, config) = (self.way()?, &self.config);
-        let mut survey = Survey::take(&way, &config.site)?;
+        let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
+        // Never twice the same: who looks again wants to know what has changed.
+        let mut heard = self.heard.lock().expect("no thread panics holding it");
+        let [picture, jobs, access] =
+            heard.get_or_insert_with(|| [0; 3].map(|_| Seen::nothing(clock)));
+        let picture = config.answers.picture(&way, picture)?;
+        let mut survey = Survey::of(&picture, &config.site)?;
         let layout = layout::Layout::open(&config.dir)
-            .map_err(crate::Fault::io(format!("opening {}", config.dir.display())))?;
-        survey.see_access(&way, layout.root());
-        let load = load::take(&way, &survey, &config.site, layout.instance());
+            .map_err(Fault::io(format!("opening {}", config.dir.display())))?;
+        survey.see_access(&way, &config.answers, access, layout.root());
+        let jobs = config.answers.jobs(&way, jobs);
+        let load = load::of(jobs, &survey, &config.site, layout.instance());
+        let tally = Tally::read(layout.root());
+        let compared = Some(tally).filter(|tally| tally.compared > 0);
+        let load = load.map(|load| Load { compared, ..load });
         Ok((survey, load))
     }
 }
 
 /// Looks once.
-pub fn survey(config: &SlurmConfig) -> Result<(Survey, Option<Load>), crate::Fault> {
+pub fn survey(config: &SlurmConfig) -> Result<(Survey, Option<Load>), Fault> {
     Lookout::new(config.clone()).look()
 }

@@ -12,12 +12,13 @@ use rustix::fs::inotify;
 
 use super::batch::{erase_launches, read_orders};
 use super::book::{Book, Record};
-use super::clerk::Clerk;
+use super::clerk::{Clerk, Desk};
 use super::engine::{Parts, SlurmEngine};
 use super::file_clock::FileClock;
 use super::layout::{BatchId, Index, Layout};
 use super::report::{Claim, read_claim};
 use super::survey::Survey;
+use super::together::Seen;
 use super::waiting::Tray;
 use super::way::{Accounting, Way};
 use super::{SlurmConfig, accounts::Accounts};
@@ -40,7 +41,7 @@ impl SlurmEngine {
         let Some(lock) = lock else { return Err(Fault::Busy(layout.root().to_owned())) };
         let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
         let way = Way::of(&config)?;
-        let survey = surveyed(&way, &config, &layout)?;
+        let survey = surveyed(&way, &config, &layout, clock)?;
         let (mut journal, records) = Journal::<Record>::open(&layout.journal())
             .map_err(Fault::io(at("opening the journal in")))?;
         let clock_file = fs::OpenOptions::new()
@@ -74,13 +75,19 @@ impl SlurmEngine {
         let bell = Waker::new().map_err(Fault::io("making a waker"))?;
         let waker = Waker::new().map_err(Fault::io("making a waker"))?;
         let accounting = if survey.accounting { Accounting::Kept } else { Accounting::Absent };
-        let clerk =
-            Clerk::start(way, accounting, bell.clone()).map_err(Fault::io("starting a thread"))?;
+        let answers = config.answers.clone();
+        let (seen, look_every) = (Seen::nothing(clock), config.pace.look_every);
+        let clerk = Clerk::start(Desk { way, accounting, answers, seen, look_every }, bell.clone())
+            .map_err(Fault::io("starting a thread"))?;
         journal.sync().map_err(Fault::io(at("writing the journal in")))?;
         let watch = watch(&layout.news());
         Ok(Self::new(Parts {
             features: features(&survey),
-            accounts: Accounts::new(accounting, config.pace.accounts_after),
+            accounts: Accounts::new(
+                accounting,
+                config.pace.accounts_after,
+                layout.root().to_owned(),
+            ),
             config,
             layout,
             clock,
@@ -101,12 +108,18 @@ impl SlurmEngine {
 }
 
 /// The cluster as it is, or while nobody answers as it was.
-fn surveyed(way: &Way, config: &SlurmConfig, layout: &Layout) -> Result<Survey, Fault> {
+fn surveyed(
+    way: &Way,
+    config: &SlurmConfig,
+    layout: &Layout,
+    clock: BootClock,
+) -> Result<Survey, Fault> {
     let kept = layout.root().join(SURVEY_FILE);
     let way = if kept.exists() { way.sooner(KNOWN_WITHIN) } else { way.clone() };
-    match Survey::take(&way, &config.site) {
+    let picture = config.answers.picture(&way, &mut Seen::nothing(clock));
+    match picture.and_then(|picture| Survey::of(&picture, &config.site)) {
         Ok(mut survey) => {
-            survey.see_access(&way, layout.root());
+            survey.see_access(&way, &config.answers, &mut Seen::nothing(clock), layout.root());
             let text = serde_json::to_vec(&survey).expect("text and numbers become JSON");
             // Only for a later start.
             let _ = fs::write(kept, text);

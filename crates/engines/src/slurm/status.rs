@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use dayan_units::{Bytes, Span};
+
 use super::layout::Index;
 
 /// The fields of a queue's line, for `squeue --format`: the array's job, which elements, the
 /// state, the name; the reason last, because it may hold anything.
 pub(crate) const QUEUE_FORMAT: &str = "%F|%K|%T|%j|%r";
 /// The fields of an accounting line, for `sacct --format`.
-pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,CPUTimeRAW,ExitCode";
+pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,TotalCPU,MaxRSS";
 
 /// Where an element stands in Slurm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,27 +126,88 @@ pub(crate) struct Account {
     pub state: State,
     /// From its start to its end, as Slurm saw it.
     pub elapsed_secs: i64,
+    /// The processor time of all its steps; none where it was not counted.
+    pub cpu: Option<Span>,
+    /// The most memory that a process group of one of its steps was seen with; none where nobody looked.
+    pub memory: Option<Bytes>,
+}
+
+impl Account {
+    /// With what one of its steps had.
+    pub(crate) fn with_step(self, memory: Option<Bytes>) -> Self {
+        Self { memory: self.memory.max(memory), ..self }
+    }
 }
 
 /// Reads accounting lines, by job and element.
 pub(crate) fn accounts(text: &str) -> BTreeMap<(u32, Index), Account> {
-    text.lines().filter_map(account).collect()
+    let mut all = BTreeMap::new();
+    for (key, of, account) in text.lines().filter_map(account) {
+        match of {
+            Line::Job => {
+                let steps: Option<&Account> = all.get(&key);
+                let memory = steps.and_then(|steps| steps.memory);
+                all.insert(key, account.with_step(memory));
+            }
+            // Its steps follow a job.
+            Line::Step => {
+                if let Some(job) = all.get_mut(&key) {
+                    *job = job.with_step(account.memory);
+                }
+            }
+        }
+    }
+    all
 }
 
-fn account(line: &str) -> Option<((u32, Index), Account)> {
+/// What an accounting line is of.
+enum Line {
+    Job,
+    /// `7.batch`, `7.0`: only they say what memory was used.
+    Step,
+}
+
+fn account(line: &str) -> Option<((u32, Index), Line, Account)> {
     let mut fields = line.split('|').map(str::trim);
     let id = fields.next()?;
-    // A step of a job (`7.batch`) is not the job.
-    if id.contains('.') {
-        return None;
-    }
+    let (id, of) = match id.split_once('.') {
+        Some((job, _)) => (job, Line::Step),
+        None => (id, Line::Job),
+    };
     let key = match id.split_once('_') {
         None => (id.parse().ok()?, 0),
         Some((job, index)) => (job.parse().ok()?, index.parse().ok()?),
     };
     let state = State::parse(fields.next()?);
     let elapsed_secs = fields.next().and_then(|text| text.parse().ok()).unwrap_or(0);
-    Some((key, Account { state, elapsed_secs }))
+    let cpu = fields.next().and_then(processor_time);
+    let memory = fields.next().and_then(kibibytes);
+    Some((key, of, Account { state, elapsed_secs, cpu, memory }))
+}
+
+/// Reads `1-02:03:04`, `02:03:04`, `03:04.567`; none for nothing at all, which is what is written where
+/// nobody counted.
+fn processor_time(text: &str) -> Option<Span> {
+    let (days, clock) = match text.split_once('-') {
+        Some((days, clock)) => (days.parse::<i64>().ok()?, clock),
+        None => (0, text),
+    };
+    let (clock, part) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut secs = 0i64;
+    for word in clock.split(':') {
+        secs = secs.checked_mul(60)?.checked_add(word.parse().ok()?)?;
+    }
+    let millis: i64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
+    let secs = days.checked_mul(86_400)?.checked_add(secs)?;
+    let all = Span::from_secs(secs).plus(Span::from_millis(millis));
+    (all > Span::ZERO).then_some(all)
+}
+
+/// Reads `1234K`, as `--units=K` has it written.
+fn kibibytes(text: &str) -> Option<Bytes> {
+    let number = text.strip_suffix('K').unwrap_or(text);
+    let whole = number.split('.').next()?;
+    Some(Bytes(whole.parse::<u64>().ok()?.saturating_mul(1 << 10))).filter(|all| all.0 > 0)
 }
 
 #[cfg(test)]
@@ -204,10 +267,26 @@ mod tests {
 
     #[test]
     fn accounting_is_read_by_element() {
-        let text = "7|FAILED|3|3|1:0\n8_4|COMPLETED|12|24|0:0\n8_4.batch|COMPLETED|12|24|0:0\nx\n";
+        let text = "7|FAILED|3|00:00:00|\n8_4|COMPLETED|12|01:02.500|\n\
+                    8_4.batch|COMPLETED|12|01:02.500|2048K\n8_4.0|COMPLETED|1|00:00.001|4096K\nx\n\
+                    9.batch|COMPLETED|1|00:01|1K\n";
         let got = accounts(text);
         assert_eq!(got.len(), 2);
-        assert_eq!(got[&(7, 0)], Account { state: State::Failed, elapsed_secs: 3 });
-        assert_eq!(got[&(8, 4)], Account { state: State::Completed, elapsed_secs: 12 });
+        let none = Account { state: State::Failed, elapsed_secs: 3, cpu: None, memory: None };
+        assert_eq!(got[&(7, 0)], none);
+        let counted = Account {
+            state: State::Completed,
+            elapsed_secs: 12,
+            cpu: Some(Span::from_millis(62_500)),
+            memory: Some(Bytes(4 << 20)),
+        };
+        assert_eq!(got[&(8, 4)], counted);
+        let check = |text, expect: Option<i64>| {
+            assert_eq!(processor_time(text), expect.map(Span::from_millis), "{text}");
+        };
+        check("1-02:03:04", Some(93_784_000));
+        check("00:07.1", Some(7_100));
+        check("", None);
+        check("x", None);
     }
 }

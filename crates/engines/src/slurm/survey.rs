@@ -8,8 +8,10 @@ use std::path::Path;
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources};
 use serde::{Deserialize, Serialize};
 
-use super::access::{self, Access, Bounds, Charge, Enforced};
+use super::access::{Access, Bounds, Charge, Enforced};
 use super::request::SiteWords;
+use super::rights::{self, Question};
+use super::together::{Answers, Seen};
 use super::way::{Picture, Way, Words};
 use crate::{Enforcement, Fault};
 
@@ -50,6 +52,12 @@ pub struct Partition {
     pub accounts: String,
     /// The QoS it allows, in Slurm's words.
     pub qos: String,
+    /// Its own QoS, whose limits all of its jobs have.
+    #[serde(default)]
+    pub own_qos: Option<String>,
+    /// Why it takes no jobs of this user's, though it is up; none where it does.
+    #[serde(default)]
+    pub closed: Option<String>,
 }
 
 /// What a cluster is.
@@ -61,6 +69,9 @@ pub struct Survey {
     pub cluster: String,
     /// The partition that jobs of this agent go to.
     pub partition: Partition,
+    /// All of the cluster, of which jobs may name another one.
+    #[serde(default)]
+    pub partitions: Vec<Partition>,
     /// Its nodes.
     pub nodes: Vec<Node>,
     /// The elements an array may have; 1 where there are no arrays.
@@ -92,17 +103,23 @@ impl Survey {
         if self.cpus { Enforcement::Enforced } else { Enforcement::Absent }
     }
 
-    /// Asks the cluster.
-    pub(crate) fn take(way: &Way, site: &SiteWords) -> Result<Self, Fault> {
-        Self::read(&way.picture()?, site).map_err(Fault::Protocol)
+    /// From what the cluster says of itself.
+    pub(super) fn of(picture: &Picture, site: &SiteWords) -> Result<Self, Fault> {
+        Self::read(picture, site).map_err(Fault::Protocol)
     }
 
     /// Looks at what the site's accounting lets this user do, where there is one and it was not looked
     /// at lately; `folder` keeps the answer.
-    pub(super) fn see_access(&mut self, way: &Way, folder: &Path) {
-        if self.accounting {
-            self.access = access::known(way, self.enforced, folder);
-        }
+    pub(super) fn see_access(
+        &mut self,
+        way: &Way,
+        answers: &Answers,
+        seen: &mut Seen,
+        folder: &Path,
+    ) {
+        let Self { accounting, enforced, .. } = *self;
+        let asks = Accounting { cluster: self.cluster.clone(), kept: accounting, enforced };
+        self.access = asks.access(way, answers, seen, folder);
     }
 
     /// What a job is charged to and asks for, by its own words or by the site's.
@@ -114,11 +131,20 @@ impl Survey {
         let said = |name: &str, of_site: &'a Option<String>| {
             words.get(name).or(of_site.as_ref()).map(String::as_str)
         };
+        let partition = self.going_to(words);
         Charge {
             account: said("account", &site.account),
             qos: said("qos", &site.qos),
-            partition: said("partition", &None).unwrap_or(&self.partition.name),
+            partition: said("partition", &None).unwrap_or(&partition.name),
+            partition_qos: partition.own_qos.as_deref(),
         }
+    }
+
+    /// The partition that a job goes to which says this; the offered one where that is not known.
+    fn going_to(&self, words: &BTreeMap<String, String>) -> &Partition {
+        let named = words.get("partition");
+        let found = named.and_then(|name| self.partitions.iter().find(|one| one.name == *name));
+        found.unwrap_or(&self.partition)
     }
 
     /// Would the site's accounting take a job that says this? `Err` says what it would take.
@@ -136,12 +162,13 @@ impl Survey {
         let access = self.access.as_ref();
         let bounds = access.map(|access| access.bounds(self.charge(site, words)));
         let bounds = bounds.unwrap_or_default();
-        let most = [bounds.minutes_max, self.partition.minutes_max].into_iter().flatten().min();
+        let of_partition = self.going_to(words).minutes_max;
+        let most = [bounds.minutes_max, of_partition].into_iter().flatten().min();
         Bounds { minutes_max: most, ..bounds }
     }
 
     fn read(picture: &Picture, site: &SiteWords) -> Result<Self, String> {
-        let all = partitions(picture);
+        let all = partitions(picture, site);
         let chosen = match &site.partition {
             Some(name) => all.iter().find(|partition| partition.name == *name),
             None => all.iter().find(|partition| partition.is_default),
@@ -155,34 +182,81 @@ impl Survey {
             });
         };
         let setting = |name: &str| picture.config.get(name).map(String::as_str).unwrap_or_default();
+        let Accounting { cluster, kept: accounting, enforced } = Accounting::of(picture);
         let confines = setting("TaskPlugin").contains("cgroup");
         let array_max: usize = setting("MaxArraySize").parse().unwrap_or(1);
         let up = partition.up;
         let nodes = picture.nodes.iter().filter_map(|words| node(words, &partition.name, site));
         Ok(Self {
             version: setting("SLURM_VERSION").to_owned(),
-            cluster: setting("ClusterName").to_owned(),
+            cluster,
             nodes: nodes.map(|node| Node { up: node.up && up, ..node }).collect(),
             partition,
+            partitions: all,
             array_max: array_max.clamp(1, ARRAY_MAX),
             memory: confines && setting("ConstrainRAMSpace") == "yes",
             cpus: confines && setting("ConstrainCores") == "yes",
-            accounting: setting("AccountingStorageType").contains("slurmdbd"),
-            enforced: Enforced::read(setting("AccountingStorageEnforce")),
+            accounting,
+            enforced,
             access: None,
             hides_jobs: setting("PrivateData").split(',').any(|what| what.trim() == "jobs"),
         })
     }
 }
 
-/// All that there are.
-pub(super) fn partitions(picture: &Picture) -> Vec<Partition> {
-    picture.partitions.iter().filter_map(partition).collect()
+/// What a cluster says of its accounting.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Accounting {
+    /// The cluster's name in it.
+    pub cluster: String,
+    pub kept: bool,
+    pub enforced: Enforced,
 }
 
-fn partition(words: &Words) -> Option<Partition> {
+impl Accounting {
+    pub(super) fn of(picture: &Picture) -> Self {
+        let setting = |name: &str| picture.config.get(name).map(String::as_str);
+        // Who does not say what is enforced (the REST daemon) has Slurm refuse accounts and QoS; limits are
+        // taken to hold, because a job beyond them would wait and nobody would know why.
+        let unsaid = Enforced { limits: true, ..Enforced::default() };
+        Self {
+            cluster: setting("ClusterName").unwrap_or_default().to_owned(),
+            kept: setting("AccountingStorageType").is_some_and(|kind| kind.contains("slurmdbd")),
+            enforced: setting("AccountingStorageEnforce").map_or(unsaid, Enforced::read),
+        }
+    }
+
+    /// What it lets this user do, where there is one; `folder` keeps the answer.
+    pub(super) fn access(
+        &self,
+        way: &Way,
+        answers: &Answers,
+        seen: &mut Seen,
+        folder: &Path,
+    ) -> Option<Access> {
+        let question = Question { way, answers, seen, cluster: &self.cluster };
+        self.kept.then(|| rights::known(question, self.enforced, folder)).flatten()
+    }
+}
+
+/// All that there are.
+pub(super) fn partitions(picture: &Picture, site: &SiteWords) -> Vec<Partition> {
+    picture.partitions.iter().filter_map(|words| partition(words, site)).collect()
+}
+
+fn partition(words: &Words, site: &SiteWords) -> Option<Partition> {
     let word = |name: &str| words.get(name).cloned().unwrap_or_default();
+    let reserves = site.extra.iter().any(|option| option.starts_with("--reservation"));
+    let closed = if word("RootOnly") == "YES" && !rustix::process::geteuid().is_root() {
+        Some("it is for jobs that root submits (RootOnly)")
+    } else if word("ReqResv") == "YES" && !reserves {
+        Some("its jobs need a reservation (ReqResv): --slurm-extra=--reservation=NAME")
+    } else {
+        None
+    };
     Some(Partition {
+        own_qos: words.get("QoS").filter(|name| *name != "N/A" && !name.is_empty()).cloned(),
+        closed: closed.map(str::to_owned),
         name: words.get("PartitionName")?.clone(),
         is_default: word("Default") == "YES",
         up: word("State") == "UP",
@@ -306,9 +380,9 @@ mod tests {
         MaxArraySize            = 20001\nPrivateData             = accounts,jobs\nSLURM_VERSION           = 22.05.8\n\
         TaskPlugin              = task/cgroup,task/affinity\n\nCgroup Support Configuration:\n\
         ConstrainCores          = yes\nConstrainRAMSpace       = no\n";
-    const PARTITIONS: &str = "PartitionName=main AllowAccounts=ALL AllowQos=a,b Default=YES \
+    const PARTITIONS: &str = "PartitionName=main AllowAccounts=ALL AllowQos=a,b Default=YES QoS=tight \
         MaxTime=1-00:00:00 State=UP TRES=cpu=64\n\
-        PartitionName=big Default=NO MaxTime=UNLIMITED State=DOWN NewWord=x\n";
+        PartitionName=big Default=NO MaxTime=UNLIMITED QoS=N/A ReqResv=YES State=DOWN NewWord=x\n";
     const NODES: &str = "NodeName=n1 CPUAlloc=3 CPUEfctv=14 CPUTot=16 Gres=gpu:a100:4(S:0),npu:8 \
         AllocMem=48 AllocTRES=cpu=3,mem=48M,gres/gpu=2 RealMemory=16384 State=MIXED MemSpecLimit=384 TmpDisk=10 Partitions=main,big OS=Linux 6 #1\n\
         NodeName=n2 CPUTot=8 Gres=(null) RealMemory=4096 State=IDLE+DRAIN Partitions=main\n\
@@ -325,6 +399,14 @@ mod tests {
         assert_eq!((survey.memory, survey.cpus, survey.accounting), (false, true, true));
         assert_eq!(survey.partition.minutes_max, Some(1_440));
         assert_eq!(survey.partition.qos, "a,b");
+        assert_eq!(
+            (survey.partition.own_qos.as_deref(), survey.partitions.len()),
+            (Some("tight"), 2)
+        );
+        let big = BTreeMap::from([("partition".to_owned(), "big".to_owned())]);
+        assert_eq!(survey.bounds(&site, &big).minutes_max, None, "that one has no limit");
+        let closed = survey.partitions[1].closed.as_deref();
+        assert!(closed.is_some_and(|why| why.contains("ReqResv")), "{closed:?}");
         let names: Vec<_> = survey.nodes.iter().map(|n| (n.name.as_str(), n.up)).collect();
         assert_eq!(names, [("n1", true), ("n2", false), ("n3", false)]);
         let first = &survey.nodes[0];

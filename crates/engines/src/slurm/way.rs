@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use dayan_units::Span;
 
 use super::SlurmConfig;
+use super::access::Access;
 use super::ask::Asker;
 use super::layout::Index;
 use super::load::Line;
@@ -174,12 +175,21 @@ impl Way {
         }
     }
 
-    /// All jobs of a partition.
-    pub(crate) fn partition_jobs(&self, partition: &str) -> Result<Vec<Line>, String> {
+    /// What the accounting lets this user do in the cluster of that name.
+    pub(crate) fn access(&self, cluster: &str) -> Result<Access, String> {
         match self {
-            Self::Commands(asker) => asker.partition_jobs(partition),
+            Self::Commands(asker) => asker.access(cluster),
             #[cfg(feature = "slurm-rest")]
-            Self::Rest(rest) => rest.partition_jobs(partition),
+            Self::Rest(rest) => rest.access(cluster),
+        }
+    }
+
+    /// All jobs, whoever's and in whichever partition: nodes may be in several.
+    pub(crate) fn all_jobs(&self) -> Result<Vec<Line>, String> {
+        match self {
+            Self::Commands(asker) => asker.all_jobs(),
+            #[cfg(feature = "slurm-rest")]
+            Self::Rest(rest) => rest.all_jobs(),
         }
     }
 }

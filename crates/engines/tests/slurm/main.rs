@@ -7,7 +7,7 @@ mod rest;
 mod trials;
 
 use dayan_engines::conformance::{self, Bed};
-use dayan_engines::slurm::{Pace, SiteWords};
+use dayan_engines::slurm::{Answers, Pace, SiteWords};
 use dayan_engines::{Engine, SlurmConfig, SlurmEngine};
 use dayan_units::Span;
 
@@ -30,6 +30,7 @@ fn config(lab: &Lab, folder: &str) -> SlurmConfig {
         site: SiteWords::default(),
         commands: Some(lab.commands()),
         pace: PACE,
+        answers: Answers::alone(),
     }
 }
 
@@ -63,6 +64,42 @@ impl Bed for Cluster<'_> {
         let node = format!("nodename={node}");
         self.lab.ask("scontrol", &["update", &node, "state=down", "reason=silent"]);
         true
+    }
+}
+
+/// The same where jobs are kept and held by cgroups, as most sites do it: processors and memory are the
+/// kernel's to hold then. No node can claim more processors than there are; the large arrays are for the
+/// other test.
+#[test]
+fn a_slurm_cluster_with_cgroups_keeps_the_promises() {
+    const SHARES: usize = 3;
+    let more = [("CGROUPS", "1"), ("NODES", "8"), ("CPN", "2")];
+    let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
+    let _ = lab.commands();
+    let only = std::env::var("DAYAN_CASE").ok();
+    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| {
+        Cgroups(Cluster {
+            lab: &lab,
+            folder: format!("agent-{number}"),
+            alone: if number == SHARES { Alone::Yes } else { Alone::No },
+        })
+    });
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+    assert!(only.is_some() || report.passed() >= 50, "too much was skipped:\n{report}");
+}
+
+struct Cgroups<'a>(Cluster<'a>);
+
+impl Bed for Cgroups<'_> {
+    fn open(&mut self) -> Box<dyn Engine> {
+        self.0.open()
+    }
+    fn lose_node(&mut self, node: &str) -> bool {
+        self.0.lose_node(node)
+    }
+    fn array_size(&self) -> u32 {
+        60
     }
 }
 

@@ -55,6 +55,20 @@ fn a_slurm_cluster_keeps_the_promises_by_rest() {
 fn both_ways_see_the_same_cluster_and_the_same_accounts() {
     let more = [("NODES", "2"), ("CPN", "8"), ("REST", "1")];
     let Some(lab) = Lab::start(Accounts::Kept, &more) else { return };
+    for line in [
+        "add account top cluster=lab",
+        "modify account top set GrpTRES=cpu=7 GrpSubmit=50",
+        "add account lab cluster=lab parent=top",
+        "add qos fast",
+        "modify qos fast set MaxWall=10:00 MaxSubmitJobsPU=5 MaxTRESPU=cpu=3 GrpTRES=cpu=6",
+        "add user root account=lab cluster=lab",
+        "modify user root where account=lab set qos=normal,fast DefaultQOS=normal MaxJobs=9",
+        "modify user root set DefaultAccount=lab",
+    ] {
+        let words: Vec<&str> = ["-i"].into_iter().chain(line.split(' ')).collect();
+        lab.ask("sacctmgr", &words);
+    }
+    lab.ask("scontrol", &["update", "partitionname=main", "qos=fast"]);
     let address = format!("http://127.0.0.1:{}", lab.rest_port());
     let by_commands = config(&lab, "commands");
     let by_rest = by_rest(&lab, "rest", &address);
@@ -65,6 +79,16 @@ fn both_ways_see_the_same_cluster_and_the_same_accounts() {
         (survey.partition.name.clone(), survey.partition.is_default, survey.partition.minutes_max)
     };
     assert_eq!(partition(&told), partition(&seen));
+    assert_eq!(told.partition.own_qos.as_deref(), Some("fast"));
+    let [access, known] =
+        [&told, &seen].map(|survey| survey.access.clone().expect("there are accounts"));
+    assert_eq!(
+        (&access.accounts, &access.default_account),
+        (&known.accounts, &known.default_account)
+    );
+    assert_eq!((access.lines(), access.qos), (known.lines(), known.qos));
+    assert!(access.enforced.limits && !access.enforced.qos, "what is enforced is not told");
+    lab.ask("scontrol", &["update", "partitionname=main", "qos="]);
     assert_eq!((told.version, told.accounting), (seen.version, true));
     assert!(load.is_some_and(|load| load.held.is_empty()));
 

@@ -1,9 +1,10 @@
 //! What can go wrong between an agent and a cluster: each task runs once all the same, and its end
 //! is told as it was.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use dayan_engines::{Engine, GangSeat, LeaseEnd, Outcome, StartFailure, StartFault};
+use dayan_engines::{Engine, GangSeat, LeaseEnd, Outcome, SlurmConfig, StartFailure, StartFault};
 use dayan_units::{Bytes, Span};
 
 use crate::agent::{Agent, runs};
@@ -247,10 +248,23 @@ fn equal_tasks_are_few_arrays_and_cards_are_slurms() {
     let log = agent.engine.logs(attempt, dayan_engines::Stream::Stdout, 0, 100).expect("reads");
     assert_eq!(String::from_utf8_lossy(&log.data), "0,1\n0\n");
 
-    // What Slurm's accounting counted, when it is final.
-    let enough = u64::from(tasks) / 2;
+    // What Slurm's accounting counted, when it is final: of the array, and of a gang as one job.
+    let busy = "timeout 3 sh -c 'while :; do :; done'; true";
+    let gang: Vec<_> = (0..2)
+        .map(|rank| {
+            let mut made = agent.launch(busy);
+            made.gang = Some(GangSeat { launch: 0, nodes: 2, members: 2, rank });
+            made
+        })
+        .collect();
+    let members = agent.start(gang);
+    agent.all_end_with(&members, &Outcome::Exited(0));
+    let enough = u64::from(tasks) / 2 + 2;
     agent.until("the accounts are compared", |agent| agent.engine.compared() >= enough);
     assert_eq!(agent.engine.differences(), vec![]);
+    let (_, load) = dayan_engines::slurm::survey(&config(&lab, "agent")).expect("it answers");
+    let told = load.and_then(|load| load.compared).expect("who shows the pool sees it");
+    assert!(told.compared >= enough && told.differed == 0, "{told:?}");
 }
 
 #[test]
@@ -414,7 +428,11 @@ fn accounts_and_qos_are_known_before_slurm_refuses() {
     let more = [("NODES", "2"), ("CPN", "8"), ("EXTRA_CONF", enforce)];
     let Some(lab) = Lab::start(Accounts::Kept, &more) else { return };
     for line in [
-        "add account lab cluster=lab",
+        "add account top cluster=lab",
+        "modify account top set GrpTRES=cpu=7 GrpSubmit=50",
+        "add account lab cluster=lab parent=top",
+        "add qos tight",
+        "modify qos tight set MaxWall=20:00 GrpTRES=cpu=5",
         "add qos fast",
         "add qos urgent",
         "modify qos fast set MaxWall=10:00 MaxSubmitJobsPU=5 GrpTRES=cpu=6",
@@ -429,7 +447,7 @@ fn accounts_and_qos_are_known_before_slurm_refuses() {
     config.site.allow = ["account", "qos"].map(str::to_owned).into();
     let (survey, _) = dayan_engines::slurm::survey(&config).expect("it answers");
     let lines = survey.access.as_ref().expect("there are accounts").lines();
-    assert_eq!(lines[0].1, "lab,root");
+    assert_eq!(lines[0].1, "lab(MaxSubmit=50 cpu=7),root", "by the account above it");
     assert_eq!(lines[1].1, "fast(MaxWall=10m MaxSubmit=5 cpu=6),normal");
 
     let mut agent = Agent::open(config.clone());
@@ -462,6 +480,18 @@ fn accounts_and_qos_are_known_before_slurm_refuses() {
     let urgent = saying(&mut agent, &[("qos", "urgent")], minute);
     let attempt = agent.start(vec![urgent])[0];
     assert_eq!(agent.outcome(attempt), Outcome::Exited(0));
+
+    // A partition's own QoS counts before all others; elsewhere the account above does.
+    let none = BTreeMap::new();
+    let bounds = |config: &SlurmConfig| {
+        let (survey, _) = dayan_engines::slurm::survey(config).expect("it answers");
+        let bounds = survey.bounds(&config.site, &none);
+        (bounds.minutes_max, bounds.submit_max, bounds.cpus_max)
+    };
+    assert_eq!(bounds(&config), (None, Some(50), Some(7)));
+    lab.ask("scontrol", &["update", "partitionname=main", "qos=tight"]);
+    assert_eq!(bounds(&config), (Some(20), Some(50), Some(5)));
+    lab.ask("scontrol", &["update", "partitionname=main", "qos="]);
 
     // More than may be there at once: they wait with us, and Slurm refuses none.
     config.dir = lab.folder("fast");

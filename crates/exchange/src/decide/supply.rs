@@ -24,6 +24,10 @@ use crate::state::{Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
 /// hardware.
 const ANSWER_WITHIN: Span = Span::from_secs(60);
 
+/// Pools that one invitation lets in beside the first: clusters have a handful of partitions, the largest
+/// sites dozens.
+const POOLS_MORE_MAX: u32 = 63;
+
 /// By how much a machine's clock may be ahead of ours when it says when it was measured.
 const CLOCK_AHEAD: Span = Span::from_secs(300);
 
@@ -152,7 +156,7 @@ impl Ask<'_> {
                 "ask the operator of the exchange",
             ));
         }
-        let token = JoinToken { provider, expires_at };
+        let token = JoinToken { provider, expires_at, left: None };
         Ok(Decision::one(Event::Invited { digest, token }))
     }
 
@@ -167,6 +171,25 @@ impl Ask<'_> {
                     "make a new one with `dayan provider invite`",
                 )
             })?;
+        let more = match &invitation.left {
+            None => join.more,
+            // Nobody else gets in by what is left, and nobody gets more than was said at first.
+            Some(left) if left.key == join.public_key => left.count - 1,
+            Some(_) => {
+                return Err(Refusal::forbidden(
+                    "join.token",
+                    "this join token was used by another agent, whose other pools may still join by it",
+                    "make a new one with `dayan provider invite`",
+                ));
+            }
+        };
+        if more > POOLS_MORE_MAX {
+            return Err(Refusal::invalid(
+                "join.pools",
+                format!("{} pools by one join token are too many", u64::from(more) + 1),
+                "bring at most 64 with one, and the others with another of `dayan provider invite`",
+            ));
+        }
         check_shown(&join.shown)?;
         let place = PlaceId::find(&join.place).map_err(|unknown| {
             Refusal::invalid(
@@ -202,6 +225,7 @@ impl Ask<'_> {
             public_key: join.public_key,
             token: join.token,
             invitation: join.invitation,
+            more,
             shown: Box::new(join.shown.clone()),
         });
         Ok(Decision { events, effects: Vec::new(), made: Made::Agent(agent, pool) })

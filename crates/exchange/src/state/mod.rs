@@ -39,8 +39,8 @@ pub use schedules::{
 pub use setbacks::{BACK_OFF_FIRST, BACK_OFF_MAX, Setback, Setbacks};
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
-    Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken, Node,
-    Placing, Pool, Provider, QUEUE_NODE, Queue, Shown, Site, Supply, VERIFIED_FOR,
+    Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken,
+    JoinsLeft, Node, Placing, Pool, Provider, QUEUE_NODE, Queue, Shown, Site, Supply, VERIFIED_FOR,
 };
 
 /// What is set when an exchange starts and is the same on every replay.

@@ -302,6 +302,18 @@ pub struct JoinToken {
     pub provider: ProviderId,
     /// When it ends.
     pub expires_at: Time,
+    /// What is left of it, where an agent that brings several pools has used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<JoinsLeft>,
+}
+
+/// What is left of an invitation that was used.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JoinsLeft {
+    /// The only key that it is good for.
+    pub key: Digest,
+    /// For how many pools more.
+    pub count: u32,
 }
 
 /// All of it.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use dayan_exchange::planning::{Beside, OTHERS_FOR, Planning};
-use dayan_exchange::{Command, Placing, PoolNews, QUEUE_NODE, Queue, changes};
+use dayan_exchange::{Command, Join, Made, Placing, PoolNews, QUEUE_NODE, Queue, changes};
 use dayan_schedule::{HeldByOthers, LeaseEnd, Placement};
 use dayan_units::{Bytes, MilliCpu, Resources};
 
-use crate::story::{Story, join, seconds};
+use crate::story::{Story, join, seconds, secret};
 
 impl Story {
     /// Its one machine of eight cores, and two places of four cores in its queue.
@@ -149,4 +149,47 @@ fn what_the_cluster_expects_of_its_queue_is_in_estimates_while_it_is_believed() 
     planning.reset(&changes::everything(&story.state, believed));
     let placed = planning.round(believed.plus(seconds(1))).placements;
     assert_eq!((placed.len(), placed[0].seats[0].node.as_str()), (1, "n"));
+}
+
+#[test]
+fn one_invitation_lets_in_the_pools_of_one_key_and_nobody_else() {
+    let mut story = Story::new();
+    let provider = story.state.supply.pools[&story.pool].provider;
+    let invites = |story: &mut Story, digest| {
+        let expires_at = story.now.plus(seconds(600));
+        story.does(Command::Invite { provider, digest, expires_at });
+    };
+    let joins = |story: &mut Story, invitation, key, pool: &str, more| {
+        let token = secret(100 + u8::try_from(story.state.supply.agents.len()).expect("a few"));
+        let joining = Join {
+            invitation,
+            public_key: secret(key),
+            token,
+            pool: pool.to_owned(),
+            more,
+            ..join()
+        };
+        match story.asks(Command::Join(Box::new(joining))) {
+            Ok(Made::Agent(_, pool)) => story.state.supply.pools[&pool].name.clone(),
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => refusal.code.into_owned(),
+        }
+    };
+    let cluster = secret(50);
+    invites(&mut story, cluster);
+    assert_eq!(joins(&mut story, cluster, 60, "a", 2), "a");
+    // Who found the token is not let in by it, whatever it says.
+    assert_eq!(joins(&mut story, cluster, 61, "thief", 0), "join.token");
+    // What it says later of others counts no more.
+    assert_eq!(joins(&mut story, cluster, 60, "b", 63), "b");
+    assert_eq!(joins(&mut story, cluster, 60, "a", 0), "a-2");
+    assert_eq!(joins(&mut story, cluster, 60, "d", 0), "join.token", "used up");
+    assert_eq!(story.state.supply.join_tokens.get(&cluster), None);
+
+    let late = secret(51);
+    invites(&mut story, late);
+    assert_eq!(joins(&mut story, late, 62, "many", 64), "join.pools");
+    assert_eq!(joins(&mut story, late, 62, "e", 1), "e");
+    story.now = story.now.plus(seconds(601));
+    assert_eq!(joins(&mut story, late, 62, "f", 0), "join.token", "it has ended");
 }

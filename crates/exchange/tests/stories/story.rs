@@ -246,6 +246,7 @@ pub fn join() -> Join {
         token: secret(4),
         place: "Guiyang".to_owned(),
         pool: "pool".to_owned(),
+        more: 0,
         shown: Shown {
             engine: "simulated".to_owned(),
             fence: Fence::Keeper,

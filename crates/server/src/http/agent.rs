@@ -121,6 +121,7 @@ pub async fn join(
         token: digest(&token),
         place: request.site,
         pool: request.pool,
+        more: request.more,
         shown: shown(&request.shown)?,
     }));
     let answer = app.writer.commands_then(Actor::System, vec![command], |live, mut done| {

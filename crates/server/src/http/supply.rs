@@ -278,6 +278,7 @@ fn with_others(app: &Shared, id: PoolId, pool: wire::Pool) -> wire::Pool {
         waiting: load.others_waiting,
         ours_waiting: load.ours_waiting,
         forecast_at: load.forecast_s.map(|secs| forecast(secs).to_string()),
+        accounts: load.accounts,
         seen_at: at.to_string(),
     };
     wire::Pool { others: Some(others), ..pool }

@@ -102,6 +102,7 @@ pub(super) fn open(
             token: digest(&format!("token {}", pool.name)),
             place: pool.place.place().name.to_owned(),
             pool: pool.name.clone(),
+            more: 0,
             shown: shown.clone(),
         };
         let made = order(host, now, Command::Join(Box::new(join)), seen);

@@ -66,6 +66,8 @@ struct Maximums {
 #[serde(default)]
 struct Allowed {
     allowed: Text,
+    /// The partition's own, where these are QoS.
+    assigned: Text,
 }
 
 /// Older versions have the name of the partition's own QoS here.
@@ -73,7 +75,6 @@ struct Allowed {
 #[serde(untagged)]
 enum Qos {
     Allowed(Allowed),
-    #[expect(dead_code, reason = "it is only read past")]
     Own(Text),
 }
 
@@ -97,9 +98,9 @@ impl Partition {
         });
         let is_default = self.flags.has("default") || self.partition.flags.has("default");
         let up = self.state.has("UP") || self.partition.state.has("UP");
-        let qos = match &self.qos {
-            Qos::Allowed(Allowed { allowed }) => allowed.0.as_str(),
-            Qos::Own(_) => "",
+        let (qos, own) = match &self.qos {
+            Qos::Allowed(Allowed { allowed, assigned }) => (allowed.0.as_str(), assigned),
+            Qos::Own(own) => ("", own),
         };
         [
             ("PartitionName", self.name.0.clone()),
@@ -108,6 +109,7 @@ impl Partition {
             ("MaxTime", time),
             ("AllowAccounts", or_all(&self.allowed_accounts, &self.accounts.allowed.0)),
             ("AllowQos", or_all(&self.allowed_qos, qos)),
+            ("QoS", own.0.clone()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -222,7 +224,7 @@ mod tests {
         let old = (
             json!({"meta": {"Slurm": {"release": "22.05.8"}}, "errors": [], "partitions": [
                 {"name": "main", "flags": ["default"], "state": "UP", "max_time_limit": 90,
-                 "allowed_accounts": "", "allowed_qos": "high", "qos": ""}]}),
+                 "allowed_accounts": "", "allowed_qos": "high", "qos": "tight"}]}),
             json!({"errors": [], "nodes": [
                 {"name": "n1", "partitions": ["main"], "cpus": 8, "real_memory": 64, "gres": "gpu:4",
                  "state": "mixed", "state_flags": ["drain"], "temporary_disk": 0, "alloc_cpus": 2,
@@ -233,7 +235,7 @@ mod tests {
             json!({"meta": {"slurm": {"release": "22.05.8"}}, "partitions": [
                 {"name": "main", "partition": {"state": ["UP"], "flags": ["DEFAULT"]},
                  "maximums": {"time": number(90)}, "accounts": {"allowed": "", "deny": ""},
-                 "qos": {"allowed": "high", "deny": "", "assigned": ""}}]}),
+                 "qos": {"allowed": "high", "deny": "", "assigned": "tight"}}]}),
             json!({"nodes": [
                 {"name": "n1", "partitions": ["main"], "cpus": 8, "real_memory": 64, "gres": "gpu:4",
                  "state": ["MIXED", "DRAIN"], "temporary_disk": 0, "alloc_cpus": 2, "alloc_memory": 16,
@@ -249,6 +251,7 @@ mod tests {
         assert_eq!(word(&old.partitions[0], "MaxTime"), "1:30:00");
         assert_eq!(word(&old.partitions[0], "AllowAccounts"), "ALL");
         assert_eq!(word(&old.partitions[0], "AllowQos"), "high");
+        assert_eq!(word(&old.partitions[0], "QoS"), "tight");
         assert_eq!(word(&old.nodes[0], "State"), "MIXED+DRAIN");
         assert_eq!(word(&old.nodes[0], "AllocTRES"), "cpu=2,gres/gpu=1");
     }

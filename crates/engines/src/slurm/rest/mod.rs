@@ -5,9 +5,11 @@
 //! another way; what is not understood is no answer. Invariant: only a clear no of Slurm's own is a
 //! refusal. A daemon that is away, fails, refuses the token or talks nonsense says nothing about jobs.
 
+mod cancelling;
 mod cluster;
 mod lenient;
 mod reading;
+mod rights;
 mod saying;
 mod tokens;
 
@@ -31,12 +33,11 @@ use super::status::{Account, QueueLine};
 use super::way::{Picture, Submitted};
 use crate::Fault;
 
-use reading::Complaint;
 use saying::Dialect;
 use tokens::Tokens;
 
-/// Versions of the interface that are known: the oldest of Slurm 20.11, the newest of 25.05.
-const VERSIONS: std::ops::RangeInclusive<u32> = 36..=43;
+/// Versions of the interface that are known: the oldest of Slurm 20.11, the newest of 26.05.
+const VERSIONS: std::ops::RangeInclusive<u32> = 36..=45;
 /// What an answer may have at most. The daemon tells all that it knows of every job, 2 to 5 kB each: so
 /// much is 100,000 of them.
 const ANSWER_BYTES_MAX: usize = 384 << 20;
@@ -51,6 +52,8 @@ struct Offered {
     paths: BTreeSet<String>,
     /// Those of the accounting's.
     accounts: BTreeSet<String>,
+    /// Are many jobs cancelled in one request?
+    kills_many: bool,
 }
 
 /// The daemon, and how to reach it.
@@ -120,7 +123,13 @@ impl Offered {
             all.keys().filter(|path| path.starts_with(&root)).cloned().collect()
         };
         let dialect = Dialect(version);
-        Some(Self { dialect, paths: under("slurm"), accounts: under("slurmdb") })
+        let jobs = format!("/slurm/v0.0.{version}/jobs");
+        let kills_many = all
+            .iter()
+            .filter(|(path, _)| path.trim_end_matches('/') == jobs)
+            .any(|(_, methods)| methods.get("delete").is_some());
+        let (paths, accounts) = (under("slurm"), under("slurmdb"));
+        Some(Self { dialect, paths, accounts, kills_many })
     }
 
     /// The path of something, as the daemon writes it: newer ones end some with a slash.
@@ -269,26 +278,6 @@ impl Rest {
         }
     }
 
-    /// One by one: older versions know no other way.
-    pub(super) fn cancel(&self, targets: &[String]) -> Result<(), String> {
-        let offered = self.offered()?;
-        let mut failed = None;
-        for target in targets {
-            let path = format!("/slurm/v0.0.{}/job/{target}", offered.dialect.0);
-            let reply = self.call(Method::DELETE, &path, None)?;
-            let said: Result<reading::Said, String> = reply.read();
-            let complaint = match said {
-                Ok(said) if reply.status.is_success() => said.trouble(),
-                // What is not there any more needs no cancelling.
-                Ok(said) if said.errors.iter().any(Complaint::is_gone) => None,
-                Ok(said) => Some(said.words()),
-                Err(why) => Some(why),
-            };
-            failed = failed.or(complaint);
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
     fn jobs(&self) -> Result<Vec<reading::Job>, String> {
         self.get(false, "jobs", "")?.read::<reading::Jobs>()?.jobs()
     }
@@ -306,11 +295,9 @@ impl Rest {
         Ok(lines)
     }
 
-    pub(super) fn partition_jobs(&self, partition: &str) -> Result<Vec<Line>, String> {
+    pub(super) fn all_jobs(&self) -> Result<Vec<Line>, String> {
         let now = crate::wall_now();
-        let jobs = self.jobs()?;
-        let of = |job: &&reading::Job| job.partition.0.split(',').any(|name| name == partition);
-        Ok(jobs.iter().filter(of).filter_map(|job| job.load_line(now)).collect())
+        Ok(self.jobs()?.iter().filter_map(|job| job.load_line(now)).collect())
     }
 
     pub(super) fn accounts(&self, jobs: &[u32]) -> Result<BTreeMap<(u32, Index), Account>, String> {

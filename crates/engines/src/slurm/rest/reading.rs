@@ -25,6 +25,11 @@ const FOUND_NOTHING: i64 = 9003;
 const REFUSALS: [std::ops::Range<i64>; 2] = [2_000..3_000, 9_000..9_003];
 const MIB: u64 = 1 << 20;
 
+/// Is it Slurm's code for a job that is not there, or not any more?
+pub(super) fn is_gone(code: i64) -> bool {
+    GONE.contains(&code)
+}
+
 /// What went wrong, as the daemon says it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -40,7 +45,7 @@ impl Complaint {
         self.error_number.0.or(self.error_code.0).unwrap_or(-1)
     }
     pub(super) fn is_gone(&self) -> bool {
-        GONE.contains(&self.code())
+        is_gone(self.code())
     }
     fn words(&self) -> String {
         let both = [&self.description.0, &self.error.0];
@@ -147,7 +152,7 @@ pub(super) struct Job {
     name: Text,
     state_reason: Text,
     user_id: Number,
-    pub(super) partition: Text,
+    partition: Text,
     cpus: Number,
     node_count: Number,
     nodes: Text,
@@ -216,6 +221,7 @@ impl Job {
             left: at(self.end_time).map(left),
             start: at(self.start_time),
             on: expand(&self.nodes.0).unwrap_or_default(),
+            partitions: self.partition.0.clone(),
             name: self.name.0.clone(),
         })
     }
@@ -236,6 +242,49 @@ struct AccountJob {
     array: InArray,
     state: Standing,
     time: Times,
+    steps: Vec<Step>,
+}
+
+/// A step of a job; what it had at most is told under what it asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Step {
+    tres: StepTres,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct StepTres {
+    requested: Seen,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Seen {
+    max: Vec<Tres>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Tres {
+    #[serde(rename = "type")]
+    kind: Text,
+    count: Number,
+}
+
+/// Seconds and the rest in microseconds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Split {
+    seconds: Number,
+    microseconds: Number,
+}
+
+impl Split {
+    fn span(&self) -> Option<Span> {
+        let rest = Span::from_micros(self.microseconds.0.unwrap_or(0));
+        Some(Span::from_secs(self.seconds.0?).plus(rest)).filter(|all| *all > Span::ZERO)
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -255,6 +304,7 @@ struct Standing {
 #[serde(default)]
 struct Times {
     elapsed: Number,
+    total: Split,
 }
 
 impl AccountJobs {
@@ -275,7 +325,15 @@ impl AccountJob {
             None => (job_number(self.job_id)?, 0),
         };
         let state = self.state.current.state();
-        Some((key, Account { state, elapsed_secs: self.time.elapsed.0.unwrap_or(0) }))
+        let all = self.steps.iter().flat_map(|step| &step.tres.requested.max);
+        let memory = all.filter(|one| one.kind.0 == "mem").map(|one| one.count.count()).max();
+        let account = Account {
+            state,
+            elapsed_secs: self.time.elapsed.0.unwrap_or(0),
+            cpu: self.time.total.span(),
+            memory: memory.filter(|bytes| *bytes > 0).map(Bytes),
+        };
+        Some((key, account))
     }
 }
 
@@ -388,14 +446,21 @@ mod tests {
             {"job_id": 1, "array": {"job_id": 1, "task_id": null, "task": "0xFF"},
              "state": {"current": "PENDING"}},
             {"job_id": 2, "array": {"job_id": 1, "task_id": 0}, "state": {"current": "CANCELLED"},
-             "time": {"elapsed": 3}},
+             "time": {"elapsed": 3, "total": {"seconds": 2, "microseconds": 500_000}},
+             "steps": [{"tres": {"requested": {"max": [
+                 {"type": "cpu", "count": 9}, {"type": "mem", "count": 4096}]}}}]},
             {"job_id": 9, "array": {"job_id": 0, "task_id": {"set": false}},
              "state": {"current": ["TIMEOUT"]}, "time": {"elapsed": 61}},
         ]});
         let got = of::<AccountJobs>(answer).accounts().expect("a list");
-        let account = |state, elapsed_secs| Account { state, elapsed_secs };
-        let expect =
-            [((1, 0), account(State::Cancelled, 3)), ((9, 0), account(State::Timeout, 61))];
+        let plain = Account { state: State::Timeout, elapsed_secs: 61, cpu: None, memory: None };
+        let counted = Account {
+            state: State::Cancelled,
+            elapsed_secs: 3,
+            cpu: Some(Span::from_millis(2_500)),
+            memory: Some(Bytes(4_096)),
+        };
+        let expect = [((1, 0), counted), ((9, 0), plain)];
         assert_eq!(got, expect.into());
         let nothing =
             json!({"errors": [{"error_number": 9003, "error": "Nothing found"}], "jobs": []});

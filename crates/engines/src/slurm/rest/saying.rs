@@ -155,15 +155,16 @@ fn word(name: &str, value: &str, dialect: Dialect) -> Word {
         "distribution" => Word::Is("distribution", text()),
         "threads-per-core" => whole("threads_per_core"),
         "sockets-per-node" => whole("sockets_per_node"),
-        "mincpus" if new => whole("minimum_cpus"),
         "mincpus" => whole("minimum_cpus_per_node"),
         "exclusive" => {
             let how = if value.is_empty() { "exclusive" } else { value };
-            if new { Word::Is("shared", json!([how])) } else { Word::Is("exclusive", json!(how)) }
+            // Newer ones are told with whom nodes are shared: with nobody.
+            let with = if how == "exclusive" { "none" } else { how };
+            if new { Word::Is("shared", json!([with])) } else { Word::Is("exclusive", json!(how)) }
         }
-        "nodelist" if new => Word::Is("required_nodes", text()),
+        "nodelist" if new => Word::Is("required_nodes", json!([value])),
         "nodelist" => Word::Is("nodelist", text()),
-        "exclude" if new => Word::Is("excluded_nodes", text()),
+        "exclude" if new => Word::Is("excluded_nodes", json!([value])),
         "switches" if new => number("required_switches", value),
         "contiguous" if new => Word::Is("contiguous", json!(true)),
         "tmp" if new => whole("temporary_disk_per_node"),
@@ -213,7 +214,7 @@ mod tests {
             ("nodes", json!("2")),
             ("time_limit", five),
             ("tres_per_node", json!("gres/gpu:a100:2")),
-            ("shared", json!(["exclusive"])),
+            ("shared", json!(["none"])),
             ("environment", json!(["PATH=/bin", "A=b"])),
             ("script", json!("#!/bin/sh\n")),
         ];

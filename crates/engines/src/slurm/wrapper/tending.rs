@@ -69,7 +69,7 @@ impl Tended<'_> {
             }
         };
         let before = if self.memory == Enforcement::Enforced { oom_kills() } else { 0 };
-        self.tend(desk, pid, started);
+        self.tend(desk, pid, started, before);
         // Its group is killed while its pid is still its own, a zombie's.
         sys::signal_group(pid, libc::SIGKILL);
         let (status, used) = match sys::reap(pid) {
@@ -94,8 +94,8 @@ impl Tended<'_> {
         Ok(Over { outcome, last: self.told || left })
     }
 
-    /// Until the first process has ended.
-    fn tend(&mut self, desk: &mut Desk, pid: i32, started: BootTime) {
+    /// Until the first process has ended. `kills` for want of memory there were before it began.
+    fn tend(&mut self, desk: &mut Desk, pid: i32, started: BootTime, kills: u64) {
         let every = match self.memory {
             Enforcement::Enforced => COUNT_EVERY,
             Enforcement::Watched | Enforcement::Absent => WATCH_EVERY,
@@ -128,7 +128,7 @@ impl Tended<'_> {
             }
             if look_at <= now {
                 look_at = now.plus(every);
-                self.look(pid, started, now);
+                self.look(pid, started, now, kills);
                 if tell_at <= now {
                     tell_at = now.plus(self.usage_every);
                     desk.say(self.running(), self.task.usage);
@@ -254,8 +254,9 @@ impl Tended<'_> {
         }
     }
 
-    /// Counts what the task uses, and ends it where it uses too much.
-    fn look(&mut self, session: i32, started: BootTime, now: BootTime) {
+    /// Counts what the task uses, and ends it where it uses too much, or where the kernel has killed a part
+    /// of it for that: Slurm lets the rest go on, which may wait for what does not come.
+    fn look(&mut self, session: i32, started: BootTime, now: BootTime, kills: u64) {
         sys::reap_orphans();
         let (mut user, mut system) = (Span::ZERO, Span::ZERO);
         let (mut resident, mut count) = (0u64, 0u32);
@@ -268,7 +269,7 @@ impl Tended<'_> {
         self.task.count_processes(user, system, Bytes(resident));
         self.task.count_wall(started, now);
         let over = match self.memory {
-            Enforcement::Enforced => false,
+            Enforcement::Enforced => oom_kills() > kills,
             Enforcement::Watched | Enforcement::Absent => resident > self.task.limits.memory.0,
         };
         if over {
