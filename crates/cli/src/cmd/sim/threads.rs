@@ -21,7 +21,9 @@ impl Helper for Threads {
         let (to, entries) = sync_channel::<Vec<Entry>>(COMMITS_MAX);
         let thread = std::thread::spawn(move || {
             let mut digester = Digester::default();
-            entries.into_iter().for_each(|entries| digester.write(entries));
+            for entries in entries {
+                digester.write(entries);
+            }
             digester.digest()
         });
         Box::new(Beside { to: Some(to), thread: Some(thread), told: String::new() })
