@@ -306,7 +306,7 @@ fn errors_of_the_command_line_show_it() {
 
 #[test]
 fn the_command_is_asked() {
-    let batch = with("#SBATCH --wait --parsable\n#SBATCH -HQ --test-only");
+    let batch = with("#SBATCH --wait --parsable\n#SBATCH -HQ --test-only -d singleton");
     let all = Asked {
         hold: true,
         wait: true,
@@ -400,8 +400,8 @@ fn tasks_find_slurms_variables() {
     assert_eq!(sbatch::element_number(NUMBER, 9), Some(id));
     assert_eq!(sbatch::array_and_element(NUMBER), None);
     assert_eq!(sbatch::element_number(NUMBER, 4_096), None);
-    let env = says("#!/bin/sh\n#SBATCH -a 4096,9000\nenv\n", 1);
-    assert_eq!(env["SLURM_JOB_ID"], format!("{NUMBER}_9000"));
+    let far = says("#!/bin/sh\n#SBATCH -a 4096,9000\nenv\n", 1);
+    assert_eq!(far["SLURM_JOB_ID"], format!("{NUMBER}_9000"));
     assert_eq!(
         (env["SLURM_ARRAY_TASK_MIN"].as_str(), env["SLURM_ARRAY_TASK_MAX"].as_str()),
         ("3", "9")

@@ -168,7 +168,7 @@ async fn what_is_not_kept_of_a_log_is_said_and_joins_no_lines() {
     .await;
     let ran = dayan(fake.environment(), &["logs", JOB]).await;
     assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Ok, "1\n2\n8\n9\n"));
-    assert_eq!(ran.stderr, "5kB of the output are not kept, from byte 3 on\n");
+    assert_eq!(ran.stderr, "5KB of the output are not kept, from byte 3 on\n");
 }
 
 #[tokio::test]

@@ -80,7 +80,8 @@ async fn scripts_find_what_they_parse() {
         );
     };
     check(&["-h", "-o", "%i %T"], "#_[2-5%2] PENDING\n#_1 RUNNING\n").await;
-    check(&["-h", "-o", "%A %t", "-t", "R"], "#_1 R\n").await;
+    let own = dayan_spec::sbatch::element_number(n, 1).expect("it fits");
+    check(&["-h", "-o", "%A %t", "-t", "R"], &format!("{own} R\n")).await;
     check(&["-h", "-r", "-o", "%i", "-t", "pending"], "#_2\n#_3\n#_4\n#_5\n").await;
     check(&["--noheader", "--format=%F|%K", "--me"], "#|2-5\n#|1\n").await;
     check(&["-h", "-o", "%i", "-u", "someone"], "").await;
