@@ -103,8 +103,9 @@ fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
         let words: Vec<&str> = said.split_whitespace().collect();
         let [array, own, index, cpus, title, file] = words[..] else { panic!("{said}") };
         assert_eq!((index, cpus, title), (element, "2", "shots"), "{said}");
-        // The number is the one that the exchange's `sbatch` prints, not that of the site's job.
-        assert_eq!(own, format!("{array}_{element}"), "{said}");
+        // The number is of the exchange's job, as its `sbatch` prints it, not that of the site's.
+        let (of, nth): (u64, u64) = (array.parse().expect(array), element.parse().expect(element));
+        assert_eq!(own, ((of << 12) + nth).to_string(), "{said}");
         assert!(array.len() == 15, "{said}");
         assert_eq!(file, format!("shot-{array}_{element}.txt"), "{said}");
     }

@@ -115,7 +115,14 @@ fn a_script_is_submitted_watched_and_cancelled_in_slurms_words() {
         let text = String::from_utf8(out.stdout).ok()?;
         (!text.is_empty()).then_some(text)
     });
-    assert_eq!(found, format!("{job}_1 CD\n{job}_3 F\n{job}_7 CA\n"));
+    // Each element has a number of its own, by which it is found as by both.
+    let number: u64 = job.parse().expect("a number");
+    let own = |element: u64| (number << 12) + element;
+    assert_eq!(found, format!("{} CD\n{} F\n{} CA\n", own(1), own(3), own(7)));
+    assert_eq!(
+        shell.says(&format!("squeue -h -t all -j {} -o '%i %t'", own(3))),
+        format!("{job}_3 F")
+    );
 
     // A wait ends with the script's own code, and a limit is Slurm's to name.
     let out = shell.run("sbatch --wait --mem=50M -t 5 -A lab/demo --wrap 'exit 42'");
