@@ -91,6 +91,7 @@ pub async fn run_several(
         strangers.clear();
     }
     let all = members.len() + strangers.len();
+    let none_is_member = members.is_empty();
     let more = u32::try_from(strangers.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let (stop, stopped) = watch::channel(false);
     let (tell, mut news) = mpsc::unbounded_channel();
@@ -128,7 +129,7 @@ pub async fn run_several(
             }
             News::Failed(at, fault) => {
                 let nobody_works = !works.contains(&true);
-                if nobody_works && joining == Some(at) {
+                if nobody_works && none_is_member && joining == Some(at) {
                     // What keeps the first from joining keeps all of them.
                     break Err(fault);
                 }

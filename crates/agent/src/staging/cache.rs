@@ -59,8 +59,8 @@ pub(crate) struct Cache {
 /// What the last one who had the turn has fetched.
 #[derive(Debug)]
 pub(crate) struct Flown {
-    /// When it was there.
-    pub(crate) at: tokio::time::Instant,
+    /// When its source was asked for it.
+    pub(crate) asked: tokio::time::Instant,
     /// What it is.
     pub(crate) sha256: String,
 }

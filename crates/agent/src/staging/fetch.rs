@@ -338,8 +338,8 @@ impl Courier {
             going.came(file.size);
             return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
         }
-        // What came while this one waited is what it would get now.
-        let flown = turn.as_ref().filter(|flown| flown.at >= asked && wanted.sha256.is_none());
+        // What the source was asked for while this one waited is what it would get now.
+        let flown = turn.as_ref().filter(|flown| flown.asked >= asked && wanted.sha256.is_none());
         if let Some(file) = flown.and_then(|flown| self.cache.pin(&flown.sha256)) {
             let opened = self.cache.open_to(file.sha256(), &wanted.reader());
             opened.map_err(|error| error.to_string())?;
@@ -366,10 +366,10 @@ impl Courier {
         loop {
             guard.check()?;
             let failed = |why: &str| format!("`{}`: {why}", wanted.called.trim_end());
+            let begun = tokio::time::Instant::now();
             match self.once(&wanted, &key, guard, going, &mut expected).await {
                 Ok(file) => {
-                    let at = tokio::time::Instant::now();
-                    *turn = Some(Flown { at, sha256: file.sha256().to_owned() });
+                    *turn = Some(Flown { asked: begun, sha256: file.sha256().to_owned() });
                     return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
                 }
                 Err(Miss::Unchanged) => {
@@ -502,7 +502,10 @@ impl Courier {
             // What was put together of parts may be fetched whole; what came whole is what it is.
             return Err(if there > 0 { Miss::Again(why) } else { Miss::Never(why) });
         }
-        if let (Some(tag), None) = (tag, &wanted.sha256) {
+        // A time is told to be older or not, which an older file put in its place is as well: it tells
+        // whether a part may be gone on with, and not what all of it is.
+        let firm = tag.filter(|tag| !is_time(tag));
+        if let (Some(tag), None) = (firm, &wanted.sha256) {
             let seen = Seen { etag: tag, sha256: sha256.clone() };
             seen.write(&self.cache.seen(key)).map_err(about_disk)?;
         }
@@ -554,6 +557,11 @@ impl Courier {
             }
         }
     }
+}
+
+/// Is what a source calls its content the time of its last change?
+fn is_time(tag: &str) -> bool {
+    tag.ends_with("GMT")
 }
 
 fn stream(response: reqwest::Response) -> BoxStream<'static, Result<Vec<u8>, String>> {

@@ -15,6 +15,9 @@ const DEPTH_MAX: usize = 64;
 /// Files of one output. More are brought as one archive, which also travels faster.
 const FILES_MAX: usize = 100_000;
 
+/// What is looked at in all. Links to folders can make a few folders look like more than there is time for.
+const LOOKS_MAX: usize = 400_000;
+
 /// A folder that is to be looked into.
 struct Open {
     /// Its path below the first one.
@@ -27,11 +30,19 @@ struct Open {
 /// attempt's folder.
 pub(super) fn below(folder: &Path, within: &Path) -> Result<Vec<PathBuf>, Snag> {
     let mut found = Vec::new();
+    let mut looks = 0;
+    let mut look = || {
+        looks += 1;
+        let many = || Snag::job(format!("more than {LOOKS_MAX} files and folders, links followed"));
+        (looks <= LOOKS_MAX).then_some(()).ok_or_else(many)
+    };
     let mut open = vec![Open { inside: PathBuf::new(), way: vec![folder.to_owned()] }];
     while let Some(Open { inside, way }) = open.pop() {
+        look()?;
         let at = folder.join(&inside);
         for entry in fs::read_dir(&at).map_err(Unread::at(&at)).map_err(Unread::of_task)? {
             let entry = entry.map_err(Unread::at(&at)).map_err(Unread::of_task)?;
+            look()?;
             let path = inside.join(entry.file_name());
             let kind = entry.file_type().map_err(Unread::at(&at)).map_err(Unread::of_task)?;
             if kind.is_file() {
@@ -101,6 +112,22 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("made");
         let found = below(&out, &root).expect("found");
         assert_eq!(names(&found), ["best", "far/log", "latest/model", "run1/model"]);
+    }
+
+    #[test]
+    fn links_that_double_at_each_step_have_an_end() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().canonicalize().expect("there");
+        for depth in 0..40 {
+            let at = root.join(format!("d{depth}"));
+            fs::create_dir(&at).expect("made");
+            for name in ["a", "b"] {
+                symlink(format!("../d{}", depth + 1), at.join(name)).expect("linked");
+            }
+        }
+        fs::create_dir(root.join("d40")).expect("made");
+        let refused = below(&root.join("d0"), &root).expect_err("too many ways").why;
+        assert!(refused.contains("links followed"), "{refused}");
     }
 
     #[test]

@@ -205,9 +205,7 @@ impl Web {
                 .header(header::RANGE, format!("bytes={from}-"))
                 .header(header::IF_RANGE, tag);
         } else if let Some(known) = known {
-            let is_tag = known.starts_with('"');
-            let name = if is_tag { header::IF_NONE_MATCH } else { header::IF_MODIFIED_SINCE };
-            request = request.header(name, known);
+            request = request.header(header::IF_NONE_MATCH, known);
         }
         let sent = tokio::time::timeout(FIRST_BYTE_WITHIN, request.send()).await;
         let sent = sent.map_err(|_| WebFault::Again("no answer in time".to_owned()))?;

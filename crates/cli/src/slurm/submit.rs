@@ -117,7 +117,8 @@ async fn own(client: &Client, known: Payer) -> Result<Payer, Failure> {
 pub async fn with_ids(client: &Client, batch: &mut Batch) -> Result<(), Failure> {
     by_number(client, &mut batch.file).await?;
     if batch.asked.singleton {
-        let earlier = of_its_name(client, &batch.job.name).await?;
+        let payer = batch.job.project.organisation();
+        let earlier = of_its_name(client, &batch.job.name, payer).await?;
         let waits = batch.file.as_object_mut().map(|file| file.entry("depends_on"));
         if let Some(Value::Array(all)) = waits.map(|waits| waits.or_insert_with(|| json!([]))) {
             all.extend(earlier);
@@ -126,13 +127,15 @@ pub async fn with_ids(client: &Client, batch: &mut Batch) -> Result<(), Failure>
     Ok(())
 }
 
-/// The ends of the caller's jobs with that name that have not ended.
-async fn of_its_name(client: &Client, name: &str) -> Result<Vec<Value>, Failure> {
+/// The ends of the caller's jobs with that name that have not ended, of the organisation that pays.
+async fn of_its_name(client: &Client, name: &str, payer: &str) -> Result<Vec<Value>, Failure> {
     let user = client.whoami().await?.name;
     let filter = JobFilter { name: Some(name.to_owned()), ..JobFilter::default() };
     let rows = client.jobs(&filter, NAMESAKES_MAX).await?;
     let own = |row: &dayan_wire::JobSummary| {
-        row.ended_at.is_none() && row.user.as_ref().is_none_or(|by| *by == user)
+        row.ended_at.is_none()
+            && row.user.as_ref() == Some(&user)
+            && row.project.split('/').next() == Some(payer)
     };
     Ok(rows.iter().filter(|row| own(row)).map(|row| json!(format!("{}:ended", row.id))).collect())
 }

@@ -50,19 +50,20 @@ pub(super) fn after(house: &House, attempt: AttemptId, step: u32, outcome: Outco
 
 /// What it means that a step could not be started: of the first, that nothing has run. After others had
 /// run it is that step's own failure, as `docker run` would exit, and why, to be said in the attempt's
-/// standard error; but for a machine that has no room, which is nobody's but its own.
+/// standard error. What is nobody's but the machine's is no step's doing: no room, a service that fails, a
+/// registry that is not reached.
 fn own_failure(step: u32, outcome: &Outcome) -> (Outcome, Option<String>) {
     match outcome {
         Outcome::StartFailed(failure) if step > 0 => {
             let code = match failure {
                 StartFailure::NoRoom(_) => return (outcome.clone(), None),
+                StartFailure::Limits(_) | StartFailure::Other(_) => {
+                    return (Outcome::KeeperDied, None);
+                }
                 StartFailure::NoSuchProgram(_) | StartFailure::NotExecutable(_) => {
                     outcome.exit_code()
                 }
-                StartFailure::Workdir(_)
-                | StartFailure::Limits(_)
-                | StartFailure::Image(_)
-                | StartFailure::Other(_) => STEP_NOT_STARTED,
+                StartFailure::Workdir(_) | StartFailure::Image(_) => STEP_NOT_STARTED,
             };
             let words = format!("dayan: step {step} could not be started: {failure}\n");
             (Outcome::Exited(code), Some(words))
@@ -221,9 +222,12 @@ mod tests {
             assert_eq!(own, expect.map_or(outcome.clone(), Outcome::Exited));
             assert_eq!(words.is_some(), expect.is_some());
         };
-        let other = || StartFailure::Other("why".to_owned());
-        check(0, other(), None);
-        check(1, other(), Some(125));
+        let image = || StartFailure::Image("why".to_owned());
+        check(0, image(), None);
+        check(1, image(), Some(125));
+        let other = Outcome::StartFailed(StartFailure::Other("why".to_owned()));
+        assert_eq!(own_failure(0, &other), (other.clone(), None));
+        assert_eq!(own_failure(1, &other), (Outcome::KeeperDied, None), "the machine's own");
         check(1, StartFailure::NoSuchProgram("p".to_owned()), Some(127));
         check(1, StartFailure::NotExecutable("p".to_owned()), Some(126));
         check(1, StartFailure::NoRoom("full".to_owned()), None);
@@ -233,11 +237,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut held = held(&[false, false], None, dir.path());
         held.logs[1].write(b"before");
-        let (own, words) = own_failure(1, &Outcome::StartFailed(other()));
+        let (own, words) = own_failure(1, &Outcome::StartFailed(image()));
         write_down(&mut held, 1, &own, words.as_deref());
         let read = |stream| crate::logs::read(dir.path(), stream, 0, 9_999).expect("reads").data;
         let errors = String::from_utf8(read(Stream::Stderr)).expect("text");
-        assert_eq!(errors, "beforedayan: step 1 could not be started: why\n");
+        assert_eq!(errors, format!("beforedayan: step 1 could not be started: {}\n", image()));
         let record: StepRecord = serde_json::from_slice(&read(Stream::Steps)).expect("a record");
         let end = u64::try_from(errors.len()).expect("short");
         assert_eq!((record.exit_code, record.stderr, record.started_at), (125, [6, end], None));

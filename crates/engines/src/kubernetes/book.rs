@@ -149,11 +149,15 @@ impl Held {
         !matches!(self.phase, Phase::Ended(_))
     }
 
-    /// Its pod, or the next step of it, can never be started. What has run has not failed to start: it
-    /// ends by that step, and what it used was used.
+    /// Its pod, or the next step of it, can never be started. What has run has not failed to start: where
+    /// the job has named what is not there it ends by that step, and what it used was used.
     pub(crate) fn cannot_start(&mut self, trouble: &Trouble) {
         if self.running.is_none() {
             return self.end_by(Outcome::StartFailed(trouble.failure()), Span::ZERO);
+        }
+        // What a node cannot do is no step's doing: the attempt is lost with it, and goes again.
+        if !trouble.is_the_jobs() {
+            return self.end_by(Outcome::KeeperDied, Span::ZERO);
         }
         if let Some(step) = self.steps.iter().position(|step| step.ended.is_none()) {
             let step = u32::try_from(step).unwrap_or(u32::MAX);

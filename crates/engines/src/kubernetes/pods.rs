@@ -219,11 +219,36 @@ fn trouble(container: Option<&ContainerStatus>, unscheduled: Option<&str>) -> Op
     }
 }
 
+/// What nodes say of a program that the job has named and that is not there.
+const NO_PROGRAM: [&str; 3] =
+    ["executable file not found", "no such file or directory", "permission denied"];
+/// What they say where a registry is not reached, or one of our own secrets is not there.
+const NOT_REACHED: [&str; 6] = [
+    "no such host",
+    "i/o timeout",
+    "deadline exceeded",
+    "connection refused",
+    "TLS handshake",
+    "CreateContainerConfigError",
+];
+
 impl Trouble {
     /// As the node or the cluster says it.
     pub(crate) fn words(&self) -> &str {
         match self {
             Self::NoRoom(words) | Self::Image(words) | Self::Never(words) => words,
+        }
+    }
+
+    /// Is it of the job's own making: an image or a program that is not there, a name that is none?
+    pub(crate) fn is_the_jobs(&self) -> bool {
+        let says = |words: &str, any: &[&str]| any.iter().any(|word| words.contains(word));
+        match self {
+            Self::NoRoom(_) => false,
+            Self::Image(words) => !says(words, &NOT_REACHED),
+            Self::Never(words) => {
+                says(words, &["ErrImageNeverPull", "InvalidImageName"]) || says(words, &NO_PROGRAM)
+            }
         }
     }
 
@@ -518,6 +543,15 @@ mod tests {
         check(pull("reading manifest 1 in docker.io/x: manifest unknown"), true);
         check(pull("dial tcp: lookup registry.local: no such host"), false);
         check(Trouble::Image("ImagePullBackOff: Back-off pulling image \"x:1\"".to_owned()), false);
+        // After others have run, what the job has named ends it, and what is the node's own does not.
+        let named = |trouble: Trouble, jobs: bool| assert_eq!(trouble.is_the_jobs(), jobs);
+        named(Trouble::Image("ImagePullBackOff: Back-off pulling image \"x:1\"".to_owned()), true);
+        named(pull("dial tcp: lookup registry.local: no such host"), false);
+        named(Trouble::Never("CreateContainerError: context deadline exceeded".to_owned()), false);
+        named(
+            Trouble::Never("RunContainerError: executable file not found in $PATH".to_owned()),
+            true,
+        );
         check(Trouble::Never("InvalidImageName: couldn't parse image name".to_owned()), true);
         check(Trouble::Never("the image is not on the node".to_owned()), false);
         check(Trouble::NoRoom("0/1 nodes".to_owned()), false);

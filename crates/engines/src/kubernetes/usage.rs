@@ -93,7 +93,8 @@ impl Meter {
         if run.began.is_some()
             && let Some(counted) = self.counted.remove(&unnamed)
         {
-            self.counted.insert(run, counted);
+            let known = self.counted.entry(run).or_default();
+            *known = known.plus(counted);
         }
         let counted = self.counted.entry(run).or_default();
         let more = match used.cpu {
@@ -324,6 +325,20 @@ mod tests {
         let container = Run { number: u32::MAX, began };
         let expect = Used { cpu, memory: Bytes(4_096), container };
         assert_eq!(all, [(("n".to_owned(), "p".to_owned()), expect)].into());
+    }
+
+    #[test]
+    fn a_source_that_changes_counts_nothing_twice() {
+        let at = |secs: i64| Time::from_micros(secs * 1_000_000);
+        let mut meter = Meter::new();
+        let mut add = |began: Option<i64>, cpu| {
+            let container = Run { number: 0, began: began.map(at) };
+            meter.add(&Used { cpu, memory: Bytes(0), container })
+        };
+        assert_eq!(add(Some(5), Cpu::Total(Span::from_secs(100))), Span::from_secs(100));
+        let rate = Cpu::Rate { nanocores: 1_000_000_000, window: Span::from_secs(15), at: at(200) };
+        assert_eq!(add(None, rate), Span::from_secs(15));
+        assert_eq!(add(Some(5), Cpu::Total(Span::from_secs(120))), Span::from_secs(5));
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub(super) async fn heard_out(request: Request, next: Next) -> Response {
     let body = Body::from_stream(rest.clone().stream());
     let response = next.run(Request::from_parts(parts, body)).await;
     let refused = response.status().is_client_error() || response.status().is_server_error();
-    if refused {
+    // Whoever still reads it has a use for what comes.
+    if refused && Arc::strong_count(&rest.0) == 1 {
         rest.drain().await;
     }
     response

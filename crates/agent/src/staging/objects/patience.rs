@@ -14,9 +14,9 @@ use super::super::fetch::{PAUSE_FIRST, PAUSE_MAX};
 use super::super::snag::Snag;
 
 /// So long a store that does not do its part is asked again before its job is given up, while the lease
-/// lasts: stores that are restarted or moved are back by then. Each request is tried for three minutes
-/// besides, by the library.
-pub(super) const PATIENCE: Duration = Duration::from_mins(10);
+/// lasts: results of hours of work are worth an hour's wait, and most outages are over by then. Each request
+/// is tried for three minutes besides, by the library.
+pub(super) const PATIENCE: Duration = Duration::from_hours(1);
 
 /// How often something is tried that what a job named has its part in.
 pub(super) struct Patience<'a> {
