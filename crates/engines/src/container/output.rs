@@ -16,6 +16,8 @@ pub(super) struct Source {
     output: Output,
     /// Bytes seen of each stream since its beginning; none: what comes is new.
     seen: Option<[u64; 2]>,
+    /// It was cut off.
+    cut: bool,
 }
 
 /// A piece of one stream.
@@ -29,7 +31,7 @@ pub(super) struct Piece {
 impl Source {
     /// What comes from now on, of a container that has not been started.
     pub(super) async fn listen(service: &Service, name: &str) -> Result<Self, Trouble> {
-        Ok(Self { output: service.attach(name).await?, seen: None })
+        Ok(Self { output: service.attach(name).await?, seen: None, cut: false })
     }
 
     /// All of it, from the beginning.
@@ -38,7 +40,17 @@ impl Source {
         name: &str,
         follow: Follow,
     ) -> Result<Self, Trouble> {
-        Ok(Self { output: service.written(name, follow)?, seen: Some([0; 2]) })
+        Ok(Self { output: service.written(name, follow)?, seen: Some([0; 2]), cut: false })
+    }
+
+    /// How much there is of each stream, as far as it was read to its end from the beginning.
+    pub(super) fn all(&self) -> Option<[u64; 2]> {
+        self.seen.filter(|_| !self.cut)
+    }
+
+    /// Was it cut off before its end, by the service or with it?
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// The next piece; none: there is no more, or the service is gone.
@@ -49,7 +61,10 @@ impl Source {
                 Ok(LogOutput::StdErr { message }) => (1, message),
                 // Half of a frame, where the service died in the middle of it.
                 Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. }) => continue,
-                Err(_) => return None,
+                Err(_) => {
+                    self.cut = true;
+                    return None;
+                }
             };
             let offset = self.seen.as_mut().map(|seen| {
                 let offset = seen[stream];

@@ -36,6 +36,9 @@ const END_AGAIN_FIRST: Duration = Duration::from_millis(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the rest of the output may take after the container has ended: it lies in pipes.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// Between two readings of what an ended container has written: longer than its last bytes take from the pipe to
+/// the disk.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Pause after a kill before the next, in case it forks faster than it dies.
 const KILL_AGAIN_AFTER: Span = Span::from_millis(200);
 /// How often it is tried to remove what an ended container left, five seconds apart at most.
@@ -363,11 +366,16 @@ async fn run(
         }
     }
     let mut standing = how_it_ended(house, attempt, name).await;
+    let is_there = standing.is_some();
     let knows = seen.is_some() && seen == house.presence.now();
     if house.kitchen.borrow().docker && !knows {
         standing = standing.filter(|standing| standing.exit_code != UNKNOWN_TO_DOCKER);
     }
-    drain(house, attempt, name, source.filter(|_| whole)).await;
+    let source = source.filter(|_| whole);
+    // Of one that somebody has removed there is no more than was heard.
+    if is_there || source.is_some() {
+        drain(house, attempt, name, source).await;
+    }
     look(house, attempt);
     outcome(house, attempt, standing)
 }
@@ -415,21 +423,41 @@ async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> Option<S
     }
 }
 
-/// Takes the rest of the output. Nobody writes any more.
+/// Takes the rest of the output. Nobody writes any more; but what was written may still be on its way to
+/// where the service keeps it, so that what is read again has all come when two readings are the same.
 async fn drain(house: &House, attempt: AttemptId, name: &str, source: Option<Source>) {
     let heard = source.is_some();
-    let Some(mut source) =
-        source.or_else(|| Source::from_start(&house.service, name, Follow::Off).ok())
-    else {
-        return;
-    };
     let rest = async {
-        while let Some(piece) = source.next().await {
-            house.with(attempt, |held| piece.write(&mut held.logs, held.current.written));
+        if let Some(mut source) = source {
+            take(house, attempt, &mut source).await;
+            if !source.is_cut() {
+                return;
+            }
+        }
+        let mut before = None;
+        loop {
+            let again = Source::from_start(&house.service, name, Follow::Off);
+            let mut all = None;
+            if let Ok(mut source) = again {
+                take(house, attempt, &mut source).await;
+                all = source.all();
+            }
+            if all.is_some() && all == before {
+                return;
+            }
+            before = all;
+            tokio::time::sleep(READ_AGAIN_AFTER).await;
         }
     };
     if tokio::time::timeout(DRAIN_WITHIN, rest).await.is_err() {
         tracing::warn!(name, heard, "the end of a container's output did not come");
+    }
+}
+
+/// Writes down what comes of it.
+async fn take(house: &House, attempt: AttemptId, source: &mut Source) {
+    while let Some(piece) = source.next().await {
+        house.with(attempt, |held| piece.write(&mut held.logs, held.current.written));
     }
 }
 
