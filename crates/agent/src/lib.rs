@@ -25,6 +25,7 @@ mod logs;
 mod offering;
 mod pin;
 pub mod probe;
+pub mod program;
 mod registries;
 mod run;
 mod runner;

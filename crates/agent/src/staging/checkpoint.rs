@@ -13,7 +13,6 @@ use futures_util::FutureExt as _;
 use super::Guard;
 use super::courier::Courier;
 use super::fetch::{Brought, Source, Wanted, below};
-use super::program;
 use super::progress::Going;
 use super::ship::{NOT_SENT, Outgoing, outgoing};
 use super::snag::Snag;
@@ -140,7 +139,7 @@ impl Courier {
         going.expect(found.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum());
         let sent = self.send_files(order.attempt, None, found, guard, going).await?;
         let file = |(file, sha256): (Outgoing, String)| {
-            let executable = program::is(&file.path);
+            let executable = file.is_program();
             CheckpointFile { path: file.below, sha256, executable }
         };
         Ok(sent.into_iter().map(file).collect())

@@ -8,9 +8,9 @@ use super::Guard;
 use super::snag::Snag;
 
 /// Files of one input or output. More are brought as one archive, which also travels faster.
-const FILES_MAX: usize = 100_000;
+pub(super) const FILES_MAX: usize = 100_000;
 /// Folders within folders. Deeper ones are a mistake, or somebody's trap.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// How a copied file is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use super::cache::{PlaceFault, digest};
 use super::copy::{Durability, copy, files};
 use super::fetch::{Brought, is_remote};
-use super::program;
 use super::roots::inside;
 use super::ship::outgoing;
 use super::snag::Snag;
 use super::{Guard, Roots};
 use crate::launch::{HOSTFILE, Place, hostfile};
+use crate::program;
 
 /// What a file is called for the moment between its copy and its name, where the publishing root
 /// spans file systems.

@@ -7,13 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::copy::Unread;
+use super::copy::{DEPTH_MAX, FILES_MAX, Unread};
 use super::snag::Snag;
-
-/// Folders within folders, links followed. Deeper ones are a mistake, or somebody's trap.
-const DEPTH_MAX: usize = 64;
-/// Files of one output. More are brought as one archive, which also travels faster.
-const FILES_MAX: usize = 100_000;
 
 /// What is looked at in all. Links to folders can make a few folders look like more than there is time for.
 const LOOKS_MAX: usize = 200_000;

@@ -19,7 +19,6 @@ mod left;
 #[cfg_attr(not(feature = "s3"), path = "objects/none.rs")]
 mod objects;
 mod opened;
-mod program;
 mod progress;
 mod readers;
 mod roots;

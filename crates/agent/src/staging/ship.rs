@@ -20,11 +20,11 @@ use super::fetch::is_remote;
 use super::left;
 use super::objects::{Naming, Staged};
 use super::opened;
-use super::program;
 use super::progress::Going;
 use super::roots::inside;
 use super::snag::Snag;
 use crate::link::LinkFault;
+use crate::program;
 
 /// Bytes of a file are sent in parts of this size: what is lost when a link is cut, and a part takes
 /// seconds on a slow one.
@@ -56,6 +56,13 @@ pub(super) struct Outgoing {
     pub(super) name: String,
     /// Where it lies.
     pub(super) path: PathBuf,
+}
+
+impl Outgoing {
+    /// May it be run as a program? What a link leads to is not looked at.
+    pub(super) fn is_program(&self) -> bool {
+        self.path.symlink_metadata().is_ok_and(|about| about.is_file() && program::is(&about))
+    }
 }
 
 /// The files of an output, none of which leads out of the attempt's folder.
@@ -149,7 +156,7 @@ impl Courier {
             if output.to.starts_with("dayan://") {
                 let sent = self.send_files(attempt, Some(number), found, guard, going).await?;
                 manifest.files.extend(sent.into_iter().map(|(file, sha256)| {
-                    let executable = program::is(&file.path);
+                    let executable = file.is_program();
                     let path = match (file.below.is_empty(), output.to.ends_with('/')) {
                         (true, true) => file.name,
                         (_, _) => file.below,

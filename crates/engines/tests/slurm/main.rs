@@ -67,26 +67,42 @@ impl Bed for Cluster<'_> {
     }
 }
 
-/// The same where jobs are kept and held by cgroups, as most sites do it: processors and memory are the
-/// kernel's to hold then. No node can claim more processors than there are; the large arrays are for the
-/// other test.
-#[test]
-fn a_slurm_cluster_with_cgroups_keeps_the_promises() {
-    const SHARES: usize = 3;
-    let more = [("CGROUPS", "1"), ("NODES", "8"), ("CPN", "2")];
-    let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
+/// Runs the suite from several agents of one cluster at once, each with its share of the cases:
+/// most of a case is waiting.
+fn keeps_the_promises<'a, B: Bed>(
+    lab: &'a Lab,
+    shares: usize,
+    bed: impl Fn(Cluster<'a>) -> B + Sync,
+) {
     let _ = lab.commands();
     let only = std::env::var("DAYAN_CASE").ok();
-    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| {
-        Cgroups(Cluster {
-            lab: &lab,
+    let report = conformance::run_in_shares(shares, only.as_deref(), |number| {
+        bed(Cluster {
+            lab,
             folder: format!("agent-{number}"),
-            alone: if number == SHARES { Alone::Yes } else { Alone::No },
+            // The last one comes when the shares are done.
+            alone: if number == shares { Alone::Yes } else { Alone::No },
         })
     });
     println!("{report}");
     assert!(report.is_clean(), "{report}");
     assert!(only.is_some() || report.passed() >= 50, "too much was skipped:\n{report}");
+}
+
+#[test]
+fn a_slurm_cluster_keeps_the_promises() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[]) else { return };
+    keeps_the_promises(&lab, 6, |cluster| cluster);
+}
+
+/// The same where jobs are kept and held by cgroups, as most sites do it: processors and memory are the
+/// kernel's to hold then. No node can claim more processors than there are; the large arrays are for the
+/// other test.
+#[test]
+fn a_slurm_cluster_with_cgroups_keeps_the_promises() {
+    let more = [("CGROUPS", "1"), ("NODES", "8"), ("CPN", "2")];
+    let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
+    keeps_the_promises(&lab, 3, Cgroups);
 }
 
 struct Cgroups<'a>(Cluster<'a>);
@@ -101,23 +117,4 @@ impl Bed for Cgroups<'_> {
     fn array_size(&self) -> u32 {
         60
     }
-}
-
-/// Runs the suite from several agents of one cluster at once, each with its share of the cases:
-/// most of a case is waiting.
-#[test]
-fn a_slurm_cluster_keeps_the_promises() {
-    const SHARES: usize = 6;
-    let Some(lab) = Lab::start(Accounts::Absent, &[]) else { return };
-    let _ = lab.commands();
-    let only = std::env::var("DAYAN_CASE").ok();
-    let report = conformance::run_in_shares(SHARES, only.as_deref(), |number| Cluster {
-        lab: &lab,
-        folder: format!("agent-{number}"),
-        // The last one comes when the shares are done.
-        alone: if number == SHARES { Alone::Yes } else { Alone::No },
-    });
-    println!("{report}");
-    assert!(report.is_clean(), "{report}");
-    assert!(only.is_some() || report.passed() >= 50, "too much was skipped:\n{report}");
 }

@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dayan_agent::program;
 use dayan_spec::DataAddress;
 use dayan_wire::{DataEntry, NewEntry, NewUpload, UploadState};
 use futures_util::StreamExt as _;
@@ -40,14 +41,6 @@ pub struct LocalFile {
     pub name: String,
     /// Where it lies.
     pub path: PathBuf,
-}
-
-impl LocalFile {
-    /// May whoever owns it run it as a program?
-    pub fn is_executable(&self) -> bool {
-        use std::os::unix::fs::PermissionsExt as _;
-        self.path.metadata().is_ok_and(|about| about.permissions().mode() & 0o100 != 0)
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "errors and texts are handed over alike")]
@@ -102,6 +95,8 @@ pub struct Hashed {
     pub address: DataAddress,
     pub sha256: String,
     pub size: u64,
+    /// May it be run as a program?
+    pub executable: bool,
 }
 
 /// What was sent.
@@ -140,7 +135,8 @@ pub async fn hash_all(
         let found = tokio::task::spawn_blocking(move || digest(&path, &seen)).await;
         let found = found.map_err(|error| unreadable(&file.path, error))?;
         let (sha256, size) = found.map_err(|error| unreadable(&file.path, error))?;
-        hashed.push(Hashed { file, address, sha256, size });
+        let executable = file.path.metadata().is_ok_and(|about| program::is(&about));
+        hashed.push(Hashed { file, address, sha256, size, executable });
     }
     bar.finish_and_clear();
     Ok(hashed)
@@ -230,7 +226,7 @@ async fn send(
             bar.inc(state.offset - before);
         }
     }
-    let executable = file.file.is_executable();
+    let executable = file.executable;
     let entry = NewEntry { address: new.address, sha256: new.sha256, executable };
     Ok((client.name_data(&entry).await?, sent))
 }
@@ -307,17 +303,9 @@ async fn fetch(
         return Err(Failure::local(said, found));
     }
     if entry.executable {
-        make_executable(&part).map_err(local)?;
+        program::make(&part).map_err(local)?;
     }
     std::fs::rename(&part, to).map_err(local)
-}
-
-/// Whoever may read it may run it.
-fn make_executable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut about = path.metadata()?.permissions();
-    about.set_mode(about.mode() | (about.mode() & 0o444) >> 2);
-    std::fs::set_permissions(path, about)
 }
 
 async fn read_on(

@@ -50,7 +50,7 @@ async fn named(
         let mut hashed = carry::hash_all(files, session).await?;
         let mut digest = Sha256::new();
         for file in &hashed {
-            let mark = if file.file.is_executable() { " x" } else { "" };
+            let mark = if file.executable { " x" } else { "" };
             digest.update(format!("{} {}{mark}\n", file.sha256, file.address.path()));
         }
         let digest = hex::encode(digest.finalize());

@@ -20,6 +20,15 @@ pub(super) struct Text(pub(super) String);
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Flags(pub(super) Vec<String>);
 
+/// So much of what jobs are counted by: processors, memory, cards.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Tres {
+    #[serde(rename = "type")]
+    pub(super) kind: Text,
+    pub(super) count: Number,
+}
+
 impl Number {
     /// As a count; 0 where it is not known.
     pub(super) fn count(self) -> u64 {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use dayan_units::{Bytes, Span, Time};
 use serde::Deserialize;
 
-use super::lenient::{Flags, Number, Text};
+use super::lenient::{Flags, Number, Text, Tres};
 use crate::slurm::hostlist::expand;
 use crate::slurm::layout::Index;
 use crate::slurm::load::Line;
@@ -262,14 +262,6 @@ struct StepTres {
 #[serde(default)]
 struct Seen {
     max: Vec<Tres>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Tres {
-    #[serde(rename = "type")]
-    kind: Text,
-    count: Number,
 }
 
 /// Seconds and the rest in microseconds.

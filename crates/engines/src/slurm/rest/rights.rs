@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::Rest;
-use super::lenient::{Flags, Number, Text};
+use super::lenient::{Flags, Number, Text, Tres};
 use super::reading::{Complaint, listed};
 use crate::slurm::access::{Access, Account, Enforced, Group, Limits, Qos};
 use crate::slurm::rights::{Tree, in_tree};
@@ -73,14 +73,6 @@ struct MaxTres {
 #[serde(default)]
 struct TresPer {
     user: Vec<Tres>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Tres {
-    #[serde(rename = "type")]
-    kind: Text,
-    count: Number,
 }
 
 fn cpus(all: &[Tres]) -> Option<u64> {
