@@ -213,6 +213,7 @@ impl<T: Clone, E: Clone> Custody<T, E> {
             step: Step::Starting,
             usage: Reading::default(),
             stopping,
+            lingers: false,
             fence: Some(end),
             // That it is being started is not urgent; if it takes long, it is told.
             said: Said::Until(due),
@@ -298,7 +299,8 @@ impl<T: Clone, E: Clone> Custody<T, E> {
         let attempt = order.attempt;
         self.count_keep(order.keep);
         let stopping = order.stop;
-        let kept = Kept { order, step, usage, stopping, fence: None, said: Said::Not };
+        let (lingers, fence, said) = (false, None, Said::Not);
+        let kept = Kept { order, step, usage, stopping, lingers, fence, said };
         self.kept.insert(attempt, kept);
         self.unsaid.insert(attempt);
     }
@@ -341,6 +343,18 @@ impl<T: Clone, E: Clone> Custody<T, E> {
         };
         self.unsay(attempt);
         action
+    }
+
+    /// Nothing of it runs any more, and what it left takes long to publish: its room may go to
+    /// others. Where it is over already that is nothing new.
+    pub fn lingers(&mut self, attempt: AttemptId) {
+        if let Some(kept) = self.kept.get_mut(&attempt)
+            && !kept.lingers
+            && !matches!(kept.step, Step::Starting | Step::Ended { .. })
+        {
+            kept.lingers = true;
+            self.unsay(attempt);
+        }
     }
 
     /// It was asked to stop while it waited for the grant, and does without it.
@@ -441,7 +455,7 @@ impl<T: Clone, E: Clone> Custody<T, E> {
                 news.usage.push(kept.usage.record(attempt));
             }
         }
-        news.reports.push((attempt, kept.step.seen()));
+        news.reports.push((attempt, kept.seen()));
         let due = now.plus(self.usage_every);
         kept.said = Said::Until(due);
         self.again.insert((due, attempt));

@@ -52,7 +52,7 @@ impl<E: Clone> Step<E> {
         matches!(self, Self::Starting | Self::Running)
     }
 
-    pub(crate) fn seen(&self) -> Seen<E> {
+    fn seen(&self) -> Seen<E> {
         match self {
             Self::Starting => Seen::Staging,
             Self::Running => Seen::Running,
@@ -68,6 +68,10 @@ impl<E: Clone> Step<E> {
             (Self::Starting, Seen::Staging)
                 | (Self::Running, Seen::Running)
                 | (Self::AwaitingGrant { .. } | Self::Publishing { .. }, Seen::Publishing)
+                | (
+                    Self::Running | Self::AwaitingGrant { .. } | Self::Publishing { .. },
+                    Seen::Lingering
+                )
                 | (Self::Ended { .. }, Seen::Ended(_))
         )
     }
@@ -106,8 +110,24 @@ pub struct Kept<T, E> {
     pub usage: Reading,
     /// Was it asked to stop, by the exchange or because its lease ran out?
     pub stopping: bool,
+    /// Does nothing of it run any more, while what it left takes long to publish?
+    pub(crate) lingers: bool,
     /// When its lease ends as the fence beside it was last told; none: as an earlier process of
     /// this agent told it.
     pub(crate) fence: Option<BootTime>,
     pub(crate) said: Said,
+}
+
+impl<T, E: Clone> Kept<T, E> {
+    /// What is said of it.
+    pub(crate) fn seen(&self) -> Seen<E> {
+        match &self.step {
+            Step::Running | Step::AwaitingGrant { .. } | Step::Publishing { .. }
+                if self.lingers =>
+            {
+                Seen::Lingering
+            }
+            step => step.seen(),
+        }
+    }
 }

@@ -13,6 +13,8 @@ pub enum Seen<E> {
     Running,
     /// Ended well, asks to publish.
     Publishing,
+    /// The same, and publishing takes long: its room is free.
+    Lingering,
     /// Over.
     Ended(E),
 }

@@ -106,7 +106,7 @@ impl Exchange {
             let Some(lease) = self.leases.get_mut(attempt) else { continue };
             match seen {
                 Seen::Staging | Seen::Running => {}
-                Seen::Publishing => {
+                Seen::Publishing | Seen::Lingering => {
                     if !lease.order.stop && !lease.order.publish {
                         self.revision += 1;
                         lease.order.publish = true;
@@ -205,6 +205,7 @@ enum Event {
     Lose(usize),
     Work(u32),
     Finish(u32),
+    Linger(u32),
     Observe,
     AgentDies,
     Away(i64),
@@ -222,7 +223,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => (0usize..4).prop_map(Event::DeliverTwice),
         2 => (0usize..4).prop_map(Event::Lose),
         4 => task.clone().prop_map(Event::Work),
-        3 => task.prop_map(Event::Finish),
+        3 => task.clone().prop_map(Event::Finish),
+        2 => task.prop_map(Event::Linger),
         6 => Just(Event::Observe),
         1 => Just(Event::AgentDies),
         1 => (1i64..30).prop_map(Event::Away),
@@ -280,6 +282,15 @@ impl World {
                 for (attempt, process) in &mut self.machine.processes {
                     if attempt.task == *task && process.end.is_none() {
                         process.end = Some(End::Well);
+                    }
+                }
+            }
+            Event::Linger(task) => {
+                // Its end was seen, and gathering what it left takes long.
+                for (attempt, process) in &self.machine.processes {
+                    if attempt.task == *task && process.end == Some(End::Well) {
+                        self.custody.running(*attempt);
+                        self.custody.lingers(*attempt);
                     }
                 }
             }

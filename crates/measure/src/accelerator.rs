@@ -126,6 +126,8 @@ impl Model {
 struct Catalogue {
     models: Vec<Model>,
     by_name: BTreeMap<String, usize>,
+    /// The first model of each family.
+    by_family: BTreeMap<String, usize>,
 }
 
 static CATALOGUE: LazyLock<Catalogue> =
@@ -143,9 +145,19 @@ pub fn find_model(text: &str) -> Option<&'static Model> {
     CATALOGUE.by_name.get(&normalise(text)).map(|at| &CATALOGUE.models[*at])
 }
 
-/// Our name for the model, or the text as it is where the catalogue does not know it.
+/// The family that goes by this name, by one of its models: schedulers often say no more of a card
+/// than `a100`.
+pub(crate) fn find_family(text: &str) -> Option<&'static Model> {
+    CATALOGUE.by_family.get(&normalise(text)).map(|at| &CATALOGUE.models[*at])
+}
+
+/// Our name for the model, else for the family, or the text as it is where the catalogue does not
+/// know it.
 pub fn canonical(text: &str) -> &str {
-    find_model(text).map_or(text, |model| model.name)
+    find_model(text)
+        .map(|model| model.name)
+        .or_else(|| find_family(text).map(|model| model.family))
+        .unwrap_or(text)
 }
 
 /// Words that tools put before the model.
@@ -190,7 +202,8 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 fn parse(text: &'static str) -> Catalogue {
-    let mut catalogue = Catalogue { models: Vec::new(), by_name: BTreeMap::new() };
+    let mut catalogue =
+        Catalogue { models: Vec::new(), by_name: BTreeMap::new(), by_family: BTreeMap::new() };
     for (at, row) in table::rows(text).enumerate() {
         let (model, aliases) =
             parse_row(&row).unwrap_or_else(|| panic!("row of the accelerators: {row:?}"));
@@ -198,6 +211,7 @@ fn parse(text: &'static str) -> Catalogue {
             let taken = catalogue.by_name.insert(normalise(name), at);
             assert!(taken.is_none_or(|by| by == at), "two accelerators are called {name}");
         }
+        catalogue.by_family.entry(normalise(model.family)).or_insert(at);
         catalogue.models.push(model);
     }
     catalogue
@@ -314,6 +328,10 @@ mod tests {
         }
         assert_eq!(canonical("Tesla T4"), "T4");
         assert_eq!(canonical("GTX 480"), "GTX 480");
+        // As a scheduler's generic resources are called.
+        assert_eq!(canonical("a100"), "A100");
+        assert_eq!(canonical("tesla_v100"), "V100");
+        assert_eq!(canonical("a100_1g.5gb"), "a100_1g.5gb");
     }
 
     #[test]

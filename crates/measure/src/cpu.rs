@@ -122,6 +122,35 @@ pub fn find_cpu(brand: &str) -> Option<&'static CpuFamily> {
     FAMILIES.iter().find(|family| family.patterns.iter().any(holds))
 }
 
+/// Makers by a word of their brand strings, for processors that no family of the table names.
+const MAKERS: [(&str, Origin); 13] = [
+    ("intel", Origin::Foreign),
+    ("amd", Origin::Foreign),
+    ("apple", Origin::Foreign),
+    ("ampere", Origin::Foreign),
+    ("ibm", Origin::Foreign),
+    ("power9", Origin::Foreign),
+    ("power10", Origin::Foreign),
+    ("hygon", Origin::Domestic),
+    ("kunpeng", Origin::Domestic),
+    ("phytium", Origin::Domestic),
+    ("loongson", Origin::Domestic),
+    ("zhaoxin", Origin::Domestic),
+    ("sunway", Origin::Domestic),
+];
+
+/// Where a processor was designed, by its family or else by its maker's name; none where its brand
+/// string tells neither, as of many virtual machines.
+pub fn cpu_origin(brand: &str) -> Option<Origin> {
+    let short: String = brand.chars().take(120).collect();
+    let of_maker = || {
+        let words = words(&short);
+        let (_, origin) = MAKERS.iter().find(|(name, _)| words.iter().any(|word| word == name))?;
+        Some(*origin)
+    };
+    find_cpu(brand).map(|family| family.origin).or_else(of_maker)
+}
+
 /// The nominal rate of so many cores at that clock: cores × cycles/s × operations per cycle.
 /// Nothing if it is over the range.
 pub fn cpu_nominal(per_cycle: u32, cores: u32, clock_khz: u64) -> Option<FlopRate> {
@@ -182,6 +211,19 @@ mod tests {
             assert!(!family.source.is_empty() && !family.patterns.is_empty());
             assert!(family.patterns.iter().all(|pattern| !pattern.is_empty()), "{family:?}");
         }
+    }
+
+    #[test]
+    fn where_a_processor_comes_from_is_told_by_its_family_or_its_maker() {
+        let check = |brand: &str, origin| assert_eq!(cpu_origin(brand), origin, "{brand}");
+        check("Intel(R) Xeon(R) Platinum 8380 CPU @ 2.30GHz", Some(Origin::Foreign));
+        check("Intel(R) Xeon(R) Processor", Some(Origin::Foreign));
+        check("AMD Ryzen 9 Something New", Some(Origin::Foreign));
+        check("Hygon C86 7285 32-core Processor", Some(Origin::Domestic));
+        check("Phytium,D9000", None);
+        check("Phytium S5000C", Some(Origin::Domestic));
+        check("QEMU Virtual CPU version 2.5+", None);
+        check("", None);
     }
 
     #[test]

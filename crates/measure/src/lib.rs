@@ -19,9 +19,9 @@ mod vector;
 
 pub use accelerator::{Model, Vendor, canonical, find_model, models};
 pub use attribute::{Attribute, AttributeUnknown, Component, Unit};
-pub use cpu::{CpuFamily, Isa, Origin, cpu_families, cpu_nominal, find_cpu};
+pub use cpu::{CpuFamily, Isa, Origin, cpu_families, cpu_nominal, cpu_origin, find_cpu};
 pub use inventory::Inventory;
-pub use matching::{UnknownAsk, check_ask, matches, matching};
+pub use matching::{UnknownAsk, check_ask, matches, matching, vendor};
 pub use normalise::{
     CoreReference, Derate, MicroCoreHours, MicroScu, Normalised, RawUse, SCU_FORMULA,
     normalise_accelerators, normalise_cores, reference,

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use crate::accelerator::{Model, Vendor, find_model, models, normalise, plain};
+use crate::accelerator::{Model, Vendor, find_family, find_model, models, normalise, plain};
 
 /// An ask that names no model, family or group of the catalogue. A pool may have such a card all
 /// the same; the job then waits for it, which is worth a warning.
@@ -47,9 +47,10 @@ fn group(ask: &str) -> Option<Group> {
     }
 }
 
-/// The maker, from the catalogue or, for an unknown model, from the maker's name before it.
-fn vendor(model: &str) -> Option<Vendor> {
-    find_model(model).map(|known| known.vendor).or_else(|| {
+/// The maker, from the catalogue by model or family or, for an unknown one, from the maker's name
+/// before it.
+pub fn vendor(model: &str) -> Option<Vendor> {
+    find_model(model).or_else(|| find_family(model)).map(|known| known.vendor).or_else(|| {
         let text = plain(model);
         Vendor::ALL.into_iter().find(|vendor| text.starts_with(&plain(vendor.name())))
     })
@@ -80,11 +81,13 @@ pub fn matches(ask: &str, model: &str) -> bool {
     }
 }
 
-/// The names of all models of the catalogue that satisfy the ask, in its order. The same as asking
-/// [`matches`] of each, without reading the names anew each time.
+/// The names of all models of the catalogue that satisfy the ask, in its order, and then those of
+/// families: of a card of which only that is known. The same as asking [`matches`] of each, without
+/// reading the names anew each time.
 pub fn matching(ask: &str) -> Vec<&'static str> {
     if group(ask).is_some() {
-        return models().iter().map(|model| model.name).filter(|name| matches(ask, name)).collect();
+        let all = models().iter().map(|model| model.name).chain(only_families().map(|f| f.0));
+        return all.filter(|name| matches(ask, name)).collect();
     }
     let wanted = normalise(ask);
     if wanted.is_empty() {
@@ -94,12 +97,29 @@ pub fn matching(ask: &str) -> Vec<&'static str> {
     let satisfies = |(model, family): &(&'static Model, String)| {
         asked.is_some_and(|asked| asked == model.name || asked == model.family) || *family == wanted
     };
-    FAMILIES.iter().filter(|known| satisfies(known)).map(|(model, _)| model.name).collect()
+    let named = FAMILIES.iter().filter(|known| satisfies(known)).map(|(model, _)| model.name);
+    let family = only_families().filter(|(_, family)| *family == wanted).map(|(name, _)| name);
+    named.chain(family).collect()
 }
 
 /// Each model with the name of its family as names are compared.
 static FAMILIES: LazyLock<Vec<(&'static Model, String)>> =
     LazyLock::new(|| models().iter().map(|model| (model, normalise(model.family))).collect());
+
+/// Names of families that are no model's, as they are written and as they are compared.
+static ONLY_FAMILIES: LazyLock<Vec<(&'static str, String)>> = LazyLock::new(|| {
+    let mut all: Vec<(&'static str, String)> = Vec::new();
+    for (model, family) in FAMILIES.iter() {
+        if find_model(model.family).is_none() && all.iter().all(|(_, known)| known != family) {
+            all.push((model.family, family.clone()));
+        }
+    }
+    all
+});
+
+fn only_families() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ONLY_FAMILIES.iter().map(|(name, compared)| (*name, compared.as_str()))
+}
 
 /// Does the ask name anything the catalogue knows?
 pub fn check_ask(ask: &str) -> Result<(), UnknownAsk> {
@@ -166,6 +186,12 @@ mod tests {
         check("T4", "Tesla-T4-SHARED", false);
         check("Ascend910B", "910B3", true);
         check("any-ascend", "Ascend910", true);
+        // Of which no more than the family is known.
+        check("A100", "a100", true);
+        check("any-nvidia", "a100", true);
+        check("any-domestic", "a100", false);
+        check("A100-80GB", "A100", false);
+        check("V100", "a100", false);
         // A slice of a card is not the card.
         check("A100", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", false);
     }
@@ -202,6 +228,7 @@ mod tests {
             let group = format!("any-{}", model.vendor);
             for ask in [model.name, model.family, "any-domestic", "", &group, &text] {
                 let each = models().iter().map(|model| model.name);
+                let each = each.chain(only_families().map(|(name, _)| name));
                 let each: Vec<&str> = each.filter(|name| matches(ask, name)).collect();
                 prop_assert_eq!(matching(ask), each, "{}", ask);
             }

@@ -23,7 +23,7 @@ pub struct Cursor {
 
 /// A text that no list of ours has handed out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the cursor is not one of this list; start again without it")]
+#[error("the cursor is not one of this list")]
 pub struct BadCursor;
 
 /// Separates the parts inside; ids, times and names hold no control characters.

@@ -222,7 +222,8 @@ impl fmt::Debug for Money {
 pub fn div_half_even(numerator: i128, denominator: i128) -> i128 {
     assert!(denominator > 0, "a rate has a positive base");
     let floor = numerator.div_euclid(denominator);
-    let twice_rest = numerator.rem_euclid(denominator) * 2;
+    // One division: the rest is small, whatever the product comes to beyond 128 bits.
+    let twice_rest = numerator.wrapping_sub(floor.wrapping_mul(denominator)) * 2;
     match twice_rest.cmp(&denominator) {
         std::cmp::Ordering::Less => floor,
         std::cmp::Ordering::Greater => floor + 1,

@@ -34,6 +34,7 @@ pub fn permille_of_floor(permille: u32, of: u32) -> u32 {
 const GB: i128 = 1_000_000_000;
 const MILLI_TO_GB_BASE: i128 = GB / 1_000;
 const HOUR_MICROS: i128 = 3_600_000_000;
+const SECOND_MICROS: i64 = 1_000_000;
 
 impl Rate {
     /// What `resources` cost for `span` at `permille` of the list price (a buyer class, a spot
@@ -49,9 +50,15 @@ impl Rate {
         if span.micros() < 0 {
             return None;
         }
-        let numerator =
-            hourly.checked_mul(i128::from(span.micros()))?.checked_mul(i128::from(permille))?;
-        let denominator = GB * HOUR_MICROS * i128::from(PERMILLE_ONE);
+        // Limits are whole seconds: the fraction is shortened by a million, so that what it is divided
+        // by has 64 bits. The planner asks this of every pool for every kind of task.
+        let (time, base) = if span.micros() % SECOND_MICROS == 0 {
+            (span.micros() / SECOND_MICROS, HOUR_MICROS / i128::from(SECOND_MICROS))
+        } else {
+            (span.micros(), HOUR_MICROS)
+        };
+        let numerator = hourly.checked_mul(i128::from(time))?.checked_mul(i128::from(permille))?;
+        let denominator = GB * base * i128::from(PERMILLE_ONE);
         i64::try_from(div_half_even(numerator, denominator)).ok().map(Micro)
     }
 
@@ -65,6 +72,7 @@ impl Rate {
 mod tests {
     use super::*;
     use crate::{Bytes, MilliAccel, MilliCpu};
+    use proptest::prelude::*;
 
     fn resources(cpu: u64, memory: u64, accel: u64) -> Resources {
         Resources {
@@ -99,5 +107,25 @@ mod tests {
         check(resources(1_000, 0, 0), 0, 1_000, 0);
         assert_eq!(rate.cost(&resources(1_000, 0, 0), Span::from_secs(-1), 1_000), None);
         assert_eq!(rate.cost(&resources(u64::MAX, 0, 0), Span::MAX, 1_000), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whole_seconds_are_rounded_as_the_fraction_in_microseconds_is(
+            (core_hour, cpu) in (0i64..10_000_000, 0u64..1_000_000),
+            memory in 0u64..1_000_000_000_000,
+            micros in prop_oneof![0i64..100_000_000, (0i64..1_000_000).prop_map(|s| s * 1_000_000)],
+            permille in 0u32..2_000,
+        ) {
+            let rate = Rate { core_hour: Micro(core_hour), gb_hour: Micro(10_000), ..Rate::default() };
+            let hourly = i128::from(core_hour) * i128::from(cpu) * MILLI_TO_GB_BASE
+                + 10_000 * i128::from(memory);
+            let expect = div_half_even(
+                hourly * i128::from(micros) * i128::from(permille),
+                GB * HOUR_MICROS * 1_000,
+            );
+            let found = rate.cost(&resources(cpu, memory, 0), Span::from_micros(micros), permille);
+            prop_assert_eq!(found.map(|cost| i128::from(cost.0)), Some(expect));
+        }
     }
 }

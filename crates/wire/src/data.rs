@@ -180,17 +180,20 @@ pub struct CheckpointView {
 }
 
 /// How far the copying for an attempt is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Copying {
     /// Bytes that are there.
     pub done: u64,
     /// Bytes in all, as far as they are known.
     pub total: u64,
+    /// What keeps it from going on, while it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// How far the copying for one of an agent's attempts is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptCopying {
     /// Which attempt.

@@ -54,6 +54,9 @@ pub struct Waiting {
     pub code: String,
     /// What it means here.
     pub message: String,
+    /// Time does not change it: where all reasons are such, no pool takes the job as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
 }
 
 /// The state of a job as the API writes it.
@@ -129,6 +132,9 @@ pub struct JobSummary {
     pub tasks: TaskCounts,
     /// Its money.
     pub money: JobMoney,
+    /// Why it waits, when it does: the first reasons in a list, all of them of a single job.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
 }
 
 /// A job with everything.
@@ -139,8 +145,6 @@ pub struct Job {
     pub summary: JobSummary,
     /// Its attempts, the newest first, at most as many as a page holds.
     pub attempts: Vec<Attempt>,
-    /// Why it waits, when it does.
-    pub waiting: Vec<Waiting>,
     /// Tasks that are queued, as the first and the last of each run of numbers; at most 1,000 runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queued: Vec<[u32; 2]>,
@@ -342,6 +346,9 @@ pub struct Urgency {
     /// It stands in the queue by that, before others of its priority that are due later. Not so where
     /// there is time enough, or none any more.
     pub lifted: bool,
+    /// That moment has passed, or had when it was submitted: it is not expected to be in time.
+    #[serde(default)]
+    pub lost: bool,
     /// How many soft deadlines of all jobs were met so far.
     pub met: u64,
     /// And missed.

@@ -36,7 +36,8 @@ pub use jobs::{
     Urgency, Waiting, WorkflowJob,
 };
 pub use market::{
-    Candidate, ListPrice, NewOffer, Offer, PlanAnswer, Quote, QuoteLine, RefusedPool,
+    Candidate, ListPrice, NewOffer, Offer, PlanAnswer, PlanOrder, Quote, QuoteLine, RefusedPool,
+    Score,
 };
 pub use money::{
     Account, Deposit, Finding, Invoice, InvoiceJob, InvoiceSummary, JournalCheck, LedgerCheck,
@@ -58,7 +59,7 @@ pub use sync::{
     AccountsCompared, AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang,
     HeldPart, ImageOrder, JoinAnswer, JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome,
     OutputOrder, PoolLoad, PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, StepOrder,
-    SyncAnswer, SyncRequest, UsageRecord,
+    SyncAnswer, SyncRequest, TimeSignalOrder, UsageRecord,
 };
 
 /// A page of a list.

@@ -107,10 +107,11 @@ pub struct Candidate {
     pub provider: String,
     /// The city.
     pub site: String,
-    /// How many of its tasks could start there now.
+    /// How many of its tasks could start there now; of a gang, as many as it would start with,
+    /// counted with the pools that are close enough, or none.
     pub tasks: u64,
     /// What the whole job would cost there at most, if each task took its whole time limit, with the
-    /// fewest cores of its range.
+    /// fewest cores of its range; of a gang with `min`, as many members as it would start with.
     pub price: String,
     /// What one task would cost for an hour.
     pub price_per_task_hour: String,
@@ -132,6 +133,37 @@ pub struct Candidate {
     /// What it would emit, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carbon_g: Option<f64>,
+    /// Which of its accelerator alternatives it would have there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// What it is compared by, in the plan's `order`: the first difference decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub score: Vec<Score>,
+}
+
+/// One measure in the order that places are compared by.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlanOrder {
+    /// `room`, `mode`, `accelerator`, `price`, `start`, `deadline`, `delay`, `carbon`, `reliability` or
+    /// `idle_cards`.
+    pub by: String,
+    /// What it is counted in.
+    pub unit: String,
+    /// Who put it there: `job` (its `prefer`, or the order of its accelerators), `default`, or
+    /// `always`.
+    pub from: String,
+}
+
+/// One measure of a candidate.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Score {
+    /// Which: as in the order.
+    pub by: String,
+    /// Its value; none: not known, which counts as worst.
+    pub value: Option<String>,
+    /// The unit of the value, where it has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
 }
 
 /// A pool that does not take it.
@@ -161,6 +193,31 @@ pub struct PlanAnswer {
     /// What that would emit in the places and hours that were found, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promise_carbon_g: Option<f64>,
+    /// What it would cost then, at the prices of the hours that were found, if each task took its whole
+    /// time limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise_price: Option<String>,
+    /// The currency of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise_currency: Option<String>,
+    /// The measures that candidates are compared by, the first one first. There are no weights: the
+    /// first difference decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<PlanOrder>,
+    /// What the owner should know and may not have meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<crate::Waiting>,
+    /// When this was asked, by the exchange's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The newest row of the journal that it knew: between two plans with the same number nothing was
+    /// committed; what agents tell beside the journal, such as a cluster's other jobs, may have moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The job file that was asked about: what `dayan plan --replay` asks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub file: Option<serde_json::Value>,
     /// When the file's schedule would be due next, the next few times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<String>,

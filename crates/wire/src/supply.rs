@@ -123,6 +123,10 @@ pub struct Node {
     /// Where it hangs in the pool's fabric, from wide to narrow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
+    /// The island of each of its cards, in their order: what links or one processor's memory join has the
+    /// same number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub islands: Vec<u8>,
     /// Can it take work?
     pub up: bool,
     /// Cores under leases now.

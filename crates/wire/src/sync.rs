@@ -26,6 +26,10 @@ pub struct ShownNode {
     /// Where it hangs in the pool's fabric, from wide to narrow: `spine1/leaf3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
+    /// The island of each of its cards, in their order: what links or one processor's memory join has the
+    /// same number. Left out where nothing is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub islands: Vec<u8>,
     /// Can it take work now?
     pub up: bool,
 }
@@ -127,6 +131,11 @@ pub struct JoinRequest {
     /// partitions of a cluster; the token is good for so many joins more by this key, and by no other.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u32,
+    /// The token that the agent is going to sync with, drawn by itself: `dya_` and 64 hexadecimal digits.
+    /// The same join sent again, because its answer was lost, names the same token: it is answered as the
+    /// first one was and counts once. None: the exchange draws one, and a lost answer loses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// The pool.
     pub shown: PoolShown,
 }
@@ -148,7 +157,7 @@ pub struct JoinAnswer {
     pub pool_name: String,
     /// The pool's compute-resource name.
     pub crn: String,
-    /// The token it syncs with, shown this once.
+    /// The token it syncs with: its own, or the one that was drawn for it, which is shown this once.
     pub token: String,
     /// The exchange's name.
     pub exchange: String,
@@ -187,6 +196,9 @@ pub enum Outcome {
         /// Whose doing it was.
         #[serde(default)]
         blame: Blame,
+        /// Would it be the same wherever and whenever it is tried? Then it does not go again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        for_good: bool,
     },
     /// Its outputs could not be published.
     PublishFailed {
@@ -219,6 +231,8 @@ pub enum Seen {
     Running,
     /// It ended well and asks to publish its outputs.
     Publishing,
+    /// The same, and nothing of it has run for a while: publishing takes long, and its room is free.
+    Lingering,
     /// Nothing of it runs any more.
     Ended {
         /// How it ended.
@@ -236,6 +250,10 @@ pub struct AttemptReport {
     /// How far it is.
     #[serde(flatten)]
     pub seen: Seen,
+    /// On which of the pool's nodes it runs, or ran, where the pool's own scheduler has chosen that and
+    /// it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// Cumulative use since the attempt began.
@@ -368,6 +386,15 @@ pub struct CheckpointOrder {
     pub exits: Vec<u8>,
 }
 
+/// What a task is told some time before its time limit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TimeSignalOrder {
+    /// The signal, by its name: `SIGUSR1`.
+    pub signal: String,
+    /// So long before, in µs.
+    pub before_us: i64,
+}
+
 /// A member's place in its gang.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Gang {
@@ -491,12 +518,19 @@ pub struct LeaseOrder {
     /// How it saves its state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointOrder>,
+    /// What it is told before its time is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_signal: Option<TimeSignalOrder>,
     /// Its place in its gang.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<Gang>,
     /// What the job says to the site's own scheduler (`backend.slurm`), where the pool lets it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub site_words: BTreeMap<String, String>,
+    /// What the job asks of its nodes (`placement.features`), for a pool whose own scheduler chooses
+    /// them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub node_features: BTreeSet<String>,
 }
 
 /// The exchange asks for a part of a log.

@@ -439,7 +439,7 @@ pub fn a_cursor_of_another_list_is_refused(place: &dyn Place) {
     let page = Paging { limit: 1, after: jobs.next };
     assert!(page.after.is_some());
     let fault = reader.accounts(&page).expect_err("a cursor of the jobs");
-    assert!(told(&fault).contains("start again without it"), "{}", told(&fault));
+    assert!(told(&fault).contains("not one of this list"), "{}", told(&fault));
     assert!(!fault.is_transient());
 }
 
