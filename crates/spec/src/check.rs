@@ -7,7 +7,7 @@ use dayan_units::{Currency, Money, Span};
 use crate::code::Code;
 use crate::limits::TASKS_MAX;
 use crate::model::{
-    DeadlineKind, Finish, JobKind, JobSpec, Launch, Location, MarketMode, Preference, Resume, quote,
+    DeadlineKind, Finish, JobKind, JobSpec, Launch, MarketMode, Preference, Resume, quote,
 };
 use crate::report::Report;
 use crate::tree::Node;
@@ -70,15 +70,7 @@ fn containers(job: &JobSpec, root: &Node, add: &impl Fn(&str, Code, Args)) {
 
 /// Addresses stand in the journal and in reasons, where no secret may be.
 fn addresses(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
-    let open = |location: &Location| match location {
-        Location::Http(address) => {
-            let host =
-                address.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next();
-            host.is_some_and(|host| host.contains('@'))
-        }
-        _ => false,
-    };
-    if job.inputs.iter().any(|input| open(&input.from)) {
+    if job.inputs.iter().any(|input| input.from.holds_a_secret()) {
         add("inputs", Code::SecretInAddress, Vec::new());
     }
 }
@@ -86,7 +78,9 @@ fn addresses(job: &JobSpec, add: &impl Fn(&str, Code, Args)) {
 fn kind(job: &JobSpec, root: &Node, add: &impl Fn(&str, Code, Args)) {
     let refused: &[&str] = match job.kind {
         JobKind::Batch => &["service"],
-        JobKind::Service => &["array", "gang", "schedule", "deadline", "checkpoint", "outputs"],
+        JobKind::Service => {
+            &["array", "gang", "schedule", "deadline", "checkpoint", "time_signal", "outputs"]
+        }
     };
     for key in refused {
         if root.has(key) {

@@ -100,7 +100,7 @@ codes! {
     NoValue = "spec.no_value", "`{key}` has no value", ["write a value after the colon, or remove the key"];
     /// Not a text.
     ExpectedText = "spec.expected_text", "`{key}` takes one value, not a list or a map",
-        ["write it like `{key}: {example}`"];
+        ["write each one like `{element}`", "write it like `{key}: {example}`"];
     /// Not a list.
     ExpectedList = "spec.expected_list", "`{key}` takes a list", ["write it like `{key}: [{example}]`", "write it like `{key}: [...]`"];
     /// Not a map.
@@ -261,6 +261,9 @@ codes! {
     /// Resume from what is never written.
     ResumeNeedsCheckpoint = "spec.resume_needs_checkpoint", "`resume: checkpoint` needs a `checkpoint`",
         ["add `checkpoint: {{path: ckpt}}`"];
+    /// Options of `sbatch` that are none.
+    BadSlurmExtra = "spec.bad_slurm_extra", "`{value}` is not a list of options of `sbatch`",
+        ["write them whole and with an equals sign, such as `extra: --nice=10 --exclusive`"];
     /// Reserved without a contract.
     ContractMissing = "spec.contract_missing", "mode `reserved` needs the `contract` it is reserved under",
         ["add `contract` to `market`"];

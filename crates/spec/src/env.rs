@@ -15,12 +15,12 @@ pub struct TaskContext {
     pub attempt: u32,
     /// This node's place among the nodes of the gang, from 0; 0 without a gang.
     pub node_rank: u32,
+    /// The pool's name.
+    pub pool: String,
     /// Names or addresses of the nodes, in the order of their ranks.
     pub nodelist: Vec<String>,
     /// Name or address of the first node.
     pub head: String,
-    /// Processes that `mpirun` would start.
-    pub tasks: u32,
     /// Cores the task was given.
     pub cpus: MilliCpu,
     /// Memory the task was given.
@@ -51,11 +51,17 @@ pub fn task_env(job: &JobSpec, context: &TaskContext) -> Vec<(String, String)> {
         set("ARRAY_LAST", last.to_string());
         set("ARRAY_STEP", step.to_string());
     }
-    set("NODES", context.nodelist.len().max(1).to_string());
+    set("POOL", context.pool.clone());
+    let nodes = u32::try_from(context.nodelist.len()).unwrap_or(u32::MAX).max(1);
+    set("NODES", nodes.to_string());
     set("NODE_RANK", context.node_rank.to_string());
     set("NODELIST", context.nodelist.join(","));
     set("HEAD", context.head.clone());
-    set("TASKS", context.tasks.to_string());
+    // What `mpirun` is to start: as the job says, else one on each node.
+    set("TASKS", job.resources.processes.unwrap_or(nodes).to_string());
+    if let Some(processes) = job.resources.processes {
+        set("TASKS_PER_NODE", processes.div_ceil(nodes).to_string());
+    }
     set("CPUS", (context.cpus.0 / 1_000).max(1).to_string());
     set("MEMORY", context.memory.0.to_string());
     if let Some(hostfile) = &context.hostfile {

@@ -62,26 +62,10 @@ impl SpecError {
     pub fn help(&self) -> Option<String> {
         self.code.help().iter().find_map(|template| self.fill(template))
     }
-    /// A template with `{name}` replaced by arguments and `{{` by `{`; none if an argument is
-    /// missing. Texts in other languages are filled by the same function.
+    /// A template filled with the arguments; none if one is missing. Texts in other languages are
+    /// filled by the same function.
     pub fn fill(&self, template: &str) -> Option<String> {
-        let mut filled = String::with_capacity(template.len() + 40);
-        let mut rest = template;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, brace) = rest.split_at(at);
-            filled.push_str(before);
-            // A doubled brace stands for itself, as in the standard library's formats.
-            if brace.starts_with("{{") || brace.starts_with("}}") {
-                filled.push_str(&brace[..1]);
-                rest = &brace[2..];
-            } else {
-                let (name, after) = brace[1..].split_once('}')?;
-                filled.push_str(self.arg(name)?);
-                rest = after;
-            }
-        }
-        filled.push_str(rest);
-        Some(filled)
+        fill(template, &self.args)
     }
     /// As a compiler shows it: code and message, place, line, caret, help.
     pub fn render(&self, file: &str) -> String {
@@ -109,6 +93,27 @@ impl SpecError {
         }
         out
     }
+}
+
+/// A template with `{name}` replaced by arguments and `{{` by `{`; none if an argument is missing.
+pub(crate) fn fill(template: &str, args: &[(&'static str, String)]) -> Option<String> {
+    let mut filled = String::with_capacity(template.len() + 40);
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, brace) = rest.split_at(at);
+        filled.push_str(before);
+        // A doubled brace stands for itself, as in the standard library's formats.
+        if brace.starts_with("{{") || brace.starts_with("}}") {
+            filled.push_str(&brace[..1]);
+            rest = &brace[2..];
+        } else {
+            let (name, after) = brace[1..].split_once('}')?;
+            filled.push_str(&args.iter().find(|(known, _)| *known == name)?.1);
+            rest = after;
+        }
+    }
+    filled.push_str(rest);
+    Some(filled)
 }
 
 impl Serialize for SpecError {

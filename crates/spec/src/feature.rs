@@ -57,6 +57,8 @@ features! {
     StreamedOutputs = "streamed_outputs", "no pool offers outputs before the task has ended; write `when: task_end`";
     /// Asks a task to save and starts the next attempt from there.
     Checkpoint = "checkpoint", "no pool offers checkpoints; a retry begins at the start";
+    /// Sends a task a signal before its time is up.
+    TimeSignal = "time_signal", "no pool here sends running tasks signals; leave `time_signal` out";
     /// Lets jobs wait for others.
     Dependencies = "dependencies", "a periodic job that waits for other jobs is not offered";
     /// Tells people.
@@ -182,6 +184,7 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     }
     ask(job.retry.resume == Resume::Checkpoint, Feature::Checkpoint, "retry.resume");
     ask(job.checkpoint.is_some(), Feature::Checkpoint, "checkpoint");
+    ask(job.time_signal.is_some(), Feature::TimeSignal, "time_signal");
     let moves = |on_breach| on_breach == OnBreach::Move;
     let network = job.network.as_ref();
     ask(
@@ -195,7 +198,7 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
         ask(true, feature, "market.mode");
     }
     let spot_gang = job.gang.is_some() && job.market.mode == MarketMode::Spot;
-    ask(spot_gang, Feature::SpotGangs, "gang");
+    ask(spot_gang, Feature::SpotGangs, "market.mode");
     if let Some(feature) = fallback.and_then(of_mode) {
         ask(true, feature, "market.fallback");
     }
@@ -206,6 +209,8 @@ fn asks(job: &JobSpec) -> Vec<(Feature, &'static str)> {
     let repeats = job.schedule.is_some() && !job.depends_on.is_empty();
     ask(repeats, Feature::Dependencies, "depends_on");
     ask(!job.notify.is_empty(), Feature::Notify, "notify");
-    ask(!job.backend.slurm.is_empty(), Feature::SlurmOptions, "backend.slurm");
+    // A partition is a place that a pool is; no pool has to allow it.
+    let says = job.backend.slurm.keys().any(|word| word != "partition");
+    ask(says, Feature::SlurmOptions, "backend.slurm");
     asks
 }

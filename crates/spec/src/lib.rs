@@ -25,7 +25,8 @@ mod report;
 pub mod sbatch;
 mod schema;
 
-mod tree;
+pub mod tree;
+mod warning;
 
 pub use cron::Cron;
 pub use env::{TaskContext, task_env};
@@ -36,7 +37,8 @@ pub use feature::{
 };
 pub use inputs::with_inputs;
 pub use model::*;
-pub use parse::{parse, parse_json, parse_yaml};
+pub use parse::{as_json, parse, parse_json, parse_yaml};
 pub use pattern::Pattern;
 pub use reference::reference_page;
 pub use schema::json_schema;
+pub use warning::{Warning, warnings};

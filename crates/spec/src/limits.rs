@@ -49,6 +49,8 @@ pub const ALTERNATIVES_MAX: usize = 8;
 
 /// Tasks of one job: a million is the size the whole country's queue is designed for.
 pub const TASKS_MAX: u32 = 1_000_000;
+/// Processes of a gang: the largest machines of one pool with every core of them a process.
+pub const PROCESSES_MAX: u32 = 1_048_576;
 /// Members of a gang: a gang is placed in one step, and 4,096 is the largest machine of one pool
 /// we design for.
 pub const GANG_MAX: u32 = 4_096;

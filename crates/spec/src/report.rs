@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use crate::code::Code;
 use crate::error::{Excerpt, SpecError, SpecErrors};
 use crate::limits::ERRORS_MAX;
-use crate::tree::At;
+use crate::tree::{At, Stopped};
 
 pub(crate) struct Report<'s> {
     source: &'s str,
@@ -47,6 +47,11 @@ impl<'s> Report<'s> {
         found.errors.push(SpecError::new(code, args.to_vec(), path.to_owned(), place, excerpt));
     }
 
+    /// What was read, or none: then it is reported why.
+    pub(crate) fn read<T>(&self, outcome: Result<T, Stopped>) -> Option<T> {
+        outcome.map_err(|stopped| self.add(stopped.code, stopped.at, "", &stopped.args)).ok()
+    }
+
     /// Byte where the line with this byte begins, and its number from 1.
     fn line_of(&self, byte: usize) -> (usize, u32) {
         let before = &self.source[..byte];
@@ -60,14 +65,6 @@ impl<'s> Report<'s> {
     pub(crate) fn line_number(&self, byte: usize) -> u32 {
         self.line_of(byte).1
     }
-    /// The byte at a line and a column in bytes, both from 1; brought to the nearest character.
-    pub(crate) fn byte_of(&self, line: usize, column: usize) -> usize {
-        let start: usize =
-            self.source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let byte = (start + column.saturating_sub(1)).min(self.source.len());
-        (0..=byte).rev().find(|at| self.source.is_char_boundary(*at)).unwrap_or(0)
-    }
-
     /// Will further errors only be counted?
     pub(crate) fn is_full(&self) -> bool {
         self.found.borrow().errors.len() == ERRORS_MAX

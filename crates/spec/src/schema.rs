@@ -127,8 +127,7 @@ mod tests {
 
     use super::*;
     use crate::parse::{parse_json, parse_yaml};
-    use crate::report::Report;
-    use crate::tree::{Node, read_yaml};
+    use crate::tree::{Bounds, Node, read_yaml};
 
     static VALIDATOR: LazyLock<Validator> =
         LazyLock::new(|| jsonschema::draft202012::new(&json_schema()).expect("the schema is one"));
@@ -169,7 +168,7 @@ mod tests {
         }
     }
     fn yaml_as_json(text: &str) -> Option<Value> {
-        read_yaml(&Report::new(text)).map(|root| as_json(&root))
+        read_yaml(text, Bounds::JOB_FILE).ok().map(|root| as_json(&root))
     }
 
     #[test]
@@ -285,6 +284,7 @@ mod tests {
         "service_in_batch",
         "service_with_array",
         "service_without_section",
+        "slurm_extra_bad",
         "steps_with_run",
         "time_too_long",
         "time_zero",
@@ -300,6 +300,19 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(passing, SEMANTIC_ONLY);
+    }
+
+    /// The pattern names the events of other jobs one by one.
+    #[test]
+    fn every_event_of_another_job_may_be_waited_for() {
+        for after in crate::model::After::WORDS {
+            let text = format!(
+                "version: 1\nname: x\ntype: batch\nproject: lab/a\nrun: x\ndepends_on: [\"y:{after}\"]\n"
+            );
+            let json = yaml_as_json(&text).expect("a tree");
+            let faults: Vec<_> = VALIDATOR.iter_errors(&json).map(|e| e.to_string()).collect();
+            assert!(faults.is_empty(), "{text}: {faults:?}");
+        }
     }
 
     fn check_current(path: &str, made: &str) {

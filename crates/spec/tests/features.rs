@@ -41,6 +41,7 @@ fn each_part_asks_for_its_feature() {
     );
     check("secrets: {TOKEN: hub}", &[Feature::Secrets]);
     check("checkpoint: {path: c}", &[Feature::Checkpoint]);
+    check("time_signal: {before: 5m}", &[Feature::TimeSignal]);
     check("schedule: {cron: '0 0 * * *'}", &[]);
     check("depends_on: [y]", &[]);
     check("depends_on: [y]\nschedule: {cron: '0 0 * * *'}", &[Feature::Dependencies]);
@@ -59,7 +60,9 @@ fn each_part_asks_for_its_feature() {
     check("market: {budget: {amount: 1 CNY, per: job, on_limit: stop}}", &[]);
     check("market: {budget: {amount: 1 CNY, per: day, on_limit: stop}}", &[Feature::JobBudgets]);
     check("market: {budget: {amount: 1 CNY, per: job, on_limit: warn}}", &[Feature::JobBudgets]);
-    check("backend: {slurm: {partition: gpu}}", &[Feature::SlurmOptions]);
+    check("backend: {slurm: {qos: high}}", &[Feature::SlurmOptions]);
+    check("backend: {slurm: {extra: --nice=10}}", &[Feature::SlurmOptions]);
+    check("backend: {slurm: {partition: gpu}}", &[]);
 }
 
 #[test]
@@ -107,9 +110,9 @@ fn a_task_finds_its_place_in_its_environment() {
         task: 1,
         attempt: 2,
         node_rank: 0,
+        pool: "tower".to_owned(),
         nodelist: vec!["n1".to_owned()],
         head: "n1".to_owned(),
-        tasks: 1,
         cpus: MilliCpu(2_500),
         memory: Bytes(1_000),
         deadline: Some(Time::EPOCH),

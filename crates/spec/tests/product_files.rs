@@ -6,10 +6,13 @@ use dayan_spec::{
 };
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Span};
 
-fn read(name: &str) -> JobSpec {
+fn text(name: &str) -> String {
     let path = format!("{}/tests/files/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).expect("the file is in the repository");
-    parse_yaml(&text).unwrap_or_else(|errors| panic!("{}", errors.render(&path)))
+    std::fs::read_to_string(&path).expect("the file is in the repository")
+}
+
+fn read(name: &str) -> JobSpec {
+    parse_yaml(&text(name)).unwrap_or_else(|errors| panic!("{}", errors.render(name)))
 }
 
 #[test]
@@ -78,6 +81,37 @@ fn the_canonical_form_reads_back() {
         let back: JobSpec = serde_json::from_str(&canonical).expect("it can be read");
         assert_eq!(back, job, "{canonical}");
     }
+}
+
+#[test]
+fn further_options_of_slurm_are_words_like_others() {
+    let slurm = |written: &str| {
+        let text = format!(
+            "version: 1\nname: x\ntype: batch\nproject: a/b\nrun: ./x\nbackend: {{slurm: {written}}}\n"
+        );
+        parse_yaml(&text).map(|job| job.backend.slurm)
+    };
+    let all = slurm("{nice: '5', extra: '--nice=10  --exclusive --hint=nomultithread'}");
+    let expect = [("exclusive", "true"), ("hint", "nomultithread"), ("nice", "5")];
+    let expect = expect.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(all.expect("fine"), expect.into());
+    for bad in ["-n 4", "--nice 10", "nice=10", "--Nice=1", "--=1", "--nice="] {
+        let errors = slurm(&format!("{{extra: '{bad}'}}")).expect_err(bad);
+        assert_eq!(errors.errors[0].code, dayan_spec::Code::BadSlurmExtra, "{bad}");
+    }
+}
+
+/// A plan is asked again by the file that it keeps.
+#[test]
+fn a_file_in_json_is_the_same_job() {
+    let every = ["every_key", "every_array_key", "every_service_key", "every_step_key"];
+    for name in ["film", "llm", "tyre", "forecast"].into_iter().chain(every) {
+        let text = text(name);
+        let json = dayan_spec::as_json(&text).expect("valid").to_string();
+        assert_eq!(parse_json(&json).expect("valid"), read(name), "{json}");
+        assert_eq!(dayan_spec::as_json(&json).expect("valid").to_string(), json);
+    }
+    assert_eq!(dayan_spec::as_json("name: x"), None);
 }
 
 #[test]

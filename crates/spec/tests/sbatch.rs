@@ -87,11 +87,11 @@ fn every_option_becomes_its_keys() {
         "--array 1,3,8-9",
         json!({"array": {"range": "0-3"}, "env": {"SLURM_ARRAY_LIST": "1,3,8,9"}}),
     );
-    check("-n 4", json!({"resources": {"cpus": "4", "memory": "4000000000B"}}));
+    check("-n 4", json!({"resources": {"cpus": "4", "memory": "4000000000B", "processes": 4}}));
     check("-c 4 --mem=8G", json!({"resources": {"cpus": "4", "memory": "8388608KiB"}}));
     check(
         "-n 2 -c 4 --mem-per-cpu=1G",
-        json!({"resources": {"cpus": "8", "memory": "8388608KiB"}}),
+        json!({"resources": {"cpus": "8", "memory": "8388608KiB", "processes": 2}}),
     );
     check("--mem=500", json!({"resources": {"memory": "512000KiB"}}));
     let two =
@@ -101,7 +101,7 @@ fn every_option_becomes_its_keys() {
     check("--nodes 2 --mem 4G", two);
     let eight = json!({
         "gang": {"nodes": 2}, "launch": "head",
-        "resources": {"cpus": "4", "memory": "4000000000B"},
+        "resources": {"cpus": "4", "memory": "4000000000B", "processes": 8},
     });
     check("-N 2 -n 8", eight.clone());
     check("-N 2 --ntasks-per-node=4", eight.clone());
@@ -125,7 +125,8 @@ fn every_option_becomes_its_keys() {
     );
     check(
         "-n 2 --gpus-per-task=2 --mem-per-gpu=1G --cpus-per-gpu=3",
-        json!({"resources": {"accelerators": ["any:4"], "cpus": "12", "memory": "4194304KiB"}}),
+        json!({"resources":
+            {"accelerators": ["any:4"], "cpus": "12", "memory": "4194304KiB", "processes": 2}}),
     );
     check("--tmp=20G", json!({"resources": {"disk": "20971520KiB"}}));
     for (time, seconds) in [
@@ -151,6 +152,8 @@ fn every_option_becomes_its_keys() {
         check(nothing, json!({}));
     }
     check("--no-requeue", json!({"retry": {"max": 0}}));
+    check("--signal=B:USR2@120", json!({"time_signal": {"signal": "SIGUSR2", "before": "120s"}}));
+    check("--signal=TERM", json!({"time_signal": {"signal": "SIGTERM", "before": "60s"}}));
     check("--comment='for Monday'", json!({"env": {"SLURM_JOB_COMMENT": "for Monday"}}));
     check(
         "--dependency=afterok:12:13,afterany:job_x,after:5,afternotok:6",
@@ -191,6 +194,8 @@ fn what_has_no_effect_is_said() {
     check("--exclusive=user", "--exclusive", "one job alone");
     check("--export=ALL", "--export", "not copied");
     check("-o /home/li/%j.out", "-o", "dayan logs");
+    check("--chdir=/home/li/run", "--chdir", "#DAYAN inputs:");
+    check("-D ../run", "-D", "a folder of its own");
     check("-N 1-4", "-N", "1 nodes");
     check("-J 'frame 12/3'", "-J", "frame_12_3");
     check("--nice", "--nice", "priority: low");
@@ -218,6 +223,47 @@ fn words_of_a_cluster_go_to_it_where_the_script_is_for_one() {
     // What no pool may let a job say stays refused.
     let script = "#!/bin/sh\n#SBATCH -p gpu --nodefile=f\necho\n";
     sbatch::read(script, &around(&[], &[])).expect_err("it names a file");
+}
+
+#[test]
+fn one_thread_on_a_core_is_named_and_an_empty_value_is_none() {
+    for line in ["--threads-per-core=1", "--ntasks-per-core=1", "--ntasks-per-core 1", "-B '*:*:1'"]
+    {
+        let batch = with(&format!("#SBATCH -c 4 {line}"));
+        assert_eq!(
+            rest(&batch),
+            json!({"resources": {"cpus": "4", "memory": "4000000000B"}}),
+            "{line}"
+        );
+        assert_eq!(batch.notes.len(), 1, "{line}");
+        assert!(batch.notes[0].why.contains("threads of one core"), "{:?}", batch.notes);
+    }
+    let nothing = with("#SBATCH --input=/dev/null --tasks-per-node=2");
+    assert_eq!((nothing.notes.len(), &nothing.file["resources"]["cpus"]), (1, &json!("2")));
+    let cluster = with("#SBATCH -p gpu --threads-per-core=1");
+    assert_eq!(cluster.file["backend"]["slurm"]["threads-per-core"], "1");
+    assert_eq!(cluster.notes, []);
+    for line in [
+        "-C ''",
+        "-C '' -p '' -q '' --reservation=''",
+        "-A '' --gres='' --licenses=''",
+        "--gpus=",
+        "-d ''",
+        "--dependency=0",
+        "-w '' --exclude=''",
+    ] {
+        let batch = with(&format!("#SBATCH {line}"));
+        assert_eq!((rest(&batch), batch.notes.len()), (json!({}), 0), "{line}");
+    }
+    let cluster = with("#SBATCH -p gpu -C '' -w '' --exclusive");
+    let expect = json!({"partition": "gpu", "exclusive": "true"});
+    assert_eq!(cluster.file["backend"]["slurm"], expect);
+    // Where the environment says nothing, the script's own word does not count any more, as with Slurm.
+    let env = |name: &str| (name == "SBATCH_CONSTRAINT").then(String::new);
+    let script = "#!/bin/sh\n#SBATCH -C a100\necho\n";
+    let batch =
+        sbatch::read(script, &Around { variable: &env, ..around(&[], &[]) }).expect("valid");
+    assert_eq!(batch.file.get("backend"), None);
 }
 
 /// Each option that is refused says why, and each that is noted says so, whatever its value.
@@ -342,9 +388,9 @@ fn run(job: &JobSpec, task: u32, folder: &Path) -> Output {
         task,
         attempt: 2,
         node_rank: 0,
+        pool: "tower".to_owned(),
         nodelist: vec!["n1".to_owned(), "n2".to_owned()],
         head: "n1".to_owned(),
-        tasks: 1,
         cpus: dayan_units::MilliCpu(4_000),
         memory: dayan_units::Bytes(1),
         deadline: None,
@@ -367,7 +413,7 @@ fn the_script_runs_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = "#!/bin/bash -e\n#SBATCH -c 4 -n 2 -J 'my job' -a 10-20:5\n\
         declare -A map=([a]=1)\ncat <<'END'\n$x `y`\nEND\n\
-        echo \"$1|$2|$#|$0\"\nenv | grep ^SLURM_ | sort\necho oops >&2\nfalse\necho not reached";
+        echo \"$1|$2|$#|$0\"\nenv | grep ^SLURM_ | grep -v '_[UG]ID=\\|_USER=\\|_HOST=' | sort\necho oops >&2\nfalse\necho not reached";
     let arguments = words(&["a b", "it's $HOME"]);
     let batch = sbatch::read(script, &around(&[], &arguments)).expect("valid");
     let out = run(&batch.job, 1, folder.path());
@@ -412,11 +458,30 @@ fn tasks_find_slurms_variables() {
     assert_eq!(env["SLURM_NTASKS"], "8");
     assert_eq!(env["SLURM_NNODES"], "2");
     assert_eq!(env["SLURM_TASKS_PER_NODE"], "4(x2)");
+    assert_eq!((env["DAYAN_TASKS"].as_str(), env["DAYAN_TASKS_PER_NODE"].as_str()), ("8", "4"));
+    let uneven = says("#!/bin/sh\n#SBATCH -N 2 -n 3\nenv\n", 0);
+    assert_eq!(
+        (uneven["SLURM_TASKS_PER_NODE"].as_str(), uneven["DAYAN_TASKS"].as_str()),
+        ("2,1", "3")
+    );
+    let shared = says("#!/bin/sh\n#SBATCH -n 2 --gpus-per-task=1\nenv\n", 0);
+    assert_eq!(shared["SLURM_GPUS_PER_TASK"], "1");
+    assert_eq!(shared["SLURM_GPUS_ON_NODE"], "2");
     assert_eq!(env["SLURM_MEM_PER_NODE"], "4096");
     assert_eq!(env["SLURM_GPUS_ON_NODE"], "1");
     assert_eq!(env["SLURM_JOB_NODELIST"], "n1,n2");
     assert_eq!(env["SLURM_RESTART_COUNT"], "1");
     assert_eq!(env["SLURM_SUBMIT_DIR"], env["PWD"]);
+    let of_the_job =
+        ["ACCOUNT", "PARTITION", "QOS"].map(|name| env[&format!("SLURM_JOB_{name}")].as_str());
+    assert_eq!(of_the_job, ["lab-n/default", "tower", "normal"]);
+    assert_eq!((env["SLURMD_NODENAME"].as_str(), env["ENVIRONMENT"].as_str()), ("n1", "BATCH"));
+    for name in ["USER", "LOGNAME", "SHELL"] {
+        assert!(!env[name].is_empty(), "{name}");
+    }
+    for name in ["JOB_USER", "JOB_UID", "JOB_GID", "SUBMIT_HOST"] {
+        assert!(!env[&format!("SLURM_{name}")].is_empty(), "{name}");
+    }
     assert!(!env.contains_key("SLURM_ARRAY_TASK_ID"));
     // Inside a real Slurm job its own commands must find it.
     let env = says("#!/bin/sh\n#SBATCH -n 2 --export=SLURM_JOB_ID=77\nenv\n", 0);

@@ -65,8 +65,12 @@ impl<'a> Item<'a> {
                 None
             }
             Value::List(_) | Value::Map(_) => {
-                let mut args = vec![("key", self.def.name.to_owned())];
-                args.extend(self.shape.example().map(|example| ("example", example)));
+                // Of a list it is one element that is wrong, and not the key.
+                let in_list = self.path.ends_with(']');
+                let key = if in_list { self.path.clone() } else { self.def.name.to_owned() };
+                let example = if in_list { "element" } else { "example" };
+                let mut args = vec![("key", key)];
+                args.extend(self.shape.example().map(|words| (example, words)));
                 self.fail(Code::ExpectedText, &args);
                 None
             }

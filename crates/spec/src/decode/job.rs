@@ -56,6 +56,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
     let workdir = f.get("workdir").and_then(|item| item.inner_path());
     let retry = section("retry").map(|f| parts::retry(&f)).unwrap_or_default();
     let checkpoint = section("checkpoint").and_then(|f| parts::checkpoint(&f));
+    let time_signal = section("time_signal").map(|f| parts::time_signal(&f));
     let service = section("service").and_then(|f| parts::service(&f));
     let network = section("network").and_then(|f| parts::network(&f));
     let placement = section("placement").map(|f| parts::placement(&f)).unwrap_or_default();
@@ -95,6 +96,7 @@ pub(super) fn job(node: &Node, report: &Report<'_>) -> Option<JobSpec> {
         workdir,
         retry,
         checkpoint,
+        time_signal,
         on_lost_link: keep
             .map_or_else(|| OnLostLink::default_for(or_batch), |keep| OnLostLink { keep }),
         service,
@@ -185,6 +187,7 @@ fn default_resources(kind: JobKind) -> ResourceAsk {
         accelerators: Vec::new(),
         speed: BTreeMap::new(),
         time: default_time(kind),
+        processes: None,
     }
 }
 
@@ -214,6 +217,7 @@ fn resources(f: &Fields<'_>, kind: JobKind) -> ResourceAsk {
             .unwrap_or_default(),
         speed,
         time: f.get("time").and_then(|item| item.span()).unwrap_or(default.time),
+        processes: f.get("processes").and_then(|item| item.whole()),
     }
 }
 
@@ -295,8 +299,32 @@ fn backend(f: &Fields<'_>) -> Backend {
                 wrong = Some((code, args.to_vec()));
             });
             check_text(text, RUN_CHARS_MAX, name, |code, args| wrong = Some((code, args.to_vec())));
+            if name == EXTRA && options_of(text).is_none() {
+                wrong = Some((Code::BadSlurmExtra, vec![("value", quote(text))]));
+            }
             wrong.map_or(Ok(()), Err)
         })
     });
-    Backend { slurm: slurm.unwrap_or_default() }
+    let mut slurm = slurm.unwrap_or_default();
+    // What is said by name counts.
+    for (name, value) in slurm.remove(EXTRA).and_then(|text| options_of(&text)).unwrap_or_default()
+    {
+        slurm.entry(name).or_insert(value);
+    }
+    Backend { slurm }
+}
+
+/// The key that holds options of `sbatch` as they are written there.
+const EXTRA: &str = "extra";
+
+/// `--nice=10 --exclusive` as names and values; what is a word alone is `true`. None of anything else.
+fn options_of(text: &str) -> Option<Vec<(String, String)>> {
+    let option = |word: &str| {
+        let (name, value) =
+            word.strip_prefix("--")?.split_once('=').unwrap_or((&word[2..], "true"));
+        let is_name = |b: u8| b.is_ascii_lowercase() || b == b'-';
+        let fits = !name.is_empty() && name.bytes().all(is_name) && !value.is_empty();
+        fits.then(|| (name.to_owned(), value.to_owned()))
+    };
+    text.split_whitespace().map(option).collect()
 }

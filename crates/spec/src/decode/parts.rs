@@ -8,7 +8,7 @@ use crate::model::{
     After, Budget, BudgetPeriod, CatchUp, Checkpoint, Deadline, DeadlineKind, DelayAsk, Dependency,
     Finish, Input, Location, Market, MarketMode, Network, Notify, NotifyWhen, OnBreach, OnLimit,
     Output, OutputWhen, Overlap, Placement, Providers, Replicas, Resume, Retry, RetryCause,
-    Schedule, Service, Signal, Target, Trust, UnitPrice, is_secret_name, quote,
+    Schedule, Service, Signal, Target, TimeSignal, Trust, UnitPrice, is_secret_name, quote,
 };
 use crate::pattern::Pattern;
 
@@ -100,6 +100,12 @@ pub(super) fn checkpoint(f: &Fields<'_>) -> Option<Checkpoint> {
     let signal = f.get("signal").and_then(|item| item.choice()).unwrap_or(Signal::Usr1);
     let grace = f.get("grace").and_then(|item| item.span()).unwrap_or(Checkpoint::DEFAULT_GRACE);
     Some(Checkpoint { path: path?, every, signal, grace })
+}
+
+pub(super) fn time_signal(f: &Fields<'_>) -> TimeSignal {
+    let signal = f.get("signal").and_then(|item| item.choice()).unwrap_or(Signal::Usr1);
+    let before = f.get("before").and_then(|item| item.span());
+    TimeSignal { signal, before: before.unwrap_or(TimeSignal::DEFAULT_BEFORE) }
 }
 
 pub(super) fn service(f: &Fields<'_>) -> Option<Service> {

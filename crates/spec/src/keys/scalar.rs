@@ -71,6 +71,6 @@ scalars! {
     HTTP_PATH: "path of an address", r"^/\S*$", "/healthz", None, PATH_CHARS_MAX, No;
     CRON: "cron line", r"^ *\S+( +\S+){4} *$", "20 0,6,12,18 * * *", None, TEXT_CHARS_MAX, No;
     TIMEZONE: "time zone", r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", "Asia/Shanghai", None, QUANTITY_CHARS_MAX, No;
-    DEPENDENCY: "job", r"^[^\s:]([^:]*[^\s:])?(:(started|succeeded|failed|ended))?$", "shot-119", None, TEXT_CHARS_MAX, Label;
+    DEPENDENCY: "job", r"^[^\s:]([^:]*[^\s:])?(:(started|succeeded|failed|ended|each))?$", "shot-119:succeeded", None, TEXT_CHARS_MAX, Label;
     CONTACT: "address", r"^(https?://\S+|mailto:[^\s@]+@[^\s@]+)$", "https://host/hook", None, PATH_CHARS_MAX, No;
 }

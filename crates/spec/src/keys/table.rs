@@ -7,8 +7,8 @@ use super::{
     Section, Shape, TIME, TIMEZONE, UNIT_PRICE, WORD,
 };
 use crate::limits::{
-    ALTERNATIVES_MAX, ENV_VARS_MAX, FILES_MAX, GANG_MAX, LIST_MAX, REPLICAS_MAX, RETRY_MAX,
-    STEPS_MAX, TASKS_MAX, WORDS_MAX,
+    ALTERNATIVES_MAX, ENV_VARS_MAX, FILES_MAX, GANG_MAX, LIST_MAX, PROCESSES_MAX, REPLICAS_MAX,
+    RETRY_MAX, STEPS_MAX, TASKS_MAX, WORDS_MAX,
 };
 use crate::model::{
     BudgetPeriod, CatchUp, DeadlineKind, DelayClass, JobKind, Launch, MarketMode, NotifyWhen,
@@ -34,7 +34,7 @@ section! { JOB = "", "The whole job file.";
     "name", Required, Scalar(&NAME), "What people call the job. Need not be unique.";
     "type", Required, Choice(JobKind::WORDS), "`batch` ends by itself, `service` answers requests until it is cancelled.";
     "project", Required, Scalar(&PROJECT), "Organisation and project that pay.";
-    "priority", Default("normal"), Choice(Priority::WORDS), "The order among the jobs of one project.";
+    "priority", Default("normal"), Choice(Priority::WORDS), "The order of the jobs that wait, before age and shares, across all projects and organisations; who writes `high` needs no right for it.";
     "array", Optional, Under(&ARRAY), "Many tasks that differ by a number.";
     "gang", Optional, Under(&GANG), "Many nodes that start together or not at all.";
     "image", Optional, Scalar(&IMAGE), "The container image. Left out: the host's own programs.";
@@ -52,6 +52,7 @@ section! { JOB = "", "The whole job file.";
     "workdir", Optional, Scalar(&PATH), "Where the command starts, inside the task's folder.";
     "retry", Default("three times after `node_failure`, `preempted`, `site_lost`"), Under(&RETRY), "When a task is tried again.";
     "checkpoint", Optional, Under(&CHECKPOINT), "How a task saves its state.";
+    "time_signal", Optional, Under(&TIME_SIGNAL), "A signal some time before a task's limit, to those of its processes that catch it.";
     "on_lost_link", Default("30m for batch, 30s for a service"), Under(&ON_LOST_LINK), "What happens while the exchange does not hear from the job's site.";
     "service", Optional, Under(&SERVICE), "What a service offers. Needed with `type: service`, refused with `batch`.";
     "network", Optional, Under(&NETWORK), "What is asked of the network.";
@@ -91,6 +92,7 @@ section! { RESOURCES = "resources", "What one task, or each member of the gang, 
     "fp8", Optional, Scalar(&FLOPS), "The same for FP8.";
     "int8", Optional, Scalar(&FLOPS), "The same for 8-bit integers; `TOPS` may be written for `TFLOPS`.";
     "time", Default("1h; for a service 366 days"), Scalar(&SPAN), "The longest an attempt may run.";
+    "processes", Default("1; for a gang one on each node"), Whole { min: 1, max: PROCESSES_MAX }, "How many processes `srun` or `mpirun` starts, in all of a gang: `DAYAN_TASKS` and the host file say so, and a Slurm cluster is asked for so many tasks. Cores are what `cpus` says.";
 }
 section! { INPUT = "inputs[]", "Data that is there before the command starts.";
     "from", Required, Scalar(&LOCATION), "Where it comes from. `dayan://organisation/project/path`: the exchange's data store. `./path`: beside the job file; `dayan submit` uploads it. `s3://`, `http://`, `https://`: there. `data://`, or without a scheme: the folder that the pool's agent was given with `--publish-root`. `file:///`: a folder of the pool. An address that ends with `/` is a folder; `*`, `?`, `[ab]` and `**` are patterns, except on the web.";
@@ -130,6 +132,10 @@ section! { CHECKPOINT = "checkpoint", "How a task saves its state.";
     "every", Optional, Scalar(&SPAN), "How often the task is asked to save. Left out: only before it is stopped.";
     "signal", Default("SIGUSR1"), Choice(Signal::WORDS), "The signal that asks.";
     "grace", Default("1m"), Scalar(&SPAN), "How long saving may take.";
+}
+section! { TIME_SIGNAL = "time_signal", "A signal some time before a task's limit, to those of its processes that catch it.";
+    "signal", Default("SIGUSR1"), Choice(Signal::WORDS), "The signal.";
+    "before", Default("1m"), Scalar(&SPAN), "So long before `resources.time` is over; of a task whose time is shorter, when it starts.";
 }
 section! { ON_LOST_LINK = "on_lost_link", "What happens while the exchange does not hear from the job's site.";
     "keep", Required, Scalar(&SPAN), "So long the task goes on and is not started elsewhere; `0s` is the length of its lease.";
@@ -198,5 +204,5 @@ section! { NOTIFY = "notify[]", "Who is told of what.";
     "when", Default("[succeeded, failed]"), List { of: &Choice(NotifyWhen::WORDS), max: NotifyWhen::WORDS.len() }, "Of what.";
 }
 section! { BACKEND = "backend", "Options that one kind of engine understands and the others do not see.";
-    "slurm", Optional, TextMap { names: r"\S", max: LIST_MAX }, "Options of `sbatch` without the dashes, such as `partition` and `qos`.";
+    "slurm", Optional, TextMap { names: r"\S", max: LIST_MAX }, "Options of `sbatch` without the dashes, such as `partition` and `qos`; under `extra` several of them as they are written there, `--nice=10 --exclusive`.";
 }

@@ -48,7 +48,7 @@ choices! {
         /// Its replicas answer requests until it is cancelled.
         Service = "service",
     }
-    /// The order among the jobs of one project.
+    /// The order of the jobs that wait, before age and shares, across all projects and organisations.
     Priority {
         /// After the others.
         Low = "low",
@@ -87,7 +87,7 @@ choices! {
         /// From the newest checkpoint.
         Checkpoint = "checkpoint",
     }
-    /// The signal that asks a task to write a checkpoint.
+    /// The signal that asks a task to write a checkpoint, or tells it that its time is nearly up.
     Signal {
         /// User signal 1.
         Usr1 = "SIGUSR1",

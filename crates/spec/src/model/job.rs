@@ -6,14 +6,16 @@ use std::fmt;
 use dayan_units::Time;
 use serde::{Deserialize, Serialize};
 
-use super::choice::{JobKind, Launch, Preference, Priority, Same};
+use super::choice::{DeadlineKind, JobKind, Launch, Preference, Priority, Same};
 use super::license::License;
 use super::name::{NameError, ProjectPath, quote};
 use super::placement::{Network, Placement};
 use super::resource::ResourceAsk;
 use super::steps::{Mount, Origin, Step};
 use super::trade::{Deadline, Market, Schedule};
-use super::work::{Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Retry, Service};
+use super::work::{
+    Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Retry, Service, TimeSignal,
+};
 
 /// A whole job file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -27,7 +29,7 @@ pub struct JobSpec {
     pub kind: JobKind,
     /// What pays.
     pub project: ProjectPath,
-    /// The order among the project's jobs.
+    /// Its place among all jobs that wait.
     pub priority: Priority,
     /// Many tasks that differ by a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +81,9 @@ pub struct JobSpec {
     /// How a task saves its state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
+    /// What a task is told before its time is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_signal: Option<TimeSignal>,
     /// What happens while its site is not heard of.
     pub on_lost_link: OnLostLink,
     /// What a service offers; present exactly when the type is `service`.
@@ -122,6 +127,10 @@ impl JobSpec {
     pub fn deadline_at(&self, start: Time) -> Option<Time> {
         let start = self.begin.map_or(start, |begin| begin.max(start));
         self.deadline.as_ref().map(|deadline| deadline.at(start))
+    }
+    /// Does it ask for a promise: a deadline that is kept, or refused at once?
+    pub fn is_promised(&self) -> bool {
+        self.deadline.as_ref().is_some_and(|deadline| deadline.kind == DeadlineKind::Hard)
     }
 }
 

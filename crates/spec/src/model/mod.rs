@@ -34,5 +34,5 @@ pub use steps::{Mount, Origin, Step, is_inside_path, is_mountable, line_of};
 pub use trade::{Budget, Deadline, Finish, Market, Schedule, UnitPrice};
 pub use work::{
     Checkpoint, Dependency, Input, Notify, OnLostLink, Output, Replicas, Retry, RetryCause,
-    Service, Target,
+    Service, Target, TimeSignal,
 };

@@ -240,6 +240,13 @@ impl Location {
             Self::Http(_) => None,
         }
     }
+
+    /// Does it carry a name or a password of who asks, which whoever sees the address would read?
+    pub fn holds_a_secret(&self) -> bool {
+        let Self::Http(address) = self else { return false };
+        let (_, rest) = address.split_once("://").unwrap_or_default();
+        rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@'))
+    }
 }
 
 /// Does the path, read from its folder, stay inside it?

@@ -29,6 +29,9 @@ pub struct ResourceAsk {
     pub speed: BTreeMap<Precision, Range<FlopRate>>,
     /// The longest an attempt may run.
     pub time: Span,
+    /// How many processes `srun` or `mpirun` starts in a task, or in all of a gang.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
 }
 
 /// So many cards of a kind.
@@ -173,6 +176,7 @@ mod tests {
             accelerators: accelerators.iter().map(|a| a.parse().expect("valid")).collect(),
             speed: BTreeMap::new(),
             time: ResourceAsk::DEFAULT_TIME,
+            processes: None,
         };
         let none = ask(&[]);
         assert_eq!(none.alternatives().map(|(_, r)| r.accel.0).collect::<Vec<_>>(), [0]);

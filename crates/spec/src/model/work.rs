@@ -139,6 +139,20 @@ pub struct Checkpoint {
     pub grace: Span,
 }
 
+/// What a task is told some time before its time limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TimeSignal {
+    /// The signal.
+    pub signal: Signal,
+    /// So long before.
+    pub before: Span,
+}
+
+impl TimeSignal {
+    /// The default of `before`: as Slurm has it.
+    pub const DEFAULT_BEFORE: Span = Span::from_secs(60);
+}
+
 impl Checkpoint {
     /// The default of `grace`: memory of a node (512 GB) to disk at 10 GB/s is under a minute.
     pub const DEFAULT_GRACE: Span = Span::from_secs(60);

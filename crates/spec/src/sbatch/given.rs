@@ -24,6 +24,14 @@ pub(super) struct Given {
     pub(super) shown: String,
 }
 
+impl Given {
+    /// Does it take a value, and is there nothing in it? Scripts write `-C "$FEATURES"`, and to Slurm an
+    /// empty one is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.takes == Takes::Value && self.value.trim().is_empty()
+    }
+}
+
 /// All of them, the last of each name.
 #[derive(Default)]
 pub(super) struct AllGiven {

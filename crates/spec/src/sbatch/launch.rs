@@ -98,17 +98,30 @@ fn variables(out: &mut String, launch: &Launch<'_>) {
     out.push_str(
         "export SLURM_JOB_NODELIST=\"$DAYAN_NODELIST\" SLURM_NODELIST=\"$DAYAN_NODELIST\" \
          SLURM_NODEID=\"$DAYAN_NODE_RANK\" SLURM_CPUS_ON_NODE=\"$DAYAN_CPUS\" \
-         SLURM_JOB_CPUS_PER_NODE=\"$DAYAN_CPUS\" SLURMD_NODENAME=\"$(uname -n 2>/dev/null)\"\n",
+         SLURM_JOB_CPUS_PER_NODE=\"$DAYAN_CPUS\"\n\
+         _d=$(echo \"${DAYAN_NODELIST:-}\" | cut -d, -f$((${DAYAN_NODE_RANK:-0} + 1)) 2>/dev/null)\n\
+         export SLURMD_NODENAME=\"${_d:-$(uname -n 2>/dev/null)}\"\n",
     );
     out.push_str(
         "export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_CLUSTER_NAME=dayan \
          SLURM_RESTART_COUNT=$((DAYAN_ATTEMPT - 1))\n",
+    );
+    // Whom it runs as there. A user without a name goes by its number.
+    out.push_str(
+        "export SLURM_JOB_UID=\"$(id -u 2>/dev/null)\" SLURM_JOB_GID=\"$(id -g 2>/dev/null)\" SLURM_JOB_PARTITION=\"${DAYAN_POOL:-}\" \
+         SLURM_JOB_QOS=normal SLURM_SUBMIT_HOST=\"$(uname -n 2>/dev/null)\"\n\
+         SLURM_JOB_USER=\"$(id -un 2>/dev/null || id -u 2>/dev/null)\"; export SLURM_JOB_USER\n",
     );
     for (name, value) in &launch.known {
         let _ = writeln!(out, "export {name}={}", quoted(value));
     }
     // Data lands in the working folder: it is what the folder of submission is elsewhere.
     out.push_str("fi\nexport SLURM_SUBMIT_DIR=\"$PWD\"\n");
+    // As Slurm's own jobs have them, where the pool says nothing else.
+    out.push_str(
+        "USER=\"${USER:-$(id -un 2>/dev/null || id -u 2>/dev/null)}\"; LOGNAME=\"${LOGNAME:-$USER}\"\n\
+         export USER LOGNAME SHELL=\"${SHELL:-/bin/sh}\" ENVIRONMENT=BATCH\n",
+    );
 }
 
 /// The command with its streams: the exchange keeps both, and what was asked for is also written

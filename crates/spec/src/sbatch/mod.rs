@@ -17,8 +17,9 @@ mod value;
 
 use dayan_units::Time;
 
-pub use table::{Fate, SITE_WORDS, options};
+pub use table::{Fate, SITE_WORDS, may_be_left_out, options};
 pub use translate::Note;
+pub(crate) use tree::file_of;
 pub use value::past;
 
 use crate::check::check;
@@ -28,7 +29,7 @@ use crate::error::SpecErrors;
 use crate::limits::FILE_BYTES_MAX;
 use crate::model::JobSpec;
 use crate::report::Report;
-use crate::tree::{At, Node, Value, read_yaml_of};
+use crate::tree::{At, Bounds, Node, Value, read_yaml};
 use given::AllGiven;
 use launch::{Launch, interpreter};
 use lines::Word;
@@ -228,7 +229,8 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
         keys.set("run", tree::text(run, first));
     }
     // What is wrong with an account has been said, and what is no script need not pay.
-    let told = given.has("account") || interpreter(script).is_none();
+    let said = given.get("account").is_some_and(|account| !account.is_empty());
+    let told = said || interpreter(script).is_none();
     let root = with_lines(keys.finish(first), &head, &report, script_end).filter(|root| {
         let paid = root.has("project") || !matches!(root.value, Value::Map(_));
         if !paid && !told {
@@ -242,7 +244,7 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
         if job.array.is_some_and(|array| array.chunk > 1) {
             report.add(Code::SbatchChunk, root.find("array.chunk"), "array.chunk", &[]);
         }
-        Some((job, tree::file(&root)))
+        Some((job, tree::file_of(&root)))
     });
     let asked = Asked {
         hold: given.has("hold"),
@@ -279,7 +281,8 @@ fn with_lines(
     let root = if head.ours.is_empty() {
         options
     } else {
-        let written = read_yaml_of(report, &lines::yaml(report, head))?;
+        // It has the lines of the script, so its places are those of the script.
+        let written = report.read(read_yaml(&lines::yaml(report, head), Bounds::JOB_FILE))?;
         if let Value::Map(entries) = &written.value
             && let Some(run) = entries.iter().find(|entry| entry.key.text == "run")
         {

@@ -62,6 +62,35 @@ const TOPOLOGY_OF_SITE: Fate = Refused(
     "cores are counted, not sockets and threads; ask for cores, or name a pool that is a Slurm cluster by `--partition`",
 );
 
+/// What asks for whole cores: where it says so, and why it changes nothing outside of a Slurm cluster.
+const WHOLE_CORES: [&str; 2] = ["threads-per-core", "ntasks-per-core"];
+const ONE_THREAD: &str = "cores are what a machine counts as its processors, be they threads of one core or not; a pool that is a Slurm cluster, named by `--partition`, is told by `--threads-per-core`";
+
+/// Why an option with this value has no effect, though it is refused with others.
+pub(super) fn harmless(name: &str, value: &str) -> Option<&'static str> {
+    let one_thread = WHOLE_CORES.contains(&name) && value.trim() == "1";
+    let any_socket = name == "extra-node-info" && value.trim() == "*:*:1";
+    match (name, value) {
+        ("input", "/dev/null") => Some("a task reads nothing anyway"),
+        _ => (one_thread || any_socket).then_some(ONE_THREAD),
+    }
+}
+
+/// Why a word of one cluster may be left out where its pools do not let jobs say it: it is said to other
+/// pools without effect. None where it has to count.
+pub fn may_be_left_out(name: &str, value: &str) -> Option<&'static str> {
+    let known = OPTIONS.iter().find(|option| option.name == name)?;
+    match known.fate {
+        Fate::Noted(why) if SITE_WORDS.contains(&name) => Some(why),
+        Fate::Refused(_) if SITE_WORDS.contains(&name) => harmless(name, value),
+        Fate::Taken | Fate::Noted(_) | Fate::Refused(_) => None,
+    }
+}
+
+/// Names of options that Slurm has had before, or has as well.
+const ALSO: [(&str, &str); 3] =
+    [("tasks-per-node", "ntasks-per-node"), ("share", "oversubscribe"), ("workdir", "chdir")];
+
 /// Options that only a Slurm cluster understands: they go to it as `backend.slurm` where the script is
 /// for such a pool anyway, and have their fate where it is not.
 pub const SITE_WORDS: [&str; 9] = [
@@ -143,7 +172,7 @@ options! {
     "gpu-bind", Value, TUNING, "SBATCH_GPU_BIND";
     "gpu-freq", Value, TUNING, "SBATCH_GPU_FREQ";
     "gres-flags", Value, TUNING, "SBATCH_GRES_FLAGS";
-    "hint", Value, TUNING, "SBATCH_HINT";
+    "hint", Value, Noted("it tunes how a Slurm node runs a step; where it is to change what is given, write `#DAYAN backend: {slurm: {hint: nomultithread}}`"), "SBATCH_HINT";
     "mem-bind", Value, TUNING, "SBATCH_MEM_BIND";
     "network", Value, TUNING, "SBATCH_NETWORK";
     "power", Value, TUNING, "SBATCH_POWER";
@@ -158,7 +187,7 @@ options! {
     "clusters"-'M', Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTERS";
     "cluster-constraint", Value, Refused("one exchange is asked; set DAYAN_URL to ask another"), "SBATCH_CLUSTER_CONSTRAINT";
     "licenses"-'L', Value, Taken, "SBATCH_LICENSES";
-    "signal", Value, Refused("write `#DAYAN checkpoint: {path: FOLDER, signal: SIGUSR1, grace: 5m}`"), "SBATCH_SIGNAL";
+    "signal", Value, Taken, "SBATCH_SIGNAL";
     "input"-'i', Value, Refused("a task has no input of the submitting machine; redirect inside the script, and name the file under `#DAYAN inputs:`");
     "export-file", Value, Refused("name each variable with `--export=NAME=VALUE`");
     "uid", Value, Refused("who submits is said by the token");
@@ -182,6 +211,7 @@ options! {
 
 /// An option by its whole name, or by a beginning that only one has.
 pub(super) fn by_name(name: &str) -> Result<&'static Known, Vec<&'static str>> {
+    let name = ALSO.iter().find(|(also, _)| *also == name).map_or(name, |(_, known)| known);
     if let Some(exact) = OPTIONS.iter().find(|option| option.name == name) {
         return Ok(exact);
     }
@@ -233,6 +263,8 @@ mod tests {
         check("mem", Some("mem"));
         check("ntasks-per", None);
         check("nosuch", None);
+        check("tasks-per-node", Some("ntasks-per-node"));
+        check("share", Some("oversubscribe"));
         check("", None);
         assert_eq!(by_letter('N').map(|o| o.name), Some("nodes"));
         assert!(by_letter('Z').is_none());

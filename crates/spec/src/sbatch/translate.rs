@@ -9,7 +9,7 @@ use super::given::{AllGiven, Given};
 use super::launch::{Launch, interpreter};
 use super::pattern::{PatternError, Target, target};
 use super::reads::{is_shell, reads};
-use super::table::{Fate, SITE_WORDS};
+use super::table::{Fate, SITE_WORDS, harmless};
 use super::tree::{Keys, bare, list, text};
 use super::value::{self, Elements, Limit};
 use crate::code::Code;
@@ -55,6 +55,9 @@ pub(super) struct Translation<'a, 's> {
     pub(super) launch: Launch<'a>,
 }
 
+/// Where a task starts that is to start elsewhere.
+const FOLDER_OF_ITS_OWN: &str = "a task starts in a folder of its own, on the machines of others; name what it reads under `#DAYAN inputs:`";
+
 /// What `--dependency` cannot name.
 const WHOLE_JOBS: &str = "a job waits for whole jobs, and not for a time after them";
 
@@ -74,7 +77,12 @@ impl Translation<'_, '_> {
                 Fate::Noted(_) | Fate::Refused(_)
                     if to_slurm && SITE_WORDS.contains(&given.known.name) => {}
                 Fate::Noted(why) => self.note(given, why),
-                Fate::Refused(why) => self.refuse(given, why),
+                // `-w "$NODES"` where nothing is in it asks for nothing.
+                Fate::Refused(_) if given.is_empty() => {}
+                Fate::Refused(why) => match harmless(given.known.name, &given.value) {
+                    Some(why) => self.note(given, why),
+                    None => self.refuse(given, why),
+                },
             }
         }
         self.keys.set("version", bare(&1, NOWHERE));
@@ -151,7 +159,7 @@ impl Translation<'_, '_> {
 
     /// An account is a project, or the last part of one of the own organisation.
     fn project(&mut self) {
-        let given = self.given.get("account");
+        let given = self.given.get("account").filter(|given| !given.is_empty());
         let (project, at) = match (given, self.around.organisation) {
             (Some(given), _) if given.value.parse::<ProjectPath>().is_ok() => {
                 (given.value.clone(), given.at)
@@ -165,6 +173,7 @@ impl Translation<'_, '_> {
                 None => return,
             },
         };
+        self.launch.known.push(("SLURM_JOB_ACCOUNT", project.clone()));
         self.keys.set("project", text(project, at));
     }
 
@@ -224,13 +233,16 @@ impl Translation<'_, '_> {
         known.push(("SLURM_NPROCS", all.to_string()));
         known.push(("SLURM_JOB_NUM_NODES", nodes.to_string()));
         known.push(("SLURM_NNODES", nodes.to_string()));
-        let on_each = if nodes > 1 { format!("{per}(x{nodes})") } else { per.to_string() };
-        known.push(("SLURM_TASKS_PER_NODE", on_each));
+        known.push(("SLURM_TASKS_PER_NODE", value::per_node(all, nodes)));
         if per_node.is_some() {
             known.push(("SLURM_NTASKS_PER_NODE", per.to_string()));
         }
         if per_task.is_some() {
             known.push(("SLURM_CPUS_PER_TASK", cores.to_string()));
+        }
+        // One on each node is what a job file has that does not say.
+        if all != nodes {
+            self.keys.set("resources.processes", bare(&all, at));
         }
         if nodes > 1 {
             self.keys.set("gang.nodes", bare(&nodes, at));
@@ -250,6 +262,7 @@ impl Translation<'_, '_> {
         let Some(given) = self.given.last_of(&names) else { return 0 };
         let (given, at) = (given.clone(), given.at);
         let (maker, cards) = match given.known.name {
+            "gres" if given.is_empty() => return 0,
             "gres" => match gres(&given.value) {
                 Ok(None) => return 0,
                 Ok(Some(found)) => found,
@@ -262,7 +275,7 @@ impl Translation<'_, '_> {
                     return 0;
                 }
             },
-            _ if is_zero(&given.value) => return 0,
+            _ if given.is_empty() || is_zero(&given.value) => return 0,
             _ => match value::cards(given.value.trim()) {
                 Some(cards) => ("any", cards),
                 None => {
@@ -279,7 +292,10 @@ impl Translation<'_, '_> {
                 return 0;
             }
             "gpus" => cards.count / shape.nodes,
-            "gpus-per-task" => cards.count.saturating_mul(shape.per_node),
+            "gpus-per-task" => {
+                self.launch.known.push(("SLURM_GPUS_PER_TASK", cards.count.to_string()));
+                cards.count.saturating_mul(shape.per_node)
+            }
             _ => cards.count,
         };
         let kind = cards.kind.as_deref().unwrap_or(maker);
@@ -355,7 +371,8 @@ impl Translation<'_, '_> {
     fn site_words(&mut self) {
         if self.is_for_slurm() {
             for name in SITE_WORDS {
-                if let Some(given) = self.given.get(name).cloned() {
+                if let Some(given) = self.given.get(name).filter(|given| !given.is_empty()).cloned()
+                {
                     // One that is a word alone is said to be so.
                     let value = match given.value.trim() {
                         "" => "true",
@@ -367,13 +384,14 @@ impl Translation<'_, '_> {
             }
         }
         for name in NAMES_OF_SLURM {
-            let Some(given) = self.given.get(name).cloned() else { continue };
-            if given.value.trim().is_empty() {
-                self.bad(&given, "gpu");
-            } else if !given.value.eq_ignore_ascii_case(ANY) {
+            let Some(given) = self.given.get(name).filter(|given| !given.is_empty()).cloned()
+            else {
+                continue;
+            };
+            if !given.value.eq_ignore_ascii_case(ANY) {
                 self.keys.set(&format!("backend.slurm.{name}"), text(given.value.trim(), given.at));
-                if name == "partition" {
-                    self.launch.known.push(("SLURM_JOB_PARTITION", given.value.trim().to_owned()));
+                if name == "qos" {
+                    self.launch.known.push(("SLURM_JOB_QOS", given.value.trim().to_owned()));
                 }
             }
         }
@@ -472,7 +490,7 @@ impl Translation<'_, '_> {
             let comment: String = given.value.chars().filter(|c| !c.is_control()).collect();
             self.keys.set("env.SLURM_JOB_COMMENT", text(comment, given.at));
         }
-        if let Some(given) = self.given.get("licenses").cloned() {
+        if let Some(given) = self.given.get("licenses").filter(|given| !given.is_empty()).cloned() {
             let words = given.value.split(',').map(str::trim);
             let all: Option<Vec<_>> = words
                 .map(|word| word.parse::<License>().ok().map(|it| text(it.to_string(), given.at)))
@@ -485,17 +503,40 @@ impl Translation<'_, '_> {
         if let Some(given) = self.given.get("chdir").cloned() {
             let folder = given.value.trim_end_matches('/');
             if given.value.starts_with('/') || !stays_inside(folder) {
-                self.refuse(&given, "a task sees its own folder only; name a folder inside it, and bring data with `#DAYAN inputs:`");
+                self.note(&given, FOLDER_OF_ITS_OWN);
             } else if !folder.is_empty() && folder != "." {
                 self.keys.set("workdir", text(folder, given.at));
             }
         }
+        self.time_signal();
         if let Some(given) = self.given.get("dependency").cloned() {
             self.dependencies(&given);
         }
     }
 
+    fn time_signal(&mut self) {
+        let Some(given) = self.given.get("signal").filter(|given| !given.is_empty()).cloned()
+        else {
+            return;
+        };
+        let Some(asked) = value::signal(given.value.trim()) else {
+            return self.bad(&given, "B:USR1@120");
+        };
+        let Some(signal) = asked.signal else {
+            return self.refuse(
+                &given,
+                "a task is told by USR1, USR2, INT, HUP or TERM that its time is nearly up",
+            );
+        };
+        self.keys.set("time_signal.signal", text(signal.as_str(), given.at));
+        self.keys.set("time_signal.before", text(format!("{}s", asked.before_s), given.at));
+    }
+
     fn dependencies(&mut self, given: &Given) {
+        // As Slurm has it: `--dependency="$AFTER"` in the first of a chain.
+        if given.is_empty() || given.value.trim() == "0" {
+            return;
+        }
         let mut all = Vec::new();
         for part in given.value.split(',') {
             let (kind, jobs) = part.split_once(':').unwrap_or((part, ""));

@@ -79,7 +79,7 @@ pub(super) fn merged(options: Node, written: Node, outside: usize) -> Node {
 }
 
 /// The tree as a job file in JSON.
-pub(super) fn file(root: &Node) -> serde_json::Value {
+pub(crate) fn file_of(root: &Node) -> serde_json::Value {
     of_section(root, &JOB)
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use dayan_units::{Span, Time};
 
 use crate::limits::SPAN_MAX;
+use crate::model::{Signal, TimeSignal};
 
 /// Elements of an array that is written as a list without a common step. All of them travel in the
 /// job's environment, which holds 32 KiB: eight digits and a comma each.
@@ -21,6 +22,44 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| digits)
 }
 
+/// What `--signal` says: `B:USR1@120`, `10`, `R:SIGTERM@60`. To whom it goes is not kept: it is those
+/// who catch it, the script among them.
+pub(super) struct SignalAsked {
+    /// None of those that a task may be sent.
+    pub signal: Option<Signal>,
+    pub before_s: u32,
+}
+
+/// `[{R|B|RB}:]SIGNAL[@SECONDS]`.
+pub(super) fn signal(text: &str) -> Option<SignalAsked> {
+    let (whom, rest) = text.split_once(':').unwrap_or(("", text));
+    if !whom.bytes().all(|b| b"RB".contains(&b.to_ascii_uppercase())) {
+        return None;
+    }
+    let (name, before) = match rest.split_once('@') {
+        Some((name, seconds)) => (name, u32::from(u16::try_from(number(seconds)?).ok()?)),
+        None => (rest, u32::try_from(TimeSignal::DEFAULT_BEFORE.secs_ceil()).ok()?),
+    };
+    let name = name.trim().to_ascii_uppercase();
+    let known = match (name.strip_prefix("SIG").unwrap_or(&name), number(&name)) {
+        (_, Some(of)) => SIGNALS.iter().find(|(_, linux)| *linux == of).map(|(known, _)| *known),
+        (word, None) if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            SIGNALS.iter().map(|(known, _)| *known).find(|known| &known.as_str()[3..] == word)
+        }
+        (_, None) => return None,
+    };
+    Some(SignalAsked { signal: known, before_s: before.max(1) })
+}
+
+/// Those that a task may be sent, with their numbers on Linux.
+const SIGNALS: [(Signal, u64); 5] = [
+    (Signal::Usr1, 10),
+    (Signal::Usr2, 12),
+    (Signal::Int, 2),
+    (Signal::Hup, 1),
+    (Signal::Term, 15),
+];
+
 /// A count, at least 1.
 pub(super) fn count(text: &str) -> Option<u32> {
     number(text).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
@@ -31,6 +70,19 @@ pub(super) fn nodes(text: &str) -> Option<(u32, Option<u32>)> {
     let Some((least, most)) = text.split_once('-') else { return Some((count(text)?, None)) };
     let (least, most) = (count(least)?, count(most)?);
     (least <= most).then_some((least, Some(most).filter(|most| *most > least)))
+}
+
+/// So many tasks over so many nodes, as `SLURM_TASKS_PER_NODE` has it: `4(x2)`, `2,1`. The first have
+/// one more where it does not come out even.
+pub(super) fn per_node(tasks: u32, nodes: u32) -> String {
+    let (each, more) = (tasks / nodes.max(1), tasks % nodes.max(1));
+    let group = |count: u32, nodes: u32| match nodes {
+        0 => None,
+        1 => Some(count.to_string()),
+        nodes => Some(format!("{count}(x{nodes})")),
+    };
+    let groups = [group(each.saturating_add(1), more), group(each, nodes.saturating_sub(more))];
+    groups.into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
 /// A time limit.
@@ -373,6 +425,24 @@ mod tests {
         check("18446744073709551615", None);
         check("999999999999999999999", None);
         check("184467440737095516-0", None);
+    }
+
+    #[test]
+    fn signals() {
+        let check = |text: &str, expect: Option<(Option<Signal>, u32)>| {
+            let got = signal(text).map(|asked| (asked.signal, asked.before_s));
+            assert_eq!(got, expect, "{text}");
+        };
+        check("B:USR1@120", Some((Some(Signal::Usr1), 120)));
+        check("usr2", Some((Some(Signal::Usr2), 60)));
+        check("SIGTERM@0", Some((Some(Signal::Term), 1)));
+        check("10@65535", Some((Some(Signal::Usr1), 65_535)));
+        check("RB:HUP@5", Some((Some(Signal::Hup), 5)));
+        check("KILL", Some((None, 60)));
+        check("9", Some((None, 60)));
+        for bad in ["", "B:", "X:USR1", "USR1@", "USR1@x", "USR1@65536", "a b", "USR1@-1"] {
+            check(bad, None);
+        }
     }
 
     #[test]

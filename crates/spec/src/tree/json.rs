@@ -7,101 +7,90 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{At, Entry, Key, KeyStyle, Node, Value};
+use super::{At, Bounds, Entry, Key, KeyStyle, Node, Stopped, Value};
 use crate::code::Code;
-use crate::limits::{DEPTH_MAX, NODES_MAX};
-use crate::report::Report;
 
-/// The tree, or none when the report says why not.
-pub(crate) fn read_json(report: &Report<'_>) -> Option<Node> {
-    let text = report.source();
+/// Reads a text.
+pub fn read_json(text: &str, bounds: Bounds) -> Result<Node, Stopped> {
     if text.trim().is_empty() {
-        report.add(Code::Empty, At { start: 0, end: 0 }, "", &[]);
-        return None;
+        return Err(Stopped::new(Code::Empty, At { start: 0, end: 0 }));
     }
-    let raw: &RawValue = match serde_json::from_str(text) {
-        Ok(raw) => raw,
-        Err(error) => {
-            let at = report.byte_of(error.line(), error.column());
-            // The library ends its message with the place, which is shown anyway.
-            let whole = error.to_string();
-            let detail = whole.split(" at line ").next().unwrap_or(&whole).to_owned();
-            report.add(Code::JsonSyntax, At { start: at, end: at }, "", &[("detail", detail)]);
-            return None;
-        }
-    };
-    Reader { report, nodes: 0 }.node(raw, 0)
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
+        let at = byte_of(text, error.line(), error.column());
+        // The library ends its message with the place, which is shown anyway.
+        let whole = error.to_string();
+        let detail = whole.split(" at line ").next().unwrap_or(&whole);
+        Stopped::new(Code::JsonSyntax, At { start: at, end: at }).with("detail", &detail)
+    })?;
+    Reader { text, bounds, nodes: 0 }.node(raw, 0)
 }
 
-struct Reader<'a> {
-    report: &'a Report<'a>,
+/// The byte at a line and a column in bytes, both from 1; brought to the nearest character.
+fn byte_of(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let byte = (start + column.saturating_sub(1)).min(text.len());
+    (0..=byte).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    bounds: Bounds,
     nodes: usize,
 }
 
 impl Reader<'_> {
-    /// Each level reads its content once more; with at most `DEPTH_MAX` levels that is bounded.
-    fn node(&mut self, raw: &RawValue, depth: usize) -> Option<Node> {
+    /// Each level reads its content once more; there are so few of them that that is bounded.
+    fn node(&mut self, raw: &RawValue, depth: usize) -> Result<Node, Stopped> {
         let text = raw.get();
         // A borrowed raw value is a slice of the source.
-        let start = text.as_ptr().addr() - self.report.source().as_ptr().addr();
+        let start = text.as_ptr().addr() - self.text.as_ptr().addr();
         let at = At { start, end: start + text.len() };
         self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            self.report.add(Code::TooManyValues, at, "", &[("max", NODES_MAX.to_string())]);
-            return None;
+        if self.nodes > self.bounds.nodes {
+            return Err(Stopped::new(Code::TooManyValues, at).with("max", &self.bounds.nodes));
         }
         let nested = text.starts_with(['{', '[']);
-        if nested && depth == DEPTH_MAX {
-            self.report.add(Code::TooDeep, at, "", &[("max", DEPTH_MAX.to_string())]);
-            return None;
+        if nested && depth == self.bounds.depth {
+            return Err(Stopped::new(Code::TooDeep, at).with("max", &self.bounds.depth));
         }
         let value = match text.as_bytes()[0] {
             b'{' => Value::Map(self.entries(text, start, depth)?),
             b'[' => {
-                let Items(items) = self.read(text, at)?;
-                Value::List(
-                    items
-                        .into_iter()
-                        .map(|item| self.node(item, depth + 1))
-                        .collect::<Option<_>>()?,
-                )
+                let Items(items) = content(text, at)?;
+                let items = items.into_iter().map(|item| self.node(item, depth + 1));
+                Value::List(items.collect::<Result<_, _>>()?)
             }
-            b'"' => Value::Quoted(self.read(text, at)?),
+            b'"' => Value::Quoted(content(text, at)?),
             b'n' => Value::Nothing,
             _ => Value::Bare(text.to_owned()),
         };
-        Some(Node { at, value })
+        Ok(Node { at, value })
     }
 
-    fn entries(&mut self, text: &str, start: usize, depth: usize) -> Option<Vec<Entry>> {
-        let Pairs(pairs) = self.read(text, At { start, end: start })?;
+    fn entries(&mut self, text: &str, start: usize, depth: usize) -> Result<Vec<Entry>, Stopped> {
+        let Pairs(pairs) = content(text, At { start, end: start })?;
         let mut entries = Vec::with_capacity(pairs.len());
         // Where the value before ended: the key stands between there and its own value.
         let mut gap_start = start + 1;
         for (key, raw) in pairs {
             let value = self.node(raw, depth + 1)?;
-            let gap = &self.report.source()[gap_start..value.at.start];
+            let gap = &self.text[gap_start..value.at.start];
             let open = gap_start + gap.find('"').unwrap_or(0);
             let close = gap_start + gap.rfind('"').unwrap_or(0) + 1;
             gap_start = value.at.end;
             let at = At { start: open, end: close.max(open) };
             entries.push(Entry { key: Key { at, text: key, style: KeyStyle::Quoted }, value });
         }
-        Some(entries)
+        Ok(entries)
     }
+}
 
-    fn read<'t, T: Deserialize<'t>>(&self, text: &'t str, at: At) -> Option<T> {
-        match serde_json::from_str(text) {
-            Ok(value) => Some(value),
-            // Only texts get here that are well-formed but stand for no Unicode, as half of a
-            // surrogate pair does.
-            Err(error) => {
-                let detail = error.to_string();
-                self.report.add(Code::JsonSyntax, at, "", &[("detail", detail)]);
-                None
-            }
-        }
-    }
+/// Only texts get here that are well-formed but may stand for no Unicode, as half of a surrogate pair
+/// does.
+fn content<'t, T: Deserialize<'t>>(text: &'t str, at: At) -> Result<T, Stopped> {
+    let stopped =
+        |error: serde_json::Error| Stopped::new(Code::JsonSyntax, at).with("detail", &error);
+    serde_json::from_str(text).map_err(stopped)
 }
 
 struct Items<'t>(Vec<&'t RawValue>);

@@ -1,55 +1,118 @@
-//! A job file as a small tree of keys and values, each with its place in the text. YAML and JSON
-//! give the same tree; what the values mean is not known here. Invariant: the tree is bounded by
-//! [`crate::limits`], whatever the text.
+//! A text as a small tree of keys and values, each with its place in the text. YAML and JSON give the
+//! same tree; what the values mean is not known here. Job files are read by it, and so is whatever else
+//! is written in the same way. Invariant: the tree is bounded, whatever the text.
 
 mod json;
 mod yaml;
 
-pub(crate) use json::read_json;
-pub(crate) use yaml::{read_yaml, read_yaml_of};
+use crate::code::Code;
+use crate::error::fill;
+use crate::limits::{DEPTH_MAX, NODES_MAX};
+
+pub use json::read_json;
+pub use yaml::read_yaml;
+
+/// How large a tree may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Keys and values in all.
+    pub nodes: usize,
+    /// Lists and maps inside one another.
+    pub depth: usize,
+}
+
+impl Bounds {
+    /// Those of a job file.
+    pub const JOB_FILE: Self = Self { nodes: NODES_MAX, depth: DEPTH_MAX };
+}
+
+/// Why there is no tree: reading stops at the first thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stopped {
+    /// Where.
+    pub at: At,
+    /// What.
+    pub code: Code,
+    /// What the text of the message is filled with, by name.
+    pub args: Vec<(&'static str, String)>,
+}
+
+impl Stopped {
+    pub(crate) fn new(code: Code, at: At) -> Self {
+        Self { at, code, args: Vec::new() }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: &impl ToString) -> Self {
+        self.args.push((name, value.to_string()));
+        self
+    }
+
+    /// What is wrong, in English.
+    pub fn message(&self) -> String {
+        let template = self.code.message();
+        fill(template, &self.args).unwrap_or_else(|| template.to_owned())
+    }
+}
 
 /// From byte to byte of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct At {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub struct At {
+    /// The first.
+    pub start: usize,
+    /// The one behind the last.
+    pub end: usize,
 }
 
 /// A value and where it stands.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Node {
-    pub(crate) at: At,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where.
+    pub at: At,
+    /// What.
+    pub value: Value,
 }
 
+/// What stands behind a key, in a list, or for the whole text.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Value {
+pub enum Value {
     /// `null`, `~` or nothing behind a colon.
     Nothing,
     /// Written without quotes: may be a number, true or false, or a text.
     Bare(String),
     /// Written with quotes or as a block: a text.
     Quoted(String),
+    /// Items in their order.
     List(Vec<Node>),
+    /// Keys with values in their order; one may be there twice.
     Map(Vec<Entry>),
 }
 
+/// A key and what stands behind it.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: Key,
-    pub(crate) value: Node,
+pub struct Entry {
+    /// The key.
+    pub key: Key,
+    /// What stands behind it.
+    pub value: Node,
 }
 
+/// A key.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Key {
-    pub(crate) at: At,
-    pub(crate) text: String,
-    pub(crate) style: KeyStyle,
+pub struct Key {
+    /// Where it stands.
+    pub at: At,
+    /// Without its quotes.
+    pub text: String,
+    /// How it is written.
+    pub style: KeyStyle,
 }
 
+/// How a key is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum KeyStyle {
+pub enum KeyStyle {
+    /// Without quotes.
     Bare,
+    /// With quotes.
     Quoted,
 }
 

@@ -1,12 +1,10 @@
-//! YAML into the tree. Only what a job file needs: one document of maps, lists and texts. Anchors,
+//! YAML into the tree. Only what our files need: one document of maps, lists and texts. Anchors,
 //! aliases and tags are refused as soon as they are seen, so that nothing can expand.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::{At, Entry, Key, KeyStyle, Node, Value};
+use super::{At, Bounds, Entry, Key, KeyStyle, Node, Stopped, Value};
 use crate::code::Code;
-use crate::limits::{DEPTH_MAX, NODES_MAX};
-use crate::report::Report;
 
 /// A list or map that has begun.
 enum Open {
@@ -14,8 +12,8 @@ enum Open {
     Map { start: usize, entries: Vec<Entry>, key: Option<Key> },
 }
 
-struct Builder<'a> {
-    report: &'a Report<'a>,
+struct Builder {
+    bounds: Bounds,
     /// Byte of each character: the YAML reader counts characters.
     bytes: Vec<usize>,
     open: Vec<Open>,
@@ -23,49 +21,34 @@ struct Builder<'a> {
     nodes: usize,
 }
 
-/// Reading has stopped; the reason has been reported.
-struct Stop;
-
-/// The tree, or none when the report says why not.
-pub(crate) fn read_yaml(report: &Report<'_>) -> Option<Node> {
-    read_yaml_of(report, report.source())
-}
-
-/// The tree of a text that has the lines of the one that is reported on, or the first of them.
-pub(crate) fn read_yaml_of(report: &Report<'_>, text: &str) -> Option<Node> {
+/// Reads a text.
+pub fn read_yaml(text: &str, bounds: Bounds) -> Result<Node, Stopped> {
     let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-    let mut builder = Builder { report, bytes, open: Vec::new(), root: None, nodes: 0 };
+    let mut builder = Builder { bounds, bytes, open: Vec::new(), root: None, nodes: 0 };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
-        let (event, span) = match event {
-            Ok(event) => event,
-            Err(error) => {
-                let at = builder.byte(error.marker().index());
-                let (code, args) = explain(error.info());
-                report.add(code, At { start: at, end: at }, "", &args);
-                return None;
-            }
-        };
+        let (event, span) = event.map_err(|error| {
+            let at = builder.byte(error.marker().index());
+            explain(error.info(), At { start: at, end: at }, bounds)
+        })?;
         if matches!(event, Event::DocumentStart(_)) {
             documents += 1;
             if documents > 1 {
-                report.add(Code::ManyDocuments, builder.at(span), "", &[]);
-                return None;
+                return Err(Stopped::new(Code::ManyDocuments, builder.at(span)));
             }
         }
-        builder.event(event, span).ok()?;
+        builder.event(event, span)?;
     }
     match builder.root {
         Some(Node { value: Value::Nothing, .. }) | None => {
-            report.add(Code::Empty, At { start: 0, end: 0 }, "", &[]);
-            None
+            Err(Stopped::new(Code::Empty, At { start: 0, end: 0 }))
         }
-        root => root,
+        Some(root) => Ok(root),
     }
 }
 
 /// The commonest slips in words of our own; what else the reader says is passed on.
-fn explain(info: &str) -> (Code, Vec<(&'static str, String)>) {
+fn explain(info: &str, at: At, bounds: Bounds) -> Stopped {
     let known = [
         ("unknown anchor", Code::Anchor),
         ("tabs disallowed", Code::YamlTab),
@@ -75,15 +58,15 @@ fn explain(info: &str) -> (Code, Vec<(&'static str, String)>) {
     ];
     // The reader stops by itself far above our own limit when it scans ahead of its events.
     if info.contains("recursion limit") {
-        return (Code::TooDeep, vec![("max", DEPTH_MAX.to_string())]);
+        return Stopped::new(Code::TooDeep, at).with("max", &bounds.depth);
     }
     match known.iter().find(|(part, _)| info.contains(part)) {
-        Some((_, code)) => (*code, Vec::new()),
-        None => (Code::YamlSyntax, vec![("detail", info.to_owned())]),
+        Some((_, code)) => Stopped::new(*code, at),
+        None => Stopped::new(Code::YamlSyntax, at).with("detail", &info),
     }
 }
 
-impl Builder<'_> {
+impl Builder {
     fn byte(&self, character: usize) -> usize {
         self.bytes[character.min(self.bytes.len() - 1)]
     }
@@ -92,7 +75,7 @@ impl Builder<'_> {
         At { start, end: self.byte(span.end.index()).max(start) }
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stopped> {
         match event {
             Event::Nothing
             | Event::StreamStart
@@ -119,13 +102,12 @@ impl Builder<'_> {
         }
     }
 
-    fn refuse(&self, code: Code, span: Span) -> Result<(), Stop> {
-        self.report.add(code, self.at(span), "", &[]);
-        Err(Stop)
+    fn refuse(&self, code: Code, span: Span) -> Result<(), Stopped> {
+        Err(Stopped::new(code, self.at(span)))
     }
 
     /// No anchor and no tag, and not too many values yet.
-    fn plain(&mut self, span: Span, anchor: usize, tagged: bool) -> Result<(), Stop> {
+    fn plain(&mut self, span: Span, anchor: usize, tagged: bool) -> Result<(), Stopped> {
         if anchor != 0 {
             return self.refuse(Code::Anchor, span);
         }
@@ -133,10 +115,9 @@ impl Builder<'_> {
             return self.refuse(Code::Tag, span);
         }
         self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            let max = NODES_MAX.to_string();
-            self.report.add(Code::TooManyValues, self.at(span), "", &[("max", max)]);
-            return Err(Stop);
+        if self.nodes > self.bounds.nodes {
+            let stopped = Stopped::new(Code::TooManyValues, self.at(span));
+            return Err(stopped.with("max", &self.bounds.nodes));
         }
         Ok(())
     }
@@ -157,20 +138,19 @@ impl Builder<'_> {
         self.put(Node { at, value });
     }
 
-    fn begin(&mut self, open: Open, span: Span) -> Result<(), Stop> {
+    fn begin(&mut self, open: Open, span: Span) -> Result<(), Stopped> {
         if let Some(Open::Map { key: None, .. }) = self.open.last() {
             return self.refuse(Code::KeyNotText, span);
         }
-        if self.open.len() == DEPTH_MAX {
-            let max = DEPTH_MAX.to_string();
-            self.report.add(Code::TooDeep, self.at(span), "", &[("max", max)]);
-            return Err(Stop);
+        if self.open.len() == self.bounds.depth {
+            let stopped = Stopped::new(Code::TooDeep, self.at(span));
+            return Err(stopped.with("max", &self.bounds.depth));
         }
         self.open.push(open);
         Ok(())
     }
 
-    fn end(&mut self, span: Span) -> Result<(), Stop> {
+    fn end(&mut self, span: Span) -> Result<(), Stopped> {
         let end = self.byte(span.end.index());
         let node = match self.open.pop() {
             Some(Open::List { start, items }) => {
@@ -180,7 +160,7 @@ impl Builder<'_> {
                 Node { at: At { start, end: end.max(start) }, value: Value::Map(entries) }
             }
             // The reader closes only what it has opened.
-            None => return Err(Stop),
+            None => return Err(Stopped::new(Code::YamlSyntax, self.at(span))),
         };
         self.put(node);
         Ok(())
