@@ -179,7 +179,8 @@ impl OfferDefect {
         match self {
             Self::NegativePrice => "give prices of zero or more",
             Self::Accelerator => {
-                "name the model as in the catalogue and a limit of cards, or leave out the card price"
+                "a price of cards goes with the model of the cards (`--card-hour 8 --accelerator A100`); without \
+                 cards leave out both"
             }
             Self::Minimum => "give a least billed time such as `60s`",
             Self::Bounds => "make the least resources fit in the most",

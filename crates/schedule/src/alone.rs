@@ -131,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cards::Cards;
+    use crate::cards::{Cards, Islands};
     use crate::change::{Appointment, LeaseEnd, Tenure};
     use crate::estate::{Holder, Lease};
     use crate::quota::Payer;
@@ -171,7 +171,7 @@ mod tests {
             if !shown.fits_with(&shown.booked, &need) {
                 continue;
             }
-            let cards = shown.booked.bank.choose(need.cards).unwrap_or(Cards::NONE);
+            let cards = shown.booked.bank.choose(need.cards, &Islands::NONE).unwrap_or(Cards::NONE);
             let attempt: AttemptId = TaskId { job: JobId::from_bits(nth), task: 0 }.attempt(1);
             let end = Time::from_micros(latest * 1_000_000);
             let node = estate.node(at).name.clone();

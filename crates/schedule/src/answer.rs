@@ -6,6 +6,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Preference;
 use crate::reason::{Reason, ReasonCode, ReasonCount};
 
 /// When a job might start, from `now` on.
@@ -25,6 +26,35 @@ impl StartEstimate {
     }
 }
 
+/// What a place is compared by with others, from the first field on; less is better. Places with
+/// room now come before those without.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Scored {
+    /// Spot work would pay the price on demand there.
+    pub falls_back: bool,
+    /// Which of the job's accelerator alternatives it has, from 0 on: the user put the best first.
+    pub alternative: u8,
+    /// The measures, in the order of preference.
+    pub measures: Vec<Measured>,
+    /// Cards would stand idle there beside work that wants none.
+    pub idles_cards: bool,
+}
+
+/// One measure of a place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which.
+    pub by: Preference,
+    /// Less is better: the price of a task at its limit in millionths; for start, deadline and delay
+    /// microseconds; for carbon milligrams for a kilowatt-hour; for reliability how many of a thousand
+    /// attempts fail. None: not known, which is worst.
+    pub value: Option<i64>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
 /// A pool that could take a job.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Candidate {
@@ -38,13 +68,21 @@ pub struct Candidate {
     pub offer: OfferId,
     /// What each task would get.
     pub resources: Resources,
-    /// How many of the job's tasks fit now (a gang: all or none).
+    /// How many of the job's tasks fit now (a gang: as many as it would start with, or none; counted
+    /// with what is close enough beside the pool).
     pub tasks: u64,
+    /// It would do without any other pool: always, but for a gang.
+    #[serde(default = "yes")]
+    pub alone: bool,
+    /// What it is compared by.
+    #[serde(default)]
+    pub score: Scored,
     /// What an hour of one task costs this buyer.
     pub unit_price: Micro,
     /// What one task costs at its time limit.
     pub price_per_task: Micro,
-    /// What all waiting tasks of the job cost at their time limit.
+    /// What all waiting tasks of the job cost at their time limit; of a gang that may be smaller, as
+    /// many as it would start with.
     pub price: Micro,
     /// When the first task could start.
     pub start: StartEstimate,
@@ -76,6 +114,9 @@ pub struct Candidates {
     pub candidates: Vec<Candidate>,
     /// The others, by id.
     pub refused: Vec<RefusedPool>,
+    /// The order of measures that they are compared by: the job's own, then the policy's.
+    #[serde(default)]
+    pub order: Vec<Preference>,
 }
 
 /// Why a job has no appointment.
@@ -133,6 +174,9 @@ pub struct Urgency {
     /// It stands in the queue by that, which is sooner than it is due otherwise. Not so where there is
     /// time enough, or none any more.
     pub lifted: bool,
+    /// That moment has passed, or had when it was submitted: it is not expected to be in time.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Why a job waits.

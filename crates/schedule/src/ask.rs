@@ -124,6 +124,9 @@ pub struct Ask {
     /// What the pool's engine must be able to do.
     #[serde(default)]
     pub pool_features: BTreeSet<String>,
+    /// Of these it must show one at least; empty is any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pool_one_of: BTreeSet<String>,
     /// What the node must have.
     #[serde(default)]
     pub node_features: BTreeSet<String>,
@@ -158,6 +161,7 @@ impl Ask {
             providers_denied: BTreeSet::new(),
             trust: Trust::Listed,
             pool_features: BTreeSet::new(),
+            pool_one_of: BTreeSet::new(),
             node_features: BTreeSet::new(),
             licenses: BTreeMap::new(),
             data: Vec::new(),
@@ -201,7 +205,7 @@ pub struct GangAsk {
 
 impl GangAsk {
     /// How few members will do: at least one.
-    pub fn at_least(&self) -> u32 {
+    pub fn at_least(self) -> u32 {
         self.least.unwrap_or(self.size).min(self.size).max(1)
     }
 }

@@ -48,7 +48,7 @@ impl Demand {
         let job = self.jobs[ix].clone();
         self.drop_timers(&job);
         let (mut key, ask) =
-            (self.classes[job.class].key.clone(), self.classes[job.class].ask.clone());
+            ((*self.classes[job.class].key).clone(), self.classes[job.class].ask.clone());
         if let Some(first) = avoid.iter().map(|avoid| avoid.until).min() {
             self.timers.insert((first, job.key.job));
         }

@@ -5,17 +5,27 @@ use std::collections::BTreeMap;
 use dayan_units::{Micro, PoolId, Span, Time};
 
 use crate::answer::{Candidate, Candidates, RefusedPool, StartEstimate};
-use crate::ask::JobAsk;
-use crate::estate::PoolIx;
+use crate::ask::{GangAsk, JobAsk};
+use crate::change::Appointment;
+use crate::estate::{Estate, PoolIx};
 use crate::judge::{Choice, Judge, Relax, Wish};
 use crate::later::When;
 use crate::outlook::Wanted;
 use crate::planner::Planner;
+use crate::policy::Policy;
 use crate::queue::JobKey;
 use crate::reason::{Reason, ReasonCode};
 use crate::reserve::{Domain, EndBy};
 use crate::score::Order;
 use crate::verdict::{Verdict, window_of};
+use crate::view::PoolView;
+
+/// Does a pool by itself let a job in, whatever its nodes are? No network is known here: a job that asks for a
+/// delay is let in nowhere.
+pub fn lets_in(pool: &PoolView, ask: &JobAsk) -> bool {
+    let (estate, order) = (Estate::default(), Order::of(&ask.prefer, &Policy::default()));
+    Judge::new(&estate, None, Wish::of(ask), &order, Time::EPOCH).check_pool(pool).is_ok()
+}
 
 impl Planner {
     /// Where this job could go, known to the planner or not.
@@ -58,7 +68,33 @@ impl Planner {
         }));
         refused.sort_by_key(|refused| refused.pool);
         let candidates = candidates.into_iter().map(|(_, _, candidate)| candidate).collect();
-        Candidates { candidates, refused }
+        Candidates { candidates, refused, order: order.as_slice().to_vec() }
+    }
+
+    /// Is there a pool that would take a task of this job, were it empty and all its nodes up? What lies
+    /// between the job and its pools counts as far as a network is known.
+    pub fn would_take(&self, ask: &JobAsk, now: Time) -> bool {
+        let order = Order::of(&ask.prefer, &self.policy);
+        let judge = self.judge(Wish::of(ask), &order, window_of(now));
+        !self.verdict(&judge).choices.is_empty()
+    }
+
+    /// What all of these places would cost at their time limit, each at the price of the hour it is
+    /// for; none where one of them is not offered any more, or the sum is over the range of money.
+    pub fn price_of(&self, ask: &JobAsk, places: &[Appointment], now: Time) -> Option<Micro> {
+        let order = Order::of(&ask.prefer, &self.policy);
+        let judge = self.judge(Wish::of(ask), &order, window_of(now));
+        let verdict = self.verdict(&judge);
+        places.iter().try_fold(Micro::ZERO, |sum, made| {
+            let pool = *self.estate.pool_ids.get(&made.pool)?;
+            let here = verdict.choices.iter().filter(|choice| {
+                self.estate.pool_of(choice.bay) == pool
+                    && verdict.needs[usize::from(choice.need)].resources == made.resources
+            });
+            let price = |choice| judge.price_from(choice, &verdict.needs, made.from).0;
+            let least = here.filter_map(price).min()?;
+            sum.0.checked_add(least.0).map(Micro)
+        })
     }
 
     /// Every rule that refuses, found by leaving out the first, then the next; a rule that cannot
@@ -91,21 +127,20 @@ impl Planner {
         let dear = ReasonCode::PoolPrice;
         let per_task = judge.task_price(offer, &need.resources).ok_or(dear)?;
         let when = When::now(now, judge.wish.ask.time);
-        let fit = match judge.wish.gang {
+        let room = match judge.wish.gang {
             None => {
-                places.iter().map(|&at| self.tasks_now(verdict, at, when)).sum::<u64>().min(tasks)
+                let fit = places.iter().map(|&at| self.tasks_now(verdict, at, when)).sum::<u64>();
+                Room { now: fit.min(tasks), started: tasks, alone: true, is_up: true }
             }
-            Some(gang) => {
-                let seats: u64 = places.iter().map(|&at| self.seats_now(verdict, at, when)).sum();
-                if seats >= u64::from(gang.size) { u64::from(gang.size) } else { 0 }
-            }
+            Some(gang) => self.room_for(verdict, places, gang, when),
         };
+        let fit = room.now;
         let transfer = judge.transfer(pool, view);
         let wait = |by| {
             if fit > 0 {
                 return Some(Span::ZERO);
             }
-            let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size.max(1)));
+            let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.at_least()));
             let wanted = Wanted { seats, need: need.resources, place };
             let choices = places.iter().map(|&at| verdict.choices[at]);
             let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
@@ -113,11 +148,12 @@ impl Planner {
             Some(self.wait(judge, verdict, places, now, by)?.max(queue))
         };
         let staged = transfer.unwrap_or(Span::ZERO);
-        // Every lease ends: what is never free is down.
+        // Every lease ends: what is never free is down, or closes for good.
+        let never = if room.is_up { ReasonCode::PoolPromised } else { ReasonCode::PoolDown };
         let start = |by| Some(wait(by)?.plus(staged));
-        let p90 = start(EndBy::Latest).ok_or(ReasonCode::PoolDown)?;
-        let p50 = start(EndBy::Expected).ok_or(ReasonCode::PoolDown)?.min(p90);
-        let total = i64::try_from(tasks).ok().and_then(|n| per_task.0.checked_mul(n));
+        let p90 = start(EndBy::Latest).ok_or(never)?;
+        let p50 = start(EndBy::Expected).ok_or(never)?.min(p90);
+        let total = i64::try_from(room.started).ok().and_then(|n| per_task.0.checked_mul(n));
         Ok(Candidate {
             pool: view.pool,
             provider: view.provider,
@@ -125,6 +161,8 @@ impl Planner {
             offer: offer.offer,
             resources: need.resources,
             tasks: fit,
+            alone: room.alone,
+            score: judge.score(best, &verdict.needs).told(judge.order),
             unit_price: judge.unit_price(offer, &need.resources).ok_or(dear)?,
             price_per_task: per_task,
             price: Micro(total.ok_or(dear)?),
@@ -161,7 +199,10 @@ impl Planner {
                 }
                 let mut times = 0;
                 while node.fits_with(&booked, need) {
-                    let cards = booked.bank.choose(need.cards).expect("it fits");
+                    let cards = booked
+                        .bank
+                        .choose(need.cards, &crate::cards::Islands::NONE)
+                        .expect("it fits");
                     booked.add(&need.resources, cards);
                     times += 1;
                 }
@@ -177,6 +218,30 @@ impl Planner {
         nodes.map(|node| node.seats_from(&node.booked, need, when)).sum()
     }
 
+    /// What a gang finds where these places are: of all domains that one of them is in, the one
+    /// with the most room now, as the planner would take it.
+    fn room_for(&self, verdict: &Verdict, places: &[usize], gang: GangAsk, when: When) -> Room {
+        let (least, size) = (u64::from(gang.at_least()), u64::from(gang.size.max(1)));
+        let now = |at: usize| self.seats_now(verdict, at, when);
+        let empty = |at: usize, up_only: bool| {
+            let choice = &verdict.choices[at];
+            let need = &verdict.needs[usize::from(choice.need)];
+            let nodes = self.estate.bays[choice.bay].nodes.iter();
+            let counted = nodes.filter(|node| !up_only || node.is_up());
+            counted.map(|node| node.seats_empty(need)).sum::<u64>()
+        };
+        let most = |count: &dyn Fn(usize) -> u64| {
+            let sums = domains_of(verdict, places)
+                .map(|domain| domain.iter().map(|&at| count(at as usize)).sum::<u64>());
+            sums.max().unwrap_or(0)
+        };
+        let fit = most(&now);
+        let fit = if fit >= least { fit.min(size) } else { 0 };
+        let started = if fit > 0 { fit } else { most(&|at| empty(at, false)).clamp(least, size) };
+        let alone = places.iter().map(|&at| empty(at, false)).sum::<u64>() >= least;
+        Room { now: fit, started, alone, is_up: most(&|at| empty(at, true)) >= least }
+    }
+
     /// How long until enough leases have ended at these places.
     fn wait(
         &self,
@@ -186,14 +251,46 @@ impl Planner {
         now: Time,
         by: EndBy,
     ) -> Option<Span> {
-        let members: Vec<u32> =
-            places.iter().map(|&at| u32::try_from(at).expect("choices are few")).collect();
-        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.size));
-        let choices: &[Choice] = &verdict.choices;
-        let (members, needs, limit) = (&*members, &*verdict.needs, judge.wish.ask.time);
-        let domain = Domain { choices, members, needs, seats, limit };
+        let (choices, needs): (&[Choice], _) = (&verdict.choices, &*verdict.needs);
+        let limit = judge.wish.ask.time;
         let mut work = 0;
-        let found = domain.earliest(&self.estate, now, Time::NEVER, by, &mut work)?;
-        Some(found.from.since(now))
+        let mut earliest = |members: &[u32], seats| {
+            let domain = Domain { choices, members, needs, seats, limit };
+            domain.earliest(&self.estate, now, Time::NEVER, by, &mut work)
+        };
+        let found = match judge.wish.gang {
+            None => earliest(&numbers(places), 1)?.from,
+            Some(gang) => {
+                let seats = u64::from(gang.at_least());
+                let each = domains_of(verdict, places).filter_map(|all| earliest(all, seats));
+                each.map(|found| found.from).min()?
+            }
+        };
+        Some(found.since(now))
     }
+}
+
+/// What there is for a job at some places.
+struct Room {
+    /// So many of its tasks could start now.
+    now: u64,
+    /// With so many it starts, when there is room: of an elastic gang, as many as it can have.
+    started: u64,
+    /// Were they empty, these places would do without any beside them.
+    alone: bool,
+    /// Enough nodes take work.
+    is_up: bool,
+}
+
+fn numbers(places: &[usize]) -> Vec<u32> {
+    places.iter().map(|&at| u32::try_from(at).expect("choices are few")).collect()
+}
+
+/// What is close enough together for a gang, and has one of these places in it.
+fn domains_of<'a>(
+    verdict: &'a Verdict,
+    places: &[usize],
+) -> impl Iterator<Item = &'a Vec<u32>> + use<'a> {
+    let here = numbers(places);
+    verdict.domains.iter().filter(move |domain| domain.iter().any(|at| here.contains(at)))
 }

@@ -122,7 +122,7 @@ impl Demand {
         for &project in projects {
             for ix in self.classes_of(project) {
                 let class = &self.classes[ix];
-                let is_head = class.head_project() == Some(project);
+                let is_head = class.head().is_some_and(|head| self.jobs[head].project == project);
                 let behind = class.registered.is_some_and(|head| Some(head) > after);
                 if is_head && behind && class.standing == Standing::NoRoom {
                     self.stand(ix, Standing::Active);
@@ -184,7 +184,7 @@ impl Round<'_> {
         if let Some(full) = planner.estate.accounts.refuses(payers, want) {
             return Some(full);
         }
-        let until = self.now.plus(planner.demand.classes[class].ask.time);
+        let until = self.now.plus(planner.demand.classes[class].limit);
         let payers = payers.clone();
         payers.accounts().find(|&account| {
             let guard = self.guard(account, place);
@@ -231,7 +231,7 @@ impl Round<'_> {
             return;
         }
         let want = want_of(&self.planner.demand.classes[class]);
-        let until = self.now.plus(self.planner.demand.classes[class].ask.time);
+        let until = self.now.plus(self.planner.demand.classes[class].limit);
         let payers = payers.clone();
         for account in grown {
             if let Some(place) = place

@@ -63,6 +63,57 @@ impl CardNeed {
     }
 }
 
+/// Cards of a node that are joined by links or by one processor's memory, each island as a mask. What is on
+/// no island is one of its own, and so is all of it where nothing is told.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Islands(SmallVec<[u64; 2]>);
+
+impl Islands {
+    /// Nothing is told: the lowest cards are taken.
+    pub const NONE: Self = Self(SmallVec::new_const());
+
+    /// From the number of each card's island.
+    pub fn of(numbers: &[u8]) -> Self {
+        let mut masks: std::collections::BTreeMap<u8, u64> = std::collections::BTreeMap::new();
+        for (card, island) in numbers.iter().take(CARDS_MAX).enumerate() {
+            *masks.entry(*island).or_default() |= 1 << card;
+        }
+        Self(masks.into_values().collect())
+    }
+
+    /// So many of these cards: all from the island that has the fewest of those that have enough, so that
+    /// whole islands stay whole; where none has, most from the one with the most. None where there are too few.
+    fn take(&self, free: u64, count: u32) -> Option<u64> {
+        if free.count_ones() < count {
+            return None;
+        }
+        let mut taken = 0u64;
+        while taken.count_ones() < count {
+            let left = count - taken.count_ones();
+            let known = self.0.iter().fold(0, |all, island| all | island);
+            let parts = || {
+                let islands = self.0.iter().copied().chain([!known]);
+                islands.map(|island| island & free & !taken).filter(|cards| *cards != 0)
+            };
+            let enough = parts().filter(|cards| cards.count_ones() >= left);
+            let tightest = enough.min_by_key(|cards| (cards.count_ones(), cards.trailing_zeros()));
+            let most = || parts().min_by_key(|c| (u32::MAX - c.count_ones(), c.trailing_zeros()));
+            taken |= lowest(tightest.or_else(most)?, left);
+        }
+        Some(taken)
+    }
+}
+
+/// The lowest so many of these.
+fn lowest(mut cards: u64, count: u32) -> u64 {
+    let mut taken = 0;
+    for _ in 0..count.min(cards.count_ones()) {
+        taken |= 1 << cards.trailing_zeros();
+        cards &= cards - 1;
+    }
+    taken
+}
+
 /// What is booked on each card of one node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct CardBank {
@@ -113,8 +164,8 @@ impl CardBank {
         })
     }
     /// Cards for a need: the part goes to the fullest card that still has it, so that whole cards
-    /// stay whole; then the lowest whole ones. None where it does not fit.
-    pub fn choose(&self, need: CardNeed) -> Option<Cards> {
+    /// stay whole; the whole ones come from as few islands as can be. None where it does not fit.
+    pub fn choose(&self, need: CardNeed, islands: &Islands) -> Option<Cards> {
         let part = if need.part == 0 {
             None
         } else {
@@ -124,14 +175,10 @@ impl CardBank {
         };
         let untouched = self
             .free()
-            .filter(|&(card, free)| free == CARD && part.is_none_or(|part| part.card != card));
-        let mut whole = 0u64;
-        let mut found = 0;
-        for (card, _) in untouched.take(need.whole as usize) {
-            whole |= 1 << card;
-            found += 1;
-        }
-        (found == need.whole).then_some(Cards { whole, part })
+            .filter(|&(card, free)| free == CARD && part.is_none_or(|part| part.card != card))
+            .fold(0u64, |cards, (card, _)| cards | 1 << card);
+        let whole = islands.take(untouched, need.whole)?;
+        Some(Cards { whole, part })
     }
     fn change(&mut self, cards: Cards, how: impl Fn(u16, u16) -> u16) {
         let mut whole = cards.whole;
@@ -167,14 +214,15 @@ mod tests {
     #[test]
     fn a_quarter_is_of_one_card_and_whole_cards_stay_whole() {
         let mut bank = CardBank::of(MilliAccel(2_000));
-        let quarter = bank.choose(need(250)).expect("empty");
+        let quarter = bank.choose(need(250), &Islands::NONE).expect("empty");
         assert_eq!(quarter, Cards { whole: 0, part: Some(CardPart { card: 0, milli: 250 }) });
         bank.book(quarter);
-        let more = bank.choose(need(500)).expect("the started card has it");
+        let more = bank.choose(need(500), &Islands::NONE).expect("the started card has it");
         assert_eq!(more.part.map(|part| part.card), Some(0));
         bank.book(more);
-        assert_eq!(bank.choose(need(2_000)), None);
-        let one_and_a_bit = bank.choose(need(1_250)).expect("card 1 and the rest of card 0");
+        assert_eq!(bank.choose(need(2_000), &Islands::NONE), None);
+        let one_and_a_bit =
+            bank.choose(need(1_250), &Islands::NONE).expect("card 1 and the rest of card 0");
         assert_eq!(one_and_a_bit.numbers().collect::<Vec<_>>(), [0, 1]);
         bank.book(one_and_a_bit);
         assert_eq!(bank.room(), CardRoom { whole: 0, part: 0 });
@@ -189,8 +237,53 @@ mod tests {
         let mut bank = CardBank::of(MilliAccel(2_000));
         bank.book(Cards { whole: 0, part: Some(CardPart { card: 0, milli: 500 }) });
         bank.book(Cards { whole: 0, part: Some(CardPart { card: 1, milli: 500 }) });
-        assert_eq!(bank.choose(need(1_000)), None);
-        assert!(bank.choose(need(500)).is_some());
+        assert_eq!(bank.choose(need(1_000), &Islands::NONE), None);
+        assert!(bank.choose(need(500), &Islands::NONE).is_some());
         assert_eq!(CardBank::of(MilliAccel(65_000)).room(), CardRoom::default());
+    }
+
+    #[test]
+    fn tasks_stay_on_an_island_and_whole_islands_stay_whole() {
+        let check = |islands: &[u8], free: u64, count: u32, expect: Option<u64>| {
+            assert_eq!(
+                Islands::of(islands).take(free, count),
+                expect,
+                "{islands:?} {free:b} {count}"
+            );
+        };
+        let halves = [0, 0, 0, 0, 1, 1, 1, 1];
+        // One card comes from the island that is broken already, four from the one that is whole.
+        check(&halves, 0b1111_1110, 1, Some(0b0000_0010));
+        check(&halves, 0b1111_1110, 4, Some(0b1111_0000));
+        check(&halves, 0b1111_1110, 3, Some(0b0000_1110));
+        // More than an island has: most of it from one.
+        check(&halves, 0b0111_1100, 4, Some(0b0111_0100));
+        check(&halves, 0b1111_1111, 6, Some(0b0011_1111));
+        check(&halves, 0b0000_0001, 2, None);
+        check(&halves, 0b1111_1111, 0, Some(0));
+        // Cards that lie alternately, cards that nobody names, and nothing told.
+        check(&[0, 1, 0, 1], 0b1111, 2, Some(0b0101));
+        check(&[0, 0], 0b1110, 2, Some(0b1100));
+        check(&[], 0b1011_0100, 3, Some(0b0011_0100));
+        check(&[7; 64], u64::MAX, 64, Some(u64::MAX));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_one_island_can_hold_is_on_one(
+            islands in proptest::collection::vec(0u8..4, 0..16), free: u16, count in 1u32..9,
+        ) {
+            let (numbers, free) = (&islands, u64::from(free));
+            let islands = Islands::of(numbers);
+            let taken = islands.take(free, count);
+            proptest::prop_assert_eq!(taken.is_some(), free.count_ones() >= count);
+            if let Some(taken) = taken {
+                proptest::prop_assert_eq!((taken.count_ones(), taken & !free), (count, 0));
+                let touched = islands.0.iter().filter(|island| *island & taken != 0).count();
+                let alone = islands.0.iter().any(|island| (island & free).count_ones() >= count);
+                let unnamed = taken >> numbers.len() != 0;
+                proptest::prop_assert!(!alone || touched + usize::from(unnamed) == 1);
+            }
+        }
     }
 }

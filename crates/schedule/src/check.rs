@@ -3,6 +3,7 @@
 
 use dayan_units::Time;
 
+use crate::judge::Judge;
 use crate::later::When;
 use crate::planner::Planner;
 use crate::queue::Standing;
@@ -38,9 +39,11 @@ impl Planner {
             }
             *running.entry(job).or_insert(0u32) += 1;
         }
-        let kept: std::collections::BTreeMap<_, _> =
-            self.demand.running.iter().map(|(job, count)| (*job, *count)).collect();
-        if running == kept { Ok(()) } else { Err("other counts of running tasks".to_owned()) }
+        if running == self.demand.all_running() {
+            Ok(())
+        } else {
+            Err("other counts of running tasks".to_owned())
+        }
     }
 
     fn check_classes(&self) -> Result<(), String> {
@@ -55,7 +58,9 @@ impl Planner {
                 continue;
             }
             let order = Order::of(&class.key.prefer, &self.policy);
+            // Without the short ways that most asks allow.
             let judge = self.judge(class.wish(), &order, judged_at);
+            let judge = Judge { plain: None, ..judge };
             let fresh = self.verdict(&judge);
             let place = |choice: &crate::judge::Choice, needs: &[crate::fit_tree::Need]| {
                 let need = needs[usize::from(choice.need)];

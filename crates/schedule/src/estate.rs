@@ -13,12 +13,14 @@ use dayan_units::{AttemptId, FlopRate, JobId, MilliAccel, PoolId, Resources, Spa
 use rustc_hash::FxHashMap;
 
 use crate::calendar::Appointed;
-use crate::cards::{CardBank, CardRoom, Cards};
+use crate::cards::{CardBank, CardRoom, Cards, Islands};
 use crate::change::{LeaseEnd, Tenure};
 use crate::fit_tree::{FitTree, Need, Room};
 use crate::later::{Later, When};
+use crate::near::NearMap;
 use crate::others::Forecast;
 use crate::quota::{Accounts, Payers};
+use crate::signs::{Front, Sign};
 use crate::slots::Slots;
 use crate::view::{NodeName, NodeUp, NodeView, OfferView, PoolView};
 use crate::waste::{self, Free, Kind};
@@ -107,7 +109,7 @@ impl Node {
         if bank.is_empty() {
             return None;
         }
-        let taken = bank.choose(need.cards)?;
+        let taken = bank.choose(need.cards, &Islands::NONE)?;
         let cpu = self.free_with(&self.booked).cpu.0;
         let before = Free { cpu, cards: bank.left() };
         let mut after = Free { cpu: cpu.saturating_sub(need.resources.cpu.0), ..before.clone() };
@@ -141,7 +143,7 @@ impl Node {
         need.may_fit(&self.room_with(booked))
             && (!need.mixes_cards()
                 || booked.bank.is_empty()
-                || booked.bank.choose(need.cards).is_some())
+                || booked.bank.choose(need.cards, &Islands::NONE).is_some())
     }
     pub fn is_up(&self) -> bool {
         match self.up {
@@ -223,6 +225,7 @@ pub(crate) struct Make {
     pub features: BTreeSet<String>,
     pub leaf: Option<String>,
     pub capability: BTreeMap<String, FlopRate>,
+    pub islands: Islands,
 }
 
 /// The nodes of one pool that are alike in all but size.
@@ -237,21 +240,11 @@ pub(crate) struct Bay {
     pub tree: FitTree,
     /// Distinct sizes: a node of that size, and how many.
     pub sizes: Vec<(Resources, u64)>,
-    /// The component-wise most of the sizes: refuses most asks that are too large at one look.
-    pub largest: Room,
     /// How many of the nodes have promised something for later.
     pub promised: u32,
 }
 
 impl Bay {
-    fn front(&self) -> Front {
-        let has_cards = self.make.accelerator.is_some();
-        Front { most: self.tree.most(), pool: self.pool, has_cards }
-    }
-    /// Could any node hold the need when empty?
-    pub fn fits_empty(&self, need: &Need) -> bool {
-        need.may_fit(&self.largest) && (self.sizes.len() == 1 || self.seats_empty(need) > 0)
-    }
     /// How many nodes could hold the need when empty.
     pub fn seats_empty(&self, need: &Need) -> u64 {
         let fitting = self.sizes.iter().filter(|(unit, _)| need.may_fit(&Room::summed(unit)));
@@ -272,16 +265,6 @@ impl Bay {
         let found = self.tree.first_fit(need, from, work, exact)?;
         Some(u32::try_from(found).expect("nodes are numbered in 32 bits"))
     }
-}
-
-/// What a round asks of a bay before it looks at any of its nodes: all bays of a country side by side,
-/// so that those without room are passed over without a look at them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Front {
-    /// The component-wise most that any node has free.
-    pub most: Room,
-    pub pool: PoolIx,
-    pub has_cards: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -369,14 +352,18 @@ pub(crate) struct Estate {
     pub pools: Vec<Pool>,
     pub pool_ids: BTreeMap<PoolId, PoolIx>,
     pool_lookup: FxHashMap<PoolId, PoolIx>,
+    /// All pools as some verdict ranked them, the best first: the next is likely to rank them so too,
+    /// and then has nothing to sort. It says nothing else.
+    pub ranking: Vec<PoolIx>,
     pub bays: Slots<Bay>,
-    /// By the number of the bay.
+    /// By the number of the bay; likewise the signs.
     pub fronts: Vec<Front>,
+    pub signs: Vec<Sign>,
     pub leases: Slots<Lease>,
     /// Where each of them is booked, as the leases say too: what is read of thousands of leases to find
     /// those of one node.
     pub seated: Seated,
-    pub attempts: FxHashMap<AttemptId, LeaseIx>,
+    pub attempts: NearMap<AttemptId, LeaseIx>,
     /// What organisations and projects hold, and may.
     pub accounts: Accounts,
     /// How many leases there are of each kind that takes cards.
@@ -404,6 +391,7 @@ impl Estate {
         self.pools.push(Pool::default());
         self.pool_ids.insert(id, ix);
         self.pool_lookup.insert(id, ix);
+        self.ranking.push(ix);
         ix
     }
 
@@ -413,7 +401,7 @@ impl Estate {
     }
     /// Which pool a bay is of.
     pub fn pool_of(&self, bay: BayIx) -> PoolIx {
-        self.bays[bay].pool
+        self.sign(bay).pool
     }
 
     pub fn node(&self, at: NodeAt) -> &Node {
@@ -457,6 +445,7 @@ impl Estate {
                 features: node.features.clone(),
                 leaf: node.leaf.clone(),
                 capability: node.capability.clone(),
+                islands: Islands::of(&node.islands),
             };
             by_make.entry(make).or_default().push(Node::new(node));
         }
@@ -474,19 +463,9 @@ impl Estate {
             }
             let rooms: Vec<Room> = nodes.iter().map(Node::shown_room).collect();
             let tree = FitTree::new(&rooms);
-            let largest =
-                sizes.iter().fold(Room::default(), |most, (unit, _)| most.max(&Room::summed(unit)));
-            let bay = self.bays.add(Bay {
-                pool: ix,
-                number,
-                make,
-                nodes,
-                tree,
-                sizes,
-                largest,
-                promised: 0,
-            });
-            self.set_front(bay);
+            let bay =
+                self.bays.add(Bay { pool: ix, number, make, nodes, tree, sizes, promised: 0 });
+            self.put_up_signs(bay);
             let pool = &mut self.pools[ix as usize];
             pool.bays.push(bay);
             for (node, shown) in (0u32..).zip(&self.bays[bay].nodes) {
@@ -501,15 +480,6 @@ impl Estate {
         self.claim_again(ix, view);
         self.pools[ix as usize].view = Some(PoolView { nodes: Vec::new(), ..view.clone() });
         self.dirty.insert(ix);
-    }
-
-    fn set_front(&mut self, ix: BayIx) {
-        let bay = &self.bays[ix];
-        let front = bay.front();
-        if self.fronts.len() <= ix as usize {
-            self.fronts.resize(ix as usize + 1, front.clone());
-        }
-        self.fronts[ix as usize] = front;
     }
 
     pub fn forget_pool(&mut self, id: PoolId) {
@@ -723,6 +693,7 @@ impl Estate {
         if ends != self.leases.len() {
             return Err(format!("{ends} ends for {} leases", self.leases.len()));
         }
+        self.check_signs()?;
         let touched: BTreeSet<NodeAt> = self.touched.iter().copied().collect();
         for (ix, bay) in self.bays.iter() {
             for (node, shown) in (0u32..).zip(&bay.nodes) {
@@ -735,9 +706,6 @@ impl Estate {
                 }
             }
             let rooms: Vec<Room> = bay.nodes.iter().map(Node::shown_room).collect();
-            if self.fronts[ix as usize] != bay.front() {
-                return Err(format!("bay {} of pool {} shows another front", bay.number, bay.pool));
-            }
             if FitTree::new(&rooms) != bay.tree {
                 return Err(format!("the tree of bay {} of pool {} differs", bay.number, bay.pool));
             }

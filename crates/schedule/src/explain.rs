@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate, Urgency};
 use crate::capped::want_of;
-use crate::estate::{Node, PoolIx};
+use crate::estate::{BayIx, Node, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Judge, Relax};
 use crate::later::When;
@@ -20,7 +20,32 @@ use crate::quota::{AccountOf, QuotaOf};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
 use crate::reserve::{Domain, EndBy, earliest_of};
 use crate::score::Order;
+use crate::urgent::Soft;
 use crate::verdict::{Verdict, window_of};
+
+/// Would any pool take a job, were it empty?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    Somewhere,
+    Nowhere,
+}
+
+/// Different words of pools that are as near to taking a job, at most.
+const NEAREST_MAX: usize = 3;
+
+/// What the pools lack that lack least: any of it would do.
+fn nearest_of(judge: &Judge<'_>, pools: &[PoolIx]) -> Reason {
+    let code = ReasonCode::PoolFeature;
+    let least = pools.iter().map(|pool| judge.lacks(*pool)).min();
+    let mut messages: Vec<String> = Vec::new();
+    for pool in pools.iter().filter(|pool| Some(judge.lacks(**pool)) == least) {
+        let message = judge.reason(*pool, code).message;
+        if messages.len() < NEAREST_MAX && !messages.contains(&message) {
+            messages.push(message);
+        }
+    }
+    Reason { code, message: messages.join("; another ") }
+}
 
 impl Planner {
     /// Why the job waits; none where the planner does not know it.
@@ -30,7 +55,8 @@ impl Planner {
         let order = Order::of(&class.key.prefer, &self.policy);
         let judge = self.judge(class.wish(), &order, window_of(now));
         let verdict = self.verdict(&judge);
-        let standing = self.standing(job, &verdict);
+        let taken = if verdict.choices.is_empty() { Taken::Nowhere } else { Taken::Somewhere };
+        let standing = self.standing(job, taken);
         if standing == JobStanding::NotWaiting {
             return Some(Explanation::not_waiting(job.key.job));
         }
@@ -46,9 +72,65 @@ impl Planner {
         {
             by_code.entry(code).or_default().push(pool);
         }
+        // One pool speaks for those of its reason; of those that lack something, all that lack least.
+        let told = |code, pools: &[PoolIx]| match code {
+            ReasonCode::PoolFeature => nearest_of(&judge, pools),
+            _ => judge.reason(pools[0], code),
+        };
         let mut reasons: Vec<Reason> =
-            by_code.iter().map(|(&code, pools)| judge.reason(pools[0], code)).collect();
-        let before_pools = match standing {
+            by_code.iter().map(|(&code, pools)| told(code, pools)).collect();
+        let before_pools = self.own_reason(job, standing);
+        reasons.splice(0..0, before_pools);
+        Some(Explanation {
+            job: job.key.job,
+            behind: self.demand.behind_of(job.project),
+            standing,
+            position: self.position(job),
+            urgency: job.soft.map(|soft| soft.at(now)).map(|Soft { start_by, lifted, .. }| {
+                Urgency { start_by, lifted, lost: start_by < now }
+            }),
+            tasks_waiting: job.pending.len(),
+            counts: by_code
+                .iter()
+                .map(|(&code, pools)| ReasonCount {
+                    code,
+                    pools: u32::try_from(pools.len()).expect("pools are numbered in 32 bits"),
+                })
+                .collect(),
+            reasons,
+            relaxations: Self::relaxations(&judge, &verdict),
+            start: self.start_of(job, &judge, &verdict, now),
+        })
+    }
+
+    /// When a job that waits and has started nothing yet might start.
+    pub fn first_start(&self, job: JobId, now: Time) -> Option<StartEstimate> {
+        let known = &self.demand.jobs[*self.demand.job_ids.get(&job)?];
+        if known.pending.is_empty() || known.running > 0 {
+            return None;
+        }
+        let class = &self.demand.classes[known.class];
+        let order = Order::of(&class.key.prefer, &self.policy);
+        let judge = self.judge(class.wish(), &order, window_of(now));
+        self.start_of(known, &judge, &self.verdict(&judge), now)
+    }
+
+    fn start_of(
+        &self,
+        job: &Job,
+        judge: &Judge<'_>,
+        verdict: &Verdict,
+        now: Time,
+    ) -> Option<StartEstimate> {
+        let start = self.start(judge, verdict, self.demand.place_of(job), now)?;
+        let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
+        let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
+        Some(start.not_before(begin.since(now)))
+    }
+
+    /// What keeps it from its turn, whatever pools say.
+    pub(crate) fn own_reason(&self, job: &Job, standing: JobStanding) -> Option<Reason> {
+        match standing {
             JobStanding::Blocked => {
                 let why = self.demand.blocked_projects.get(&job.project);
                 let message = why.cloned().unwrap_or_default();
@@ -77,58 +159,11 @@ impl Planner {
                 Reason { code: ReasonCode::JobStrict, message }
             }),
             JobStanding::NotWaiting | JobStanding::Infeasible | JobStanding::Waiting => None,
-        };
-        reasons.splice(0..0, before_pools);
-        Some(Explanation {
-            job: job.key.job,
-            behind: self.demand.behind_of(job.project),
-            standing,
-            position: self.position(job),
-            urgency: job
-                .soft
-                .map(|soft| soft.at(now))
-                .map(|soft| Urgency { start_by: soft.start_by, lifted: soft.lifted }),
-            tasks_waiting: job.pending.len(),
-            counts: by_code
-                .iter()
-                .map(|(&code, pools)| ReasonCount {
-                    code,
-                    pools: u32::try_from(pools.len()).expect("pools are numbered in 32 bits"),
-                })
-                .collect(),
-            reasons,
-            relaxations: Self::relaxations(&judge, &verdict),
-            start: self.start_of(job, &judge, &verdict, now),
-        })
-    }
-
-    /// When a job that waits and has started nothing yet might start.
-    pub fn first_start(&self, job: JobId, now: Time) -> Option<StartEstimate> {
-        let known = &self.demand.jobs[*self.demand.job_ids.get(&job)?];
-        if known.pending.is_empty() || self.demand.running.contains_key(&job) {
-            return None;
         }
-        let class = &self.demand.classes[known.class];
-        let order = Order::of(&class.key.prefer, &self.policy);
-        let judge = self.judge(class.wish(), &order, window_of(now));
-        self.start_of(known, &judge, &self.verdict(&judge), now)
     }
 
-    fn start_of(
-        &self,
-        job: &Job,
-        judge: &Judge<'_>,
-        verdict: &Verdict,
-        now: Time,
-    ) -> Option<StartEstimate> {
-        let start = self.start(judge, verdict, self.demand.place_of(job), now)?;
-        let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
-        let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
-        Some(start.not_before(begin.since(now)))
-    }
-
-    fn standing(&self, job: &Job, verdict: &Verdict) -> JobStanding {
-        let running = self.demand.running.get(&job.key.job).copied().unwrap_or(0);
+    /// Where a job stands.
+    pub(crate) fn standing(&self, job: &Job, taken: Taken) -> JobStanding {
         if job.pending.is_empty() {
             JobStanding::NotWaiting
         } else if self.demand.blocked_projects.contains_key(&job.project) {
@@ -140,11 +175,11 @@ impl Planner {
             }
         } else if self.demand.sleeps_until(job).is_some() {
             JobStanding::NotYet
-        } else if job.max_parallel.is_some_and(|most| running >= most) {
+        } else if job.max_parallel.is_some_and(|most| job.running >= most) {
             JobStanding::AtMaxParallel
         } else if self.demand.behind(job).is_some() {
             JobStanding::BehindStrict
-        } else if verdict.choices.is_empty() {
+        } else if taken == Taken::Nowhere {
             JobStanding::Infeasible
         } else {
             JobStanding::Waiting
@@ -187,22 +222,27 @@ impl Planner {
         for choice in verdict.choices.iter().filter(|at| !self.estate.is_queue(at.bay)) {
             let need = &verdict.needs[usize::from(choice.need)];
             let bay = &self.estate.bays[choice.bay];
-            let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
-            let mut work = 0;
-            let has_room = |node: &Node| node.is_up() && node.fits_with(&node.booked, need);
-            let code = match (some_up, bay.first_fit(need, when, 0, &mut work)) {
-                (false, _) => ReasonCode::PoolDown,
-                // Room now, but not for as long as it may run.
-                (true, None) if bay.nodes.iter().any(has_room) => ReasonCode::PoolPromised,
-                (true, None) => ReasonCode::PoolBusy,
-                // Room now, and yet it waits: it is held for those before it, or too little for a
-                // gang.
-                (true, Some(_)) => ReasonCode::PoolReserved,
-            };
+            let code = self.no_room(choice.bay, need, when);
             let entry = found.entry(bay.pool).or_insert(code);
             *entry = code.max(*entry);
         }
         found
+    }
+
+    /// Why nothing more starts in a bay that would do.
+    pub(crate) fn no_room(&self, bay: BayIx, need: &Need, when: When) -> ReasonCode {
+        let bay = &self.estate.bays[bay];
+        let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
+        let mut work = 0;
+        let has_room = |node: &Node| node.is_up() && node.fits_with(&node.booked, need);
+        match (some_up, bay.first_fit(need, when, 0, &mut work)) {
+            (false, _) => ReasonCode::PoolDown,
+            // Room now, but not for as long as it may run.
+            (true, None) if bay.nodes.iter().any(has_room) => ReasonCode::PoolPromised,
+            (true, None) => ReasonCode::PoolBusy,
+            // Room now, and yet it waits: it is held for those before it, or too little for a gang.
+            (true, Some(_)) => ReasonCode::PoolReserved,
+        }
     }
 
     /// How many ready jobs are before it in the queue.
@@ -283,7 +323,9 @@ impl Planner {
         place: JobKey,
         now: Time,
     ) -> Option<StartEstimate> {
-        let need = verdict.needs.first()?.resources;
+        // What the best place takes: which need was found first says nothing.
+        let best = verdict.choices.first()?;
+        let need = verdict.needs[usize::from(best.need)].resources;
         let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.at_least()));
         let wanted = Wanted { seats, need, place };
         let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.at_least())));

@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 
 use crate::ask::{Ask, DataAt, GangAsk, JobAsk, Mode, Pin, Same};
 use crate::change::{Avoid, Network};
-use crate::estate::{Bay, BayIx, Estate, Pool, PoolIx};
+use crate::estate::{BayIx, Estate, Pool, PoolIx};
 use crate::fit_tree::Need;
 use crate::others::Forecast;
+use crate::policy::Preference;
 use crate::queue::task_price_cap;
 use crate::reason::{Reason, ReasonCode};
 use crate::score::{Measures, Order, Score};
@@ -68,21 +69,50 @@ pub(crate) enum Relax {
     One(ReasonCode),
 }
 
-/// What is the same for all bays of a pool.
+/// What is the same for all bays of a pool, found when it is asked for: most choices are made by price,
+/// and the bays of a pool mostly ask for the same again.
+#[derive(Default)]
 struct Local {
+    ways: Option<Ways>,
+    /// The best offer of these resources under that alternative.
+    offered: Option<(Resources, u8, Result<Offered, ReasonCode>)>,
+}
+
+/// What lies between a job and a pool.
+#[derive(Clone, Copy)]
+struct Ways {
     transfer_micros: i64,
     delay_micros: i64,
     carbon: i64,
     /// How long its own queue is expected to be.
     queue: Option<Span>,
-    /// The offer and resources priced last: the bays of a pool mostly ask for the same again.
-    priced: Option<(u16, Resources, Option<Micro>)>,
+}
+
+/// An offer of a pool, and what a task costs under it.
+#[derive(Clone, Copy)]
+struct Offered {
+    /// Index into the pool's offers.
+    offer: u16,
+    price_micro: i64,
+    /// On demand, for work that would like spot better.
+    falls_back: bool,
 }
 
 /// What is not known is worst.
 fn or_worst(span: Option<Span>) -> i64 {
     span.map_or(i64::MAX, Span::micros)
 }
+
+/// What a pool goes by that people who wait for it have not asked for by this word, and what a pool
+/// without it is like.
+pub const EXPLAINED: [(&str, &str); 2] = [
+    (
+        "staging",
+        "it shares no folder of its own for `data://` and `file://`; its provider names folders with \
+         `dayan agent --publish-root`",
+    ),
+    ("jobs_without_image", "it runs images, and the job names none"),
+];
 
 /// Is something asked for that is not there? Mostly nothing is, and that is seen at once.
 fn lacks(asked: &BTreeSet<String>, there: &BTreeSet<String>) -> bool {
@@ -101,31 +131,45 @@ pub(crate) struct Judge<'a> {
     /// Delays and transfer times are judged for this moment.
     pub at: Time,
     pub relax: Relax,
+    /// What a task takes, where it wants the same of every node and nothing of it but room.
+    pub plain: Option<Need>,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(
+        estate: &'a Estate,
+        network: Option<&'a dyn Network>,
+        wish: Wish<'a>,
+        order: &'a Order,
+        at: Time,
+    ) -> Self {
+        let plain = Self::plain(&wish);
+        Self { estate, network, wish, order, at, relax: Relax::Nothing, plain }
+    }
 }
 
 impl Judge<'_> {
-    /// Hands over all bays of a pool that would do, or says why none does. Needs that are not yet in
-    /// the list are added.
+    /// Hands over all bays of a pool that would do, each with the head of its score, or says why none
+    /// does. Needs that are not yet in the list are added.
     pub fn pool(
         &self,
         ix: PoolIx,
         needs: &mut SmallVec<[Need; 1]>,
-        mut found: impl FnMut(Score, Choice),
+        mut found: impl FnMut(u128, Choice),
     ) -> Result<(), ReasonCode> {
         let pool = &self.estate.pools[ix as usize];
-        let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
-        self.check_pool(view)?;
+        self.check_pool(pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?)?;
         let mut any = false;
         let mut furthest = ReasonCode::PoolFeature;
         if pool.bays.is_empty() {
             furthest = ReasonCode::PoolNoNodeFits;
         }
-        let mut local = self.local(pool, view);
+        let mut local = Local::default();
         for &bay_ix in &pool.bays {
             match self.bay(pool, bay_ix, &mut local, needs) {
-                Ok((score, choice)) => {
+                Ok((head, choice)) => {
                     any = true;
-                    found(score, choice);
+                    found(head, choice);
                 }
                 Err(code) => furthest = furthest.max(code),
             }
@@ -133,8 +177,16 @@ impl Judge<'_> {
         if any { Ok(()) } else { Err(furthest) }
     }
 
-    fn local(&self, pool: &Pool, view: &PoolView) -> Local {
-        Local {
+    fn plain(wish: &Wish<'_>) -> Option<Need> {
+        let Wish { ask, gang, .. } = wish;
+        let room = ask.accelerators.is_empty() && ask.capability.is_empty();
+        let is_plain = room && ask.node_features.is_empty() && gang.is_none();
+        is_plain.then(|| Need::of(ask.resources))
+    }
+
+    fn ways(&self, pool: &Pool) -> Ways {
+        let view = pool.view.as_ref().expect("only pools that are shown are judged");
+        Ways {
             transfer_micros: or_worst(self.transfer(pool, view)),
             delay_micros: or_worst(self.worst_delay(view)),
             carbon: view
@@ -142,7 +194,6 @@ impl Judge<'_> {
                 .as_ref()
                 .map_or(i64::MAX, |carbon| carbon.milligrams_now(self.wish.ask.time)),
             queue: pool.forecast.map(Forecast::length),
-            priced: None,
         }
     }
 
@@ -150,7 +201,7 @@ impl Judge<'_> {
         if fails && self.relax != Relax::One(code) { Err(code) } else { Ok(()) }
     }
 
-    fn check_pool(&self, view: &PoolView) -> Result<(), ReasonCode> {
+    pub fn check_pool(&self, view: &PoolView) -> Result<(), ReasonCode> {
         let Wish { ask, org, pin, avoid, gang, .. } = &self.wish;
         self.fails(ReasonCode::PoolNotQuoted, pin.is_some_and(|pin| pin.pool != view.pool))?;
         let provider = &view.provider;
@@ -174,13 +225,22 @@ impl Judge<'_> {
             Same::Fabric | Same::Leaf => view.fabric.is_none(),
             Same::Site | Same::Pool => false,
         });
-        let lacking = lacks(&ask.pool_features, &view.features) || no_fabric;
+        let none_of = !ask.pool_one_of.is_empty() && ask.pool_one_of.is_disjoint(&view.features);
+        let lacking = lacks(&ask.pool_features, &view.features) || none_of || no_fabric;
         self.fails(ReasonCode::PoolFeature, lacking)?;
         if let Some(delay) = &ask.delay {
             let late = self.worst_delay(view).is_none_or(|worst| worst > delay.bound);
             self.fails(ReasonCode::PoolDelay, late)?;
         }
         Ok(())
+    }
+
+    /// How many of the features that are asked for a pool has not.
+    pub fn lacks(&self, ix: PoolIx) -> usize {
+        let view = self.estate.pools[ix as usize].view.as_ref();
+        view.map_or(usize::MAX, |view| {
+            self.wish.ask.pool_features.difference(&view.features).count()
+        })
     }
 
     /// The longest one-way delay that the ask is about; none where a part of it is not known.
@@ -233,31 +293,44 @@ impl Judge<'_> {
         bay_ix: BayIx,
         local: &mut Local,
         needs: &mut SmallVec<[Need; 1]>,
-    ) -> Result<(Score, Choice), ReasonCode> {
-        let bay = &self.estate.bays[bay_ix];
+    ) -> Result<(u128, Choice), ReasonCode> {
+        if let Some(need) = &self.plain
+            && self.relax == Relax::Nothing
+            && !self.estate.sign(bay_ix).waits
+        {
+            let offered = self.plain_bay(pool, bay_ix, need, local)?;
+            if needs.is_empty() {
+                needs.push(*need);
+            }
+            let choice = Choice { bay: bay_ix, offer: offered.offer, need: 0, alternative: 0 };
+            return Ok((self.head(pool, bay_ix, &offered, 0, local), choice));
+        }
+        // Most asks want nothing of a node but room: then the bay itself is not looked at.
+        let make = || &self.estate.bays[bay_ix].make;
         let ask = self.wish.ask;
-        if let Some(most) = bay.make.waits
-            && (self.wish.gang.is_some() || ask.time > most)
+        if self.estate.sign(bay_ix).waits
+            && (self.wish.gang.is_some() || make().waits.is_some_and(|most| ask.time > most))
         {
             // The real nodes say why the pool refuses, where it does.
             return Err(ReasonCode::PoolFeature);
         }
         let leaf = self.wish.gang.is_some_and(|gang| gang.same == Same::Leaf);
-        let lacking =
-            lacks(&ask.node_features, &bay.make.features) || (leaf && bay.make.leaf.is_none());
+        let lacking = (!ask.node_features.is_empty()
+            && lacks(&ask.node_features, &make().features))
+            || (leaf && make().leaf.is_none());
         self.fails(ReasonCode::PoolFeature, lacking)?;
         let mut furthest = ReasonCode::PoolAccelerator;
         for alternative in 0..ask.accelerators.len().clamp(1, ALTERNATIVES_MAX) {
-            let tried = self.resources(bay, alternative).and_then(|resources| {
+            let tried = self.resources(bay_ix, alternative).and_then(|resources| {
                 let need = Need::of(resources);
-                let too_large = !bay.fits_empty(&need);
+                let too_large = !self.estate.fits_empty(bay_ix, &need);
                 self.fails(ReasonCode::PoolNoNodeFits, too_large)?;
                 let nth = u8::try_from(alternative).expect("at most 64");
-                Ok((need, self.best_offer(pool, bay, &need, local, nth)?))
+                Ok((need, self.offered(pool, bay_ix, &need, local, nth)?))
             });
             match tried {
                 Err(code) => furthest = furthest.max(code),
-                Ok((need, (score, offer))) => {
+                Ok((need, offered)) => {
                     let at = needs.iter().position(|known| *known == need).unwrap_or_else(|| {
                         needs.push(need);
                         needs.len() - 1
@@ -266,33 +339,53 @@ impl Judge<'_> {
                     // capability levels; the rest of them is not offered.
                     let Ok(need) = u8::try_from(at) else { continue };
                     let alternative = u8::try_from(alternative).expect("at most 64");
+                    let offer = offered.offer;
                     let choice = Choice { bay: bay_ix, offer, need, alternative };
-                    return Ok((score, choice));
+                    return Ok((self.head(pool, bay_ix, &offered, alternative, local), choice));
                 }
             }
         }
         Err(furthest)
     }
 
+    /// What [`bay`](Self::bay) comes to where room is all that is asked for.
+    fn plain_bay(
+        &self,
+        pool: &Pool,
+        bay: BayIx,
+        need: &Need,
+        local: &mut Local,
+    ) -> Result<Offered, ReasonCode> {
+        if need.resources.accel > MilliAccel::ZERO && !self.estate.sign(bay).has_cards {
+            return Err(ReasonCode::PoolAccelerator);
+        }
+        if !self.estate.fits_empty(bay, need) {
+            return Err(ReasonCode::PoolNoNodeFits);
+        }
+        self.offered(pool, bay, need, local, 0)
+    }
+
     /// What a task takes on a node of that bay, under that alternative.
-    fn resources(&self, bay: &Bay, alternative: usize) -> Result<Resources, ReasonCode> {
+    fn resources(&self, bay_ix: BayIx, alternative: usize) -> Result<Resources, ReasonCode> {
         let ask = self.wish.ask;
         let mut resources = ask.resources;
-        let model = bay.make.accelerator.as_deref();
+        let make = || &self.estate.bays[bay_ix].make;
+        let has_cards = self.estate.sign(bay_ix).has_cards;
         if let Some(choice) = ask.accelerators.get(alternative) {
+            let model = make().accelerator.as_deref();
             let matches = model.is_some_and(|model| choice.models.accept(model));
             self.fails(ReasonCode::PoolAccelerator, !matches)?;
             // Where that rule is put aside, so are the cards.
             resources.accel = if matches { choice.cards } else { MilliAccel::ZERO };
         } else if resources.accel > MilliAccel::ZERO {
-            self.fails(ReasonCode::PoolAccelerator, model.is_none())?;
+            self.fails(ReasonCode::PoolAccelerator, !has_cards)?;
         }
         let by_floor = ask.accelerators.is_empty()
             && resources.accel == MilliAccel::ZERO
-            && model.is_some()
+            && has_cards
             && !ask.capability.is_empty();
         for (precision, floor) in &ask.capability {
-            let each = bay.make.capability.get(precision).map_or(0, |rate| rate.0);
+            let each = make().capability.get(precision).map_or(0, |rate| rate.0);
             if by_floor {
                 let cards = if each == 0 { None } else { Some(floor.0.div_ceil(each)) };
                 self.fails(ReasonCode::PoolCapability, cards.is_none())?;
@@ -300,37 +393,50 @@ impl Judge<'_> {
                 resources.accel = resources.accel.max(MilliAccel(milli));
                 continue;
             }
-            let units = if model.is_some() { resources.accel.0 } else { resources.cpu.0 };
+            let units = if has_cards { resources.accel.0 } else { resources.cpu.0 };
             let reached = u128::from(each) * u128::from(units) / 1_000;
             self.fails(ReasonCode::PoolCapability, reached < u128::from(floor.0))?;
         }
         Ok(resources)
     }
 
-    fn best_offer(
+    /// The best offer of so much there.
+    fn offered(
         &self,
         pool: &Pool,
-        bay: &Bay,
+        bay: BayIx,
         need: &Need,
         local: &mut Local,
         alternative: u8,
-    ) -> Result<(Score, u16), ReasonCode> {
-        let view = pool.view.as_ref().ok_or(ReasonCode::PoolNoNodeFits)?;
+    ) -> Result<Offered, ReasonCode> {
+        if let Some((resources, nth, known)) = &local.offered
+            && (resources, *nth) == (&need.resources, alternative)
+        {
+            return *known;
+        }
+        let found = self.best_offer(pool, bay, need, local, alternative);
+        // One for a model of card is there for some bays and not for others.
+        if pool.offers.iter().all(|offer| offer.accelerator.is_none()) {
+            local.offered = Some((need.resources, alternative, found));
+        }
+        found
+    }
+
+    fn best_offer(
+        &self,
+        pool: &Pool,
+        bay: BayIx,
+        need: &Need,
+        local: &mut Local,
+        alternative: u8,
+    ) -> Result<Offered, ReasonCode> {
         let mut furthest = ReasonCode::PoolOffer;
-        let mut best: Option<(Score, u16)> = None;
+        let mut best: Option<Offered> = None;
         for (at, offer) in (0u16..).zip(&pool.offers) {
             if !self.offer_covers(offer, bay, need) {
                 continue;
             }
-            let price = match local.priced {
-                Some((offered, resources, price))
-                    if (offered, resources) == (at, need.resources) =>
-                {
-                    price
-                }
-                Some(_) | None => self.task_price(offer, &need.resources),
-            };
-            local.priced = Some((at, need.resources, price));
+            let price = self.task_price(offer, &need.resources);
             let dear = match price {
                 None => true,
                 // What was quoted is firm; caps were judged when it was accepted.
@@ -346,19 +452,31 @@ impl Judge<'_> {
                 furthest = ReasonCode::PoolPrice;
                 continue;
             }
-            let price = price.map_or(i64::MAX, |price| price.0);
-            let score = self.score_of(view, bay, offer, (need, alternative), price, local);
-            if best.as_ref().is_none_or(|(least, _)| score < *least) {
-                best = Some((score, at));
+            let found = Offered {
+                offer: at,
+                price_micro: price.map_or(i64::MAX, |price| price.0),
+                falls_back: self.falls_back(offer),
+            };
+            let is_better = best.is_none_or(|best| {
+                let ways = *local.ways.get_or_insert_with(|| self.ways(pool));
+                let score = |of: &Offered| self.score_of(pool, bay, of, (need, alternative), &ways);
+                score(&found) < score(&best)
+            });
+            if is_better {
+                best = Some(found);
             }
         }
         best.ok_or(furthest)
     }
 
+    fn falls_back(&self, offer: &OfferView) -> bool {
+        self.wish.ask.mode == Mode::Spot && offer.spot_permille.is_none()
+    }
+
     /// Is so much sold by this offer there, within the caps of price?
     pub fn sells(&self, bay: BayIx, offer: OfferId, need: &Need) -> bool {
-        let bay = &self.estate.bays[bay];
-        let mut offers = self.estate.pools[bay.pool as usize].offers.iter();
+        let pool = self.estate.pool_of(bay) as usize;
+        let mut offers = self.estate.pools[pool].offers.iter();
         let Some(offer) = offers.find(|one| one.offer == offer) else { return false };
         let within = |cap: Option<Micro>, price: Option<Micro>| {
             cap.is_none_or(|cap| price.is_some_and(|price| price <= cap))
@@ -368,7 +486,7 @@ impl Judge<'_> {
             && within(self.wish.max_unit_price, self.unit_price(offer, &need.resources))
     }
 
-    fn offer_covers(&self, offer: &OfferView, bay: &Bay, need: &Need) -> bool {
+    fn offer_covers(&self, offer: &OfferView, bay: BayIx, need: &Need) -> bool {
         let sold = || match self.wish.ask.mode {
             Mode::OnDemand => !offer.closed,
             Mode::Spot => {
@@ -379,7 +497,7 @@ impl Judge<'_> {
             && offer
                 .accelerator
                 .as_ref()
-                .is_none_or(|model| bay.make.accelerator.as_ref() == Some(model))
+                .is_none_or(|model| self.estate.bays[bay].make.accelerator.as_ref() == Some(model))
             && offer.least.fits_in(&need.resources)
             && offer.most.is_none_or(|most| need.resources.fits_in(&most))
             && offer.time_max.is_none_or(|most| self.wish.ask.time <= most)
@@ -434,45 +552,71 @@ impl Judge<'_> {
         rate.cost(resources, time, self.permille(offer))
     }
 
+    fn measures(&self, pool: &Pool, waits: bool, offered: &Offered, ways: &Ways) -> Measures {
+        // A place in a queue starts no sooner than the queue is expected to be through.
+        let queued = match ways.queue {
+            Some(queue) if waits => queue.micros(),
+            Some(_) | None => 0,
+        };
+        let offer = &pool.offers[usize::from(offered.offer)];
+        Measures {
+            price_micro: offered.price_micro,
+            transfer_micros: ways.transfer_micros.saturating_add(queued),
+            delay_micros: ways.delay_micros,
+            carbon: ways.carbon,
+            unreliability_permille: 1_000 - i64::from(offer.reliability_permille),
+        }
+    }
+
+    /// The part of a score that is compared first.
+    fn head(
+        &self,
+        pool: &Pool,
+        bay: BayIx,
+        offered: &Offered,
+        alternative: u8,
+        local: &mut Local,
+    ) -> u128 {
+        let waits = self.estate.sign(bay).waits;
+        let first = if self.order.first() == Preference::Price {
+            offered.price_micro
+        } else {
+            let ways = *local.ways.get_or_insert_with(|| self.ways(pool));
+            self.measures(pool, waits, offered, &ways).of(self.order.first())
+        };
+        Score::head_of((u8::from(waits), u8::from(offered.falls_back), alternative), first)
+    }
+
     fn score_of(
         &self,
-        view: &PoolView,
-        bay: &Bay,
-        offer: &OfferView,
+        pool: &Pool,
+        bay: BayIx,
+        offered: &Offered,
         (need, alternative): (&Need, u8),
-        price_micro: i64,
-        local: &Local,
+        ways: &Ways,
     ) -> Score {
-        // A place in a queue starts no sooner than the queue is expected to be through.
-        let queued = match (bay.make.waits, local.queue) {
-            (Some(_), Some(queue)) => queue.micros(),
-            (Some(_), None) | (None, _) => 0,
-        };
-        let measures = Measures {
-            price_micro,
-            transfer_micros: local.transfer_micros.saturating_add(queued),
-            delay_micros: local.delay_micros,
-            carbon: local.carbon,
-            unreliability_permille: 1_000 - i64::from(offer.reliability_permille),
-        };
-        let idles = need.resources.accel == MilliAccel::ZERO && bay.make.accelerator.is_some();
-        let ids = (view.pool, bay.number, offer.offer);
-        let waits = u8::from(bay.make.waits.is_some());
-        let falls_back = self.wish.ask.mode == Mode::Spot && offer.spot_permille.is_none();
-        let ways = (waits, u8::from(falls_back), alternative, u8::from(idles));
-        Score::new(self.order, &measures, ways, ids)
+        let sign = self.estate.sign(bay);
+        let measures = self.measures(pool, sign.waits, offered, ways);
+        let idles = need.resources.accel == MilliAccel::ZERO && sign.has_cards;
+        let view = pool.view.as_ref().expect("only pools that are shown are judged");
+        let ids = (view.pool, sign.number, pool.offers[usize::from(offered.offer)].offer);
+        let falls_back = u8::from(offered.falls_back);
+        let places = (u8::from(sign.waits), falls_back, alternative, u8::from(idles));
+        Score::new(self.order, &measures, places, ids)
     }
 
     /// The score of a choice that was found in the present picture.
     pub fn score(&self, choice: &Choice, needs: &[Need]) -> Score {
-        let bay = &self.estate.bays[choice.bay];
-        let pool = &self.estate.pools[bay.pool as usize];
-        let view = pool.view.as_ref().expect("choices are only of pools that are shown");
+        let pool = &self.estate.pools[self.estate.pool_of(choice.bay) as usize];
         let offer = &pool.offers[usize::from(choice.offer)];
         let need = &needs[usize::from(choice.need)];
-        let price = self.task_price(offer, &need.resources).map_or(i64::MAX, |price| price.0);
-        let local = self.local(pool, view);
-        self.score_of(view, bay, offer, (need, choice.alternative), price, &local)
+        let offered = Offered {
+            offer: choice.offer,
+            price_micro: self.task_price(offer, &need.resources).map_or(i64::MAX, |price| price.0),
+            falls_back: self.falls_back(offer),
+        };
+        let ways = self.ways(pool);
+        self.score_of(pool, choice.bay, &offered, (need, choice.alternative), &ways)
     }
 
     /// The sentence for a code, with the values of that pool.
@@ -480,7 +624,7 @@ impl Judge<'_> {
         let pool = &self.estate.pools[ix as usize];
         let ask = self.wish.ask;
         let Some(view) = &pool.view else {
-            return Reason { code, message: "the pool is not shown".to_owned() };
+            return Reason { code, message: "it does not take work now".to_owned() };
         };
         let list = |items: &mut dyn Iterator<Item = &String>| {
             items.map(String::as_str).collect::<Vec<_>>().join(", ")
@@ -515,7 +659,8 @@ impl Judge<'_> {
                 format!("an attempt failed or was refused here; not before {until}")
             }
             ReasonCode::PoolTrust => {
-                format!("trust is {:?}, at least {:?} is asked", view.trust, ask.trust)
+                let (has, asked) = (view.trust.name(), ask.trust.name());
+                format!("it is {has}, and the job asks for at least {asked}")
             }
             ReasonCode::PoolRegion if !ask.sites.is_empty() => {
                 format!("in {}, which is none of the sites that are asked for", view.place)
@@ -528,11 +673,22 @@ impl Judge<'_> {
             ReasonCode::PoolFeature => {
                 let pool_lacks = ask.pool_features.difference(&view.features);
                 let node_lacks = ask.node_features.iter();
-                let lacks = list(&mut pool_lacks.chain(node_lacks));
-                if lacks.is_empty() {
+                // A word that a pool and its nodes go by is said once.
+                let lacking: BTreeSet<&String> = pool_lacks.chain(node_lacks).collect();
+                let lacks = list(&mut lacking.into_iter());
+                let one_of = &ask.pool_one_of;
+                if !one_of.is_empty() && one_of.is_disjoint(&view.features) {
+                    format!("is none of {}", list(&mut one_of.iter()))
+                } else if lacks.is_empty() {
                     "no fabric, or no leaf of one, is named for a gang that asks for it".to_owned()
                 } else {
-                    format!("lacks {lacks}")
+                    let lacking = |word: &str| {
+                        ask.pool_features.contains(word) && !view.features.contains(word)
+                    };
+                    let why = EXPLAINED.iter().filter(|(word, _)| lacking(word));
+                    let why: Vec<&str> = why.map(|(_, why)| *why).collect();
+                    let colon = if why.is_empty() { "" } else { ": " };
+                    format!("lacks {lacks}{colon}{}", why.join("; "))
                 }
             }
             ReasonCode::PoolDelay => {
@@ -560,7 +716,13 @@ impl Judge<'_> {
                 format!("does not show {}", floors.join(", "))
             }
             ReasonCode::PoolNoNodeFits => match self.wish.gang {
-                Some(gang) => format!("no {} nodes here hold {} each", gang.size, ask.resources),
+                Some(gang) => match gang.at_least() {
+                    least if least < gang.size => format!(
+                        "no {least} nodes here, the `min` of {}, hold {} each",
+                        gang.size, ask.resources
+                    ),
+                    size => format!("no {size} nodes here hold {} each", ask.resources),
+                },
                 None => format!("no node holds {}, even empty", ask.resources),
             },
             ReasonCode::PoolOffer if pool.offers.iter().all(|offer| offer.closed) => {
@@ -573,9 +735,13 @@ impl Judge<'_> {
                 "no open offer sells spot here".to_owned()
             }
             ReasonCode::PoolOffer => {
+                let cards = !ask.accelerators.is_empty() || ask.resources.accel.0 > 0;
                 let longest = pool.offers.iter().filter_map(|offer| offer.time_max).max();
                 match longest.filter(|longest| *longest < ask.time) {
                     Some(longest) => format!("a task may run for {longest} there, not {}", ask.time),
+                    None if cards && pool.offers.iter().all(|o| o.accelerator.is_none()) => {
+                        "no open offer has a price for cards".to_owned()
+                    }
                     None => "no open offer covers the job".to_owned(),
                 }
             }
@@ -589,7 +755,12 @@ impl Judge<'_> {
                     cap(self.wish.max_task_price, "a task")
                 )
             }
-            ReasonCode::PoolDown => "every node that could take it is down".to_owned(),
+            ReasonCode::PoolDown => match self.wish.gang.map(GangAsk::at_least) {
+                Some(least) if least > 1 => {
+                    format!("fewer than {least} nodes that could take it are up")
+                }
+                Some(_) | None => "every node that could take it is down".to_owned(),
+            },
             ReasonCode::PoolBusy => "it fits, but others are there now".to_owned(),
             ReasonCode::PoolPromised => {
                 "it fits now, but not until its limit: what has room is promised for later, or closes"

@@ -80,7 +80,7 @@ impl Round<'_> {
             let is_due = made.from <= self.now;
             let spot = own.or_else(|| if is_due { self.find(class, job) } else { None });
             if let Some(spot) = spot {
-                seats.push(self.book(class, task, &spot));
+                seats.push(self.book((class, job), task, &spot));
                 self.planner.demand.jobs[job].pending.remove(task.task);
                 self.took_quota(class, job, None);
             }
@@ -107,7 +107,7 @@ impl Round<'_> {
         let Some(spots) = spots else { return };
         let mut seats = SmallVec::new();
         for ((task, _), spot) in all.iter().zip(&spots) {
-            seats.push(self.book(class, TaskId { job: id, task: *task }, spot));
+            seats.push(self.book((class, job), TaskId { job: id, task: *task }, spot));
             self.planner.demand.jobs[job].pending.remove(*task);
         }
         self.took_quota(class, job, None);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use dayan_units::{Resources, Span, TaskId, Time};
 
-use crate::cards::{CardBank, Cards};
+use crate::cards::{CardBank, Cards, Islands};
 use crate::estate::{Booked, LeaseIx, Node};
 use crate::fit_tree::Need;
 
@@ -188,7 +188,7 @@ fn has_room(node: &Node, booked: &Booked, need: &Need, cards_kept: u64) -> bool 
         return true;
     }
     if cards_kept == 0 {
-        return booked.bank.choose(need.cards).is_some();
+        return booked.bank.choose(need.cards, &Islands::NONE).is_some();
     }
     u64::from(booked.bank.room().whole) >= cards_kept + whole_cards(&need.resources)
 }

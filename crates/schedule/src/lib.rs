@@ -32,10 +32,15 @@ mod estate;
 mod hours;
 mod judge;
 mod later;
+mod line;
+mod lists;
+mod near;
 mod queue;
 mod quota;
 mod score;
+mod signs;
 
+mod ahead;
 mod alone;
 mod appoint;
 mod candidates;
@@ -49,19 +54,24 @@ mod planner;
 mod preempt;
 mod reserve;
 mod round;
+mod rows;
+mod running;
 mod search;
 mod slots;
+mod soon;
 mod urgent;
 mod verdict;
 
 pub use answer::{
-    Candidate, Candidates, Explanation, JobStanding, NoAppointment, RefusedPool, Relaxation,
-    StartEstimate, Stats, Urgency,
+    Candidate, Candidates, Explanation, JobStanding, Measured, NoAppointment, RefusedPool,
+    Relaxation, Scored, StartEstimate, Stats, Urgency,
 };
 pub use appoint::APPOINTED_TASKS_MAX;
 pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, Models, Pin, Same};
+pub use candidates::lets_in;
 pub use cards::{CardPart, Cards};
 pub use change::{Appointment, Avoid, Change, LeaseEnd, Network, Tenure};
+pub use judge::EXPLAINED;
 pub use later::TURNOVER;
 pub use others::{Forecast, HeldByOthers};
 pub use plan::{Atomicity, Placement, Plan, PlanDiff, Preemption, Refusal, Seat};

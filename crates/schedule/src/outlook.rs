@@ -147,7 +147,9 @@ impl Planner {
             !class.lines.is_empty() && class.choices.iter().any(|at| bays.contains(at.bay))
         };
         for (ix, class) in self.demand.classes.iter().filter(|(_, class)| there(class)) {
-            let need = class.needs.first().map_or(class.ask.resources, |need| need.resources);
+            // What the best place takes: which need was found first says nothing.
+            let best = class.choices.first().map(|best| usize::from(best.need));
+            let need = best.map_or(class.ask.resources, |need| class.needs[need].resources);
             for (&project, line) in &class.lines {
                 let behind = self.demand.behind_of(project);
                 if !self.demand.is_open(ix, project) {

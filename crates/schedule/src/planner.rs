@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_units::{AttemptId, JobId, TaskId, Time};
-use rustc_hash::FxHashMap;
 
 use crate::answer::Stats;
 use crate::change::{Avoid, Change, Network};
 use crate::estate::{Estate, Holder, Lease, LeaseIx, NodeAt};
+use crate::lists::Lists;
+use crate::near::NearMap;
 use crate::plan::Plan;
 use crate::policy::{Policy, Work};
 use crate::queue::{Demand, JobKey};
@@ -33,9 +34,11 @@ pub struct Planner {
     pub(crate) policy: Policy,
     pub(crate) network: Option<Arc<dyn Network>>,
     /// Seats of the last plan, neither confirmed nor refused.
-    pub(crate) seats: FxHashMap<TaskId, LeaseIx>,
+    pub(crate) seats: NearMap<TaskId, LeaseIx>,
     /// Nodes that got room, with the head up to which classes without room were told of it.
     pub(crate) owed: BTreeMap<NodeAt, Option<JobKey>>,
+    /// What verdicts came to lately.
+    pub(crate) lists: Lists,
     /// Judges nodes by the work that runs.
     pub(crate) packer: Packer,
     pub(crate) revision: u64,
@@ -83,7 +86,7 @@ impl Planner {
                 }
             }
             Change::JobGone(job) => {
-                if self.demand.running.contains_key(job) {
+                if self.demand.runs(*job) {
                     self.drop_seats(*job, &Tasks::range(0..u32::MAX));
                 }
                 self.estate.release_job(*job);

@@ -108,7 +108,7 @@ impl Round<'_> {
             let now_taken = taken.pools.get(&pool).copied().unwrap_or(0);
             policy.pool_left(before, *now).saturating_sub(now_taken) as usize
         };
-        let until = starts.plus(class.ask.time);
+        let until = starts.plus(class.limit);
         let mut search = Search {
             estate: &planner.estate,
             when: When { now: *now, from: starts, until },
@@ -178,7 +178,7 @@ impl Search<'_, '_> {
     fn for_one(&mut self, class: &Class) -> Option<Row> {
         let mut best: Option<Row> = None;
         let real = |(_, choice): &(u32, &Choice)| !self.estate.is_queue(choice.bay);
-        for (rank, choice) in (0u32..).zip(&class.choices).filter(real) {
+        for (rank, choice) in (0u32..).zip(class.choices.iter()).filter(real) {
             let pool = self.estate.pool_of(choice.bay);
             if (self.left)(pool) == 0 {
                 continue;

@@ -25,6 +25,7 @@ use crate::change::Avoid;
 use crate::estate::PoolIx;
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Wish};
+use crate::line::{Heads, Line};
 use crate::order::{BEHIND_MAX, due_at, due_now};
 use crate::policy::Preference;
 use crate::quota::Payers;
@@ -105,15 +106,17 @@ pub(crate) enum Standing {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
-    pub key: ClassKey,
+    pub key: Arc<ClassKey>,
     pub ask: Arc<Ask>,
+    /// The time limit of a task, as the ask says.
+    pub limit: Span,
     /// Must the verdict on all pools be made again?
     pub stale: bool,
     /// Which of the times that timed verdicts were made it was made at.
     pub judged: u64,
     pub needs: SmallVec<[Need; 1]>,
     /// The places that would do, the best first.
-    pub choices: Vec<Choice>,
+    pub choices: Arc<[Choice]>,
     /// The reason of each pool that would not, by pool.
     pub refused: Vec<(PoolIx, ReasonCode)>,
     pub counts: BTreeMap<ReasonCode, u32>,
@@ -124,9 +127,8 @@ pub(crate) struct Class {
     /// All choices before this one are closed.
     pub cursor: usize,
     jobs: u32,
-    pub lines: BTreeMap<ProjectId, BTreeSet<(JobKey, JobIx)>>,
-    /// The first of each open line, at its place among all projects.
-    heads: BTreeSet<(JobKey, ProjectId)>,
+    pub lines: FxHashMap<ProjectId, Line>,
+    heads: Heads,
     pub standing: Standing,
     pub registered: Option<JobKey>,
 }
@@ -150,14 +152,14 @@ impl Class {
     }
     /// The job to look at next.
     pub fn head(&self) -> Option<JobIx> {
-        let (key, project) = self.heads.first()?;
-        let first = self.lines.get(project)?.first()?;
-        debug_assert_eq!(first.0.job, key.job);
-        Some(first.1)
+        self.heads.first().map(|(_, job)| *job)
     }
-    /// Whose job that is.
-    pub fn head_project(&self) -> Option<ProjectId> {
-        self.heads.first().map(|(_, project)| *project)
+    /// A part of each cache line that a placement reads of it.
+    pub fn far(&self) -> u64 {
+        let need = self.needs.first().map_or(0, |need| need.resources.cpu.0);
+        let sizes = self.refused.len() + self.domains.len() + self.lines.len() + self.choices.len();
+        let stands = u64::from(self.registered.is_some()) + u64::from(self.jobs);
+        need + sizes as u64 + stands + self.cursor as u64 + u64::from(self.closed.is_empty())
     }
     pub fn reopen(&mut self) {
         self.closed.clear();
@@ -182,6 +184,8 @@ pub(crate) struct Job {
     pub max_parallel: Option<u32>,
     pub gang: Option<GangAsk>,
     pub expected: Option<Span>,
+    /// How many leases and tentative seats it holds.
+    pub running: u32,
     strict: bool,
     /// Nothing of it starts before.
     begin: Option<Time>,
@@ -190,18 +194,29 @@ pub(crate) struct Job {
     pub soft: Option<Soft>,
 }
 
+impl Job {
+    /// A part of each cache line that a placement reads of it.
+    pub fn far(&self) -> u64 {
+        let flags = u64::from(self.in_line) + u64::from(self.expected.is_some());
+        let counts = u64::from(self.running) + u64::from(self.max_parallel.unwrap_or(0));
+        let account = self.payers.accounts().next().map_or(0, u64::from);
+        let gang = self.gang.map_or(0, |gang| u64::from(gang.size));
+        flags + counts + account + gang + self.pending.len() + u64::from(self.soft.is_some())
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demand {
     asks: FxHashMap<Arc<Ask>, (AskIx, u32)>,
     next_ask: AskIx,
     pub classes: Slots<Class>,
-    class_ids: FxHashMap<ClassKey, ClassIx>,
+    class_ids: FxHashMap<Arc<ClassKey>, ClassIx>,
     /// How often verdicts that depend on the moment had to be made again.
     timed: u64,
     idle: VecDeque<ClassIx>,
     pub jobs: Slots<Job>,
     pub job_ids: FxHashMap<JobId, JobIx>,
-    /// Leases and tentative seats held by each job, known or not.
+    /// Leases and tentative seats of jobs that are not among these.
     pub running: FxHashMap<JobId, u32>,
     /// Strict jobs that wait, by project, in their order of arrival.
     strict: FxHashMap<ProjectId, BTreeSet<(Time, JobId)>>,
@@ -255,6 +270,7 @@ impl Demand {
             max_parallel: ask.max_parallel,
             gang: ask.gang,
             expected: ask.expected,
+            running: self.take_running(ask.job),
             strict: ask.strict,
             begin: ask.begin,
             in_line: false,
@@ -293,6 +309,7 @@ impl Demand {
         self.leave_line(ix);
         self.sleep(job, None);
         let job = self.jobs.take(ix);
+        self.leave_running(&job);
         self.unlift(job.key.job, job.soft);
         self.drop_timers(&job);
         self.leave_class(job.class);
@@ -327,21 +344,23 @@ impl Demand {
             None => (ask.clone(), (key.ask, 0)),
         };
         self.asks.insert(known.clone(), (users.0, users.1 + 1));
+        let key = Arc::new(key);
         let class = Class {
-            key: key.clone(),
+            key: Arc::clone(&key),
+            limit: known.time,
             ask: known,
             stale: true,
             judged: 0,
             needs: SmallVec::new(),
-            choices: Vec::new(),
+            choices: Arc::default(),
             refused: Vec::new(),
             counts: BTreeMap::new(),
             domains: Vec::new(),
             closed: BitSet::default(),
             cursor: 0,
             jobs: 1,
-            lines: BTreeMap::new(),
-            heads: BTreeSet::new(),
+            lines: FxHashMap::default(),
+            heads: Heads::default(),
             standing: Standing::Active,
             registered: None,
         };
@@ -414,8 +433,11 @@ impl Demand {
 
     /// The strict job of its project that it waits for.
     pub fn behind(&self, job: &Job) -> Option<JobId> {
+        if !job.strict {
+            return None;
+        }
         let first = self.strict.get(&job.project)?.first()?.1;
-        (job.strict && first != job.key.job).then_some(first)
+        (first != job.key.job).then_some(first)
     }
 
     /// May a task of it be placed, room and money apart?
@@ -423,10 +445,11 @@ impl Demand {
         if self.sleeps_until(job).is_some() || self.behind(job).is_some() {
             return false;
         }
-        let running = self.running.get(&job.key.job).copied().unwrap_or(0);
         match job.gang {
             Some(gang) => job.pending.len() >= u64::from(gang.size.max(1)),
-            None => !job.pending.is_empty() && job.max_parallel.is_none_or(|most| running < most),
+            None => {
+                !job.pending.is_empty() && job.max_parallel.is_none_or(|most| job.running < most)
+            }
         }
     }
 
@@ -452,8 +475,7 @@ impl Demand {
     /// How many more of its tasks may run than do.
     pub fn may_run_more(&self, ix: JobIx) -> u64 {
         let job = &self.jobs[ix];
-        let running = self.running.get(&job.key.job).copied().unwrap_or(0);
-        job.max_parallel.map_or(u64::MAX, |most| u64::from(most.saturating_sub(running)))
+        job.max_parallel.map_or(u64::MAX, |most| u64::from(most.saturating_sub(job.running)))
     }
 
     pub fn link(&mut self, ix: JobIx) {
@@ -473,7 +495,8 @@ impl Demand {
         let behind = self.behind_of(project);
         let class = &mut self.classes[class_ix];
         let line = class.lines.entry(project).or_default();
-        let before = line.first().map(|first| first.0);
+        let first = line.first().copied();
+        let before = first.map(|first| first.0);
         line.insert((key, ix));
         if line.len() == 1 {
             self.project_classes.entry(project).or_default().insert(class_ix);
@@ -483,10 +506,10 @@ impl Demand {
             return;
         }
         if open && before.is_none_or(|before| key < before) {
-            if let Some(before) = before {
-                class.heads.remove(&(before.behind(behind), project));
+            if let Some((before, first)) = first {
+                class.heads.remove((before.behind(behind), first));
             }
-            class.heads.insert((key.behind(behind), project));
+            class.heads.insert((key.behind(behind), ix));
             self.register(class_ix);
         }
     }
@@ -502,9 +525,13 @@ impl Demand {
         let line = class.lines.get_mut(&project).expect("the job stands in its line");
         let was_first = line.first() == Some(&(key, ix));
         line.remove(&(key, ix));
-        let next = line.first().map(|first| first.0);
+        let next = line.first().copied();
         if next.is_none() {
             class.lines.remove(&project);
+            if class.lines.is_empty() {
+                // A class that nobody waits in keeps no room for lines.
+                class.lines = FxHashMap::default();
+            }
             if let Some(classes) = self.project_classes.get_mut(&project) {
                 classes.remove(&class_ix);
                 if classes.is_empty() {
@@ -512,9 +539,9 @@ impl Demand {
                 }
             }
         }
-        if class.heads.remove(&(key.behind(behind), project)) {
-            if let Some(next) = next {
-                class.heads.insert((next.behind(behind), project));
+        if class.heads.remove((key.behind(behind), ix)) {
+            if let Some((next, ix)) = next {
+                class.heads.insert((next.behind(behind), ix));
             }
             self.register(class_ix);
         } else if was_first {
@@ -528,13 +555,19 @@ impl Demand {
     }
     /// The first of the line, which stands there, is no head any more.
     pub fn close_line(&mut self, class: ClassIx, project: ProjectId, place: JobKey) {
-        self.classes[class].heads.remove(&(place, project));
+        let class_mut = &mut self.classes[class];
+        if let Some(&(_, first)) = class_mut.lines.get(&project).and_then(Line::first) {
+            class_mut.heads.remove((place, first));
+        }
         self.register(class);
     }
     /// It is one again, unless something else keeps it from being one.
     pub fn open_line(&mut self, class: ClassIx, project: ProjectId, place: JobKey) {
-        if self.is_open(class, project) {
-            self.classes[class].heads.insert((place, project));
+        let is_open = self.is_open(class, project);
+        let class_mut = &mut self.classes[class];
+        let first = class_mut.lines.get(&project).and_then(Line::first);
+        if let Some(&(_, first)) = first.filter(|_| is_open) {
+            class_mut.heads.insert((place, first));
             self.register(class);
         }
     }
@@ -668,12 +701,12 @@ impl Demand {
             self.line_changed(ix, project);
             let class = &mut self.classes[ix];
             let first = class.lines.get(&project).and_then(|line| line.first());
-            let Some(&(key, _)) = first else { continue };
+            let Some(&(key, first)) = first else { continue };
             if let Some(before) = before {
-                class.heads.remove(&(key.behind(before), project));
+                class.heads.remove((key.behind(before), first));
             }
             if let Some(after) = after {
-                class.heads.insert((key.behind(after), project));
+                class.heads.insert((key.behind(after), first));
             }
             self.register(ix);
         }
@@ -685,28 +718,9 @@ impl Demand {
             .map_or_else(Vec::new, |classes| classes.iter().copied().collect())
     }
 
-    /// One lease or seat more.
-    pub fn started(&mut self, job: JobId) {
-        *self.running.entry(job).or_insert(0) += 1;
-    }
-    /// One less.
-    pub fn stopped(&mut self, job: JobId) {
-        if let Some(running) = self.running.get_mut(&job) {
-            *running -= 1;
-            if *running == 0 {
-                self.running.remove(&job);
-            }
-        }
-        if let Some(&ix) = self.job_ids.get(&job)
-            && self.jobs[ix].max_parallel.is_some()
-        {
-            self.relink(ix);
-        }
-    }
-
     /// Recomputes lines, heads and registrations; the message names the first difference.
     pub fn check(&self) -> Result<(), String> {
-        let mut lines: BTreeMap<(ClassIx, ProjectId), BTreeSet<(JobKey, JobIx)>> = BTreeMap::new();
+        let mut lines: BTreeMap<(ClassIx, ProjectId), Line> = BTreeMap::new();
         let mut users: BTreeMap<ClassIx, u32> = BTreeMap::new();
         let mut strict = 0;
         for (ix, job) in self.jobs.iter() {
@@ -734,7 +748,7 @@ impl Demand {
             if users.get(&ix).copied().unwrap_or(0) != class.jobs {
                 return Err(format!("class {ix} counts {} jobs", class.jobs));
             }
-            let mut heads = BTreeSet::new();
+            let mut heads = Heads::default();
             let mut len = 0;
             for (&(_, project), line) in
                 lines.range((ix, ProjectId::from_bits(0))..=(ix, ProjectId::from_bits(u128::MAX)))
@@ -745,7 +759,7 @@ impl Demand {
                 }
                 let first = line.first().ok_or("an empty line was kept")?;
                 if self.is_open(ix, project) {
-                    heads.insert((first.0.behind(self.behind_of(project)), project));
+                    heads.insert((first.0.behind(self.behind_of(project)), first.1));
                 }
             }
             if len != class.lines.len() || heads != class.heads {

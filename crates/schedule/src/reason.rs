@@ -108,6 +108,39 @@ impl ReasonCode {
     }
 }
 
+impl ReasonCode {
+    /// Does time not change it? No pool that refuses by such a rule takes the job as it is.
+    pub const fn is_lasting(self) -> bool {
+        match self {
+            Self::PoolNotQuoted
+            | Self::PoolDenied
+            | Self::PoolTrust
+            | Self::PoolRegion
+            | Self::PoolResidence
+            | Self::PoolFeature
+            | Self::PoolDelay
+            | Self::PoolAccelerator
+            | Self::PoolCapability
+            | Self::PoolNoNodeFits
+            | Self::PoolOffer
+            | Self::PoolPrice => true,
+            Self::ProjectBlocked
+            | Self::ProjectQuota
+            | Self::OrgQuota
+            | Self::JobLicense
+            | Self::JobMaxParallel
+            | Self::JobBegin
+            | Self::JobHour
+            | Self::JobStrict
+            | Self::PoolAvoided
+            | Self::PoolDown
+            | Self::PoolBusy
+            | Self::PoolPromised
+            | Self::PoolReserved => false,
+        }
+    }
+}
+
 impl fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

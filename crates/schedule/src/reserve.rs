@@ -17,10 +17,7 @@ use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::Choice;
 use crate::later::When;
-
-/// Leases of a pool that are read to see when a head may start in it. Where there are more, limits
-/// alone decide, so that a round goes on in a large pool.
-const LOOK_AHEAD_MAX: usize = 4_096;
+use crate::soon::{Expected, Follower};
 
 /// A node held for a queue head.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,25 +30,10 @@ pub(crate) struct Held {
     /// What each of its seats here takes, and how many there are.
     pub need: Need,
     pub seats: u64,
-    /// When it is expected to start here; asked for only where something of less priority could.
-    soon: Option<Soon>,
-}
-
-/// When enough of a node is expected to be free, by expected ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Soon {
-    pub from: Time,
-    /// What is left over then, with the reserved job in place.
-    pub spare: Resources,
-}
-
-impl Reservation {
-    /// When all of the reserved job is expected to start.
-    pub fn soon(&mut self, estate: &Estate, now: Time, work: &mut u64) -> Time {
-        let from = self.from;
-        let moments = self.held.iter_mut().map(|held| held.soon(from, estate, now, work).from);
-        moments.max().unwrap_or(from)
-    }
+    /// Heads that would come here next.
+    pub followers: Vec<Follower>,
+    /// When all of these are expected to start; asked for only where something of less priority could.
+    pub expected: Option<Expected>,
 }
 
 impl Held {
@@ -61,56 +43,8 @@ impl Held {
         let free = estate.node(at).free_with(booked);
         let spare = free.checked_sub(&taken).expect("the seats fit in what is free");
         let takes_cards = need.resources.accel.0 > 0;
-        Self { at, spare, takes_cards, need: *need, seats, soon: None }
-    }
-
-    /// When the reserved job is expected to start here, at the latest when it must. What runs longer
-    /// than was expected of it is expected to go on for as long as it is late.
-    pub fn soon(&mut self, must: Time, estate: &Estate, now: Time, work: &mut u64) -> Soon {
-        let leases = &estate.pools[estate.pool_of(self.at.bay) as usize].ends;
-        if leases.len() > LOOK_AHEAD_MAX {
-            return Soon { from: must, spare: self.spare };
-        }
-        if self.soon.is_none() {
-            *work += leases.len() as u64;
-            self.soon = Some(self.look_ahead(leases, estate, now));
-        }
-        self.soon.expect("looked for above")
-    }
-
-    /// Something was placed here that is expected to end at that moment.
-    pub fn beside_soon(&mut self, end: Time, taken: &Resources) {
-        if let Some(soon) = &mut self.soon
-            && end > soon.from
-        {
-            soon.spare = soon.spare.checked_sub(taken).unwrap_or(Resources::ZERO);
-        }
-    }
-
-    fn look_ahead(&self, leases: &BTreeSet<(Time, LeaseIx)>, estate: &Estate, now: Time) -> Soon {
-        let node = estate.node(self.at);
-        let here = leases.iter().filter(|(_, ix)| estate.seated.at(*ix) == Some(self.at));
-        let end_of = |&(latest, ix): &(Time, LeaseIx)| {
-            let expected = estate.leases[ix].end.expected;
-            let late = now.since(expected);
-            (if late > Span::ZERO { now.plus(late).min(latest) } else { expected }, ix)
-        };
-        let mut ends: Vec<(Time, LeaseIx)> = here.map(end_of).collect();
-        ends.sort_unstable();
-        let mut booked = node.booked.clone();
-        let mut from = now;
-        for (end, ix) in ends {
-            // All that ends at the same instant counts.
-            if end > from && node.seats_with(&booked, &self.need) >= self.seats {
-                break;
-            }
-            let lease = &estate.leases[ix];
-            booked.sub(&lease.resources, lease.cards);
-            from = from.max(end);
-        }
-        let taken = self.need.resources.checked_mul(self.seats).expect("it fits in the node");
-        let spare = node.free_with(&booked).checked_sub(&taken).unwrap_or(Resources::ZERO);
-        Soon { from, spare }
+        let followers = Vec::new();
+        Self { at, spare, takes_cards, need: *need, seats, followers, expected: None }
     }
 }
 

@@ -12,6 +12,7 @@ use std::ops::Bound;
 use dayan_units::{OfferId, Resources, Span, TaskId, Time};
 use smallvec::SmallVec;
 
+use crate::ahead::AT_ONCE;
 use crate::capped::Guards;
 use crate::cards::Cards;
 use crate::change::{LeaseEnd, Tenure};
@@ -27,6 +28,7 @@ use crate::quota::AccountIx;
 use crate::reason::{ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, Held, Reservation, earliest_of};
 use crate::search::{Search, are_equal, may_have_room};
+use crate::soon::{Follower, Newcomer};
 use crate::verdict::all_closed;
 use crate::waste::Mix;
 
@@ -136,11 +138,16 @@ impl<'a> Round<'a> {
 
     /// How long a task of the class may run, from now on.
     pub fn when(&self, class: ClassIx) -> When {
-        When::now(self.now, self.planner.demand.classes[class].ask.time)
+        When::now(self.now, self.planner.demand.classes[class].limit)
     }
 
     fn place_all(&mut self) {
+        let mut turns = 0;
         while let Some((key, class)) = self.next() {
+            if turns % AT_ONCE == 0 {
+                self.planner.demand.read_ahead();
+            }
+            turns += 1;
             self.work += 1;
             if self.planner.demand.classes[class].stale {
                 self.planner.rebuild(class, &mut self.work);
@@ -173,8 +180,8 @@ impl<'a> Round<'a> {
                 Some(upto) => Bound::Excluded((upto, ClassIx::MAX)),
                 None => Bound::Unbounded,
             };
-            let mut told = demand.no_room.range((after, Bound::Unbounded)).copied();
-            let untold = if self.news.rooms.is_empty() { None } else { told.next() };
+            let told = || demand.no_room.range((after, Bound::Unbounded)).next().copied();
+            let untold = if self.news.rooms.is_empty() { None } else { told() };
             let untold = untold.filter(|untold| active.is_none_or(|active| untold.0 < active.0));
             let (key, class) = untold.or(active)?;
             if self.work >= self.budget {
@@ -281,7 +288,7 @@ impl<'a> Round<'a> {
             let Some(spot) = spot.or_else(|| self.find(class, job)) else {
                 break Outcome::NoRoom;
             };
-            seats.push(self.book(class, TaskId { job: id, task }, &spot));
+            seats.push(self.book((class, job), TaskId { job: id, task }, &spot));
             self.planner.demand.jobs[job].pending.remove(task);
             self.took_quota(class, job, Some(place));
             last = Some(spot);
@@ -354,7 +361,7 @@ impl<'a> Round<'a> {
         let Self { planner, reservations, work, now, .. } = self;
         let (estate, class) = (&planner.estate, &planner.demand.classes[class]);
         let job = &planner.demand.jobs[job];
-        let (latest, expected) = ends(*now, class.ask.time, job);
+        let (latest, expected) = ends(*now, class.limit, job);
         let mut best: Option<(usize, Spot)> = None;
         for (nth, Promised { head, place, .. }) in reservations.iter_mut().enumerate() {
             for index in 0..place.held.len() {
@@ -376,13 +383,9 @@ impl<'a> Round<'a> {
                 {
                     continue;
                 }
-                if job.key.priority.0 < head.priority.0 {
-                    let (soon, must) = (place.soon(estate, *now, work), place.from);
-                    let held = &mut place.held[index];
-                    let spare = held.soon(must, estate, *now, work).spare;
-                    if expected > soon && !beside(held, &spare, need) {
-                        continue;
-                    }
+                let newcomer = Newcomer { priority: job.key.priority.0, end: expected, need };
+                if !place.lets_in(index, *head, &newcomer, (estate, *now), work) {
+                    continue;
                 }
                 let at = place.held[index].at;
                 best = Some((rank, Spot { at, choice, reserved: Some((nth, index)) }));
@@ -392,13 +395,12 @@ impl<'a> Round<'a> {
     }
 
     /// Books a place tentatively.
-    pub fn book(&mut self, class: ClassIx, task: TaskId, spot: &Spot) -> Seat {
+    pub fn book(&mut self, (class, ix): (ClassIx, JobIx), task: TaskId, spot: &Spot) -> Seat {
         let class = &self.planner.demand.classes[class];
         let need = class.needs[usize::from(spot.choice.need)];
-        let job = self.planner.demand.job_ids[&task.job];
-        let job = &self.planner.demand.jobs[job];
+        let job = &self.planner.demand.jobs[ix];
         let payers = job.payers.clone();
-        let (latest, expected) = ends(self.now, class.ask.time, job);
+        let (latest, expected) = ends(self.now, class.limit, job);
         if let Some((nth, index)) = spot.reserved {
             let place = &mut self.reservations[nth].place;
             let held = &mut place.held[index];
@@ -412,7 +414,8 @@ impl<'a> Round<'a> {
         let cards = if node.booked.bank.is_empty() {
             Cards::NONE
         } else {
-            node.booked.bank.choose(need.cards).expect("the node was found to fit")
+            let islands = &self.planner.estate.bays[spot.at.bay].make.islands;
+            node.booked.bank.choose(need.cards, islands).expect("the node was found to fit")
         };
         let pool = &self.planner.estate.pools[pool_ix as usize];
         let seat = Seat {
@@ -439,7 +442,7 @@ impl<'a> Round<'a> {
             let node = self.planner.estate.node(spot.at);
             *room = node.room_with(&node.booked);
         }
-        self.planner.demand.started(task.job);
+        self.planner.demand.seated(ix);
         seat
     }
 
@@ -463,7 +466,7 @@ impl<'a> Round<'a> {
             self.planner.demand.jobs[job].pending.iter().take(size as usize).collect();
         let mut seats = SmallVec::new();
         for (task, spot) in tasks.into_iter().zip(&spots) {
-            seats.push(self.book(class_ix, TaskId { job: id, task }, spot));
+            seats.push(self.book((class_ix, job), TaskId { job: id, task }, spot));
             self.planner.demand.jobs[job].pending.remove(task);
         }
         self.took_quota(class_ix, job, Some(place));
@@ -530,21 +533,46 @@ impl<'a> Round<'a> {
             if self.planner.estate.appointed.contains_key(&head.job) {
                 continue;
             }
-            if let Some(place) = self.reservation_for(class) {
-                for held in &place.held {
-                    self.planner.estate.mask(held.at);
-                    self.reserved_bays.insert(held.at.bay);
-                }
-                let limit = self.planner.demand.classes[class].ask.time;
-                self.reservations.push(Promised { head, place, limit });
+            let Some(place) = self.reservation_for(class) else {
+                self.follow(head, class);
+                continue;
+            };
+            for held in &place.held {
+                self.planner.estate.mask(held.at);
+                self.reserved_bays.insert(held.at.bay);
             }
+            let limit = self.planner.demand.classes[class].limit;
+            self.reservations.push(Promised { head, place, limit });
+        }
+    }
+
+    /// The head has no place of its own, as all that would do are held for others: it follows them on
+    /// the node that the fewest wait for, of those in the order of its choices.
+    fn follow(&mut self, head: JobKey, class: ClassIx) {
+        let most = self.planner.policy.reservations_max as usize;
+        let class = &self.planner.demand.classes[class];
+        if class.key.gang.is_some() {
+            return;
+        }
+        let estate = &self.planner.estate;
+        let held = self.reservations.iter_mut().flat_map(|promised| &mut promised.place.held);
+        let would_do = held.filter_map(|held| {
+            let waiting = held.followers.len() + 1;
+            let rank = class.choices.iter().position(|choice| choice.bay == held.at.bay)?;
+            let need = class.needs[usize::from(class.choices[rank].need)];
+            let fits = estate.node(held.at).seats_empty(&need) > 0;
+            (waiting < most && fits).then_some((waiting, rank, need, held))
+        });
+        if let Some((.., need, held)) = would_do.min_by_key(|(waiting, rank, ..)| (*waiting, *rank))
+        {
+            held.follow(Follower { head, need });
         }
     }
 
     pub fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
         let class = &self.planner.demand.classes[class];
         let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.at_least())));
-        let places = (&*class.choices, &*class.needs, class.ask.time);
+        let places = (&*class.choices, &*class.needs, class.limit);
         let when = (self.now, EndBy::Latest);
         earliest_of(&self.planner.estate, places, gang, when, &mut self.work)
     }

@@ -3,6 +3,7 @@
 
 use dayan_units::{OfferId, PoolId};
 
+use crate::answer::{Measured, Scored};
 use crate::policy::{Policy, Preference};
 
 /// All preferences there are, in the order that fills up a policy.
@@ -31,6 +32,14 @@ impl Order {
         }
         Self(order)
     }
+    /// What is looked at before all else.
+    pub const fn first(&self) -> Preference {
+        self.0[0]
+    }
+    /// All of them, in order.
+    pub const fn as_slice(&self) -> &[Preference] {
+        &self.0
+    }
 }
 
 /// The measure of each preference at one place; less is better.
@@ -41,6 +50,18 @@ pub(crate) struct Measures {
     pub delay_micros: i64,
     pub carbon: i64,
     pub unreliability_permille: i64,
+}
+
+impl Measures {
+    pub const fn of(&self, preference: Preference) -> i64 {
+        match preference {
+            Preference::Price => self.price_micro,
+            Preference::Start | Preference::Deadline => self.transfer_micros,
+            Preference::Delay => self.delay_micros,
+            Preference::Carbon => self.carbon,
+            Preference::Reliability => self.unreliability_permille,
+        }
+    }
 }
 
 /// How good a place is for a job.
@@ -63,12 +84,25 @@ pub(crate) struct Score {
 
 impl Score {
     /// The part that is compared first, as a number of 80 bits in the same order.
-    pub fn head(&self) -> u128 {
-        let way = u16::from(self.waits) << 1 | u16::from(self.falls_back);
-        let first = u128::from(way << 8 | u16::from(self.alternative));
+    pub fn head_of((waits, falls_back, alternative): (u8, u8, u8), measure: i64) -> u128 {
+        let way = u16::from(waits) << 1 | u16::from(falls_back);
+        let first = u128::from(way << 8 | u16::from(alternative));
         // With its sign turned, a number without one is in the order of what it was.
-        let measure = self.measures[0].cast_unsigned() ^ (1 << (u64::BITS - 1));
+        let measure = measure.cast_unsigned() ^ (1 << (u64::BITS - 1));
         first << u64::BITS | u128::from(measure)
+    }
+    /// As people are told it: all of the rule but the ids. What is not known has no value.
+    pub fn told(&self, order: &Order) -> Scored {
+        let known = |(by, value): (&Preference, &i64)| Measured {
+            by: *by,
+            value: Some(*value).filter(|value| *value != i64::MAX),
+        };
+        Scored {
+            falls_back: self.falls_back > 0,
+            alternative: self.alternative,
+            measures: order.0.iter().zip(&self.measures).map(known).collect(),
+            idles_cards: self.idles_cards > 0,
+        }
     }
     pub fn new(
         order: &Order,
@@ -76,14 +110,7 @@ impl Score {
         (waits, falls_back, alternative, idles_cards): (u8, u8, u8, u8),
         (pool, bay_number, offer): (PoolId, u32, OfferId),
     ) -> Self {
-        let measure = |preference| match preference {
-            Preference::Price => measures.price_micro,
-            Preference::Start | Preference::Deadline => measures.transfer_micros,
-            Preference::Delay => measures.delay_micros,
-            Preference::Carbon => measures.carbon,
-            Preference::Reliability => measures.unreliability_permille,
-        };
-        let measures = order.0.map(measure);
+        let measures = order.0.map(|preference| measures.of(preference));
         Self { waits, falls_back, alternative, measures, idles_cards, pool, bay_number, offer }
     }
 }

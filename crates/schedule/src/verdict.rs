@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayan_units::{SiteId, Span, Time};
 
 use crate::ask::{GangAsk, Same};
-use crate::estate::{Bay, PoolIx};
-use crate::judge::{Choice, Judge, Relax};
+use crate::estate::PoolIx;
+use crate::judge::{Choice, Judge};
 use crate::planner::Planner;
 use crate::queue::{ClassIx, Standing};
 use crate::reason::ReasonCode;
-use crate::score::{Order, Score};
+use crate::score::Order;
 use crate::slots::BitSet;
 
 /// Delays and transfer times are judged once in this window (the measuring window of CATS metrics),
@@ -77,7 +77,7 @@ impl Planner {
     fn mend(&mut self, ix: ClassIx, dirty: &BTreeSet<PoolIx>) {
         let class = &mut self.demand.classes[ix];
         let mut closed = std::mem::take(&mut class.closed);
-        let mut choices = std::mem::take(&mut class.choices);
+        let mut choices = class.choices.to_vec();
         let mut needs = std::mem::take(&mut class.needs);
         let estate = &self.estate;
         choices.retain(|choice| {
@@ -103,17 +103,19 @@ impl Planner {
         let mut refused = Vec::new();
         let mut found = Vec::new();
         for &pool in dirty.iter().filter(|pool| self.is_shown(**pool)) {
-            let add = |score, choice| found.push((score, choice));
+            let add = |_, choice| found.push(choice);
             if let Err(code) = judge.pool(pool, &mut needs, add) {
                 refused.push((pool, code));
             }
         }
         let found_more = !found.is_empty();
-        for (score, choice) in found {
+        for choice in found {
+            let score = judge.score(&choice, &needs);
             let at = choices.partition_point(|other| judge.score(other, &needs) < score);
             choices.insert(at, choice);
         }
         let infeasible = choices.is_empty();
+        let choices = self.lists.share(choices);
         self.demand.class_changed(ix);
         let class = &mut self.demand.classes[ix];
         for &(_, code) in &refused {
@@ -135,13 +137,12 @@ impl Planner {
     fn are_in_order(&self, choices: &[Choice]) -> bool {
         choices.windows(2).all(|pair| {
             let (a, b) = (&pair[0], &pair[1]);
-            let (bay_a, bay_b) = (&self.estate.bays[a.bay], &self.estate.bays[b.bay]);
+            let (bay_a, bay_b) = (self.estate.sign(a.bay), self.estate.sign(b.bay));
             // Nodes without cards come first in the numbers too.
-            let cards = |bay: &Bay| bay.make.accelerator.is_some();
             (a.offer, a.need) == (b.offer, b.need)
                 && bay_a.pool == bay_b.pool
                 && bay_a.number < bay_b.number
-                && cards(bay_a) <= cards(bay_b)
+                && bay_a.has_cards <= bay_b.has_cards
         })
     }
 
@@ -157,7 +158,7 @@ impl Planner {
         at: Time,
     ) -> Judge<'a> {
         let network = self.network.as_deref();
-        Judge { estate: &self.estate, network, wish, order, at, relax: Relax::Nothing }
+        Judge::new(&self.estate, network, wish, order, at)
     }
 
     /// Judges all pools for a class afresh.
@@ -166,12 +167,15 @@ impl Planner {
         let at = self.judged_at.unwrap_or(Time::EPOCH);
         let order = Order::of(&class.key.prefer, &self.policy);
         let verdict = self.verdict(&self.judge(class.wish(), &order, at));
+        if verdict.is_unlike {
+            self.estate.rank(&verdict.choices);
+        }
         *work += self.estate.pool_ids.len() as u64;
         let infeasible = verdict.choices.is_empty();
         self.demand.judged(ix);
         let class = &mut self.demand.classes[ix];
         class.needs = verdict.needs;
-        class.choices = verdict.choices;
+        class.choices = self.lists.share(verdict.choices);
         class.refused = verdict.refused;
         class.counts = verdict.counts;
         class.domains = verdict.domains;
@@ -186,17 +190,29 @@ impl Planner {
         // compared first is kept of them, in one number with the place of the choice.
         let mut found: Vec<Choice> = Vec::with_capacity(self.estate.bays.len());
         let mut ranked: Vec<u128> = Vec::with_capacity(self.estate.bays.len());
-        for &pool in self.estate.pool_ids.values().filter(|pool| self.is_shown(**pool)) {
-            let add = |score: Score, choice| {
+        // Which order they are looked at in says nothing, but for how far there is to sort. Where asks
+        // come to many needs, those are numbered as they are found.
+        let by_id: Vec<PoolIx>;
+        let pools = if judge.wish.ask.capability.is_empty() {
+            &self.estate.ranking
+        } else {
+            by_id = self.estate.pool_ids.values().copied().collect();
+            &by_id
+        };
+        for &pool in pools.iter().filter(|pool| self.is_shown(**pool)) {
+            let add = |head: u128, choice| {
                 let at = u32::try_from(found.len()).expect("bays are numbered in 32 bits");
-                ranked.push(score.head() << u32::BITS | u128::from(at));
+                ranked.push(head << u32::BITS | u128::from(at));
                 found.push(choice);
             };
             if let Err(code) = judge.pool(pool, &mut verdict.needs, add) {
                 verdict.refused.push((pool, code));
             }
         }
-        ranked.sort_unstable();
+        if !ranked.is_sorted() {
+            ranked.sort_unstable();
+            verdict.is_unlike = true;
+        }
         let choice_of = |ranked: &u128| found[(ranked & u128::from(u32::MAX)) as usize];
         verdict.choices = ranked.iter().map(choice_of).collect();
         let mut from = 0;
@@ -219,13 +235,15 @@ impl Planner {
 }
 
 /// What all pools say to one wish.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     pub needs: smallvec::SmallVec<[crate::fit_tree::Need; 1]>,
     pub choices: Vec<Choice>,
     pub refused: Vec<(PoolIx, ReasonCode)>,
     pub counts: BTreeMap<ReasonCode, u32>,
     pub domains: Vec<Vec<u32>>,
+    /// Its choices stand in another order than those of the verdict before.
+    is_unlike: bool,
 }
 
 /// What holds a gang together; ordered only to group by.

@@ -62,6 +62,17 @@ pub enum Trust {
     Measured,
 }
 
+impl Trust {
+    /// The word that job files say.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Verified => "verified",
+            Self::Measured => "measured",
+        }
+    }
+}
+
 /// Who decides on which node of the pool a task runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +182,10 @@ pub struct NodeView {
     /// path share the narrowest part, those with a common beginning what that names.
     #[serde(default)]
     pub leaf: Option<String>,
+    /// The island of each of its cards: those with the same number are joined by links, or by one
+    /// processor's memory. Empty: nothing is known. Several cards of a task are on one where they can be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub islands: Vec<u8>,
     /// Does it take work?
     pub up: NodeUp,
     /// Not machines but places in the queue of the pool's own engine, for tasks whose time limit is at
@@ -308,6 +323,7 @@ impl NodeView {
             capability: BTreeMap::new(),
             features: BTreeSet::new(),
             leaf: None,
+            islands: Vec::new(),
             up: NodeUp::Up,
             waits: None,
         }

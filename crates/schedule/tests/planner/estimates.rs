@@ -1,7 +1,9 @@
 //! Start estimates count what runs and what waits before.
 
-use dayan_schedule::{Ask, JobAsk, Policy, StartEstimate, Work};
-use dayan_units::Span;
+use std::sync::Arc;
+
+use dayan_schedule::{AcceleratorChoice, Ask, JobAsk, Models, Policy, StartEstimate, Work};
+use dayan_units::{MilliAccel, Span};
 
 use crate::world::{MINUTE, World, job, job_id, offer, pool, resources};
 
@@ -52,7 +54,7 @@ fn what_goes_elsewhere_or_comes_later_is_not_waited_for() {
     let mut first = wants(1, 4, 1);
     first.priority = 1;
     let mut elsewhere = wants(2, 4, 30);
-    std::sync::Arc::make_mut(&mut elsewhere.ask).regions = ["Sichuan".to_owned()].into();
+    Arc::make_mut(&mut elsewhere.ask).regions = ["Sichuan".to_owned()].into();
     world.queue(elsewhere);
     world.queue(wants(3, 4, 30));
     world.queue(first);
@@ -73,4 +75,43 @@ fn an_array_before_it_takes_as_many_rounds_as_it_needs() {
     plan(&mut world);
     // Three rounds of two, then one machine beside the narrow one.
     assert_eq!(estimate(&world, 3).p50, MINUTE.times(40));
+}
+
+/// A job that may have two kinds of cards needs more of one than of the other; which of both was found
+/// first depends on which pool was shown first, and says nothing.
+#[test]
+fn an_estimate_does_not_depend_on_which_pool_was_shown_first() {
+    let mut world = World::new(Policy::default());
+    for n in 0..4 {
+        world.show(pool(n, &[(8, 64, 4, Some("B"))]), vec![offer(n, 20_000)]);
+    }
+    world.show(pool(4, &[(8, 64, 4, Some("A"))]), vec![offer(4, 30_000)]);
+    let choice = |label: &str, cards| AcceleratorChoice {
+        label: label.to_owned(),
+        models: Models::OneOf(Arc::new([label.to_owned()].into())),
+        cards: MilliAccel(cards),
+    };
+    let mut ask = Ask::plain(resources(1, 1, 0), MINUTE.times(60));
+    ask.accelerators = vec![choice("A", 4_000), choice("B", 1_000)];
+    let wants =
+        |n, tasks| JobAsk { expected: Some(MINUTE.times(10)), ..job(n, ask.clone(), tasks) };
+    world.queue(wants(0, 17));
+    plan(&mut world);
+    for n in 1..=9 {
+        world.queue(wants(n, 2));
+    }
+    plan(&mut world);
+    // Pools are looked at in the order of the verdict before: this one is made last here, and first there.
+    let mut urgent = wants(10, 1);
+    let any = AcceleratorChoice { models: Models::Any, ..choice("any", 1_000) };
+    Arc::make_mut(&mut urgent.ask).accelerators = vec![any];
+    urgent.priority = 1;
+    world.queue(urgent);
+    plan(&mut world);
+    let mut fresh = world.fresh();
+    fresh.plan(world.now, Work::UNBOUNDED);
+    for n in 1..=9 {
+        let told = fresh.explain(job_id(n), world.now).expect("it is known").start;
+        assert_eq!(Some(estimate(&world, n)), told, "{n}");
+    }
 }

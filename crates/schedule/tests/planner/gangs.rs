@@ -82,3 +82,66 @@ fn a_gang_that_may_be_smaller_takes_the_domain_with_the_most() {
     assert_eq!(elastic(2, 8, 3, Same::Fabric), [4], "all that is left");
     assert_eq!(elastic(3, 2, 1, Same::Pool), [0; 0]);
 }
+
+#[test]
+fn what_is_told_of_an_elastic_gang_is_what_it_starts_with() {
+    let mut world = world_of_leaves();
+    let mut told = |n, size, least| {
+        let mut gang = job(n, Ask::plain(resources(4, 1, 0), MINUTE.times(60)), size);
+        gang.gang = Some(GangAsk { size, same: Same::Site, near: None, least });
+        let told = world.planner.candidates(&gang, world.now);
+        world.queue(gang);
+        let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+        let placed: usize = plan.placements.iter().map(|one| one.seats.len()).sum();
+        world.commit(&plan, |_| false);
+        (told, placed)
+    };
+    // Four of the six nodes there are; the two that are left; none is left for a third.
+    let (four, placed) = told(1, 4, Some(2));
+    assert_eq!((four.candidates[0].tasks, placed), (4, 4));
+    let each = four.candidates[0].price_per_task;
+    assert_eq!(four.candidates[0].price.0, each.0 * 4);
+    let (two, placed) = told(2, 6, Some(1));
+    assert_eq!((two.candidates[0].tasks, placed), (2, 2));
+    assert_eq!(two.candidates[0].price.0, each.0 * 2, "it pays for those it has");
+    assert_eq!(two.candidates[0].start.p90, dayan_units::Span::ZERO);
+    let (later, placed) = told(3, 6, Some(3));
+    assert_eq!((later.candidates[0].tasks, placed), (0, 0));
+    assert!(later.candidates[0].start.p50 > dayan_units::Span::ZERO);
+    // What could never be had is refused with the number that it takes.
+    let (never, _) = told(4, 9, Some(7));
+    assert_eq!(never.refused[0].reasons[0].code, ReasonCode::PoolNoNodeFits);
+    assert!(never.refused[0].reasons[0].message.contains("no 7 nodes here, the `min` of 9"));
+}
+
+#[test]
+fn a_gang_over_two_pools_of_a_site_is_told_so() {
+    let mut world = World::new(Policy::default());
+    for n in [0, 1] {
+        world.show(pool(n, &[(4, 16, 0, None); 2]), vec![offer(n, 10_000)]);
+    }
+    let mut gang = job(1, Ask::plain(resources(4, 1, 0), MINUTE.times(60)), 3);
+    gang.gang = Some(GangAsk { size: 3, same: Same::Site, near: None, least: None });
+    let told = world.planner.candidates(&gang, world.now);
+    let tasks: Vec<(u64, bool)> = told.candidates.iter().map(|at| (at.tasks, at.alone)).collect();
+    assert_eq!(tasks, [(3, false), (3, false)]);
+    world.queue(gang);
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    assert_eq!(plan.placements[0].seats.len(), 3);
+}
+
+#[test]
+fn a_gang_that_lacks_nodes_that_are_up_is_told_how_many_it_takes() {
+    let mut world = World::new(Policy::default());
+    let mut view = pool(0, &[(4, 16, 0, None); 3]);
+    for node in &mut view.nodes[1..] {
+        node.up = dayan_schedule::NodeUp::Down;
+    }
+    world.show(view, vec![offer(0, 10_000)]);
+    let mut gang = job(1, Ask::plain(resources(4, 1, 0), MINUTE.times(60)), 3);
+    gang.gang = Some(GangAsk { size: 3, same: Same::Site, near: None, least: Some(2) });
+    let told = world.planner.candidates(&gang, world.now);
+    let reason = &told.refused[0].reasons[0];
+    assert_eq!(reason.code, ReasonCode::PoolDown);
+    assert_eq!(reason.message, "fewer than 2 nodes that could take it are up");
+}

@@ -3,6 +3,7 @@
 mod appointments;
 mod carbon;
 mod clusters;
+mod control;
 mod deadlines;
 mod draws;
 mod estimates;

@@ -209,6 +209,45 @@ fn work_of_less_priority_leaves_room_for_what_is_expected_to_start_soon() {
     assert_eq!(at(&mut world, 11), []);
 }
 
+/// Two cores are free since the eighth minute, four more are expected to be after ten minutes, and two
+/// after eleven; two jobs wait that want four cores each.
+fn two_wait(second: i32) -> World {
+    let known = |n, asked, run| JobAsk { expected: Some(minutes(run)), ..cores(n, asked, 60) };
+    let mut world = one_node(8);
+    for (n, asked, run) in [(1, 2, 30), (2, 4, 10), (3, 2, 11)] {
+        world.queue(known(n, asked, run));
+    }
+    assert_eq!(at(&mut world, 0).len(), 3);
+    for (n, limit, priority) in [(4, 60, 1), (5, 61, second)] {
+        world.queue(JobAsk { priority, expected: Some(minutes(10)), ..cores(n, 4, limit) });
+    }
+    end(&mut world, 1);
+    assert_eq!(at(&mut world, 8), []);
+    world
+}
+
+#[test]
+fn all_who_wait_with_more_priority_keep_what_comes_free() {
+    // The first starts in two minutes on the four that come free then. The two that are free now are
+    // the second's.
+    let ten = JobAsk { expected: Some(minutes(10)), ..cores(6, 2, 60) };
+    let mut world = two_wait(1);
+    world.queue(ten.clone());
+    assert_eq!(at(&mut world, 8), []);
+    // What is expected to end before the second starts is not in its way.
+    world.queue(JobAsk { expected: Some(minutes(2)), ..cores(7, 2, 60) });
+    assert_eq!(at(&mut world, 8), [job_id(7)]);
+    end(&mut world, 7);
+    end(&mut world, 2);
+    assert_eq!(at(&mut world, 10), [job_id(4)]);
+    end(&mut world, 3);
+    assert_eq!(at(&mut world, 11), [job_id(5)]);
+    // An equal of the second may pass it, as far as its reservation allows.
+    let mut world = two_wait(0);
+    world.queue(ten);
+    assert_eq!(at(&mut world, 8), [job_id(6)]);
+}
+
 #[test]
 fn an_equal_may_use_what_the_head_of_the_queue_leaves_over_by_limits() {
     let ten = |n, asked| JobAsk { expected: Some(minutes(10)), ..cores(n, asked, 60) };
@@ -411,6 +450,33 @@ fn work_goes_where_its_data_is_and_what_a_site_holds_is_not_brought() {
     holds(&mut cheap, second, &[7, 9]);
     cheap.queue(job(3, ask.clone(), 1));
     assert_eq!(placed(&mut cheap), Some(first), "by itself the price comes first");
+}
+
+/// Who reads why a job waits is told of the pool that is nearest to taking it.
+#[test]
+fn of_pools_that_lack_something_the_one_that_lacks_least_speaks() {
+    let mut world = World::new(Policy::default());
+    let show = |world: &mut World, number, features: &[&str]| {
+        let mut view = pool(number, &[(4, 16, 0, None)]);
+        view.features = features.iter().map(|word| (*word).to_owned()).collect();
+        world.show(view, vec![offer(number, 10_000)]);
+    };
+    show(&mut world, 1, &["process"]);
+    show(&mut world, 2, &["containers", "steps"]);
+    let mut ask = Ask::plain(resources(1, 1, 0), minutes(10));
+    let wanted = ["containers", "shared_folder", "steps"].map(str::to_owned);
+    ask.pool_features.extend(wanted);
+    world.queue(job(1, ask, 1));
+    world.planner.plan(world.now, Work::UNBOUNDED);
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    let told: Vec<_> =
+        why.reasons.iter().map(|reason| (reason.code, reason.message.as_str())).collect();
+    assert_eq!(told, [(ReasonCode::PoolFeature, "lacks shared_folder")]);
+    assert_eq!(why.counts[0].pools, 2);
+    // One that is as near lacks something else.
+    show(&mut world, 3, &["shared_folder", "steps"]);
+    let why = world.planner.explain(job_id(1), world.now).expect("known");
+    assert_eq!(why.reasons[0].message, "lacks shared_folder; another lacks containers");
 }
 
 #[test]
@@ -648,4 +714,36 @@ fn a_job_told_again_before_its_lease_is_confirmed_is_not_placed_twice() {
     };
     world.planner.observe(&Change::JobGone(job_id(2)));
     assert_eq!((plan.placed_len(), world.planner.stats().tentative), (1, 0));
+}
+
+#[test]
+fn the_reasons_of_a_row_are_among_those_of_the_whole_answer() {
+    let mut world = World::new(Policy::default());
+    world.show(pool(0, &[(4, 16, 0, None)]), vec![offer(0, 10_000)]);
+    world.show(pool(1, &[(2, 16, 0, None)]), vec![offer(1, 10_000)]);
+    let shape = |cores| Ask::plain(resources(cores, 1, 0), MINUTE.times(60));
+    for (n, cores) in [(1, 4), (2, 4), (3, 2), (4, 2), (5, 64)] {
+        world.queue(job(n, shape(cores), 1));
+    }
+    let mut later = job(6, shape(1), 1);
+    later.begin = Some(world.now.plus(MINUTE.times(60)));
+    world.queue(later);
+    let plan = world.planner.plan(world.now, Work::UNBOUNDED);
+    world.commit(&plan, |_| false);
+    world.planner.plan(world.now, Work::UNBOUNDED);
+    let all: Vec<JobId> = (1..=7).map(job_id).collect();
+    let rows = world.planner.first_reasons(&all, world.now);
+    let codes = |n| rows.get(&job_id(n)).map(|r| r.iter().map(|r| r.code).collect::<Vec<_>>());
+    assert_eq!(codes(7), None, "it is not known");
+    let runs = |n| plan.placements.iter().any(|one| one.job == job_id(n));
+    assert!((1..=4).any(runs) && !(1..=4).all(runs));
+    for n in 1..=4 {
+        assert_eq!(codes(n), (!runs(n)).then(|| vec![ReasonCode::PoolBusy]), "{n}");
+    }
+    assert_eq!(codes(5), Some(vec![ReasonCode::PoolNoNodeFits]));
+    assert_eq!(codes(6), Some(vec![ReasonCode::JobBegin]));
+    for (id, reasons) in &rows {
+        let whole = world.planner.explain(*id, world.now).expect("known").reasons;
+        assert!(reasons.iter().all(|reason| whole.iter().any(|other| other.code == reason.code)));
+    }
 }
