@@ -88,6 +88,9 @@ pub enum Outcome {
         /// Whose doing it was.
         #[serde(default)]
         blame: Blame,
+        /// Would it be the same wherever and whenever it is tried?
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        for_good: bool,
     },
     /// Its outputs could not be published.
     PublishFailed {
@@ -129,6 +132,8 @@ pub enum Seen {
     Running,
     /// It ended well and asks to publish its outputs.
     Publishing,
+    /// The same, and nothing of it has run for a while: publishing takes long, and its room is free.
+    Lingering,
     /// It ended; nothing of it runs any more.
     Ended {
         /// How.
@@ -193,6 +198,8 @@ pub struct AttemptNews {
     pub usage: Option<UsageRecord>,
     /// What proves the use.
     pub evidence: Option<Evidence>,
+    /// On which of the pool's nodes it is, where the pool has chosen that.
+    pub node: Option<String>,
 }
 
 /// One decision of the planner: all of these tasks, or none.
@@ -279,7 +286,7 @@ pub struct Join {
     pub invitation: Digest,
     /// Its Ed25519 key.
     pub public_key: Digest,
-    /// SHA-256 of the token it will sync with.
+    /// SHA-256 of the token it will sync with; a join that names one that is known is the same join again.
     pub token: Digest,
     /// The city its site is in.
     pub place: String,

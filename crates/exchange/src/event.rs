@@ -561,6 +561,14 @@ pub enum Event {
         /// Which attempt.
         attempt: AttemptId,
     },
+    /// It is on another of the pool's nodes than it was planned on: the pool's own scheduler has chosen
+    /// that. What is booked stays where it was planned.
+    Located {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Where.
+        node: String,
+    },
     /// Its process runs.
     Started {
         /// Which attempt.
@@ -568,6 +576,12 @@ pub enum Event {
     },
     /// This attempt and no other may publish.
     PublishGranted {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Nothing of it runs any more, and what it left is still being published: its room is free, and
+    /// the lease is the right to publish alone.
+    RoomFreed {
         /// Which attempt.
         attempt: AttemptId,
     },

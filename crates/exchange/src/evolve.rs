@@ -89,8 +89,10 @@ impl State {
             | Event::ScheduleRetired { .. } => self.apply_schedules(entry, event),
             Event::Leased { .. }
             | Event::Staging { .. }
+            | Event::Located { .. }
             | Event::Started { .. }
             | Event::PublishGranted { .. }
+            | Event::RoomFreed { .. }
             | Event::StopAsked { .. }
             | Event::Preempted { .. }
             | Event::UsageRecorded { .. }
@@ -249,6 +251,7 @@ impl State {
                         pue_permille: None,
                         preempted: Vec::new(),
                         record: crate::state::Record::default(),
+                        renamed: false,
                         joined_at: entry.at,
                     },
                 );
@@ -262,7 +265,12 @@ impl State {
                 for changed in dayan_identity::compare(&record.shown.inventory, &shown.inventory) {
                     record.attestations.remove(&changed.name);
                 }
+                let called = |pool: &Pool| -> Vec<String> {
+                    crate::partitions::names(pool).into_iter().map(str::to_owned).collect()
+                };
+                let before = called(record);
                 record.shown = shown.as_ref().clone();
+                record.renamed = called(record) != before;
                 record.doubted_at = None;
                 for component in voided {
                     record.measured.void_component(*component, entry.at);

@@ -22,6 +22,7 @@ pub mod due;
 pub mod grids;
 pub mod liveness;
 pub mod orders;
+pub mod partitions;
 pub mod planning;
 pub mod shares;
 

@@ -100,8 +100,14 @@ impl Liveness {
 
     /// Pools whose agent is not heard: nothing new is sent there.
     pub fn silent(&self, state: &State, now: Time) -> BTreeSet<PoolId> {
+        // One that has just joined shows its nodes as soon as it is heard, and work may go there at once.
+        let is_new = |pool: &PoolId| {
+            let pool = state.supply.pools.get(pool);
+            pool.is_some_and(|pool| now.since(pool.joined_at) <= SILENT_AFTER)
+        };
         let agents = state.supply.agents.iter();
-        agents.filter(|(id, _)| self.is_silent(**id, now)).map(|(_, agent)| agent.pool).collect()
+        let silent = agents.filter(|(id, _)| self.is_silent(**id, now));
+        silent.map(|(_, agent)| agent.pool).filter(|pool| !is_new(pool)).collect()
     }
 
     /// Is this agent not heard?

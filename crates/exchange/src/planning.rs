@@ -180,7 +180,8 @@ impl Planning {
                     self.planner.observe(change);
                 }
                 Change::JobQueued(ask) => {
-                    if self.fresh.len() < FRESH_MAX {
+                    // One whose tasks do not ask alike is told again with each of them.
+                    if self.fresh.len() < FRESH_MAX && self.fresh.back() != Some(&ask.job) {
                         self.fresh.push_back(ask.job);
                     }
                     self.planner.observe(change);

@@ -3,7 +3,9 @@
 use dayan_ledger::{Amount, Transfer, TransferKind};
 use dayan_market::{BudgetLimits, BuyerClass};
 use dayan_schedule::Quota;
-use dayan_units::{ExchangeId, Micro, OrgId, ProjectId, Time, TokenId, UserId};
+use dayan_units::{
+    ExchangeId, Micro, NAME_CHARS_MAX, OrgId, ProjectId, Time, TokenId, UserId, is_name,
+};
 
 use super::{Ask, Decision, Made};
 use crate::authorize::{Action, Resource, authorize, authorized};
@@ -13,8 +15,6 @@ use crate::ids::{accounts, deposit_id};
 use crate::refusal::Refusal;
 use crate::state::{Digest, Org, Project, Role, Settings, Token, User, WEIGHT, WEIGHT_MAX};
 
-/// Slugs are at most this long: they stand in paths, tables and bills.
-const NAME_CHARS_MAX: usize = 40;
 /// Labels and references are free text that a person must be able to read in a table.
 const LABEL_CHARS_MAX: usize = 120;
 /// One payment is at most a thousand million: more is a slip of the pen.
@@ -22,21 +22,17 @@ const DEPOSIT_MAX: Micro = Micro::from_units(1_000_000_000);
 /// The operator's own organisation.
 const OPERATOR_ORG: &str = "operator";
 
-/// A slug: lower-case letters, digits, hyphens and underscores, starting with a letter or digit.
+/// Names stand in paths, tables and bills.
 pub(super) fn check_slug(what: &str, name: &str) -> Result<(), Refusal> {
-    let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let well_formed = !name.is_empty()
-        && name.len() <= NAME_CHARS_MAX
-        && first(name.as_bytes()[0])
-        && name.bytes().all(|b| first(b) || matches!(b, b'-' | b'_' | b'.'));
-    if well_formed {
+    if is_name(name) {
         return Ok(());
     }
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     Err(Refusal::invalid(
         "name.malformed",
         format!("`{shown}` is no name for {what}"),
-        "use at most 40 lower-case letters, digits, hyphens, dots and underscores",
+        "use at most 40 lower-case letters, digits, hyphens, dots and underscores, the first of them a letter or a \
+         digit",
     ))
 }
 

@@ -59,6 +59,16 @@ impl Ask<'_> {
             }
         }
         let attempt = news.attempt;
+        // A node that the pool does not show is none that it could have chosen.
+        let shown = |node: &&String| {
+            let pool = self.state.supply.pools.get(&lease.pool);
+            pool.is_some_and(|pool| pool.shown.nodes.iter().any(|one| one.name == **node))
+        };
+        if let Some(node) =
+            news.node.as_ref().filter(|node| *node != lease.node_now()).filter(shown)
+        {
+            decision.events.push(Event::Located { attempt, node: node.clone() });
+        }
         match (&news.seen, lease.phase) {
             (Some(Seen::Staging), Phase::Leased) => {
                 decision.events.push(Event::Staging { attempt });
@@ -72,10 +82,20 @@ impl Ask<'_> {
                 decision.events.push(Event::PublishGranted { attempt });
                 decision.wake(lease.agent);
             }
+            (Some(Seen::Lingering), phase) if lease.stop.is_none() && !lease.room_free => {
+                if !matches!(phase, Phase::Publishing { .. }) {
+                    decision.events.push(Event::PublishGranted { attempt });
+                    decision.wake(lease.agent);
+                }
+                decision.events.push(Event::RoomFreed { attempt });
+            }
             (Some(Seen::Ended { outcome }), _) => {
                 self.end(lease, outcome, &usage, &mut decision);
             }
-            (Some(Seen::Staging | Seen::Running | Seen::Publishing) | None, _) => {}
+            (
+                Some(Seen::Staging | Seen::Running | Seen::Publishing | Seen::Lingering) | None,
+                _,
+            ) => {}
         }
         Ok(decision)
     }
@@ -199,7 +219,8 @@ impl Ask<'_> {
         let settlement = &self.state.settings.settlement;
         let mut decision = Decision::default();
         let (mut extended, mut warnings) = (Micro::ZERO, Vec::new());
-        if let Backing::Own(hold) = lease.backing {
+        // Where nothing runs any more nothing more will be used.
+        if let (Backing::Own(hold), false) = (lease.backing, lease.room_free) {
             let more = settlement.prolongation(
                 &lease.terms,
                 &lease.resources,

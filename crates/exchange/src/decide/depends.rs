@@ -1,6 +1,6 @@
 //! Jobs that wait for others: who is meant by a name, and what has happened already.
 
-use dayan_spec::{After, DeadlineKind, Dependency, JobSpec};
+use dayan_spec::{After, Dependency, JobSpec};
 use dayan_units::JobId;
 
 use super::Ask;
@@ -16,7 +16,7 @@ impl Ask<'_> {
         if spec.depends_on.is_empty() {
             return Ok(Vec::new());
         }
-        let hard = spec.deadline.as_ref().is_some_and(|by| by.kind == DeadlineKind::Hard);
+        let hard = spec.is_promised();
         if hard {
             return Err(Refusal::invalid(
                 "depends.hard_deadline",

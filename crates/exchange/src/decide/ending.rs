@@ -7,7 +7,9 @@ use dayan_units::AttemptId;
 use super::{Ask, Decision};
 use crate::command::{Blame, Outcome};
 use crate::event::{Event, Next, Waived};
-use crate::state::{Job, JobEnd, Lease, MemberEnd, Phase, StopReason, StoredSpec, UsageMark};
+use crate::state::{
+    Job, JobEnd, Lease, MemberEnd, Phase, StopReason, StoredSpec, UsageMark, not_there,
+};
 
 /// A shell reports a death by signal as this much more than the signal's number.
 const SIGNAL_EXIT_BASE: i32 = 128;
@@ -24,7 +26,15 @@ impl Ask<'_> {
         let attempt = lease.attempt;
         let job = &self.state.work.jobs[&attempt.job];
         let stored = self.state.work.spec_of(job);
-        let verdict = verdict(job, stored, lease, outcome);
+        let verdict = match verdict(job, stored, lease, outcome) {
+            // Where it has been once, it is not there a second time.
+            MemberEnd::Requeued
+                if not_there(outcome).is_some() && !self.has_elsewhere(job, lease) =>
+            {
+                MemberEnd::Failed
+            }
+            verdict => verdict,
+        };
         let gang = stored.spec.gang.is_some();
         let last_member = gang && job.active.len() == 1;
         let next = if gang { as_member(verdict) } else { as_task(verdict) };
@@ -173,6 +183,8 @@ fn cause(outcome: &Outcome) -> Option<RetryCause> {
         Outcome::TimeLimit => None,
         Outcome::Preempted => Some(RetryCause::Preempted),
         Outcome::LeaseEnded | Outcome::SiteLost => Some(RetryCause::SiteLost),
+        // The same wherever it goes.
+        Outcome::StartFailed { for_good: true, .. } => None,
         Outcome::Stopped
         | Outcome::NodeFailure
         // What was not there may be there elsewhere, and costs nothing to try.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dayan_identity::Status;
-use dayan_market::{BudgetRefusal, BudgetScope};
+use dayan_market::{BudgetRefusal, BudgetScope, OfferMode};
 use dayan_schedule::{StartEstimate, Tasks};
 use dayan_spec::{DeadlineKind, Feature, JobSpec};
 use dayan_topology::{PlaceId, Region};
@@ -17,7 +17,7 @@ use crate::event::{Event, Next};
 use crate::ids::run_id;
 use crate::refusal::{Refusal, RefusalDetail};
 use crate::state::{
-    Gate, Job, JobEnd, Org, Phase, Project, Run, SpecKey, StopReason, StoredSpec, mode_at,
+    Gate, Job, JobEnd, Org, Phase, Project, Run, SpecKey, StopReason, StoredSpec, mode_at, mode_of,
 };
 
 /// Idempotency keys are the submitter's; longer ones are a mistake.
@@ -104,6 +104,7 @@ impl Ask<'_> {
             StoredSpec { spec: submit.spec.clone(), resources: largest_task(spec), jobs: 0 };
         self.check_offered(spec)?;
         self.check_places(spec)?;
+        self.check_kept(spec)?;
         self.check_deadline(spec, start)?;
         self.check_currency(spec)?;
         self.check_quota_ever(spec, project)?;
@@ -178,7 +179,8 @@ impl Ask<'_> {
 
     /// What no active pool's engine can do is refused now: it would wait for ever.
     pub(super) fn check_offered(&self, spec: &JobSpec) -> Result<(), Refusal> {
-        if dayan_spec::requirements(spec).is_empty() {
+        let partition = crate::partitions::missing(self.state, spec);
+        if dayan_spec::requirements(spec).is_empty() && partition.is_none() {
             return Ok(());
         }
         let pools = self.state.supply.pools.values();
@@ -197,7 +199,8 @@ impl Ask<'_> {
             let feature = crate::changes::slurm_word(word);
             active.iter().any(|pool| pool.shown.features.contains(&feature))
         };
-        let words = spec.backend.slurm.keys().filter(|word| !has(word)).map(|word| RefusalDetail {
+        let named = spec.backend.slurm.keys().filter(|word| *word != crate::partitions::PARTITION);
+        let words = named.filter(|word| !has(word)).map(|word| RefusalDetail {
             subject: format!("backend.slurm.{word}"),
             code: "spec.slurm_word".to_owned(),
             message: format!("no pool lets jobs say `{word}` to Slurm"),
@@ -213,6 +216,11 @@ impl Ask<'_> {
                 message: missing.message.to_owned(),
             })
             .chain(words)
+            .chain(partition.map(|message| RefusalDetail {
+                subject: "backend.slurm.partition".to_owned(),
+                code: "spec.slurm_partition".to_owned(),
+                message,
+            }))
             .collect();
         if details.is_empty() {
             return Ok(());
@@ -221,7 +229,10 @@ impl Ask<'_> {
         names.dedup();
         Err(Refusal::invalid(
             "spec.not_offered",
-            format!("not offered by any pool: {}", names.join(", ")),
+            match &details[..] {
+                [only] => format!("not offered by any pool: {}: {}", only.subject, only.message),
+                _ => format!("not offered by any pool: {}", names.join(", ")),
+            },
             "leave these keys out, or wait for a provider that offers them",
         )
         .with_details(details))
@@ -268,6 +279,18 @@ impl Ask<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A promise of a moment cannot rest on what may be taken back at any.
+    pub(super) fn check_kept(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        if !spec.is_promised() || mode_of(spec) != OfferMode::Spot {
+            return Ok(());
+        }
+        Err(Refusal::invalid(
+            "deadline.spot",
+            "a hard deadline is a promise, and `mode: spot` is sold as what may be taken back",
+            "leave out `mode: spot` and pay on demand, or write `kind: soft`",
+        ))
     }
 
     fn check_deadline(&self, spec: &JobSpec, start: Time) -> Result<(), Refusal> {

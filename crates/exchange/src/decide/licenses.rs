@@ -4,7 +4,7 @@
 //!
 //! A name with an organisation before it (`lab/ansys`) is that organisation's own.
 
-use dayan_spec::{DeadlineKind, JobSpec, License};
+use dayan_spec::{JobSpec, License};
 
 use super::placing::stale;
 use super::{Ask, Decision};
@@ -83,8 +83,7 @@ impl Ask<'_> {
                 ));
             }
         }
-        let hard = spec.deadline.as_ref().is_some_and(|by| by.kind == DeadlineKind::Hard);
-        if !spec.licenses.is_empty() && hard {
+        if !spec.licenses.is_empty() && spec.is_promised() {
             return Err(Refusal::invalid(
                 "deadline.license",
                 "a hard deadline is a promise, and licences are not promised",

@@ -5,6 +5,7 @@ mod access;
 mod attempts;
 mod billing;
 mod depends;
+mod elsewhere;
 mod ending;
 mod findings;
 mod grids;

@@ -330,9 +330,8 @@ impl Ask<'_> {
         }
         let settlement = &self.state.settings.settlement;
         let first = settlement.first_hold(&terms, &seat.resources, limit).map_err(over)?;
-        let tries = job.tries.get(&seat.task).copied().unwrap_or_default();
-        let attempt =
-            dayan_units::TaskId { job: job.id, task: seat.task }.attempt(tries.attempts + 1);
+        let before = job.tries.get(&seat.task).map_or(0, |tries| tries.attempts);
+        let attempt = dayan_units::TaskId { job: job.id, task: seat.task }.attempt(before + 1);
         let (backing, held, transfer) = match job.quote {
             Some((quote, _)) => {
                 (Backing::Quote(crate::ids::quote_hold_id(quote)), Micro::ZERO, None)
@@ -360,6 +359,7 @@ impl Ask<'_> {
             agent: pool.agent,
             pool: seat.pool,
             node: seat.node.clone(),
+            on_node: None,
             resources: seat.resources,
             cards: seat.cards,
             offer: seat.offer,
@@ -371,6 +371,7 @@ impl Ask<'_> {
             revision: 0,
             phase: Phase::Leased,
             stop: None,
+            room_free: false,
             backing,
             held,
             captured: Micro::ZERO,

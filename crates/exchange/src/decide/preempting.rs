@@ -93,7 +93,8 @@ impl Ask<'_> {
         let mut by_pool: BTreeMap<PoolId, u32> = BTreeMap::new();
         for victim in &wanted.victims {
             let found = self.state.work.leases.get(victim).filter(|_| seen.insert(*victim));
-            let lease = found.filter(|lease| lease.may_be_preempted()).ok_or_else(|| {
+            let lease = found.filter(|lease| self.state.work.may_be_preempted(lease));
+            let lease = lease.ok_or_else(|| {
                 stale("preempt.kept", format!("{victim} is not one that may be taken back"))
             })?;
             if self.state.work.spared_until(lease) > self.now {

@@ -257,6 +257,16 @@ impl Ask<'_> {
             let advice = "give an end after the beginning, within a year, and nodes of the pool";
             Err(Refusal::invalid("closure.invalid", message, advice))
         };
+        // One that has passed since it was announced is left out; one that is new must be to come.
+        let is_over =
+            |closure: &&Closure| closure.until <= self.now && !found.closures.contains(closure);
+        if let Some(over) = closures.iter().find(is_over) {
+            return Err(Refusal::invalid(
+                "closure.over",
+                format!("a closure until {} is over: it is {} now", over.until, self.now),
+                "give an end that is to come",
+            ));
+        }
         let mut kept: Vec<Closure> =
             closures.iter().filter(|closure| closure.until > self.now).cloned().collect();
         kept.sort_unstable();

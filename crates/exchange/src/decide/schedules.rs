@@ -37,6 +37,7 @@ impl Ask<'_> {
         // Whether there is money is asked when a run is due: it may come in until then.
         self.check_offered(spec)?;
         self.check_places(spec)?;
+        self.check_kept(spec)?;
         self.check_currency(spec)?;
         let work = &self.state.work;
         let own = |schedule: &&Schedule| schedule.org == project.org && schedule.ended.is_none();

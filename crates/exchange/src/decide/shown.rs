@@ -23,6 +23,8 @@ const INVENTORY_BYTES_MAX: usize = 256 << 10;
 const NODE_NAME_MAX: usize = 128;
 /// The longest model in the catalogue has 40 bytes.
 const ACCELERATOR_MAX: usize = 128;
+/// The planner tells so many cards of a node apart.
+const CARDS_MAX: usize = 64;
 /// An engine's name is one word.
 const ENGINE_MAX: usize = 32;
 /// The job file has some thirty features, and an agent may be newer than the exchange.
@@ -87,12 +89,13 @@ fn check_nodes(nodes: &[Node]) -> Result<(), Refusal> {
         word(&node.name, NODE_NAME_MAX)
             && node.name != QUEUE_NODE
             && model.is_none_or(|model| word(model, ACCELERATOR_MAX))
+            && node.islands.len() <= CARDS_MAX
     });
     if nodes.len() > NODES_MAX || names.len() != nodes.len() || !readable {
         return refuse(
             format!(
                 "a pool shows at most {NODES_MAX} nodes with distinct names, names and \
-                 accelerators of up to {NODE_NAME_MAX} printable bytes"
+                 accelerators of up to {NODE_NAME_MAX} printable bytes, and the islands of {CARDS_MAX} cards"
             ),
             "show like nodes as one group",
         );

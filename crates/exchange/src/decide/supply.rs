@@ -18,7 +18,7 @@ use crate::command::{Actor, Join, NewOffer, PoolNews};
 use crate::event::Event;
 use crate::ids::accounts;
 use crate::refusal::Refusal;
-use crate::state::{Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
+use crate::state::{Agent, Digest, JoinToken, Pool, Provider, Shown, Site, StopReason};
 
 /// A challenge is answered at the agent's next sync or two; a minute covers a slow probe of the
 /// hardware.
@@ -125,15 +125,18 @@ impl Ask<'_> {
         Ok(decision)
     }
 
-    /// Running leases of a pool that goes are asked to stop; their tasks run elsewhere. One that
-    /// does not come back sells nothing any more.
+    /// Running leases of a pool that goes are asked to stop; their tasks run elsewhere. Results that
+    /// outlive their room are kept for a pool that comes back: nothing of them runs. One that does not
+    /// come back sells nothing any more.
     fn withdraw(&self, pool: PoolId, to: Status, decision: &mut Decision) {
         if to == Status::Retired {
             let offers = self.state.supply.offers.values().filter(|offer| offer.pool == pool);
             decision.events.extend(offers.map(|offer| Event::OfferRetired { offer: offer.id }));
         }
+        let comes_back = to != Status::Retired;
         for lease in self.state.work.leases.values() {
-            if lease.pool == pool && lease.stop.is_none() {
+            let lingers = comes_back && lease.room_free;
+            if lease.pool == pool && lease.stop.is_none() && !lingers {
                 let reason = StopReason::PoolWithdrawn;
                 decision.events.push(Event::StopAsked { attempt: lease.attempt, reason });
                 decision.wake(lease.agent);
@@ -162,6 +165,9 @@ impl Ask<'_> {
 
     pub(super) fn join(&self, join: &Join) -> Result<Decision, Refusal> {
         let supply = &self.state.supply;
+        if let Some(known) = supply.agent_tokens.get(&join.token) {
+            return self.join_again(&supply.agents[known], join);
+        }
         let invitation = supply.join_tokens.get(&join.invitation);
         let invitation =
             invitation.filter(|token| token.expires_at > self.now).ok_or_else(|| {
@@ -229,6 +235,27 @@ impl Ask<'_> {
             shown: Box::new(join.shown.clone()),
         });
         Ok(Decision { events, effects: Vec::new(), made: Made::Agent(agent, pool) })
+    }
+
+    /// The answer to this join was lost: it has happened, and the invitation may be used up by it. Who asks
+    /// holds the key and knows the token, and hears what it was told.
+    fn join_again(&self, agent: &Agent, join: &Join) -> Result<Decision, Refusal> {
+        if agent.public_key != join.public_key {
+            return Err(Refusal::forbidden(
+                "join.own_token",
+                "the token that this agent brings is another agent's",
+                "let the agent draw its own: join in an empty folder",
+            ));
+        }
+        let pool = &self.state.supply.pools[&agent.pool];
+        if pool.status == Status::Retired {
+            return Err(Refusal::conflict(
+                "join.retired",
+                format!("the pool `{}` that this agent joined with is retired", pool.name),
+                "join in an empty folder, with a token of `dayan provider invite`: that is a new pool",
+            ));
+        }
+        Ok(Decision { made: Made::Agent(agent.id, agent.pool), ..Decision::default() })
     }
 
     /// The asked name, or with a number behind it where it is taken.

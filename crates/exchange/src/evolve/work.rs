@@ -4,10 +4,11 @@ use dayan_schedule::{PreemptionPolicy, Tasks};
 use dayan_spec::After;
 use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
+use crate::command::Outcome;
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
-    Backing, Estimate, Gate, Job, JobEnd, Lease, MemberEnd, Phase, Setbacks, State, StopReason,
-    StoredSpec, UsageMark, Work, sends_elsewhere,
+    Backing, Barred, Estimate, Gate, Job, JobEnd, Lease, MemberEnd, Phase, Setbacks, State,
+    StopReason, StoredSpec, UsageMark, Work, not_there, sends_elsewhere,
 };
 
 /// What others were taken off for is kept for so long after they should have ended: a plan and a
@@ -78,6 +79,8 @@ impl State {
                     members_ended: std::collections::BTreeMap::new(),
                     left_out: Tasks::none(),
                     setbacks: Setbacks::default(),
+                    barred: Barred::default(),
+                    misses: std::collections::BTreeMap::new(),
                     memory: None,
                     succeeded: Tasks::none(),
                     failed: Tasks::none(),
@@ -146,10 +149,12 @@ impl State {
                 record.queued.add(&std::mem::take(&mut record.left_out));
                 record.estimate = record.estimate.filter(|known| known.waited.is_some());
                 // The user's retry starts a new count of failures, never a new count of epochs.
-                for task in tasks.iter() {
-                    if let Some(tries) = record.tries.get_mut(&task) {
-                        tries.failures = 0;
-                    }
+                // What a pool has not it has not for a retry either, while that stands.
+                record.barred.expire(entry.at);
+                for (_, tries) in record.tries.iter_mut().filter(|(task, _)| tasks.contains(**task))
+                {
+                    tries.failures = 0;
+                    tries.barred.expire(entry.at);
                 }
                 if let Some((at, _)) = record.ended.take() {
                     let (project, org) = (record.project, record.org);
@@ -305,14 +310,24 @@ impl State {
             Event::Staging { attempt } => {
                 self.work.lease_mut(*attempt).phase = Phase::Staging;
             }
+            Event::Located { attempt, node } => {
+                self.work.lease_mut(*attempt).on_node = Some(node.clone());
+            }
             Event::Started { attempt } => {
                 self.work.lease_mut(*attempt).phase = Phase::Running { since: entry.at };
                 self.work.depends.happened(attempt.job, &[After::Started]);
             }
             Event::PublishGranted { attempt } => {
-                let granted = Phase::Publishing { granted_at: entry.at };
-                self.work.lease_mut(*attempt).phase = granted;
+                let lease = self.work.lease_mut(*attempt);
+                let since = lease.phase.since();
+                lease.phase = Phase::Publishing { since, granted_at: entry.at };
                 self.touch_agent(*attempt);
+            }
+            Event::RoomFreed { attempt } => {
+                let lease = self.work.lease_mut(*attempt);
+                lease.room_free = true;
+                let lease = lease.clone();
+                self.free_room(entry, &lease);
             }
             Event::StopAsked { attempt, reason } => {
                 self.work.lease_mut(*attempt).stop = Some(*reason);
@@ -374,26 +389,33 @@ impl State {
                 let lease = self.work.leases.remove(attempt).expect("decided for a lease in force");
                 self.work.learn(&lease, outcome, line.as_ref());
                 if let Some(pool) = self.supply.pools.get_mut(&lease.pool) {
-                    pool.record.count(outcome);
-                    let setbacks = &mut self.work.job_mut(attempt.job).setbacks;
+                    let project = self.work.jobs[&attempt.job].project;
+                    pool.record.count(outcome, project);
+                    let job = self.work.job_mut(attempt.job);
+                    match (not_there(outcome), next) {
+                        (Some(why), Next::Requeued) => {
+                            job.not_there(attempt.task, pool.id, why, entry.at);
+                        }
+                        (Some(_), Next::MemberRequeued) => job.barred.bar(pool.id, entry.at),
+                        _ => {}
+                    }
+                    // What did not even start says nothing for its provider.
+                    let ran = !matches!(outcome, Outcome::StartFailed { .. });
                     if sends_elsewhere(outcome) {
-                        setbacks.failed(pool.provider, lease.placed_at, entry.at);
-                    } else if lease.stop.is_none() {
-                        setbacks.went_well(pool.provider, lease.placed_at);
+                        job.setbacks.failed(pool.provider, lease.placed_at, entry.at);
+                    } else if ran && lease.stop.is_none() {
+                        job.setbacks.went_well(pool.provider, lease.placed_at);
                     }
                 }
-                self.load(&lease, Resources::checked_sub);
-                self.count_licenses(attempt.job, u64::checked_sub);
-                let job = &self.work.jobs[&attempt.job];
-                let (project, org) = (job.project, job.org);
-                self.work.shares.release(project, org, &lease.resources, entry.at);
+                if !lease.room_free {
+                    self.free_room(entry, &lease);
+                }
                 if let Some(held) = self.work.by_agent.get_mut(&lease.agent) {
                     held.remove(attempt);
                     if held.is_empty() {
                         self.work.by_agent.remove(&lease.agent);
                     }
                 }
-                self.work.leave_node(&lease);
                 if *extended > Micro::ZERO {
                     let job = self.work.job_mut(attempt.job);
                     job.held = job.held.saturating_add(*extended);
@@ -411,6 +433,16 @@ impl State {
             Event::TransfersRetired { before } => self.forget_bookings(*before),
             _ => unreachable!("sorted by `apply`"),
         }
+    }
+
+    /// Gives back what a lease takes: on its node, of licences, of its project's share.
+    fn free_room(&mut self, entry: &Entry, lease: &Lease) {
+        self.load(lease, Resources::checked_sub);
+        self.count_licenses(lease.attempt.job, u64::checked_sub);
+        let job = &self.work.jobs[&lease.attempt.job];
+        let (project, org) = (job.project, job.org);
+        self.work.shares.release(project, org, &lease.resources, entry.at);
+        self.work.leave_node(lease);
     }
 
     /// Adds to what is taken on a node, or gives it back.
@@ -454,7 +486,9 @@ impl State {
         let job = self.work.job_mut(attempt.job);
         job.queued.remove(attempt.task);
         job.active.insert(attempt.task, attempt.attempt);
-        job.tries.entry(attempt.task).or_default().attempts = attempt.attempt;
+        let tries = job.tries.entry(attempt.task).or_default();
+        tries.attempts = attempt.attempt;
+        tries.barred.expire(entry.at);
         if let Some(estimate) = job.estimate.as_mut().filter(|known| known.waited.is_none()) {
             let waited = entry.at.since(estimate.at).max(Span::ZERO);
             estimate.waited = Some(waited);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dayan_market::{Offer, OfferMode, Quote, Terms};
 use dayan_schedule::order::Alike;
 use dayan_schedule::{Cards, DataAt, PreemptionPolicy, Tasks};
-use dayan_spec::{After, DeadlineKind, JobSpec, MarketMode};
+use dayan_spec::{After, JobSpec, MarketMode};
 use dayan_units::{
     AgentId, AttemptId, Bytes, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, QuoteId, Resources,
     Span, Time, TransferId, UserId,
@@ -21,7 +21,7 @@ use super::depends::Depends;
 use super::estimates::{Estimate, Estimates};
 use super::promises::Promises;
 use super::schedules::{Run, Schedules};
-use super::setbacks::Setbacks;
+use super::setbacks::{Barred, Setbacks};
 use super::shares::Shares;
 
 /// The first 128 bits of the SHA-256 of a job file's canonical JSON.
@@ -129,7 +129,7 @@ pub enum MemberEnd {
 }
 
 /// What is remembered of a task that has been tried and has not ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Tries {
     /// Attempts so far; also the newest epoch.
     pub attempts: u32,
@@ -144,6 +144,31 @@ pub struct Tries {
     /// What it asks for since it ran out of less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
+    /// Pools that have not what it asks for.
+    #[serde(default, skip_serializing_if = "Barred::is_empty")]
+    pub barred: Barred,
+}
+
+/// What tasks of a job were told that a pool has not.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Miss {
+    /// In the pool's words.
+    why: String,
+    /// By so many in these words, one after the other.
+    tasks: u32,
+}
+
+/// What so many tasks of a job have heard at a pool speaks for all of them: each further one would cost it a
+/// start.
+const MISSES_OF_ALL: u32 = 3;
+/// Words that begin so far alike are the same.
+const MISS_CHARS_MAX: usize = 200;
+
+impl Tries {
+    /// Does it ask for more than the others of its job, or not everywhere where they do?
+    fn is_apart(&self) -> bool {
+        self.memory.is_some() || !self.barred.is_empty()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -186,6 +211,13 @@ pub struct Job {
     /// Under whom it failed lately.
     #[serde(default, skip_serializing_if = "Setbacks::is_empty")]
     pub setbacks: Setbacks,
+    /// Pools that have not what all of its tasks ask for: members of a gang go together, and of an array some
+    /// have heard the same.
+    #[serde(default, skip_serializing_if = "Barred::is_empty")]
+    pub barred: Barred,
+    /// What its tasks were told lately that a pool has not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub misses: BTreeMap<PoolId, Miss>,
     /// What all its tasks ask for now, where one of them needed more than the least of its file's range:
     /// members of a gang, and of jobs of before each task asked for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,9 +270,23 @@ pub enum Phase {
     },
     /// It ran to success; its outputs may be published by this attempt and no other.
     Publishing {
+        /// Since when its process ran, where the exchange learnt of it before it had ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Time>,
         /// When the grant was given.
         granted_at: Time,
     },
+}
+
+impl Phase {
+    /// Since when its process runs, or ran, as far as the exchange learnt of it.
+    pub const fn since(self) -> Option<Time> {
+        match self {
+            Self::Leased | Self::Staging => None,
+            Self::Running { since } => Some(since),
+            Self::Publishing { since, .. } => since,
+        }
+    }
 }
 
 /// Why an attempt is asked to stop.
@@ -323,8 +369,11 @@ pub struct Lease {
     pub agent: AgentId,
     /// Where.
     pub pool: PoolId,
-    /// On which machine.
+    /// On which machine it is planned and booked.
     pub node: String,
+    /// On which it is, where the pool has chosen another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_node: Option<String>,
     /// What it takes there.
     pub resources: Resources,
     /// On which cards.
@@ -350,6 +399,9 @@ pub struct Lease {
     /// Whether and why it was asked to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopReason>,
+    /// Nothing of it runs any more and it is still publishing: it takes no room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub room_free: bool,
     /// The hold that backs it.
     pub backing: Backing,
     /// How much is held.
@@ -370,6 +422,10 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// On which machine it is, as far as is known.
+    pub fn node_now(&self) -> &str {
+        self.on_node.as_ref().unwrap_or(&self.node)
+    }
     /// When it has ended at the latest.
     pub fn latest_end(&self) -> Time {
         let limit = self.placed_at.plus(self.time_limit);
@@ -385,7 +441,7 @@ impl Lease {
         }
     }
     /// Was it sold as one that may be taken back, and does it go on by itself so far?
-    pub const fn may_be_preempted(&self) -> bool {
+    const fn is_spot_and_goes_on(&self) -> bool {
         matches!(self.mode, OfferMode::Spot)
             && self.stop.is_none()
             && !matches!(self.phase, Phase::Publishing { .. })
@@ -478,19 +534,66 @@ impl Job {
     pub fn memory_of(&self, task: u32) -> Option<Bytes> {
         self.memory.max(self.tries.get(&task).and_then(|tries| tries.memory))
     }
-    /// Do some of its tasks ask for more than others?
-    pub fn is_mixed(&self) -> bool {
-        self.tries.values().any(|tries| tries.memory.is_some())
+    /// The same of those of these tasks that ask for most.
+    pub fn memory_among(&self, tasks: &Tasks) -> Option<Bytes> {
+        let these = self.tries.iter().filter(|(task, _)| tasks.contains(**task));
+        self.memory.max(these.filter_map(|(_, tries)| tries.memory).max())
     }
-    /// Those of these tasks that are placed next, where some ask for more than others: the ones that ask
-    /// for least. The others follow when these have their places.
-    #[must_use]
-    pub fn next_of(&self, tasks: Tasks) -> Tasks {
-        if !self.is_mixed() {
-            return tasks;
+    /// Which pools none of these tasks goes to for now, and until when: those that have not what one of them
+    /// asks for.
+    pub fn bars(&self, tasks: &Tasks, now: Time) -> BTreeMap<PoolId, Time> {
+        let these = self.tries.iter().filter(|(_, tries)| !tries.barred.is_empty());
+        let these =
+            these.filter(|(task, _)| tasks.contains(**task)).map(|(_, tries)| &tries.barred);
+        let mut bars = BTreeMap::new();
+        for (pool, until) in these.chain([&self.barred]).flat_map(|barred| barred.standing(now)) {
+            let latest = bars.entry(pool).or_insert(until);
+            *latest = until.max(*latest);
         }
-        let least = tasks.iter().map(|task| self.memory_of(task)).min();
-        tasks.iter().filter(|task| Some(self.memory_of(*task)) == least).collect()
+        bars
+    }
+    /// A pool had not what a task asks for, in its words. That is the task's own, whose number may be part of a
+    /// name; what some have heard there in the same words all of them ask for, and no other is sent to hear it.
+    pub(crate) fn not_there(&mut self, task: u32, pool: PoolId, why: &str, at: Time) {
+        if self.barred.until(pool, at).is_some() {
+            return;
+        }
+        let why = why.chars().take(MISS_CHARS_MAX).collect();
+        let miss = self.misses.entry(pool).or_default();
+        let tasks = if miss.why == why { miss.tasks + 1 } else { 1 };
+        *miss = Miss { why, tasks };
+        if tasks < MISSES_OF_ALL {
+            self.tries.entry(task).or_default().barred.bar(pool, at);
+            return;
+        }
+        self.misses.remove(&pool);
+        self.barred.bar(pool, at);
+        for tries in self.tries.values_mut() {
+            tries.barred.lift(pool);
+        }
+    }
+    /// Do some of its tasks ask for more than others, or not everywhere where they do?
+    pub fn is_mixed(&self) -> bool {
+        self.tries.values().any(Tries::is_apart)
+    }
+    /// Those of these tasks that are placed next, where they do not ask alike: first those that nothing
+    /// is known of, then those that ask for least. The others follow when these have their places.
+    #[must_use]
+    pub fn next_of(&self, tasks: &Tasks) -> Tasks {
+        let apart = self.tries.iter().filter(|(_, tries)| tries.is_apart());
+        let apart: Tasks = apart.map(|(task, _)| *task).collect();
+        let mut alike = tasks.clone();
+        alike.subtract(&apart);
+        if !alike.is_empty() {
+            return alike;
+        }
+        let of = |task: u32| {
+            let barred = self.tries.get(&task).map(|tries| &tries.barred);
+            let barred: Vec<PoolId> = barred.into_iter().flat_map(Barred::pools).collect();
+            (self.memory_of(task), barred)
+        };
+        let least = tasks.iter().map(of).min();
+        tasks.iter().filter(|task| Some(of(*task)) == least).collect()
     }
     /// How it ends, once every task has.
     pub fn outcome(&self) -> JobEnd {
@@ -515,8 +618,15 @@ impl Work {
     pub fn spared_until(&self, lease: &Lease) -> Time {
         let attempt = lease.attempt;
         let tries = self.jobs.get(&attempt.job).and_then(|job| job.tries.get(&attempt.task));
-        let tries = tries.copied().unwrap_or_default();
-        PreemptionPolicy::DEFAULT.task_spared_until(tries.preempted, tries.preempted_at)
+        let (times, at) = tries.map_or((0, None), |tries| (tries.preempted, tries.preempted_at));
+        PreemptionPolicy::DEFAULT.task_spared_until(times, at)
+    }
+    /// May it be taken back for another job? Not where a moment is promised to its own: that is
+    /// refused for spot work by now, but what was accepted before is in journals.
+    pub fn may_be_preempted(&self, lease: &Lease) -> bool {
+        let promised = |job: &Job| self.spec_of(job).spec.is_promised();
+        let job = self.jobs.get(&lease.attempt.job);
+        lease.is_spot_and_goes_on() && !job.is_some_and(promised)
     }
     /// The file of a job.
     pub fn spec_of(&self, job: &Job) -> &StoredSpec {
@@ -543,9 +653,7 @@ impl Work {
     /// Tasks of a job go again: where its deadline is hard and has not passed, places are sought anew.
     pub(crate) fn promise_lost(&mut self, id: JobId, at: Time) {
         let job = &self.jobs[&id];
-        let deadline = self.spec_of(job).spec.deadline.as_ref();
-        let hard = deadline.is_some_and(|deadline| deadline.kind == DeadlineKind::Hard);
-        if hard && job.deadline.is_some_and(|by| by > at) {
+        if self.spec_of(job).spec.is_promised() && job.deadline.is_some_and(|by| by > at) {
             self.promises.lose(id, at);
         }
     }

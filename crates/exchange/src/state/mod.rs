@@ -31,12 +31,12 @@ pub use jobs::{
     StopReason, StoredSpec, Tries, UsageMark, Work, grown, mode_at, mode_of,
 };
 pub use promises::Promises;
-pub use record::{Record, sends_elsewhere};
+pub use record::{Record, not_there, sends_elsewhere};
 pub use schedules::{
     Came, MAKE_UP_MAX, PastRun, RUNS_ALIVE_MAX, RUNS_REMEMBERED, Run, SCHEDULES_MAX, Schedule,
     Schedules,
 };
-pub use setbacks::{BACK_OFF_FIRST, BACK_OFF_MAX, Setback, Setbacks};
+pub use setbacks::{BACK_OFF_FIRST, BACK_OFF_MAX, BARRED_FOR, Barred, Setback, Setbacks};
 pub use shares::{Shares, Standing, WEIGHT, WEIGHT_MAX};
 pub use supply::{
     Agent, FINDINGS_LEFT_OUT, FINDINGS_MAX, FINDINGS_WINDOW, Fence, FindingsSeen, JoinToken,

@@ -1,18 +1,22 @@
 //! What a job remembers of those it failed at: a provider under whom it failed is left alone for a
-//! while, longer each time, so that it goes to another owner and does not hammer a broken site.
+//! while, longer each time, so that it goes to another owner and does not hammer a broken site. A pool
+//! that has not what a task asks for is not tried again by that task while another may have it.
 //!
 //! Knows nothing of why attempts fail or of what else there is: the caller says that one was the
 //! pool's fault, and a plan that finds no other provider waits.
 
 use std::collections::BTreeMap;
 
-use dayan_units::{ProviderId, Span, Time};
+use dayan_units::{PoolId, ProviderId, Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// After the first failure: a machine that restarts is back in this time or will not be soon.
 pub const BACK_OFF_FIRST: Span = Span::from_secs(5);
 /// At most: an operator who has mended something sees work again while still at the desk.
 pub const BACK_OFF_MAX: Span = Span::from_secs(600);
+/// A pool that has not what a job asks for is left alone by it for so long: for good, as people see it. It
+/// does not stand for ever, so that a job whose other places have gone finds out in the end.
+pub const BARRED_FOR: Span = Span::from_secs(24 * 3_600);
 
 /// How it went with one provider lately.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -70,6 +74,55 @@ impl Setbacks {
     }
 }
 
+/// The pools that have not what a job asks for: an image, a program, a partition that it names. Each task has
+/// its own beside them, since its number may be part of such a name.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Barred(BTreeMap<PoolId, Time>);
+
+impl Barred {
+    /// None?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// It was asked, and has it not.
+    pub(crate) fn bar(&mut self, pool: PoolId, at: Time) {
+        self.expire(at);
+        self.0.insert(pool, at.plus(BARRED_FOR));
+    }
+
+    /// What does not stand any more is not remembered.
+    pub(crate) fn expire(&mut self, now: Time) {
+        self.0.retain(|_, until| now < *until);
+    }
+
+    /// Nothing keeps it off there any more.
+    pub(crate) fn lift(&mut self, pool: PoolId) {
+        self.0.remove(&pool);
+    }
+
+    /// Since when it stays away from there; none where it does not.
+    pub(crate) fn since(&self, pool: PoolId) -> Option<Time> {
+        self.0.get(&pool).map(|until| until.minus(BARRED_FOR))
+    }
+
+    /// Where it does not go now, and until when.
+    pub(crate) fn standing(&self, now: Time) -> impl Iterator<Item = (PoolId, Time)> {
+        self.0.iter().map(|(pool, until)| (*pool, *until)).filter(move |(_, until)| now < *until)
+    }
+
+    /// Those that are remembered, whether they stand or not.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = PoolId> {
+        self.0.keys().copied()
+    }
+
+    /// It does not go there before; none where nothing keeps it off now.
+    pub fn until(&self, pool: PoolId, now: Time) -> Option<Time> {
+        self.0.get(&pool).copied().filter(|until| now < *until)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +149,21 @@ mod tests {
         assert!(!setbacks.is_empty(), "it was under way before");
         setbacks.went_well(provider, now);
         assert!(setbacks.is_empty());
+    }
+
+    #[test]
+    fn what_a_pool_has_not_is_forgotten_when_it_does_not_stand_any_more() {
+        let [here, there] = [1, 2].map(PoolId::from_bits);
+        let mut barred = Barred::default();
+        barred.bar(here, at(0));
+        let over = at(0).plus(BARRED_FOR);
+        barred.expire(at(1));
+        assert_eq!(barred.until(here, at(1)), Some(over), "it stands");
+        assert_eq!((barred.until(here, over), barred.until(there, at(1))), (None, None));
+        barred.bar(there, over);
+        assert_eq!(barred.pools().collect::<Vec<_>>(), [there]);
+        barred.expire(over.plus(BARRED_FOR));
+        assert!(barred.is_empty());
     }
 
     #[test]

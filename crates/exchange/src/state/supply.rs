@@ -132,6 +132,9 @@ pub struct Node {
     /// Where it hangs in the pool's fabric, from wide to narrow: `spine1/leaf3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
+    /// The island of each of its cards: what links or one processor's memory join has the same number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub islands: Vec<u8>,
     /// Can it take work now?
     pub up: bool,
 }
@@ -236,6 +239,9 @@ pub struct Pool {
     /// What became of the attempts it was given.
     #[serde(default)]
     pub record: super::record::Record,
+    /// Was it called otherwise, as a partition, by the picture before this one?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renamed: bool,
 }
 
 /// One agent's identity.

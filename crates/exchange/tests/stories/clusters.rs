@@ -1,11 +1,18 @@
 //! Pools of clusters: places in their own queue, and words that their providers let jobs say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_exchange::planning::{Beside, OTHERS_FOR, Planning};
-use dayan_exchange::{Command, Join, Made, Placing, PoolNews, QUEUE_NODE, Queue, changes};
-use dayan_schedule::{HeldByOthers, LeaseEnd, Placement};
-use dayan_units::{Bytes, MilliCpu, Resources};
+use dayan_exchange::{
+    AttemptNews, Command, Digest, Join, Made, NewOffer, Node, Placing, PoolNews, QUEUE_NODE, Queue,
+    Seen, changes,
+};
+use dayan_identity::Status;
+use dayan_market::BuyerClass;
+use dayan_schedule::{HeldByOthers, LeaseEnd, Placement, ReasonCode, Work};
+use dayan_units::{
+    AttemptId, Bytes, JobId, Micro, MilliAccel, MilliCpu, PoolId, Rate, Resources, Span,
+};
 
 use crate::story::{Story, join, seconds, secret};
 
@@ -24,6 +31,29 @@ impl Story {
         self.does(Command::PoolNews(Box::new(news)));
     }
 
+    /// Asks to join with a key and a token of its own: the pool's name, or why not.
+    fn joins(
+        &mut self,
+        invitation: Digest,
+        [key, token]: [u8; 2],
+        pool: &str,
+        more: u32,
+    ) -> String {
+        let joining = Join {
+            invitation,
+            public_key: secret(key),
+            token: secret(token),
+            pool: pool.to_owned(),
+            more,
+            ..join()
+        };
+        match self.asks(Command::Join(Box::new(joining))) {
+            Ok(Made::Agent(_, pool)) => self.state.supply.pools[&pool].name.clone(),
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => refusal.code.into_owned(),
+        }
+    }
+
     /// Has all of a plan committed; how many went to machines, and how many to the queue.
     fn commits(&mut self, plan: &[Placement]) -> [usize; 2] {
         let mut counts = [0, 0];
@@ -34,6 +64,64 @@ impl Story {
             self.does(dayan_exchange::planning::command(placement));
         }
         counts
+    }
+}
+
+#[test]
+fn where_a_task_is_says_the_pool_and_what_is_booked_stays() {
+    let mut story = Story::new();
+    let mut shown = join().shown;
+    let planned = shown.nodes[0].name.clone();
+    let other = Node { name: "other".to_owned(), ..shown.nodes[0].clone() };
+    shown.nodes.push(other);
+    shown.placing = Placing::ByPool;
+    let agent = story.agent;
+    let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+    story.does(Command::PoolNews(Box::new(news)));
+    let job = story.submits("");
+    story.places(job, &[0]);
+    let attempt = AttemptId { job, task: 0, attempt: 1 };
+    let mut says = |node: Option<&str>| {
+        let node = node.map(str::to_owned);
+        let seen = Some(Seen::Running);
+        let news = AttemptNews { agent, attempt, seen, usage: None, evidence: None, node };
+        story.does(Command::AttemptNews(Box::new(news)));
+        let lease = &story.state.work.leases[&attempt];
+        assert_eq!(lease.node, planned, "that is what its place is booked on");
+        lease.node_now().to_owned()
+    };
+    assert_eq!(says(None), planned);
+    assert_eq!(says(Some("nobody-shows-this")), planned);
+    assert_eq!(says(Some("other")), "other");
+    assert_eq!(says(None), "other");
+    assert_eq!(says(Some(&planned)), planned, "it is where it was planned after all");
+}
+
+#[test]
+fn a_card_is_found_by_its_family_whatever_the_site_calls_it() {
+    for (asked, starts) in [("A100:1", 1), ("any-nvidia:1", 1), ("V100:1", 0), ("A100-80GB:1", 0)] {
+        let mut story = Story::new();
+        let mut shown = join().shown;
+        shown.nodes[0].accelerator = Some("a100".to_owned());
+        shown.nodes[0].total.accel = MilliAccel(1_000);
+        let (agent, pool) = (story.agent, story.pool);
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        story.does(Command::PoolNews(Box::new(news)));
+        story.does(Command::ListOffer(Box::new(NewOffer {
+            pool,
+            rate: Rate { core_hour: Micro::from_units(1), ..Rate::default() },
+            minimum: Span::ZERO,
+            accelerator: Some("a100".to_owned()),
+            min: None,
+            max: None,
+            classes: BTreeMap::from([(BuyerClass::External, 1_000)]),
+            spot_permille: None,
+            tariff: None,
+            valid_until: None,
+        })));
+        let resources = format!("cpus: 1, memory: 1GB, time: 10m, accelerators: '{asked}'");
+        story.does(Story::submission_asking(&resources, "buyer/a", "", None));
+        assert_eq!(story.plans().len(), starts, "{asked}");
     }
 }
 
@@ -113,6 +201,130 @@ fn a_word_for_slurm_is_taken_where_the_provider_lets_jobs_say_it() {
 }
 
 #[test]
+fn a_partition_is_the_pool_that_is_called_so() {
+    let mut story = Story::new();
+    let shows = |story: &mut Story, features: &[&str], lines: &[(&str, &str)]| {
+        story.shows_a_cluster(features);
+        let mut shown = story.state.supply.pools[&story.pool].shown.clone();
+        let lines = lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        shown.inventory.extend(lines);
+        let agent = story.agent;
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        story.does(Command::PoolNews(Box::new(news)));
+    };
+    let file = |name: &str| format!("backend: {{slurm: {{partition: '{name}'}}}}\n");
+    let refused = |story: &mut Story, name: &str| {
+        let submit = story.submission(&file(name), None);
+        let refusal = story.asks(submit).expect_err("nobody is called so");
+        refusal.details.iter().map(|detail| detail.message.clone()).collect::<Vec<_>>().join("; ")
+    };
+    let words = |story: &Story, name: &str| {
+        let text =
+            format!("version: 1\nname: x\ntype: batch\nproject: buyer/a\n{}run: x\n", file(name));
+        let spec = dayan_spec::parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
+        dayan_exchange::partitions::words(
+            &story.state,
+            &story.state.supply.pools[&story.pool],
+            &spec,
+        )
+    };
+    // Whatever its engine, a pool is called by its name.
+    let pool = story.state.supply.pools[&story.pool].name.clone();
+    let there = format!("no pool is called by partition `debug`; there are: {pool}");
+    assert_eq!(refused(&mut story, "debug"), there);
+    let job = story.submits(&file(&pool));
+    assert_eq!(story.plans().len(), 1);
+    story.does(Command::Cancel { job, task: None });
+
+    // Slurm's name and the pool's, and one of several; nobody has to allow it, and nothing is said to
+    // Slurm, which the agent knows better.
+    shows(&mut story, &[], &[("slurm.partition", "debug")]);
+    let there = format!("no pool is called by partition `nosuch`; there are: debug, {pool}");
+    assert_eq!(refused(&mut story, "nosuch"), there);
+    for name in ["debug", &pool, "nosuch, debug"] {
+        let job = story.submits(&file(name));
+        let plan = story.plans();
+        assert_eq!((plan.len(), plan[0].job), (1, job), "{name}");
+        assert!(words(&story, name).is_empty(), "{name}");
+        story.does(Command::Cancel { job, task: None });
+    }
+
+    // What no pool is goes to one whose jobs may say so; what some pool is does not.
+    shows(
+        &mut story,
+        &["slurm_options", "slurm_options.partition"],
+        &[("slurm.partition", "debug"), ("slurm.partitions", "debug,long")],
+    );
+    let job = story.submits(&file("long,nosuch"));
+    let plan = story.plans();
+    assert_eq!((plan.len(), plan[0].job), (1, job));
+    assert_eq!(words(&story, "long,nosuch")["partition"], "long");
+    assert!(refused(&mut story, "nosuch").contains("there are: debug, long"));
+}
+
+/// Which partitions a job names is its file's alone: what there is may change while it waits.
+#[test]
+fn a_partition_that_comes_while_a_job_waits_is_the_pool_that_is_called_so() {
+    let mut story = Story::new();
+    let shows = |story: &mut Story, pool: PoolId, features: &[&str], lines: &[(&str, &str)]| {
+        let pool = &story.state.supply.pools[&pool];
+        let (agent, mut shown) = (pool.agent, pool.shown.clone());
+        "slurm".clone_into(&mut shown.engine);
+        shown.features = features.iter().map(|name| (*name).to_owned()).collect();
+        let lines = lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        shown.inventory.extend(lines);
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        story.does(Command::PoolNews(Box::new(news)));
+    };
+    let features = ["slurm_options", "slurm_options.partition"];
+    let lines = [("slurm.partition", "debug"), ("slurm.partitions", "debug,long,wide")];
+    let debug = story.pool;
+    shows(&mut story, debug, &features, &lines);
+    let [job, both] = ["long", "long,wide"]
+        .map(|name| story.submits(&format!("backend: {{slurm: {{partition: '{name}'}}}}\n")));
+    // Said alike by a planner that starts and by one that heard of everything as it happened.
+    let pools = |story: &Story, job: JobId| -> BTreeSet<PoolId> {
+        let of = |placements: Vec<Placement>| -> BTreeSet<PoolId> {
+            let of_job = placements.into_iter().filter(|placed| placed.job == job);
+            of_job.flat_map(|placed| placed.seats).map(|seat| seat.pool).collect()
+        };
+        let fresh = of(story.plans());
+        assert_eq!(of(story.heard().plan(story.now, Work::UNBOUNDED).placements), fresh);
+        fresh
+    };
+    assert_eq!(pools(&story, job), [debug].into());
+
+    let (invitation, expires_at) = (secret(50), story.now.plus(seconds(600)));
+    let provider = story.state.supply.pools[&debug].provider;
+    story.does(Command::Invite { provider, digest: invitation, expires_at });
+    assert_eq!(story.joins(invitation, [60, 101], "cluster-long", 0), "cluster-long");
+    let called = |pool: &&dayan_exchange::Pool| pool.name == "cluster-long";
+    let long = story.state.supply.pools.values().find(called).expect("it has joined").id;
+    shows(&mut story, long, &[], &[("slurm.partition", "long")]);
+    story.does(Command::SetPoolStatus { pool: long, status: Status::Verified });
+    assert_eq!(pools(&story, job), [debug].into(), "it takes no work yet");
+    story.does(Command::SetPoolStatus { pool: long, status: Status::Active });
+    assert_eq!(
+        pools(&story, job),
+        BTreeSet::new(),
+        "it has no offer, and is the one that is meant"
+    );
+    // Each name is looked at by itself.
+    assert_eq!(pools(&story, both), [debug].into());
+    let said = |story: &Story| {
+        let work = &story.state.work;
+        let spec = &work.spec_of(&work.jobs[&both]).spec;
+        dayan_exchange::partitions::words(&story.state, &story.state.supply.pools[&debug], spec)
+    };
+    assert_eq!(said(&story)["partition"], "wide");
+    let waits = story.heard().explain(job, story.now).expect("it waits");
+    let of_debug = waits.reasons.iter().find(|reason| reason.code == ReasonCode::PoolFeature);
+    assert_eq!(of_debug.expect("it refuses").message, "is none of partition `long`");
+    story.does(Command::SetPoolStatus { pool: long, status: Status::Suspended });
+    assert_eq!(pools(&story, job), [debug].into());
+}
+
+#[test]
 fn what_the_cluster_expects_of_its_queue_is_in_estimates_while_it_is_believed() {
     let mut story = Story::new();
     story.shows_a_cluster(&[]);
@@ -160,20 +372,8 @@ fn one_invitation_lets_in_the_pools_of_one_key_and_nobody_else() {
         story.does(Command::Invite { provider, digest, expires_at });
     };
     let joins = |story: &mut Story, invitation, key, pool: &str, more| {
-        let token = secret(100 + u8::try_from(story.state.supply.agents.len()).expect("a few"));
-        let joining = Join {
-            invitation,
-            public_key: secret(key),
-            token,
-            pool: pool.to_owned(),
-            more,
-            ..join()
-        };
-        match story.asks(Command::Join(Box::new(joining))) {
-            Ok(Made::Agent(_, pool)) => story.state.supply.pools[&pool].name.clone(),
-            Ok(other) => panic!("{other:?}"),
-            Err(refusal) => refusal.code.into_owned(),
-        }
+        let token = 100 + u8::try_from(story.state.supply.agents.len()).expect("a few");
+        story.joins(invitation, [key, token], pool, more)
     };
     let cluster = secret(50);
     invites(&mut story, cluster);
@@ -192,4 +392,42 @@ fn one_invitation_lets_in_the_pools_of_one_key_and_nobody_else() {
     assert_eq!(joins(&mut story, late, 62, "e", 1), "e");
     story.now = story.now.plus(seconds(601));
     assert_eq!(joins(&mut story, late, 62, "f", 0), "join.token", "it has ended");
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_is_the_same_join_again() {
+    let mut story = Story::new();
+    let provider = story.state.supply.pools[&story.pool].provider;
+    let (cluster, expires_at) = (secret(50), story.now.plus(seconds(600)));
+    story.does(Command::Invite { provider, digest: cluster, expires_at });
+    let asks = |story: &mut Story, key, token, pool: &str, more| {
+        story.joins(cluster, [key, token], pool, more)
+    };
+    let pools = |story: &Story| story.state.supply.pools.len();
+    let before = pools(&story);
+    assert_eq!(asks(&mut story, 60, 101, "a", 2), "a");
+    // Nobody heard it, and it is asked for again: with a count of others that has not changed.
+    assert_eq!(asks(&mut story, 60, 101, "a", 2), "a");
+    assert_eq!(asks(&mut story, 60, 102, "b", 2), "b");
+    assert_eq!(asks(&mut story, 60, 102, "b", 2), "b");
+    // Two parts of a cluster may be called the same; it is the token that tells joins apart.
+    assert_eq!(asks(&mut story, 60, 103, "b", 2), "b-2", "the last of them gets in");
+    assert_eq!(story.state.supply.join_tokens.get(&cluster), None);
+    // The last one's answer may be lost as well, and be asked for after the invitation has ended.
+    assert_eq!(asks(&mut story, 60, 103, "b", 2), "b-2");
+    story.now = story.now.plus(seconds(601));
+    assert_eq!(asks(&mut story, 60, 101, "a", 2), "a");
+    assert_eq!(pools(&story), before + 3);
+    // One that is over does not come back by being asked for again.
+    let named = |story: &Story, name: &str| {
+        let mut pools = story.state.supply.pools.values();
+        pools.find(|pool| pool.name == name).expect("it has joined").id
+    };
+    let pool = named(&story, "a");
+    story.does(Command::SetPoolStatus { pool, status: Status::Retired });
+    assert_eq!(asks(&mut story, 60, 101, "a", 2), "join.retired");
+    assert_eq!(story.state.supply.pools[&pool].status, Status::Retired);
+    // Who has another key does not become that agent by its token.
+    assert_eq!(asks(&mut story, 61, 103, "b", 0), "join.own_token");
+    assert_eq!(asks(&mut story, 60, 104, "c", 0), "join.token", "used up");
 }

@@ -11,21 +11,7 @@ impl Story {
         self.submits(&format!("depends_on: [\"{job}:{what}\"]\n{more}"))
     }
 
-    /// A planner that heard of everything as it happened places these tasks of the job now.
-    fn heard(&self) -> Planner {
-        let mut planner = Planner::new();
-        let mut replayed = dayan_exchange::State::default();
-        for entry in &self.entries {
-            replayed.evolve(entry);
-            let mut heard = Vec::new();
-            changes::of_entry(&replayed, entry, &mut heard);
-            for change in &heard {
-                planner.observe(change);
-            }
-        }
-        planner
-    }
-
+    /// These tasks of the job are placed now.
     fn ready(&self, job: JobId) -> Vec<u32> {
         let of = |planner: &mut Planner| -> Vec<u32> {
             let plan = planner.plan(self.now, Work::UNBOUNDED);

@@ -74,12 +74,14 @@ fn who_falls_back_has_spot_where_it_is_sold_and_pays_in_full_where_not() {
     story.sells(Some(300));
     let spot = story.submits(FALLS_BACK);
     assert_eq!(story.leased(spot), (OfferMode::Spot, 300));
-    assert!(story.state.work.leases[&first(spot, 0)].may_be_preempted());
+    let work = &story.state.work;
+    assert!(work.may_be_preempted(&work.leases[&first(spot, 0)]));
     story.sells(None);
     let on_demand = story.submits(FALLS_BACK);
     assert_eq!(story.plans().len(), 1, "the planner finds a place for it");
     assert_eq!(story.leased(on_demand), (OfferMode::OnDemand, 1_000));
-    assert!(!story.state.work.leases[&first(on_demand, 0)].may_be_preempted());
+    let work = &story.state.work;
+    assert!(!work.may_be_preempted(&work.leases[&first(on_demand, 0)]));
     let only_spot = story.submission("market: {mode: spot}\n", None);
     assert!(story.asks(only_spot).is_err(), "nobody sells it");
 }

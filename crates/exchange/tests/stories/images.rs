@@ -47,6 +47,17 @@ fn a_job_without_an_image_goes_where_those_are_run() {
     check(&mut story, "slurm", &[], 1);
 }
 
+/// The planner knows words of pools by heart where it says more than that they are missing.
+#[test]
+fn words_that_the_planner_explains_are_those_of_job_files() {
+    let known = |word: &str| {
+        let staging = dayan_spec::Feature::Staging.as_str();
+        [staging, dayan_spec::JOBS_WITHOUT_IMAGE].contains(&word)
+    };
+    let mut words = dayan_schedule::EXPLAINED.iter().map(|(word, _)| *word);
+    assert!(words.all(known), "{:?}", dayan_schedule::EXPLAINED);
+}
+
 #[test]
 fn a_job_with_an_image_goes_where_containers_are() {
     let mut story = Story::new();

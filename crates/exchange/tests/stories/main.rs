@@ -10,6 +10,7 @@ mod estimates;
 mod fallback;
 mod images;
 mod licenses;
+mod lingering;
 mod preempting;
 mod promises;
 mod quotas;
@@ -347,7 +348,10 @@ fn a_pool_that_is_not_heard_is_named() {
     let mut liveness = Liveness::new(story.now);
     let late = story.now.plus(seconds(60));
     let silent = BTreeSet::from([story.pool]);
-    assert_eq!(liveness.silent(&story.state, story.now), silent, "nobody has said a word yet");
+    // One that has just joined is about to show itself: what is submitted then must find it.
+    let joined = story.state.supply.pools[&story.pool].joined_at;
+    assert!(liveness.silent(&story.state, joined).is_empty());
+    assert_eq!(liveness.silent(&story.state, late), silent, "it has not said a word since");
     liveness.heard(story.agent, story.now);
     assert!(liveness.silent(&story.state, story.now).is_empty());
     assert_eq!(liveness.silent(&story.state, late), silent);
@@ -677,4 +681,29 @@ fn who_used_the_machines_stands_behind_who_did_not_and_weights_are_within_bounds
         let refusal = story.asks(Command::SetWeight { of, weight }).expect_err("out of bounds");
         assert_eq!(refusal.code, "share.weight");
     }
+}
+
+#[test]
+fn what_is_known_to_be_foreign_is_not_domestic_and_what_is_not_known_is_not_held_against_it() {
+    let story = Story::new();
+    let residence = |brand: Option<&str>, card: Option<&str>| {
+        let mut state = story.state.clone();
+        let pool = state.supply.pools.get_mut(&story.pool).expect("it joined");
+        let brand = brand.map(|brand| ("cpu.model".to_owned(), brand.to_owned()));
+        pool.shown.inventory.extend(brand);
+        pool.shown.nodes[0].accelerator = card.map(str::to_owned);
+        let all = dayan_exchange::changes::everything(&state, story.now);
+        let shown = all.into_iter().find_map(|change| match change {
+            dayan_schedule::Change::PoolShown(view) => Some(view.residence),
+            _ => None,
+        });
+        shown.expect("it is active")
+    };
+    use dayan_schedule::Residence::{Any, Domestic};
+    assert_eq!(residence(None, None), Domestic);
+    assert_eq!(residence(Some("QEMU Virtual CPU version 2.5+"), None), Domestic);
+    assert_eq!(residence(Some("Kunpeng 920"), Some("Ascend910B")), Domestic);
+    assert_eq!(residence(Some("Intel(R) Xeon(R) Processor"), None), Any);
+    assert_eq!(residence(Some("Intel(R) Xeon(R) Gold 6348"), Some("Ascend910B")), Any);
+    assert_eq!(residence(Some("Kunpeng 920"), Some("A100-SXM4-80GB")), Any);
 }

@@ -1,6 +1,7 @@
 //! Leases that were sold as ones that may be taken back are, for a job that waits; others never.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dayan_exchange::{
     Command, Event, Made, NewOffer, Outcome, Place, Preempt, Refusal, Seat, Seen, StopReason,
@@ -105,7 +106,7 @@ fn a_spot_task_makes_way_is_billed_for_what_it_used_and_goes_again_for_free() {
     story.says(victim, Seen::Ended { outcome: Outcome::Stopped }, Some((1, seconds(360))));
     assert_eq!(story.waits(spot), [victim.task]);
     assert_eq!(story.state.work.jobs[&spot].submitted_at, came, "it keeps its age");
-    let tries = story.state.work.jobs[&spot].tries[&victim.task];
+    let tries = &story.state.work.jobs[&spot].tries[&victim.task];
     assert_eq!((tries.failures, tries.preempted), (0, 1));
     for late in [other, spot] {
         let task = if late == spot { victim.task } else { 0 };
@@ -281,4 +282,37 @@ fn a_placement_beside_what_is_taken_back_counts_with_its_early_end() {
     let other = story.submits("");
     story.does(Command::Place(Box::new(Place { job: other, seats: vec![seat] })));
     assert!(story.waits(other).is_empty());
+}
+
+#[test]
+fn what_is_promised_is_not_spot_and_is_never_taken_back() {
+    let hard = "deadline: {finish_within: 30m, kind: hard}\n";
+    for market in [SPOT, "market: {mode: spot, fallback: on_demand}\n"] {
+        let mut story = Story::new();
+        let both = story.submission(&format!("{hard}{market}"), None);
+        assert_eq!(story.asks(both).expect_err("one or the other").code, "deadline.spot");
+        let again = "schedule: {cron: \"0 6 * * *\"}\n";
+        let repeats = story.submission(&format!("{hard}{market}{again}"), None);
+        assert_eq!(story.asks(repeats).expect_err("nor again").code, "deadline.spot");
+        story.submits(&format!("deadline: {{finish_within: 30m, kind: soft}}\n{market}"));
+    }
+    // What was accepted before this was refused keeps its promise.
+    let mut story = Story::new();
+    let spot = story.full_of(SPOT);
+    let head = story.submits("");
+    let before = story.would_preempt();
+    assert_eq!(before.len(), 1);
+    let key = story.state.work.jobs[&spot].spec;
+    let stored = story.state.work.specs.get_mut(&key).expect("it is there");
+    Arc::make_mut(&mut stored.spec).deadline = Some(dayan_spec::Deadline {
+        finish: dayan_spec::Finish::Within(seconds(1_800)),
+        kind: dayan_spec::DeadlineKind::Hard,
+    });
+    assert!(story.would_preempt().is_empty(), "no lease of it is one that may go");
+    let taken = story.tries(*match planning::preempt(&before[0]) {
+        Command::Preempt(taken) => taken,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(taken.expect_err("it is promised").code, "preempt.kept");
+    assert_eq!(before[0].for_job, head);
 }

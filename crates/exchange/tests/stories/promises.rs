@@ -289,3 +289,17 @@ fn where_no_place_is_left_by_then_it_is_sought_again_later_and_no_more_after_the
     story.does(Command::Resume { job: hard });
     assert_eq!((story.promised(hard), story.seeks_again()), (Vec::new(), 0));
 }
+
+#[test]
+fn a_closure_that_is_over_is_refused_and_one_that_has_passed_is_left_out() {
+    let mut story = Story::new();
+    assert_eq!(story.closes(-120, -60).expect_err("it is over").code, "closure.over");
+    story.closes(10, 60).expect("it is to come");
+    let (from, until) = (story.now.plus(seconds(10)), story.now.plus(seconds(60)));
+    story.passes(seconds(120));
+    let old = Closure { nodes: [].into(), from, until };
+    let (from, until) = (story.now.plus(seconds(10)), story.now.plus(seconds(60)));
+    let closures = vec![old, Closure { nodes: [].into(), from, until }];
+    story.does(Command::SetClosures { pool: story.pool, closures });
+    assert_eq!(story.state.supply.pools[&story.pool].closures.len(), 1);
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use dayan_exchange::{
-    BACK_OFF_FIRST, Blame, Command, Event, JobEnd, Made, NewOffer, Outcome, Place, Seat, Seen,
-    Waived, changes,
+    BACK_OFF_FIRST, BACK_OFF_MAX, BARRED_FOR, Blame, Command, Event, JobEnd, Made, NewOffer, Node,
+    Outcome, Place, PoolNews, Seat, Seen, Waived, changes,
 };
 use dayan_identity::Status;
 use dayan_market::BuyerClass;
@@ -62,18 +62,12 @@ impl Story {
         for change in changes::everything(&self.state, self.now) {
             fresh.observe(&change);
         }
-        let mut heard = Planner::new();
-        let mut replayed = dayan_exchange::State::default();
-        for entry in &self.entries {
-            replayed.evolve(entry);
-            let mut told = Vec::new();
-            changes::of_entry(&replayed, entry, &mut told);
-            for change in &told {
-                heard.observe(change);
-            }
-        }
         let found = seats(&mut fresh);
-        assert_eq!(seats(&mut heard), found, "who heard of it as it happened knows the same");
+        assert_eq!(
+            seats(&mut self.heard()),
+            found,
+            "who heard of it as it happened knows the same"
+        );
         found
     }
 
@@ -134,8 +128,8 @@ fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
         story.now.since(failed_at)
     };
     for expect in [5, 10, 20] {
-        let outcome = Outcome::StartFailed { reason: "no room".to_owned(), blame: Blame::Site };
-        story.ends_as(job, outcome);
+        let (reason, blame) = ("no room".to_owned(), Blame::Site);
+        story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false });
         assert_eq!(waits(&mut story), seconds(expect));
     }
     story.ends_as(job, exits(0));
@@ -169,9 +163,176 @@ fn an_input_that_is_not_there_is_sought_elsewhere_and_no_providers_fault() {
     let rival = story.rival();
     let job = story.submits("retry: {max: 1}\n");
     let reason = "`data://none`: not there".to_owned();
-    story.ends_as(job, Outcome::StartFailed { reason, blame: Blame::Job });
+    let blame = Blame::Job;
+    story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false });
     assert_eq!(story.state.supply.pools[&story.pool].record.counts(), (1, 0));
     assert_eq!(story.pools(job), [rival].into());
+}
+
+/// What nobody has, as an agent says it.
+fn not_there() -> Outcome {
+    let (reason, blame) = ("no partition `nosuch`".to_owned(), Blame::Job);
+    Outcome::StartFailed { reason, blame, for_good: false }
+}
+
+/// An image, a program, a partition that the job names: asked for once at each owner's, and then it is over.
+#[test]
+fn what_is_not_there_is_asked_for_once_at_each_owners() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 9}\n");
+    story.ends_as(job, not_there());
+    story.passes(BACK_OFF_MAX);
+    assert_eq!(story.pools(job), [rival].into(), "the cheaper one has it not");
+    story.ends_as(job, not_there());
+    assert_eq!(story.ended(job), Some(JobEnd::Failed), "nobody else is left");
+    for pool in [story.pool, rival] {
+        assert_eq!(story.state.supply.pools[&pool].record.counts(), (1, 0));
+    }
+}
+
+/// Of an array each element is heard, and none twice: another's failure is not its own.
+#[test]
+fn where_there_is_one_owner_an_array_is_not_kept_waiting_by_what_is_not_there() {
+    let mut story = Story::new();
+    let job = story.submits("retry: {max: 9}\narray: {range: 0-1, max_parallel: 1}\n");
+    story.ends_as(job, not_there());
+    assert_eq!(story.ended(job), None, "the other is tried");
+    story.ends_as(job, exits(0));
+    assert_eq!(story.ended(job), Some(JobEnd::Failed));
+    let ended = |event: &&Event| matches!(event, Event::AttemptEnded { .. });
+    assert_eq!(story.events.iter().filter(ended).count(), 2);
+}
+
+/// An array may name a file by its element: that one is not there says nothing of the others.
+#[test]
+fn what_is_not_there_for_one_element_keeps_no_other_from_there() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 9}\narray: {range: 0-2, max_parallel: 1}\n");
+    story.ends_as(job, not_there());
+    for _ in 0..2 {
+        assert_eq!(story.pools(job), [story.pool].into(), "the others go at once, and there");
+        story.ends_as(job, exits(0));
+    }
+    assert_eq!(story.pools(job), [rival].into(), "it follows where it may be");
+    story.ends_as(job, not_there());
+    assert_eq!(story.ended(job), Some(JobEnd::Failed));
+    let ended = &story.state.work.jobs[&job];
+    assert_eq!((ended.succeeded.len(), ended.failed.len()), (2, 1));
+}
+
+/// A file that no element names by its number is nobody's own: three have heard it, and the others are not sent
+/// there to hear the same.
+#[test]
+fn what_three_elements_hear_in_the_same_words_keeps_all_from_there() {
+    let said = |same: bool| {
+        let mut story = Story::new();
+        let rival = story.rival();
+        let job = story.submits("retry: {max: 9}\narray: {range: 0-9, max_parallel: 1}\n");
+        for task in 0..3 {
+            assert_eq!(story.pools(job), [story.pool].into(), "{task}");
+            let reason = if same { "no image".to_owned() } else { format!("no file {task}") };
+            let blame = Blame::Job;
+            story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false });
+        }
+        let next = story.pools(job);
+        let mut there = 0;
+        while story.ended(job).is_none() {
+            there += usize::from(story.pools(job) == [rival].into());
+            story.ends_as(job, exits(0));
+        }
+        assert_eq!(story.ended(job), Some(JobEnd::Succeeded));
+        (next == [rival].into(), there)
+    };
+    assert_eq!(said(true), (true, 10), "all of them, also those that were asked for there");
+    assert_eq!(said(false), (false, 3), "only those whose own is not there");
+}
+
+#[test]
+fn members_of_a_gang_stay_together_away_from_what_one_of_them_has_not_found() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let two = Node { name: "m".to_owned(), ..join().shown.nodes[0].clone() };
+    for pool in [story.pool, rival] {
+        let agent = story.state.supply.pools[&pool].agent;
+        let mut shown = story.state.supply.pools[&pool].shown.clone();
+        shown.nodes.push(two.clone());
+        let news = PoolNews { agent, shown: Some(shown), measured: Vec::new(), answer: None };
+        story.does(Command::PoolNews(Box::new(news)));
+    }
+    let job = story.submits("retry: {max: 3}\ngang: {nodes: 2}\n");
+    assert_eq!(story.pools(job), [story.pool].into());
+    let placed = story.heard().plan(story.now, Work::UNBOUNDED).placements.remove(0);
+    story.does(dayan_exchange::planning::command(&placed));
+    story.ends(first(job, 0), not_there());
+    story.ends(first(job, 1), Outcome::Stopped);
+    assert_eq!(story.pools(job), [rival].into());
+}
+
+/// Whether it is worth looking elsewhere is judged by all that the planner judges by.
+#[test]
+fn what_no_other_pool_would_take_is_over_when_it_is_not_there() {
+    for (more, elsewhere) in [
+        ("", true),
+        ("market: {max_unit_price: 1.5 CNY/hour}\n", false),
+        ("placement: {trust: measured}\n", false),
+    ] {
+        let mut story = Story::new();
+        let rival = story.rival();
+        let job = story.submits(&format!("retry: {{max: 9}}\n{more}"));
+        story.places(job, &[0]);
+        story.ends(first(job, 0), not_there());
+        assert_eq!(story.ended(job).is_none(), elsewhere, "{more}");
+        if elsewhere {
+            assert_eq!(story.pools(job), [rival].into());
+        }
+    }
+}
+
+#[test]
+fn what_a_pool_has_not_it_has_not_for_a_retry_either_until_a_day_is_over() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 1}\n");
+    story.ends_as(job, not_there());
+    story.ends_as(job, exits(1));
+    assert_eq!(story.ended(job), Some(JobEnd::Failed));
+    story.does(Command::Retry { job, task: None });
+    assert_eq!(story.pools(job), [rival].into(), "it stands");
+    story.passes(BARRED_FOR);
+    assert_eq!(story.pools(job), [story.pool].into());
+    story.ends_as(job, exits(1));
+    story.does(Command::Retry { job, task: None });
+    let tries = &story.state.work.jobs[&job].tries[&0];
+    assert!(tries.barred.is_empty(), "and is forgotten: {tries:?}");
+}
+
+#[test]
+fn what_happened_while_a_job_was_paused_is_known_when_it_goes_on() {
+    let mut story = Story::new();
+    let rival = story.rival();
+    let job = story.submits("retry: {max: 9}\n");
+    story.places(job, &[0]);
+    story.does(Command::Pause { job });
+    story.ends(first(job, 0), Outcome::NodeFailure);
+    story.does(Command::Resume { job });
+    assert_eq!(story.pools(job), [rival].into());
+}
+
+#[test]
+fn what_would_be_the_same_everywhere_does_not_go_again() {
+    let mut story = Story::new();
+    story.rival();
+    let job = story.submits("retry: {max: 9}\narray: {range: 0-1, max_parallel: 1}\n");
+    let reason = "`dayan://buyer/a/x`: its SHA-256 is not what the job file says".to_owned();
+    let blame = Blame::Job;
+    story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: true });
+    assert_eq!(story.state.work.jobs[&job].failed.len(), 1);
+    assert_eq!(story.pools(job), [story.pool].into(), "and its provider has nothing to do with it");
+    story.ends_as(job, exits(1));
+    assert_eq!(story.ended(job), Some(JobEnd::Failed));
+    assert_eq!(story.state.supply.pools[&story.pool].record.counts(), (2, 0));
 }
 
 /// How the newest attempt was booked: what its last line costs, or why there is none.

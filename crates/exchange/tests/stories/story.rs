@@ -173,6 +173,21 @@ impl Story {
         planner.plan(self.now, Work(100_000)).placements
     }
 
+    /// A planner that heard of everything as it happened.
+    pub fn heard(&self) -> Planner {
+        let mut planner = Planner::new();
+        let mut replayed = dayan_exchange::State::default();
+        for entry in &self.entries {
+            replayed.evolve(entry);
+            let mut heard = Vec::new();
+            dayan_exchange::changes::of_entry(&replayed, entry, &mut heard);
+            for change in &heard {
+                planner.observe(change);
+            }
+        }
+        planner
+    }
+
     pub fn places(&mut self, job: JobId, tasks: &[u32]) {
         self.try_places(job, tasks).expect("nothing stands in the way");
     }
@@ -210,7 +225,8 @@ impl Story {
         let counters = |wall: Span| Counters { wall_us: wall.micros(), ..Counters::default() };
         let usage = wall.map(|(seq, wall)| UsageRecord { attempt, seq, counters: counters(wall) });
         let agent = self.agent;
-        let news = AttemptNews { agent, attempt, seen: Some(seen), usage, evidence: None };
+        let news =
+            AttemptNews { agent, attempt, seen: Some(seen), usage, evidence: None, node: None };
         self.does(Command::AttemptNews(Box::new(news)));
     }
 
@@ -238,6 +254,7 @@ pub fn join() -> Join {
         accelerator: None,
         features: std::collections::BTreeSet::new(),
         leaf: None,
+        islands: Vec::new(),
         up: true,
     };
     Join {
