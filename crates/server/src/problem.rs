@@ -39,7 +39,7 @@ impl Failure {
         )
     }
     /// What was sent as `after` was not handed out by this list.
-    pub fn bad_cursor(error: &dayan_store::BadCursor) -> Self {
+    pub fn bad_cursor(error: impl std::fmt::Display) -> Self {
         Self::invalid("request.cursor", error.to_string(), "start again without `after`")
     }
     /// A value of the request is malformed.

@@ -96,25 +96,34 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
 
 /// From when until when an attempt ran. An agent that was away tells of an end long after it, and
 /// a short task is over before anyone heard that it runs; its own clock says how long it took.
-fn ran(lease: &Lease, usage: &UsageMark, told_at: Time) -> (Option<Time>, Time) {
-    let wall = Span::from_micros(usage.counters.wall_us.max(0));
-    match lease.phase {
-        Phase::Running { since } if usage.seq > 0 => (Some(since), since.plus(wall).min(told_at)),
-        Phase::Running { since } => (Some(since), told_at),
-        Phase::Leased | Phase::Staging | Phase::Publishing { .. } if usage.seq > 0 => {
-            (Some(told_at.minus(wall).max(lease.placed_at)), told_at)
-        }
-        Phase::Leased | Phase::Staging | Phase::Publishing { .. } => (None, told_at),
+/// What publishes has ended before it was granted that, and is over when it is published.
+fn ran(phase: Phase, placed_at: Time, usage: &UsageMark, told_at: Time) -> (Option<Time>, Time) {
+    let heard = phase.since();
+    if usage.seq == 0 {
+        return (heard, told_at);
     }
+    let wall = Span::from_micros(usage.counters.wall_us.max(0));
+    let ended_by = match phase {
+        Phase::Publishing { granted_at, .. } => granted_at,
+        Phase::Leased | Phase::Staging | Phase::Running { .. } => told_at,
+    };
+    let began_by = ended_by.minus(wall).max(placed_at);
+    let began = heard.map_or(began_by, |heard| heard.min(began_by));
+    let ended = match phase {
+        Phase::Running { .. } => began.plus(wall).min(told_at),
+        Phase::Leased | Phase::Staging | Phase::Publishing { .. } => told_at,
+    };
+    (Some(began), ended)
 }
 
 impl Projection {
     /// An entry that is about to be applied.
     pub fn before(&mut self, state: &State, entry: &Entry) {
         // The last usage of an attempt is told with its end.
-        let mut told = None;
+        let (mut told, mut located) = (None, None);
         for event in &entry.events {
             match event {
+                Event::Located { attempt, node } => located = Some((*attempt, node)),
                 Event::UsageRecorded { attempt, seq, counters, .. } => {
                     told = Some((*attempt, UsageMark { seq: *seq, counters: *counters }));
                 }
@@ -130,13 +139,17 @@ impl Projection {
                         "waived": waived,
                         "usage": usage,
                     });
-                    let (started_at, ended_at) = ran(lease, &usage, entry.at);
+                    let (started_at, ended_at) =
+                        ran(lease.phase, lease.placed_at, &usage, entry.at);
+                    let as_known = attempt_row(lease, state_name);
+                    let found = located.filter(|(of, _)| of == attempt);
                     let row = AttemptRow {
+                        node: found.map(|(_, node)| node.clone()).or(as_known.node),
                         exit_code,
                         started_at,
                         ended_at: Some(ended_at),
                         doc: Some(doc.to_string()),
-                        ..attempt_row(lease, state_name)
+                        ..as_known
                     };
                     self.rows.push(row.into());
                     self.line(state, lease, line.as_ref(), entry.at);
@@ -233,9 +246,12 @@ impl Projection {
                         self.rows.push(row.into());
                     }
                 }
-                Event::PublishGranted { attempt } => {
+                // Where it is found to be may be told long after it started.
+                Event::PublishGranted { attempt }
+                | Event::RoomFreed { attempt }
+                | Event::Located { attempt, .. } => {
                     if let Some(lease) = state.work.leases.get(attempt) {
-                        self.rows.push(attempt_row(lease, "publishing").into());
+                        self.rows.push(attempt_row(lease, state_in(lease.phase)).into());
                     }
                 }
                 Event::Found { agent, code, attempt, message } => {
@@ -377,6 +393,18 @@ fn job_row(state: &State, job: &Job) -> JobRow {
     }
 }
 
+/// The state of an attempt that goes on.
+const fn state_in(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Leased | Phase::Staging => "leased",
+        Phase::Running { .. } => "running",
+        Phase::Publishing { .. } => "publishing",
+    }
+}
+
+/// Of an attempt that has ended, whose results take long.
+const LINGERS: &str = "it ended well and holds no machine any more; its results are being sent, or wait for a store that is away";
+
 fn attempt_row(lease: &Lease, state: &str) -> AttemptRow {
     let AttemptId { job, task, attempt } = lease.attempt;
     AttemptRow {
@@ -385,15 +413,12 @@ fn attempt_row(lease: &Lease, state: &str) -> AttemptRow {
         task,
         attempt,
         pool: lease.pool,
-        node: Some(lease.node.clone()),
+        node: Some(lease.node_now().to_owned()),
         state: state.to_owned(),
         exit_code: None,
-        started_at: match lease.phase {
-            Phase::Running { since } => Some(since),
-            Phase::Leased | Phase::Staging | Phase::Publishing { .. } => None,
-        },
+        started_at: lease.phase.since(),
         ended_at: None,
-        doc: None,
+        doc: lease.room_free.then(|| serde_json::json!({ "reason": LINGERS }).to_string()),
     }
 }
 
@@ -432,5 +457,44 @@ pub fn transfer_row(transfer: &Transfer) -> TransferRow {
         code: transfer.code.to_string(),
         reference: format!("{:032x}", transfer.user_data),
         at: transfer.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_before_anybody_heard_of_it_ran_all_the_same() {
+        let at = |secs: i64| Time::EPOCH.plus(Span::from_secs(secs));
+        let used = |secs: i64| {
+            let counters = dayan_exchange::Counters {
+                wall_us: Span::from_secs(secs).micros(),
+                ..dayan_exchange::Counters::default()
+            };
+            UsageMark { seq: 1, counters }
+        };
+        // Leased at 100, told at 300.
+        let check = |phase: Phase, usage: UsageMark, began: Option<i64>, ended: i64| {
+            let expect = (began.map(at), at(ended));
+            assert_eq!(ran(phase, at(100), &usage, at(300)), expect, "{phase:?} {usage:?}");
+        };
+        let granted = |since: Option<i64>, granted_at: i64| Phase::Publishing {
+            since: since.map(at),
+            granted_at: at(granted_at),
+        };
+        check(Phase::Leased, used(20), Some(280), 300);
+        check(Phase::Staging, UsageMark::default(), None, 300);
+        // Heard late, or told long after its end.
+        check(Phase::Running { since: at(290) }, used(20), Some(280), 300);
+        check(Phase::Running { since: at(150) }, used(20), Some(150), 170);
+        check(Phase::Running { since: at(150) }, UsageMark::default(), Some(150), 300);
+        // It had ended when it asked to publish, and is over when that is done.
+        check(granted(None, 200), used(20), Some(180), 300);
+        check(granted(Some(150), 200), used(20), Some(150), 300);
+        check(granted(Some(195), 200), used(20), Some(180), 300);
+        check(granted(Some(150), 200), UsageMark::default(), Some(150), 300);
+        // Nobody ran before the lease, whatever is told.
+        check(Phase::Leased, used(900), Some(100), 300);
     }
 }

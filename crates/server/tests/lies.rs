@@ -3,6 +3,7 @@
 
 mod support;
 
+use ed25519_dalek::SigningKey;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use support::{Ask, Exchange, FakeAgent};
@@ -195,6 +196,44 @@ async fn what_its_key_has_not_signed_is_not_read() {
     let before = scene.findings().await.len();
     agent.sync(json!({ "usage": agent.sign("[]") })).await;
     assert_eq!(scene.findings().await.len(), before);
+    scene.end(2, 5_000, "0.0005").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_is_repeated_is_one_and_only_its_own_agents() {
+    let scene = Scene::open().await;
+    let invitation = scene.exchange.invite(&scene.provider).await;
+    let key = |seed: u8| SigningKey::from_bytes(&[seed; 32]);
+    let own = format!("dya_{}", "0123456789abcdef".repeat(4));
+    let asks = |key: &SigningKey, token: &str| {
+        let mut request = FakeAgent::join_request(&invitation, key, "cluster-main");
+        request["token"] = json!(token);
+        request["more"] = json!(1);
+        request
+    };
+    let post = async |request: &Value| {
+        scene.exchange.answer(Ask::post("", "/v1/agent/join", request.to_string())).await
+    };
+    let (status, _, first) = post(&asks(&key(9), &own)).await;
+    assert_eq!(status, 201, "{first}");
+    // As if nobody had heard that; and after the last of the invitation as well.
+    for _ in 0..2 {
+        let (status, _, again) = post(&asks(&key(9), &own)).await;
+        assert_eq!((status, &again), (201, &first));
+        let mut other = asks(&key(9), &own.replace('0', "f"));
+        other["pool"] = json!("cluster-gpu");
+        let (status, _, other) = post(&other).await;
+        assert_eq!(status, 201, "{other}");
+    }
+    let refused = async |request: &Value, status, code| {
+        let ask = Ask::post("", "/v1/agent/join", request.to_string());
+        scene.exchange.refused(ask, status, code).await
+    };
+    refused(&asks(&key(10), &own), 403, "join.own_token").await;
+    refused(&asks(&key(9), &own.replace('0', "e")), 403, "join.token").await;
+    for weak in ["dya_1", &own.to_uppercase(), &own.replace('0', "g"), &own[4..]] {
+        refused(&asks(&key(9), weak), 422, "join.own_token").await;
+    }
     scene.end(2, 5_000, "0.0005").await;
 }
 

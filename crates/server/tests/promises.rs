@@ -42,6 +42,31 @@ async fn a_hard_deadline_is_promised_or_refused_with_the_earliest_end() {
     let later = file(cores, "deadline: {finish_within: 25m, kind: hard}\n");
     let told = plan(&exchange, &setup.member, &later).await;
     assert!(told["promise"]["ends_by"].is_string(), "{told}");
+    // The offer has one price at all hours.
+    assert_eq!(told["promise_price"], told["candidates"][0]["price"], "{told}");
+    assert_eq!(told["promise_currency"], "CNY", "{told}");
+    let order: Vec<&str> = told["order"]
+        .as_array()
+        .expect("an order")
+        .iter()
+        .filter_map(|of| of["by"].as_str())
+        .collect();
+    assert_eq!(order[..3], ["room", "price", "start"], "{told}");
+    let score = told["candidates"][0]["score"].as_array().expect("a score");
+    let by: Vec<&str> = score.iter().filter_map(|of| of["by"].as_str()).collect();
+    assert_eq!(by, order[1..], "each measure of the order but the room has a value");
+    assert_eq!(score[0]["value"], told["candidates"][0]["price"], "{told}");
+    assert_eq!(told["file"]["name"], "urgent", "{told}");
+    assert!(told["revision"].is_u64() && told["at"].is_string(), "{told}");
+    let short = file(1, "deadline: {finish_within: 5m, kind: soft}\n");
+    let told = plan(&exchange, &setup.member, &short).await;
+    assert_eq!(told["warnings"][0]["code"], "deadline.shorter_than_time", "{told}");
+    // Spot is sold, and is not promised.
+    let dearer = json!({ "pool": agent.pool, "core_hour": "0.72", "minimum": 10, "spot": 600 });
+    exchange.post(&exchange.operator, "/v1/offers", dearer).await;
+    let spot = format!("{later}market: {{mode: spot}}\n");
+    let told = plan(&exchange, &setup.member, &spot).await;
+    assert_eq!(told["submission"]["code"], "deadline.spot", "{told}");
     let job = exchange.submit(&setup.member, &later).await;
     let shown = exchange.get(&setup.member, &format!("/v1/jobs/{job}")).await;
     let promise = &shown["promise"];
@@ -99,6 +124,16 @@ async fn nothing_is_started_on_a_machine_that_closes_and_only_its_owner_closes_i
     let job = exchange.submit(&setup.member, &file(1, "")).await;
     let why = exchange.get(&setup.member, &format!("/v1/jobs/{job}/explain")).await;
     assert_eq!(why["reasons"][0]["code"], "pool.promised", "{why}");
+    // The row of the list says so, too; that of what runs has nothing to say.
+    let rows = exchange.get(&setup.member, "/v1/jobs").await;
+    let row = |id: &str| {
+        let rows = rows["items"].as_array().expect("rows");
+        rows.iter().find(|row| row["id"] == id).expect("it is listed")["waiting"].clone()
+    };
+    assert_eq!(row(&job)[0]["code"], "pool.promised", "{rows}");
+    assert_eq!(row(&first), json!([]), "{rows}");
+    let over = json!([{ "until": "2020-01-01T00:00:00Z" }]);
+    exchange.refused(put(op, &closures, &over), 422, "closure.over").await;
     let (status, ..) = exchange.answer(put(op, &closures, &json!([]))).await;
     assert_eq!(status, 204);
     let order = agent.next_order().await;

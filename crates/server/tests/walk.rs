@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Exchange, FakeAgent, ended_well};
+use support::{Exchange, FakeAgent, ended_well, shown};
 
 const JOB: &str = "version: 1
 name: hello
@@ -70,5 +70,45 @@ async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
     assert_eq!(before, after);
     assert_eq!(exchange.show(&setup.member, &job).await["state"], "succeeded");
     exchange.assert_balanced().await;
+    exchange.stop().await;
+}
+
+/// A pool's own scheduler may say where a task is only after it has begun to run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_task_is_found_to_be_is_shown_while_it_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchange = Exchange::start(folder.path()).await;
+    let setup = exchange.set_up("lab/demo").await;
+    let agent = FakeAgent::selling(&exchange, &setup.join_token).await;
+    let job = exchange.submit(&setup.member, JOB).await;
+    let order = agent.next_order().await;
+    let attempt = order["attempt"].as_str().expect("an id").to_owned();
+    let mut pool = shown();
+    let mut other = pool["nodes"][0].clone();
+    other["name"] = json!("n2");
+    pool["nodes"].as_array_mut().expect("a list").push(other);
+    agent.sync(json!({ "shown": pool })).await;
+
+    agent.report(json!([{ "attempt": attempt, "seen": "running" }]), None).await;
+    let running = exchange.show(&setup.member, &job).await["attempts"][0].clone();
+    assert_eq!((&running["node"], &running["state"]), (&json!("n1"), &json!("running")));
+    let located = json!([{ "attempt": attempt, "seen": "running", "node": "n2" }]);
+    agent.report(located, None).await;
+    let found = exchange.show(&setup.member, &job).await["attempts"][0].clone();
+    assert_eq!((&found["node"], &found["state"]), (&json!("n2"), &json!("running")));
+    assert_eq!(found["started_at"], running["started_at"]);
+
+    // Results that take long are said to, wherever it is found to have been, until it is over.
+    agent.report(json!([{ "attempt": attempt, "seen": "publishing" }]), None).await;
+    let publishing = exchange.show(&setup.member, &job).await["attempts"][0].clone();
+    assert_eq!((&publishing["state"], publishing.get("reason")), (&json!("publishing"), None));
+    for node in ["n2", "n1"] {
+        let lingers = json!([{ "attempt": attempt, "seen": "lingering", "node": node }]);
+        agent.report(lingers, None).await;
+        let lingers = exchange.show(&setup.member, &job).await["attempts"][0].clone();
+        let reason = lingers["reason"].as_str().expect("one");
+        assert!(reason.contains("its results are being sent, or wait for a store"), "{reason}");
+        assert_eq!((&lingers["state"], &lingers["node"]), (&json!("publishing"), &json!(node)));
+    }
     exchange.stop().await;
 }

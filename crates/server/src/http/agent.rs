@@ -85,6 +85,7 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
                     .map(|m| dayan_measure::canonical(m).to_owned()),
                 features: node.features.clone(),
                 leaf: node.leaf.clone(),
+                islands: node.islands.clone(),
                 up: node.up,
             })
             .collect(),
@@ -97,7 +98,26 @@ fn shown(pool: &wire::PoolShown) -> Result<Shown, Failure> {
     })
 }
 
-/// An agent takes its invitation and becomes a pool of its provider.
+/// What tokens of agents begin with.
+const TOKEN_KIND: &str = "dya";
+
+/// A token that the agent has drawn: as long and as plain as one of ours, so that nobody syncs with a word
+/// that can be guessed.
+fn own_token(token: String) -> Result<String, Failure> {
+    let digits = token.strip_prefix(TOKEN_KIND).and_then(|rest| rest.strip_prefix('_'));
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(is_hex)) {
+        return Ok(token);
+    }
+    Err(Failure::invalid(
+        "join.own_token",
+        "the token that the agent brings is not `dya_` and 64 hexadecimal digits",
+        "draw it from 32 random bytes, or leave it out and take the one that is answered",
+    ))
+}
+
+/// An agent takes its invitation and becomes a pool of its provider. The same join sent again, with the
+/// token that the agent has drawn, is answered as the first one was.
 #[utoipa::path(post, path = "/v1/agent/join", request_body = wire::JoinRequest, security(()),
     responses((status = 201, body = wire::JoinAnswer), Problems))]
 pub async fn join(
@@ -114,7 +134,7 @@ pub async fn join(
             "let the agent make its own key",
         ));
     }
-    let token = secret("dya");
+    let token = request.token.map_or_else(|| Ok(secret(TOKEN_KIND)), own_token)?;
     let command = Command::Join(Box::new(Join {
         invitation: digest(&request.secret),
         public_key: Digest(key),
@@ -151,8 +171,8 @@ fn outcome(outcome: wire::Outcome) -> Outcome {
         wire::Outcome::Stopped => Outcome::Stopped,
         wire::Outcome::NodeFailure => Outcome::NodeFailure,
         wire::Outcome::Preempted => Outcome::Preempted,
-        wire::Outcome::StartFailed { reason, blame: by } => {
-            Outcome::StartFailed { reason: clip(&reason), blame: blame(by) }
+        wire::Outcome::StartFailed { reason, blame: by, for_good } => {
+            Outcome::StartFailed { reason: clip(&reason), blame: blame(by), for_good }
         }
         wire::Outcome::PublishFailed { reason, blame: by } => {
             Outcome::PublishFailed { reason: clip(&reason), blame: blame(by) }
@@ -236,7 +256,14 @@ impl News {
         let at = self.said.len();
         self.last.insert(attempt, at);
         let agent = self.agent;
-        self.said.push(AttemptNews { agent, attempt, seen: None, usage: None, evidence: None });
+        self.said.push(AttemptNews {
+            agent,
+            attempt,
+            seen: None,
+            usage: None,
+            evidence: None,
+            node: None,
+        });
         &mut self.said[at]
     }
     fn last_of(&mut self, attempt: AttemptId) -> &mut AttemptNews {
@@ -300,10 +327,13 @@ fn commands(
         }
     }
     for report in request.reports {
-        news.last_of(report.attempt).seen = Some(match report.seen {
+        let said = news.last_of(report.attempt);
+        said.node = report.node;
+        said.seen = Some(match report.seen {
             wire::Seen::Staging => Seen::Staging,
             wire::Seen::Running => Seen::Running,
             wire::Seen::Publishing => Seen::Publishing,
+            wire::Seen::Lingering => Seen::Lingering,
             wire::Seen::Ended { outcome: ended } => Seen::Ended { outcome: outcome(ended) },
         });
     }
@@ -333,8 +363,9 @@ struct Raw {
     spec: Arc<JobSpec>,
     deadline: Option<Time>,
     scheduled_at: Option<Time>,
-    tasks: u32,
     org: Option<String>,
+    pool: String,
+    site_words: BTreeMap<String, String>,
     now: Time,
 }
 
@@ -349,6 +380,8 @@ struct Gathered {
 
 fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown: &str) -> Gathered {
     let state = &live.state;
+    let record = state.supply.agents.get(&agent);
+    let pool = record.and_then(|agent| state.supply.pools.get(&agent.pool));
     let (revision, found) = orders::since(state, agent, known);
     let orders = found
         .into_iter()
@@ -357,13 +390,15 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
             spec: order.stored.spec.clone(),
             deadline: order.job.deadline,
             scheduled_at: order.job.run.map(|run| run.due),
-            tasks: u32::try_from(order.job.task_count()).unwrap_or(u32::MAX),
             org: state.access.orgs.get(&order.job.org).map(|org| org.name.clone()),
+            pool: pool.map(|pool| pool.name.clone()).unwrap_or_default(),
+            site_words: match pool {
+                Some(pool) => dayan_exchange::partitions::words(state, pool, &order.stored.spec),
+                None => order.stored.spec.backend.slurm.clone(),
+            },
             now: live.now,
         })
         .collect();
-    let record = state.supply.agents.get(&agent);
-    let pool = record.and_then(|agent| state.supply.pools.get(&agent.pool));
     let challenge =
         pool.and_then(|pool| pool.challenge.as_ref()).map(|open| open.nonce.to_string());
     // An agent tells its picture when it starts and when it changes. It is asked for where it does
@@ -382,7 +417,7 @@ fn gather(live: &Live, agent: AgentId, known: u64, named: Vec<AttemptId>, shown:
 }
 
 fn order(raw: Raw) -> wire::LeaseOrder {
-    let Raw { lease, spec, deadline, scheduled_at, tasks, org, now } = raw;
+    let Raw { lease, spec, deadline, scheduled_at, org, pool, site_words, now } = raw;
     let rank = |gang: &dayan_exchange::GangLaunch| {
         // A gang's tasks are its ranks.
         lease.attempt.task.min(u32::try_from(gang.nodes.len()).unwrap_or(1).saturating_sub(1))
@@ -403,9 +438,9 @@ fn order(raw: Raw) -> wire::LeaseOrder {
         task: lease.attempt.task,
         attempt: lease.attempt.attempt,
         node_rank: gang.as_ref().map_or(0, |gang| gang.rank),
+        pool,
         head: nodelist.first().cloned().unwrap_or_default(),
         nodelist,
-        tasks,
         cpus: lease.resources.cpu,
         memory: lease.resources.memory,
         deadline,
@@ -462,6 +497,10 @@ fn order(raw: Raw) -> wire::LeaseOrder {
                 file_closed: output.when == OutputWhen::FileClosed,
             })
             .collect(),
+        time_signal: spec.time_signal.map(|told| wire::TimeSignalOrder {
+            signal: told.signal.as_str().to_owned(),
+            before_us: told.before.micros(),
+        }),
         checkpoint: spec.checkpoint.as_ref().map(|checkpoint| wire::CheckpointOrder {
             path: checkpoint.path.clone(),
             every_us: checkpoint.every.map(Span::micros),
@@ -471,7 +510,8 @@ fn order(raw: Raw) -> wire::LeaseOrder {
             exits: spec.retry.when.iter().filter_map(|cause| cause.exit_status()).collect(),
         }),
         gang,
-        site_words: spec.backend.slurm.clone(),
+        site_words,
+        node_features: spec.placement.features.iter().cloned().collect(),
     }
 }
 

@@ -205,7 +205,7 @@ impl PageQuery {
     pub fn paging(&self) -> Result<dayan_store::Paging, Failure> {
         let after = match &self.after {
             None => None,
-            Some(text) => Some(text.parse().map_err(|error| Failure::bad_cursor(&error))?),
+            Some(text) => Some(text.parse().map_err(Failure::bad_cursor)?),
         };
         Ok(dayan_store::Paging {
             limit: self.limit.unwrap_or(dayan_store::PAGE_ROWS_DEFAULT),

@@ -1,5 +1,6 @@
 //! Jobs: in, out, and everything between.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -31,6 +32,8 @@ const SHOWN_ATTEMPTS_MAX: u32 = 1_000;
 
 /// Runs of tasks that `show` brings along: a million tasks of which each thousandth has run.
 const SHOWN_RUNS_MAX: usize = 1_000;
+/// Jobs that a row of a list names which it waits for: a line on a screen.
+const FIRST_UNMET_MAX: usize = 3;
 /// Tasks whose checkpoints are shown at most.
 const SHOWN_CHECKPOINTS_MAX: usize = 1_000;
 
@@ -272,7 +275,7 @@ pub async fn list(
             let access = &live.state.access;
             let wanted =
                 query.project.as_deref().map(|path| access.project_by_path(path).map(|p| p.id));
-            let paths: std::collections::BTreeMap<_, _> =
+            let paths: BTreeMap<_, _> =
                 access.projects.values().map(|p| (p.id, p.path.clone())).collect();
             (wanted, paths, user_names(access), live.state.settings.currency)
         })
@@ -290,11 +293,50 @@ pub async fn list(
     };
     let filter = JobFilter { project, org, ids, states, name: query.name, page: paging };
     let rows = app.read(move |reader| reader.jobs(&filter)).await?;
-    Ok(Json(page(rows, |row| summary(&row, paths.get(&row.project), &users, currency))))
+    let waits = rows.rows.iter().filter(|row| row.tasks_queued > 0).map(|row| row.id).collect();
+    let mut reasons = first_reasons(&app, waits).await?;
+    Ok(Json(page(rows, |row| wire::JobSummary {
+        waiting: reasons.remove(&row.id).unwrap_or_default(),
+        ..summary(&row, paths.get(&row.project), &users, currency)
+    })))
+}
+
+/// Why these jobs wait, in short: one question to the planner and one to the writer for a page.
+async fn first_reasons(
+    app: &Shared,
+    jobs: Vec<JobId>,
+) -> Result<BTreeMap<JobId, Vec<wire::Waiting>>, Failure> {
+    if jobs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asked = jobs.clone();
+    let reasons = app.planner.ask(move |planner, now| planner.first_reasons(&asked, now)).await?;
+    let mut all: BTreeMap<JobId, Vec<wire::Waiting>> =
+        reasons.into_iter().map(|(job, reasons)| (job, said(reasons))).collect();
+    // Those that the planner does not know of yet wait for others.
+    let unmet = app.writer.ask(move |live| {
+        let of = |job: JobId| (job, workflow::unmet(&live.state, job));
+        jobs.into_iter().map(of).filter(|(_, unmet)| !unmet.is_empty()).collect::<Vec<_>>()
+    });
+    for (job, mut unmet) in unmet.await? {
+        let reasons = all.entry(job).or_default();
+        unmet.truncate(FIRST_UNMET_MAX);
+        reasons.splice(0..0, unmet);
+    }
+    Ok(all)
+}
+
+fn said(reasons: Vec<dayan_schedule::Reason>) -> Vec<wire::Waiting> {
+    let said = |reason: dayan_schedule::Reason| wire::Waiting {
+        code: reason.code.as_str().to_owned(),
+        message: reason.message,
+        lasting: reason.code.is_lasting(),
+    };
+    reasons.into_iter().map(said).collect()
 }
 
 /// Users by what a job's document calls them.
-type UserNames = std::collections::BTreeMap<dayan_units::UserId, String>;
+type UserNames = BTreeMap<dayan_units::UserId, String>;
 
 fn user_names(access: &dayan_exchange::Access) -> UserNames {
     access.users.values().map(|user| (user.id, user.name.clone())).collect()
@@ -338,6 +380,7 @@ fn summary(
             held: row.held.decimal(),
             spent: row.spent.decimal(),
         },
+        waiting: Vec::new(),
     }
 }
 
@@ -424,9 +467,8 @@ pub async fn show(
         value.as_i64().map(|micros| dayan_units::Time::from_micros(micros).to_string())
     };
     Ok(Json(wire::Job {
-        summary: summary(&row, path.as_ref(), &users, currency),
+        summary: wire::JobSummary { waiting, ..summary(&row, path.as_ref(), &users, currency) },
         attempts: attempts.rows.iter().map(|row| with_copying(&app, row)).collect(),
-        waiting,
         queued,
         cancelled,
         quote: doc["quote"].as_str().map(str::to_owned),
@@ -472,15 +514,7 @@ fn runs(tasks: &dayan_schedule::Tasks) -> Vec<[u32; 2]> {
 
 async fn waiting(app: &Shared, job: JobId) -> Result<Vec<wire::Waiting>, Failure> {
     let explanation = app.planner.ask(move |planner, now| planner.explain(job, now)).await?;
-    Ok(explanation.map_or_else(Vec::new, |explanation| {
-        let reasons = explanation.reasons.into_iter();
-        reasons
-            .map(|reason| wire::Waiting {
-                code: reason.code.as_str().to_owned(),
-                message: reason.message,
-            })
-            .collect()
-    }))
+    Ok(explanation.map_or_else(Vec::new, |explanation| said(explanation.reasons)))
 }
 
 /// A job's attempts by task, page by page.
@@ -539,8 +573,9 @@ pub async fn explain(
             (told, scored(&work.estimates), work.deadlines.soft)
         })
         .await?;
+    // What is the job's own, or its project's, no pool says.
     let pools = |code| {
-        explanation.counts.iter().find(|count| count.code == code).map_or(1, |count| count.pools)
+        explanation.counts.iter().find(|count| count.code == code).map_or(0, |count| count.pools)
     };
     Ok(Json(wire::Explanation {
         job: row.id.to_string(),
@@ -550,13 +585,14 @@ pub async fn explain(
         urgency: explanation.urgency.map(|urgency| wire::Urgency {
             start_by: urgency.start_by.to_string(),
             lifted: urgency.lifted,
+            lost: urgency.lost,
             met: soft.met,
             missed: soft.missed,
         }),
         tasks_waiting,
         reasons: unmet
             .into_iter()
-            .map(|wire::Waiting { code, message }| wire::Reason { code, message, pools: 0 })
+            .map(|wire::Waiting { code, message, .. }| wire::Reason { code, message, pools: 0 })
             .chain(explanation.reasons.iter().map(|reason| wire::Reason {
                 code: reason.code.as_str().to_owned(),
                 message: reason.message.clone(),

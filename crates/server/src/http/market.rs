@@ -24,7 +24,7 @@ use super::access::{Created, amount, buyer_class, created, unexpected};
 use super::admission::{promise, seek};
 use super::extract::{Body, Caller, Path, Text, id, whole};
 use super::jobs::submit_command;
-use super::{JobFile, Problems};
+use super::{JobFile, Problems, scored};
 use crate::app::Shared;
 use crate::problem::Failure;
 use crate::random::random_bytes;
@@ -194,10 +194,24 @@ pub async fn plan(
     Text(text): Text,
 ) -> Result<Json<wire::PlanAnswer>, Failure> {
     let spec = dayan_spec::parse(&text)?;
-    let (_, found) = candidates(&app, &caller, &spec).await?;
+    let file = dayan_spec::as_json(&text);
+    let warnings = dayan_spec::warnings(&spec).into_iter().map(|warning| wire::Waiting {
+        code: warning.code.to_owned(),
+        message: warning.message,
+        lasting: false,
+    });
+    let warnings = warnings.collect();
+    let (question, found) = candidates(&app, &caller, &spec).await?;
     let (limit, tasks) = (spec.time_limit(), spec.task_count());
     let admission = seek(&app, &spec, None).await?;
     let (promise, found_places) = (promise(&admission), admission.clone());
+    let promise_price = match &admission {
+        Admission::Found(made) => {
+            let (ask, made) = (question.ask.clone(), made.clone());
+            app.planner.ask(move |planner, now| planner.price_of(&ask, &made, now)).await?
+        }
+        Admission::NotSought | Admission::Refused(_) => None,
+    };
     let next = super::schedules::next_times(&spec, app.now());
     let submit = At {
         command: submit_command(spec, None, None, admission, Vec::new()),
@@ -236,6 +250,8 @@ pub async fn plan(
                 transfer_bytes: candidate.transfer.map(|_| candidate.missing.0),
                 delay_ms: candidate.delay.map(ms),
                 carbon_g: pool.and_then(|pool| carbon_g(candidate, pool, limit, tasks)),
+                accelerator: scored::accelerator(&question.ask, candidate),
+                score: scored::score(&question.ask, candidate, live.state.settings.currency),
             }
         });
         let refused = found.refused.iter().map(|refused| wire::RefusedPool {
@@ -247,6 +263,7 @@ pub async fn plan(
                 .map(|reason| wire::Waiting {
                     code: reason.code.as_str().to_owned(),
                     message: reason.message.clone(),
+                    lasting: reason.code.is_lasting(),
                 })
                 .collect(),
         });
@@ -255,12 +272,20 @@ pub async fn plan(
             pool_name: pool.name.clone(),
             reasons: vec![reason],
         });
+        let price = promise_price.filter(|_| submission.is_none());
         wire::PlanAnswer {
             candidates: candidates.collect(),
             refused: refused.chain(idle).collect(),
             promise: promise.filter(|_| submission.is_none()),
             promise_carbon_g: carbon_promised(live, limit, &found_places)
                 .filter(|_| submission.is_none()),
+            promise_price: price.map(Micro::decimal),
+            promise_currency: price.map(|_| live.state.settings.currency.to_string()),
+            order: scored::order(&question.ask, &found),
+            warnings,
+            at: Some(live.now.to_string()),
+            revision: Some(live.seq),
+            file,
             submission: submission.map(|refusal| *Failure::from(refusal).0),
             next,
         }
@@ -309,7 +334,8 @@ fn idle_pools(live: &Live) -> impl Iterator<Item = (&Pool, wire::Waiting)> {
     };
     live.state.supply.pools.values().filter_map(move |pool| {
         let message = reason(pool.status)?.to_owned();
-        Some((pool, wire::Waiting { code: "pool.not_active".to_owned(), message }))
+        let code = "pool.not_active".to_owned();
+        Some((pool, wire::Waiting { code, message, lasting: false }))
     })
 }
 
@@ -326,7 +352,7 @@ pub(super) fn idle_reasons(live: &Live) -> Vec<wire::Reason> {
             pools: 0,
         });
     }
-    for (_, wire::Waiting { code, message }) in idle_pools(live) {
+    for (_, wire::Waiting { code, message, .. }) in idle_pools(live) {
         match reasons.iter_mut().find(|known| known.message == message) {
             Some(known) => known.pools += 1,
             None => reasons.push(wire::Reason { code, message, pools: 1 }),
@@ -353,7 +379,8 @@ pub async fn quote(
         ));
     }
     let (question, found) = candidates(&app, &caller, &spec).await?;
-    let Some(best) = found.candidates.first() else {
+    // A quote binds to one pool: it must do by itself.
+    let Some(best) = found.candidates.iter().find(|candidate| candidate.alone) else {
         let mut failure = Failure::invalid(
             "quote.no_pool",
             "no pool takes this job",

@@ -21,6 +21,7 @@ mod ops;
 mod probe;
 mod quotas;
 mod schedules;
+mod scored;
 mod secrets;
 mod supply;
 mod tes;
@@ -33,7 +34,7 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Redirect};
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ObjectBuilder, RefOr, Response, ResponseBuilder, Schema};
@@ -287,6 +288,10 @@ pub fn router(app: Shared) -> Router {
             dayan_wire::OPENAPI,
             axum::routing::get(move || async move { (json, document).into_response() }),
         )
+        // A browser is shown what there is to read.
+        .route("/", axum::routing::get(|| async { Redirect::to("/v1/docs") }))
+        // Clients of TES 1.0 ask for it there.
+        .route("/ga4gh/tes/v1/tasks/service-info", axum::routing::get(tes::service_info))
         .route("/v1/docs", axum::routing::get(move || async move { (html, page).into_response() }))
         .route(dayan_wire::METRICS, axum::routing::get(ops::metrics))
         .fallback(not_found)

@@ -52,9 +52,7 @@ pub async fn list_schedules(
 ) -> Result<Json<wire::Page<wire::Schedule>>, Failure> {
     let org = caller.scope(Resource::Job, Action::Read)?;
     let after = query.after.as_deref().map(str::parse::<ScheduleId>).transpose();
-    let after = after.map_err(|error| {
-        Failure::invalid("request.cursor", error.to_string(), "start again without `after`")
-    })?;
+    let after = after.map_err(Failure::bad_cursor)?;
     let limit = query.limit.unwrap_or(PAGE_ROWS_DEFAULT).clamp(1, PAGE_ROWS_MAX) as usize;
     let page = app.writer.ask(move |live| {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);

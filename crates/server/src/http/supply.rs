@@ -143,6 +143,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
             accelerator: node.accelerator.clone(),
             features: node.features.clone(),
             leaf: node.leaf.clone(),
+            islands: node.islands.clone(),
             up: node.up && !silent,
             cpus_used: used.to_string(),
         }

@@ -180,12 +180,16 @@ pub async fn show(
         return Err(TesFailure::not_allowed("POST"));
     }
     let view = view(query.view.as_deref())?;
-    let (row, spec, mut kept) = found(&app, &caller, &task).await?;
+    let (mut row, spec, mut kept) = found(&app, &caller, &task).await?;
     if view == View::Full {
         kept.fill(&spec);
     }
-    let attempts = attempts(&app, &row, &spec, view, Ask::Everybody).await?;
     let stopping = stopping(&app, vec![row.id]).await?[0];
+    if row.ended_at.is_none() {
+        // What was being stopped when the row was read may have ended since, and is stopped no more.
+        (row, ..) = found(&app, &caller, &task).await?;
+    }
+    let attempts = attempts(&app, &row, &spec, view, Ask::Everybody).await?;
     Ok(Json(told(&row, stopping, &attempts).task(kept, view)))
 }
 
@@ -304,6 +308,15 @@ impl ListQuery {
     }
 }
 
+/// Where a page begins has another name in the standard than in our own lists.
+fn of_page_token(failure: Failure) -> Failure {
+    if failure.0.code != "request.cursor" {
+        return failure;
+    }
+    let title = "the `page_token` is not one that this list has given";
+    Failure::invalid("request.cursor", title, "start again without it")
+}
+
 /// Tasks that you may see, the newest first.
 #[utoipa::path(get, path = "/ga4gh/tes/v1/tasks", tag = "GA4GH TES", operation_id = "tes_list_tasks",
     security(("token" = []), ("basic" = [])), params(ListQuery),
@@ -319,14 +332,14 @@ pub async fn list(
     let org = caller.scope(Resource::Job, Action::Read)?;
     let size = query.page_size.unwrap_or(PAGE_DEFAULT);
     let after = query.page_token.as_deref().map(str::parse).transpose();
-    let mut after = after.map_err(|error| Failure::bad_cursor(&error))?;
+    let mut after = after.map_err(|error| of_page_token(Failure::bad_cursor(error)))?;
     let mut tasks = Vec::new();
     let (mut scanned, mut bytes) = (0, 0);
     loop {
         let missing = size - u32::try_from(tasks.len()).unwrap_or(size);
         let limit = missing.min(SCANNED_MAX - scanned).min(ROWS_AT_ONCE);
         let filter = JobFilter { org, page: Paging { limit, after }, ..JobFilter::default() };
-        let page = app.read(move |reader| reader.jobs(&filter)).await?;
+        let page = app.read(move |reader| reader.jobs(&filter)).await.map_err(of_page_token)?;
         scanned += limit;
         after = page.next;
         bytes +=

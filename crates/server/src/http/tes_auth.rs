@@ -116,11 +116,9 @@ impl IntoResponse for TesFailure {
         } else {
             status
         };
-        let mut said = vec![problem.title];
-        said.extend(problem.details.into_iter().map(|detail| detail.message));
-        said.push(problem.advice);
-        said.retain(|part| !part.is_empty());
-        let msg = said.join("; ");
+        let details = problem.details.into_iter().map(|detail| detail.message);
+        let said = std::iter::once(problem.title).chain(details).chain([problem.advice]);
+        let msg = once_each(said);
         let body = TesError { status_code: status.as_u16(), msg, code: problem.code };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -139,6 +137,17 @@ impl IntoResponse for TesFailure {
         }
         response
     }
+}
+
+/// One sentence of many parts, none of which says what stands there already.
+fn once_each(parts: impl Iterator<Item = String>) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for part in parts {
+        if !part.is_empty() && !said.iter().any(|before| before.contains(&part)) {
+            said.push(part);
+        }
+    }
+    said.join("; ")
 }
 
 /// The failures that any call may answer with.
@@ -209,5 +218,15 @@ mod tests {
         check(StatusCode::FORBIDDEN, 403);
         check(StatusCode::UNAUTHORIZED, 401);
         check(StatusCode::PAYMENT_REQUIRED, 402);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let check = |parts: &[&str], expect: &str| {
+            assert_eq!(once_each(parts.iter().map(|part| (*part).to_owned())), expect);
+        };
+        check(&["title", "detail", "advice"], "title; detail; advice");
+        check(&["title; start again", "", "start again"], "title; start again");
+        check(&["a title", "a detail", "a detail"], "a title; a detail");
     }
 }

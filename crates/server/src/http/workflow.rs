@@ -21,7 +21,7 @@ pub(super) fn unmet(state: &State, job: JobId) -> Vec<wire::Waiting> {
             let message = format!("it waits for {}{name}: {}", wait.on, hope(wait, other));
             let open = other.is_some_and(|job| job.ended.is_none());
             let code = if open { "job.depends" } else { "job.depends_never" };
-            wire::Waiting { code: code.to_owned(), message }
+            wire::Waiting { code: code.to_owned(), message, lasting: false }
         })
         .collect()
 }

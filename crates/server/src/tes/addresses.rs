@@ -36,7 +36,15 @@ fn location(url: &str, kind: Option<TesFileType>, called: &str) -> Result<Locati
     if kind == Some(TesFileType::Directory) && !address.ends_with('/') {
         address.push('/');
     }
-    match address.parse() {
+    match address.parse::<Location>() {
+        // Its words stand in tasks and in logs.
+        Ok(location) if location.holds_a_secret() => Err(Wrong::new(
+            "tes.url",
+            format!(
+                "{called} carries a name or a password, which whoever may see the task would read"
+            ),
+            "keep it with `dayan secret set PROJECT NAME` and name that in `backend_parameters`: {\"secret\": \"NAME\"}",
+        )),
         Ok(location) => Ok(location),
         Err(error) => refused(format!("{called} `{}`: {error}", shown(url))),
     }
@@ -165,7 +173,16 @@ mod tests {
         check("https://h/p?a=1", None, Some(("https://h/p?a=1", ".tes/0/x")));
         check("file:///srv/a", None, Some(("file:///srv/a", ".tes/0/x")));
         check("/srv/a", None, Some(("file:///srv/a", ".tes/0/x")));
-        for bad in ["gs://b/k", "ftp://h/f", "relative", "s3://b/*.txt", "", "file://host/a"] {
+        for bad in [
+            "https://me:pw@h/p",
+            "http://token@h",
+            "gs://b/k",
+            "ftp://h/f",
+            "relative",
+            "s3://b/*.txt",
+            "",
+            "file://host/a",
+        ] {
             check(bad, None, None);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Paths below `/work` are the task's folder itself. Of all others the folder is mounted: those of
 //! volumes, of the files that go in and out, and of redirected output. A folder inside of another
-//! one needs no mount of its own. An input in a folder that the image needs to run (`/usr/bin`, the
+//! one is that part of it. An input in a folder that the image needs to run (`/usr/bin`, the
 //! root) is mounted as the file that it is, so that nothing of the image is hidden.
 //! Invariant: no path of the machine is ever named, only parts of the task's folder.
 
@@ -93,19 +93,26 @@ impl Places {
                 ));
             }
         }
-        // The outermost folders; a sorted list has them before what is in them.
+        // The outermost folders; a sorted list has them before what is in them. Those inside are parts of
+        // theirs, mounted once more so that they are there.
         let mut mounts: Vec<&str> = Vec::new();
+        let mut inner: Vec<(&str, &str)> = Vec::new();
         for folder in folders {
-            if !mounts.iter().any(|outer| is_below(folder, outer)) {
-                mounts.push(folder);
+            match mounts.iter().find(|outer| is_below(folder, outer)) {
+                Some(outer) => inner.push((folder, outer)),
+                None => mounts.push(folder),
             }
         }
         let inside: Vec<&str> = mounts.clone();
         mounts
             .extend(files.iter().filter(|file| !inside.iter().any(|outer| is_below(file, outer))));
         let mounted = mounts.iter().enumerate();
-        let mounted =
+        let mut mounted: BTreeMap<String, String> =
             mounted.map(|(number, at)| ((*at).to_owned(), format!("{PARTS}/{number}"))).collect();
+        for (folder, outer) in inner {
+            let from = format!("{}{}", mounted[outer], &folder[outer.len()..]);
+            mounted.insert(folder.to_owned(), from);
+        }
         Ok(Self { mounted })
     }
 
@@ -158,7 +165,14 @@ mod tests {
             assert_eq!(mounts(paths), expect, "{paths:?}");
         };
         check(&[("/data/a", Use::FileIn), ("/data/b", Use::FileOut)], &["/data"]);
-        check(&[("/data/deep/a", Use::FileIn), ("/data/b", Use::FileOut)], &["/data"]);
+        check(
+            &[("/data/deep/a", Use::FileIn), ("/data/b", Use::FileOut)],
+            &["/data", "/data/deep"],
+        );
+        let inside = [("/data/in", Use::FileIn), ("/data/out/res", Use::FileOut)];
+        let inside = places(&inside).expect("fine");
+        assert_eq!(inside.inner("/data/out/res").as_deref(), Some(".tes/0/out/res"));
+        assert_eq!(inside.mounts()[1].from, ".tes/0/out", "it is there before the start");
         check(&[("/vol/A/", Use::Folder), ("/vol/AB", Use::Folder)], &["/vol/A", "/vol/AB"]);
         check(&[("/work/x/y", Use::FileOut), ("/work", Use::Folder)], &[]);
         check(&[("/tmp/out", Use::FileOut)], &["/tmp"]);

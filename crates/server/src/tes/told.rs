@@ -176,10 +176,13 @@ fn log(
     if !attempt.reason.is_empty() {
         system.push(attempt.reason.clone());
     }
+    // What the agent wrote down of its first step may be earlier than what the exchange heard.
+    let first = attempt.steps.iter().filter_map(|step| step.record.started_at).min();
+    let began = attempt.started_at.into_iter().chain(first).min();
     TesTaskLog {
         logs: executor_logs(attempt, executors, ignored, view),
         metadata: Some(metadata.map(|(key, value)| (key.to_owned(), value)).collect()),
-        start_time: time(attempt.started_at),
+        start_time: time(began),
         end_time: time(attempt.ended_at),
         outputs: attempt.outputs.clone(),
         system_logs: (view == View::Full && !system.is_empty()).then_some(system),
@@ -296,6 +299,7 @@ mod tests {
         let mut ended = attempt("failed", "exited");
         ended.reason = "exit code 3".to_owned();
         ended.exit_code = Some(3);
+        ended.started_at = Some(Time::from_micros(2_000_000));
         ended.steps = vec![step(0, 0), step(1, 9), step(1, 3)];
         let attempts = [ended];
         let told = Told {
@@ -316,6 +320,7 @@ mod tests {
         let log = &basic.logs.as_ref().expect("some")[0];
         assert_eq!(log.logs.iter().map(|l| l.exit_code).collect::<Vec<_>>(), [0, 3]);
         assert!(log.logs.iter().all(|l| l.stdout.is_none() && l.start_time.is_some()));
+        assert_eq!(log.start_time, log.logs[0].start_time, "not after its first executor's");
         assert_eq!(log.system_logs, None);
         assert_eq!(basic.inputs.expect("one")[0].content, None);
         let full = told.task(kept(), View::Full);

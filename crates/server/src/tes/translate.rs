@@ -19,7 +19,7 @@ use super::{Wrong, shown};
 /// What a job's origin is called that was a task.
 pub const KIND: &str = "tes";
 /// Executors of a task: as many as a job has steps.
-pub const EXECUTORS_MAX: usize = 32;
+pub const EXECUTORS_MAX: usize = dayan_spec::limits::STEPS_MAX;
 /// Inputs and outputs of a task, each: a step of a workflow that merges a thousand samples.
 pub const FILES_MAX: usize = 1_000;
 /// Bytes of a whole task, contents included: eight contents of the size that the standard asks for.
@@ -263,7 +263,17 @@ fn base(
         let said: Vec<String> = errors
             .errors
             .iter()
-            .map(|error| format!("{}: {}", error.path, error.message()))
+            .map(|error| {
+                // As the task calls them, and not as a job file does.
+                let path = match error.path.as_str() {
+                    "resources.cpus" => "resources.cpu_cores",
+                    "resources.memory" => "resources.ram_gb",
+                    "resources.disk" => "resources.disk_gb",
+                    other => other,
+                };
+                let message = error.message().replace("`cpus`", "`cpu_cores`");
+                format!("{path}: {message}")
+            })
             .collect();
         Wrong::new(
             "tes.resources",
@@ -442,6 +452,14 @@ mod tests {
         parameters.remove("VmSize");
         assert_eq!(serde_json::to_value(&kept.task).expect("JSON"), expect);
         assert_eq!(Kept::of(&JobSpec { origin: None, ..spec }), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_called_as_the_task_calls_it() {
+        let mut task = whole();
+        task["resources"]["cpu_cores"] = json!(-1);
+        let said = format!("{:?}", made(&task).expect_err("no such cores"));
+        assert!(said.contains("resources.cpu_cores") && !said.contains("cpus"), "{said}");
     }
 
     #[test]

@@ -277,19 +277,24 @@ impl FakeAgent {
         Self::join_as(exchange, token, 7, "main").await
     }
 
-    /// With a key and a pool of its own.
-    pub async fn join_as(exchange: &Exchange, token: &str, key: u8, pool: &str) -> Self {
+    /// What an agent with that key asks for.
+    pub fn join_request(token: &str, key: &SigningKey, pool: &str) -> Value {
         let token = dayan_wire::JoinToken::parse(token).expect("a join token");
-        let key = SigningKey::from_bytes(&[key; 32]);
         let proof = key.sign(&[b"dayan join 1\n", token.secret.as_bytes()].concat());
-        let request = json!({
+        json!({
             "secret": token.secret,
             "public_key": hex::encode(key.verifying_key().to_bytes()),
             "proof": hex::encode(proof.to_bytes()),
             "site": "Guiyang",
             "pool": pool,
             "shown": shown(),
-        });
+        })
+    }
+
+    /// With a key and a pool of its own.
+    pub async fn join_as(exchange: &Exchange, token: &str, key: u8, pool: &str) -> Self {
+        let key = SigningKey::from_bytes(&[key; 32]);
+        let request = Self::join_request(token, &key, pool);
         let joined = exchange.post("", "/v1/agent/join", request).await;
         let text = |key: &str| joined[key].as_str().expect("text").to_owned();
         Self {
