@@ -507,7 +507,14 @@ fn commands_of(agent: AgentId, sync: &Sync) -> Vec<Command> {
         commands.push(Command::PoolNews(Box::new(news)));
     }
     let mut news: BTreeMap<AttemptId, AttemptNews> = BTreeMap::new();
-    let fresh = |attempt| AttemptNews { agent, attempt, seen: None, usage: None, evidence: None };
+    let fresh = |attempt| AttemptNews {
+        agent,
+        attempt,
+        seen: None,
+        usage: None,
+        evidence: None,
+        node: None,
+    };
     for record in &sync.usage {
         let entry = news.entry(record.attempt).or_insert_with(|| fresh(record.attempt));
         entry.usage = Some(*record);

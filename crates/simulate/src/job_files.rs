@@ -97,7 +97,9 @@ pub(crate) fn job_file(random: &mut Random, org: &str, number: u32, scenario: &S
     let deadline = match random.below(10) {
         0 | 1 => {
             let within = random.pick(&["16m", "20m", "40m", "2h"]);
-            format!("deadline: {{finish_within: {within}, kind: hard}}")
+            // Nothing is promised to what may be taken back.
+            let kind = if market.contains("spot") { "soft" } else { "hard" };
+            format!("deadline: {{finish_within: {within}, kind: {kind}}}")
         }
         2 | 3 => {
             let within = random.pick(&["2m", "8m", "20m"]);

@@ -146,6 +146,7 @@ impl People {
             accelerator: None,
             features: BTreeSet::new(),
             leaf: None,
+            islands: Vec::new(),
             up: true,
         };
         Shown {

@@ -48,7 +48,11 @@ impl Script {
             92..95 => Outcome::OutOfMemory,
             95..97 => Outcome::Signalled { signal: 11 },
             97 => Outcome::Preempted,
-            _ => Outcome::StartFailed { reason: "no such program".to_owned(), blame: Blame::Site },
+            _ => Outcome::StartFailed {
+                reason: "no such program".to_owned(),
+                blame: Blame::Site,
+                for_good: false,
+            },
         };
         let gathering = random.millis(1, 3_000);
         let publishing = (random.millis(20, 8_000), fails(&mut random, 30, "no space is left"));

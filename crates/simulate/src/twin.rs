@@ -16,6 +16,9 @@ use crate::site::{Chore, Machine, Noted, Todo};
 
 /// For how long the exchange may hold an answer back, as the real agent asks.
 const WAIT_MAX: Span = Span::from_secs(20);
+/// Results that take longer than this give their attempt's room back while they are published. The agent
+/// waits for a minute; here tasks are short.
+const LINGERS_AFTER: Span = Span::from_secs(5);
 /// At most this part of the shortest lease.
 const WAITS_PER_LEASE: i64 = 4;
 /// A sync without an answer is given up after this, beyond its wait.
@@ -261,6 +264,10 @@ impl Twin {
         if outcome.is_success() && !kept.stopping && kept.order.payload.has_outputs {
             let script = Self::script(m, attempt, &kept.order.payload);
             self.here.insert(attempt, Here::Publishing);
+            if script.gathering.plus(script.publishing.0) > LINGERS_AFTER {
+                self.custody.running(attempt);
+                self.custody.lingers(attempt);
+            }
             todo.push(Todo::Later(script.gathering, attempt, Chore::Gather));
         } else {
             self.end(attempt, outcome);
@@ -293,7 +300,8 @@ impl Twin {
                         self.launch(m, attempt, &payload, now, todo);
                     }
                     Err(reason) => {
-                        self.end(attempt, Outcome::StartFailed { reason, blame: Blame::Site });
+                        let (blame, for_good) = (Blame::Site, false);
+                        self.end(attempt, Outcome::StartFailed { reason, blame, for_good });
                     }
                 }
             }
@@ -482,6 +490,7 @@ fn seen((attempt, seen): &(AttemptId, dayan_custody::Seen<Outcome>)) -> (Attempt
         dayan_custody::Seen::Staging => Seen::Staging,
         dayan_custody::Seen::Running => Seen::Running,
         dayan_custody::Seen::Publishing => Seen::Publishing,
+        dayan_custody::Seen::Lingering => Seen::Lingering,
         dayan_custody::Seen::Ended(outcome) => Seen::Ended { outcome: outcome.clone() },
     };
     (*attempt, seen)

@@ -35,7 +35,7 @@ fn trial<'a>(year: &'a Year, prices: &'a [i64]) -> Trial<'a> {
         capacity: Capacity::Unlimited,
         knowledge: Knowledge::Exact,
         objective: Objective::Carbon,
-        policy: CarbonPolicy::Default,
+        policy: CarbonPolicy::Together,
     }
 }
 
@@ -44,7 +44,7 @@ fn free(year: &Year) -> Vec<i64> {
 }
 
 fn one(trial: &Trial<'_>) -> SeedReport {
-    run(trial, &[7]).expect("no rule is broken").seeds.remove(0)
+    run(trial, &[7], &mut |_| ()).expect("no rule is broken").seeds.remove(0)
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn noise_costs_something_and_the_seed_decides() {
     assert!(report.saved_pct < report.optimum_pct, "{report:?}");
     assert!(report.saved_pct > 0.7 * report.optimum_pct, "{report:?}");
     assert_eq!(report, one(&noisy));
-    let seeds = run(&noisy, &[1, 2]).expect("no rule is broken").seeds;
+    let seeds = run(&noisy, &[1, 2], &mut |_| ()).expect("no rule is broken").seeds;
     assert!((seeds[0].saved_pct - seeds[1].saved_pct).abs() > 1e-6, "{seeds:?}");
 }
 
@@ -176,6 +176,7 @@ fn savings_are_those_of_the_paper() {
                     ..trial(&year, &prices)
                 },
                 &[42, 43, 44],
+                &mut |_| (),
             );
             let seeds = report.expect("no rule is broken").seeds;
             let mean = seeds.iter().map(|seed| seed.saved_pct).sum::<f64>() / seeds.len() as f64;
@@ -194,7 +195,7 @@ fn a_picture_shows_the_same_work_at_other_hours_and_what_it_saved() {
     let year = year();
     let prices = free(&year);
     let trial = Trial { jobs: Jobs::Drawn(200), ..trial(&year, &prices) };
-    let report = run(&trial, &[42]).expect("no rule is broken");
+    let report = run(&trial, &[42], &mut |_| ()).expect("no rule is broken");
     let course = &report.course;
     assert_eq!((report.jobs, course.jobs.len()), (200, 200));
     let work = |load: &[u32]| load.iter().map(|jobs| u64::from(*jobs)).sum::<u64>();
@@ -222,4 +223,45 @@ fn a_picture_shows_the_same_work_at_other_hours_and_what_it_saved() {
     for drawn in ["put off", "as they come", "the grid", "against delay"] {
         assert!(svg.contains(drawn), "{drawn}");
     }
+}
+
+#[test]
+fn what_cannot_have_room_is_refused_at_once_and_progress_is_told() {
+    let year = year();
+    let prices = free(&year);
+    let full =
+        Trial { capacity: Capacity::Jobs(1), jobs: Jobs::Drawn(JOBS), ..trial(&year, &prices) };
+    let why = run(&full, &[42], &mut |_| ()).expect_err("a year has fewer hours").to_string();
+    assert!(why.contains("1 at once leave"), "{why}");
+    let mut told = Vec::new();
+    run(&trial(&year, &prices), &[1, 2], &mut |part| told.push(part)).expect("no rule is broken");
+    assert!(told.len() > 100 && told.is_sorted() && told[told.len() - 1] <= 1.0);
+}
+
+#[test]
+fn some_days_are_replayed_where_there_is_no_year() {
+    let rows: Vec<String> = (0..60 * 24)
+        .map(|hour| {
+            format!(
+                "2024-{:02}-{:02}T{:02}:00Z,{}\n",
+                3 + hour / 24 / 30,
+                hour / 24 % 30 + 1,
+                hour % 24,
+                100 + hour % 24 * 5
+            )
+        })
+        .collect();
+    let rows = rows.concat();
+    // The 31st of March is missing: a day is no short gap.
+    let text = format!("time,gCO2/kWh\n{rows}");
+    let error = read_carbon(text.as_bytes()).expect_err("a day is missing").to_string();
+    assert!(error.contains("24 hours from 2024-03-31 00:00:00 on are missing"), "{error}");
+    let month: Vec<&str> = text.split_inclusive('\n').take(1 + 30 * 24).collect();
+    let month = month.concat();
+    let year = Year::of(&read_carbon(month.as_bytes()).expect("well formed")).expect("days");
+    assert_eq!((year.days, year.first, year.share(JOBS)), (30, jiff::civil::date(2024, 3, 1), 277));
+    let prices = free(&year);
+    let jobs = Jobs::Drawn(100);
+    let report = one(&Trial { jobs, ..trial(&year, &prices) });
+    assert!(report.saved_pct > 0.0 && report.late == 0, "{report:?}");
 }

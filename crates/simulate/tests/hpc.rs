@@ -108,12 +108,40 @@ fn a_log_is_read_strictly() {
     check("1 2 3", "line 3: 3 fields, a job has 18");
     check(&format!("{job} 0"), "line 3: 19 fields, a job has 18");
     check(&job.replace("60", "6O"), "line 3: field 4 is `6O`, not a number in range");
-    check(&job.replace("60", "1e9"), "line 3: field 4 is `1e9`, not a number in range");
+    for wrong in ["1e12", "1e", "e3", "1e999999999999", "1.2.3e1", "0x1"] {
+        let expect = format!("line 3: field 4 is `{wrong}`, not a number in range");
+        check(&job.replace("60", wrong), &expect);
+    }
     check(
         &job.replace("60", "999999999999999"),
         "line 3: field 4 is `999999999999999`, not a number in range",
     );
     check(&"9".repeat(70_000), "line 3: longer than 65536 bytes");
+}
+
+#[test]
+fn a_log_as_other_programs_write_it_is_read() {
+    let job = "7 0 -1 1.2e3 2 -1 -1 4 9.99e1 -1 1 3 4 -1e0 -1 -1 -1 -1";
+    let log = format!("\u{feff}; MAXPROCS: 1,152.\n{job}\n");
+    let (header, jobs) = SwfReader::new(log.as_bytes()).read_all().expect("a good log");
+    assert_eq!(header.machine(), Some(1_152));
+    assert_eq!((jobs[0].run, jobs[0].limit, jobs[0].program), (1_200, 99, -1));
+    let bare = format!("\u{feff}{job}\n");
+    let (mut header, jobs) = SwfReader::new(bare.as_bytes()).read_all().expect("a good log");
+    let told = Protocol::Cleaned.workload(header, &jobs).expect_err("no machine").to_string();
+    assert!(told.contains("--processors"), "{told}");
+    header.processors = Some(3);
+    let told = Protocol::Cleaned.workload(header, &jobs).expect_err("too wide").to_string();
+    assert_eq!(
+        told,
+        "0 usable jobs of 1 are too few: 1 ask for more than the machine has, or come before the log begins"
+    );
+    header.processors = Some(4);
+    assert!(Protocol::Cleaned.workload(header, &jobs).is_ok());
+    let log = bare.replace("9.99e1", "-1");
+    let (_, jobs) = SwfReader::new(log.as_bytes()).read_all().expect("a good log");
+    let told = Protocol::H2.workload(header, &jobs).expect_err("no limits").to_string();
+    assert!(told.contains("1 have no limit of the user's (`--protocol cleaned`"), "{told}");
 }
 
 #[test]
@@ -128,7 +156,10 @@ fn protocols_read_the_same_line_differently() {
     check(Protocol::H2, (2, 60, 60));
     check(Protocol::Cleaned, (2, 100, 100));
     let none = Protocol::H1.workload(header, &lines).expect_err("no window is full");
-    assert_eq!(none.to_string(), "1 usable jobs are too few");
+    assert_eq!(
+        none.to_string(),
+        "1 usable jobs of 1 are too few; h1 takes windows of 1024, the first from job 1981 on"
+    );
     let mut broken = header;
     (broken.processors, broken.nodes) = (None, None);
     assert!(Protocol::H2.workload(broken, &lines).is_err());

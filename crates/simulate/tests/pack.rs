@@ -133,8 +133,9 @@ fn ours_wastes_least_on_a_small_cluster() {
     let (nodes, pods) = (nodes(60), pods(600));
     let seeds: Vec<u64> = (42..47).collect();
     let mean = |policy| {
-        let report = pack(&nodes, &pods, policy, &seeds, Bound::Wanted, Curves::Unwanted)
-            .expect("nothing is overfull");
+        let report =
+            pack(&nodes, &pods, policy, &seeds, (Bound::Wanted, Curves::Unwanted), &mut |_| ())
+                .expect("nothing is overfull");
         for seed in &report.seeds {
             assert!(Some(seed.alloc_pct) <= seed.bound_pct, "{seed:?}");
         }

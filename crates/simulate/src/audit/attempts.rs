@@ -34,6 +34,8 @@ struct Job {
     over: BTreeSet<u32>,
     members: BTreeSet<u32>,
     ended: bool,
+    /// A moment is promised to it.
+    promised: bool,
     /// Its file says that it may be taken back, and whether it then goes again.
     spot: bool,
     again: bool,
@@ -49,6 +51,8 @@ struct Attempt {
     node: String,
     resources: Resources,
     cards: Cards,
+    /// Nothing of it runs any more; it publishes.
+    room_free: bool,
     terms: Terms,
     placed_at: Time,
     preempted: bool,
@@ -143,6 +147,7 @@ impl Attempts {
                     over: BTreeSet::new(),
                     members: BTreeSet::new(),
                     ended: false,
+                    promised: spec.is_promised(),
                     spot: spec.market.mode == dayan_spec::MarketMode::Spot,
                     cores: (spec.resources.cpus.min, spec.resources.most_cpus()),
                     again: spec.retry.when.contains(&dayan_spec::RetryCause::Preempted),
@@ -201,6 +206,11 @@ impl Attempts {
             Event::Preempted { for_job, victims, places, .. } => {
                 self.preempted(at, *for_job, victims, places)
             }
+            Event::RoomFreed { attempt } => {
+                let record = self.attempt(*attempt)?;
+                let first = !std::mem::replace(&mut record.room_free, true);
+                ensure(first, || format!("the room of {attempt} is free a second time"))
+            }
             Event::StopAsked { attempt, .. } => {
                 self.attempt(*attempt)?.cancelled = true;
                 Ok(())
@@ -234,6 +244,7 @@ impl Attempts {
             node: lease.node.clone(),
             resources: lease.resources,
             cards: lease.cards,
+            room_free: false,
             terms: lease.terms,
             placed_at: lease.placed_at,
             preempted: false,
@@ -283,6 +294,7 @@ impl Attempts {
             let known = job.taken_off.entry(victim.task).or_insert((0, Time::EPOCH));
             let (times, last) = std::mem::replace(known, (known.0 + 1, at));
             ensure(job.spot, || format!("{victim} was not sold as one that may be taken back"))?;
+            ensure(!job.promised, || format!("{victim} keeps a promise, and is taken back"))?;
             ensure(there && !stopping, || format!("{victim} is taken back for nothing"))?;
             let rested = times == 0 || at.since(last) >= Span::from_secs(600);
             ensure(times < 3 && rested, || format!("{victim} is taken off again too soon"))?;
@@ -300,7 +312,8 @@ impl Attempts {
         let shown = &self.shown[&lease.pool];
         let node = shown.nodes.iter().find(|node| node.name == lease.node);
         let total = node.ok_or_else(|| format!("{} is no node", lease.node))?.total;
-        let there = || self.live.values().filter(|l| l.pool == lease.pool && l.node == lease.node);
+        let here = |l: &&Attempt| l.pool == lease.pool && l.node == lease.node && !l.room_free;
+        let there = || self.live.values().filter(here);
         let sum = |of: fn(&Resources) -> u64| there().map(|l| of(&l.resources)).sum::<u64>();
         let fits = sum(|r| r.cpu.0) <= total.cpu.0
             && sum(|r| r.memory.0) <= total.memory.0

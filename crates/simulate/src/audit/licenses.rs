@@ -51,7 +51,7 @@ impl Licenses {
                 self.taken += u64::from(!asks.is_empty());
                 self.leases.insert(lease.attempt, asks);
             }
-            Event::AttemptEnded { attempt, .. } => {
+            Event::RoomFreed { attempt } | Event::AttemptEnded { attempt, .. } => {
                 for (name, count) in self.leases.remove(attempt).unwrap_or_default() {
                     let used = self.used.entry(name).or_default();
                     *used = used.checked_sub(count).ok_or("less than none is in use")?;

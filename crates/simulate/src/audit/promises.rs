@@ -87,7 +87,7 @@ impl Promises {
                     }
                 }
             }
-            Event::AttemptEnded { attempt, .. } => {
+            Event::RoomFreed { attempt } | Event::AttemptEnded { attempt, .. } => {
                 self.leases.remove(attempt);
             }
             Event::TasksCancelled { job, tasks } => self.drop(*job, |task| tasks.contains(task)),

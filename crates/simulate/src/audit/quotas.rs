@@ -35,7 +35,7 @@ impl Quotas {
                     }
                 }
             }
-            Event::AttemptEnded { attempt, .. } => {
+            Event::RoomFreed { attempt } | Event::AttemptEnded { attempt, .. } => {
                 let Some(resources) = self.leases.remove(attempt) else { return Ok(()) };
                 for of in self.payers[&attempt.job] {
                     let held = self.held.entry(of).or_default();

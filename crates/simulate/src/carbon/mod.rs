@@ -9,25 +9,26 @@
 //! opens a file.
 
 mod audit;
-mod decimal;
 mod job_list;
 mod jobs;
 mod picture;
 mod price;
 mod run;
+mod samples;
 mod series;
 mod year;
 
 pub use dayan_schedule::shift::{Manner, Objective};
 
 pub use audit::{Broken, recheck, unlimited_optimum};
-pub use decimal::amount;
-pub use job_list::read_jobs;
+pub use job_list::{JobList, ListNotes, read_jobs};
 pub use jobs::{Deadline, JOBS, ShiftJob, draw};
 pub use picture::{CarbonWords, Course, picture};
-pub use price::{Prices, read_prices};
+pub use price::{Prices, amount, read_prices};
 pub use run::{
-    Capacity, CarbonPolicy, CarbonReport, Jobs, Knowledge, SeedReport, Trial, run, run_seed,
+    Capacity, CarbonPolicy, CarbonReport, Jobs, Knowledge, SeedReport, Trial, TrialError, run,
+    run_seed,
 };
-pub use series::{Series, SeriesError, read_carbon};
+pub use samples::{GRAMS, PRICE, Quantity, Sample, Samples, read_samples};
+pub use series::{Notes, Series, SeriesError, read_carbon};
 pub use year::{NoYear, Year};

@@ -5,8 +5,14 @@ use std::io::BufRead;
 
 use jiff::civil::DateTime;
 
-use super::decimal::scaled;
-use super::series::{DAY, Lines, SLOT_MINUTES, Series, SeriesError, minutes, read_values, wrong};
+use super::samples::{PRICE, read_samples};
+use super::series::{
+    DAY, ROWS_MAX, SLOT_MINUTES, Series, SeriesError, half_hours, heading, minutes, wrong,
+};
+use crate::table::{Heading, LineError, Lines, scaled};
+
+/// What a heading is looked for in.
+const HEADING_BYTES_MAX: usize = 4_096;
 
 /// Prices in millionths of the currency for a kilowatt-hour.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,28 +40,36 @@ impl Prices {
     }
 }
 
+/// An amount of money in millionths, not negative: `0.08`.
+pub fn amount(text: &str) -> Result<i64, String> {
+    let micro = scaled(text, 6).filter(|micro| *micro >= 0);
+    micro.ok_or_else(|| format!("`{text}` is not an amount like 0.08"))
+}
+
 /// Reads either.
-pub fn read_prices(from: impl BufRead) -> Result<Prices, SeriesError> {
-    let mut lines = Lines::new(from);
-    match lines.heading()?.as_str() {
-        "Time,Price" => {
-            read_values(lines, "not a price", |text| scaled(text, 6)).map(Prices::Series)
-        }
-        "From,To,Price" => read_day(lines).map(Prices::Day),
-        _ => Err(SeriesError::Heading { expected: "Time,Price` or `From,To,Price" }),
+pub fn read_prices(mut from: impl BufRead) -> Result<Prices, SeriesError> {
+    let begins = from.fill_buf().map_err(|source| LineError::Read { line: 0, source })?;
+    let begins = String::from_utf8_lossy(&begins[..begins.len().min(HEADING_BYTES_MAX)]);
+    let begins = begins.lines().next().unwrap_or_default();
+    let heading = Heading::new(begins);
+    if let [from_name, to, price, ..] = heading.names()
+        && from_name == "from"
+        && to == "to"
+        && price.contains("price")
+    {
+        return read_day(Lines::new(from, ROWS_MAX)).map(Prices::Day);
     }
+    half_hours(read_samples(from, PRICE)?).map(Prices::Series)
 }
 
 fn read_day(mut lines: Lines<impl BufRead>) -> Result<Vec<i64>, SeriesError> {
+    let heading = heading(&mut lines)?;
     let mut day: Vec<i64> = Vec::new();
     let mut last = 1;
-    while let Some((line, text)) = lines.next()? {
-        if text.is_empty() {
-            continue;
-        }
+    while let Some((line, text)) = lines.row()? {
         last = line;
-        let fields: Vec<&str> = text.split(',').collect();
-        let [from, to, price] = fields[..] else {
+        let fields = heading.row(&text);
+        let [from, to, price, ..] = &fields[..] else {
             return Err(wrong(line, "not three columns", &text));
         };
         let clock = |text: &str| {
@@ -65,7 +79,8 @@ fn read_day(mut lines: Lines<impl BufRead>) -> Result<Vec<i64>, SeriesError> {
         if from != day.len() || to <= from {
             return Err(wrong(line, "does not go on where the last window ends", &text));
         }
-        let price = scaled(price, 6).ok_or_else(|| wrong(line, "not a price", price))?;
+        let price =
+            scaled(&heading.number(price), 6).ok_or_else(|| wrong(line, "not a price", price))?;
         day.resize(to, price);
     }
     if day.len() == DAY as usize {
@@ -108,6 +123,11 @@ mod tests {
         let prices = read_prices(text.as_bytes()).expect("well formed");
         let start = jiff::civil::date(2020, 1, 1).at(0, 30, 0, 0);
         assert_eq!(prices.over(start, 1), Some(vec![250_000]));
+        // A megawatt-hour is a thousand of them; an hour's price is that of both its halves.
+        let hourly = "hour;EUR/MWh\n2020-01-01T00:00Z;31,5\n2020-01-01T01:00Z;-2\n";
+        let hourly = read_prices(hourly.as_bytes()).expect("well formed");
+        let midnight = jiff::civil::date(2020, 1, 1).at(0, 0, 0, 0);
+        assert_eq!(hourly.over(midnight, 4), Some(vec![31_500, 31_500, -2_000, -2_000]));
         assert_eq!(prices.over(start, 2), None);
         assert_eq!(prices.over(jiff::civil::date(2019, 12, 31).at(0, 0, 0, 0), 1), None);
     }
@@ -118,7 +138,7 @@ mod tests {
             let error = read_prices(text.as_bytes()).expect_err("it is wrong");
             assert_eq!(error.to_string(), expect);
         };
-        check("a\n", "line 1: the heading is not `Time,Price` or `From,To,Price`");
+        check("a\n", "line 1: the heading is not `a column of times and one of values`");
         let day = |row: &str| format!("From,To,Price\n00:00,12:00,1\n{row}\n");
         check(&day(""), "line 2: the windows end before 24:00: ``");
         check(&day("12:00,24:00"), "line 3: not three columns: `12:00,24:00`");

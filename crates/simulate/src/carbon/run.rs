@@ -5,6 +5,7 @@ use std::ops::Range;
 use dayan_schedule::Work;
 use dayan_schedule::shift::{Cost, Flexible, Manner, Objective, Room, Runs, Slots, Tariff, decide};
 use serde::Serialize;
+use thiserror::Error;
 
 use super::audit::{Broken, recheck, sum, unlimited_optimum};
 use super::jobs::{Deadline, ShiftJob, draw};
@@ -13,12 +14,14 @@ use super::series::DAY;
 use super::year::Year;
 use crate::random::Random;
 
-/// Who chooses the half-hours.
+/// Who chooses the half-hours. None of these is what the live exchange runs: that finds each job the
+/// best hours among those it knows, one by one, as `schedule::hours` and `schedule::appoint` have it.
+/// These show what choosing better could save.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CarbonPolicy {
     /// All jobs that are known and can still be moved, together, whenever one comes.
-    Default,
+    Together,
     /// Each job once, when it comes, in the room that those before it left: the paper's rule.
     Alone,
     /// All jobs of the year together, as if all were known on its first day.
@@ -27,12 +30,12 @@ pub enum CarbonPolicy {
 
 impl CarbonPolicy {
     /// Every policy.
-    pub const ALL: [Self; 3] = [Self::Default, Self::Alone, Self::Foresight];
+    pub const ALL: [Self; 3] = [Self::Together, Self::Alone, Self::Foresight];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Default => "default",
+            Self::Together => "together",
             Self::Alone => "alone",
             Self::Foresight => "foresight",
         }
@@ -144,13 +147,39 @@ const WORK_FOR_YEAR: Work = Work(400_000_000);
 /// A job without room may end a day later, at most so often.
 const DAYS_LATE_MAX: u32 = 60;
 
-/// Runs a trial for every seed.
-pub fn run(trial: &Trial<'_>, seeds: &[u64]) -> Result<CarbonReport, Broken> {
+/// Why a trial did not run to its end.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum TrialError {
+    /// A rule is broken.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// There is not room for the jobs, wherever in the series they run.
+    #[error(
+        "the jobs take {needed} half-hours from the first one's coming on, and {capacity} at once \
+         leave {room} until the series ends"
+    )]
+    NoRoom {
+        /// What they take.
+        needed: u64,
+        /// How many may run at once.
+        capacity: u32,
+        /// What there is.
+        room: u64,
+    },
+}
+
+/// Runs a trial for every seed. `progress` hears how much of all is done, from 0 to 1.
+pub fn run(
+    trial: &Trial<'_>,
+    seeds: &[u64],
+    progress: &mut dyn FnMut(f64),
+) -> Result<CarbonReport, TrialError> {
     let mut jobs = 0;
     let mut reports = Vec::new();
     let mut course = None;
-    for &seed in seeds {
-        let (of, report) = run_seed(trial, seed)?;
+    for (nth, &seed) in seeds.iter().enumerate() {
+        let part = |part: f64| (nth as f64 + part) / seeds.len() as f64;
+        let (of, report) = run_seed(trial, seed, &mut |done| progress(part(done)))?;
         jobs = of.jobs.len();
         reports.push(report);
         course.get_or_insert(of);
@@ -159,7 +188,11 @@ pub fn run(trial: &Trial<'_>, seeds: &[u64]) -> Result<CarbonReport, Broken> {
 }
 
 /// Runs a trial for one seed: how each job fared, and what came of it.
-pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(Course, SeedReport), Broken> {
+pub fn run_seed(
+    trial: &Trial<'_>,
+    seed: u64,
+    progress: &mut dyn FnMut(f64),
+) -> Result<(Course, SeedReport), TrialError> {
     let year = trial.year;
     let jobs = match trial.jobs {
         Jobs::Drawn(count) => draw(year, count, trial.deadline, seed),
@@ -177,6 +210,15 @@ pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(Course, SeedReport), Br
             Some(u32::try_from(jobs).unwrap_or(u32::MAX))
         }
     };
+    if let Some(capacity) = capacity {
+        // Where even all half-hours are too few, most would be late by more than is looked for.
+        let needed = jobs.iter().map(|job| u64::from(job.slots)).sum();
+        let first = jobs.iter().map(|job| job.start).min().unwrap_or(0);
+        let room = u64::from(year.len() - first) * u64::from(capacity);
+        if needed > room {
+            return Err(TrialError::NoRoom { needed, capacity, room });
+        }
+    }
     let seen = forecast(&year.carbon, trial.knowledge, seed);
     let mut desk = Desk {
         costs: costs(trial.objective, &seen, trial.prices),
@@ -186,8 +228,8 @@ pub fn run_seed(trial: &Trial<'_>, seed: u64) -> Result<(Course, SeedReport), Br
         runs: vec![Runs::new(); jobs.len()],
     };
     match trial.policy {
-        CarbonPolicy::Default => desk.as_they_come(),
-        CarbonPolicy::Alone => desk.each_once(),
+        CarbonPolicy::Together => desk.as_they_come(progress),
+        CarbonPolicy::Alone => desk.each_once(progress),
         CarbonPolicy::Foresight => desk.all_at_once(),
     }
     let runs: Vec<Vec<Range<u32>>> = desk.runs.iter().map(|runs| runs.to_vec()).collect();
@@ -403,9 +445,10 @@ impl Desk {
         self.settle(&jobs, 0, &none, WORK_FOR_YEAR);
     }
 
-    fn each_once(&mut self) {
+    fn each_once(&mut self, progress: &mut dyn FnMut(f64)) {
         let mut taken = vec![0; self.costs.len()];
         for job in 0..self.granted.len() {
+            progress(job as f64 / self.granted.len() as f64);
             self.settle(&[job], self.granted[job].start, &taken, WORK);
             for run in &self.runs[job] {
                 taken[run.start as usize..run.end as usize].iter_mut().for_each(|t| *t += 1);
@@ -413,11 +456,12 @@ impl Desk {
         }
     }
 
-    fn as_they_come(&mut self) {
+    fn as_they_come(&mut self, progress: &mut dyn FnMut(f64)) {
         let mut taken = vec![0; self.costs.len()];
         let mut open: Vec<usize> = Vec::new();
         let mut next = 0;
         while next < self.granted.len() {
+            progress(next as f64 / self.granted.len() as f64);
             let now = self.granted[next].start;
             // Who runs through cannot be moved once started; who may be interrupted is done when
             // nothing of it is left.

@@ -14,11 +14,13 @@ mod report;
 mod schedulers;
 mod swf;
 
+use dayan_schedule::order::{Running, Waiting};
+
 pub use dayan_schedule::order::{Backfill, Rule};
 pub use harness::HarnessFill;
 pub use live::Live;
 pub use picture::{HpcWords, Replayed, WAITS, picture};
-pub use protocol::{HpcJob, Protocol, ProtocolError, Window, Workload};
+pub use protocol::{HpcJob, Protocol, ProtocolError, Unusable, Window, Workload};
 pub use report::{HpcReport, WindowReport};
 pub use schedulers::{ByDue, ByRule, EasyPlusPlus, Scheduler};
 pub use swf::{SwfError, SwfHeader, SwfJob, SwfReader};
@@ -71,8 +73,58 @@ pub fn run(workload: &Workload, policy: HpcPolicy, discipline: Discipline) -> Hp
 
 /// The same, but what is known is when each job of each window starts.
 pub fn starts(workload: &Workload, policy: HpcPolicy, discipline: Discipline) -> Vec<Vec<i64>> {
-    let window = |window: &Window| replay(workload.machine, &window.jobs, policy, discipline);
+    starts_told(workload, policy, discipline, &mut |_| ())
+}
+
+/// The same; `progress` hears how much of the jobs has come, from 0 to 1.
+pub fn starts_told(
+    workload: &Workload,
+    policy: HpcPolicy,
+    discipline: Discipline,
+    progress: &mut dyn FnMut(f64),
+) -> Vec<Vec<i64>> {
+    let all: usize = workload.windows.iter().map(|window| window.jobs.len()).sum();
+    let mut before = 0;
+    let window = |window: &Window| {
+        let mut told = |came: usize| progress((before + came) as f64 / all.max(1) as f64);
+        let starts = replay_told(workload.machine, &window.jobs, (policy, discipline), &mut told);
+        before += window.jobs.len();
+        starts
+    };
     workload.windows.iter().map(window).collect()
+}
+
+/// A scheduler whose driver says aloud how many jobs have come.
+struct Told<'a> {
+    scheduler: Box<dyn Scheduler + 'a>,
+    came: usize,
+    say: &'a mut dyn FnMut(usize),
+}
+
+impl Scheduler for Told<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.came += 1;
+        (self.say)(self.came);
+        self.scheduler.arrived(job)
+    }
+    fn ended(&mut self, job: usize, run: i64) {
+        self.scheduler.ended(job, run);
+    }
+    fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
+        self.scheduler.outran(job, elapsed)
+    }
+    fn starts(
+        &mut self,
+        now: i64,
+        free: i64,
+        running: &[Running],
+        queue: &[Waiting],
+    ) -> Vec<usize> {
+        self.scheduler.starts(now, free, running, queue)
+    }
+    fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
+        self.scheduler.choose(now, free, running, queue)
+    }
 }
 
 /// When each job starts, in the order of `jobs`, which is that of arrival, on a machine that is
@@ -83,15 +135,24 @@ pub fn replay(
     policy: HpcPolicy,
     discipline: Discipline,
 ) -> Vec<i64> {
+    replay_told(machine, jobs, (policy, discipline), &mut |_| ())
+}
+
+fn replay_told(
+    machine: i64,
+    jobs: &[HpcJob],
+    (policy, discipline): (HpcPolicy, Discipline),
+    told: &mut dyn FnMut(usize),
+) -> Vec<i64> {
     match discipline {
         Discipline::Harness(fill) => {
             // The harness has a backfilling of its own; a scheduler is only asked to choose.
-            let mut scheduler = policy.scheduler(machine, jobs, Backfill::None);
-            harness::replay(machine, jobs, fill, scheduler.as_mut())
+            let scheduler = policy.scheduler(machine, jobs, Backfill::None);
+            harness::replay(machine, jobs, fill, &mut Told { scheduler, came: 0, say: told })
         }
         Discipline::Event(backfill) => {
-            let mut scheduler = policy.scheduler(machine, jobs, backfill);
-            event::simulate(machine, jobs, scheduler.as_mut())
+            let scheduler = policy.scheduler(machine, jobs, backfill);
+            event::simulate(machine, jobs, &mut Told { scheduler, came: 0, say: told })
         }
     }
 }

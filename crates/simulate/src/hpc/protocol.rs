@@ -84,7 +84,9 @@ pub struct Workload {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ProtocolError {
     /// The header does not say how large the machine is.
-    #[error("the header has neither MaxProcs nor MaxNodes")]
+    #[error(
+        "the header has neither MaxProcs nor MaxNodes; say with --processors how many there are"
+    )]
     NoMachine,
     /// A job asks for more than the machine has and the protocol does not drop it.
     #[error("job {id} takes {width} processors of {machine}")]
@@ -97,11 +99,49 @@ pub enum ProtocolError {
         machine: i64,
     },
     /// No usable job, or not one window of them.
-    #[error("{usable} usable jobs are too few")]
+    #[error("{usable} usable jobs of {read} are too few{}", why(*unusable))]
     TooFew {
         /// How many there are.
         usable: usize,
+        /// How many lines there are.
+        read: usize,
+        /// What keeps the others out.
+        unusable: Unusable,
     },
+}
+
+/// Jobs that a protocol does not take, by the first reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Unusable {
+    /// Without processors.
+    pub no_width: usize,
+    /// Without a run time.
+    pub no_run: usize,
+    /// Without a limit.
+    pub no_limit: usize,
+    /// Wider than the machine, or submitted before the log begins.
+    pub outside: usize,
+}
+
+fn why(of: Unusable) -> String {
+    let parts = [
+        (of.no_width, "have no processors"),
+        (of.no_run, "have no run time"),
+        (
+            of.no_limit,
+            "have no limit of the user's (`--protocol cleaned` takes those by their run times)",
+        ),
+        (of.outside, "ask for more than the machine has, or come before the log begins"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    if parts.is_empty() {
+        return format!(
+            "; h1 takes windows of {H1_WINDOW}, the first from job {} on",
+            H1_STARTS[0]
+        );
+    }
+    format!(": {}", parts.join(", "))
 }
 
 /// Where the windows of [`Protocol::H1`] begin.
@@ -111,12 +151,17 @@ pub const H1_WINDOW: usize = 1024;
 /// Of how many usable jobs.
 const H1_JOBS: usize = 10_000;
 
+/// The count of a reason.
+type Reason = fn(&mut Unusable) -> &mut usize;
+
 impl Protocol {
     /// Reads a log as a workload. A window that a short log does not fill is left out.
     pub fn workload(self, header: SwfHeader, log: &[SwfJob]) -> Result<Workload, ProtocolError> {
         let machine = header.machine().ok_or(ProtocolError::NoMachine)?;
-        let mut jobs: Vec<HpcJob> =
-            log.iter().filter_map(|job| self.usable(job, machine)).collect();
+        let mut unusable = Unusable::default();
+        let usable =
+            |job| self.usable(job, machine).map_err(|count| *count(&mut unusable) += 1).ok();
+        let mut jobs: Vec<HpcJob> = log.iter().filter_map(usable).collect();
         match self {
             Self::H1 => jobs.sort_by_key(|job| job.id),
             Self::H2 | Self::Cleaned => jobs.sort_by_key(|job| (job.submit, job.id)),
@@ -134,7 +179,7 @@ impl Protocol {
             Self::H2 | Self::Cleaned => vec![Window { start: 0, jobs }],
         };
         if windows.iter().all(|window| window.jobs.is_empty()) {
-            return Err(ProtocolError::TooFew { usable });
+            return Err(ProtocolError::TooFew { usable, read: log.len(), unusable });
         }
         let mut all = windows.iter().flat_map(|window| &window.jobs);
         match all.find(|job| job.width > machine) {
@@ -143,35 +188,40 @@ impl Protocol {
         }
     }
 
-    fn usable(self, job: &SwfJob, machine: i64) -> Option<HpcJob> {
+    /// A line as a job, or what of the reasons is counted.
+    fn usable(self, job: &SwfJob, machine: i64) -> Result<HpcJob, Reason> {
         let known = |value: i64| (value > 0).then_some(value);
+        let ran = |value: i64| known(value).ok_or::<Reason>(|of| &mut of.no_run);
+        let outside: Reason = |of| &mut of.outside;
         let width = match self {
-            Self::H1 => known(job.allocated.max(job.requested))?,
-            Self::H2 | Self::Cleaned => known(job.requested).or(known(job.allocated))?,
+            Self::H1 => known(job.allocated.max(job.requested)),
+            Self::H2 | Self::Cleaned => known(job.requested).or(known(job.allocated)),
         };
+        let width = width.ok_or::<Reason>(|of| &mut of.no_width)?;
         let (run, limit) = match self {
             Self::H1 => {
                 let limit = if job.limit == -1 { job.run } else { job.limit };
                 // Those without a run time are taken to have run for ten seconds.
                 let run = if job.run < 0 { 10 } else { job.run };
-                (known(run)?, limit)
+                (ran(run)?, limit)
             }
             Self::H2 => {
-                let (run, limit) = (known(job.run)?, known(job.limit)?);
+                let run = ran(job.run)?;
+                let limit = known(job.limit).ok_or::<Reason>(|of| &mut of.no_limit)?;
                 if job.allocated.max(job.requested) > machine || job.submit < 0 {
-                    return None;
+                    return Err(outside);
                 }
                 (run.min(limit), limit)
             }
             Self::Cleaned => {
-                let run = known(job.run)?;
+                let run = ran(job.run)?;
                 if width > machine {
-                    return None;
+                    return Err(outside);
                 }
                 (run, known(job.limit).map_or(run, |limit| limit.max(run)))
             }
         };
-        Some(HpcJob {
+        Ok(HpcJob {
             id: job.id,
             submit: job.submit,
             run,

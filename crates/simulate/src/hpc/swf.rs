@@ -103,10 +103,14 @@ impl SwfHeader {
         let Some((key, value)) = text.trim_start_matches([';', ' ', '\t']).split_once(':') else {
             return;
         };
-        let number = || value.split_whitespace().next().and_then(|word| word.parse().ok());
-        match key.trim() {
-            "MaxProcs" => self.processors = self.processors.or_else(number),
-            "MaxNodes" => self.nodes = self.nodes.or_else(number),
+        // People write thousands apart.
+        let number = || {
+            let word = value.split_whitespace().next()?.trim_end_matches(['.', ';']);
+            word.replace(',', "").parse().ok()
+        };
+        match key.trim().to_ascii_lowercase().as_str() {
+            "maxprocs" => self.processors = self.processors.or_else(number),
+            "maxnodes" => self.nodes = self.nodes.or_else(number),
             // The other comments are for people.
             _ => {}
         }
@@ -150,7 +154,10 @@ impl<R: BufRead> SwfReader<R> {
             if read as u64 > LINE_LEN_MAX {
                 return Err(SwfError::TooLong { line });
             }
-            let bytes = self.buffer.trim_ascii();
+            let bytes = self.buffer.as_slice();
+            // A mark of the byte order.
+            let marked = bytes.strip_prefix("\u{feff}".as_bytes()).filter(|_| line == 1);
+            let bytes = marked.unwrap_or(bytes).trim_ascii();
             if bytes.is_empty() {
                 continue;
             }
@@ -208,10 +215,29 @@ fn job(line: u64, text: &str) -> Result<SwfJob, SwfError> {
 /// The largest number of a field: sums over ten million jobs of it stay within an `i64`.
 const NUMBER_MAX: i64 = 100_000_000_000;
 
-/// A whole number, or one with a fraction, which is cut off.
+/// A whole number, or one with a fraction, which is cut off; `1.2e3` is one, too.
 fn number(word: &str) -> Option<i64> {
+    if let Some((digits, exponent)) = word.split_once(['e', 'E']) {
+        return shifted(digits, exponent.parse().ok()?);
+    }
     let (whole, fraction) = word.split_once('.').unwrap_or((word, ""));
     let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
     let value = whole.parse::<i64>().ok()?;
     (digits && value.abs() <= NUMBER_MAX).then_some(value)
+}
+
+/// Digits with their point moved to the right, or to the left; exact, as the others are.
+fn shifted(digits: &str, exponent: i32) -> Option<i64> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !plain(whole) || !plain(fraction) {
+        return None;
+    }
+    // No number in range has more digits before its point.
+    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent).filter(|at| *at <= 64)?;
+    let digits = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat(b'0'));
+    let kept: Vec<u8> = digits.take(usize::try_from(point.max(0)).ok()?).collect();
+    let kept = if kept.is_empty() { "0" } else { str::from_utf8(&kept).ok()? };
+    number(&format!("{sign}{kept}"))
 }

@@ -94,7 +94,7 @@ impl Agents {
         let (pool, ends) = (running.pool, now.plus(running.run));
         let agent = self.ids[pool].1;
         let seen = Some(Seen::Running);
-        let news = AttemptNews { agent, attempt, seen, usage: None, evidence: None };
+        let news = AttemptNews { agent, attempt, seen, usage: None, evidence: None, node: None };
         Some((ends, pool, Command::AttemptNews(Box::new(news))))
     }
 
@@ -125,7 +125,7 @@ impl Agents {
         let usage = Self::used(&mut running, attempt, now);
         let agent = self.ids[running.pool].1;
         let seen = Some(Seen::Ended { outcome });
-        let news = AttemptNews { agent, attempt, seen, usage, evidence: None };
+        let news = AttemptNews { agent, attempt, seen, usage, evidence: None, node: None };
         let told = Command::AttemptNews(Box::new(news));
         match &mut self.cuts[running.pool] {
             Some(cut) => {
@@ -147,8 +147,14 @@ impl Agents {
             let running = self.live.get_mut(attempt).expect("listed while it runs");
             if let Some(record) = Self::used(running, *attempt, now) {
                 let usage = Some(record);
-                let news =
-                    AttemptNews { agent, attempt: *attempt, seen: None, usage, evidence: None };
+                let news = AttemptNews {
+                    agent,
+                    attempt: *attempt,
+                    seen: None,
+                    usage,
+                    evidence: None,
+                    node: None,
+                };
                 all.push(Command::AttemptNews(Box::new(news)));
             }
         }

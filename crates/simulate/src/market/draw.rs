@@ -37,12 +37,14 @@ enum Purpose {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum DrawError {
     /// No pool would take it, even empty.
-    #[error("no pool takes work `{work}` of consumers `{consumers}`")]
+    #[error("no pool takes work `{work}` of consumers `{consumers}`: {why}")]
     Nowhere {
         /// Which work.
         work: String,
         /// Whose.
         consumers: String,
+        /// What keeps it away.
+        why: String,
     },
     /// Work comes from a list that has no row for it.
     #[error("the list of pods has no row for work `{work}`")]
@@ -286,16 +288,16 @@ impl Market {
 fn pools(scenario: &Scenario) -> Vec<Pool> {
     let of = |nth: usize| {
         let provider = &scenario.providers[nth];
-        let hours = scenario.tariffs[provider.tariff.as_ref()].hours;
+        let hours = scenario.tariffs[&provider.tariff].hours;
         let kinds = provider.nodes.iter().filter(|(_, count)| **count > 0);
         kinds.map(move |(name, count)| {
-            let kind = &scenario.kinds[name.as_ref()];
+            let kind = &scenario.kinds[name];
             let of = |list: Micro| {
                 let factor = u64::from(provider.price_permille);
                 list.mul_div_half_even(factor, u64::from(PERMILLE_ONE)).unwrap_or(list)
             };
             Pool {
-                name: format!("{}-{}", provider.name, name.as_ref()),
+                name: format!("{}-{}", provider.name, name),
                 provider: nth,
                 place: provider.city,
                 model: kind.model,
@@ -328,7 +330,7 @@ pub(super) fn resources(cores: u32, memory_gb: u32, cards_milli: u32) -> Resourc
 fn delays(scenario: &Scenario, pools: &[Pool]) -> BTreeMap<(usize, usize), Span> {
     let network = Topology::default();
     let cities = scenario.consumers.iter().flat_map(|consumers| consumers.cities.keys());
-    let from: Vec<PlaceId> = cities.filter_map(|city| PlaceId::find(city.as_ref()).ok()).collect();
+    let from: Vec<PlaceId> = cities.filter_map(|city| PlaceId::find(city).ok()).collect();
     let to = |from: PlaceId| {
         pools.iter().map(move |pool| ((from.index(), pool.place.index()), (from, pool.place)))
     };

@@ -4,13 +4,15 @@
 //! Invariant: everything that happens to the exchange is a command; what follows from a commit
 //! follows at its moment.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dayan_exchange::{
-    Actor, Admission, Blame, Command, Digest, Event, Made, Outcome as How, Role, Submit,
+    Actor, Admission, Blame, Command, Digest, Event, Made, Outcome as How, RefusalKind, Role,
+    Submit,
 };
 use dayan_spec::DeadlineKind;
-use dayan_units::{AttemptId, Span, Time, UserId};
+use dayan_units::{AttemptId, JobId, Span, Time, UserId};
 use sha2::{Digest as _, Sha256};
 
 use super::agents::Agents;
@@ -35,19 +37,28 @@ const LOOK_AGAIN: Span = Span::from_secs(60);
 /// The books are compared with the exchange's this often.
 const CHECK_EVERY: Span = Span::from_secs(6 * 3_600);
 
+/// After the last arrival, what only waits for money is taken back after so long: nobody pays in any
+/// more, and what runs has ended or tells of its use once in an hour.
+const UNPAID_AFTER: Span = Span::from_secs(2 * 86_400);
+
 /// What came of it.
 pub(super) struct Told {
     pub outcome: Outcome,
+    /// The jobs that could not be paid for: refused when they came, stopped for want of money, or
+    /// taken back while they waited for it.
+    pub unpaid: BTreeSet<usize>,
     pub checks: Checks,
 }
 
-/// What became of a deadline that was asked for.
+/// What became of a submission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Promise {
-    /// It is promised, or there is none.
-    Kept,
-    /// It cannot be promised.
-    Refused,
+enum Answer {
+    /// It is a job; its deadline, where it has one, is promised.
+    Taken,
+    /// Its deadline cannot be promised.
+    NotInTime,
+    /// Its consumer cannot pay for it.
+    Unpaid,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +76,7 @@ enum Happening {
     Plan,
     LookAgain,
     Check,
+    GiveUp,
 }
 
 struct Drive<'a> {
@@ -78,6 +90,9 @@ struct Drive<'a> {
     listener: Listener,
     plan_due: bool,
     left: usize,
+    /// Consumers whose last lease was refused for want of money: the planner then leaves all of their
+    /// work until money comes back, and tries again.
+    short: BTreeSet<usize>,
 }
 
 /// Runs it to the end of the last job.
@@ -94,7 +109,7 @@ pub(super) fn run(
     listener.outcome.done = vec![None; market.jobs.len()];
     let opened = found::open(&mut host, market, &scenario.clearing, &mut |event| {
         listener.hear(market.start, event);
-    });
+    })?;
     for (nth, (pool, _)) in opened.pools.iter().enumerate() {
         listener.pools.insert(*pool, nth);
     }
@@ -110,6 +125,7 @@ pub(super) fn run(
         listener,
         plan_due: false,
         left: market.jobs.len(),
+        short: BTreeSet::new(),
     };
     drive.fill_calendar();
     drive.go_on(progress)
@@ -140,6 +156,7 @@ impl Drive<'_> {
         self.calendar.enter(start, Happening::Timers);
         self.calendar.enter(start.plus(LOOK_AGAIN), Happening::LookAgain);
         self.calendar.enter(start.plus(CHECK_EVERY), Happening::Check);
+        self.calendar.enter(market.end.plus(UNPAID_AFTER), Happening::GiveUp);
     }
 
     fn go_on(mut self, progress: &mut dyn FnMut(f64)) -> Result<Told, MarketError> {
@@ -191,7 +208,7 @@ impl Drive<'_> {
         }
         checks.spent = super::report::decimal(spent);
         checks.earned = super::report::decimal(earned);
-        Ok(Told { outcome: self.listener.outcome, checks })
+        Ok(Told { outcome: self.listener.outcome, unpaid: self.listener.unpaid, checks })
     }
 
     fn ask(&mut self, actor: Actor, commands: Vec<Command>) {
@@ -207,8 +224,14 @@ impl Drive<'_> {
     fn commit(&mut self) {
         while self.host.has_work() {
             let (now, listener) = (self.now, &mut self.listener);
-            let mut ended = 0;
-            let committed = self.host.commit(now, &mut |_, _, decided| {
+            let (mut ended, mut leases) = (0, Vec::new());
+            let committed = self.host.commit(now, &mut |_, asked, decided| {
+                if let Asker::Planner(placements) = &asked.asker {
+                    for (placement, decided) in placements.iter().zip(decided) {
+                        let refused = decided.outcome.as_ref().err().map(|refusal| refusal.kind);
+                        leases.push((placement.job, refused));
+                    }
+                }
                 for decided in decided {
                     for event in decided.entry.iter().flat_map(|entry| &entry.events) {
                         ended += usize::from(matches!(event, Event::JobEnded { .. }));
@@ -217,6 +240,20 @@ impl Drive<'_> {
                 }
             });
             self.left -= ended;
+            for (job, refused) in leases {
+                let consumer = self.consumer(self.listener.jobs[&job]);
+                match refused {
+                    None => drop(self.short.remove(&consumer)),
+                    Some(RefusalKind::Unaffordable) => drop(self.short.insert(consumer)),
+                    // It says nothing of money.
+                    Some(
+                        RefusalKind::Conflict
+                        | RefusalKind::NotFound
+                        | RefusalKind::Invalid
+                        | RefusalKind::Forbidden,
+                    ) => {}
+                }
+            }
             if committed.plan {
                 self.plan_soon();
             }
@@ -266,7 +303,8 @@ impl Drive<'_> {
     fn start(&mut self, attempt: AttemptId) {
         if self.agents.is_down(attempt) {
             let reason = "its machine is down".to_owned();
-            return self.end(attempt, How::StartFailed { reason, blame: Blame::Site });
+            let (blame, for_good) = (Blame::Site, false);
+            return self.end(attempt, How::StartFailed { reason, blame, for_good });
         }
         if let Some((ends, pool, told)) = self.agents.start(attempt, self.now) {
             self.of_agent(pool, vec![told]);
@@ -363,6 +401,10 @@ impl Drive<'_> {
                 }
                 self.calendar.enter(self.now.plus(CHECK_EVERY), Happening::Check);
             }
+            Happening::GiveUp => {
+                self.give_up();
+                self.calendar.enter(self.now.plus(UNPAID_AFTER), Happening::GiveUp);
+            }
         }
     }
 
@@ -380,24 +422,55 @@ impl Drive<'_> {
         self.calendar.enter(self.now.plus(TIMERS_EVERY), Happening::Timers);
     }
 
+    /// Where a consumer cannot pay for the next lease and nothing of theirs runs any more, of which
+    /// something might be given back, what still waits is taken back, as they would.
+    fn give_up(&mut self) {
+        let consumer = |job: &JobId| self.consumer(self.listener.jobs[job]);
+        let running: BTreeSet<usize> =
+            self.agents.live.keys().map(|attempt| consumer(&attempt.job)).collect();
+        let waits = self.listener.going.iter().filter(|job| {
+            let consumer = consumer(job);
+            self.short.contains(&consumer) && !running.contains(&consumer)
+        });
+        for id in waits.copied().collect::<Vec<JobId>>() {
+            let nth = self.listener.jobs[&id];
+            self.listener.unpaid.insert(nth);
+            let actor = self.actor(nth);
+            self.ask(actor, vec![Command::Cancel { job: id, task: None }]);
+        }
+    }
+
+    fn consumer(&self, nth: usize) -> usize {
+        self.market.programs[self.market.jobs[nth].program].consumer
+    }
+
+    /// Who acts for a job's consumer.
+    fn actor(&self, nth: usize) -> Actor {
+        let org = self.opened.orgs[self.consumer(nth)];
+        Actor::User { user: UserId::from_bits(org.bits()), org, role: Role::Owner }
+    }
+
     /// A deadline is asked for as a promise; who cannot have it takes the work late rather than not.
+    /// Who cannot pay has no job.
     fn submit(&mut self, nth: usize) {
         let file = self.market.files[self.market.jobs[nth].file].clone();
-        if self.accepted(nth, &file) == Promise::Refused {
+        let mut answer = self.answered(nth, &file);
+        if answer == Answer::NotInTime {
             let mut spec = (*file.spec).clone();
             if let Some(deadline) = &mut spec.deadline {
                 deadline.kind = DeadlineKind::Soft;
             }
             let canonical = serde_json::to_vec(&spec).expect("a job file is plain data");
             let digest = Digest(Sha256::digest(canonical).into());
-            self.accepted(nth, &File { spec: Arc::new(spec), digest });
+            answer = self.answered(nth, &File { spec: Arc::new(spec), digest });
+        }
+        if answer == Answer::Unpaid {
+            self.listener.unpaid.insert(nth);
+            self.left -= 1;
         }
     }
 
-    fn accepted(&mut self, nth: usize, file: &File) -> Promise {
-        let job = &self.market.jobs[nth];
-        let org = self.opened.orgs[self.market.programs[job.program].consumer];
-        let user = UserId::from_bits(org.bits());
+    fn answered(&mut self, nth: usize, file: &File) -> Answer {
         let submit = Submit {
             spec: file.spec.clone(),
             digest: file.digest,
@@ -410,21 +483,25 @@ impl Drive<'_> {
         self.commit();
         let command = self.host.seek(Command::Submit(Box::new(submit)), self.now);
         self.host.ask(Asked {
-            actor: Actor::User { user, org, role: Role::Owner },
+            actor: self.actor(nth),
             commands: vec![command],
             asker: Asker::Nobody,
         });
-        let mut promise = Promise::Kept;
+        let mut answer = Answer::Taken;
         let (now, listener) = (self.now, &mut self.listener);
         let committed = self.host.commit(now, &mut |_, _, decided| {
             for decided in decided {
                 match &decided.outcome {
                     Ok(Made::Job(job)) => {
                         listener.jobs.insert(*job, nth);
+                        listener.going.insert(*job);
                     }
                     Ok(_) => {}
                     Err(refusal) if refusal.code.starts_with("deadline.") => {
-                        promise = Promise::Refused;
+                        answer = Answer::NotInTime;
+                    }
+                    Err(refusal) if refusal.kind == RefusalKind::Unaffordable => {
+                        answer = Answer::Unpaid;
                     }
                     Err(refusal) => {
                         let text = format!("a job was refused: {}", refusal.message);
@@ -439,6 +516,61 @@ impl Drive<'_> {
         if committed.plan {
             self.plan_soon();
         }
-        promise
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Lists;
+    use super::super::sample::scenario;
+    use super::*;
+    use crate::host::Digester;
+
+    /// A lab whose money is held for its first job, so that its second waits for it; and somebody
+    /// whose work keeps both cards for four days.
+    const TWO: &str = r#"
+[work.long]
+program = "long"
+cards = ["A800:1"]
+cores = [4]
+memory_gb = [16]
+run = ["96h", "96h"]
+limit_permille = [1000, 1000]
+
+[[consumers]]
+name = "rich"
+count = 1
+weight = 1
+cities = { "Guiyang" = 1 }
+mix = { long = 1 }
+deposit = "100000.00"
+"#;
+
+    #[test]
+    fn who_was_short_of_money_once_may_wait_for_room_later() {
+        let scenario = scenario(|text| {
+            let text = text.replace("jobs_per_day = 1,", "jobs_per_day = 40,");
+            // Six minutes, of an hour that is held: 5.00, of which 0.50 is paid.
+            let text = text.replace(r#"["1h", "1h"]"#, r#"["6m", "6m"]"#);
+            let text = text.replace("[1000, 1000]\n\n[[cons", "[10000, 10000]\n\n[[cons");
+            text.replace(r#""1000.00""#, r#""9.00""#) + TWO
+        });
+        let mut market = Market::draw(&scenario, &Lists::default(), 1, 1).expect("it is drawn");
+        let of = |consumer: usize, hours: i64| {
+            let drawn = market.jobs.iter();
+            let mut drawn = drawn.filter(|job| market.programs[job.program].consumer == consumer);
+            let job = drawn.next().expect("each has some").clone();
+            super::super::draw::Job { at: market.start.plus(Span::from_secs(3_600 * hours)), ..job }
+        };
+        market.jobs = vec![of(0, 0), of(0, 0), of(1, 4), of(1, 4), of(0, 5)];
+        let told = run(&market, &scenario, 1, Box::new(Digester::default()), &mut |_| ());
+        let told = told.unwrap_or_else(|error| panic!("{error}"));
+        let refusals = &told.checks.refusals;
+        assert!(refusals.contains_key("ledger.below_floor"), "the second waits: {refusals:?}");
+        assert_eq!(told.unpaid, BTreeSet::new());
+        assert!(told.outcome.done.iter().all(Option::is_some), "{:?}", told.outcome.done);
+        let waited = told.outcome.done[4].expect("done").since(market.jobs[4].at);
+        assert!(waited > UNPAID_AFTER.plus(super::super::draw::DAY), "it waits for room: {waited}");
     }
 }

@@ -12,6 +12,7 @@ use dayan_spec::Feature;
 use dayan_units::{AgentId, Micro, MilliAccel, OrgId, PoolId, Resources, Span, Time};
 use sha2::{Digest as _, Sha256};
 
+use super::MarketError;
 use super::draw::{Market, Pool};
 use super::scenario::Clearing;
 use crate::host::{Asked, Asker, Host};
@@ -29,13 +30,14 @@ pub(super) fn digest(text: &str) -> Digest {
     Digest(Sha256::digest(text.as_bytes()).into())
 }
 
-/// Has a command decided at once; a market is opened without refusals.
-pub(super) fn order(
+/// Has a command decided at once. A scenario that was let in is opened without refusals; what the
+/// exchange refuses all the same is told with what it was about.
+fn order(
     host: &mut Host,
     now: Time,
-    command: Command,
+    (about, command): (&str, Command),
     seen: &mut dyn FnMut(&dayan_exchange::Event),
-) -> Made {
+) -> Result<Made, MarketError> {
     let commands = vec![command];
     host.ask(Asked { actor: Actor::System, commands, asker: Asker::Nobody });
     let mut committed = host.commit(now, &mut |_, _, decided| {
@@ -43,7 +45,10 @@ pub(super) fn order(
         entries.flat_map(|entry| &entry.events).for_each(&mut *seen);
     });
     let done = committed.done.pop().expect("one command, one outcome");
-    done.unwrap_or_else(|refusal| panic!("{}: {}", refusal.code, refusal.message))
+    done.map_err(|refusal| MarketError::Opening {
+        about: about.to_owned(),
+        why: format!("{} ({})", refusal.message, refusal.code),
+    })
 }
 
 pub(super) fn open(
@@ -51,41 +56,46 @@ pub(super) fn open(
     market: &Market,
     clearing: &Clearing,
     seen: &mut dyn FnMut(&dayan_exchange::Event),
-) -> Opened {
+) -> Result<Opened, MarketError> {
     let now = market.start;
     // The lead has the live one's proportion: five minutes of an hour.
     let lead = Span::from_micros(clearing.window.micros() / 12);
-    let settlement = Settlement::new(clearing.window, lead).expect("a twelfth is shorter");
+    let settlement = Settlement::new(clearing.window, lead).map_err(|defect| {
+        let about = "`clearing.window`".to_owned();
+        MarketError::Opening { about, why: defect.to_string() }
+    })?;
     let settings = Settings { settlement, ..Settings::default() };
     let operator_token = digest("operator");
     let name = "market".to_owned();
-    order(host, now, Command::Found { name, operator_token, settings }, seen);
+    let mut order =
+        |host: &mut Host, about: &str, command| order(host, now, (about, command), seen);
+    order(host, "the exchange", Command::Found { name, operator_token, settings })?;
     let mut orgs = Vec::new();
     for consumer in &market.consumers {
         let (name, class) = (consumer.name.clone(), BuyerClass::External);
-        let made = order(
-            host,
-            now,
-            Command::CreateOrg { name: name.clone(), class, credit: Micro::ZERO },
-            seen,
-        );
+        let credit = Micro::ZERO;
+        let made = order(host, &name, Command::CreateOrg { name: name.clone(), class, credit })?;
         let Made::Org(org) = made else { panic!("an organisation is made") };
         orgs.push(org);
         let per_month = consumer.budget_per_month;
         let budget = BudgetLimits { per_month, ..BudgetLimits::default() };
-        order(host, now, Command::CreateProject { path: format!("{name}/main"), budget }, seen);
+        let path = format!("{name}/main");
+        order(host, &name, Command::CreateProject { path, budget })?;
         let (amount, reference) = (consumer.deposit, format!("first-{name}"));
-        order(host, now, Command::Deposit { org: name, amount, reference }, seen);
+        // Who has nothing pays nothing in.
+        if amount > Micro::ZERO {
+            order(host, &consumer.name, Command::Deposit { org: name, amount, reference })?;
+        }
     }
     for name in &market.providers {
         let class = BuyerClass::External;
         let (org, credit) = (name.clone(), Micro::ZERO);
-        order(host, now, Command::CreateOrg { name: org.clone(), class, credit }, seen);
+        order(host, name, Command::CreateOrg { name: org.clone(), class, credit })?;
         let apply = Command::ApplyProvider { org, name: name.clone(), credit_code: None };
-        let made = order(host, now, apply, seen);
+        let made = order(host, name, apply)?;
         let Made::Provider(provider) = made else { panic!("a provider is made") };
         for status in [Status::Verified, Status::Active] {
-            order(host, now, Command::SetProviderStatus { provider, status }, seen);
+            order(host, name, Command::SetProviderStatus { provider, status })?;
         }
     }
     let mut opened = Opened { pools: Vec::new(), shown: Vec::new(), orgs };
@@ -94,7 +104,7 @@ pub(super) fn open(
         let provider = host.state.supply.provider_by_name(provider).expect("it applied").id;
         let secret = digest(&format!("invitation {}", pool.name));
         let invite = Command::Invite { provider, digest: secret, expires_at: Time::NEVER };
-        order(host, now, invite, seen);
+        order(host, &pool.name, invite)?;
         let shown = shown(pool);
         let join = Join {
             invitation: secret,
@@ -105,13 +115,13 @@ pub(super) fn open(
             more: 0,
             shown: shown.clone(),
         };
-        let made = order(host, now, Command::Join(Box::new(join)), seen);
+        let made = order(host, &pool.name, Command::Join(Box::new(join)))?;
         let Made::Agent(agent, id) = made else { panic!("an agent and its pool are made") };
-        order(host, now, offer(pool, id), seen);
+        order(host, &pool.name, offer(pool, id))?;
         opened.pools.push((id, agent));
         opened.shown.push(shown);
     }
-    opened
+    Ok(opened)
 }
 
 fn shown(pool: &Pool) -> Shown {
@@ -121,6 +131,7 @@ fn shown(pool: &Pool) -> Shown {
         accelerator: pool.model.map(|model| model.name.to_owned()),
         features: BTreeSet::new(),
         leaf: None,
+        islands: Vec::new(),
         up: true,
     };
     Shown {

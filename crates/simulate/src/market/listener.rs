@@ -3,9 +3,9 @@
 //!
 //! Invariant: it only listens; the first thing that must not be is kept for whoever drives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_exchange::{Event, JobEnd, Outcome as How};
+use dayan_exchange::{Event, JobEnd, Outcome as How, StopReason};
 use dayan_units::{AttemptId, JobId, Time};
 
 use super::report::Checks;
@@ -27,6 +27,10 @@ pub(super) struct Listener {
     /// The attempts under a lease, by their place in the outcome.
     open: BTreeMap<AttemptId, usize>,
     pub jobs: BTreeMap<JobId, usize>,
+    /// Jobs that somebody could not pay for to their end, by their number.
+    pub unpaid: BTreeSet<usize>,
+    /// Jobs that have not ended.
+    pub going: BTreeSet<JobId>,
     pub pools: BTreeMap<dayan_units::PoolId, usize>,
     pub heard: Heard,
     pub checks: Checks,
@@ -95,8 +99,15 @@ impl Listener {
                     record.ended_well = outcome.is_success();
                 }
             }
-            Event::StopAsked { attempt, .. } => self.heard.stopped.push(*attempt),
+            Event::StopAsked { attempt, reason } => {
+                self.heard.stopped.push(*attempt);
+                if *reason == StopReason::Unfunded {
+                    self.checks.unfunded += 1;
+                    self.unpaid.extend(self.jobs.get(&attempt.job));
+                }
+            }
             Event::JobEnded { job, end, .. } => {
+                self.going.remove(job);
                 if *end == JobEnd::Succeeded
                     && let Some(nth) = self.jobs.get(job)
                 {

@@ -9,12 +9,14 @@ use std::io::BufRead;
 use dayan_units::Span;
 use thiserror::Error;
 
+use crate::job_columns::JobColumns;
 use crate::pack::PodRow;
+use crate::table::{LineError, Lines};
 
 /// The largest public log of this form has 100,000 rows; this bounds what a wrong file makes us hold.
 const ROWS_MAX: usize = 5_000_000;
 /// No job runs for a year.
-const HOURS_MAX: f64 = 8_784.0;
+const LENGTH_MAX: Span = Span::from_secs(366 * 86_400);
 
 /// Both lists; empty: the scenario's own distributions.
 #[derive(Clone, Debug, Default)]
@@ -28,62 +30,47 @@ pub struct Lists {
 /// Why a log of jobs cannot be read.
 #[derive(Debug, Error)]
 pub enum JobsError {
-    /// The source failed.
-    #[error("line {line}: cannot be read")]
-    Read {
-        /// Counted from 1.
-        line: usize,
-        /// What the source said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A line cannot be had.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// No such column.
-    #[error("line 1: there is no column `length`")]
-    NoLength,
+    #[error("line 1: there is not {expected}")]
+    NoLength {
+        /// What would be one.
+        expected: &'static str,
+    },
     /// Not a length.
-    #[error("line {line}: `{text}` is no length in hours")]
+    #[error("line {line}: {none} up to a year: `{text}`")]
     Length {
         /// Counted from 1.
         line: usize,
+        /// What it is not.
+        none: &'static str,
         /// What stands there.
         text: String,
     },
-    /// Nothing in it, or too much.
-    #[error("{0} jobs; from 1 to 5000000")]
-    Count(usize),
+    /// Nothing in it.
+    #[error("there are no jobs in it")]
+    NoJobs,
 }
 
-/// Reads the run times of a log with a column `length` in hours, such as GAIA's `arrival_time,
-/// length,cpus`.
+/// Reads the run times of a log with a column of lengths, such as GAIA's `arrival_time,length,cpus`
+/// (hours) or Philly's `timestamp,duration` (seconds).
 pub fn read_jobs(from: impl BufRead) -> Result<Vec<Span>, JobsError> {
-    let mut lines = (1..).zip(from.lines());
-    let read = |(line, text): (usize, std::io::Result<String>)| {
-        text.map(|text| (line, text)).map_err(|source| JobsError::Read { line, source })
-    };
-    let heading = lines.next().map(read).transpose()?.ok_or(JobsError::Count(0))?.1;
-    let column = heading.split(',').position(|name| name.trim() == "length");
-    let column = column.ok_or(JobsError::NoLength)?;
+    let mut lines = Lines::new(from, ROWS_MAX);
+    let heading = lines.heading()?.ok_or(JobsError::NoJobs)?;
+    let columns = JobColumns::new(&heading).map_err(|expected| JobsError::NoLength { expected })?;
     let mut jobs = Vec::new();
-    for line in lines {
-        let (line, text) = read(line)?;
-        if text.is_empty() {
-            continue;
-        }
-        let field = text.split(',').nth(column).unwrap_or_default().trim();
-        let hours = field.parse::<f64>().ok().filter(|hours| (0.0..=HOURS_MAX).contains(hours));
-        let hours = hours.ok_or_else(|| JobsError::Length { line, text: field.to_owned() })?;
-        jobs.push(seconds(hours));
-        if jobs.len() > ROWS_MAX {
-            return Err(JobsError::Count(jobs.len()));
-        }
+    while let Some((line, text)) = lines.row()? {
+        let mut fields = columns.heading.row(&text);
+        let found = fields.get_mut(columns.length).map(std::mem::take).unwrap_or_default();
+        let micros = columns.micros(&found).filter(|micros| *micros <= LENGTH_MAX.micros());
+        let none = columns.unit.none();
+        let micros = micros.ok_or(JobsError::Length { line, none, text: found })?;
+        // To whole seconds: the logs are no finer.
+        jobs.push(Span::from_secs((micros + 500_000) / 1_000_000));
     }
-    if jobs.is_empty() { Err(JobsError::Count(0)) } else { Ok(jobs) }
-}
-
-/// To whole seconds: the log is no finer.
-#[expect(clippy::cast_possible_truncation, reason = "within the range that is checked")]
-fn seconds(hours: f64) -> Span {
-    Span::from_secs((hours * 3_600.0).round() as i64)
+    if jobs.is_empty() { Err(JobsError::NoJobs) } else { Ok(jobs) }
 }
 
 #[cfg(test)]
@@ -98,9 +85,16 @@ mod tests {
         let check = |text: &str, expect: &str| {
             assert_eq!(read(text).expect_err(text).to_string(), expect);
         };
-        check("arrival_time,cpus\n", "line 1: there is no column `length`");
-        check("length\n1\n-1\n", "line 3: `-1` is no length in hours");
-        check("length\nnan\n", "line 2: `nan` is no length in hours");
-        check("length\n", "0 jobs; from 1 to 5000000");
+        let philly = read("\u{feff}timestamp,duration,num_gpus\n2017-10-09 07:01:55,\"66.4\",1\n");
+        assert_eq!(philly.expect("a job"), [Span::from_secs(66)]);
+        check(
+            "arrival_time,cpus\n",
+            "line 1: there is not a column of lengths, as `Hours`, `length` (hours), `duration` (seconds) or `run_minutes`",
+        );
+        check("length\n1\n-1\n", "line 3: not a number of hours up to a year: `-1`");
+        check("length\nnan\n", "line 2: not a number of hours up to a year: `nan`");
+        check("duration\n1e3\n", "line 2: not a number of seconds up to a year: `1e3`");
+        check("length\n", "there are no jobs in it");
+        check("", "there are no jobs in it");
     }
 }

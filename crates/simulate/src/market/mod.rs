@@ -9,6 +9,7 @@
 //! nothing with the planner. Nothing here reads a clock or a file.
 
 mod agents;
+mod apart;
 mod bound;
 mod course;
 mod draw;
@@ -25,6 +26,8 @@ mod rivals;
 #[cfg(test)]
 mod sample;
 mod scenario;
+mod scenario_check;
+mod tree;
 
 use std::fmt;
 
@@ -33,6 +36,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use crate::host::{Digester, Scribe};
+pub use apart::Apart;
 pub use course::{Bar, Course, PARTS, PolicyCourse, PoolCourse};
 pub use dayan_exchange::{Actor, Entry};
 pub use draw::DrawError;
@@ -41,6 +45,7 @@ pub use picture::{MarketWords, picture};
 pub use recheck::Violation;
 pub use report::{Checks, MarketReport, PolicyReport};
 pub use scenario::{Scenario, ScenarioError, Size};
+pub use tree::Form;
 
 use bound::Until;
 use draw::Market;
@@ -85,6 +90,17 @@ pub enum MarketError {
     /// It cannot be drawn.
     #[error(transparent)]
     Draw(#[from] DrawError),
+    /// It cannot be so long.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// It cannot be opened: the exchange does not take what the scenario says.
+    #[error("the exchange does not take {about}: {why}")]
+    Opening {
+        /// What it was about.
+        about: String,
+        /// The exchange's reason.
+        why: String,
+    },
     /// Something is so that must not be; the first of it.
     #[error("{policy} at {at}: {rule}: {text}")]
     Broken {
@@ -167,7 +183,7 @@ impl Helper for Alone {
 /// The part of all that is to be done which the exchange takes.
 const EXCHANGE: f64 = 0.9;
 
-/// Runs the exchange over the market, the rules beside it, then the bound. `progress` hears how
+/// Runs the exchange over the market, then the rules and the bounds. `progress` hears how
 /// much of all that is done, from 0 to 1.
 pub fn run(run: &Run<'_>, progress: &mut dyn FnMut(f64)) -> Result<MarketReport, MarketError> {
     Ok(follow(run, &Alone, progress)?.0)
@@ -179,31 +195,41 @@ pub fn follow(
     helper: &dyn Helper,
     progress: &mut dyn FnMut(f64),
 ) -> Result<(MarketReport, Course), MarketError> {
+    run.scenario.fits(run.days)?;
     let market = Market::draw(run.scenario, run.lists, run.days, run.seed)?;
-    let (mut told, mut rules) = (None, Vec::new());
-    helper.both(
-        &mut || {
-            let scribe = helper.scribe();
-            let mut progress = |part| progress(part * EXCHANGE);
-            told = Some(drive::run(&market, run.scenario, run.seed, scribe, &mut progress));
-        },
-        &mut || {
-            let rivals = run.beside.iter();
-            rules = rivals.map(|rival| (rival.name(), rivals::run(&market, *rival))).collect();
-        },
-    );
-    let told = told.expect("both were done")?;
-    let outcomes: Vec<_> = std::iter::once(("dayan", told.outcome)).chain(rules).collect();
+    let told = {
+        let mut progress = |part| progress(part * EXCHANGE);
+        drive::run(&market, run.scenario, run.seed, helper.scribe(), &mut progress)?
+    };
+    let (mut market, mut outcome, mut apart) = (market, told.outcome, Apart::none());
+    if !told.unpaid.is_empty() {
+        // All of it is looked over before some is set apart.
+        broken("dayan", recheck::recheck(&market, &outcome).broken)?;
+        (market, outcome, apart) = apart::set_apart(market, outcome, &told.unpaid);
+    }
+    // Which work the rules get is known only now: what somebody could pay for.
+    let (mut outcomes, mut rules, mut as_it_did) = (vec![("dayan", outcome)], Vec::new(), 0);
+    helper.both(&mut || as_it_did = bound::bound(&market, &outcomes, Until::AsItDid), &mut || {
+        let rivals = run.beside.iter();
+        rules = rivals.map(|rival| (rival.name(), rivals::run(&market, *rival))).collect();
+    });
+    outcomes.append(&mut rules);
     let (mut in_time, mut rest) = (0, None);
     helper.both(&mut || in_time = bound::bound(&market, &outcomes, Until::InTime), &mut || {
-        let as_it_did = bound::bound(&market, &outcomes[..1], Until::AsItDid);
-        let course = course::course(&market, &outcomes);
-        rest = Some((as_it_did, course, policies(&market, &outcomes)));
+        rest = Some((course::course(&market, &outcomes), policies(&market, &outcomes)));
     });
-    let (as_it_did, course, policies) = rest.expect("both were done");
+    let (course, policies) = rest.expect("both were done");
     let bounds = report::Bounds { in_time, as_it_did };
     progress(1.0);
-    Ok((report::report(run, &market, policies?, &bounds, told.checks), course))
+    Ok((report::report(run, &market, policies?, &bounds, (told.checks, apart)), course))
+}
+
+/// The first thing that must not be.
+fn broken(policy: &'static str, found: Vec<Violation>) -> Result<(), MarketError> {
+    match found.into_iter().next() {
+        Some(Violation { at, rule, text }) => Err(MarketError::Broken { policy, at, rule, text }),
+        None => Ok(()),
+    }
 }
 
 /// What is told of each policy, where nothing that must not be was found of any.
@@ -213,12 +239,8 @@ fn policies(
 ) -> Result<Vec<PolicyReport>, MarketError> {
     let look = |(policy, outcome): &(&'static str, Outcome)| {
         let found = recheck::recheck(market, outcome);
-        match found.broken.into_iter().next() {
-            Some(Violation { at, rule, text }) => {
-                Err(MarketError::Broken { policy, at, rule, text })
-            }
-            None => Ok(report::policy(market, policy, outcome, &found.misplaced)),
-        }
+        broken(policy, found.broken)?;
+        Ok(report::policy(market, policy, outcome, &found.misplaced))
     };
     outcomes.iter().map(look).collect()
 }

@@ -11,7 +11,6 @@ use dayan_exchange::Digest;
 use dayan_topology::PlaceId;
 use dayan_units::{MilliAccel, Resources, Span};
 use sha2::{Digest as _, Sha256};
-use toml::Spanned;
 
 use super::draw::{
     Asks, Consumer, DAY, DrawError, File, HOUR, Job, Market, Program, may_run, resources,
@@ -39,16 +38,16 @@ pub(super) struct People<'a> {
 }
 
 /// One of some things with weights.
-fn pick<'a, T>(random: &mut Random, from: &'a BTreeMap<Spanned<T>, u32>) -> &'a T {
+fn pick<'a>(random: &mut Random, from: &'a BTreeMap<String, u32>) -> &'a str {
     let sum: u64 = from.values().map(|weight| u64::from(*weight)).sum();
     let mut number = random.below(sum);
     for (what, weight) in from {
         match number.checked_sub(u64::from(*weight)) {
             Some(rest) => number = rest,
-            None => return what.as_ref(),
+            None => return what,
         }
     }
-    from.keys().next_back().expect("a scenario that was checked has some").as_ref()
+    from.keys().next_back().expect("a scenario that was checked has some")
 }
 
 impl<'a> People<'a> {
@@ -72,13 +71,13 @@ impl<'a> People<'a> {
         let place = PlaceId::find(city).expect("a scenario that was checked names cities");
         let all: u64 = consumers.mix.values().map(|weight| u64::from(*weight)).sum();
         for (name, weight) in consumers.mix.iter().filter(|(_, weight)| **weight > 0) {
-            let name = name.as_ref();
             let at = self.scenario.works.keys().position(|work| work == name);
             let at = at.expect("a scenario that was checked names works");
             for _ in 0..VARIANTS {
-                let program = self.program(market, (consumer, place), at)?.ok_or_else(|| {
-                    let (work, consumers) = (name.to_owned(), consumers.name.clone());
-                    DrawError::Nowhere { work, consumers }
+                let program = self.program(market, (consumer, place), at)?;
+                let program = program.map_err(|why| {
+                    let (work, consumers) = (name.clone(), consumers.name.clone());
+                    DrawError::Nowhere { work, consumers, why }
                 })?;
                 // A million parts of the consumer's weight, shared out by its mix.
                 let part = u64::from(consumers.weight) * u64::from(*weight) * 1_000_000;
@@ -95,7 +94,7 @@ impl<'a> People<'a> {
         market: &Market,
         (consumer, place): (usize, PlaceId),
         at: usize,
-    ) -> Result<Option<Program>, DrawError> {
+    ) -> Result<Result<Program, String>, DrawError> {
         let (name, work) = self.scenario.works.iter().nth(at).expect("a number of a work");
         let (need, cards) = self.shape(name, work)?;
         let members = if work.gang.is_empty() { 1 } else { *self.random.pick(&work.gang) };
@@ -128,10 +127,10 @@ impl<'a> People<'a> {
         }
         let allowed: Vec<u16> = left(&asks);
         if allowed.is_empty() {
-            return Ok(None);
+            return Ok(Err(why_nowhere(market, &need, members, &asks)));
         }
         let allowed = allowed.into();
-        Ok(Some(Program { consumer, work: at, place, need, members, allowed, asks }))
+        Ok(Ok(Program { consumer, work: at, place, need, members, allowed, asks }))
     }
 
     /// What a task takes, from the scenario or from the list of pods.
@@ -255,6 +254,44 @@ impl<'a> People<'a> {
     }
 }
 
+/// What keeps work from every pool, were all of them empty: the first thing that none has.
+fn why_nowhere(market: &Market, need: &Resources, members: u32, asks: &Asks) -> String {
+    let kind = asks.cards.as_ref().map(|ask| ask.kind.to_string());
+    let right = market.pools.iter().filter(|pool| match (&kind, pool.model) {
+        (None, model) => model.is_none(),
+        (Some(kind), Some(model)) => dayan_measure::matches(kind, model.name),
+        (Some(_), None) => false,
+    });
+    let right: Vec<_> = right.collect();
+    let with =
+        kind.as_ref().map_or("without cards".to_owned(), |kind| format!("with cards `{kind}`"));
+    if right.is_empty() {
+        return format!("there is no pool {with}");
+    }
+    let most = |of: &dyn Fn(&Resources) -> u64| right.iter().map(|pool| of(&pool.node)).max();
+    let parts = [
+        ("thousandths of a card", need.accel.0, most(&|of| of.accel.0), 1),
+        ("cores", need.cpu.0, most(&|of| of.cpu.0), 1_000),
+        ("GB of memory", need.memory.0, most(&|of| of.memory.0), 1_000_000_000),
+    ];
+    for (what, asked, most, one) in parts {
+        let most = most.unwrap_or(0);
+        if asked > most {
+            let (asked, most) = (asked / one, most / one);
+            return format!(
+                "a task takes {asked} {what}, and no machine {with} has more than {most}"
+            );
+        }
+    }
+    let roomy = right.iter().filter(|pool| need.fits_in(&pool.node));
+    let Some(most) = roomy.map(|pool| pool.nodes).max() else {
+        return format!("no machine {with} has its cards, cores and memory together");
+    };
+    format!(
+        "its gang has {members} members, and no pool {with} has more than {most} machines for it"
+    )
+}
+
 /// The next usual limit over so many thousandths of the run time.
 fn limit_of(run: Span, permille: i64) -> Span {
     let wanted = run.micros() / 1_000 * permille;
@@ -323,7 +360,13 @@ fn file(
     }
     let text = lines.join("\n") + "\n";
     let refused = |why: String| DrawError::File { work: name.to_owned(), why };
-    let spec = dayan_spec::parse_yaml(&text).map_err(|errors| refused(format!("{errors:?}")))?;
+    let spec = dayan_spec::parse_yaml(&text).map_err(|errors| {
+        let told = errors.errors.iter().map(|one| match one.path.as_str() {
+            "" => one.message(),
+            path => format!("`{path}`: {}", one.message()),
+        });
+        refused(told.collect::<Vec<_>>().join("; "))
+    })?;
     let canonical = serde_json::to_vec(&spec).expect("a job file becomes JSON");
     let digest = Digest(Sha256::digest(canonical).into());
     Ok(File { spec: Arc::new(spec), digest })

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::draw::Market;
 use super::recheck::Misplaced;
-use super::{Outcome, Run};
+use super::{Apart, Outcome, Run};
 
 const HOUR_MICROS: f64 = 3.6e9;
 
@@ -41,6 +41,8 @@ pub struct MarketReport {
     pub with_delay: usize,
     /// Of those jobs, that may not leave their province or domestic hardware.
     pub with_residence: usize,
+    /// Jobs that their consumers could not pay for; they are in no other figure but the checks.
+    pub unpaid: Apart,
     /// What nobody could have paid less than, keeping the deadlines.
     pub bound_cost: String,
     /// The same where no job ends later than the exchange ended it: what was not to be saved
@@ -120,6 +122,8 @@ pub struct Checks {
     pub node_failures: u64,
     /// Attempts that were lost with their link.
     pub lost: u64,
+    /// Attempts that were stopped because their next window could not be paid for.
+    pub unfunded: u64,
     /// Commands refused, by code.
     pub refusals: BTreeMap<String, u64>,
     /// SHA-256 of the journal.
@@ -145,11 +149,15 @@ pub(super) fn report(
     market: &Market,
     mut policies: Vec<PolicyReport>,
     bounds: &Bounds,
-    checks: Checks,
+    (checks, unpaid): (Checks, Apart),
 ) -> MarketReport {
     for policy in &mut policies {
         let cost: f64 = policy.cost.parse().expect("a decimal of ours");
-        policy.over_bound_pct = rounded((cost / (bounds.in_time as f64 / 1e6) - 1.0) * 100.0, 1e3);
+        // Of nothing, nothing is too much.
+        if bounds.in_time > 0 {
+            let over = cost / (bounds.in_time as f64 / 1e6) - 1.0;
+            policy.over_bound_pct = rounded(over * 100.0, 1e3);
+        }
     }
     let program = |job: &super::draw::Job| &market.programs[job.program];
     let count =
@@ -170,6 +178,7 @@ pub(super) fn report(
         with_residence: count(&|job| {
             program(job).asks.region.is_some() || program(job).asks.domestic
         }),
+        unpaid,
         bound_cost: decimal(bounds.in_time),
         prompt_bound_cost: decimal(bounds.as_it_did),
         currency: "CNY",

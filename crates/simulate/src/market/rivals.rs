@@ -105,14 +105,22 @@ pub(super) fn run(market: &Market, rival: Rival) -> Outcome {
         shop.calendar.enter(cut.until, Happening::CutOver(nth));
     }
     let most = market.end.plus(DRAIN_MAX);
-    while let Some((at, what)) = shop.calendar.next(most) {
+    // What the last end of all makes room for is placed too, and has an end of its own.
+    loop {
+        let Some((at, what)) = shop.calendar.next(most) else {
+            let before = shop.outcome.attempts.len();
+            shop.place_all();
+            if shop.outcome.attempts.len() > before {
+                continue;
+            }
+            break;
+        };
         if at > shop.now {
             shop.place_all();
             shop.now = at;
         }
         shop.happen(what);
     }
-    shop.place_all();
     // What still runs or waits when nobody waits any longer has not been done.
     let last = shop.now;
     for attempt in shop.outcome.attempts.iter_mut().filter(|attempt| attempt.until > last) {

@@ -6,6 +6,7 @@ use dayan_units::{Span, Time};
 use super::draw::{Job, Market};
 use super::lists::Lists;
 use super::scenario::Scenario;
+use super::tree::Form;
 
 const TEXT: &str = r#"
 version = 1
@@ -60,9 +61,14 @@ mix = { infer = 1 }
 deposit = "1000.00"
 "#;
 
+/// The scenario, as somebody changed its text.
+pub(super) fn scenario(change: impl FnOnce(&str) -> String) -> Scenario {
+    Scenario::parse(&change(TEXT), Form::Toml).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// That market with so many jobs of an hour at its beginning, each with a slack.
 pub(super) fn market(jobs: usize, slack: Option<Span>) -> Market {
-    let scenario = Scenario::parse(TEXT).unwrap_or_else(|error| panic!("{error}"));
+    let scenario = scenario(str::to_owned);
     let mut market = Market::draw(&scenario, &Lists::default(), 1, 1).expect("it is drawn");
     let (at, run) = (market.start, Span::from_secs(3_600));
     let deadline = slack.map(|slack| at.plus(run).plus(slack));

@@ -1,12 +1,12 @@
 //! What a market is made of: kinds of machines, providers, kinds of work, consumers, and what goes
-//! wrong. Read from TOML.
+//! wrong. Read from TOML, YAML or JSON.
 //!
 //! Invariant: a scenario that [`Scenario::parse`] lets in names no kind, work or place that there is
 //! not, and has nothing in it that the generator would have to guess; what cannot be is refused with
-//! its line and its key. Nothing here draws or decides.
+//! its line and its key (`scenario_check`). Nothing here draws or decides.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::fmt;
 
 use dayan_measure::Model;
 use dayan_topology::PlaceId;
@@ -14,39 +14,42 @@ use dayan_units::{Micro, Span, Time, parse_span};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
-use toml::Spanned;
 
-/// The format this reads.
-const VERSION: u32 = 1;
-/// Longer weeks than this are no market of one region.
-const DAYS_MAX: u32 = 60;
-/// Machines in all: what one exchange is built for, some times over.
-const NODES_MAX: u64 = 50_000;
-/// The planner's card masks hold so many.
-const CARDS_MAX: u32 = 64;
+use super::tree::{self, Form};
 
 /// Why a scenario cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("line {line}, `{key}`: {message}")]
 pub struct ScenarioError {
-    /// Counted from 1.
-    pub line: usize,
-    /// The key on that line, or the table it begins.
+    /// Counted from 1; none where it does not stand in the file.
+    pub line: Option<usize>,
+    /// The keys that lead there from the top, as in `work.render.run`; empty: the file as a whole.
     pub key: String,
     /// What is wrong.
     pub message: String,
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, key, message } = self;
+        match (line, key.as_str()) {
+            (None, "") => f.write_str(message),
+            (None, key) => write!(f, "`{key}`: {message}"),
+            (Some(line), "") => write!(f, "line {line}: {message}"),
+            (Some(line), key) => write!(f, "line {line}, `{key}`: {message}"),
+        }
+    }
 }
 
 /// A market, as its file says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    version: Spanned<u32>,
+    pub(super) version: u32,
     /// What it is called in reports.
     pub name: String,
     /// Of all draws, unless the caller says another.
     pub seed: u64,
-    days: Spanned<u32>,
+    pub(super) days: u32,
     #[serde(deserialize_with = "moment")]
     pub(super) start: Time,
     pub(super) arrivals: Arrivals,
@@ -166,9 +169,9 @@ pub(super) struct Provider {
     /// Of the list price of each kind, in thousandths.
     pub price_permille: u32,
     pub pue_permille: u32,
-    pub tariff: Spanned<String>,
+    pub tariff: String,
     /// Machines by kind; each kind is a pool.
-    pub nodes: BTreeMap<Spanned<String>, u32>,
+    pub nodes: BTreeMap<String, u32>,
 }
 
 /// A kind of work.
@@ -231,9 +234,9 @@ pub(super) struct Consumers {
     /// How much each asks for beside others.
     pub weight: u32,
     /// Where they are, by weight.
-    pub cities: BTreeMap<Spanned<String>, u32>,
+    pub cities: BTreeMap<String, u32>,
     /// What they run, by weight.
-    pub mix: BTreeMap<Spanned<String>, u32>,
+    pub mix: BTreeMap<String, u32>,
     #[serde(deserialize_with = "price")]
     pub deposit: Micro,
     #[serde(default, deserialize_with = "some_price")]
@@ -253,19 +256,36 @@ pub struct Size {
 
 impl Scenario {
     /// Reads a scenario, or says where it is wrong.
-    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let at = |span: Option<Range<usize>>, message: &str| located(text, span, message);
-        let scenario: Self =
-            toml::from_str(text).map_err(|error| at(error.span(), error.message()))?;
-        scenario.check().map_err(|(span, message)| at(Some(span), &message))?;
+    pub fn parse(text: &str, form: Form) -> Result<Self, ScenarioError> {
+        let text = text.trim_start_matches('\u{feff}');
+        let root = tree::read(text, form).map_err(|wrong| wrong.told(text))?;
+        let scenario: Self = tree::to_type(&root).map_err(|wrong| wrong.told(text))?;
+        scenario.check().map_err(|wrong| tree::placed(&root, wrong).told(text))?;
         Ok(scenario)
+    }
+
+    /// Whether jobs may come for so many days, which a caller may choose.
+    pub(super) fn fits(&self, days: u32) -> Result<(), ScenarioError> {
+        // They stand in no file.
+        let told = |wrong: tree::Wrong| wrong.told("");
+        if days == self.days { Ok(()) } else { self.check_days(days).map_err(told) }
+    }
+
+    /// Whether any work draws run times from a log of jobs.
+    pub fn draws_jobs(&self) -> bool {
+        self.works.values().any(|work| work.from_jobs)
+    }
+
+    /// Whether any work draws shapes from a list of pods.
+    pub fn draws_pods(&self) -> bool {
+        self.works.values().any(|work| work.from_pods)
     }
 
     /// How large it is.
     pub fn size(&self) -> Size {
         let cards = |provider: &Provider| {
-            let of = |(kind, count): (&Spanned<String>, &u32)| {
-                let kind = &self.kinds[kind.as_ref()];
+            let of = |(kind, count): (&String, &u32)| {
+                let kind = &self.kinds[kind];
                 let rate =
                     kind.model.and_then(|model| model.nominal(dayan_measure::Precision::Fp16));
                 rate.map_or(0.0, |rate| rate.0 as f64 / 1e18)
@@ -283,107 +303,8 @@ impl Scenario {
 
     /// How many days jobs come, unless the caller says otherwise.
     pub fn days(&self) -> u32 {
-        *self.days.as_ref()
+        self.days
     }
-
-    fn check(&self) -> Result<(), (Range<usize>, String)> {
-        let known = |name: &Spanned<String>, known: bool, what: &str| {
-            if known {
-                return Ok(());
-            }
-            Err((name.span(), format!("there is no {what} `{}`", name.as_ref())))
-        };
-        if *self.version.as_ref() != VERSION {
-            let message = format!("this program reads version {VERSION}");
-            return Err((self.version.span(), message));
-        }
-        if !(1..=DAYS_MAX).contains(&self.days()) {
-            return Err((self.days.span(), format!("from 1 to {DAYS_MAX}")));
-        }
-        let whole = 0..1;
-        let refuse = |message: String| Err((whole.clone(), message));
-        for (name, kind) in &self.kinds {
-            if (kind.cards > 0) != kind.model.is_some() || kind.cards > CARDS_MAX {
-                return refuse(format!(
-                    "kind `{name}` needs both `model` and `cards`, or neither, and at most \
-                     {CARDS_MAX} cards"
-                ));
-            }
-        }
-        let mut nodes = 0;
-        for provider in &self.providers {
-            known(&provider.tariff, self.tariffs.contains_key(provider.tariff.as_ref()), "tariff")?;
-            for (kind, count) in &provider.nodes {
-                known(kind, self.kinds.contains_key(kind.as_ref()), "kind")?;
-                nodes += u64::from(*count);
-            }
-        }
-        if nodes == 0 || nodes > NODES_MAX {
-            return refuse(format!("{nodes} machines; from 1 to {NODES_MAX}"));
-        }
-        for (name, work) in &self.works {
-            work.check().map_err(|why| (whole.clone(), format!("work `{name}`: {why}")))?;
-        }
-        for consumers in &self.consumers {
-            for work in consumers.mix.keys() {
-                known(work, self.works.contains_key(work.as_ref()), "work")?;
-            }
-            for city in consumers.cities.keys() {
-                known(city, PlaceId::find(city.as_ref()).is_ok(), "city")?;
-            }
-            let empty =
-                |weights: &BTreeMap<Spanned<String>, u32>| weights.values().all(|w| *w == 0);
-            if empty(&consumers.mix) || empty(&consumers.cities) {
-                let name = &consumers.name;
-                return refuse(format!("consumers `{name}` have no cities or no mix"));
-            }
-        }
-        let asks = self.consumers.iter().any(|consumers| consumers.count * consumers.weight > 0);
-        let open = self.arrivals.hours.iter().any(|weight| *weight > 0)
-            && self.arrivals.weekdays.iter().any(|weight| *weight > 0);
-        if !asks || !open {
-            return refuse("nobody asks for anything, or never".to_owned());
-        }
-        Ok(())
-    }
-}
-
-impl Work {
-    fn check(&self) -> Result<(), &'static str> {
-        if self.run.len() < 2 || !self.run.is_sorted() || self.run[0] <= Span::ZERO {
-            return Err("`run` is at least two lengths, in ascending order");
-        }
-        if !self.from_pods && (self.cores.is_empty() || self.memory_gb.is_empty()) {
-            return Err("`cores` and `memory_gb` are needed without `from_pods`");
-        }
-        if self.cores.is_empty() != self.memory_gb.is_empty() {
-            return Err("`cores` and `memory_gb` are given together");
-        }
-        if self.cores.contains(&0) || self.memory_gb.contains(&0) {
-            return Err("a task takes at least one core and one GB");
-        }
-        let [least, most] = self.limit_permille;
-        if least < 1_000 || most < least {
-            return Err("`limit_permille` is from 1000 up");
-        }
-        if self.array.is_some_and(|[least, most]| least == 0 || most < least)
-            || (self.array.is_some() && !self.gang.is_empty())
-            || self.gang.contains(&0)
-        {
-            return Err("an array has at least one task, and no gang is one");
-        }
-        Ok(())
-    }
-}
-
-/// The line and the key of what is wrong.
-fn located(text: &str, span: Option<Range<usize>>, message: &str) -> ScenarioError {
-    let at = span.map_or(0, |span| span.start).min(text.len());
-    let before = text.as_bytes()[..at].split(|byte| *byte == b'\n').count() - 1;
-    let line = text.lines().nth(before).unwrap_or_default();
-    let key = line.split(['=', '#']).next().unwrap_or_default().trim().to_owned();
-    let message = message.lines().next().unwrap_or_default().to_owned();
-    ScenarioError { line: before + 1, key, message }
 }
 
 // ---- values with a unit in them ----

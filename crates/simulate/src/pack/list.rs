@@ -6,12 +6,12 @@ use std::io::BufRead;
 
 use thiserror::Error;
 
+use crate::table::{Heading, LineError, Lines};
+
 /// One card, in thousandths.
 const CARD: u32 = 1_000;
 /// More cards than any machine sold has; also what the planner's card masks hold.
-const CARDS_MAX: u32 = 64;
-/// A line of these lists has under 200 bytes. Longer ones are no such list.
-const LINE_BYTES_MAX: usize = 4_096;
+pub(crate) const CARDS_MAX: u32 = 64;
 /// The largest public list has ten thousand rows; this bounds what a wrong file can make us hold.
 const ROWS_MAX: usize = 1_000_000;
 /// No machine has a thousand million cores (in thousandths) or mebibytes; sums stay far below 64 bits.
@@ -59,15 +59,9 @@ impl PodRow {
 /// Why a list cannot be read.
 #[derive(Debug, Error)]
 pub enum ListError {
-    /// The source failed.
-    #[error("line {line}: cannot be read")]
-    Read {
-        /// Counted from 1.
-        line: usize,
-        /// What the source said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A line cannot be had.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// There is not even a heading.
     #[error("the list is empty")]
     Empty,
@@ -120,40 +114,22 @@ pub enum ListError {
         /// Where it stands first.
         first: usize,
     },
-    /// Not a list of this kind.
-    #[error("line {line}: longer than {LINE_BYTES_MAX} bytes, or more than {ROWS_MAX} rows")]
-    TooLong {
-        /// Counted from 1.
-        line: usize,
-    },
 }
 
-/// A heading and where its columns are.
-struct Heading {
-    columns: usize,
-    at: BTreeMap<String, usize>,
+/// Where a column is that is needed.
+fn needed(heading: &Heading, column: &'static str) -> Result<usize, ListError> {
+    heading.find(|name| name == column).ok_or(ListError::ColumnMissing { column })
 }
 
 /// A row with its line number.
-struct Row<'a> {
+struct Row {
     line: usize,
-    fields: Vec<&'a str>,
+    fields: Vec<String>,
 }
 
-impl Heading {
-    fn of(text: &str) -> Self {
-        let names = text.split(',').map(|name| name.trim().to_owned());
-        let at: BTreeMap<String, usize> = names.zip(0..).collect();
-        Self { columns: text.split(',').count(), at }
-    }
-    fn needed(&self, column: &'static str) -> Result<usize, ListError> {
-        self.at.get(column).copied().ok_or(ListError::ColumnMissing { column })
-    }
-}
-
-impl Row<'_> {
+impl Row {
     fn text(&self, at: usize) -> &str {
-        self.fields[at].trim()
+        &self.fields[at]
     }
     fn number(&self, at: usize, column: &'static str, most: u64) -> Result<u64, ListError> {
         let text = self.text(at);
@@ -175,47 +151,21 @@ impl Row<'_> {
     }
 }
 
-/// Reads a line without its end; the empty line at the end of a list is none.
-fn next_line(from: &mut impl BufRead, line: usize) -> Result<Option<String>, ListError> {
-    let mut bytes = Vec::new();
-    let most = LINE_BYTES_MAX as u64 + 1;
-    std::io::Read::take(from, most)
-        .read_until(b'\n', &mut bytes)
-        .map_err(|source| ListError::Read { line, source })?;
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    if bytes.len() > LINE_BYTES_MAX {
-        return Err(ListError::TooLong { line });
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| ListError::Row { line, what: "this is not UTF-8 text" })?;
-    Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
-}
-
 fn read_rows<T>(
-    mut from: impl BufRead,
+    from: impl BufRead,
     start: impl FnOnce(
         &Heading,
-    )
-        -> Result<Box<dyn Fn(&Row<'_>) -> Result<(String, T), ListError>>, ListError>,
+    ) -> Result<Box<dyn Fn(&Row) -> Result<(String, T), ListError>>, ListError>,
 ) -> Result<Vec<T>, ListError> {
-    let first = next_line(&mut from, 1)?.ok_or(ListError::Empty)?;
-    let heading = Heading::of(first.trim_start_matches('\u{feff}'));
+    let mut lines = Lines::new(from, ROWS_MAX);
+    let heading = Heading::new(&lines.heading()?.ok_or(ListError::Empty)?);
     let read = start(&heading)?;
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut rows = Vec::new();
-    for line in 2.. {
-        let Some(text) = next_line(&mut from, line)? else { break };
-        if text.trim().is_empty() {
-            continue;
-        }
-        if rows.len() == ROWS_MAX {
-            return Err(ListError::TooLong { line });
-        }
-        let row = Row { line, fields: text.split(',').collect() };
-        if row.fields.len() != heading.columns {
-            let (expected, found) = (heading.columns, row.fields.len());
+    while let Some((line, text)) = lines.row()? {
+        let row = Row { line, fields: heading.row(&text) };
+        let (expected, found) = (heading.names().len(), row.fields.len());
+        if found != expected {
             return Err(ListError::Columns { line, expected, found });
         }
         let (name, value) = read(&row)?;
@@ -235,11 +185,11 @@ fn read_rows<T>(
 pub fn read_nodes(from: impl BufRead) -> Result<Vec<NodeRow>, ListError> {
     read_rows(from, |heading| {
         let [sn, cpu, memory, gpu, model] = [
-            heading.needed("sn")?,
-            heading.needed("cpu_milli")?,
-            heading.needed("memory_mib")?,
-            heading.needed("gpu")?,
-            heading.needed("model")?,
+            needed(heading, "sn")?,
+            needed(heading, "cpu_milli")?,
+            needed(heading, "memory_mib")?,
+            needed(heading, "gpu")?,
+            needed(heading, "model")?,
         ];
         Ok(Box::new(move |row| {
             let name = row.text(sn).to_owned();
@@ -267,13 +217,13 @@ pub fn read_nodes(from: impl BufRead) -> Result<Vec<NodeRow>, ListError> {
 pub fn read_pods(from: impl BufRead) -> Result<Vec<PodRow>, ListError> {
     read_rows(from, |heading| {
         let [name, cpu, memory, num, milli] = [
-            heading.needed("name")?,
-            heading.needed("cpu_milli")?,
-            heading.needed("memory_mib")?,
-            heading.needed("num_gpu")?,
-            heading.needed("gpu_milli")?,
+            needed(heading, "name")?,
+            needed(heading, "cpu_milli")?,
+            needed(heading, "memory_mib")?,
+            needed(heading, "num_gpu")?,
+            needed(heading, "gpu_milli")?,
         ];
-        let spec = heading.at.get("gpu_spec").copied();
+        let spec = heading.find(|name| name == "gpu_spec");
         Ok(Box::new(move |row| {
             let name = row.text(name).to_owned();
             let cards = row.small(num, "num_gpu", CARDS_MAX)?;
@@ -312,6 +262,7 @@ mod tests {
     #[test]
     fn reads_what_the_lists_hold() {
         let nodes = read_nodes(NODES.as_bytes()).expect("well formed");
+        assert_eq!(read_nodes(NODES.replace(',', ";").as_bytes()).expect("as well"), nodes);
         assert_eq!(nodes.len(), 2);
         assert_eq!((nodes[0].cards, nodes[0].model.as_deref()), (2, Some("P100")));
         assert_eq!(nodes[1].model, None);
@@ -348,7 +299,7 @@ mod tests {
         let error = read_nodes(nodes.as_bytes()).expect_err("no model");
         assert_eq!(error.to_string(), "line 2: it has cards but no model");
         let long = format!("{HEAD}{}\n", "x".repeat(5_000));
-        assert!(matches!(read_pods(long.as_bytes()), Err(ListError::TooLong { line: 2 })));
+        check(&long, "line 2: longer than 4096 bytes");
         let binary = [b"name,cpu_milli,memory_mib,num_gpu,gpu_milli\n".as_slice(), &[0xff, 0xfe]];
         assert!(read_pods(binary.concat().as_slice()).is_err());
     }

@@ -22,7 +22,10 @@ mod workload;
 
 pub use audit::{Overfull, recheck};
 pub use bound::bound_pct;
+pub(crate) use list::CARDS_MAX;
 pub use list::{ListError, NodeRow, PodRow, read_nodes, read_pods};
 pub use picture::{PackWords, picture};
-pub use run::{Bound, Curve, Curves, PackPolicy, PackReport, Placed, SeedReport, pack, pack_seed};
+pub use run::{
+    Bound, Curve, Curves, PackPolicy, PackReport, Placed, SeedReport, any_fits, pack, pack_seed,
+};
 pub use workload::{LOAD_PERMILLE, arrivals};

@@ -186,19 +186,28 @@ fn alloc_pct(nodes: &[NodeRow], pods: &[PodRow], placed: &[Placed]) -> f64 {
     if total == 0 { 0.0 } else { at_work as f64 / total as f64 * 100.0 }
 }
 
-/// Runs all seeds. Every run's placements are added up again; a node over what it has is an error,
+/// Whether any pod finds a machine that has its cards, cores and memory, were all of them empty.
+pub fn any_fits(nodes: &[NodeRow], pods: &[PodRow]) -> bool {
+    let cluster = Cluster::new(nodes);
+    let shapes = pods.iter().filter(|pod| pod.cards > 0).map(|pod| cluster.shape(pod));
+    shapes.into_iter().any(|shape| cluster.nodes.iter().any(|node| node.fits(&shape)))
+}
+
+/// Runs all seeds; `progress` hears how much of them is done, from 0 to 1. Every run's placements are added up again; a node over what it has is an error,
 /// and a defect of the policy.
 pub fn pack(
     nodes: &[NodeRow],
     pods: &[PodRow],
     policy: PackPolicy,
     seeds: &[u64],
-    bound: Bound,
-    curves: Curves,
+    (bound, curves): (Bound, Curves),
+    progress: &mut dyn FnMut(f64),
 ) -> Result<PackReport, Overfull> {
     let total = Cluster::new(nodes).accel_total;
     let mut curve = MeanCurve::default();
-    let report = |&seed: &u64| {
+    let all = seeds.len() as f64;
+    let report = |(nth, &seed): (usize, &u64)| {
+        progress(nth as f64 / all);
         let placed = pack_seed(nodes, pods, policy, seed);
         recheck(nodes, pods, &placed)?;
         let order = || arrivals(pods, total, LOAD_PERMILLE, seed);
@@ -211,7 +220,7 @@ pub fn pack(
         };
         Ok(SeedReport { seed, alloc_pct: alloc_pct(nodes, pods, &placed), bound_pct })
     };
-    let seeds: Vec<SeedReport> = seeds.iter().map(report).collect::<Result<_, _>>()?;
+    let seeds: Vec<SeedReport> = seeds.iter().enumerate().map(report).collect::<Result<_, _>>()?;
     let count = seeds.len().max(1) as f64;
     let mean = seeds.iter().map(|seed| seed.alloc_pct).sum::<f64>() / count;
     let square = |seed: &SeedReport| (seed.alloc_pct - mean).powi(2);

@@ -27,6 +27,8 @@ pub trait Meter {
     fn wall(&self) -> u64;
     /// Nanoseconds of processor this thread has used.
     fn processor(&self) -> u64;
+    /// So much of all is done, from 0 to 1.
+    fn at(&self, _part: f64) {}
 }
 
 /// What came of it.
@@ -62,6 +64,8 @@ struct Bench {
     asks: Vec<usize>,
     country: Country,
     seats: Vec<Seated>,
+    /// Tasks in all.
+    due: u64,
 }
 
 /// Whose job it is: they take turns.
@@ -73,6 +77,7 @@ fn payer_of(job: JobId) -> Payer {
 impl Bench {
     fn new(size: &Size) -> Self {
         let country = Country::draw(size);
+        let due = u64::from(size.placed) + u64::from(size.tasks);
         let mut planner = Planner::new();
         let (mut numbers, mut nodes) = (BTreeMap::new(), Vec::new());
         for (pool, offer) in &country.pools {
@@ -84,7 +89,7 @@ impl Bench {
             let offers = vec![offer.clone()];
             planner.observe(&Change::OffersShown { pool: pool.pool, offers });
         }
-        Self { planner, numbers, nodes, asks: Vec::new(), country, seats: Vec::new() }
+        Self { planner, numbers, nodes, asks: Vec::new(), country, seats: Vec::new(), due }
     }
 
     fn ask_of(&self, job: JobId) -> usize {
@@ -143,16 +148,20 @@ impl Bench {
         }
     }
 
-    /// Rounds until nothing more finds a place; what each took, and how many it placed.
-    fn rounds(&mut self, meter: &impl Meter) -> Vec<(u64, u64)> {
+    /// Rounds until nothing more finds a place; what each took, and how many it placed; and what all of
+    /// them took of the processor, without what is written down of them for the check.
+    fn rounds(&mut self, meter: &impl Meter) -> (Vec<(u64, u64)>, u64) {
         let mut rounds = Vec::new();
+        let mut processor = 0;
         loop {
-            let begun = meter.wall();
+            let (begun, used) = (meter.wall(), meter.processor());
             let plan = self.round();
             rounds.push((meter.wall() - begun, plan.placed_len() as u64));
+            processor += meter.processor() - used;
             self.remember(&plan);
+            meter.at(self.seats.len() as f64 / self.due.max(1) as f64);
             if plan.is_empty() && !plan.exhausted {
-                return rounds;
+                return (rounds, processor);
             }
         }
     }
@@ -219,9 +228,7 @@ pub fn run(size: &Size, meter: &impl Meter) -> (ScaleReport, Result<(), Overfull
     for job in std::mem::take(&mut bench.country.jobs) {
         bench.queue(job, 0);
     }
-    let processor = meter.processor();
-    let rounds = bench.rounds(meter);
-    let processor = meter.processor() - processor;
+    let (rounds, processor) = bench.rounds(meter);
     let placed = (bench.seats.len() - before) as u64;
     let nanos: u64 = rounds.iter().map(|(nanos, _)| nanos).sum();
     let each = |(nanos, seats): &(u64, u64)| (*nanos as f64 / 1e3 / (*seats).max(1) as f64, *seats);

@@ -5,7 +5,7 @@ const WHOLE_DIGITS_MAX: usize = 9;
 
 /// A decimal number in units of ten to the minus `places`, rounded half away from zero; none where
 /// the text is not a plain decimal number.
-pub(super) fn scaled(text: &str, places: usize) -> Option<i64> {
+pub(crate) fn scaled(text: &str, places: usize) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -25,12 +25,6 @@ pub(super) fn scaled(text: &str, places: usize) -> Option<i64> {
     let up = part.as_bytes().get(places).is_some_and(|digit| *digit >= b'5');
     let value = value + i64::from(up);
     Some(if negative { -value } else { value })
-}
-
-/// An amount of money in millionths, not negative: `0.08`.
-pub fn amount(text: &str) -> Result<i64, String> {
-    let micro = scaled(text, 6).filter(|micro| *micro >= 0);
-    micro.ok_or_else(|| format!("`{text}` is not an amount like 0.08"))
 }
 
 #[cfg(test)]
