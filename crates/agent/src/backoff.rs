@@ -15,27 +15,33 @@ const LONGEST: Span = Span::from_secs(2);
 pub(crate) struct Backoff {
     builder: ExponentialBuilder,
     pauses: ExponentialBackoff,
+    longest: Span,
 }
 
 impl Backoff {
-    /// No failure yet.
+    /// Of an exchange that is away. No failure yet.
     pub(crate) fn new() -> Self {
+        Self::between(FIRST, LONGEST)
+    }
+
+    /// From once to twice the first one, then longer each time up to the longest. No failure yet.
+    pub(crate) fn between(first: Span, longest: Span) -> Self {
         // Without randomness all agents come at once, which is slower and not wrong.
         let seed = random_bytes()
             .map_or(0, |bytes| u64::from_le_bytes(bytes[..8].try_into().expect("8 of 32 bytes")));
         let builder = ExponentialBuilder::new()
-            .with_min_delay(FIRST.to_std())
-            .with_max_delay(LONGEST.to_std())
+            .with_min_delay(first.to_std())
+            .with_max_delay(longest.to_std())
             .without_max_times()
             .with_jitter()
             .with_jitter_seed(seed);
-        Self { builder, pauses: builder.build() }
+        Self { builder, pauses: builder.build(), longest }
     }
 
     /// It failed once more: the pause before the next try.
     pub(crate) fn next(&mut self) -> Span {
-        let pause = self.pauses.next().unwrap_or(LONGEST.to_std());
-        Span::from_micros(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX)).min(LONGEST)
+        let pause = self.pauses.next().unwrap_or(self.longest.to_std());
+        Span::from_micros(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX)).min(self.longest)
     }
 
     /// It went well.

@@ -205,7 +205,9 @@ mod tests {
             outputs: Vec::new(),
             save_within_us: None,
             checkpoint: None,
+            time_signal: None,
             site_words: BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
             gang: None,
         })
     }

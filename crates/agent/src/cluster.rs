@@ -1,14 +1,14 @@
 //! A cluster whose own scheduler places the tasks, as the agent shows it.
 //!
-//! Invariant: a cluster that does not answer is shown as it was last seen; a question that fails
-//! takes no node away.
+//! Invariant: a cluster that does not answer is shown as it was last seen, by this agent or by the one
+//! before it; a question that fails takes no node away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 
 use dayan_engines::kubernetes::Site;
-use dayan_engines::slurm::{self, Access, Load, SiteWords, Survey};
+use dayan_engines::slurm::{self, Access, Load, Names, SiteWords, Survey};
 use dayan_engines::{Fault, SlurmConfig};
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources, Span};
 use dayan_wire::{AccountsCompared, HeldPart, PoolLoad, ShownNode, ShownQueue};
@@ -95,9 +95,34 @@ impl Cluster {
                 tracing::warn!(%fault, "the cluster does not answer; it is shown as it was");
                 Ok(ClusterShown { load: None, ..known.clone() })
             }
-            (Err(fault), None) => Err(fault),
+            (Err(fault), None) => {
+                let known = self.seen_before().filter(|_| matches!(fault, Fault::Unreachable(_)));
+                let known = known.ok_or(fault)?;
+                tracing::warn!(
+                    "the cluster does not answer; it is shown as an earlier agent saw it"
+                );
+                Ok(known)
+            }
         }
     }
+
+    /// As it was when an agent of this folder last had an answer: a member is started again while the
+    /// controller is away, and the leases of what runs are to be prolonged.
+    fn seen_before(&self) -> Option<ClusterShown> {
+        match &self.source {
+            Source::Slurm(lookout) => {
+                Some(shown(&lookout.last_seen()?, None, &lookout.config().site))
+            }
+            #[cfg(feature = "kubernetes")]
+            Source::Kubernetes(_) => None,
+        }
+    }
+}
+
+/// A model by the catalogue's name, so that it is found by all of its names; what that does not know stays
+/// as the site calls it.
+fn by_catalogue(model: &str) -> String {
+    dayan_measure::canonical(model).to_owned()
 }
 
 #[cfg(feature = "kubernetes")]
@@ -105,9 +130,10 @@ fn shown_by_kubernetes(survey: dayan_engines::kubernetes::Survey) -> ClusterShow
     let nodes = survey.nodes.into_iter().map(|node| ShownNode {
         name: node.name,
         total: node.total,
-        accelerator: node.accelerator,
+        accelerator: node.accelerator.as_deref().map(by_catalogue),
         features: BTreeSet::new(),
         leaf: None,
+        islands: Vec::new(),
         up: node.up,
     });
     let mut lines: BTreeMap<String, String> = survey
@@ -185,9 +211,13 @@ fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown
     let nodes = survey.nodes.iter().map(|node| ShownNode {
         name: node.name.clone(),
         total: node.total,
-        accelerator: node.accelerator.clone(),
-        features: [format!("partition-{}", survey.partition.name)].into(),
+        accelerator: node.accelerator.as_deref().map(by_catalogue),
+        features: {
+            let partition = format!("partition-{}", survey.partition.name);
+            node.features.iter().cloned().chain([partition]).collect()
+        },
         leaf: None,
+        islands: Vec::new(),
         up: node.up,
     });
     let bounds = survey.bounds(site, &BTreeMap::new());
@@ -199,11 +229,18 @@ fn shown(survey: &Survey, load: Option<&Load>, site: &SiteWords) -> ClusterShown
         ("slurm.version", survey.version.clone()),
         ("slurm.partition", partition.name.clone()),
         ("slurm.minutes_max", minutes),
-        ("slurm.accounts", partition.accounts.clone()),
-        ("slurm.qos", partition.qos.clone()),
+        ("slurm.accounts", partition.gate.accounts.to_string()),
+        ("slurm.qos", partition.gate.qos.to_string()),
     ];
-    let access = survey.access.as_ref().map(Access::lines).into_iter().flatten();
-    let lines = lines.into_iter().chain(access);
+    let access = survey.access_here().as_ref().map(Access::lines).into_iter().flatten();
+    let groups = &partition.gate.groups;
+    let groups = (*groups != Names::All).then(|| ("slurm.groups", groups.to_string()));
+    // What jobs may name that may name a partition: those that this user may use.
+    let open = || survey.partitions.iter().filter(|one| one.closed.is_none());
+    let others = || open().map(|one| one.name.as_str()).collect::<Vec<_>>();
+    let others = site.allow.contains("partition").then(|| ("slurm.partitions", others().join(",")));
+    let closed = partition.closed.clone().map(|why| ("slurm.closed", why));
+    let lines = lines.into_iter().chain(access).chain(groups).chain(closed).chain(others);
     let lines = lines.map(|(name, value)| (name.to_owned(), value)).collect();
     ClusterShown {
         queue: queue(&nodes, site.ahead.unwrap_or(AHEAD_PERCENT)),
@@ -267,8 +304,61 @@ mod tests {
             accelerator: None,
             features: BTreeSet::new(),
             leaf: None,
+            islands: Vec::new(),
             up,
         }
+    }
+
+    /// A command of Slurm's that says what stands in a file, or that nobody answers where there is none.
+    fn fake(commands: &Path, name: &str) {
+        let path = commands.join(name);
+        let away = "echo 'Unable to contact slurm controller (connect failure)' >&2; exit 1";
+        let text = format!(
+            "#!/bin/sh\nfor what in \"$@\"; do :; done\ncat {0}/$what 2> /dev/null || {{ {away}; }}\n",
+            commands.display()
+        );
+        std::fs::write(&path, text).expect("writes");
+        let may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, may_run).expect("ours");
+    }
+
+    #[test]
+    fn a_member_is_started_while_the_controller_is_away() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let commands = dir.path().join("bin");
+        std::fs::create_dir(&commands).expect("a folder");
+        for name in ["scontrol", "squeue"] {
+            fake(&commands, name);
+        }
+        let say =
+            |what: &str, text: &str| std::fs::write(commands.join(what), text).expect("writes");
+        say("config", "ClusterName = lab\nSLURM_VERSION = 22.05.8\n");
+        say("partition", "PartitionName=main Default=YES MaxTime=60:00 State=UP\n");
+        let node = "CPUTot=8 RealMemory=4096 State=IDLE Partitions=main ActiveFeatures=avx512";
+        let nodes =
+            [("n1", "gpu:a100:4"), ("n2", "gpu:V100-SXM2-32GB:2"), ("n3", "gpu:own_card:1")];
+        let nodes = nodes.map(|(name, gres)| format!("NodeName={name} Gres={gres} {node}\n"));
+        say("node", &nodes.concat());
+        let config = |folder: &str| SlurmConfig {
+            dir: dir.path().join(folder),
+            wrapper: Vec::new(),
+            site: SiteWords::default(),
+            commands: Some(commands.clone()),
+            pace: slurm::Pace::default(),
+            answers: slurm::Answers::alone(),
+        };
+        let seen = Cluster::slurm(config("a")).look().expect("it answers");
+        let models: Vec<_> = seen.nodes.iter().filter_map(|n| n.accelerator.as_deref()).collect();
+        assert_eq!(models, ["A100", "V100-SXM2-32GB", "own_card"], "by the catalogue");
+        assert!(seen.nodes[0].features.iter().eq(["avx512", "partition-main"]));
+
+        for what in ["config", "partition", "node"] {
+            std::fs::remove_file(commands.join(what)).expect("it was there");
+        }
+        let known = Cluster::slurm(config("a")).look().expect("it was seen before");
+        assert_eq!((known.nodes, known.lines), (seen.nodes, seen.lines));
+        let first = Cluster::slurm(config("b")).look();
+        assert!(matches!(first, Err(Fault::Unreachable(_))), "nobody has seen it: {first:?}");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dayan_engines::kubernetes::Site;
 use dayan_engines::slurm::{Answers, SiteWords};
 use dayan_engines::{Containers, Engine, Fault};
-use dayan_units::{Bytes, MilliCpu};
+use dayan_units::{Bytes, MilliCpu, Span};
 use dayan_wire::ShownNode;
 
 use crate::images::ImageWords;
@@ -141,6 +142,16 @@ pub struct Fittings {
     pub leaf: Option<String>,
 }
 
+/// After so long the exchange is told that a task lingers: its processors and cards are others' from then
+/// on, while its results are sent, or wait for a store that is away. Most results are sent within it, and
+/// cost no word more.
+const LINGERS_AFTER: Span = Span::from_secs(60);
+
+/// So long an address, or a bucket, that a task needs before it starts is asked again without a byte of
+/// progress: a store that is restarted, or fails over to another, is back by then, and a machine that waits
+/// for longer is better used by somebody else.
+const START_PATIENCE: Duration = Duration::from_mins(5);
+
 /// What an operator says about an agent.
 pub struct AgentConfig {
     /// The exchange's address: `https://host:port`.
@@ -149,7 +160,7 @@ pub struct AgentConfig {
     pub join: Option<String>,
     /// How many further pools with the same key join by the same token.
     pub more: u32,
-    /// The file of its key; none: one of its own in its folder.
+    /// The file of its key, where it is one of several pools; none: one of its own in its folder.
     pub key: Option<PathBuf>,
     /// What runs the tasks.
     pub engine: EngineChoice,
@@ -184,8 +195,12 @@ pub struct AgentConfig {
     pub measure: Measuring,
     /// How far are tasks kept apart from the machine?
     pub isolation: IsolationChoice,
-    /// What is written down as offered once the agent is a member, for its next start; none:
-    /// nothing is.
+    /// After how long a task that has ended and is not published yet gives its room back.
+    pub lingers_after: Span,
+    /// For how long what a task needs before it starts is asked for again without progress.
+    pub start_patience: Duration,
+    /// What is written down as offered once the agent is a member, for its next start, and of one of
+    /// several pools before it joins; none: nothing is.
     pub keep: Option<Offering>,
 }
 
@@ -212,6 +227,8 @@ impl AgentConfig {
             private_data: PrivateData::Refused,
             measure: Measuring::Quick,
             isolation: IsolationChoice::None,
+            lingers_after: LINGERS_AFTER,
+            start_patience: START_PATIENCE,
             keep: None,
         }
     }

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use dayan_engines::Fault;
+
 /// The agent ends with this.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentFault {
@@ -44,7 +46,7 @@ pub enum AgentFault {
     Unreachable(String),
     /// The engine cannot be used.
     #[error("the engine cannot be used")]
-    Engine(#[from] dayan_engines::Fault),
+    Engine(#[from] Fault),
     /// Tasks are to be isolated, and cannot be here.
     #[error(
         "{0}; see that `bwrap --ro-bind / / --unshare-pid --proc /proc true` works for this user (Debian: `apt-get install bubblewrap`), or give --isolation none"
@@ -70,6 +72,27 @@ impl AgentFault {
             Self::Engine(_) => "agent.engine",
             Self::Isolation(_) => "agent.isolation",
             Self::Broken(_) => "agent.broken",
+        }
+    }
+
+    /// May the same go well later though nobody does anything about it: a file server, a controller or an
+    /// exchange is back? What was refused, or is missing, waits for a person.
+    pub(crate) const fn passes(&self) -> bool {
+        match self {
+            Self::Data { .. }
+            | Self::Busy(_)
+            | Self::Unreachable(_)
+            | Self::Engine(
+                Fault::Io { .. } | Fault::Unreachable(_) | Fault::Busy(_) | Fault::Protocol(_),
+            )
+            | Self::Broken(_) => true,
+            Self::Engine(Fault::Version { .. } | Fault::Unsupported(_))
+            | Self::State { .. }
+            | Self::NotJoined
+            | Self::JoinToken
+            | Self::Url(_)
+            | Self::JoinRefused(_)
+            | Self::Isolation(_) => false,
         }
     }
 

@@ -44,6 +44,18 @@ pub(crate) struct Membership {
 
 /// The file of its membership.
 const MEMBERSHIP_FILE: &str = "agent.json";
+/// The file of a join that was asked for and not answered yet.
+const JOINING_FILE: &str = "joining.json";
+
+/// What a join was asked for with: asked again with the same, it is the same one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Joining {
+    /// SHA-256 of the invitation's secret, in hex: by another one, perhaps of another exchange, another
+    /// token is drawn.
+    pub(crate) invitation: String,
+    /// What the agent is going to sync with.
+    pub(crate) token: String,
+}
 
 /// The folder, locked.
 pub(crate) struct Home {
@@ -102,6 +114,22 @@ impl Home {
     /// Writes down who the agent is.
     pub(crate) fn remember(&self, membership: &Membership) -> Result<(), AgentFault> {
         write_kept(&self.membership_path(), membership)
+    }
+
+    /// The join that was asked for last and not answered, as far as this folder knows.
+    pub(crate) fn joining(&self) -> Result<Option<Joining>, AgentFault> {
+        read_kept(self.root.join(JOINING_FILE))
+    }
+
+    /// Writes down what is asked for, before it is.
+    pub(crate) fn begin_joining(&self, joining: &Joining) -> Result<(), AgentFault> {
+        write_kept(&self.root.join(JOINING_FILE), joining)
+    }
+
+    /// It has joined.
+    pub(crate) fn end_joining(&self) {
+        // Left behind it does nothing: a member does not join.
+        let _ = std::fs::remove_file(self.root.join(JOINING_FILE));
     }
 
     /// Writes down what is offered, where that is something else than before.

@@ -16,7 +16,7 @@ use crate::cluster::{self, Cluster, ClusterShown};
 use crate::config::Fittings;
 use crate::images::Images;
 use crate::kernels::Host;
-use crate::probe::{self, Inventory};
+use crate::probe::{self, Accelerator, Inventory};
 
 /// What the operator lets be offered.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl Offered {
                     Feature::StreamedOutputs,
                 ]);
                 if info.features.signals {
-                    features.insert(Feature::Checkpoint);
+                    features.extend([Feature::Checkpoint, Feature::TimeSignal]);
                 }
                 if cfg!(feature = "s3") {
                     features.insert(Feature::ObjectStore);
@@ -244,7 +244,10 @@ impl Offered {
             accel: MilliAccel(whole.total.accel.0 / 1_000 / parts * 1_000),
         };
         let name = |number| format!("{}-{number}", whole.name);
-        (1..=parts).map(|number| ShownNode { name: name(number), total, ..whole.clone() }).collect()
+        // Which cards a part has is not said.
+        let part =
+            |number| ShownNode { name: name(number), total, islands: Vec::new(), ..whole.clone() };
+        (1..=parts).map(part).collect()
     }
 
     fn this_machine(&self, inventory: &Inventory) -> ShownNode {
@@ -262,9 +265,32 @@ impl Offered {
             accelerator: inventory.cards().next().map(|card| card.model.clone()),
             features: found_features(inventory).chain(self.fittings.features.clone()).collect(),
             leaf: self.fittings.leaf.clone(),
+            islands: islands(inventory.cards()),
             up: true,
         }
     }
+}
+
+/// The island of each card: those that links join; where no card has links, those at one processor's memory.
+/// Numbered as they come; empty where that tells none apart.
+fn islands<'a>(cards: impl Iterator<Item = &'a Accelerator>) -> Vec<u8> {
+    let cards: Vec<&Accelerator> = cards.collect();
+    let by_links = cards.iter().any(|card| card.joined.is_some());
+    let mut seen: Vec<(bool, u32)> = Vec::new();
+    let number = |(at, card): (u32, &&Accelerator)| {
+        let of = if by_links { card.joined } else { card.numa };
+        // Joined to none, it is alone; of unknown memory, too.
+        let key = of.map_or((false, at), |of| (true, of));
+        let known = seen.iter().position(|one| *one == key);
+        let place = known.unwrap_or_else(|| {
+            seen.push(key);
+            seen.len() - 1
+        });
+        u8::try_from(place).unwrap_or(u8::MAX)
+    };
+    let numbers: Vec<u8> = (0u32..).zip(&cards).map(number).collect();
+    let told = by_links || cards.iter().all(|card| card.numa.is_some());
+    if told && numbers.iter().any(|number| *number != 0) { numbers } else { Vec::new() }
 }
 
 /// What a task can ask for of the machine itself: its architecture, its instruction sets, and whether
@@ -317,6 +343,27 @@ mod tests {
         check("Rack-7_B", "rack-7-b");
         check("--", "pool");
         check("", "pool");
+    }
+
+    #[test]
+    fn islands_are_those_of_links_or_of_memory() {
+        let check = |cards: &[(Option<u32>, Option<u32>)], expect: &[u8]| {
+            let cards: Vec<Accelerator> = cards
+                .iter()
+                .map(|(joined, numa)| Accelerator {
+                    joined: *joined,
+                    numa: *numa,
+                    ..Accelerator::named("nvidia", "x", 0)
+                })
+                .collect();
+            assert_eq!(islands(cards.iter()), expect);
+        };
+        check(&[], &[]);
+        check(&[(None, Some(0)), (None, Some(1)), (None, Some(0))], &[0, 1, 0]);
+        check(&[(Some(5), Some(0)), (Some(5), Some(1)), (None, Some(0))], &[0, 0, 1]);
+        // All alike, or not known of all.
+        check(&[(Some(0), Some(0)), (Some(0), Some(1))], &[]);
+        check(&[(None, Some(0)), (None, None)], &[]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use dayan_engines::{
     Devices, EngineInfo, EngineKind, Isolation, Launch, LeaseEnd, Limits, Mount, Program, Step,
-    Workdir,
+    Workdir, hosts,
 };
 use dayan_units::{AttemptId, Bytes, JobId, MilliCpu, Span};
 use dayan_wire::{Gang, LeaseOrder, StepOrder};
@@ -31,6 +31,8 @@ const CPU_MIN: MilliCpu = MilliCpu(10);
 const LOOPBACK: &str = "127.0.0.1";
 /// The host file's name in the working folder.
 pub(crate) const HOSTFILE: &str = ".dayan-hostfile";
+/// By what a task is told of it.
+const HOSTFILE_VARIABLE: &str = "DAYAN_HOSTFILE";
 
 /// What this machine is to the exchange.
 #[derive(Clone, Debug, Default)]
@@ -99,12 +101,22 @@ pub(crate) fn needs_staging(order: &LeaseOrder, place: &Place) -> bool {
     // Its folder is watched from its first moment.
     let watched = order.outputs.iter().any(|output| output.file_closed);
     let saves = order.checkpoint.is_some();
-    let own =
-        place.folders && (order.workdir.is_some() || order.gang.is_some() || watched || saves);
+    let hosts = has_hostfile(order);
+    let own = place.folders && (order.workdir.is_some() || hosts || watched || saves);
     let given = !order.inputs.is_empty() || !order.files.is_empty();
     // Where they go is tried before anything runs.
     let shipped = order.outputs.iter().any(|output| output.to.starts_with("s3://"));
     given || shipped || !order.secrets.is_empty() || own
+}
+
+/// Is there a host file for it: for a gang, and for a task of one node that names it in what comes with
+/// the order? The others are spared a folder of their own: they are many, and short.
+fn has_hostfile(order: &LeaseOrder) -> bool {
+    let names = |text: &String| text.contains(HOSTFILE_VARIABLE);
+    order.gang.is_some()
+        || names(&order.run)
+        || order.files.values().any(names)
+        || order.steps.iter().flat_map(|step| &step.command).any(names)
 }
 
 /// The engine's launch for an order. `folder` is the attempt's own folder where it was prepared.
@@ -155,6 +167,7 @@ pub(crate) fn launch(
         steps: order.steps.iter().map(|step| self::step(order, step, place)).collect(),
         org: order.org.clone(),
         site_words: order.site_words.clone(),
+        node_features: order.node_features.clone(),
     }
 }
 
@@ -217,10 +230,9 @@ fn environment(
         if place.holds(gang) {
             set("DAYAN_HEAD", LOOPBACK.to_owned());
         }
-        if let Some(folder) = folder {
-            let path: PathBuf = folder.join(HOSTFILE);
-            set("DAYAN_HOSTFILE", path.to_string_lossy().into_owned());
-        }
+    }
+    if let Some(folder) = folder.filter(|_| has_hostfile(order)) {
+        set(HOSTFILE_VARIABLE, folder.join(HOSTFILE).to_string_lossy().into_owned());
     }
     env
 }
@@ -247,25 +259,19 @@ fn base_port(slot: u32) -> u32 {
     PORTS_FIRST + slot % ((PORTS_END - PORTS_FIRST) / PORTS_PER_LAUNCH) * PORTS_PER_LAUNCH
 }
 
-/// The host file's content: a line per node with its slots, as `mpirun` reads it. What the
-/// exchange counts as processes (`DAYAN_TASKS`) is spread evenly over the members.
+/// The host file's content. A task of one node needs no other name for it.
 pub(crate) fn hostfile(order: &LeaseOrder, place: &Place) -> Option<String> {
-    let gang = order.gang.as_ref()?;
-    let members = u32::try_from(gang.nodes.len()).unwrap_or(u32::MAX).max(1);
-    let tasks = order.env.get("DAYAN_TASKS").and_then(|tasks| tasks.parse().ok());
-    let slots = tasks.unwrap_or(members).div_ceil(members).max(1);
-    let one_machine = place.holds(gang);
-    let mut lines: Vec<(&str, u32)> = Vec::new();
-    for node in &gang.nodes {
-        let name = if one_machine { LOOPBACK } else { node.as_str() };
-        match lines.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, count)) => *count += slots,
-            None => lines.push((name, slots)),
-        }
+    if !has_hostfile(order) {
+        return None;
     }
-    let lines: Vec<String> =
-        lines.iter().map(|(name, slots)| format!("{name} slots={slots}")).collect();
-    Some(lines.join("\n") + "\n")
+    let gang = order.gang.as_ref();
+    let slots = hosts::slots(&order.env, gang.map(|gang| gang.nodes.len()));
+    let names: Vec<&str> = match gang {
+        None => vec!["localhost"],
+        Some(gang) if place.holds(gang) => vec![LOOPBACK; gang.nodes.len()],
+        Some(gang) => gang.nodes.iter().map(String::as_str).collect(),
+    };
+    Some(hosts::lines(names.into_iter().zip(slots)))
 }
 
 /// The folder that publishing gathers an attempt's outputs in, under the publishing root.
@@ -306,7 +312,9 @@ mod tests {
             outputs: Vec::new(),
             save_within_us: None,
             checkpoint: None,
+            time_signal: None,
             site_words: BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
             gang: Some(Gang {
                 rank: 0,
                 nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
@@ -339,7 +347,26 @@ mod tests {
             assert_eq!(hostfile(&order, &place()).as_deref(), Some(hosts), "{nodes:?}");
         };
         check(&["a-1", "a-2"], "127.0.0.1", "127.0.0.1 slots=4\n");
-        check(&["a-2", "b", "a-2"], "a-2", "a-2 slots=4\nb slots=2\n");
+        check(&["a-2", "b", "a-2"], "a-2", "a-2 slots=3\nb slots=1\n");
+    }
+
+    #[test]
+    fn a_task_of_one_node_has_a_host_file_where_it_names_it() {
+        let plain = LeaseOrder { gang: None, ..order(&["a-1"]) };
+        let run = "mpirun --hostfile $DAYAN_HOSTFILE ./a.out".to_owned();
+        let mut says = LeaseOrder { run, ..plain.clone() };
+        says.env.insert("DAYAN_CPUS".to_owned(), "6".to_owned());
+        let names = says.clone();
+        says.env.insert("DAYAN_TASKS_PER_NODE".to_owned(), "4".to_owned());
+        let end = LeaseEnd { boot: BootId(1), at: BootTime::NEVER };
+        let (few, all) = (Some("localhost slots=4\n"), Some("localhost slots=6\n"));
+        for (order, expect) in [(plain, None), (says, few), (names, all)] {
+            assert_eq!(needs_staging(&order, &place()), expect.is_some(), "{}", order.run);
+            assert_eq!(hostfile(&order, &place()).as_deref(), expect, "{}", order.run);
+            let told = launch(&order, end, Some(Path::new("/w")), &place());
+            let told = told.env.get("DAYAN_HOSTFILE").map(String::as_str);
+            assert_eq!(told, expect.map(|_| "/w/.dayan-hostfile"), "{}", order.run);
+        }
     }
 
     #[test]

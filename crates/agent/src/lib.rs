@@ -34,6 +34,7 @@ mod several;
 mod shell;
 mod staging;
 mod sync;
+mod time_signal;
 mod words;
 
 pub use config::{

@@ -88,7 +88,7 @@ impl Link {
         Ok(Self { client, sockets, url: url.to_owned() })
     }
 
-    /// Takes an invitation. Not to be repeated: if the answer was lost, the invitation is used up.
+    /// Takes an invitation. The same request again is the same join, by the token in it.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinAnswer, LinkFault> {
         let sent = self
             .client

@@ -97,10 +97,13 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         private_data,
         measure,
         isolation,
+        lingers_after,
+        start_patience,
         keep,
         fittings,
     } = config;
     let home = Arc::new(Home::open(&data)?);
+    let is_one_of_several = key.is_some();
     let key = Key::open(&key.unwrap_or_else(|| home.key()))?;
     let clock = BootClock::of_this_machine().map_err(AgentFault::data("reading the boot id"))?;
     let roots = Roots::open(publish_root.as_deref(), &input_roots)
@@ -187,6 +190,11 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     let membership = match admission {
         Admission::Member(membership) => membership,
         Admission::Invited { token, site } => {
+            // What a pool of several is stands in its folder before anybody counts on it: its folder's name
+            // need not tell. An agent alone that is refused is to be started again with other words.
+            if let Some(offering) = keep.as_ref().filter(|_| is_one_of_several) {
+                home.keep(offering)?;
+            }
             let introduction = Introduction {
                 url: &url,
                 token,
@@ -231,7 +239,8 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
     };
     let cache_bytes = cache.map_or(CACHE_BYTES_DEFAULT, |most| most.0);
     let store = Store::new(Arc::clone(&link), membership.token.as_str().into());
-    let courier = Courier::open(home.root(), CourierConfig { cache_bytes, reach }, store)
+    let courier = CourierConfig { cache_bytes, reach, start_patience };
+    let courier = Courier::open(home.root(), courier, store)
         .map_err(|why| AgentFault::data("opening the cache")(std::io::Error::other(why)))?;
     let syncs = Syncs::new(link, &membership.token, key, clock, done, picture, courier.holdings());
     let data: PathBuf = home.root().to_owned();
@@ -248,6 +257,7 @@ async fn start(config: AgentConfig) -> Result<Started, AgentFault> {
         roots,
         courier,
         data,
+        lingers_after,
     });
     Ok(Started { shell, gauge, home })
 }

@@ -518,6 +518,7 @@ impl Desk {
                 Err(
                     fault @ (StartFault::LeaseOver(_)
                     | StartFault::Unsupported(_)
+                    | StartFault::Lacking(_)
                     | StartFault::Invalid(_)),
                 ) => not_started.push((launch.attempt, fault)),
             }

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dayan_engines::{BootClock, Signal};
+use dayan_engines::BootClock;
 use dayan_units::{AttemptId, BootTime, Span};
 use dayan_wire::{CheckpointOrder, LeaseOrder, Outcome};
 use tokio::sync::mpsc;
@@ -256,7 +256,7 @@ impl Care {
     async fn round(&mut self, grace: Span) -> Option<Say> {
         let attempt = self.order.attempt;
         let asked = self.glance().await;
-        if let Some(signal) = number(&self.checkpoint.signal) {
+        if let Some(signal) = words::signal(&self.checkpoint.signal) {
             self.tools.asking.signal(attempt, signal);
         }
         let now = self.now();
@@ -297,19 +297,6 @@ impl Care {
             }
         }
     }
-}
-
-/// A signal's number on this machine, by its name in a job file.
-fn number(name: &str) -> Option<Signal> {
-    use dayan_spec::Signal as Word;
-    let words = [
-        (Word::Usr1, Signal::USR1),
-        (Word::Usr2, Signal::USR2),
-        (Word::Int, Signal::INT),
-        (Word::Hup, Signal::HUP),
-        (Word::Term, Signal::TERM),
-    ];
-    words.into_iter().find(|(word, _)| word.as_str() == name).map(|(_, number)| number)
 }
 
 async fn pause(span: Span) {

@@ -3,17 +3,20 @@
 //!
 //! They join one after the other by one invitation, because they have one key: the first says how many come
 //! after it. Invariant: what befalls one pool ends none of the others; only where not one of them can begin
-//! does the agent end.
+//! does the agent end. What passes is tried again, ever less often; what a person has to mend is said once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::Cell;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use dayan_units::Span;
+use dayan_engines::Fault;
+use dayan_units::{NAME_CHARS_MAX, Span};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
+use crate::backoff::Backoff;
 use crate::config::AgentConfig;
 use crate::fault::AgentFault;
 use crate::home::{Home, is_member};
@@ -21,11 +24,12 @@ use crate::identity::Key;
 use crate::inventory::slug;
 use crate::run::run_telling;
 
-/// A pool that could not go on is begun again after that: a file server or a controller that was away is
-/// back by then, and nobody reads more than one line about it in that time.
-const AGAIN_AFTER: Span = Span::from_secs(30);
-/// What the exchange takes as a name at most.
-const NAME_CHARS_MAX: usize = 40;
+/// A pool that could not go on is begun again after that, or twice that: a controller that was started again
+/// is back by then, and nobody reads more than one line about it in that time.
+const AGAIN_FIRST: Span = Span::from_secs(15);
+/// One that never can is begun again so seldom at last: a line of the log in that time for each pool, and
+/// what was away for a night works as soon after it.
+const AGAIN_LONGEST: Span = Span::from_secs(600);
 
 /// One of the pools.
 pub struct OnePool<'a> {
@@ -63,8 +67,23 @@ pub fn pool_name(cluster: &str, part: &str) -> String {
 enum News {
     /// It works.
     Ready(usize),
-    /// It does not, for now.
-    Failed(usize, AgentFault),
+    /// It does not, for now or until the agent is started again.
+    Failed(usize, AgentFault, Again),
+}
+
+/// When a pool that could not go on is begun again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Again {
+    After(Span),
+    /// Not by this process: it would hear the same, as often as it asked.
+    Never,
+}
+
+/// What follows from a fault. What a member lacks was there when it joined, such as its partition: it may be
+/// there again, as its site changes.
+fn again(fault: &AgentFault, is_member: bool, backoff: &mut Backoff) -> Again {
+    let lacks = matches!(fault, AgentFault::Engine(Fault::Unsupported(_)));
+    if fault.passes() || (lacks && is_member) { Again::After(backoff.next()) } else { Again::Never }
 }
 
 /// Runs them until `shutdown`. `ready` is called once for each that works for the first time, with its name.
@@ -104,7 +123,8 @@ pub async fn run_several(
             ..(pool.config)()
         };
         let span = tracing::info_span!("pool", name = pool.name);
-        Box::pin(tend(at, config, tell.clone(), stopped.clone()).instrument(span))
+        let joined = || is_member(&pool.data);
+        Box::pin(tend(at, config, joined, tell.clone(), stopped.clone()).instrument(span))
     };
     let mut running: FuturesUnordered<_> = members.into_iter().map(&begin).collect();
     // One at a time: the first of them tells the exchange of the others.
@@ -112,7 +132,8 @@ pub async fn run_several(
     running.extend(joining.map(&begin));
     let mut shutdown = std::pin::pin!(shutdown);
     let mut works = vec![false; pools.len()];
-    let mut faults = BTreeMap::new();
+    let mut failed = BTreeSet::new();
+    let mut given_up = BTreeSet::new();
     let outcome = loop {
         let heard = tokio::select! {
             () = &mut shutdown => break Ok(()),
@@ -127,22 +148,19 @@ pub async fn run_several(
                 }
                 at
             }
-            News::Failed(at, fault) => {
+            News::Failed(at, fault, again) => {
                 let nobody_works = !works.contains(&true);
                 if nobody_works && none_is_member && joining == Some(at) {
                     // What keeps the first from joining keeps all of them.
                     break Err(fault);
                 }
-                let code = fault.code();
-                let why = std::error::Error::source(&fault).map(ToString::to_string);
-                tracing::warn!(
-                    pool = pools[at].name, code, %fault, why, again_in = %AGAIN_AFTER,
-                    "a pool cannot go on; the others do"
-                );
-                faults.entry(at).or_insert(fault);
-                if nobody_works && faults.len() == all {
-                    let (_, first) = faults.pop_first().expect("each has failed");
-                    break Err(first);
+                tell_fault(&pools[at].name, &fault, again);
+                if again == Again::Never {
+                    given_up.insert(at);
+                }
+                failed.insert(at);
+                if given_up.len() == all || (nobody_works && failed.len() == all) {
+                    break Err(fault);
                 }
                 at
             }
@@ -159,10 +177,26 @@ pub async fn run_several(
     outcome
 }
 
-/// Has one pool work until it is told to stop, again after each fault.
+/// For whoever reads the log.
+fn tell_fault(pool: &str, fault: &AgentFault, again: Again) {
+    let code = fault.code();
+    let why = std::error::Error::source(fault).map(ToString::to_string);
+    match again {
+        Again::After(again_in) => tracing::warn!(
+            pool, code, %fault, why, %again_in, "a pool cannot go on; the others do"
+        ),
+        Again::Never => tracing::error!(
+            pool, code, %fault, why,
+            "a pool cannot go on and is left out until the agent is started again; the others go on"
+        ),
+    }
+}
+
+/// Has one pool work until it is told to stop, again after each fault that passes.
 async fn tend(
     at: usize,
     config: impl Fn() -> AgentConfig,
+    joined: impl Fn() -> bool,
     tell: mpsc::UnboundedSender<News>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -173,16 +207,24 @@ async fn tend(
             let _ = stopped.wait_for(|stop| *stop).await;
         }
     };
+    let mut backoff = Backoff::between(AGAIN_FIRST, AGAIN_LONGEST);
     loop {
-        // Nobody listens any more while it is stopped.
-        let ready = || drop(tell.send(News::Ready(at)));
-        match run_telling(config(), ready, told()).await {
-            Ok(()) => return,
-            Err(fault) => drop(tell.send(News::Failed(at, fault))),
+        let worked = Cell::new(false);
+        let ready = || {
+            worked.set(true);
+            // Nobody listens any more while it is stopped.
+            drop(tell.send(News::Ready(at)));
+        };
+        let Err(fault) = run_telling(config(), ready, told()).await else { return };
+        if worked.get() {
+            backoff.reset();
         }
+        let again = again(&fault, joined(), &mut backoff);
+        drop(tell.send(News::Failed(at, fault, again)));
+        let Again::After(pause) = again else { return };
         tokio::select! {
             () = told() => return,
-            () = tokio::time::sleep(AGAIN_AFTER.to_std()) => {}
+            () = tokio::time::sleep(pause.to_std()) => {}
         }
     }
 }
@@ -202,5 +244,40 @@ mod tests {
         check("Tianhe_2A", "GPU_v100", "tianhe-2a-gpu-v100");
         let long = "a-very-long-name-of-a-cluster-somewhere";
         check(long, "a-partition-of-a-long-name", "a-very-long-n-a-partition-of-a-long-name");
+    }
+
+    #[test]
+    fn what_was_refused_is_not_tried_again_and_what_passes_ever_less_often() {
+        let mut backoff = Backoff::between(AGAIN_FIRST, AGAIN_LONGEST);
+        let refused =
+            "join.token: this join token is not known, was used, or has expired".to_owned();
+        let gone = "slurm.partition: there is no partition `gpu`".to_owned();
+        let gone = AgentFault::Engine(Fault::Unsupported(gone));
+        assert!(matches!(again(&gone, true, &mut backoff), Again::After(_)), "it was there");
+        backoff.reset();
+        for fault in [
+            AgentFault::JoinRefused(refused),
+            AgentFault::JoinToken,
+            AgentFault::NotJoined,
+            gone,
+            AgentFault::Engine(Fault::Version { ours: 2, theirs: 1 }),
+        ] {
+            assert_eq!(again(&fault, false, &mut backoff), Again::Never, "{fault}");
+        }
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            let fault = AgentFault::Unreachable("no answer".to_owned());
+            let Again::After(pause) = again(&fault, false, &mut backoff) else { panic!("{fault}") };
+            pauses.push(pause);
+        }
+        assert!(pauses[0] >= AGAIN_FIRST && pauses[0] <= AGAIN_FIRST.times(2), "{pauses:?}");
+        assert!(pauses.is_sorted() && pauses[4] > pauses[0], "{pauses:?}");
+        assert_eq!(pauses[11], AGAIN_LONGEST);
+        for fault in [
+            AgentFault::Engine(Fault::Unreachable("away".to_owned())),
+            AgentFault::Broken("a thread"),
+        ] {
+            assert!(matches!(again(&fault, false, &mut backoff), Again::After(_)), "{fault}");
+        }
     }
 }

@@ -5,17 +5,19 @@
 //! only done. One task owns all state; what blocks (the engine, files) is done elsewhere and comes
 //! back as an event.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod publishing;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dayan_custody::{Publishes, Reading, Step};
 use dayan_engines::{
     BootClock, BootId, EngineInfo, Fault, GangSeat, LeaseEnd, Observation, Phase, Placing,
-    StartFault,
+    StartFault, wall_now,
 };
 use dayan_measure::{Measurement, Sharing};
-use dayan_units::{AttemptId, BootTime, Span};
+use dayan_units::{AttemptId, BootTime, Span, Time};
 use dayan_wire::{LeaseOrder, LogAsk, Outcome, SyncAnswer};
 use tokio::sync::{Notify, mpsc};
 
@@ -27,8 +29,9 @@ use crate::launch::{self, LaunchKey, Place};
 use crate::logs::{self, Following};
 use crate::runner::{Found, Heard, Runner, Work};
 use crate::saving::{Saved, Saver, Tools};
-use crate::staging::{Courier, Guard, Prepared, Roots, Sees, Snag, gather, prepare};
+use crate::staging::{Courier, Guard, Prepared, Roots, Sees, Snag, prepare};
 use crate::sync::{Synced, Syncs};
+use crate::time_signal::Timer;
 use crate::words::{self, Action, Custody};
 
 /// The longest the loop sleeps. Its timers stand still while the machine does; after a suspend it
@@ -98,6 +101,7 @@ pub(crate) struct Parts {
     pub(crate) roots: Roots,
     pub(crate) courier: Courier,
     pub(crate) data: PathBuf,
+    pub(crate) lingers_after: Span,
 }
 
 /// The main loop's state.
@@ -119,11 +123,17 @@ pub(crate) struct Shell {
     courier: Arc<Courier>,
     place: Arc<Place>,
     data: PathBuf,
+    /// After how long a task that has ended and is not published yet gives its room back.
+    lingers_after: Span,
+    /// Those that have ended, and when each of them does that.
+    leaving: VecDeque<(BootTime, AttemptId)>,
     here: BTreeMap<AttemptId, Here>,
     /// Members that hold their leases while their launch's head runs.
     holding: BTreeMap<LaunchKey, BTreeSet<AttemptId>>,
     /// Who cares for the checkpoints of running attempts.
     savers: BTreeMap<AttemptId, Saver>,
+    /// Of those that are told before their time is up.
+    timers: BTreeMap<AttemptId, Timer>,
     /// Work for the engine, handed over at the end of each turn.
     work: Work,
     following: Following,
@@ -181,9 +191,12 @@ impl Shell {
             roots: Arc::new(parts.roots),
             courier: Arc::new(parts.courier),
             data: parts.data,
+            lingers_after: parts.lingers_after,
+            leaving: VecDeque::new(),
             here: BTreeMap::new(),
             holding: BTreeMap::new(),
             savers: BTreeMap::new(),
+            timers: BTreeMap::new(),
             work: Work::default(),
             following: Following::default(),
             kept: Arc::new(Notify::new()),
@@ -214,6 +227,8 @@ impl Shell {
             let usage = Reading::resumed(generation, used.grown_to(counted));
             let step = match over {
                 Some(end) => Step::Ended { end },
+                // It may still wait in a queue of the site's.
+                None if matches!(observation.phase, Phase::Starting) => Step::Starting,
                 None => Step::Running,
             };
             self.watch(&order.payload);
@@ -254,11 +269,13 @@ impl Shell {
             let now = self.now();
             let overdue = self.custody.tick(now);
             self.act(overdue);
+            self.leave(now);
             let look = self.syncs.pump(&mut self.custody, now);
             self.note_told();
             self.runner.work(&mut self.work);
             self.look_again(now);
-            let due = [look, self.custody.next_due(now), self.look_at].into_iter().flatten().min();
+            let due = [look, self.custody.next_due(now), self.look_at, self.leaves_at()];
+            let due = due.into_iter().flatten().min();
             let sleep = due.map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX));
             tokio::select! {
                 biased;
@@ -478,26 +495,6 @@ impl Shell {
         }
     }
 
-    fn publish(&mut self, attempt: AttemptId) {
-        let Some(kept) = self.custody.kept().get(&attempt) else { return };
-        let order = Arc::clone(&kept.order.payload);
-        let guard = Guard::until(self.custody.lease_end(attempt));
-        self.here.insert(attempt, Here::Publishing(guard.clone()));
-        let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
-        let (courier, workdir) = (Arc::clone(&self.courier), self.runner.workdir(attempt));
-        tokio::spawn(async move {
-            let folder = workdir.await.ok().flatten();
-            let mut result = courier.publish(&order, folder.as_deref(), &guard).await;
-            if result.is_ok() {
-                let published = tokio::task::spawn_blocking(move || roots.publish(&order, &guard));
-                let published = published.await.unwrap_or_else(|error| Err(error.to_string()));
-                result = published.map_err(Snag::from);
-            }
-            // The agent has ended meanwhile: it is published again by the next.
-            let _ = tell.send(Done::Published { attempt, result }).await;
-        });
-    }
-
     fn forget(&mut self, attempt: AttemptId) {
         if let Some(Here::Staging(guard) | Here::Publishing(guard)) = self.here.remove(&attempt) {
             guard.cancel();
@@ -507,6 +504,7 @@ impl Shell {
         self.courier.unwatch(attempt);
         self.courier.forget(attempt);
         self.savers.remove(&attempt);
+        self.timers.remove(&attempt);
         for members in self.holding.values_mut() {
             members.remove(&attempt);
         }
@@ -560,22 +558,35 @@ impl Shell {
         if !matches!(self.here.get(&attempt), Some(Here::Launched)) {
             return;
         }
+        self.syncs.on_node(observation);
         match &observation.phase {
             Phase::Starting => {}
-            Phase::Running { .. } => {
+            Phase::Running { started_at, .. } => {
+                self.time(attempt, *started_at);
                 self.custody.running(attempt);
                 self.custody.counted(attempt, words::counters(&observation.usage));
             }
             Phase::Ended(end) => {
                 self.custody.counted(attempt, words::counters(&observation.usage));
-                let outcome = words::outcome(&end.outcome);
-                self.ended_at_engine(attempt, outcome);
+                self.ended_at_engine(attempt, words::outcome(&end.outcome));
             }
         }
     }
 
+    /// It runs since then: will it be told that its time is nearly up?
+    fn time(&mut self, attempt: AttemptId, since: Time) {
+        if self.timers.contains_key(&attempt) {
+            return;
+        }
+        let Some(kept) = self.custody.kept().get(&attempt) else { return };
+        let order = &kept.order.payload;
+        let timer = Timer::begin(order, since, wall_now(), self.runner.asking());
+        self.timers.extend(timer.map(|timer| (attempt, timer)));
+    }
+
     fn ended_at_engine(&mut self, attempt: AttemptId, outcome: Outcome) {
         self.following.ended(attempt);
+        self.timers.remove(&attempt);
         let Some(kept) = self.custody.kept().get(&attempt) else { return };
         if !kept.step.may_run() {
             return;
@@ -607,19 +618,7 @@ impl Shell {
         let Some(kept) = self.custody.kept().get(&attempt) else { return };
         let well = matches!(outcome, Outcome::Exited { code: 0 });
         if well && !kept.stopping && !kept.order.payload.outputs.is_empty() {
-            let order = Arc::clone(&kept.order.payload);
-            let guard = Guard::until(self.custody.lease_end(attempt));
-            self.here.insert(attempt, Here::Publishing(guard.clone()));
-            let (roots, tell) = (Arc::clone(&self.roots), self.tell_done.clone());
-            let (courier, workdir) = (Arc::clone(&self.courier), self.runner.workdir(attempt));
-            tokio::spawn(async move {
-                let result = match workdir.await.ok().flatten() {
-                    Some(folder) => gather(order, folder, guard, roots, courier).await,
-                    None => Err("this engine does not show its folders".to_owned().into()),
-                };
-                // The agent has ended meanwhile: the next gathers them again.
-                let _ = tell.send(Done::Gathered { attempt, result }).await;
-            });
+            self.gather(attempt);
         } else {
             self.end(attempt, outcome);
         }
@@ -670,33 +669,8 @@ impl Shell {
                     Err(snag) => self.end(attempt, snag.not_started()),
                 }
             }
-            Done::Gathered { attempt, result } => match result {
-                Ok(()) => {
-                    let end = Outcome::Exited { code: 0 };
-                    let refused = self.stop_reason(attempt);
-                    let outputs = Publishes::Outputs { refused };
-                    if let Some(action) = self.custody.ended(attempt, end, outputs) {
-                        self.act(vec![action]);
-                    }
-                }
-                Err(snag) => self.end(attempt, snag.not_published()),
-            },
-            Done::Published { attempt, result } => {
-                let outcome = match result {
-                    Ok(()) => Outcome::Exited { code: 0 },
-                    Err(snag) => snag.not_published(),
-                };
-                self.work.over.push((attempt, outcome.clone()));
-                self.custody.published(attempt, outcome);
-                let key = self
-                    .custody
-                    .kept()
-                    .get(&attempt)
-                    .and_then(|kept| launch::launch_key(&kept.order.payload));
-                if let Some(key) = key {
-                    self.release_if_over(attempt, key);
-                }
-            }
+            Done::Gathered { attempt, result } => self.gathered(attempt, result),
+            Done::Published { attempt, result } => self.published(attempt, result),
             Done::Probed { nonce, picture } => {
                 self.probing = None;
                 let picture = match picture {

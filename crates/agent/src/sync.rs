@@ -6,11 +6,11 @@
 //! follows the other and nothing else is asked. A failure is followed by a pause; what was said in
 //! a sync that failed is said again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use dayan_custody::Counters;
-use dayan_engines::BootClock;
+use dayan_engines::{BootClock, Observation};
 use dayan_measure::Measurement;
 use dayan_units::{AttemptId, BootTime, Span};
 use dayan_wire::{ChallengeAnswer, PoolLoad, SignedUsage, SyncAnswer, SyncRequest};
@@ -105,6 +105,8 @@ pub(crate) struct Syncs {
     told_holdings: Option<u64>,
     /// What was told of the use of running attempts.
     told_running: Vec<(AttemptId, Counters)>,
+    /// Where attempts run whose node their engine has chosen.
+    nodes: BTreeMap<AttemptId, String>,
 }
 
 impl Syncs {
@@ -138,6 +140,7 @@ impl Syncs {
             holdings,
             told_holdings: None,
             told_running: Vec::new(),
+            nodes: BTreeMap::new(),
         }
     }
 
@@ -147,6 +150,12 @@ impl Syncs {
     /// What was told of the use of running attempts since this was asked last.
     pub(crate) fn take_told_running(&mut self) -> Vec<(AttemptId, Counters)> {
         std::mem::take(&mut self.told_running)
+    }
+    /// Where an attempt runs: said with the next news of it.
+    pub(crate) fn on_node(&mut self, seen: &Observation) {
+        if let Some(node) = &seen.node {
+            self.nodes.insert(seen.attempt, node.clone());
+        }
     }
     pub(crate) const fn picture(&self) -> &Picture {
         &self.picture
@@ -219,6 +228,10 @@ impl Syncs {
 
     fn send(&mut self, which: Which, custody: &mut Custody, now: BootTime, wait: Span) {
         let told = custody.news(now, REPORTS_MAX);
+        // Those of attempts that are forgotten go when they are as many as those that are not.
+        if self.nodes.len() > custody.kept().len().saturating_mul(2) {
+            self.nodes.retain(|attempt, _| custody.kept().contains_key(attempt));
+        }
         let measured: Vec<Measurement> = self.measured.iter().cloned().collect();
         let extras = Extras { shown: self.show.take(), measured: measured.len() };
         let running = told.usage.iter().filter(|record| {
@@ -237,7 +250,7 @@ impl Syncs {
             shown: extras.shown.map(|()| self.picture.shown.clone()),
             // Where that is lost the next look says it again.
             load: self.load.take(),
-            reports: words::reports(&told),
+            reports: words::reports(&told, &self.nodes),
             usage: self.signed(&told),
             answer: self.answer.take(),
             holds,

@@ -1,5 +1,6 @@
 //! The same things in the words of the engine, of custody and of the wire.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dayan_custody as custody;
@@ -47,9 +48,23 @@ pub(crate) fn outcome(outcome: &engines::Outcome) -> wire::Outcome {
         engines::Outcome::Preempted => wire::Outcome::Preempted,
         engines::Outcome::StartFailed(failure) => {
             let blame = if failure.is_the_jobs() { wire::Blame::Job } else { wire::Blame::Site };
-            wire::Outcome::StartFailed { reason: failure.to_string(), blame }
+            let reason = failure.to_string();
+            wire::Outcome::StartFailed { reason, blame, for_good: false }
         }
     }
+}
+
+/// A signal's number on this machine, by its name in a job file.
+pub(crate) fn signal(name: &str) -> Option<engines::Signal> {
+    use dayan_spec::Signal as Word;
+    let words = [
+        (Word::Usr1, engines::Signal::USR1),
+        (Word::Usr2, engines::Signal::USR2),
+        (Word::Int, engines::Signal::INT),
+        (Word::Hup, engines::Signal::HUP),
+        (Word::Term, engines::Signal::TERM),
+    ];
+    words.into_iter().find(|(word, _)| word.as_str() == name).map(|(_, number)| number)
 }
 
 /// How an attempt ends that the engine did not take.
@@ -57,12 +72,19 @@ pub(crate) fn not_started(fault: &engines::StartFault) -> wire::Outcome {
     match fault {
         engines::StartFault::AlreadyLaunched(_) => wire::Outcome::NodeFailure,
         engines::StartFault::LeaseOver(_) => wire::Outcome::LeaseEnded,
-        engines::StartFault::Unsupported(_)
-        | engines::StartFault::Invalid(_)
-        | engines::StartFault::Unreachable(_) => {
-            wire::Outcome::StartFailed { reason: fault.to_string(), blame: wire::Blame::Site }
+        engines::StartFault::Unsupported(_) | engines::StartFault::Invalid(_) => {
+            refused(fault, wire::Blame::Job)
+        }
+        engines::StartFault::Lacking(_) | engines::StartFault::Unreachable(_) => {
+            refused(fault, wire::Blame::Site)
         }
     }
+}
+
+/// What the engine says no to is what the job asks for, unless it is the agent's own settings; another pool
+/// may have it.
+fn refused(fault: &engines::StartFault, blame: wire::Blame) -> wire::Outcome {
+    wire::Outcome::StartFailed { reason: fault.to_string(), blame, for_good: false }
 }
 
 pub(crate) fn order(order: wire::LeaseOrder) -> custody::Order<Arc<wire::LeaseOrder>> {
@@ -83,15 +105,21 @@ pub(crate) fn answer(answer: &mut wire::SyncAnswer) -> custody::Answer<Arc<wire:
     }
 }
 
-pub(crate) fn reports(news: &News) -> Vec<wire::AttemptReport> {
+/// `nodes`: where those run whose node their engine has chosen.
+pub(crate) fn reports(
+    news: &News,
+    nodes: &BTreeMap<AttemptId, String>,
+) -> Vec<wire::AttemptReport> {
     let report = |(attempt, seen): &(_, custody::Seen<wire::Outcome>)| wire::AttemptReport {
         attempt: *attempt,
         seen: match seen {
             custody::Seen::Staging => wire::Seen::Staging,
             custody::Seen::Running => wire::Seen::Running,
             custody::Seen::Publishing => wire::Seen::Publishing,
+            custody::Seen::Lingering => wire::Seen::Lingering,
             custody::Seen::Ended(outcome) => wire::Seen::Ended { outcome: outcome.clone() },
         },
+        node: nodes.get(attempt).cloned(),
     };
     news.reports.iter().map(report).collect()
 }
@@ -131,6 +159,7 @@ pub(crate) fn stray(attempt: AttemptId) -> custody::Order<Arc<wire::LeaseOrder>>
         env: std::collections::BTreeMap::new(),
         steps: Vec::new(),
         site_words: std::collections::BTreeMap::new(),
+        node_features: std::collections::BTreeSet::new(),
         mounts: Vec::new(),
         files: std::collections::BTreeMap::new(),
         secrets: std::collections::BTreeMap::new(),
@@ -139,6 +168,7 @@ pub(crate) fn stray(attempt: AttemptId) -> custody::Order<Arc<wire::LeaseOrder>>
         outputs: Vec::new(),
         save_within_us: None,
         checkpoint: None,
+        time_signal: None,
         gang: None,
     };
     order(stray)

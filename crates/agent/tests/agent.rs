@@ -3,7 +3,7 @@
 mod fake;
 
 use axum::http::StatusCode;
-use dayan_agent::{AgentConfig, AgentFault, Offering, PrivateData};
+use dayan_agent::{AgentConfig, AgentFault, Offering, OnePool, PrivateData, Several, run_several};
 use dayan_wire::logs::LogStream;
 use dayan_wire::{Blame, Gang, LogAsk, Outcome, OutputOrder, Seen, SignedUsage};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -147,6 +147,90 @@ async fn what_cannot_work_is_said() {
     let fault = Agent::start(config(&exchange, dir.path())).fault().await;
     assert!(matches!(fault, AgentFault::Busy(_)), "{fault}");
     agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_whose_answer_is_lost_is_asked_for_again_as_it_was() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    exchange.books().lose_joins = 2;
+    let agent = Agent::start(config(&exchange, dir.path()));
+    exchange.until("it works", |books| (books.syncs > 0).then_some(())).await;
+    agent.stop().await.unwrap();
+    let joins = exchange.books().joins.clone();
+    assert_eq!(joins.len(), 3);
+    assert!(joins[0].token.as_ref().is_some_and(|token| token.starts_with("dya_")));
+    assert!(joins.iter().all(|join| *join == joins[0]), "{joins:?}");
+    assert!(!dir.path().join("agent/joining.json").exists(), "it is over");
+    // Its secret is not for others to read while it is there.
+    exchange.books().lose_joins = u32::MAX;
+    let lost = Agent::start(config(&exchange, &dir.path().join("lost")));
+    exchange.until("it was asked", |books| books.joins.get(3).cloned()).await;
+    lost.kill().await;
+    exchange.books().lose_joins = 0;
+    let kept = std::fs::metadata(dir.path().join("lost/agent/joining.json")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&kept.permissions()) & 0o777, 0o600);
+    let again = Agent::start(config(&exchange, &dir.path().join("lost")));
+    let before = exchange.books().syncs;
+    exchange.until("it works", |books| (books.syncs > before).then_some(())).await;
+    again.stop().await.unwrap();
+    let joins = exchange.books().joins.clone();
+    assert!(joins[3..].iter().all(|join| join.token == joins[3].token), "by another process, too");
+    assert_ne!(joins[3].token, joins[0].token, "each has its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_pools_one_that_is_refused_is_asked_for_once_and_the_others_join() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    exchange.books().refuses_pool = Some("lab-b".to_owned());
+    // The answer to the first one's join is lost besides.
+    exchange.books().lose_joins = 1;
+    let pool = |name: &str| {
+        let (name, data) = (name.to_owned(), dir.path().join(name));
+        let (called, at) = (name.clone(), data.clone());
+        let exchange = exchange.clone();
+        let config = move || AgentConfig {
+            pool: Some(called.clone()),
+            data: at.clone(),
+            ..config(&exchange, &at)
+        };
+        OnePool { name, data, config: Box::new(config) }
+    };
+    let several = Several {
+        data: dir.path().to_owned(),
+        pools: ["lab-a", "lab-b", "lab-c"].map(pool).into(),
+        join: Some(exchange.join_token()),
+    };
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let ready = |name: &str| told.send(name.to_owned()).unwrap();
+    let working = async {
+        let first = tells.recv().await.unwrap();
+        let second = tells.recv().await.unwrap();
+        assert_eq!([first, second], ["lab-a", "lab-c"]);
+    };
+    tokio::time::timeout(fake::PATIENCE, run_several(several, ready, working))
+        .await
+        .expect("in time")
+        .unwrap();
+    let books = exchange.books();
+    let joins: Vec<(&str, u32)> =
+        books.joins.iter().map(|join| (join.pool.as_str(), join.more)).collect();
+    assert_eq!(joins, [("lab-a", 2), ("lab-a", 2), ("lab-c", 2)]);
+    assert_eq!(books.joins[0].token, books.joins[1].token);
+    assert_eq!(books.refused_joins, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_pools_is_known_before_it_joins() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let offering = Offering { node: Some("node-a".to_owned()), ..Offering::default() };
+    exchange.books().refuse_joins = true;
+    let one = AgentConfig {
+        keep: Some(offering.clone()),
+        key: Some(dir.path().join("agent.key")),
+        ..config(&exchange, dir.path())
+    };
+    Agent::start(one).fault().await;
+    assert_eq!(Offering::kept(&dir.path().join("agent")).unwrap(), offering);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,6 +444,7 @@ async fn results_appear_after_the_grant_and_not_before() {
     exchange.books().asked_to_publish.clear();
     let mut config = fake::config(&exchange, dir.path());
     config.publish_root = Some(root.clone());
+    config.start_patience = std::time::Duration::ZERO;
     let agent = Agent::start(config);
     exchange.until("it asks", |books| books.asked_to_publish.contains(&one).then_some(())).await;
     assert!(!root.join("film").exists(), "nothing before the grant");
@@ -399,8 +484,8 @@ async fn results_appear_after_the_grant_and_not_before() {
                 assert_eq!(blame, Blame::Job, "{run}: {reason}");
                 assert!(inside.contains(&number), "{run}: {reason}");
             }
-            // Where a pool publishes is its own matter, and known before anything runs.
-            Outcome::StartFailed { reason, blame: Blame::Site } => {
+            // Where a pool publishes is known before anything runs, and another may publish there.
+            Outcome::StartFailed { reason, blame: Blame::Job, for_good: false } => {
                 assert!(reason.contains(expect), "{run}: {reason}");
                 assert!(!inside.contains(&number), "{run}: {reason}");
             }
@@ -429,12 +514,38 @@ async fn results_appear_after_the_grant_and_not_before() {
         let of_site = from.starts_with("s3:") && !cfg!(feature = "s3");
         let expect = if of_site { Blame::Site } else { Blame::Job };
         let ended = exchange.ended(this).await;
-        let Outcome::StartFailed { reason, blame } = &ended else { panic!("{ended:?}") };
+        let Outcome::StartFailed { reason, blame, .. } = &ended else { panic!("{ended:?}") };
         assert!(reason.contains(from), "{ended:?}");
         assert_eq!(*blame, expect, "{ended:?}");
     }
     let left = std::fs::read_dir(root.join(".attempts")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "what was gathered is gone");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_to_publish_says_that_nothing_of_it_runs_and_is_published_all_the_same() {
+    let (exchange, dir) = (Exchange::plain().await, tempfile::tempdir().unwrap());
+    let root = dir.path().join("public");
+    std::fs::create_dir(&root).unwrap();
+    let mut config = config(&exchange, dir.path());
+    config.publish_root = Some(root.clone());
+    config.lingers_after = dayan_units::Span::ZERO;
+    let agent = Agent::start(config);
+    exchange.books().grants = false;
+    let one = attempt(12, 0);
+    let mut first = order(one, "echo log > report");
+    first.outputs = vec![output("report", &root.join("report"))];
+    exchange.lease(first);
+    let lingers = |seen: &Vec<Seen>| seen.contains(&Seen::Lingering);
+    exchange
+        .until("it lingers", |books| books.seen.get(&one).is_some_and(lingers).then_some(()))
+        .await;
+    assert!(!root.join("report").exists(), "nothing before the grant");
+    grant(&mut exchange.books(), one);
+    exchange.ring();
+    assert_eq!(exchange.ended(one).await, WELL);
+    assert_eq!(std::fs::read_to_string(root.join("report")).unwrap(), "log\n");
     agent.stop().await.unwrap();
 }
 
@@ -521,7 +632,9 @@ async fn who_knows_a_digest_is_not_given_what_another_brought_with_a_secret() {
     assert_eq!(fetch("studio", None).await, WELL);
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     let ended = fetch("rival", None).await;
-    let Outcome::StartFailed { reason, blame: Blame::Job } = &ended else { panic!("{ended:?}") };
+    let Outcome::StartFailed { reason, blame: Blame::Job, .. } = &ended else {
+        panic!("{ended:?}")
+    };
     assert!(reason.contains("404"), "{reason}");
     // With rights of its own it is.
     assert_eq!(fetch("rival", Some("tok")).await, WELL);
@@ -563,7 +676,7 @@ async fn a_bucket_that_cannot_be_written_to_is_found_out_before_anything_runs() 
         }];
         exchange.lease(order);
         let ended = exchange.ended(one).await;
-        let Outcome::StartFailed { reason, blame: Blame::Job } = &ended else {
+        let Outcome::StartFailed { reason, blame: Blame::Job, .. } = &ended else {
             panic!("{ended:?}")
         };
         assert!(reason.contains("s3://studio/out") && reason.contains(expect), "{reason}");

@@ -39,6 +39,12 @@ pub struct Accelerator {
     pub pcie: Option<String>,
     /// Links to other cards that are up.
     pub card_links: Option<u32>,
+    /// Cards with the same number are joined by such links, straight or through switches.
+    #[serde(default)]
+    pub joined: Option<u32>,
+    /// The part of the machine's memory that it is nearest to, as the kernel numbers them.
+    #[serde(default)]
+    pub numa: Option<u32>,
     /// Is it cut into instances?
     pub mig: Option<Mig>,
     /// Power limit as delivered, in milliwatts.
@@ -56,7 +62,7 @@ pub enum Mig {
 }
 
 impl Accelerator {
-    fn named(vendor: &str, model: impl Into<String>, index: u32) -> Self {
+    pub(crate) fn named(vendor: &str, model: impl Into<String>, index: u32) -> Self {
         Self {
             vendor: vendor.to_owned(),
             model: model.into(),
@@ -66,6 +72,8 @@ impl Accelerator {
             driver: None,
             pcie: None,
             card_links: None,
+            joined: None,
+            numa: None,
             mig: None,
             power_limit_milliwatts: None,
         }
@@ -115,13 +123,19 @@ fn nvidia(sources: &Sources) -> Result<Vec<Accelerator>, String> {
     if count == 0 {
         return Err("the driver sees no card".to_owned());
     }
-    let mut cards = Vec::new();
+    let (mut cards, mut wires) = (Vec::new(), Vec::new());
     for index in 0..count {
         let device = nvml.device_by_index(index).map_err(|fault| nvml_fault(&fault))?;
-        let links = (0..LINKS_MAX)
-            .map_while(|link| device.link_wrapper_for(link).is_active().ok())
-            .filter(|active| *active);
-        let links = u32::try_from(links.count()).unwrap_or(0);
+        let links: Vec<u32> = (0..LINKS_MAX)
+            .map_while(|link| device.link_wrapper_for(link).is_active().ok().map(|up| (link, up)))
+            .filter_map(|(link, up)| up.then_some(link))
+            .collect();
+        let far = |link: &u32| device.link_wrapper_for(*link).remote_pci_info().ok();
+        let own = device.pci_info().map(|pci| pci.bus_id).unwrap_or_default();
+        let numa = numa_of(sources, &own);
+        wires
+            .push(Wires { own, far: links.iter().filter_map(far).map(|pci| pci.bus_id).collect() });
+        let links = u32::try_from(links.len()).unwrap_or(u32::MAX);
         let pcie = device.max_pcie_link_gen().ok().zip(device.max_pcie_link_width().ok());
         cards.push(Accelerator {
             memory: device.memory_info().ok().map(|memory| Bytes(memory.total)),
@@ -129,6 +143,7 @@ fn nvidia(sources: &Sources) -> Result<Vec<Accelerator>, String> {
             driver: driver.clone(),
             pcie: pcie.map(|(generation, lanes)| format!("{generation}x{lanes}")),
             card_links: Some(links),
+            numa,
             mig: device.mig_mode().ok().map(|mode| match mode.current {
                 0 => Mig::Disabled,
                 _ => Mig::Enabled,
@@ -141,7 +156,47 @@ fn nvidia(sources: &Sources) -> Result<Vec<Accelerator>, String> {
             )
         });
     }
+    for (card, joined) in cards.iter_mut().zip(joined(&wires)) {
+        card.joined = joined;
+    }
     Ok(cards)
+}
+
+/// Where a card is on the bus, and what is at the far ends of its links: cards or switches.
+struct Wires {
+    own: String,
+    far: Vec<String>,
+}
+
+/// Which cards are joined, straight or through what they share. None where a card has no links.
+fn joined(cards: &[Wires]) -> Vec<Option<u32>> {
+    let mut groups: Vec<Option<u32>> =
+        (0u32..).zip(cards).map(|(at, card)| (!card.far.is_empty()).then_some(at)).collect();
+    let met = |a: &Wires, b: &Wires| {
+        a.far.contains(&b.own)
+            || b.far.contains(&a.own)
+            || a.far.iter().any(|far| b.far.contains(far))
+    };
+    for (a, one) in cards.iter().enumerate() {
+        for (b, other) in cards.iter().enumerate().skip(a + 1) {
+            if let (Some(low), Some(high)) = (groups[a].min(groups[b]), groups[a].max(groups[b]))
+                && met(one, other)
+            {
+                for group in groups.iter_mut().filter(|group| **group == Some(high)) {
+                    *group = Some(low);
+                }
+            }
+        }
+    }
+    groups
+}
+
+/// The memory that a device on the bus is nearest to. NVML writes a domain of eight digits, the kernel of four.
+fn numa_of(sources: &Sources, bus_id: &str) -> Option<u32> {
+    const ADDRESS_CHARS: usize = 12;
+    let short = bus_id.get(bus_id.len().checked_sub(ADDRESS_CHARS)?..)?.to_ascii_lowercase();
+    // -1 where there is only one.
+    sources.text(&format!("/sys/bus/pci/devices/{short}/numa_node")).ok()?.trim().parse().ok()
 }
 
 fn ascend(sources: &Sources) -> Result<Vec<Accelerator>, String> {
@@ -155,7 +210,13 @@ fn ascend(sources: &Sources) -> Result<Vec<Accelerator>, String> {
         text.lines().find_map(|line| line.strip_prefix("Version=").map(str::to_owned))
     });
     let mut cards = match sources.tool("npu-smi", &["info"]) {
-        Ok(table) => npu_table(&table),
+        Ok(table) => {
+            let numa = |(card, bus_id): (Accelerator, String)| Accelerator {
+                numa: numa_of(sources, &bus_id),
+                ..card
+            };
+            npu_table(&table).into_iter().map(numa).collect()
+        }
         Err(_) => Vec::new(),
     };
     if cards.is_empty() {
@@ -168,8 +229,9 @@ fn ascend(sources: &Sources) -> Result<Vec<Accelerator>, String> {
 }
 
 /// The table of `npu-smi info`: per chip a row `| 0  910B3 | OK | …` and a row
-/// `| 0 | 0000:C1:00.0 | … | … / 0  3395 / 65536 |`, whose last `used / total` is the HBM in MB.
-fn npu_table(table: &str) -> Vec<Accelerator> {
+/// `| 0 | 0000:C1:00.0 | … | … / 0  3395 / 65536 |`, whose last `used / total` is the HBM in MB. With each
+/// card its place on the bus.
+fn npu_table(table: &str) -> Vec<(Accelerator, String)> {
     let mut cards = Vec::new();
     let mut name: Option<String> = None;
     for line in table.lines() {
@@ -186,11 +248,11 @@ fn npu_table(table: &str) -> Vec<Accelerator> {
                 let total = rest.rsplit('/').next().and_then(|mb| mb.trim().parse::<u64>().ok());
                 // The tool says MB and means 2²⁰ bytes.
                 let memory = total.filter(|mb| *mb > 0).and_then(|mb| mb.checked_mul(1 << 20));
-                cards.push(Accelerator {
+                let card = Accelerator {
                     memory: memory.map(Bytes),
-                    id_hash: None,
                     ..Accelerator::named("ascend", name.as_str(), index)
-                });
+                };
+                cards.push((card, second.to_owned()));
             }
             _ => {}
         }
@@ -356,10 +418,30 @@ mod tests {
 ";
         let cards = npu_table(table);
         assert_eq!(cards.len(), 2);
-        assert_eq!(cards[1].model, "Ascend910B3");
-        assert_eq!((cards[1].index, cards[1].memory), (1, Some(Bytes(65_536 << 20))));
-        assert!(dayan_measure::find_model(&cards[0].model).is_some(), "{}", cards[0].model);
+        let (card, bus_id) = &cards[1];
+        assert_eq!((card.model.as_str(), bus_id.as_str()), ("Ascend910B3", "0000:01:00.0"));
+        assert_eq!((card.index, card.memory), (1, Some(Bytes(65_536 << 20))));
+        assert!(dayan_measure::find_model(&cards[0].0.model).is_some(), "{}", cards[0].0.model);
         assert!(npu_table("npu-smi: no device").is_empty());
+    }
+
+    #[test]
+    fn cards_are_joined_by_links_and_through_switches() {
+        let check = |cards: &[(&str, &[&str])], expect: &[Option<u32>]| {
+            let wires = cards.iter().map(|(own, far)| Wires {
+                own: (*own).to_owned(),
+                far: far.iter().map(|far| (*far).to_owned()).collect(),
+            });
+            assert_eq!(joined(&wires.collect::<Vec<_>>()), expect, "{cards:?}");
+        };
+        check(&[("a", &[]), ("b", &[])], &[None, None]);
+        // Two pairs with bridges.
+        let pairs: [(&str, &[&str]); 4] =
+            [("a", &["c"]), ("b", &["d"]), ("c", &["a"]), ("d", &["b"])];
+        check(&pairs, &[Some(0), Some(1), Some(0), Some(1)]);
+        // A ring, and all on one switch.
+        check(&[("a", &["b"]), ("b", &["c"]), ("c", &["a"])], &[Some(0); 3]);
+        check(&[("a", &["s1"]), ("b", &["s1", "s2"]), ("c", &["s2"])], &[Some(0); 3]);
     }
 
     #[test]

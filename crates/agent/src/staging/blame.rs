@@ -5,8 +5,6 @@
 //! has its computing for nothing by a store that lies, nor any provider a bad name by it. Invariants: what is
 //! the exchange's own or the site's own is never taken for the job's; it is asked when no further try is left.
 
-use dayan_wire::Blame;
-
 use super::courier::Courier;
 use super::snag::{Far, Snag};
 
@@ -54,7 +52,7 @@ impl Courier {
                 format!("{}; the exchange was not reached from here either", snag.why)
             }
         };
-        Snag { why, blame: Blame::Site, far: None }
+        Snag::from(why)
     }
 }
 

@@ -41,8 +41,48 @@ impl Unread {
     }
 
     /// Where it lies in what the task left.
-    pub(super) fn of_task(self) -> Snag {
-        Snag::of_file(self.to_string(), &self.error)
+    pub(super) fn of_task(self, root: &Path) -> Snag {
+        Snag::of_file(self.to_string(), &self.error, root)
+    }
+}
+
+/// Why something was not copied.
+#[derive(Debug)]
+pub(super) enum CopyFault {
+    /// What is to be copied cannot be read.
+    Unread(Unread),
+    /// Anything else.
+    Failed(String),
+}
+
+impl CopyFault {
+    /// What is to be copied is what the task left in its folder.
+    pub(super) fn of_task(self, root: &Path) -> Snag {
+        match self {
+            Self::Unread(unread) => unread.of_task(root),
+            Self::Failed(why) => why.into(),
+        }
+    }
+}
+
+impl From<String> for CopyFault {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Unread> for CopyFault {
+    fn from(unread: Unread) -> Self {
+        Self::Unread(unread)
+    }
+}
+
+impl From<CopyFault> for Snag {
+    fn from(fault: CopyFault) -> Self {
+        match fault {
+            CopyFault::Unread(unread) => unread.to_string().into(),
+            CopyFault::Failed(why) => why.into(),
+        }
     }
 }
 
@@ -54,18 +94,19 @@ pub(super) fn copy(
     guard: &Guard,
     durability: Durability,
     may_read: &dyn Fn(&Path) -> bool,
-) -> Result<(), String> {
+) -> Result<(), CopyFault> {
     let mut left = FILES_MAX;
     let mut open: Vec<(PathBuf, PathBuf, usize)> = vec![(from.to_owned(), to.to_owned(), 0)];
     while let Some((from, to, depth)) = open.pop() {
-        let kind = from.symlink_metadata().map_err(failed(&from))?.file_type();
+        let kind = from.symlink_metadata().map_err(Unread::at(&from))?.file_type();
         if kind.is_dir() {
             if depth >= DEPTH_MAX {
-                return Err(format!("{}: more than {DEPTH_MAX} folders deep", from.display()));
+                let why = format!("{}: more than {DEPTH_MAX} folders deep", from.display());
+                return Err(why.into());
             }
             fs::create_dir_all(&to).map_err(failed(&to))?;
-            for entry in fs::read_dir(&from).map_err(failed(&from))? {
-                let entry = entry.map_err(failed(&from))?;
+            for entry in fs::read_dir(&from).map_err(Unread::at(&from))? {
+                let entry = entry.map_err(Unread::at(&from))?;
                 open.push((entry.path(), to.join(entry.file_name()), depth + 1));
             }
             continue;
@@ -74,16 +115,19 @@ pub(super) fn copy(
             .checked_sub(1)
             .ok_or_else(|| format!("{}: more than {FILES_MAX} files", from.display()))?;
         guard.check()?;
-        let real = from.canonicalize().map_err(failed(&from))?;
+        let real = from.canonicalize().map_err(Unread::at(&from))?;
         if !may_read(&real) {
-            return Err(format!("{} leads to a place that may not be read", from.display()));
+            let why = format!("{} leads to a place that may not be read", from.display());
+            return Err(why.into());
         }
-        if !real.metadata().map_err(failed(&real))?.is_file() {
-            return Err(format!("{} is neither a file nor a folder", from.display()));
+        if !real.metadata().map_err(Unread::at(&real))?.is_file() {
+            return Err(format!("{} is neither a file nor a folder", from.display()).into());
         }
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder).map_err(failed(folder))?;
         }
+        // Whose path it is that an error is about, copying does not say.
+        File::open(&real).map_err(Unread::at(&real))?;
         fs::copy(&real, &to).map_err(failed(&to))?;
         match durability {
             Durability::Cached => {}
@@ -113,4 +157,29 @@ pub(super) fn files(below: &Path) -> Result<Vec<PathBuf>, Unread> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dayan_wire::Blame;
+
+    #[test]
+    fn whose_fault_it_is_goes_by_whose_path_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, there) = (dir.path().join("work"), dir.path().join("work/there"));
+        fs::create_dir(&root).expect("made");
+        fs::write(&there, "x").expect("written");
+        let copied = |from: &Path, to: &Path| {
+            copy(from, to, &Guard::until(None), Durability::Cached, &|_| true)
+        };
+        copied(&there, &dir.path().join("out/there")).expect("copied");
+        // What the task left is gone.
+        let gone = || copied(&root.join("gone"), &dir.path().join("out/gone")).expect_err("gone");
+        assert_eq!(gone().of_task(&root).blame, Blame::Job);
+        assert_eq!(Snag::from(gone()).blame, Blame::Site, "what is no task's");
+        // Where it is to go is no folder.
+        let to = dir.path().join("out/there/below");
+        assert_eq!(copied(&there, &to).expect_err("no folder").of_task(&root).blame, Blame::Site);
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dayan_units::AttemptId;
 use dayan_wire::LeaseOrder;
@@ -11,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::Guard;
 use super::cache::Cache;
+use super::keeping::{self, Keeping};
 #[cfg(feature = "s3")]
 use super::objects::Objects;
 use super::progress::{Desk, Going};
@@ -33,7 +35,11 @@ pub(crate) struct Courier {
     pub(super) web: Web,
     pub(super) cache: Arc<Cache>,
     pub(super) slots: Semaphore,
+    /// For how long what a job names is asked again before its task starts.
+    pub(super) start_patience: Duration,
     pub(super) watches: Watches,
+    /// Since when results wait to be published.
+    pub(super) keeping: Keeping,
     desk: Desk,
     /// What was sent for attempts that wait for their grant.
     pub(super) manifests: Mutex<BTreeMap<AttemptId, Manifest>>,
@@ -47,6 +53,7 @@ pub(crate) struct Courier {
 pub(crate) struct CourierConfig {
     pub(crate) cache_bytes: u64,
     pub(crate) reach: Reach,
+    pub(crate) start_patience: Duration,
 }
 
 impl Courier {
@@ -59,7 +66,9 @@ impl Courier {
             web: Web::new(config.reach)?,
             cache: Arc::new(cache),
             slots: Semaphore::new(SLOTS),
+            start_patience: config.start_patience,
             watches: Watches::default(),
+            keeping: Keeping::open(data.join("publishing"))?,
             desk: Desk::new(store.clone()),
             store,
             manifests: Mutex::default(),
@@ -77,6 +86,12 @@ impl Courier {
     /// Copying for an attempt begins.
     pub(crate) fn begin(&self, attempt: AttemptId) -> Going {
         self.desk.begin(attempt)
+    }
+
+    /// The results of an attempt are there: until when they may be published, at the latest.
+    pub(super) fn publishing(&self, attempt: AttemptId, guard: &Guard) -> Guard {
+        let began = self.keeping.begin(attempt, keeping::now());
+        guard.within(began.plus(keeping::PUBLISHED_WITHIN))
     }
 
     /// What the attempt's secrets say, if it names any.

@@ -74,7 +74,12 @@ pub(crate) async fn gather(
     courier: Arc<Courier>,
 ) -> Result<(), Snag> {
     let going = courier.begin(order.attempt);
-    courier.ship(&order, &folder, &guard, &going).await?;
-    let gathered = tokio::task::spawn_blocking(move || roots.gather(&order, &folder, &guard));
-    gathered.await.unwrap_or_else(|error| Err(error.to_string().into()))
+    let guard = courier.publishing(order.attempt, &guard);
+    // Where this machine keeps its tasks is nothing to the job's owner.
+    let inside = |snag: Snag| snag.seen_from(&folder);
+    let total = courier.ship(&order, &folder, &guard, &going).await.map_err(inside)?;
+    let from = folder.clone();
+    let gathered = tokio::task::spawn_blocking(move || roots.gather(&order, &from, &guard, total));
+    let gathered = gathered.await.unwrap_or_else(|error| Err(error.to_string().into()));
+    gathered.map_err(inside)
 }

@@ -10,8 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use dayan_units::AttemptId;
+use dayan_units::{AttemptId, Span};
 use dayan_wire::{Blame, LeaseOrder, OutputOrder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -23,16 +22,15 @@ use super::cache::{Cache, Flown, Pinned, digest};
 use super::courier::Courier;
 use super::progress::Going;
 use super::readers::Reader;
-use super::snag::Snag;
-use super::web::{Answered, WebFault};
+use super::snag::{Snag, status_in};
+use super::web::{Answered, Part, WebFault};
 use super::{Guard, roots};
+use crate::backoff::Backoff;
 use crate::link::{LinkFault, describe};
 
 /// Files of one attempt that are fetched at once: enough to fill a link that a single stream does
 /// not, few enough that none starves.
 const FETCHES_MAX: usize = 4;
-/// Tries of one file without a byte of progress between them: with the pauses, about a minute.
-const TRIES_MAX: usize = 7;
 /// The first pause, doubled each time.
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// The longest.
@@ -77,8 +75,10 @@ pub(super) enum Miss {
     Again(String),
     /// Another try may help, and it is this machine that failed.
     AgainHere(String),
-    /// No other try helps, anywhere.
+    /// No other try helps from here; another site may be let to it.
     Never(String),
+    /// It is not there, whoever asks.
+    Gone(String),
     /// No other try helps on this machine.
     Here(String),
     /// It is what it was when it was last fetched.
@@ -88,7 +88,11 @@ pub(super) enum Miss {
 impl Miss {
     fn words(self) -> String {
         match self {
-            Self::Again(why) | Self::AgainHere(why) | Self::Never(why) | Self::Here(why) => why,
+            Self::Again(why)
+            | Self::AgainHere(why)
+            | Self::Never(why)
+            | Self::Gone(why)
+            | Self::Here(why) => why,
             Self::Unchanged => "it is what it was".to_owned(),
         }
     }
@@ -193,6 +197,20 @@ pub(super) fn below(to: &str, path: &str) -> String {
     format!("{}/{path}", to.trim_end_matches('/'))
 }
 
+/// Does an address say that nothing is there? It says so to everybody.
+fn is_gone(why: &str) -> bool {
+    matches!(status_in(why), Some(404 | 410))
+}
+
+/// Pauses between tries, up to the longest.
+pub(super) fn pauses(longest: Duration) -> Backoff {
+    Backoff::between(span(PAUSE_FIRST), span(longest))
+}
+
+pub(super) fn span(duration: Duration) -> Span {
+    Span::from_micros(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}
+
 fn of_link(fault: LinkFault) -> Miss {
     match fault {
         LinkFault::Away(why) | LinkFault::Garbage(why) => Miss::Again(why),
@@ -215,7 +233,7 @@ impl Courier {
         let mut wanted = Vec::new();
         for (number, input) in order.inputs.iter().enumerate() {
             if is_remote(&input.from) {
-                let found = self.look_up(order, number, input, guard, secrets).await;
+                let found = self.look_up(order, number, input, (guard, going), secrets).await;
                 wanted.extend(found.map_err(|snag| snag.about(&format!("`{}`", input.from)))?);
             }
         }
@@ -249,7 +267,7 @@ impl Courier {
         order: &LeaseOrder,
         number: usize,
         input: &OutputOrder,
-        guard: &Guard,
+        (guard, going): (&Guard, &Going),
         secrets: &BTreeMap<String, String>,
     ) -> Result<Vec<Wanted>, Snag> {
         let secret = match &input.secret {
@@ -264,8 +282,11 @@ impl Courier {
             if let (Some(expected), [only]) = (&input.sha256, &files[..])
                 && *expected != only.sha256
             {
-                let why = format!("its SHA-256 is {}, not what the job file says", only.sha256);
-                return Err(Snag::job(why));
+                let why = format!(
+                    "its SHA-256 is {}, and the job file says {expected}; correct one of them",
+                    only.sha256
+                );
+                return Err(Snag::for_good(why));
             }
             return Ok(files
                 .into_iter()
@@ -285,7 +306,7 @@ impl Courier {
                 .collect());
         }
         if input.from.starts_with("s3://") {
-            let found = self.look_up_objects(input, &org, secret, guard).await;
+            let found = self.look_up_objects(input, &org, secret, guard, going).await;
             return match found {
                 Err(snag) => Err(self.settled(snag).await),
                 found => found,
@@ -310,19 +331,14 @@ impl Courier {
         guard: &Guard,
         ask: impl Fn() -> BoxFuture<'a, Result<T, LinkFault>> + Send + 'a,
     ) -> Result<T, Snag> {
-        let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(PAUSE_FIRST)
-            .with_max_delay(PAUSE_MAX)
-            .without_max_times()
-            .with_jitter()
-            .build();
+        let mut pauses = pauses(PAUSE_MAX);
         loop {
             guard.check()?;
             match ask().await {
                 Ok(answer) => return Ok(answer),
                 Err(LinkFault::Away(why)) => {
                     tracing::debug!(why, "the exchange was not reached; asked again");
-                    tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MAX)).await;
+                    tokio::time::sleep(pauses.next().to_std()).await;
                 }
                 Err(fault) => return Err(Snag::refused(fault.to_string())),
             }
@@ -350,17 +366,10 @@ impl Courier {
             return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
         }
         let _slot = self.slots.acquire().await.map_err(|_| "the agent ends".to_owned())?;
-        let pauses = || {
-            ExponentialBuilder::new()
-                .with_min_delay(PAUSE_FIRST)
-                .with_max_delay(PAUSE_MAX)
-                .with_max_times(TRIES_MAX)
-                .with_jitter()
-                .build()
-        };
         let part = self.cache.part(&key);
         let length = || part.metadata().map_or(0, |part| part.len());
-        let (mut waits, mut before) = (pauses(), length());
+        let (mut waits, mut before) = (pauses(PAUSE_MAX), length());
+        let mut since = tokio::time::Instant::now();
         going.came(before);
         let mut expected = wanted.size.is_some();
         loop {
@@ -369,6 +378,7 @@ impl Courier {
             let begun = tokio::time::Instant::now();
             match self.once(&wanted, &key, guard, going, &mut expected).await {
                 Ok(file) => {
+                    going.goes_on(wanted.called.trim_end());
                     *turn = Some(Flown { asked: begun, sha256: file.sha256().to_owned() });
                     return Ok(Brought { to: wanted.to, file, executable: wanted.executable });
                 }
@@ -377,6 +387,7 @@ impl Courier {
                     let _ = std::fs::remove_file(self.cache.seen(&key));
                 }
                 Err(Miss::Never(why)) => return Err(Snag::job(failed(&why))),
+                Err(Miss::Gone(why)) => return Err(Snag::for_good(failed(&why))),
                 Err(Miss::Here(why)) => return Err(failed(&why).into()),
                 Err(miss @ (Miss::Again(_) | Miss::AgainHere(_))) => {
                     // The exchange's own store, and this machine, are nothing that the job has named.
@@ -386,19 +397,23 @@ impl Courier {
                     };
                     let now = length();
                     if now > before {
-                        waits = pauses();
+                        waits.reset();
+                        since = tokio::time::Instant::now();
                     }
                     before = now;
-                    let Some(pause) = waits.next() else {
-                        let words = failed(&format!("{why}; given up after {TRIES_MAX} tries"));
+                    let pause = waits.next().to_std();
+                    if since.elapsed() + pause > self.start_patience {
+                        let tried = span(since.elapsed());
+                        let words = failed(&format!("{why}; asked again for {tried}"));
                         let snag = if named {
                             Snag { why: words, ..Snag::far(why) }
                         } else {
                             words.into()
                         };
                         return Err(self.settled(snag).await);
-                    };
+                    }
                     tracing::info!(what = wanted.called, why, ?pause, "fetched again");
+                    going.stuck(wanted.called.trim_end(), &why);
                     tokio::time::sleep(pause).await;
                 }
             }
@@ -499,8 +514,10 @@ impl Courier {
             let _ = std::fs::remove_file(&part);
             going.lost(size);
             let why = format!("its SHA-256 is {sha256}, and should be {expected}");
-            // What was put together of parts may be fetched whole; what came whole is what it is.
-            return Err(if there > 0 { Miss::Again(why) } else { Miss::Never(why) });
+            // What was put together of parts may be fetched whole; what came whole is what it is, but for
+            // what the exchange's own store has by that digest, which was changed on its way.
+            let again = there > 0 || !wanted.is_claimed();
+            return Err(if again { Miss::Again(why) } else { Miss::Never(why) });
         }
         // A time is told to be older or not, which an older file put in its place is as well: it tells
         // whether a part may be gone on with, and not what all of it is.
@@ -526,9 +543,15 @@ impl Courier {
             Source::Store { attempt, input } => {
                 let sha256 = wanted.sha256.as_deref().unwrap_or_default();
                 let response = self.store.content(*attempt, *input, sha256, from).await;
-                let response = response.map_err(of_link)?;
-                let partial = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
-                let from = if partial { from } else { 0 };
+                let mut response = response.map_err(of_link)?;
+                let mut begins = begins_at(&response, from);
+                if begins.is_none() && from > 0 {
+                    tracing::info!(wanted.called, from, "{OTHER_BYTES}");
+                    let all = self.store.content(*attempt, *input, sha256, 0).await;
+                    response = all.map_err(of_link)?;
+                    begins = begins_at(&response, 0);
+                }
+                let from = begins.ok_or_else(|| Miss::Again(OTHER_BYTES.to_owned()))?;
                 Ok(Opened { from, etag: None, size: None, bytes: stream(response) })
             }
             Source::Web { address, bearer } => {
@@ -541,6 +564,10 @@ impl Courier {
                         Ok(Opened { from, etag, size, bytes: stream(response) })
                     }
                     Err(WebFault::Again(why)) => Err(Miss::Again(why)),
+                    // A proxy of the site's may say it of what others reach.
+                    Err(WebFault::Never(why)) if is_gone(&why) && !self.web.is_proxied() => {
+                        Err(Miss::Gone(why))
+                    }
                     Err(WebFault::Never(why)) => Err(Miss::Never(why)),
                 }
             }
@@ -557,6 +584,18 @@ impl Courier {
             }
         }
     }
+}
+
+/// Said where a part is not the one that was asked for.
+const OTHER_BYTES: &str = "other bytes came than were asked for";
+
+/// Where an answer begins to a question for the bytes from there on: one that is no part has all of them.
+/// None where it has other ones.
+fn begins_at(response: &reqwest::Response, from: u64) -> Option<u64> {
+    if response.status() == reqwest::StatusCode::PARTIAL_CONTENT {
+        return Part::of(response).filter(|part| part.is_rest_from(from)).map(|_| from);
+    }
+    Some(0)
 }
 
 /// Is what a source calls its content the time of its last change?

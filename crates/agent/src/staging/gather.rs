@@ -12,8 +12,9 @@ use rustix::io::Errno;
 use super::cache::{PlaceFault, digest};
 use super::copy::{Durability, copy, files};
 use super::fetch::{Brought, is_remote};
+use super::keeping::Total;
 use super::roots::inside;
-use super::ship::outgoing;
+use super::ship::{bytes_of, outgoing};
 use super::snag::Snag;
 use super::{Guard, Roots};
 use crate::launch::{HOSTFILE, Place, hostfile};
@@ -122,8 +123,9 @@ impl Roots {
     /// May all outputs go where they are to go? Asked before the task starts: what can never be
     /// published here need not run here.
     pub(crate) fn may_publish(&self, order: &LeaseOrder) -> Result<(), Snag> {
-        local(order).try_for_each(|(_, output)| self.target(&output.to).map(drop))?;
-        Ok(())
+        // Where it is to go is the job's to say, and another pool may publish there.
+        let goes = |to: &str| self.target(to).map(drop).map_err(Snag::job);
+        local(order).try_for_each(|(_, output)| goes(&output.to))
     }
 
     /// Copies the outputs to where they can be published from, and makes them durable.
@@ -132,6 +134,7 @@ impl Roots {
         order: &LeaseOrder,
         folder: &Path,
         guard: &Guard,
+        mut total: Total,
     ) -> Result<(), Snag> {
         self.clear(order.attempt);
         for (number, output) in local(order) {
@@ -144,9 +147,12 @@ impl Roots {
                 // Also one without files appears.
                 fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
             }
-            for file in outgoing(folder, output)? {
+            let found = outgoing(folder, output)?;
+            total.add(found.len(), bytes_of(&found))?;
+            for file in found {
                 let to = if file.below.is_empty() { to.clone() } else { to.join(&file.below) };
-                copy(&file.path, &to, guard, Durability::Synced, &within)?;
+                let copied = copy(&file.path, &to, guard, Durability::Synced, &within);
+                copied.map_err(|fault| fault.of_task(&file.root))?;
             }
         }
         Ok(())

@@ -24,6 +24,7 @@ struct Open {
 /// The files below a folder, sorted, each with its path from there; `within` is the real place of the
 /// attempt's folder.
 pub(super) fn below(folder: &Path, within: &Path) -> Result<Vec<PathBuf>, Snag> {
+    let of_task = |unread: Unread| unread.of_task(within);
     let mut found = Vec::new();
     let mut looks = 0;
     let mut look = || {
@@ -36,11 +37,11 @@ pub(super) fn below(folder: &Path, within: &Path) -> Result<Vec<PathBuf>, Snag> 
         look()?;
         // Its real place: the system follows few links in one path.
         let at = way.last().cloned().unwrap_or_else(|| folder.to_owned());
-        for entry in fs::read_dir(&at).map_err(Unread::at(&at)).map_err(Unread::of_task)? {
-            let entry = entry.map_err(Unread::at(&at)).map_err(Unread::of_task)?;
+        for entry in fs::read_dir(&at).map_err(Unread::at(&at)).map_err(of_task)? {
+            let entry = entry.map_err(Unread::at(&at)).map_err(of_task)?;
             look()?;
             let path = inside.join(entry.file_name());
-            let kind = entry.file_type().map_err(Unread::at(&at)).map_err(Unread::of_task)?;
+            let kind = entry.file_type().map_err(Unread::at(&at)).map_err(of_task)?;
             if kind.is_file() {
                 found.push(path);
                 if found.len() > FILES_MAX {

@@ -21,6 +21,8 @@ const TOLD_MAX: usize = 1_000;
 pub(crate) struct Progress {
     done: AtomicU64,
     total: AtomicU64,
+    /// What cannot be fetched or sent for now, by what it is.
+    troubles: Mutex<BTreeMap<String, String>>,
 }
 
 impl Progress {
@@ -38,9 +40,20 @@ impl Progress {
         // The closure always gives a value.
         let _ = self.done.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
+    /// It cannot be had for now, and is tried again.
+    pub(crate) fn stuck(&self, what: &str, why: &str) {
+        let mut troubles = self.troubles.lock().expect("nobody panics while holding it");
+        troubles.insert(what.to_owned(), why.to_owned());
+    }
+    /// It is there.
+    pub(crate) fn goes_on(&self, what: &str) {
+        self.troubles.lock().expect("nobody panics while holding it").remove(what);
+    }
     fn now(&self) -> Copying {
         let done = self.done.load(Ordering::Relaxed);
-        Copying { done, total: self.total.load(Ordering::Relaxed).max(done) }
+        let troubles = self.troubles.lock().expect("nobody panics while holding it");
+        let trouble = troubles.iter().next().map(|(what, why)| format!("`{what}`: {why}"));
+        Copying { done, total: self.total.load(Ordering::Relaxed).max(done), trouble }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dayan_spec::Pattern;
 use dayan_units::AttemptId;
@@ -17,6 +18,7 @@ use super::Guard;
 use super::cache::digest_of;
 use super::courier::Courier;
 use super::fetch::is_remote;
+use super::keeping::Total;
 use super::left;
 use super::objects::{Naming, Staged};
 use super::opened;
@@ -56,6 +58,8 @@ pub(super) struct Outgoing {
     pub(super) name: String,
     /// Where it lies.
     pub(super) path: PathBuf,
+    /// The attempt's own folder, which it lies in.
+    pub(super) root: Arc<Path>,
 }
 
 impl Outgoing {
@@ -68,10 +72,11 @@ impl Outgoing {
 /// The files of an output, none of which leads out of the attempt's folder.
 pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoing>, Snag> {
     let real = folder.canonicalize().map_err(|error| format!("its folder: {error}"))?;
+    let root: Arc<Path> = Arc::from(real.as_path());
     let within = |path: PathBuf, shown: &str| -> Result<PathBuf, Snag> {
         let path = path
             .canonicalize()
-            .map_err(|error| Snag::of_file(format!("{shown}: {error}"), &error))?;
+            .map_err(|error| Snag::of_file(format!("{shown}: {error}"), &error, &real))?;
         if path.starts_with(&real) {
             Ok(path)
         } else {
@@ -84,8 +89,9 @@ pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoi
     // A file with a slash behind it is not there for the system; why is said below.
     let from = inside(&real, base.trim_end_matches('/')).map_err(Snag::job)?;
     let there = from.try_exists();
-    if !there.map_err(|error| Snag::of_file(format!("{base}: {error}"), &error))? {
-        return Err(Snag::job(format!("it left no `{base}`")));
+    if !there.map_err(|error| Snag::of_file(format!("{base}: {error}"), &error, &real))? {
+        let what = if pattern.is_some() { "nothing like" } else { "no" };
+        return Err(Snag::job(format!("it left {what} `{}`", output.from)));
     }
     let from = within(from, base)?;
     if from.is_file() {
@@ -93,7 +99,7 @@ pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoi
             return Err(Snag::job(format!("`{}` is not a folder", output.from)));
         }
         let name = name(&output.from);
-        return Ok(vec![Outgoing { below: String::new(), name, path: from }]);
+        return Ok(vec![Outgoing { below: String::new(), name, path: from, root }]);
     }
     let mut found = Vec::new();
     for file in left::below(&from, &real)? {
@@ -111,7 +117,7 @@ pub(super) fn outgoing(folder: &Path, output: &OutputOrder) -> Result<Vec<Outgoi
         if !path.is_file() {
             return Err(Snag::job(format!("`{below}` is not a file")));
         }
-        found.push(Outgoing { name: name(&below), below, path });
+        found.push(Outgoing { name: name(&below), below, path, root: Arc::clone(&root) });
     }
     if found.is_empty() && pattern.is_some() {
         return Err(Snag::job(format!("it left nothing like `{}`", output.from)));
@@ -127,11 +133,11 @@ impl Courier {
         folder: &Path,
         guard: &Guard,
         going: &Going,
-    ) -> Result<(), Snag> {
-        let manifest = self.send_all(order, folder, guard, going).await?;
+    ) -> Result<Total, Snag> {
+        let (manifest, total) = self.send_all(order, folder, guard, going).await?;
         let mut manifests = self.manifests.lock().expect("nobody panics while holding it");
         manifests.insert(order.attempt, manifest);
-        Ok(())
+        Ok(total)
     }
 
     async fn send_all(
@@ -140,19 +146,28 @@ impl Courier {
         folder: &Path,
         guard: &Guard,
         going: &Going,
-    ) -> Result<Manifest, Snag> {
+    ) -> Result<(Manifest, Total), Snag> {
         let mut manifest = Manifest::default();
-        let mut secrets: Option<BTreeMap<String, String>> = None;
+        let (mut total, mut all) = (Total::default(), Vec::new());
+        // All of it is looked at before the first byte is sent.
         for (number, output) in (0..).zip(&order.outputs) {
             if !is_remote(&output.to) {
                 continue;
             }
             let (looked_for, below) = (output.clone(), folder.to_owned());
-            let found = tokio::task::spawn_blocking(move || outgoing(&below, &looked_for)).await;
-            let found = found.map_err(|error| error.to_string())??;
-            let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
-            going.expect(sizes.map(|about| about.len()).sum());
-            let attempt = order.attempt;
+            let found = tokio::task::spawn_blocking(move || {
+                let found = outgoing(&below, &looked_for)?;
+                let bytes = bytes_of(&found);
+                Ok::<_, Snag>((found, bytes))
+            });
+            let (found, bytes) = found.await.map_err(|error| error.to_string())??;
+            total.add(found.len(), bytes)?;
+            going.expect(bytes);
+            all.push((number, output, found));
+        }
+        let mut secrets: Option<BTreeMap<String, String>> = None;
+        let attempt = order.attempt;
+        for (number, output, found) in all {
             if output.to.starts_with("dayan://") {
                 let sent = self.send_files(attempt, Some(number), found, guard, going).await?;
                 manifest.files.extend(sent.into_iter().map(|(file, sha256)| {
@@ -174,7 +189,7 @@ impl Courier {
             let sent = sent.map_err(|snag| snag.about(&format!("`{}`", output.to)))?;
             manifest.objects.extend(sent);
         }
-        Ok(manifest)
+        Ok((manifest, total))
     }
 
     /// Sends files to the data store, several at once; each with its SHA-256, in their order.
@@ -213,22 +228,30 @@ impl Courier {
         let hashing = file.path.clone();
         let hashed = tokio::task::spawn_blocking(move || digest_of(opened::open(&hashing)?)).await;
         let hashed = hashed.map_err(|error| failed(&error.to_string()))?;
-        let (sha256, size) =
-            hashed.map_err(|error| Snag::of_file(failed(&error.to_string()), &error))?;
+        let (sha256, size) = hashed
+            .map_err(|error| Snag::of_file(failed(&error.to_string()), &error, &file.root))?;
         let new = NewOutput { attempt, output, size, sha256: sha256.clone() };
         let mut counted = 0;
         let mut count = |offset: u64| {
             going.came(offset.saturating_sub(counted));
             counted = counted.max(offset);
         };
-        let (mut begins, mut last) = (0, String::new());
+        let (mut begins, mut last, mut furthest) = (0, String::new(), None);
         'begin: loop {
             begins += 1;
             if begins > BEGINS_MAX {
                 return Err(failed(&format!("{last}; given up after {BEGINS_MAX} tries")).into());
             }
+            if begins > 1 {
+                tokio::time::sleep(super::fetch::PAUSE_FIRST * begins_shift(begins - 1)).await;
+            }
             let begun = self.patiently(guard, || self.store.begin(&new).boxed()).await;
             let mut state = begun.map_err(|snag| snag.about(&file.name))?;
+            // Equal bytes are one upload, whoever sends them: another task may be ahead of us.
+            if furthest.is_some_and(|furthest| state.offset > furthest) {
+                begins = 1;
+            }
+            furthest = furthest.max(Some(state.offset));
             count(state.offset);
             while !state.done {
                 guard.check()?;
@@ -240,13 +263,13 @@ impl Courier {
                             begins = 0;
                         }
                         state = next;
+                        furthest = furthest.max(Some(state.offset));
                         count(state.offset);
                     }
                     // Its end may have come all the same: ask.
                     Err(LinkFault::Away(why)) => {
                         tracing::info!(why, file = file.name, "sent on from where it is");
                         last = why;
-                        tokio::time::sleep(super::fetch::PAUSE_FIRST * begins_shift(begins)).await;
                         continue 'begin;
                     }
                     Err(LinkFault::Rejected(why)) if is_out_of_step(&why) => {
@@ -277,6 +300,7 @@ impl Courier {
             manifests.get(&attempt).cloned()
         };
         let Some(manifest) = sent else { return Ok(()) };
+        let guard = &self.publishing(attempt, guard);
         if !manifest.files.is_empty() {
             let publication = Publication { attempt, files: manifest.files.clone() };
             let publish = || self.store.publish(&publication).boxed();
@@ -296,7 +320,7 @@ impl Courier {
             (Naming::Done, _) => Ok(()),
             (Naming::Lost, Some(folder)) => {
                 let going = self.begin(attempt);
-                let again = self.send_all(order, folder, guard, &going).await?;
+                let (again, _) = self.send_all(order, folder, guard, &going).await?;
                 drop(going);
                 match self.name_objects(attempt, &again.objects, guard).await? {
                     Naming::Done => Ok(()),
@@ -310,8 +334,15 @@ impl Courier {
     /// What was sent for an attempt is of no use any more.
     pub(crate) fn forget(&self, attempt: AttemptId) {
         self.manifests.lock().expect("nobody panics while holding it").remove(&attempt);
+        self.keeping.forget(attempt);
         self.forget_objects(attempt);
     }
+}
+
+/// What files come to.
+pub(super) fn bytes_of(found: &[Outgoing]) -> u64 {
+    let sizes = found.iter().filter_map(|file| file.path.metadata().ok());
+    sizes.fold(0, |sum, about| sum.saturating_add(about.len()))
 }
 
 fn begins_shift(begins: usize) -> u32 {

@@ -3,8 +3,10 @@
 //! is not known yet: [`blame`](super::blame) finds it out.
 
 use std::io;
+use std::path::Path;
 
 use dayan_wire::{Blame, Outcome};
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 /// What the exchange's data store says of this moment, of this agent or of itself. Everything else that
@@ -34,6 +36,8 @@ pub(crate) struct Snag {
     pub(crate) why: String,
     /// Whose doing it is.
     pub(crate) blame: Blame,
+    /// Would it be the same wherever and whenever it is tried?
+    pub(crate) for_good: bool,
     /// What the job has named, an address or a store with its secret, did not do its part, and may do it
     /// when it is asked again.
     pub(super) far: Option<Far>,
@@ -75,7 +79,12 @@ pub(super) fn status_in(why: &str) -> Option<u16> {
 impl Snag {
     /// What the job asks for is not there, or may not be.
     pub(crate) fn job(why: String) -> Self {
-        Self { why, blame: Blame::Job, far: None }
+        Self { why, blame: Blame::Job, for_good: false, far: None }
+    }
+
+    /// The job's, and it will be the same everywhere and always.
+    pub(super) fn for_good(why: String) -> Self {
+        Self { for_good: true, ..Self::job(why) }
     }
 
     /// What the job has named did not do its part. Until it is known better it is the site's.
@@ -83,13 +92,21 @@ impl Snag {
         Self { far: Some(Far::of(&why)), ..Self::from(why) }
     }
 
-    /// A file that the task has left cannot be read. What it took from others to read, or made lead in a
-    /// circle, is its own; that a disk fails is not.
-    pub(super) fn of_file(why: String, error: &io::Error) -> Self {
+    /// A file that the task has left below `root`, its folder, cannot be read. What it took from others to
+    /// read, or made lead in a circle, is its own; that a disk fails, or that the agent is not let to the
+    /// folder, is not.
+    pub(super) fn of_file(why: String, error: &io::Error, root: &Path) -> Self {
+        Self::of_file_in(why, error, reached(root))
+    }
+
+    fn of_file_in(why: String, error: &io::Error, reached: Reached) -> Self {
         use io::ErrorKind::{
             InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
         };
         match error.kind() {
+            PermissionDenied | NotFound if reached == Reached::No => {
+                format!("{why}; the agent is not let to the folders of its own tasks").into()
+            }
             // The library has no stable word for links in a circle.
             _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Self::job(why),
             PermissionDenied | NotFound | NotADirectory | IsADirectory | InvalidFilename => {
@@ -119,8 +136,20 @@ impl Snag {
         Self { why: format!("{what}: {}", self.why), ..self }
     }
 
+    /// With paths as the task knows them, whose folder this is.
+    pub(crate) fn seen_from(self, folder: &Path) -> Self {
+        let real = folder.canonicalize();
+        let mut why = self.why;
+        for place in real.as_deref().into_iter().chain([folder]) {
+            if let Some(place) = place.to_str().filter(|place| place.len() > 1) {
+                why = why.replace(&format!("{place}/"), "").replace(place, "its folder");
+            }
+        }
+        Self { why, ..self }
+    }
+
     pub(crate) fn not_started(self) -> Outcome {
-        Outcome::StartFailed { reason: self.why, blame: self.blame }
+        Outcome::StartFailed { reason: self.why, blame: self.blame, for_good: self.for_good }
     }
 
     pub(crate) fn not_published(self) -> Outcome {
@@ -128,16 +157,43 @@ impl Snag {
     }
 }
 
+/// Does the agent come to the folder of a task?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reached {
+    Yes,
+    No,
+}
+
+/// What its task did to the folder itself is its own doing; the way there is the agent's.
+fn reached(root: &Path) -> Reached {
+    let Some(above) = root.parent() else { return Reached::Yes };
+    match rustix::fs::access(above, Access::EXISTS | Access::READ_OK | Access::EXEC_OK) {
+        Ok(()) => Reached::Yes,
+        Err(_) => Reached::No,
+    }
+}
+
 /// Unless said otherwise it is the site's.
 impl From<String> for Snag {
     fn from(why: String) -> Self {
-        Self { why, blame: Blame::Site, far: None }
+        Self { why, blame: Blame::Site, for_good: false, far: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_read_paths_as_the_task_knows_them() {
+        let folder = Path::new("/srv/agent/attempts/job_1/0.1");
+        let check = |why: &str, expect: &str| {
+            assert_eq!(Snag::job(why.to_owned()).seen_from(folder).why, expect);
+        };
+        check("/srv/agent/attempts/job_1/0.1/out/x: Is a directory", "out/x: Is a directory");
+        check("/srv/agent/attempts/job_1/0.1: not there", "its folder: not there");
+        check("`s3://b/out`: no", "`s3://b/out`: no");
+    }
 
     #[test]
     fn what_the_store_refuses_is_the_jobs_unless_it_passes() {
@@ -174,15 +230,35 @@ mod tests {
 
     #[test]
     fn what_a_task_made_unreadable_is_its_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().join("work");
         let check = |kind: io::ErrorKind, blame: Blame| {
-            let snag = Snag::of_file("result: x".to_owned(), &kind.into());
+            let snag = Snag::of_file("result: x".to_owned(), &kind.into(), &root);
             assert_eq!(snag.blame, blame, "{kind}");
         };
         check(io::ErrorKind::PermissionDenied, Blame::Job);
         check(io::ErrorKind::NotFound, Blame::Job);
         let circle = io::Error::from(Errno::LOOP);
-        assert_eq!(Snag::of_file("result: x".to_owned(), &circle).blame, Blame::Job);
+        assert_eq!(Snag::of_file("result: x".to_owned(), &circle, &root).blame, Blame::Job);
         check(io::ErrorKind::StorageFull, Blame::Site);
         check(io::ErrorKind::StaleNetworkFileHandle, Blame::Site);
+    }
+
+    #[test]
+    fn a_folder_that_the_agent_is_not_let_to_is_no_fault_of_the_task() {
+        let check = |kind: io::ErrorKind, way: Reached, blame: Blame| {
+            let snag = Snag::of_file_in("result: x".to_owned(), &kind.into(), way);
+            assert_eq!(snag.blame, blame, "{kind} {way:?}");
+        };
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound] {
+            check(kind, Reached::Yes, Blame::Job);
+            check(kind, Reached::No, Blame::Site);
+        }
+        check(io::ErrorKind::IsADirectory, Reached::No, Blame::Job);
+        let dir = tempfile::tempdir().expect("a folder");
+        let gone = dir.path().join("gone/work");
+        assert_eq!(reached(&gone), Reached::No, "the folder of all tasks");
+        std::fs::create_dir(dir.path().join("gone")).expect("made");
+        assert_eq!(reached(&gone), Reached::Yes, "a task may have removed its own");
     }
 }

@@ -186,7 +186,8 @@ impl Web {
     }
 
     /// Asks for an address, from a byte on where the content is still `tag`. A tag is an `ETag`, or the
-    /// time of the last change.
+    /// time of the last change. Who answers with other bytes than it was asked for is asked once more, for
+    /// all of them.
     pub(crate) async fn get(
         &self,
         address: &str,
@@ -195,7 +196,27 @@ impl Web {
         tag: Option<&str>,
         known: Option<&str>,
     ) -> Result<Answered, WebFault> {
-        let url = self.check(address).map_err(WebFault::Never)?;
+        match self.ask(address, bearer, from, tag, known).await {
+            Err(Unanswered::OtherBytes(said)) if from > 0 => {
+                tracing::info!(address, ?said, from, "other bytes came than were asked for");
+                let all = self.ask(address, bearer, 0, None, None).await;
+                all.map_err(Unanswered::fault)
+            }
+            answered => answered.map_err(Unanswered::fault),
+        }
+    }
+
+    async fn ask(
+        &self,
+        address: &str,
+        bearer: Option<&str>,
+        from: u64,
+        tag: Option<&str>,
+        known: Option<&str>,
+    ) -> Result<Answered, Unanswered> {
+        let never = |why| Unanswered::Fault(WebFault::Never(why));
+        let again = |why| Unanswered::Fault(WebFault::Again(why));
+        let url = self.check(address).map_err(never)?;
         let mut request = self.client.get(url);
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
@@ -208,28 +229,31 @@ impl Web {
             request = request.header(header::IF_NONE_MATCH, known);
         }
         let sent = tokio::time::timeout(FIRST_BYTE_WITHIN, request.send()).await;
-        let sent = sent.map_err(|_| WebFault::Again("no answer in time".to_owned()))?;
+        let sent = sent.map_err(|_| again("no answer in time".to_owned()))?;
         let response = sent.map_err(|error| {
             let why = describe(&error);
             // What is not allowed is not allowed the next time either.
             let firm = why.contains("own network") || error.is_redirect() || error.is_builder();
-            if firm { WebFault::Never(why) } else { WebFault::Again(why) }
+            if firm { never(why) } else { again(why) }
         })?;
         let status = response.status();
         let etag = validator(response.headers());
         match status {
             StatusCode::NOT_MODIFIED => Ok(Answered::Unchanged),
-            StatusCode::PARTIAL_CONTENT if from > 0 && begins_at(&response) == Some(from) => {
-                Ok(Answered::Bytes { response, from, etag })
-            }
+            StatusCode::PARTIAL_CONTENT => match Part::of(&response) {
+                Some(part) if part.is_rest_from(from) => {
+                    Ok(Answered::Bytes { response, from, etag })
+                }
+                part => Err(Unanswered::OtherBytes(part)),
+            },
             StatusCode::OK => Ok(Answered::Bytes { response, from: 0, etag }),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                Err(WebFault::Again(status.to_string()))
+                Err(again(status.to_string()))
             }
             status if status.is_server_error() || status.is_success() => {
-                Err(WebFault::Again(status.to_string()))
+                Err(again(status.to_string()))
             }
-            status => Err(WebFault::Never(status.to_string())),
+            status => Err(never(status.to_string())),
         }
     }
 }
@@ -247,15 +271,136 @@ fn validator(headers: &HeaderMap) -> Option<String> {
     (age >= SETTLED_S).then(|| changed.to_owned())
 }
 
-/// Where a partial answer begins.
-fn begins_at(response: &Response) -> Option<u64> {
-    let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
-    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+/// Why there are no bytes.
+enum Unanswered {
+    Fault(WebFault),
+    /// Bytes came, and not those that were asked for: which, where that is said.
+    OtherBytes(Option<Part>),
+}
+
+impl Unanswered {
+    fn fault(self) -> WebFault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::OtherBytes(Some(part)) => WebFault::Again(format!("other bytes came: {part:?}")),
+            Self::OtherBytes(None) => {
+                WebFault::Again("a part came, and not which one it is".to_owned())
+            }
+        }
+    }
+}
+
+/// Which bytes a partial answer says that it has (RFC 9110, 14.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Part {
+    first: u64,
+    last: u64,
+    /// How many there are in all, where that is said.
+    all: Option<u64>,
+}
+
+impl Part {
+    pub(super) fn of(response: &Response) -> Option<Self> {
+        Self::read(response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?)
+    }
+
+    fn read(said: &str) -> Option<Self> {
+        let (range, all) = said.strip_prefix("bytes ")?.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let all = if all == "*" { None } else { Some(all.parse().ok()?) };
+        let part = Self { first: first.parse().ok()?, last: last.parse().ok()?, all };
+        let possible = part.first <= part.last && all.is_none_or(|all| part.last < all);
+        possible.then_some(part)
+    }
+
+    /// Is it everything from there on? Where it is not said how much there is, nobody knows.
+    pub(super) fn is_rest_from(&self, from: u64) -> bool {
+        self.first == from && self.all == self.last.checked_add(1)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[test]
+    fn which_bytes_a_partial_answer_has_is_believed_only_where_it_can_be() {
+        let check = |said: &str, from: u64, expect: bool| {
+            let rest = Part::read(said).is_some_and(|part| part.is_rest_from(from));
+            assert_eq!(rest, expect, "{said} from {from}");
+        };
+        check("bytes 5-9/10", 5, true);
+        check("bytes 0-9/10", 0, true);
+        check("bytes 3-9/10", 5, false);
+        check("bytes 5-7/10", 5, false);
+        check("bytes 5-9/*", 5, false);
+        check("bytes 5-10/10", 5, false);
+        check("bytes 9-5/10", 9, false);
+        check("bytes */10", 5, false);
+        check("items 5-9/10", 5, false);
+        check(&format!("bytes 5-{0}/{0}", u64::MAX), 5, false);
+    }
+
+    /// Serves ten bytes, and answers a question for a part as `lies` says. How often it was asked is told.
+    async fn liar(lies: &'static str) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}/x", listener.local_addr().expect("it has one"));
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut asked = Vec::new();
+                let mut byte = [0];
+                while !asked.ends_with(b"\r\n\r\n")
+                    && stream.read(&mut byte).await.is_ok_and(|n| n > 0)
+                {
+                    asked.push(byte[0]);
+                }
+                let asked = String::from_utf8_lossy(&asked).to_lowercase();
+                let range = asked.lines().find(|line| line.starts_with("range:"));
+                let answer = match range {
+                    Some(_) => lies.to_owned(),
+                    None => {
+                        "200 OK\r\netag: \"a\"\r\ncontent-length: 10\r\n\r\n0123456789".to_owned()
+                    }
+                };
+                let _ = tell.send(range.unwrap_or_default().to_owned());
+                let answer =
+                    format!("HTTP/1.1 {}", answer.replacen("\r\n", "\r\nconnection: close\r\n", 1));
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (address, told)
+    }
+
+    #[tokio::test]
+    async fn other_bytes_than_were_asked_for_are_not_taken() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let web = Web::new(Reach::Private).expect("made");
+        let check = async |lies: &'static str, expect: (u64, &str), asked: &[&str]| {
+            let (address, mut told) = liar(lies).await;
+            let got = web.get(&address, None, 5, Some("\"a\""), None).await;
+            let Ok(Answered::Bytes { response, from, .. }) = got else { panic!("{lies}") };
+            let bytes = response.text().await.expect("all of it");
+            assert_eq!((from, bytes.as_str()), expect, "{lies}");
+            for line in asked {
+                assert_eq!(told.recv().await.as_deref(), Some(*line), "{lies}");
+            }
+            assert!(told.try_recv().is_err(), "{lies}: asked more often");
+        };
+        let part = "range: bytes=5-";
+        let honest =
+            "206 Partial Content\r\ncontent-range: bytes 5-9/10\r\ncontent-length: 5\r\n\r\n56789";
+        check(honest, (5, "56789"), &[part]).await;
+        let all = (0, "0123456789");
+        let elsewhere = "206 Partial Content\r\ncontent-range: bytes 3-9/10\r\ncontent-length: 7\r\n\r\n3456789";
+        check(elsewhere, all, &[part, ""]).await;
+        let not_to_the_end =
+            "206 Partial Content\r\ncontent-range: bytes 5-7/10\r\ncontent-length: 3\r\n\r\n567";
+        check(not_to_the_end, all, &[part, ""]).await;
+        let unsaid = "206 Partial Content\r\ncontent-length: 5\r\n\r\n56789";
+        check(unsaid, all, &[part, ""]).await;
+    }
 
     #[test]
     fn only_what_the_world_can_reach_is_public() {

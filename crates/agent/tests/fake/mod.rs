@@ -74,6 +74,12 @@ pub struct Books {
     pub measured: Vec<dayan_measure::Measurement>,
     pub grants: bool,
     pub refuse_joins: bool,
+    /// The joins of this pool are refused.
+    pub refuses_pool: Option<String>,
+    /// How many joins were refused.
+    pub refused_joins: usize,
+    /// So many joins are taken and not answered.
+    pub lose_joins: u32,
     pub usage_every_ms: u32,
     /// Leased one by one as others end.
     pub backlog: VecDeque<LeaseOrder>,
@@ -266,7 +272,8 @@ pub async fn within<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T
 async fn join(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let request: JoinRequest = serde_json::from_slice(&body).unwrap();
     let mut books = shared.books.lock().unwrap();
-    if books.refuse_joins {
+    if books.refuse_joins || books.refuses_pool.as_ref() == Some(&request.pool) {
+        books.refused_joins += 1;
         let problem = "{\"type\":\"urn:dayan:problem:join.token\",\"status\":403,\
              \"code\":\"join.token\",\"title\":\"this join token was used\",\
              \"advice\":\"make a new one\"}";
@@ -274,6 +281,10 @@ async fn join(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     }
     let pool_name = request.pool.clone();
     books.joins.push(request);
+    if books.lose_joins > 0 {
+        books.lose_joins -= 1;
+        return cut();
+    }
     let answer = JoinAnswer {
         agent: "agt_x".to_owned(),
         pool: "pool_x".to_owned(),
@@ -384,7 +395,7 @@ fn hear(books: &mut Books, request: &SyncRequest) {
         books.seen.entry(report.attempt).or_default().push(report.seen.clone());
         match &report.seen {
             Seen::Staging | Seen::Running => {}
-            Seen::Publishing => {
+            Seen::Publishing | Seen::Lingering => {
                 books.asked_to_publish.insert(report.attempt);
                 if books.grants {
                     grant(books, report.attempt);
@@ -579,7 +590,9 @@ pub fn order(attempt: AttemptId, run: impl Into<String>) -> LeaseOrder {
         outputs: Vec::new(),
         save_within_us: None,
         checkpoint: None,
+        time_signal: None,
         site_words: BTreeMap::new(),
+        node_features: std::collections::BTreeSet::new(),
         gang: None,
     }
 }

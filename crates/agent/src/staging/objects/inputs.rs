@@ -13,7 +13,9 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
 use super::super::Guard;
 use super::super::courier::Courier;
 use super::super::fetch::{Miss, Opened, Source, Wanted, below, single};
+use super::super::progress::Going;
 use super::super::snag::Snag;
+use super::patience::before_the_start;
 use super::{Bucket, STAGED, describe, key, miss, parts, snag};
 
 /// Empty objects that are asked for at one time, whether they are there.
@@ -66,17 +68,31 @@ impl Bucket {
         etag: Option<String>,
     ) -> Result<Opened, Miss> {
         let location = key(object).map_err(|snag| Miss::Never(snag.why))?;
-        let options = GetOptions {
+        let options = |from: u64| GetOptions {
             range: (from > 0).then_some(GetRange::Offset(from)),
             if_match: etag.clone(),
             ..GetOptions::default()
         };
-        let got = self.store.get_opts(&location, options).await;
+        let (mut from, mut got) = (from, self.store.get_opts(&location, options(from)).await);
+        // The library looks at which bytes come.
+        if let Err(error) = &got
+            && from > 0
+            && is_other_bytes(&describe(error))
+        {
+            tracing::info!(object, from, "other bytes came than were asked for");
+            from = 0;
+            got = self.store.get_opts(&location, options(from)).await;
+        }
         let got = got.map_err(|error| miss(&error))?;
         let bytes = got.into_stream();
         let bytes = bytes.map(|bytes| bytes.map(|b| b.to_vec()).map_err(|e| describe(&e))).boxed();
         Ok(Opened { from, etag, size: None, bytes })
     }
+}
+
+/// Does the library say that what came is not what was asked for? It has no other word for it.
+fn is_other_bytes(why: &str) -> bool {
+    ["Content-Range", "non-partial response", "Requested "].iter().any(|words| why.contains(words))
 }
 
 impl Courier {
@@ -86,11 +102,24 @@ impl Courier {
         org: &str,
         secret: Option<&String>,
         guard: &Guard,
+        going: &Going,
     ) -> Result<Vec<Wanted>, Snag> {
-        guard.check()?;
+        let stuck = |why: &str| going.stuck(&input.from, why);
+        let look = || self.look_at_objects(input, org, secret);
+        let found = before_the_start(self.start_patience, guard, stuck, look).await;
+        going.goes_on(&input.from);
+        found
+    }
+
+    async fn look_at_objects(
+        &self,
+        input: &OutputOrder,
+        org: &str,
+        secret: Option<&String>,
+    ) -> Result<Vec<Wanted>, Snag> {
         let (bucket, path) = parts(&input.from)?;
         let opened = Arc::new(Bucket::open(self, bucket, secret)?);
-        let pattern = Pattern::of(path).map_err(|error| Snag::job(error.to_string()))?;
+        let pattern = Pattern::of(path).map_err(|error| Snag::for_good(error.to_string()))?;
         let folder = path.is_empty() || path.ends_with('/');
         let found = match &pattern {
             Some(pattern) => opened.list(pattern.base()).await?,
@@ -126,6 +155,10 @@ impl Courier {
             })
         };
         let wanted: Vec<Wanted> = found.into_iter().filter_map(wanted).collect();
-        if wanted.is_empty() { Err(Snag::job("nothing is there".to_owned())) } else { Ok(wanted) }
+        if wanted.is_empty() {
+            Err(Snag::for_good("nothing is there".to_owned()))
+        } else {
+            Ok(wanted)
+        }
     }
 }

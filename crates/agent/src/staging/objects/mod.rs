@@ -43,10 +43,11 @@ const STAGED: &str = ".dayan";
 /// MiB of parts that are held in memory at once, for all attempts: enough to fill a link, little beside
 /// what a task takes. A part that is larger goes alone.
 const PARTS_MIB_MAX: u32 = 256;
-/// How often the library tries a request again that may go better, with pauses that double from a tenth of
-/// a second to fifteen, and for how long.
-const RETRIES_MAX: usize = 10;
-const RETRY_WITHIN: Duration = Duration::from_mins(3);
+/// How often the library tries a request again that may go better: for a hiccup, a second or two in all, as
+/// it pauses for tenths of a second. Longer troubles are waited for by `patience`, which hears when its
+/// attempt is stopped; the library does not.
+const RETRIES_MAX: usize = 5;
+const RETRY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is remembered of object stores, for all attempts.
 pub(super) struct Objects {
@@ -174,7 +175,7 @@ impl Access {
     fn read(secret: &str) -> Result<Self, Snag> {
         // What the text is stays out of the message.
         serde_json::from_str(secret).map_err(|_| {
-            Snag::job(
+            Snag::for_good(
                 "its secret is not a JSON object with access_key_id, secret_access_key and, where \
                  they are needed, session_token, region, endpoint; set it again with `dayan secret \
                  set`"
@@ -191,9 +192,8 @@ fn miss(error: &Error) -> Miss {
         return Miss::Again(why);
     }
     match error {
-        Error::NotFound { .. }
-        | Error::InvalidPath { .. }
-        | Error::PermissionDenied { .. }
+        Error::NotFound { .. } | Error::InvalidPath { .. } => Miss::Gone(why),
+        Error::PermissionDenied { .. }
         | Error::Unauthenticated { .. }
         | Error::NotSupported { .. }
         | Error::UnknownConfigurationKey { .. } => Miss::Never(why),
@@ -219,6 +219,7 @@ fn is_firm(why: &str) -> bool {
 fn snag(error: &Error) -> Snag {
     match miss(error) {
         Miss::Never(why) => Snag::job(why),
+        Miss::Gone(why) => Snag::for_good(why),
         Miss::Again(why) => Snag::far(why),
         Miss::Here(why) | Miss::AgainHere(why) => why.into(),
         Miss::Unchanged => describe(error).into(),
@@ -246,7 +247,7 @@ fn key(text: &str) -> Result<Key, Snag> {
 /// The bucket of an address, and the path in it.
 fn parts(address: &str) -> Result<(&str, &str), Snag> {
     let rest = address.strip_prefix("s3://").unwrap_or(address);
-    rest.split_once('/').ok_or_else(|| Snag::job("it names no object".to_owned()))
+    rest.split_once('/').ok_or_else(|| Snag::for_good("it names no object".to_owned()))
 }
 
 #[cfg(test)]
@@ -266,7 +267,9 @@ mod tests {
             // Whose it is that may pass is found out when it does not.
             assert_eq!(snag.far.is_some(), blame == Blame::Site, "{error}");
         };
-        check(&Error::NotFound { path: path(), source: source() }, Blame::Job);
+        let none = Error::NotFound { path: path(), source: source() };
+        check(&none, Blame::Job);
+        assert!(super::snag(&none).for_good, "it is not there, whoever asks");
         check(&Error::PermissionDenied { path: path(), source: source() }, Blame::Job);
         check(&Error::Unauthenticated { path: path(), source: source() }, Blame::Job);
         check(&status("400 Bad Request"), Blame::Job);
@@ -283,7 +286,7 @@ mod tests {
     #[test]
     fn a_secret_that_cannot_be_read_is_the_jobs_and_is_not_shown() {
         let snag = Access::read("hush-hush").err().expect("no JSON");
-        assert_eq!(snag.blame, Blame::Job);
+        assert_eq!((snag.blame, snag.for_good), (Blame::Job, true));
         assert!(!snag.why.contains("hush"), "{snag:?}");
         assert_eq!(parts("s3://bucket").expect_err("no path").blame, Blame::Job);
     }

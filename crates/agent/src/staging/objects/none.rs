@@ -39,6 +39,7 @@ impl Courier {
         _: &str,
         _: Option<&String>,
         _: &Guard,
+        _: &Going,
     ) -> Result<Vec<Wanted>, Snag> {
         Err(not_built())
     }

@@ -214,7 +214,7 @@ impl Courier {
         }
         let sends = all
             .into_iter()
-            .map(|(staged, file)| self.send_object(&outbox, staged, file, guard, going));
+            .map(|(staged, file)| self.send_object(attempt, &outbox, staged, file, guard, going));
         let mut sends = futures_util::stream::iter(sends).buffered(SENDS_MAX);
         let mut sent = Vec::new();
         while let Some(staged) = sends.next().await {
@@ -225,13 +225,14 @@ impl Courier {
 
     async fn send_object(
         &self,
+        attempt: AttemptId,
         outbox: &Outbox,
         staged: Staged,
         file: Outgoing,
         guard: &Guard,
         going: &Going,
     ) -> Result<Staged, Snag> {
-        let mut patience = Patience::of(self);
+        let mut patience = Patience::of(self, attempt);
         loop {
             match self.send_once(outbox, staged.clone(), &file, guard, going).await {
                 Ok(staged) => return Ok(staged),
@@ -377,7 +378,7 @@ impl Courier {
         let outbox = self.outbox(attempt);
         let _sending = outbox.sending.read().await;
         let namings = staged.iter().cloned();
-        let namings = namings.map(|object| self.name_one(&outbox, object, guard));
+        let namings = namings.map(|object| self.name_one(attempt, &outbox, object, guard));
         let mut namings = futures_util::stream::iter(namings).buffer_unordered(REQUESTS_AT_ONCE);
         let mut all = Naming::Done;
         while let Some(naming) = namings.next().await {
@@ -396,11 +397,12 @@ impl Courier {
 
     async fn name_one(
         &self,
+        attempt: AttemptId,
         outbox: &Outbox,
         object: Staged,
         guard: &Guard,
     ) -> Result<Naming, Snag> {
-        let mut patience = Patience::of(self);
+        let mut patience = Patience::of(self, attempt);
         loop {
             match name_object(outbox, object.clone(), guard).await {
                 Ok(naming) => return Ok(naming),
@@ -476,7 +478,7 @@ async fn note(outbox: &Outbox, staged: &Staged, upload: &Upload) -> Result<(), S
 
 /// A file that the task has left cannot be read.
 fn unread(file: &Outgoing, error: &std::io::Error) -> Snag {
-    Snag::of_file(format!("{}: {error}", file.name), error)
+    Snag::of_file(format!("{}: {error}", file.name), error, &file.root)
 }
 
 async fn name_object(outbox: &Outbox, object: Staged, guard: &Guard) -> Result<Naming, Snag> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dayan_units::{AttemptId, JobId};
+use dayan_units::{AttemptId, BootTime, JobId, Span};
 use dayan_wire::{Blame, OutputOrder};
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
@@ -20,6 +20,7 @@ use object_store::{
 };
 
 use super::super::courier::{Courier, CourierConfig};
+use super::super::keeping;
 use super::super::ship::Outgoing;
 use super::super::{Guard, Reach, Store};
 use super::Bucket;
@@ -202,9 +203,12 @@ impl Bench {
     fn courier_of(&self, exchange: &str) -> Courier {
         let link = Link::new(exchange, None).expect("an address");
         let store = Store::new(Arc::new(link), "token".into());
-        let config = CourierConfig { cache_bytes: 1, reach: Reach::Public };
+        let config =
+            CourierConfig { cache_bytes: 1, reach: Reach::Public, start_patience: Duration::ZERO };
         let mut courier = Courier::open(self.dir.path(), config, store).expect("opened");
         courier.objects.patience = PATIENCE;
+        // Whatever else fills the disk that tests run on.
+        courier.keeping.looks = |_| keeping::Disk::Roomy;
         courier
     }
 
@@ -213,14 +217,23 @@ impl Bench {
     }
 
     async fn send(&self, courier: &Courier) -> std::result::Result<Vec<Staged>, super::Snag> {
+        self.send_as(courier, attempt()).await
+    }
+
+    async fn send_as(
+        &self,
+        courier: &Courier,
+        attempt: AttemptId,
+    ) -> std::result::Result<Vec<Staged>, super::Snag> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(self.dir.path().join("out")).expect("there") {
             let path = entry.expect("there").path();
             let name = path.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
-            found.push(Outgoing { below: name.clone(), name, path });
+            let root = self.dir.path().into();
+            found.push(Outgoing { below: name.clone(), name, path, root });
         }
-        let going = courier.begin(attempt());
-        courier.send_found(attempt(), &self.bucket, &self.goes, found, &self.guard, &going).await
+        let going = courier.begin(attempt);
+        courier.send_found(attempt, &self.bucket, &self.goes, found, &self.guard, &going).await
     }
 
     async fn name(&self, courier: &Courier, staged: &[Staged]) -> Naming {
@@ -239,7 +252,8 @@ fn objects_wait_below_the_folder_that_they_go_to() {
         let name = below.rsplit('/').next().expect("a name");
         let name = if name.is_empty() { "a" } else { name };
         let path = "x".into();
-        let file = Outgoing { below: below.to_owned(), name: name.to_owned(), path };
+        let root = std::path::Path::new("x").into();
+        let file = Outgoing { below: below.to_owned(), name: name.to_owned(), path, root };
         let order = OutputOrder { from: from.to_owned(), ..OutputOrder::default() };
         let goes = Goes::to(4, prefix, &order).expect("it goes there");
         let staged = goes.object(&bench.bucket, &file, attempt()).expect("keys");
@@ -426,6 +440,51 @@ async fn what_passes_is_tried_again_before_anybody_is_blamed() {
     bench.memory.says(BUSY, ALWAYS);
     let snag = courier.name_objects(attempt(), &staged, &bench.guard).await;
     assert_eq!(snag.expect_err("never named").blame, Blame::Job);
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_that_are_there_are_kept_and_sent_when_their_store_is_back() {
+    let bench = Bench::new();
+    bench.write("small", b"text");
+    let courier = || {
+        let mut courier = bench.courier_of(AWAY);
+        courier.objects.patience = Duration::ZERO;
+        courier
+    };
+    // Its task has not ended: what is sent early is sent again then.
+    bench.memory.says(BUSY, 1);
+    bench.send(&courier()).await.expect_err("it is not waited for");
+    // It has, and the store is away for longer than anybody's patience.
+    let first = courier();
+    first.publishing(attempt(), &bench.guard);
+    bench.memory.says(BUSY, 40);
+    let staged = bench.send(&first).await.expect("sent when it is back");
+    bench.memory.says(SILENT, 40);
+    assert_eq!(bench.name(&first, &staged).await, Naming::Done);
+    assert_eq!(bench.memory.keys().await, ["film/small"]);
+    // Another process of the agent does not begin its day anew.
+    let other = courier();
+    other.keeping.begin(attempt(), BootTime(i64::MAX));
+    assert_eq!(other.keeping.began(attempt()), first.keeping.began(attempt()));
+    // Where the disk is wanted by others nothing is kept.
+    let mut short = courier();
+    short.keeping.looks = |_| keeping::Disk::Short;
+    let crowded = AttemptId { attempt: 8, ..attempt() };
+    short.publishing(crowded, &bench.guard);
+    bench.memory.says(BUSY, 1);
+    bench.send_as(&short, crowded).await.expect_err("it is not waited for");
+    // A day later it is given up, and it is said for how long it was tried.
+    let long_ago = AttemptId { attempt: 9, ..attempt() };
+    other.keeping.begin(long_ago, keeping::now().plus(Span::from_secs(-25 * 3_600)));
+    bench.memory.says(BUSY, ALWAYS);
+    bench.write("late", b"text");
+    let snag = bench.send_as(&other, long_ago).await.expect_err("never taken");
+    assert!(snag.why.contains("asked again for"), "{}", snag.why);
+    // All of it together has an end as well.
+    let ancient = AttemptId { attempt: 10, ..attempt() };
+    other.keeping.begin(ancient, keeping::now().plus(Span::from_secs(-49 * 3_600)));
+    let over = other.publishing(ancient, &bench.guard).check().expect_err("it took too long");
+    assert!(over.contains("all of it"), "{over}");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use super::super::Guard;
 use super::super::courier::Courier;
 use super::super::snag::Snag;
 use super::outputs::{Goes, NOTES, REQUESTS_AT_ONCE};
+use super::patience::before_the_start;
 use super::{Bucket, STAGED, Shelf, describe, key, snag};
 
 /// What lies unpublished for so long is of an attempt that cannot publish it any more, or of a task that
@@ -78,7 +79,13 @@ impl Courier {
             if !tried.insert((bucket.identity().to_owned(), folder.to_string())) {
                 continue;
             }
-            let now = match probe(&*bucket.store, &folder).await {
+            let probed = before_the_start(
+                self.start_patience,
+                guard,
+                |_| {},
+                || probe(&*bucket.store, &folder),
+            );
+            let now = match probed.await {
                 Ok(now) => now,
                 Err(snag) => return Err(self.settled(about(snag)).await),
             };
