@@ -92,6 +92,7 @@ fn by_engine(engine: &mut dyn Engine, count: u32) {
         steps: Vec::new(),
         org: None,
         site_words: std::collections::BTreeMap::new(),
+        node_features: std::collections::BTreeSet::new(),
     };
     for answer in engine.start((0..count).map(launch).collect()) {
         answer.expect("started");

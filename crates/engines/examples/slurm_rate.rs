@@ -175,6 +175,7 @@ fn engine(tasks: u32) -> Result<Span> {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         })
         .collect();
     let mut open: BTreeSet<AttemptId> = launches.iter().map(|launch| launch.attempt).collect();

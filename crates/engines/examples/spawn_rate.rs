@@ -176,5 +176,6 @@ fn launch(engine: &ProcessEngine, task: u32) -> Launch {
         steps: Vec::new(),
         org: None,
         site_words: std::collections::BTreeMap::new(),
+        node_features: std::collections::BTreeSet::new(),
     }
 }

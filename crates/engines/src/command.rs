@@ -14,6 +14,9 @@ use crate::{Devices, Isolation, Network, Program};
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What reads a line.
+pub(crate) const SHELL: &str = "/bin/sh";
+
 /// The variable that marks every process of a task: which keeper, which attempt.
 pub(crate) const FENCE_VARIABLE: &str = "DAYAN_FENCE";
 
@@ -48,7 +51,7 @@ pub(crate) fn arguments(program: &Program) -> Result<Vec<String>, String> {
         }
         Program::Argv(argv) => Ok(argv.clone()),
         Program::Shell(line) => Ok(plain_words(line)
-            .unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()])),
+            .unwrap_or_else(|| vec![SHELL.to_owned(), "-c".to_owned(), line.clone()])),
     }
 }
 

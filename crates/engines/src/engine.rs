@@ -165,6 +165,9 @@ pub enum StartFault {
     /// This engine does not offer what it asks for.
     #[error("engine.unsupported: {0}")]
     Unsupported(String),
+    /// This engine does not do what its agent is set to do for every task, or has shown.
+    #[error("engine.lacking: {0}")]
+    Lacking(String),
     /// The launch itself makes no sense.
     #[error("engine.invalid_launch: {0}")]
     Invalid(String),

@@ -30,6 +30,18 @@ pub struct Entrance {
     pub env: Vec<(OsString, OsString)>,
     /// The folder to start in; none: the entrance leads there by itself.
     pub folder: Option<PathBuf>,
+    /// Who makes the session of a command at a terminal.
+    pub session: Session,
+}
+
+/// Who makes the session that a terminal belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Session {
+    /// Who starts the command, with the terminal as its own.
+    Starters,
+    /// The command, once it is among the task's processes: those see nobody outside, and a shell there could
+    /// give the terminal back to nobody when it ends. Who starts it leaves the terminal without a session.
+    Inside,
 }
 
 /// Why there is no way in.
@@ -38,6 +50,9 @@ pub enum EnterFault {
     /// Nothing of it runs.
     #[error("nothing of the task runs")]
     NotRunning,
+    /// What keeps it apart is being set up: its program begins within a moment.
+    #[error("the task is being set up; ask again")]
+    NotYet,
     /// This engine does not offer it.
     #[error("{0}")]
     Unsupported(String),
@@ -51,6 +66,7 @@ impl EnterFault {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotRunning => "exec.not_running",
+            Self::NotYet => "exec.not_yet",
             Self::Unsupported(_) => "exec.unsupported",
             Self::Failed(_) => "exec.failed",
         }
@@ -60,6 +76,9 @@ impl EnterFault {
 /// Joins the cgroups that the words before `--` name, and becomes what stands behind it.
 const JOIN: &str =
     "while [ \"$1\" != -- ]; do echo 0 > \"$1\" || exit 126; shift; done; shift; exec \"$@\"";
+
+/// The program that isolates tasks, by its file's name.
+const ISOLATOR: &str = "bwrap";
 
 /// The namespaces a task may have of its own, with how nsenter(1) enters them.
 const NAMESPACES: [(&str, &[&str]); 7] = [
@@ -77,9 +96,13 @@ pub(crate) fn beside(fence: &str, visit: Visit<'_>) -> Result<Entrance, EnterFau
     let mut own: Vec<Process> = proc::processes();
     own.retain(|process| proc::fence_of(process.pid).is_some_and(|found| found == fence));
     own.sort_by_key(|process| (process.birth, process.pid));
-    // The outermost process of an isolated task stands outside of its namespaces.
-    let inside = own.iter().find(|process| !namespaces(process.pid).is_empty());
-    let leader = inside.or_else(|| own.first()).ok_or(EnterFault::NotRunning)?;
+    if own.is_empty() {
+        return Err(EnterFault::NotRunning);
+    }
+    // Who isolates a task stands outside of its namespaces, or sets them up: whoever came along would have more
+    // than the task, or find nothing there.
+    own.retain(|process| !isolates(process.pid));
+    let leader = own.first().ok_or(EnterFault::NotYet)?;
     let failed = |what: &str, error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => EnterFault::NotRunning,
         _ => EnterFault::Failed(format!("{what}: {error}")),
@@ -91,9 +114,9 @@ pub(crate) fn beside(fence: &str, visit: Visit<'_>) -> Result<Entrance, EnterFau
     argv.extend(members_files(&groups).into_iter().map(PathBuf::into_os_string));
     argv.push("--".into());
     let enter = namespaces(leader.pid);
-    let folder = if enter.is_empty() {
+    let (folder, session) = if enter.is_empty() {
         let folder = fs::read_link(at.join("cwd")).map_err(|e| failed("finding its folder", e))?;
-        Some(folder)
+        (Some(folder), Session::Starters)
     } else {
         argv.extend(["nsenter", "--target", &leader.pid.to_string()].map(OsString::from));
         argv.extend(enter.into_iter().map(OsString::from));
@@ -102,7 +125,10 @@ pub(crate) fn beside(fence: &str, visit: Visit<'_>) -> Result<Entrance, EnterFau
         let without = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
         argv.extend(without.map(OsString::from));
         argv.push("--".into());
-        None
+        if visit.terminal.is_some() {
+            argv.extend(["setsid", "--ctty", "--wait"].map(OsString::from));
+        }
+        (None, Session::Inside)
     };
     argv.extend(visit.command.iter().map(OsString::from));
     let mut env = pairs(&env);
@@ -110,7 +136,13 @@ pub(crate) fn beside(fence: &str, visit: Visit<'_>) -> Result<Entrance, EnterFau
         env.retain(|(name, _)| name != "TERM");
         env.push(("TERM".into(), kind.into()));
     }
-    Ok(Entrance { argv, env, folder })
+    Ok(Entrance { argv, env, folder, session })
+}
+
+/// Is it bubblewrap, and not yet the task's own program?
+fn isolates(pid: i32) -> bool {
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    program.is_ok_and(|program| program.file_name().is_some_and(|name| name == ISOLATOR))
 }
 
 /// How to enter the namespaces that a process does not share with us.

@@ -12,7 +12,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use dayan_units::{AttemptId, Time};
@@ -77,6 +77,13 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
             },
             records,
         ))
+    }
+
+    /// Is it this file that its path leads to? Its folder may have been removed, and made again by another.
+    pub(crate) fn stands(&self) -> bool {
+        let id = |about: std::fs::Metadata| (about.dev(), about.ino());
+        let (own, there) = (self.file.metadata(), std::fs::metadata(&self.path));
+        own.is_ok_and(|own| there.is_ok_and(|there| id(own) == id(there)))
     }
 
     /// Notes a record; [`write`](Self::write) brings it to the file.
@@ -236,6 +243,20 @@ mod tests {
     #[test]
     fn the_checksum_is_the_standard_one() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn it_is_known_whether_the_path_still_leads_to_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).expect("opens");
+        assert!(journal.stands());
+        journal.rewrite(&[record(1)]).expect("rewrites");
+        assert!(journal.stands(), "a rewritten one is it as well");
+        std::fs::remove_file(&path).expect("removed");
+        assert!(!journal.stands());
+        let (other, _) = Journal::<Record>::open(&path).expect("opens");
+        assert!((journal.stands(), other.stands()) == (false, true));
     }
 
     #[test]

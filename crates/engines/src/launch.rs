@@ -4,7 +4,7 @@
 //! who runs it, is added behind the caller's back. These are values; nothing here touches the
 //! world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -384,6 +384,10 @@ pub struct Launch {
     /// What the job says to the site's own scheduler, for an engine that hands it on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub site_words: BTreeMap<String, String>,
+    /// What its nodes are to have, for an engine that chooses them: those of the names that the engine
+    /// shows are asked for, others are the exchange's own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub node_features: BTreeSet<String>,
 }
 
 /// A member's place in a gang that starts at once or not at all.

@@ -19,6 +19,7 @@ pub mod container;
 mod energy;
 mod engine;
 mod enter;
+pub mod hosts;
 mod journal;
 pub mod keeper;
 pub mod kubernetes;
@@ -40,7 +41,7 @@ pub use engine::{
     Containers, Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing,
     StartFault,
 };
-pub use enter::{EnterFault, Entrance, Visit};
+pub use enter::{EnterFault, Entrance, Session, Visit};
 pub use kubernetes::KubernetesConfig;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesEngine;

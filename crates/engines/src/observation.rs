@@ -56,6 +56,9 @@ pub enum StartFailure {
     /// A registry says that it has no such image, or not for who asks.
     #[error("{0}")]
     Image(String),
+    /// Who runs the machines says no to what the job itself has said: a partition, an account, a time.
+    #[error("{0}")]
+    Asked(String),
     /// Anything else, in the system's words.
     #[error("{0}")]
     Other(String),
@@ -70,9 +73,15 @@ impl StartFailure {
         if says_no_image(&words) { Self::Image(words) } else { Self::Other(words) }
     }
 
-    /// Would it be the same wherever the job goes, because of what it asks for?
+    /// Is it for want of what the job itself has named? Then asking there again is of no use, and no fault
+    /// of the site's. Everything else is the site's, until it is known better.
     pub const fn is_the_jobs(&self) -> bool {
-        matches!(self, Self::Image(_))
+        match self {
+            Self::NoSuchProgram(_) | Self::NotExecutable(_) | Self::Image(_) | Self::Asked(_) => {
+                true
+            }
+            Self::Workdir(_) | Self::NoRoom(_) | Self::Limits(_) | Self::Other(_) => false,
+        }
     }
 }
 
@@ -135,6 +144,7 @@ impl Outcome {
                 | StartFailure::NoRoom(_)
                 | StartFailure::Limits(_)
                 | StartFailure::Image(_)
+                | StartFailure::Asked(_)
                 | StartFailure::Other(_),
             ) => 126,
         }
@@ -176,6 +186,10 @@ pub struct Observation {
     pub phase: Phase,
     /// What it used so far.
     pub usage: Counters,
+    /// On which of the engine's nodes it runs, or ran: of an engine that chooses the node itself, once
+    /// that is known. None where it runs on the one that it was sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 impl Observation {

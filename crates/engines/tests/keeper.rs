@@ -46,6 +46,7 @@ fn launch(engine: &ProcessEngine, task: u32, line: &str) -> Launch {
         steps: Vec::new(),
         org: None,
         site_words: std::collections::BTreeMap::new(),
+        node_features: std::collections::BTreeSet::new(),
     }
 }
 

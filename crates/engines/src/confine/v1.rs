@@ -118,8 +118,10 @@ impl Hierarchies {
     }
 
     pub(super) fn make(&self, name: String, limits: SlotLimits) -> io::Result<Slot> {
-        let folders: Vec<PathBuf> = self.roots().iter().map(|root| root.join(&name)).collect();
-        for folder in &folders {
+        let roots = self.roots();
+        let folders: Vec<PathBuf> = roots.iter().map(|root| root.join(&name)).collect();
+        // Whoever tidies up a machine takes empty ones away, ours between two tasks as well.
+        for folder in roots.iter().chain(&folders) {
             make_folder(folder)?;
         }
         let slot = self.open(name, limits, &folders);

@@ -107,6 +107,7 @@ impl<'a> Bench<'a> {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
     pub(super) fn shell(&mut self, line: &str) -> Launch {

@@ -20,6 +20,21 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::Programs, Need::OomToldApart],
         run: oom_child,
     },
+    Case {
+        name: "who outlives its child out of memory has not done well",
+        needs: &[Need::Programs, Need::OomToldApart],
+        run: oom_outlived,
+    },
+    Case {
+        name: "a heap beyond the limit ends as out of memory",
+        needs: &[Need::Programs, Need::MemoryLimit],
+        run: oom_heap,
+    },
+    Case {
+        name: "memory that is asked for and not filled is not refused",
+        needs: &[Need::Programs, Need::MemoryLimit],
+        run: asked_not_filled,
+    },
     Case { name: "a failure is not called out of memory", needs: PROGRAMS, run: not_oom },
     Case { name: "open files are limited", needs: PROGRAMS, run: open_files },
     Case {
@@ -80,6 +95,36 @@ fn oom_child(bench: &mut Bench<'_>) -> Result<(), String> {
     let attempt = bench.start(launch)?;
     bench.expect_end(attempt, &Outcome::OutOfMemory)?;
     Ok(())
+}
+
+/// What lacks a part may say that all is well, as a shell does that nobody has told to ask.
+fn oom_outlived(bench: &mut Bench<'_>) -> Result<(), String> {
+    for line in ["tail /dev/zero; exit 0", "tail /dev/zero; exit 3"] {
+        let mut launch = bench.shell(line);
+        launch.limits.memory = Bytes(48 << 20);
+        let attempt = bench.start(launch)?;
+        bench.expect_end(attempt, &Outcome::OutOfMemory)?;
+    }
+    Ok(())
+}
+
+/// However memory is held: a program that fills it is ended as what it is, and not left to fail in its own
+/// way. `dd` fills a block and then waits for a reader.
+fn oom_heap(bench: &mut Bench<'_>) -> Result<(), String> {
+    let mut launch = bench.shell("dd if=/dev/zero bs=200000000 count=1 2>/dev/null | sleep 60");
+    launch.limits.memory = Bytes(48 << 20);
+    let attempt = bench.start(launch)?;
+    bench.expect_end(attempt, &Outcome::OutOfMemory)?;
+    Ok(())
+}
+
+/// A block of which a few bytes are ever written: what threads' stacks and allocators' arenas look like.
+fn asked_not_filled(bench: &mut Bench<'_>) -> Result<(), String> {
+    let line = "printf x | dd bs=2000000000 count=1 2>/dev/null";
+    let mut launch = bench.shell(line);
+    launch.limits.memory = Bytes(48 << 20);
+    let out = bench.output_of(launch)?;
+    same("output", &out.as_str(), &"x")
 }
 
 fn not_oom(bench: &mut Bench<'_>) -> Result<(), String> {

@@ -91,6 +91,8 @@ pub enum Need {
     SurvivesKeeper,
     /// Out of memory is told apart from other failures.
     OomToldApart,
+    /// Memory is limited, by the kernel or by looking.
+    MemoryLimit,
     /// The processor limit is enforced.
     CpuLimit,
     /// The number of processes is limited, at once or by watching.
@@ -269,6 +271,9 @@ fn lacks(info: &EngineInfo, needs: &[Need]) -> Option<&'static str> {
                 (features.survives_keeper, "it has no keeper that its tasks outlive")
             }
             Need::OomToldApart => (features.oom_told_apart, "out of memory is not told apart"),
+            Need::MemoryLimit => {
+                (features.memory_limit != Enforcement::Absent, "memory is not limited")
+            }
             Need::CpuLimit => {
                 (features.cpu_limit == Enforcement::Enforced, "the processor limit is not enforced")
             }

@@ -22,6 +22,7 @@ use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::libpod;
+use super::specification::{self, Specification};
 use crate::{Login, Signal, StartFailure};
 
 /// How long an answer may take. Podman holds a container's lock while it starts or removes one; on
@@ -63,21 +64,40 @@ impl Trouble {
         matches!(self, Self::Refused { words, .. } if words.contains("init binary")
             || words.contains("docker-init") || words.contains("container-init"))
     }
-    /// Why the program could not be started, from the words that runtimes have for it.
-    pub(super) fn as_failure(&self, program: &str) -> StartFailure {
+    /// Why a container was not started, from the words that runtimes have for it. `program` is what the runtime
+    /// itself starts; none where that is an init, which tells of the program in its own words. What is missing,
+    /// or not ours, is the program only where the words name it: runtimes miss files of their own, too, and
+    /// those of who is killed in the middle of a start.
+    pub(super) fn as_failure(&self, program: Option<&str>) -> StartFailure {
         let words = self.to_string();
         let says = |some: &[&str]| some.iter().any(|word| words.contains(word));
+        let of_name = |c: char| !(c.is_whitespace() || "`\"':,".contains(c));
+        let mut named = words.split(|c| !of_name(c));
+        let program = program.filter(|program| {
+            // As crun calls what it is to execute.
+            named.any(|name| name == *program) || words.contains("open executable")
+        });
         if says(&["working directory", "chdir", "cwd"]) {
             StartFailure::Workdir(words)
-        } else if says(&["command that was not found", "executable file", "no such file"]) {
-            StartFailure::NoSuchProgram(program.to_owned())
-        } else if says(&["ermission denied", "exec format error", "not permitted"]) {
-            StartFailure::NotExecutable(program.to_owned())
         } else if says(&["cannot allocate memory", "too many open files", "no space left"]) {
             StartFailure::NoRoom(words)
         } else {
-            StartFailure::Other(words)
+            program
+                .map_or(StartFailure::Other(words.clone()), |program| of_program(&words, program))
         }
+    }
+}
+
+/// Why a program could not be executed, from words that are about it.
+pub(super) fn of_program(words: &str, program: &str) -> StartFailure {
+    let small = words.to_lowercase();
+    let says = |some: &[&str]| some.iter().any(|word| small.contains(word));
+    if says(&["no such file", "not found"]) {
+        StartFailure::NoSuchProgram(program.to_owned())
+    } else if says(&["permission denied", "exec format error", "not permitted"]) {
+        StartFailure::NotExecutable(program.to_owned())
+    } else {
+        StartFailure::Other(words.to_owned())
     }
 }
 
@@ -157,6 +177,9 @@ pub(super) struct About {
     pub cgroupfs: bool,
     /// Does it hold limits of processor, memory and processes?
     pub limits: [bool; 3],
+    /// Does it know names of the Container Device Interface? Docker does since 25, where it is told to.
+    #[serde(default)]
+    pub cdi: bool,
 }
 
 /// A container's output as it comes: for standard error or not, and the bytes.
@@ -199,7 +222,7 @@ impl Service {
             [info.cpu_cfs_quota, info.memory_limit, info.pids_limit].map(|has| has.unwrap_or(true));
         let mut rootless = security.iter().any(|option| option.contains("rootless"));
         let mut cgroups = info.cgroup_version.map(|version| format!("v{version}"));
-        let own = if is_podman { libpod::ask(&self.socket).await } else { None };
+        let own = if is_podman { libpod::about(&self.socket).await } else { None };
         if let Some(host) = own {
             rootless = host.security.rootless;
             if rootless {
@@ -224,6 +247,7 @@ impl Service {
             runs_as: self.peer().await.map(|(user, _)| user),
             holds_none,
             cgroupfs: info.cgroup_driver.is_some_and(|driver| driver.to_string() == "cgroupfs"),
+            cdi: is_podman || info.cdi_spec_dirs.is_some_and(|folders| !folders.is_empty()),
         })
     }
 
@@ -278,6 +302,9 @@ impl Service {
         name: &str,
         body: ContainerCreateBody,
     ) -> Result<(), Trouble> {
+        if specification::is_needed(&body) {
+            return libpod::create(&self.socket, &Specification::of(name, body)).await;
+        }
         let options =
             CreateContainerOptions { name: Some(name.to_owned()), platform: String::new() };
         let docker = self.docker(ANSWER_WITHIN)?;
@@ -399,16 +426,62 @@ mod tests {
 
     #[test]
     fn the_runtimes_words_say_why_a_program_does_not_start() {
-        let check = |words: &str, expect: StartFailure| {
+        let check = |words: &str, program: Option<&str>, expect: StartFailure| {
             let trouble = Trouble::Refused { status: 500, words: words.to_owned() };
-            assert_eq!(trouble.as_failure("p"), expect);
+            assert_eq!(trouble.as_failure(program), expect);
         };
         let missing = StartFailure::NoSuchProgram("p".to_owned());
-        check("crun: executable file `p` not found in $PATH: No such file", missing.clone());
-        check("runc: exec: \"p\": stat /p: no such file or directory", missing);
-        let not = StartFailure::NotExecutable("p".to_owned());
-        check("crun: open executable: Permission denied: OCI permission denied", not.clone());
-        check("exec /work/s: exec format error", not);
-        check("unheard of", StartFailure::Other("unheard of".to_owned()));
+        let not = StartFailure::NotExecutable("/work/s".to_owned());
+        let in_path = "crun: executable file `p` not found in $PATH: No such file or directory";
+        check(in_path, Some("p"), missing.clone());
+        check("runc: exec: \"p\": stat p: no such file or directory: unknown", Some("p"), missing);
+        check(
+            "crun: open executable: Permission denied: OCI permission denied",
+            Some("/work/s"),
+            not.clone(),
+        );
+        check("runc: exec /work/s: exec format error", Some("/work/s"), not);
+        let full = "crun: fork: cannot allocate memory";
+        check(full, Some("p"), StartFailure::NoRoom(full.to_owned()));
+        // Not about the program, or not about what the runtime starts.
+        for (others, program) in [
+            ("unheard of", Some("p")),
+            (in_path, None),
+            (
+                "crun: open `/proc/7/ns/p`: No such file or directory: OCI runtime attempted to invoke a command \
+              that was not found",
+                Some("p"),
+            ),
+            (
+                "crun: open `/usr/share/x`: No such file or directory: OCI runtime attempted to invoke a command \
+              that was not found",
+                Some("sh"),
+            ),
+            (
+                "runc: exec: \"nvidia-container-runtime-hook\": executable file not found in $PATH",
+                Some("p"),
+            ),
+            (
+                "crun: mount `proc` to `proc`: Operation not permitted: OCI permission denied",
+                Some("/bin/sh"),
+            ),
+        ] {
+            check(others, program, StartFailure::Other(others.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_inits_words_are_about_the_program() {
+        let check = |words: &str, expect: StartFailure| assert_eq!(of_program(words, "/P"), expect);
+        let missing = StartFailure::NoSuchProgram("/P".to_owned());
+        check(
+            "ERROR (catatonit:2): failed to exec pid1: No such file or directory",
+            missing.clone(),
+        );
+        check("[FATAL tini (7)] exec /P failed: No such file or directory", missing);
+        let not = StartFailure::NotExecutable("/P".to_owned());
+        check("ERROR (catatonit:2): failed to exec pid1: Exec format error", not.clone());
+        check("ERROR (catatonit:2): failed to exec pid1: Permission denied", not);
+        check("x", StartFailure::Other("x".to_owned()));
     }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use dayan_units::{AttemptId, Span, Time};
 use tokio::sync::SemaphorePermit;
 
-use super::api::{Standing, Trouble};
+use super::api::{Standing, Trouble, of_program};
 use super::cgroup::First;
 use super::holding::{Counted, Note, Ran};
 use super::house::House;
@@ -115,7 +115,8 @@ pub(super) async fn begin(
                 {
                     // Docker, killed in the middle of a start, may not know of what it has started.
                     end_marked(house, attempt);
-                    return Err(failed(trouble.as_failure(program)));
+                    let init = house.kitchen.borrow().init;
+                    return Err(failed(trouble.as_failure((!init).then_some(program))));
                 }
             }
             Err(Trouble::Away(_)) => {}
@@ -192,6 +193,14 @@ fn parts(launch: &Launch, work: &Path) -> std::io::Result<()> {
             std::fs::create_dir_all(part)?;
         }
     }
+    // Where a step starts, in the task's own folder: a runtime would make it, for its own user.
+    for step in &launch.steps {
+        if let Some(folder) = step.workdir.as_deref()
+            && let Some(inside) = recipe::behind(&launch.mounts, folder)
+        {
+            std::fs::create_dir_all(work.join(inside))?;
+        }
+    }
     let steps = launch.steps.iter();
     for file in steps.flat_map(|step| [&step.stdout, &step.stderr]).flatten() {
         if let Some(file) = recipe::behind(&launch.mounts, file)
@@ -247,7 +256,8 @@ async fn fetch(house: &House, image: &Image) -> Result<(), Outcome> {
 }
 
 async fn fetch_now(house: &House, image: &Image) -> Result<(), Outcome> {
-    let refused = |words: String| failed(StartFailure::Other(words));
+    // Whether it is there is the job's to know who says that it is not to be fetched.
+    let refused = |words: String| failed(StartFailure::Image(words));
     loop {
         let there = match image.pull {
             Pull::Always => Ok(false),
@@ -286,6 +296,9 @@ pub(super) fn began(
     let cgroup = cgroup_of(house, attempt);
     let first = First::of_container(standing.pid, &standing.id);
     let first = first.map(|first| (first.pid, first.birth));
+    if let Some((pid, _)) = first {
+        house.trees.end_as_one(pid);
+    }
     let ran = Ran { at, boot_at, first, cgroup: cgroup.clone() };
     let counted = if cgroup.is_some() { Counted::Together } else { Counted::EachForItself };
     let current = house.with(attempt, |held| {
@@ -331,9 +344,7 @@ pub(super) fn said_by_init(
     if !is_inits {
         return outcome;
     }
-    let words = said.to_lowercase();
-    let trouble = Trouble::Refused { status: 500, words };
-    failed(trouble.as_failure(program))
+    failed(of_program(&said, program))
 }
 
 #[cfg(test)]

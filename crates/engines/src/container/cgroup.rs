@@ -16,6 +16,7 @@ use dayan_units::{Bytes, Span};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use super::api::About;
+use super::bell::Bell;
 use crate::confine::{Reading, keyed, parse_io, parse_mounts, parse_own};
 use crate::{Signal, proc};
 
@@ -24,6 +25,14 @@ const CONMON: &str = "conmon";
 
 /// The status of what SIGKILL ended.
 const KILLED: i32 = 128 + libc::SIGKILL;
+
+/// The largest page that a kernel counts memory by.
+const PAGE: u64 = 64 << 10;
+
+/// A limit as the kernel holds it: it rounds down to whole pages.
+fn in_pages(limit: Bytes) -> Bytes {
+    Bytes(limit.0 / PAGE * PAGE)
+}
 
 /// The cgroup trees of this machine.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +102,13 @@ impl Trees {
         if self.unified.is_some() {
             return whole.oom_kills > 0;
         }
-        exit_code == KILLED && whole.memory_peak >= memory
+        exit_code == KILLED && whole.memory_peak >= in_pages(memory)
+    }
+
+    /// Was all of its limit in use at some time? A bell rings for whoever is below the cgroup that was full: of
+    /// a folder of many containers for each of them.
+    pub(super) fn was_full(&self, cgroup: &str, memory: Bytes) -> bool {
+        self.of_ours(cgroup).memory_peak >= in_pages(memory)
     }
 
     /// What was used so far in the cgroup that a process is in.
@@ -103,6 +118,26 @@ impl Trees {
         self.read(|controller| {
             own.get(controller).map(|path| path.trim_start_matches('/').to_owned())
         })
+    }
+
+    /// Has the kernel end all that is in a process's cgroup together when it ends one of them for want of
+    /// memory. Only the unified tree can; elsewhere whoever looks ends the rest.
+    pub(super) fn end_as_one(&self, pid: i32) {
+        let Some(root) = &self.unified else { return };
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let Some(own) = parse_own(&text).remove("") else { return };
+        let file = root.join(own.trim_start_matches('/')).join("memory.oom.group");
+        if let Err(error) = fs::write(&file, "1") {
+            tracing::debug!(%error, file = %file.display(), "its parts do not end together");
+        }
+    }
+
+    /// A bell on the cgroup that a process is in, where its count goes with it.
+    pub(super) fn bell(&self, pid: i32) -> Option<Bell> {
+        let root = self.each.get("memory").filter(|_| self.unified.is_none())?;
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let own = parse_own(&text).remove("memory")?;
+        Bell::hang(&root.join(own.trim_start_matches('/')))
     }
 
     fn read(&self, path: impl Fn(&str) -> Option<String>) -> Reading {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use dayan_units::AttemptId;
 
 use super::recipe;
-use crate::{EnterFault, Entrance, ProcessConfig, Visit};
+use crate::{EnterFault, Entrance, ProcessConfig, Session, Visit};
 
 /// The programs that can, with the option that names the socket. Docker's speaks to podman's
 /// service too, podman's to no docker.
@@ -55,7 +55,7 @@ pub(crate) fn entrance(
     // Of ours; the command has the container's own.
     let kept = ["PATH", "HOME", "XDG_RUNTIME_DIR"];
     let env = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-    Ok(Entrance { argv, env: env.collect(), folder: None })
+    Ok(Entrance { argv, env: env.collect(), folder: None, session: Session::Starters })
 }
 
 /// The same, by a thread of its own: a service that hangs must not hold up who extends leases.

@@ -260,7 +260,7 @@ impl Held {
             }
             (None, None) => Phase::Starting,
         };
-        Observation { attempt: self.attempt, phase, usage: self.usage }
+        Observation { attempt: self.attempt, phase, usage: self.usage, node: None }
     }
 
     /// What another keeper must know of it.

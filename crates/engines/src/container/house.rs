@@ -248,7 +248,7 @@ impl House {
         }
         if launch.isolation != Isolation::None {
             let reason = "containers are kept apart by their engine, not by bubblewrap";
-            return Err(StartFault::Unsupported(reason.to_owned()));
+            return Err(StartFault::Lacking(reason.to_owned()));
         }
         if launch.image.is_none() {
             let reason = "this pool runs container images only; name one with `image`, or start \

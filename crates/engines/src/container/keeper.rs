@@ -138,6 +138,7 @@ async fn keep(order: &Order, folder: Folder) -> Result<(), KeeperError> {
         agent: folder.name().to_owned(),
         rootless: about.rootless && !about.docker,
         docker: about.docker,
+        cdi: about.cdi,
         cgroup,
         owner,
         init: true,

@@ -7,8 +7,9 @@
 //!
 //! - [`recipe`]: from a launch to what podman is asked for. Pure.
 //! - [`api`]: the questions that are asked, and which failures mean "ask again".
-//! - [`libpod`]: what podman says of itself in its own words.
+//! - [`libpod`]: questions to podman in its own words, and [`specification`]: a container in those.
 //! - [`cgroup`]: what a container used, and a hold on its first process that needs no service.
+//! - [`bell`]: hearing of kills for want of memory where the count goes with the container.
 //! - [`holding`]: one attempt as it is held, when what is due, and the notes about it on disk.
 //! - [`presence`]: whether docker was there all the time.
 //! - [`output`]: what a container writes, once, whoever dies meanwhile.
@@ -24,6 +25,7 @@
 //! Nothing here knows the exchange, or asks podman for anything but the containers of this agent.
 
 mod api;
+mod bell;
 mod bringing;
 mod cgroup;
 mod entering;
@@ -35,6 +37,7 @@ mod output;
 mod owner;
 mod presence;
 mod recipe;
+mod specification;
 mod steps;
 mod tending;
 

@@ -48,6 +48,8 @@ pub(super) struct Kitchen {
     pub rootless: bool,
     /// Is it docker, which takes device names where podman takes paths?
     pub docker: bool,
+    /// Does it know names of the Container Device Interface?
+    pub cdi: bool,
     /// Below which cgroup the container is put; none: where the service puts it.
     pub cgroup: Option<String>,
     /// Who a task is, and whose the files of its folder are.
@@ -169,21 +171,35 @@ fn devices(host: &mut HostConfig, wanted: &[String], kitchen: &Kitchen) {
             cgroup_permissions: Some("rwm".to_owned()),
         })
         .collect();
-    if kitchen.docker && !names.is_empty() {
-        host.device_requests = Some(vec![DeviceRequest {
-            driver: Some("cdi".to_owned()),
-            device_ids: Some(names.into_iter().cloned().collect()),
-            ..DeviceRequest::default()
-        }]);
-    } else {
-        // Podman takes the name where docker has a path.
+    if !kitchen.docker {
+        // Podman has the name where docker has a path, in its own words.
         mappings.extend(names.into_iter().map(|name| DeviceMapping {
             path_on_host: Some(name.clone()),
             ..DeviceMapping::default()
         }));
+    } else if !names.is_empty() {
+        host.device_requests = Some(vec![device_request(&names, kitchen.cdi)]);
     }
     if !mappings.is_empty() {
         host.devices = Some(mappings);
+    }
+}
+
+/// Docker's word for devices by name. One that does not know such names has NVIDIA's own runtime, which takes
+/// the cards' numbers, or says that it has none.
+fn device_request(names: &[&String], cdi: bool) -> DeviceRequest {
+    if cdi {
+        return DeviceRequest {
+            driver: Some("cdi".to_owned()),
+            device_ids: Some(names.iter().map(|name| (*name).clone()).collect()),
+            ..DeviceRequest::default()
+        };
+    }
+    let cards = names.iter().map(|name| name.rsplit('=').next().unwrap_or_default().to_owned());
+    DeviceRequest {
+        device_ids: Some(cards.collect()),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
     }
 }
 
@@ -345,6 +361,7 @@ mod tests {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
             image: Some(Image {
                 name: "registry/a:1".to_owned(),
                 devices: vec!["nvidia.com/gpu=0".to_owned(), "/dev/kfd".to_owned()],
@@ -455,21 +472,27 @@ mod tests {
 
     #[test]
     fn devices_are_named_as_each_engine_wants_them() {
-        let made = |docker| {
-            let kitchen = Kitchen { docker, ..Kitchen::default() };
+        let made = |docker, cdi| {
+            let kitchen = Kitchen { docker, cdi, ..Kitchen::default() };
             let made = recipe(&launch(), 0, Path::new("/data/a"), "f", &kitchen, COUNTED, &[])
                 .expect("a recipe");
             made.host_config.expect("one")
         };
-        let podman = made(false);
+        let podman = made(false, true);
         let paths: Vec<_> =
             podman.devices.expect("two").into_iter().filter_map(|d| d.path_on_host).collect();
         assert_eq!(paths, ["/dev/kfd", "nvidia.com/gpu=0"]);
         assert_eq!(podman.device_requests, None);
-        let docker = made(true);
-        assert_eq!(docker.devices.expect("one").len(), 1);
-        let names = docker.device_requests.expect("one")[0].device_ids.clone();
-        assert_eq!(names, Some(vec!["nvidia.com/gpu=0".to_owned()]));
+        let asked = |cdi| {
+            let docker = made(true, cdi);
+            assert_eq!(docker.devices.expect("one").len(), 1);
+            let request = docker.device_requests.expect("one").remove(0);
+            (request.driver, request.device_ids.expect("one"), request.capabilities)
+        };
+        let by_name = vec!["nvidia.com/gpu=0".to_owned()];
+        assert_eq!(asked(true), (Some("cdi".to_owned()), by_name, None));
+        let gpu = Some(vec![vec!["gpu".to_owned()]]);
+        assert_eq!(asked(false), (None, vec!["0".to_owned()], gpu));
     }
 
     #[test]

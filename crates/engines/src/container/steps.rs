@@ -63,7 +63,9 @@ fn own_failure(step: u32, outcome: &Outcome) -> (Outcome, Option<String>) {
                 StartFailure::NoSuchProgram(_) | StartFailure::NotExecutable(_) => {
                     outcome.exit_code()
                 }
-                StartFailure::Workdir(_) | StartFailure::Image(_) => STEP_NOT_STARTED,
+                StartFailure::Workdir(_) | StartFailure::Image(_) | StartFailure::Asked(_) => {
+                    STEP_NOT_STARTED
+                }
             };
             let words = format!("dayan: step {step} could not be started: {failure}\n");
             (Outcome::Exited(code), Some(words))

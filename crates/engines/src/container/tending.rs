@@ -313,6 +313,7 @@ async fn run(
     // Heard from the start on; what another keeper heard of it is read again.
     let mut whole = source.is_some();
     let mut source = source;
+    let bell = first(house, attempt).and_then(|first| house.trees.bell(first.pid));
     let watched = first(house, attempt).and_then(|first| sys::watch(first.pidfd).ok());
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -365,6 +366,10 @@ async fn run(
             }
         }
     }
+    let rung = match &bell {
+        Some(bell) => bell.has_rung().await,
+        None => false,
+    };
     let mut standing = how_it_ended(house, attempt, name).await;
     let is_there = standing.is_some();
     let knows = seen.is_some() && seen == house.presence.now();
@@ -377,7 +382,7 @@ async fn run(
         drain(house, attempt, name, source).await;
     }
     look(house, attempt);
-    outcome(house, attempt, standing)
+    outcome(house, attempt, standing, rung)
 }
 
 async fn on_due(house: &House, attempt: AttemptId, due: Due, now: BootTime) {
@@ -461,7 +466,8 @@ async fn take(house: &House, attempt: AttemptId, source: &mut Source) {
     }
 }
 
-fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Outcome {
+/// `rung`: something of it was heard to be killed for want of memory.
+fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>, rung: bool) -> Outcome {
     let ending = house.with(attempt, |held| held.ending.clone());
     match (ending.flatten(), standing) {
         (Some(ending), _) => ending.outcome,
@@ -472,10 +478,14 @@ fn outcome(house: &House, attempt: AttemptId, standing: Option<Standing>) -> Out
             let code = i32::try_from(standing.exit_code).unwrap_or(i32::MAX);
             let memory = house.with(attempt, |held| held.limits.memory).unwrap_or_default();
             let cgroup = ran(house, attempt).and_then(|ran| ran.cgroup);
-            let ran_out = |cgroup: String| house.trees.ran_out(&cgroup, memory, code);
-            // A program that outlives the death of its child and succeeds has succeeded.
-            if code != 0 && (standing.oom || cgroup.is_some_and(ran_out)) {
+            let ran_out = cgroup.as_ref().is_some_and(|it| house.trees.ran_out(it, memory, code));
+            let was_full = cgroup.as_ref().is_none_or(|it| house.trees.was_full(it, memory));
+            // Also where the first process has outlived that of another and says that all is well.
+            if rung && was_full || standing.oom || ran_out {
                 Outcome::OutOfMemory
+            } else if code < 0 {
+                // No program ends so: podman says it where it does not know.
+                Outcome::KeeperDied
             } else {
                 Outcome::Exited(code)
             }

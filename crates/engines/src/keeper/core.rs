@@ -265,7 +265,10 @@ impl Keeper {
                 // The last records reach stable storage before nobody is left to see to it.
                 self.journal.write()?;
                 self.journal.sync()?;
-                self.confinement.remove_all();
+                // Where the folder was made again somebody else keeps it, in cgroups of the same names.
+                if self.journal.stands() {
+                    self.confinement.remove_all();
+                }
                 return Ok(());
             }
             self.set_timer()?;

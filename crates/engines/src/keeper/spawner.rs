@@ -12,13 +12,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
-use dayan_units::Time;
+use dayan_units::{Bytes, Time};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::workshop::Workshop;
 use crate::command;
 use crate::sys::{self, Child, ChildStack, Step};
-use crate::{BootClock, BootTime, Isolation, Launch, StartFailure, Waker, Workdir, wall_now};
+use crate::{
+    BootClock, BootTime, Isolation, Launch, Program, StartFailure, Waker, Workdir, wall_now,
+};
 
 /// Threads per processor. One each would do on an idle machine; on a busy one a process that
 /// joins a cgroup waits for its turn among all others before it executes, several milliseconds,
@@ -35,7 +37,7 @@ pub(crate) struct Job {
     pub work: PathBuf,
     pub fence: String,
     pub join: Option<Arc<Vec<OwnedFd>>>,
-    /// Private memory of each process, where no cgroup limits all of them.
+    /// Private memory of each process, where no cgroup limits all of them: see [`data_limit`].
     pub data_limit: Option<u64>,
     pub bubblewrap: Option<PathBuf>,
 }
@@ -127,6 +129,18 @@ fn work(clock: BootClock, queues: &Queues, bell: &Waker, workshop: &Workshop, nu
     }
 }
 
+/// Private memory that a process may ask for beyond twice its task's limit, where no cgroup holds the task:
+/// so much that what asks for it and does not fill it (stacks of threads, arenas of allocators: forty stacks
+/// of 200 MB are 8 GB) is not refused. What is filled is looked at four times a second, and ends the task as
+/// out of memory; a process that is refused instead says so in its own way, and nobody gives it more.
+const DATA_RESERVE: u64 = 8 << 30;
+
+/// What each process of a task may ask for where its memory is only watched: a bound for what would take
+/// the whole machine between two looks.
+pub(crate) const fn data_limit(memory: Bytes) -> u64 {
+    memory.0.saturating_mul(2).saturating_add(DATA_RESERVE)
+}
+
 fn other(error: impl std::fmt::Display) -> StartFailure {
     StartFailure::Other(error.to_string())
 }
@@ -209,7 +223,18 @@ pub(crate) fn make(
             stdout,
             stderr,
         }),
-        Err((step, error)) => Err(failure(step, &error, program, workdir)),
+        Err((step, error)) => {
+            // The shell that reads a line and the wrapper around an isolated task are the machine's.
+            let shell = matches!(launch.program, Program::Shell(_)) && program == command::SHELL;
+            let named = !shell && launch.isolation == Isolation::None;
+            match failure(step, &error, program, workdir) {
+                StartFailure::NoSuchProgram(_) | StartFailure::NotExecutable(_) if !named => {
+                    let ours = candidates.first().map(|path| path.to_string_lossy());
+                    Err(other(format!("{}: {error}", ours.unwrap_or_default())))
+                }
+                failure => Err(failure),
+            }
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl Keeper {
         }
         if launch.isolation != Isolation::None && self.bubblewrap.is_none() {
             let reason = "bubblewrap is not installed or may not make namespaces here";
-            return Err(StartFault::Unsupported(reason.to_owned()));
+            return Err(StartFault::Lacking(reason.to_owned()));
         }
         if launch.image.is_some() || launch.needs_containers() {
             let reason =
@@ -117,7 +117,7 @@ impl Keeper {
                 }
             };
             let unheld = self.features.memory_limit != Enforcement::Enforced;
-            let data_limit = unheld.then_some(task.limits.memory.0);
+            let data_limit = unheld.then(|| super::spawner::data_limit(task.limits.memory));
             let join = slot.as_ref().map(|slot| slot.join.clone());
             let stage = std::mem::replace(&mut task.stage, Stage::Starting { slot });
             let Stage::Queued(launch) = stage else { unreachable!("checked above") };

@@ -265,9 +265,7 @@ impl Task {
             return ending.outcome.clone();
         }
         match status {
-            // A program that outlives an out-of-memory kill of its child and succeeds has
-            // succeeded.
-            Status::Exited(0) => Outcome::Exited(0),
+            // Also where its first process has outlived that of another and says that all is well.
             _ if oom_kills > 0 => Outcome::OutOfMemory,
             Status::Exited(code) => Outcome::Exited(code),
             Status::Signalled(signal) => Outcome::Signalled(signal),
@@ -283,7 +281,7 @@ impl Task {
             }
             Stage::Ended(end) => Phase::Ended(end.clone()),
         };
-        Observation { attempt: self.attempt, phase, usage: self.usage }
+        Observation { attempt: self.attempt, phase, usage: self.usage, node: None }
     }
 }
 
@@ -312,6 +310,7 @@ mod tests {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         };
         let log = |stream| LogWriter::new("/nowhere".into(), stream, Bytes(0));
         Task::new(
@@ -353,7 +352,8 @@ mod tests {
         let task = task(100);
         assert_eq!(task.outcome(Status::Signalled(9), 1), Outcome::OutOfMemory);
         assert_eq!(task.outcome(Status::Exited(137), 1), Outcome::OutOfMemory);
-        assert_eq!(task.outcome(Status::Exited(0), 1), Outcome::Exited(0));
+        assert_eq!(task.outcome(Status::Exited(0), 1), Outcome::OutOfMemory);
+        assert_eq!(task.outcome(Status::Exited(0), 0), Outcome::Exited(0));
         assert_eq!(task.outcome(Status::Signalled(9), 0), Outcome::Signalled(9));
     }
 

@@ -333,7 +333,7 @@ impl Book {
         if let (true, Some(since)) = (held.is_live(), held.running) {
             usage.wall = usage.wall.max(now.since(since));
         }
-        Some(Observation { attempt, phase: held.phase.clone(), usage })
+        Some(Observation { attempt, phase: held.phase.clone(), usage, node: held.node.clone() })
     }
     pub(crate) fn observations(&self, now: BootTime) -> Vec<Observation> {
         self.attempts.keys().filter_map(|attempt| self.observation(*attempt, now)).collect()

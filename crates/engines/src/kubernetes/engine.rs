@@ -223,7 +223,7 @@ impl KubernetesEngine {
         }
         if launch.isolation != Isolation::None {
             let reason = "pods are kept apart by the cluster; bubblewrap is not for them";
-            return Err(StartFault::Unsupported(reason.to_owned()));
+            return Err(StartFault::Lacking(reason.to_owned()));
         }
         command::arguments(&launch.program).map_err(StartFault::Invalid)?;
         let limits = &launch.limits;

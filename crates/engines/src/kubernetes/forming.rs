@@ -19,7 +19,7 @@ use super::making::Made;
 use super::manifest::{self, Gang, Manifests, Ordered, Request};
 use super::names::{BatchName, batch_name};
 use super::steps;
-use crate::{BootId, BootTime, Launch, Outcome, StartFailure, Workdir, wall_now};
+use crate::{BootId, BootTime, Launch, Outcome, StartFailure, Workdir, hosts, wall_now};
 
 /// What goes into one job at most: people submit no longer arrays, and controllers do not like
 /// them.
@@ -200,6 +200,16 @@ impl KubernetesEngine {
         let Some(gang) = launch.gang else { return };
         let host = |index| manifest::member_host(batch, index);
         let all: Vec<String> = (0..gang.members).map(host).collect();
+        let work = self.shared.as_ref().map(|shared| shared.work(launch.attempt));
+        let file = launch.env.get("DAYAN_HOSTFILE").map(Path::new);
+        let own = file.filter(|file| work.is_some_and(|work| file.starts_with(work)));
+        if let Some(file) = own {
+            let slots = hosts::slots(&launch.env, Some(all.len()));
+            let lines = hosts::lines(all.iter().map(String::as_str).zip(slots));
+            if let Err(error) = fs::write(file, lines) {
+                tracing::warn!(%error, attempt = %launch.attempt, "cannot write a gang's host file");
+            }
+        }
         launch.env.insert("DAYAN_HEAD".to_owned(), host(0));
         launch.env.insert("DAYAN_NODELIST".to_owned(), all.join(","));
         launch.env.insert("DAYAN_NODE_RANK".to_owned(), gang.rank.to_string());

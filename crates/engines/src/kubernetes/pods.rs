@@ -219,9 +219,12 @@ fn trouble(container: Option<&ContainerStatus>, unscheduled: Option<&str>) -> Op
     }
 }
 
-/// What nodes say of a program that the job has named and that is not there.
-const NO_PROGRAM: [&str; 3] =
-    ["executable file not found", "no such file or directory", "permission denied"];
+/// What nodes say of a program that the job has named and that is not there, where they name one: files that
+/// they mount are missing in the same words.
+const OF_PROGRAM: [&str; 3] = ["exec: \"", "executable file", "open executable"];
+const NO_PROGRAM: [&str; 4] = ["not found", "no such file", "No such file", "ermission denied"];
+/// A program of the runtime's own, which it tells of in the same words: `error running hook #0: exec: "…"`.
+const OF_RUNTIME: &str = "hook";
 /// What they say where a registry is not reached, or one of our own secrets is not there.
 const NOT_REACHED: [&str; 6] = [
     "no such host",
@@ -247,7 +250,10 @@ impl Trouble {
             Self::NoRoom(_) => false,
             Self::Image(words) => !says(words, &NOT_REACHED),
             Self::Never(words) => {
-                says(words, &["ErrImageNeverPull", "InvalidImageName"]) || says(words, &NO_PROGRAM)
+                says(words, &["ErrImageNeverPull", "InvalidImageName"])
+                    || says(words, &OF_PROGRAM)
+                        && says(words, &NO_PROGRAM)
+                        && !words.contains(OF_RUNTIME)
             }
         }
     }
@@ -256,6 +262,9 @@ impl Trouble {
     pub(crate) fn failure(&self) -> StartFailure {
         match self {
             Self::NoRoom(words) => StartFailure::NoRoom(words.clone()),
+            // An image or a program that the job has named and that is not there; never what comes again
+            // by waiting, such as a registry that is not reached.
+            Self::Never(words) if self.is_the_jobs() => StartFailure::Image(words.clone()),
             Self::Image(words) | Self::Never(words) => StartFailure::of_image(words.clone()),
         }
     }
@@ -363,6 +372,9 @@ mod tests {
         assert_eq!(ended("Failed", "", &plain(137), &none()), Outcome::Exited(137));
         let oom = json!({ "exitCode": 137, "reason": "OOMKilled" });
         assert_eq!(ended("Failed", "", &oom, &none()), Outcome::OutOfMemory);
+        // Its first process has outlived that of another.
+        let outlived = json!({ "exitCode": 0, "reason": "OOMKilled" });
+        assert_eq!(ended("Succeeded", "", &outlived, &none()), Outcome::OutOfMemory);
         assert_eq!(ended("Failed", "DeadlineExceeded", &plain(143), &none()), Outcome::TimeLimit);
         let disrupted =
             |why: &str| json!([{ "type": "DisruptionTarget", "status": "True", "reason": why }]);
@@ -554,6 +566,9 @@ mod tests {
         );
         check(Trouble::Never("InvalidImageName: couldn't parse image name".to_owned()), true);
         check(Trouble::Never("the image is not on the node".to_owned()), false);
+        check(Trouble::Never("may never be fetched: ErrImageNeverPull: x".to_owned()), true);
+        let none = "RunContainerError: executable file not found in $PATH";
+        check(Trouble::Never(none.to_owned()), true);
         check(Trouble::NoRoom("0/1 nodes".to_owned()), false);
     }
 

@@ -172,6 +172,7 @@ mod tests {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
 

@@ -216,6 +216,7 @@ mod tests {
             steps,
             org: None,
             site_words: BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
 

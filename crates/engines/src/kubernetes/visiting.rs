@@ -10,7 +10,7 @@ use super::beside::Where;
 use super::clerk::Errand;
 use super::engine::KubernetesEngine;
 use super::visitor::Call;
-use crate::{EnterFault, Entrance, Fault, Phase, Signal, Visit, command};
+use crate::{EnterFault, Entrance, Fault, Phase, Session, Signal, Visit, command};
 
 /// Why no command is run in a pod.
 const NO_EXEC: &str = "the agent may not run commands in pods: its role lacks `create` on `pods/exec`; \
@@ -76,6 +76,11 @@ impl KubernetesEngine {
         // The agent's own program at the agent's own place: by what it is told there it finds the
         // API server, as the agent does. The command's environment is the task's, in the pod.
         let argv = program.into_iter().chain(call.words()).collect();
-        Ok(Entrance { argv, env: std::env::vars_os().collect(), folder: None })
+        Ok(Entrance {
+            argv,
+            env: std::env::vars_os().collect(),
+            folder: None,
+            session: Session::Starters,
+        })
     }
 }

@@ -11,8 +11,6 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::survey::Partition;
-
 /// What is enforced of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Enforced {
@@ -144,6 +142,9 @@ pub struct Account {
     pub name: String,
     /// The partition it is for; none: all of them.
     pub partition: Option<String>,
+    /// The accounts above it, from the nearest on.
+    #[serde(default)]
+    pub above: Vec<String>,
     /// The QoS that may be asked for with it.
     pub qos: BTreeSet<String>,
     /// The one that jobs have which ask for none.
@@ -151,6 +152,19 @@ pub struct Account {
     /// The user's limits in it, and those that it and the accounts above it have together.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// What jobs have that ask for no QoS and whose account has no default one, where it has this.
+const USUAL_QOS: &str = "normal";
+
+impl Account {
+    /// The QoS of jobs that ask for none, as Slurm chooses it; none where nobody can tell.
+    pub(super) fn usual_qos(&self) -> Option<&str> {
+        let all = || self.qos.iter().map(String::as_str);
+        let only = all().next().filter(|_| self.qos.len() == 1);
+        let usual = || all().find(|name| *name == USUAL_QOS);
+        self.default_qos.as_deref().or(only).or_else(usual)
+    }
 }
 
 /// A QoS.
@@ -189,7 +203,7 @@ pub(crate) struct Charge<'a> {
 
 impl Access {
     /// The account that a job would be charged to.
-    fn account(&self, charge: Charge<'_>) -> Option<&Account> {
+    pub(super) fn account(&self, charge: Charge<'_>) -> Option<&Account> {
         let name = charge.account.or(self.default_account.as_deref())?;
         let fits = |account: &&Account| {
             let there = account.partition.as_deref().is_none_or(|of| of == charge.partition);
@@ -227,15 +241,19 @@ impl Access {
         Ok(())
     }
 
-    /// Why a partition takes no jobs that are charged to this account, or to the user's own; none where it
-    /// does, or nobody can tell.
-    pub(crate) fn closed(&self, partition: &Partition, account: Option<&str>) -> Option<String> {
-        let name = account.or(self.default_account.as_deref())?;
-        let list = partition.accounts.as_str();
-        let may = |one: &str| one.trim().eq_ignore_ascii_case(name);
-        let open = matches!(list, "" | "ALL" | "(null)") || list.split(',').any(may);
-        (self.enforced.accounts && !open)
-            .then(|| format!("it is for the accounts {list}, and jobs are charged to {name}"))
+    /// The name of the account that a job is charged to: the one it says or, where that is not the user's and
+    /// nobody minds, the user's own; none where nobody can tell.
+    pub(super) fn charged<'a>(&'a self, charge: Charge<'a>) -> Option<&'a str> {
+        let own = self.account(charge).map(|account| account.name.as_str());
+        let minds = self.enforced.accounts || self.accounts.is_empty();
+        let said = charge.account.filter(|_| minds);
+        own.or(said).or(self.default_account.as_deref())
+    }
+
+    /// The accounts above one, where it is the user's.
+    pub(super) fn above(&self, name: &str) -> Option<&[String]> {
+        let named = |account: &&Account| account.name.eq_ignore_ascii_case(name);
+        Some(&self.accounts.iter().find(named)?.above)
     }
 
     /// The limits that hold for a job with these.
@@ -285,6 +303,7 @@ mod tests {
         let account = |name: &str, qos: &[&str], limits| Account {
             name: name.to_owned(),
             partition: (name == "big").then(|| "large".to_owned()),
+            above: Vec::new(),
             qos: qos.iter().map(|name| (*name).to_owned()).collect(),
             default_qos: (!qos.is_empty()).then(|| "normal".to_owned()),
             limits,

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::book::Submission;
 use super::engine::SlurmEngine;
 use super::layout::Index;
-use super::request::Shape;
+use super::request::{Shape, job_name};
 use super::status::Account;
-use super::way::Accounting;
+use super::way::{Accounting, Jobs};
 use crate::BootTime;
 
 /// Slurm counts whole seconds, and the wrapper's start and end: so much is no difference.
@@ -91,6 +91,8 @@ enum Ran {
 struct Ended {
     attempt: AttemptId,
     job: u32,
+    /// What the job is called.
+    name: String,
     index: Index,
     ran: Ran,
     /// How many ran in the job, and how long: in turn together, together the longest.
@@ -111,7 +113,7 @@ pub(super) struct Accounts {
     after: Span,
     ended: Vec<Ended>,
     /// The jobs that are being asked about; none: nobody asks.
-    asking: Option<Vec<u32>>,
+    asking: Option<Jobs>,
     found: Vec<Difference>,
     compared: u64,
     tally: Tally,
@@ -128,7 +130,9 @@ impl Accounts {
 
     /// What ran in the same job, Slurm counts as one.
     fn note(&mut self, ended: Ended) {
-        let same = |other: &&mut Ended| (other.job, other.index) == (ended.job, ended.index);
+        let same = |other: &&mut Ended| {
+            (other.job, other.index) == (ended.job, ended.index) && other.name == ended.name
+        };
         if let Some(before) = self.ended.iter_mut().rev().find(same) {
             before.wall = match ended.ran {
                 Ran::InTurn => before.wall.plus(ended.wall),
@@ -152,15 +156,18 @@ impl Accounts {
     }
 
     /// The jobs to ask about now; the answer goes to [`on_answer`](Self::on_answer).
-    pub(super) fn jobs_to_ask(&mut self, now: BootTime) -> Option<Vec<u32>> {
+    pub(super) fn jobs_to_ask(&mut self, now: BootTime) -> Option<Jobs> {
         if self.due_at().is_none_or(|at| at > now) {
             return None;
         }
-        let due = self.ended.iter().filter(|ended| ended.ask_at <= now).map(|ended| ended.job);
-        let mut jobs: Vec<u32> = due.collect();
-        jobs.sort_unstable();
-        jobs.dedup();
-        jobs.truncate(JOBS_AT_ONCE);
+        let mut jobs = Jobs::new();
+        for ended in self.ended.iter().filter(|ended| ended.ask_at <= now) {
+            if jobs.len() == JOBS_AT_ONCE {
+                break;
+            }
+            // Of two that have had one number the other is asked about the next time.
+            jobs.entry(ended.job).or_insert_with(|| ended.name.clone());
+        }
         self.asking = Some(jobs.clone());
         Some(jobs)
     }
@@ -184,7 +191,7 @@ impl Accounts {
         };
         let compared_before = self.compared;
         for ended in std::mem::take(&mut self.ended) {
-            if ended.ask_at > now || asked.binary_search(&ended.job).is_err() {
+            if ended.ask_at > now || asked.get(&ended.job) != Some(&ended.name) {
                 self.ended.push(ended);
                 continue;
             }
@@ -297,6 +304,7 @@ impl SlurmEngine {
         let ended = Ended {
             attempt,
             job,
+            name: job_name(self.layout.instance(), seat.batch),
             index: batch.in_slurm(seat.index, held.under),
             ran,
             count: 1,
@@ -325,6 +333,7 @@ mod tests {
         Ended {
             attempt: AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 },
             job: 7,
+            name: "a".to_owned(),
             index,
             ran: Ran::InTurn,
             count: 1,
@@ -334,6 +343,10 @@ mod tests {
             ask_at: BootTime::from_micros(5),
             asked: 0,
         }
+    }
+
+    fn seven() -> Jobs {
+        [(7, "a".to_owned())].into()
     }
 
     const fn over(elapsed_secs: i64) -> Account {
@@ -351,7 +364,7 @@ mod tests {
             accounts.note(ended(index, wall));
         }
         assert_eq!(accounts.jobs_to_ask(at(4)), None);
-        assert_eq!(accounts.jobs_to_ask(at(5)), Some(vec![7]));
+        assert_eq!(accounts.jobs_to_ask(at(5)), Some(seven()));
         assert_eq!(accounts.jobs_to_ask(at(9)), None, "asked already");
         let known = BTreeMap::from([
             ((7, 0), over(14)),
@@ -364,7 +377,7 @@ mod tests {
         // The one that is not known there is asked about again, and not for ever.
         for _ in 1..ASKED_MAX {
             let due = accounts.due_at().expect("it is asked again");
-            assert_eq!(accounts.jobs_to_ask(due), Some(vec![7]));
+            assert_eq!(accounts.jobs_to_ask(due), Some(seven()));
             accounts.on_answer(Ok(known.clone()), due);
         }
         let found: Vec<u32> = accounts.differences().iter().map(|d| d.attempt.task).collect();
@@ -406,7 +419,7 @@ mod tests {
             accounts.note(Ended { attempt, ran: Ran::Together, ..ended(0, wall) });
         }
         let now = BootTime::from_micros(5);
-        assert_eq!(accounts.jobs_to_ask(now), Some(vec![7]));
+        assert_eq!(accounts.jobs_to_ask(now), Some(seven()));
         let account = Account { cpu: Some(Span::from_secs(180)), ..over(63) };
         accounts.on_answer(Ok(BTreeMap::from([((7, 0), account)])), now);
         assert_eq!((accounts.compared, accounts.differences()), (3, Vec::new()));

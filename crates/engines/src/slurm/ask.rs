@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use dayan_units::Span;
@@ -51,6 +51,23 @@ impl Answer {
     }
 }
 
+/// A command in `PATH` that is none of ours: links to this program are called as Slurm's commands are, and
+/// would hand what is Slurm's to the exchange. One that is not found is looked for by its name alone.
+fn of_slurm(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+    first_of(std::env::split_paths(&path), name, own.as_deref())
+}
+
+fn first_of(folders: impl Iterator<Item = PathBuf>, name: &str, own: Option<&Path>) -> PathBuf {
+    let is_others = |program: &PathBuf| {
+        let real = std::fs::canonicalize(program).ok();
+        program.is_file() && real.is_some() && real.as_deref() != own
+    };
+    let mut found = folders.map(|folder| folder.join(name));
+    found.find(is_others).unwrap_or_else(|| PathBuf::from(name))
+}
+
 /// Where the commands are and how long they may take.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
@@ -64,8 +81,7 @@ impl Asker {
     /// Runs one to its end. `Err` where there is no answer, with the reason: it could not be
     /// started, or took too long.
     pub(crate) fn ask(&self, name: &str, words: &[String], input: &str) -> Result<Answer, String> {
-        let program =
-            self.commands.as_ref().map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
+        let program = self.commands.as_ref().map_or_else(|| of_slurm(name), |dir| dir.join(name));
         let mut command = Command::new(&program);
         command.args(words).env_clear();
         for name in KEPT {
@@ -76,17 +92,48 @@ impl Asker {
         // Words of ours in their answers; and index expressions in full (squeue shortens them).
         command.env("LC_ALL", "C").env("SLURM_BITSTR_LEN", "0").env("SLURM_TIME_FORMAT", "%s");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut child = command.spawn().map_err(|error| self.absent(name, &program, &error))?;
         let until = self.clock.now().plus(self.within);
         let outcome = self.talk(&mut child, input, until);
         if outcome.is_err() {
             let _ = child.kill();
         }
         let status = child.wait().map_err(|error| error.to_string())?;
-        let [out, err] = outcome?;
+        let [out, err] = outcome.map_err(|why| format!("{}: {why}", self.asked(name, words)))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Answer { status: status.code(), out: text(out), err: text(err) })
+    }
+
+    /// Why a command could not be started, and what would help.
+    fn absent(&self, name: &str, program: &Path, error: &std::io::Error) -> String {
+        let program = program.display();
+        match (error.kind(), &self.commands) {
+            (std::io::ErrorKind::NotFound, None) if name != "id" => format!(
+                "slurm.commands: there is no `{program}` in PATH; install Slurm's client commands (Debian: \
+                 slurm-client), put their folder into the agent's PATH, or use slurmrestd by --slurm-rest"
+            ),
+            _ => format!("{program}: {error}"),
+        }
+    }
+
+    /// What was asked, and by which configuration: where that names no controller that answers, the
+    /// command waits and says nothing.
+    fn asked(&self, name: &str, words: &[String]) -> String {
+        let what: Vec<&str> = words.iter().map(String::as_str).take(3).collect();
+        let what = format!("{name} {}", what.join(" "));
+        match std::env::var_os("SLURM_CONF") {
+            None => {
+                format!("`{what}` (SLURM_CONF is not set: /etc/slurm/slurm.conf or the site's own)")
+            }
+            Some(path) => {
+                let path = Path::new(&path);
+                let why = match std::fs::File::open(path) {
+                    Ok(_) => String::new(),
+                    Err(error) => format!(", which cannot be read: {error}"),
+                };
+                format!("`{what}` with SLURM_CONF={}{why}", path.display())
+            }
+        }
     }
 
     fn talk(
@@ -176,10 +223,36 @@ mod tests {
     }
 
     #[test]
+    fn links_to_this_program_are_not_slurms_commands() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = |name: &str| dir.path().join(name);
+        for name in ["own", "links", "slurm"] {
+            std::fs::create_dir(folder(name)).expect("made");
+        }
+        let own = folder("own").join("program");
+        std::fs::write(&own, "").expect("written");
+        std::os::unix::fs::symlink(&own, folder("links").join("sbatch")).expect("linked");
+        let real = folder("slurm").join("sbatch");
+        std::fs::write(&real, "").expect("written");
+        let own = own.canonicalize().expect("it is there");
+        let folders = || ["none", "links", "slurm"].map(folder).into_iter();
+        assert_eq!(first_of(folders(), "sbatch", Some(&own)), real);
+        assert_eq!(first_of(folders().take(2), "sbatch", Some(&own)), Path::new("sbatch"));
+        assert_eq!(first_of(folders(), "squeue", Some(&own)), Path::new("squeue"));
+    }
+
+    #[test]
     fn who_does_not_answer_is_not_waited_for() {
         let ask = asker(Span::from_millis(200));
         let fault = ask.ask("sh", &words("exec sleep 60"), "").expect_err("it takes too long");
-        assert!(fault.starts_with("no answer within"), "{fault}");
+        assert!(fault.contains("`sh -c exec sleep 60`"), "{fault}");
+        assert!(
+            fault.contains("SLURM_CONF") && fault.ends_with("no answer within 200ms"),
+            "{fault}"
+        );
         assert!(ask.ask("no-such-command", &[], "").is_err());
+        let in_path = Asker { commands: None, ..ask };
+        let fault = in_path.ask("no-such-command", &[], "").expect_err("it is not there");
+        assert!(fault.starts_with("slurm.commands:") && fault.contains("PATH"), "{fault}");
     }
 }

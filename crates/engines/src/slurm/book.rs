@@ -77,6 +77,8 @@ pub(crate) struct Held {
     pub claimed: bool,
     /// Another element's wrapper has it: it runs in that one's job.
     pub under: Option<Index>,
+    /// The node that it runs on, as its wrapper said.
+    pub node: Option<String>,
     /// It was told to stop.
     pub stop: Option<(Signal, Span)>,
     /// The newest signal that it was sent.
@@ -84,6 +86,10 @@ pub(crate) struct Held {
     /// When it is cancelled in Slurm, should its wrapper not have obeyed.
     pub cancel_at: Option<BootTime>,
     pub doubt: Option<Doubt>,
+    /// Since when it runs, for Slurm, and nothing was heard of it.
+    pub quiet_since: Option<BootTime>,
+    /// Nothing was heard for too long: it is over when its lease is, whatever Slurm says.
+    pub silent: bool,
     /// The largest number of its news that was read.
     pub told: u32,
 }
@@ -105,16 +111,34 @@ impl Held {
             seat: None,
             claimed: false,
             under: None,
+            node: None,
             stop: None,
             ask: None,
             cancel_at: None,
             doubt: None,
+            quiet_since: None,
+            silent: false,
             told: 0,
         }
     }
 
     pub(crate) const fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// Can nobody say whether it runs? Then its lease is not prolonged.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.silent || self.doubt.as_ref().is_some_and(|doubt| doubt.lost)
+    }
+
+    /// The queue was looked at: does it run there, so that it should speak?
+    pub(crate) fn quiet(&mut self, runs: bool, now: BootTime) {
+        self.quiet_since = runs.then(|| self.quiet_since.unwrap_or(now));
+    }
+
+    /// It has spoken.
+    pub(crate) fn spoke(&mut self) {
+        (self.quiet_since, self.silent) = (None, false);
     }
 
     /// Takes counters into account that may be older than what is known.
@@ -137,7 +161,8 @@ impl Held {
 pub(crate) enum Submission {
     /// `sbatch` is being asked.
     Asking,
-    /// It was asked and nobody knows whether it took it; the queue tells.
+    /// It was asked and nobody knows whether it took it; the queue tells. Or it had a number once, which is
+    /// another's by now.
     Unsure {
         /// Since when.
         since: BootTime,
@@ -163,6 +188,14 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Its number in Slurm, as far as that is known and its own.
+    pub(crate) const fn job(&self) -> Option<u32> {
+        match self.submission {
+            Submission::Job(job) => Some(job),
+            Submission::Asking | Submission::Unsure { .. } => None,
+        }
+    }
+
     /// How `scancel` names one of its elements. A gang's cannot be told apart: with one of them all
     /// are cancelled, and are to be, for a gang is whole or not at all.
     pub(crate) fn target(&self, index: Index) -> Option<String> {
@@ -237,6 +270,32 @@ impl Book {
         };
         self.attempts.values().filter(there).count()
     }
+    /// A batch is this job of Slurm. Which one had that number before is returned: Slurm gives one again only
+    /// where it has forgotten whose it was.
+    pub(crate) fn name(&mut self, id: BatchId, job: u32, now: BootTime) -> Option<BatchId> {
+        let before =
+            self.batches.iter().find(|(other, batch)| **other != id && batch.job() == Some(job));
+        let before = before.map(|(other, _)| *other);
+        if let Some(other) = before {
+            self.unname(other, now);
+        }
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.submission = Submission::Job(job);
+        }
+        before
+    }
+    /// A batch's number is another's by now.
+    pub(crate) fn unname(&mut self, id: BatchId, now: BootTime) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.submission = Submission::Unsure { since: now, missed: 0 };
+        }
+    }
+    /// Has any of a batch been with a wrapper, as far as is known?
+    pub(crate) fn has_begun(&self, id: BatchId) -> bool {
+        let attempts = self.batches.get(&id).map_or(&[][..], |batch| &batch.attempts);
+        attempts.iter().any(|attempt| self.get(*attempt).is_some_and(|held| held.claimed))
+    }
+
     /// Who sits there.
     pub(crate) fn attempt_at(&self, seat: Seat) -> Option<AttemptId> {
         self.batches.get(&seat.batch)?.attempts.get(seat.index as usize).copied()
@@ -284,7 +343,8 @@ impl Book {
 
     pub(crate) fn observation(&self, attempt: AttemptId) -> Option<Observation> {
         let held = self.attempts.get(&attempt)?;
-        Some(Observation { attempt, phase: held.phase.clone(), usage: held.usage })
+        let node = held.node.clone();
+        Some(Observation { attempt, phase: held.phase.clone(), usage: held.usage, node })
     }
     pub(crate) fn observations(&self) -> Vec<Observation> {
         self.attempts.keys().filter_map(|attempt| self.observation(*attempt)).collect()
@@ -364,9 +424,7 @@ impl Book {
                     book.batches.insert(batch, batched);
                 }
                 Record::Submitted { batch, job } => {
-                    if let Some(batch) = book.batches.get_mut(&batch) {
-                        batch.submission = Submission::Job(job);
-                    }
+                    let _ = book.name(batch, job, now);
                 }
                 Record::Running { attempt, started_at, pid, boot: of } => {
                     if let Some(held) = book.live_mut(attempt) {
@@ -500,6 +558,7 @@ pub(super) mod tests {
             steps: Vec::new(),
             mounts: Vec::new(),
             site_words: BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
 

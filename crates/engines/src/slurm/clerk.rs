@@ -13,9 +13,9 @@ use dayan_units::Span;
 
 use super::layout::{BatchId, Index};
 use super::request::Submission;
-use super::status::{Account, QueueLine, State};
+use super::status::{Account, QueueLine};
 use super::together::{Answers, Seen};
-use super::way::{Accounting, Submitted, Way};
+use super::way::{Accounting, Ends, Jobs, Submitted, Way};
 use crate::Waker;
 
 /// Something to be done.
@@ -28,9 +28,9 @@ pub(crate) enum Errand {
     /// Look at the queue: one question for all jobs.
     Look,
     /// Ask what became of these jobs.
-    Ends { jobs: Vec<u32> },
+    Ends { jobs: Jobs },
     /// Ask what Slurm's accounting counted.
-    Accounts { jobs: Vec<u32> },
+    Accounts { jobs: Jobs },
 }
 
 /// What was done.
@@ -39,7 +39,7 @@ pub(crate) enum Done {
     Submitted { batch: BatchId, outcome: Submitted },
     Cancelled(Result<(), String>),
     Looked(Result<Vec<QueueLine>, String>),
-    Ends { jobs: Vec<u32>, known: Result<BTreeMap<(u32, Index), State>, String> },
+    Ends { jobs: Jobs, ends: Result<Ends, String> },
     Accounts(Result<BTreeMap<(u32, Index), Account>, String>),
 }
 
@@ -102,7 +102,7 @@ impl Desk {
                 Done::Looked(self.answers.queue(&self.way, &mut self.seen, self.look_every))
             }
             Errand::Ends { jobs } => {
-                Done::Ends { known: self.way.ends(&jobs, self.accounting), jobs }
+                Done::Ends { ends: self.way.ends(&jobs, self.accounting), jobs }
             }
             Errand::Accounts { jobs } => Done::Accounts(self.way.accounts(&jobs)),
         }

@@ -7,7 +7,7 @@ use super::layout::Index;
 use super::load::{self, Line};
 use super::request::Submission;
 use super::status::{self, Account, QueueLine};
-use super::way::{NO_ANSWER, Picture, Submitted, Words};
+use super::way::{Jobs, NO_ANSWER, Picture, Submitted, Words};
 use crate::Fault;
 
 fn texts<const N: usize>(words: [&str; N]) -> Vec<String> {
@@ -15,8 +15,8 @@ fn texts<const N: usize>(words: [&str; N]) -> Vec<String> {
 }
 
 /// Numbers of jobs, as the commands take them.
-fn list(jobs: &[u32]) -> String {
-    jobs.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+fn list(jobs: &Jobs) -> String {
+    jobs.keys().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Elements of one array as one word, `7_[1-4,9]`: each word costs the controller a request.
@@ -68,7 +68,7 @@ impl Asker {
     }
 
     /// Ended ones too, as long as the controller remembers them.
-    pub(super) fn lines_of(&self, jobs: &[u32]) -> Result<Vec<QueueLine>, String> {
+    pub(super) fn lines_of(&self, jobs: &Jobs) -> Result<Vec<QueueLine>, String> {
         let mut words = texts(["--noheader", "--array", "--states", "all", "--format"]);
         words.extend([status::QUEUE_FORMAT.to_owned(), "--jobs".to_owned(), list(jobs)]);
         self.squeue(&words)
@@ -85,8 +85,8 @@ impl Asker {
         }
     }
 
-    pub(super) fn accounts(&self, jobs: &[u32]) -> Result<BTreeMap<(u32, Index), Account>, String> {
-        let jobs = list(jobs);
+    pub(super) fn accounts(&self, jobs: &Jobs) -> Result<BTreeMap<(u32, Index), Account>, String> {
+        let numbers = list(jobs);
         let words = texts([
             "--noheader",
             "--parsable2",
@@ -94,11 +94,11 @@ impl Asker {
             "--format",
             status::ACCOUNT_FORMAT,
             "--jobs",
-            &jobs,
+            &numbers,
         ]);
         let answer = self.ask("sacct", &words, "")?;
         if answer.status == Some(0) {
-            Ok(status::accounts(&answer.out))
+            Ok(status::accounts(&answer.out, jobs))
         } else {
             Err(answer.complaint())
         }
@@ -139,7 +139,7 @@ pub(super) fn read_picture(config: &str, partitions: &str, nodes: &str) -> Pictu
     let settings = settings.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
     Picture {
         config: settings.collect(),
-        partitions: partitions.lines().map(words).collect(),
+        partitions: partitions.lines().map(partition_words).collect(),
         nodes: nodes.lines().map(words).collect(),
     }
 }
@@ -148,6 +148,22 @@ pub(super) fn read_picture(config: &str, partitions: &str, nodes: &str) -> Pictu
 fn words(line: &str) -> Words {
     let words = line.split_ascii_whitespace().filter_map(|word| word.split_once('='));
     words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The same of a partition, whose values may have spaces: `AllowGroups=domain users,hpc`.
+pub(super) fn partition_words(line: &str) -> Words {
+    let mut words = Words::new();
+    let mut last: Option<String> = None;
+    for word in line.split_ascii_whitespace() {
+        if let Some((name, value)) = word.split_once('=') {
+            words.insert(name.to_owned(), value.to_owned());
+            last = Some(name.to_owned());
+        } else if let Some(value) = last.as_ref().and_then(|name| words.get_mut(name)) {
+            value.push(' ');
+            value.push_str(word);
+        }
+    }
+    words
 }
 
 fn is_unknown_job(answer: &Answer) -> bool {

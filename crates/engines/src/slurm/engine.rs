@@ -7,20 +7,21 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
+use std::time::SystemTime;
 
 use dayan_units::{AttemptId, Span};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::SlurmConfig;
-use super::access::Access;
 use super::accounts::{Accounts, Difference};
 use super::batch::{self, Order};
-use super::book::{Batch, Book, Record, Seat};
+use super::book::{Book, Record, Seat};
 use super::clerk::{Clerk, Errand};
 use super::file_clock::FileClock;
+use super::known;
 use super::layout::{BatchId, Index, Layout};
+use super::refusal::Refusal;
 use super::request::Request;
-use super::rights;
 use super::survey::Survey;
 use super::waiting::Tray;
 use crate::journal::Journal;
@@ -78,6 +79,8 @@ pub struct SlurmEngine {
     tray: Tray,
     pub(super) clerk: Clerk,
     pub(super) survey: Survey,
+    /// When the picture was written that its nodes are of; none: before this engine.
+    known_at: Option<SystemTime>,
     /// The wrapper's words, in the shared folder.
     pub(super) wrapper: Vec<String>,
     features: Features,
@@ -106,6 +109,8 @@ pub struct SlurmEngine {
     pub(super) ask_at: BootTime,
     pub(super) asking: bool,
     news_at: BootTime,
+    /// The folder of news could not be read when it was last looked into.
+    pub(super) deaf: bool,
     /// When at the latest an attempt must be looked after.
     pub(super) due_at: BootTime,
     rewrite_at: u64,
@@ -128,6 +133,7 @@ impl SlurmEngine {
             tray: parts.tray,
             clerk: parts.clerk,
             survey: parts.survey,
+            known_at: None,
             wrapper: parts.wrapper,
             features: parts.features,
             accounts: parts.accounts,
@@ -147,6 +153,7 @@ impl SlurmEngine {
             ask_at: now,
             asking: false,
             news_at: now,
+            deaf: false,
             due_at: now,
             rewrite_at: JOURNAL_REWRITE_BYTES,
             sweeper: sweeper(),
@@ -175,7 +182,7 @@ impl SlurmEngine {
         }
         if launch.isolation != Isolation::None {
             let reason = "tasks on a Slurm cluster are kept apart as far as the site does";
-            return Err(StartFault::Unsupported(reason.to_owned()));
+            return Err(StartFault::Lacking(reason.to_owned()));
         }
         if launch.image.is_some() || launch.needs_containers() {
             let reason =
@@ -194,16 +201,19 @@ impl SlurmEngine {
             );
             return Err(StartFault::Unsupported(reason));
         }
-        let (site, words) = (&self.config.site, &launch.site_words);
-        self.survey.check(site, words).map_err(StartFault::Unsupported)?;
-        let most = self.survey.bounds(site, words).minutes_max;
-        Request::of(launch, most).map(|_| ()).map_err(StartFault::Unsupported)
+        self.request(launch).map(|_| ()).map_err(Refusal::into_fault)
     }
 
-    /// What was seen of accounts and QoS when it was last looked at; somebody may have been given one.
-    fn renew_access(&mut self) {
-        if let Some(access) = rights::kept(self.layout.root()) {
-            self.survey.access = Some(Access { enforced: self.survey.enforced, ..access });
+    /// The cluster as who looks at it has last seen it, where that is something new: the exchange plans on those
+    /// nodes, and somebody may have been given an account, or let into a partition.
+    fn renew(&mut self) {
+        let changed = known::changed(self.layout.root());
+        if changed == self.known_at {
+            return;
+        }
+        if let Some(seen) = known::kept(self.layout.root(), &self.config.site) {
+            self.survey.renew(seen);
+            self.known_at = changed;
         }
     }
 
@@ -369,10 +379,7 @@ impl Engine for SlurmEngine {
 
     fn start(&mut self, launches: Vec<Launch>) -> Vec<Result<(), StartFault>> {
         let now = self.clock.now();
-        let says = |launch: &Launch| self.survey.check(&self.config.site, &launch.site_words);
-        if launches.iter().any(|launch| says(launch).is_err()) {
-            self.renew_access();
-        }
+        self.renew();
         let mut fresh = BTreeSet::new();
         let mut results: Vec<Result<(), StartFault>> = launches
             .iter()
@@ -434,7 +441,7 @@ impl Engine for SlurmEngine {
                 continue;
             };
             // One whose node is lost is waited for until its lease is over, and gets no more.
-            if held.doubt.as_ref().is_some_and(|doubt| doubt.lost) && end.at > held.lease_end {
+            if held.is_lost() && end.at > held.lease_end {
                 continue;
             }
             held.lease_end = end.at;
@@ -518,13 +525,6 @@ impl Engine for SlurmEngine {
 
     fn boot_now(&self) -> (BootId, BootTime) {
         (self.clock.boot(), self.clock.now())
-    }
-}
-
-impl Batch {
-    /// Is it being submitted, or was it?
-    pub(super) fn is_of(&self, job: u32) -> bool {
-        matches!(self.submission, super::book::Submission::Job(known) if known == job)
     }
 }
 

@@ -12,7 +12,7 @@ use dayan_units::AttemptId;
 use super::batch::read_launch;
 use super::engine::SlurmEngine;
 use super::report::{Claim, read_claim};
-use crate::{EnterFault, Entrance, Phase, Visit, Workdir, command, wall_now};
+use crate::{EnterFault, Entrance, Phase, Session, Visit, Workdir, command, wall_now};
 
 /// Watches the process that it was started beside (which becomes `srun`), and cancels its step when
 /// it is gone: job, step's name and where the commands are are its words. Steps have no number before
@@ -86,6 +86,10 @@ impl SlurmEngine {
         let (Phase::Running { .. }, Some(seat)) = (&held.phase, held.seat) else {
             return Err(EnterFault::NotRunning);
         };
+        if self.book.batches.get(&seat.batch).is_none_or(|batch| batch.job().is_none()) {
+            let why = "Slurm's controller has forgotten its job, and may have given the number to another";
+            return Err(EnterFault::Failed(why.to_owned()));
+        }
         let claim = read_claim(&self.layout.claim(seat.batch, seat.index));
         let Some(Claim::Wrapper { node, job: Some(job), .. }) = claim else {
             return Err(EnterFault::Failed("its claim does not say which job it is".to_owned()));
@@ -125,7 +129,7 @@ impl SlurmEngine {
             step: &step,
             commands: &commands(self.config.commands.as_deref()),
         };
-        Ok(Entrance { argv: words(&at, visit), env, folder: None })
+        Ok(Entrance { argv: words(&at, visit), env, folder: None, session: Session::Starters })
     }
 }
 

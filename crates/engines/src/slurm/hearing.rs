@@ -19,7 +19,16 @@ const NEWS_AT_ONCE: usize = 4_096;
 impl SlurmEngine {
     /// Reads what there is.
     pub(super) fn hear(&mut self) {
-        let Ok(entries) = fs::read_dir(self.layout.news()) else { return };
+        let entries = match fs::read_dir(self.layout.news()) {
+            Ok(entries) => entries,
+            Err(error) => {
+                if !std::mem::replace(&mut self.deaf, true) {
+                    tracing::warn!(%error, "what wrappers say cannot be read");
+                }
+                return;
+            }
+        };
+        self.deaf = false;
         let mut news: Vec<_> = entries
             .flatten()
             .filter_map(|entry| Some((parse_name(entry.file_name().to_str()?)?, entry.path())))
@@ -48,7 +57,9 @@ impl SlurmEngine {
         let here = report.boot == self.clock.boot();
         let now = self.clock.now();
         let Some(held) = self.book.live_mut(attempt) else { return };
+        held.spoke();
         held.count(&report.usage);
+        held.node = Some(report.node).filter(|node| !node.is_empty());
         self.taken(attempt, report.under);
         let Some(held) = self.book.live_mut(attempt) else { return };
         match report.stand {

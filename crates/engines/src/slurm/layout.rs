@@ -97,6 +97,14 @@ impl Layout {
     pub(crate) fn claim(&self, batch: BatchId, index: Index) -> PathBuf {
         self.batch(batch).join(format!("{CLAIM}{index}"))
     }
+    /// Left by an element that has used `srun`.
+    pub(crate) fn used_srun(&self, batch: BatchId, index: Index) -> PathBuf {
+        self.batch(batch).join(format!("srun.{index}"))
+    }
+    /// Programs of ours that scripts find first.
+    pub(crate) fn scripts(&self) -> PathBuf {
+        self.root().join("scripts")
+    }
     /// One piece of news; `sequence` counts those of one element.
     pub(crate) fn piece(&self, batch: BatchId, index: Index, sequence: u32) -> PathBuf {
         self.news().join(format!("{}.{index}.{sequence}", batch.text()))

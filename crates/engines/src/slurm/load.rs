@@ -266,6 +266,8 @@ mod tests {
         let node = |(name, taken): &(&str, Resources)| Node {
             name: (*name).to_owned(),
             total: Resources::ZERO,
+            gres_type: None,
+            features: std::collections::BTreeSet::new(),
             accelerator: None,
             up: true,
             taken: *taken,
@@ -278,8 +280,7 @@ mod tests {
                 is_default: true,
                 up: true,
                 minutes_max: None,
-                accounts: String::new(),
-                qos: String::new(),
+                gate: crate::slurm::Gate::default(),
                 own_qos: None,
                 closed: None,
             },
@@ -291,6 +292,7 @@ mod tests {
             accounting: false,
             enforced: crate::slurm::Enforced::default(),
             access: None,
+            who: crate::slurm::Who::default(),
             hides_jobs,
         }
     }

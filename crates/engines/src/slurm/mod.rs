@@ -15,21 +15,26 @@ mod accounts;
 mod ask;
 mod batch;
 mod book;
+mod choosing;
 mod clerk;
 mod commands;
 mod engine;
 mod entering;
 mod file_clock;
+mod gate;
 mod hearing;
 mod hostlist;
+mod known;
 mod layout;
 mod load;
 mod open;
+mod refusal;
 mod report;
 mod request;
 #[cfg(feature = "slurm-rest")]
 mod rest;
 mod rights;
+mod silence;
 mod status;
 mod submitting;
 mod survey;
@@ -51,6 +56,7 @@ use together::Seen;
 pub use access::{Access, Account, Bounds, Enforced, Group, Limits, Qos};
 pub use accounts::{Difference, Tally};
 pub use engine::SlurmEngine;
+pub use gate::{Gate, Names, Who};
 pub use load::{Held, Load};
 pub use request::{JOB_WORDS, SiteWords, feature_of};
 pub use survey::{Node, Partition, Survey};
@@ -68,6 +74,10 @@ pub struct Pace {
     pub doubt_after: Span,
     /// How long Slurm may know nothing of an element before that counts as an end.
     pub lost_after: Span,
+    /// How long what runs, for Slurm, may say nothing before that counts as lost.
+    pub silent_after: Span,
+    /// How long it may be running there before it has begun: a site's prolog comes first.
+    pub begins_within: Span,
     /// How long a command of Slurm may take.
     pub ask_within: Span,
     /// How long after a job's end the site's accounting is compared: it lags behind.
@@ -79,13 +89,17 @@ impl Default for Pace {
     /// systems show new files within their attribute caches' time, 3 s for files and up to 30 s for
     /// folders. A controller that restarts is back within a minute, and its commands give up
     /// by themselves after `MessageTimeout`, 10 s unless the site says otherwise, tried again some
-    /// times. Accounting is written within seconds, and by slow sites within minutes.
+    /// times. Accounting is written within seconds, and by slow sites within minutes. A wrapper speaks every
+    /// ten seconds, seen within thirty more: thirty times that is no hiccup of a file server. Prologs that
+    /// check or fill a node take minutes.
     fn default() -> Self {
         Self {
             look_every: Span::from_secs(15),
             usage_every: Span::from_secs(10),
             doubt_after: Span::from_secs(20),
             lost_after: Span::from_secs(90),
+            silent_after: Span::from_secs(300),
+            begins_within: Span::from_secs(900),
             ask_within: Span::from_secs(60),
             accounts_after: Span::from_secs(60),
         }
@@ -140,15 +154,11 @@ pub fn partitions(config: &SlurmConfig) -> Result<Partitions, Fault> {
     let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
     let mut seen = [0; 2].map(|_| Seen::nothing(clock));
     let picture = config.answers.picture(&way, &mut seen[0])?;
-    let mut found = survey::partitions(&picture, &config.site);
+    let mut found = survey::partitions(&picture);
     let asks = survey::Accounting::of(&picture);
     let access = asks.access(&way, &config.answers, &mut seen[1], &config.dir);
-    if let Some(access) = &access {
-        for partition in &mut found {
-            let closed = access.closed(partition, config.site.account.as_deref());
-            partition.closed = partition.closed.take().or(closed);
-        }
-    }
+    let who = rights::who(&way, &found);
+    survey::judge(&mut found, &who, &config.site, access.as_ref());
     Ok(Partitions { cluster: asks.cluster, all: found })
 }
 
@@ -195,13 +205,21 @@ impl Lookout {
         let mut survey = Survey::of(&picture, &config.site)?;
         let layout = layout::Layout::open(&config.dir)
             .map_err(Fault::io(format!("opening {}", config.dir.display())))?;
-        survey.see_access(&way, &config.answers, access, layout.root());
+        survey.see_access(&way, &config.site, (&config.answers, access), layout.root());
+        if let Err(error) = known::keep(&survey, layout.root()) {
+            tracing::warn!(%error, "cannot keep what the cluster is for a start while it does not answer");
+        }
         let jobs = config.answers.jobs(&way, jobs);
         let load = load::of(jobs, &survey, &config.site, layout.instance());
         let tally = Tally::read(layout.root());
         let compared = Some(tally).filter(|tally| tally.compared > 0);
         let load = load.map(|load| Load { compared, ..load });
         Ok((survey, load))
+    }
+
+    /// The cluster as it was when it last answered, whoever asked then; none where it never has.
+    pub fn last_seen(&self) -> Option<Survey> {
+        known::kept(layout::Layout::open(&self.config.dir).ok()?.root(), &self.config.site)
     }
 }
 

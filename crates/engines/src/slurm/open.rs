@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use dayan_units::{AttemptId, Span};
@@ -15,19 +15,18 @@ use super::book::{Book, Record};
 use super::clerk::{Clerk, Desk};
 use super::engine::{Parts, SlurmEngine};
 use super::file_clock::FileClock;
+use super::known;
 use super::layout::{BatchId, Index, Layout};
 use super::report::{Claim, read_claim};
 use super::survey::Survey;
 use super::together::Seen;
 use super::waiting::Tray;
 use super::way::{Accounting, Way};
-use super::{SlurmConfig, accounts::Accounts};
+use super::{SlurmConfig, accounts::Accounts, wrapper};
 use crate::journal::Journal;
 use crate::keeper::AGENT_LOCK;
 use crate::{BootClock, Fault, Features, Waker};
 
-/// The last picture of the cluster, for a start while its controller is away.
-const SURVEY_FILE: &str = "survey.json";
 /// How long a cluster that is known already is asked what it is: tasks wait to be taken over, and
 /// the picture is taken again later.
 const KNOWN_WITHIN: Span = Span::from_secs(5);
@@ -114,20 +113,27 @@ fn surveyed(
     layout: &Layout,
     clock: BootClock,
 ) -> Result<Survey, Fault> {
-    let kept = layout.root().join(SURVEY_FILE);
-    let way = if kept.exists() { way.sooner(KNOWN_WITHIN) } else { way.clone() };
+    let kept = known::kept(layout.root(), &config.site);
+    let way = if kept.is_some() { way.sooner(KNOWN_WITHIN) } else { way.clone() };
     let picture = config.answers.picture(&way, &mut Seen::nothing(clock));
     match picture.and_then(|picture| Survey::of(&picture, &config.site)) {
         Ok(mut survey) => {
-            survey.see_access(&way, &config.answers, &mut Seen::nothing(clock), layout.root());
-            let text = serde_json::to_vec(&survey).expect("text and numbers become JSON");
+            let answers = (&config.answers, &mut Seen::nothing(clock));
+            survey.see_access(&way, &config.site, answers, layout.root());
+            if let Some(why) = &survey.partition.closed {
+                let partition = &survey.partition.name;
+                tracing::warn!(
+                    partition,
+                    why,
+                    "Slurm takes no jobs of this user's; it is shown as not up"
+                );
+            }
             // Only for a later start.
-            let _ = fs::write(kept, text);
+            let _ = known::keep(&survey, layout.root());
             Ok(survey)
         }
         Err(fault @ Fault::Unreachable(_)) => {
-            let known = fs::read(kept).ok().and_then(|text| serde_json::from_slice(&text).ok());
-            let survey = known.ok_or(fault)?;
+            let survey = kept.ok_or(fault)?;
             tracing::warn!("the cluster does not answer; it is taken to be as it was last seen");
             Ok(survey)
         }
@@ -178,9 +184,10 @@ fn find_leases(book: &mut Book, layout: &Layout, file_clock: &FileClock) {
             }
             match read_claim(&layout.claim(batch, index)) {
                 None => {}
-                Some(Claim::Wrapper { under, .. }) => {
+                Some(Claim::Wrapper { under, node, .. }) => {
                     held.claimed = true;
                     held.under = under;
+                    held.node = Some(node).filter(|node| !node.is_empty());
                 }
                 Some(Claim::Engine { outcome }) => {
                     let _ = book.end(attempt, crate::wall_now(), outcome);
@@ -251,6 +258,7 @@ fn installed(config: &SlurmConfig, layout: &Layout, idle: bool) -> io::Result<Ve
     let program = words.next().ok_or_else(|| io::Error::other("no program was named"))?;
     let about = fs::metadata(program)?;
     let name = format!("{:x}-{:x}-{:x}", about.len(), about.mtime(), about.mtime_nsec());
+    scripts(&layout.scripts())?;
     let folder = layout.root().join("bin");
     fs::create_dir_all(&folder)?;
     let path = folder.join(name);
@@ -266,6 +274,19 @@ fn installed(config: &SlurmConfig, layout: &Layout, idle: bool) -> io::Result<Ve
     let mut command = vec![text(path.to_string_lossy().into_owned())];
     command.extend(words.map(|word| word.to_string_lossy().into_owned()));
     Ok(command)
+}
+
+/// Puts there what scripts for Slurm find before Slurm's own. Scripts that run may be reading it.
+fn scripts(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let (path, text) = (folder.join("srun"), wrapper::gang::srun_text());
+    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    let fresh = folder.join("srun.new");
+    fs::write(&fresh, text)?;
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o700))?;
+    fs::rename(&fresh, path)
 }
 
 fn place(program: &Path, path: &Path) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use dayan_units::Span;
 use serde::{Deserialize, Serialize};
 
+use super::choosing::Kind;
 use super::layout::BatchId;
 use crate::Launch;
 
@@ -80,6 +81,8 @@ pub const JOB_WORDS: [&str; 22] = [
     "wckey",
 ];
 
+/// The one that the features of nodes go into.
+const CONSTRAINT: &str = "constraint";
 /// Those that need no value, and what a job file says for them instead.
 const FLAGS: [&str; 3] = ["contiguous", "exclusive", "use-min-nodes"];
 const YES: &str = "true";
@@ -98,9 +101,39 @@ pub(crate) struct Request {
     /// The time limit in minutes; none asks for the partition's own.
     pub minutes: Option<i64>,
     pub accelerators: u32,
+    /// On which of the nodes.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The processes that `srun` is to start, where the job says how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Processes>,
     /// What the job says for itself, by the names of `sbatch`'s options.
     #[serde(default)]
     pub words: BTreeMap<String, String>,
+}
+
+/// What Slurm calls tasks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct Processes {
+    /// On all nodes together.
+    pub all: u64,
+    /// On one node at most.
+    pub per_node: u64,
+}
+
+impl Processes {
+    /// As the task itself is told, in its environment. Not where it would not come out: a process
+    /// has a core at least.
+    fn of(launch: &Launch, cpus: u64) -> Option<Self> {
+        let number = |name: &str| launch.env.get(name)?.parse::<u64>().ok();
+        let all = number("DAYAN_TASKS")?;
+        let per_node = number("DAYAN_TASKS_PER_NODE")?;
+        let nodes = launch.gang.map_or(1, |gang| u64::from(gang.nodes));
+        // Members that run each their own command are Slurm's tasks themselves.
+        let alone = launch.gang.is_none_or(|gang| gang.members == 1);
+        let fits = all >= nodes && per_node >= 1 && per_node <= cpus && per_node * nodes >= all;
+        (alone && fits).then_some(Self { all, per_node })
+    }
 }
 
 impl Request {
@@ -110,8 +143,12 @@ impl Request {
         launch.site_words.keys().map(String::as_str).find(|word| !may(word))
     }
 
-    /// What a launch asks for, in a partition whose jobs may take so long.
-    pub(crate) fn of(launch: &Launch, minutes_max: Option<i64>) -> Result<Self, String> {
+    /// What a launch asks for, of such nodes, in a partition whose jobs may take so long.
+    pub(crate) fn of(
+        launch: &Launch,
+        kind: Kind,
+        minutes_max: Option<i64>,
+    ) -> Result<Self, String> {
         let limits = &launch.limits;
         let wall = limits.wall.micros();
         let minutes = (limits.wall < Span::MAX).then(|| {
@@ -128,11 +165,14 @@ impl Request {
             (Some(minutes), Some(most)) => Some(minutes.min(most)),
             (minutes, _) => minutes,
         };
+        let cpus = limits.cpu.0.div_ceil(1_000).max(1);
         Ok(Self {
-            cpus: limits.cpu.0.div_ceil(1_000).max(1),
+            cpus,
             memory_mib: limits.memory.0.div_ceil(MIB).max(1),
             minutes,
             accelerators: launch.accelerators,
+            kind,
+            processes: Processes::of(launch, cpus),
             words: launch.site_words.clone(),
         })
     }
@@ -187,6 +227,25 @@ pub(crate) struct Ordered<'a> {
     pub folder: &'a Path,
 }
 
+/// How many tasks of Slurm's, and what each has. Where nobody says, it is one on each node with all that
+/// the node gives.
+fn tasks(request: &Request, nodes: u32) -> Vec<String> {
+    let all = request.processes.map_or(u64::from(nodes), |processes| processes.all);
+    let per_node = request.processes.map_or(1, |processes| processes.per_node);
+    let each = request.cpus / per_node;
+    let mut options = vec![format!("--ntasks={all}"), format!("--cpus-per-task={each}")];
+    let nodes = u64::from(nodes);
+    let even = all == nodes * per_node;
+    if nodes > 1 && even {
+        options.push(format!("--ntasks-per-node={per_node}"));
+    }
+    // All that was leased of each node, also where its tasks do not use all of it up.
+    if !even || each * per_node < request.cpus {
+        options.push(format!("--mincpus={}", request.cpus));
+    }
+    options
+}
+
 /// How a batch is submitted.
 pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
     let Ordered { instance, batch, shape, elements, request, comment, command, folder } = ordered;
@@ -207,32 +266,41 @@ pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
         "--input=/dev/null".to_owned(),
         format!("--chdir={}", folder.display()),
         format!("--nodes={nodes}"),
-        format!("--ntasks={nodes}"),
-        format!("--cpus-per-task={}", request.cpus),
         format!("--mem={}M", request.memory_mib),
     ];
+    options.extend(tasks(request, nodes));
     match shape {
         Shape::Array if elements > 1 => options.push(format!("--array=0-{}", elements - 1)),
-        Shape::Array => {}
-        Shape::Gang { .. } => options.push("--ntasks-per-node=1".to_owned()),
+        Shape::Array | Shape::Gang { .. } => {}
     }
     options.extend(request.minutes.map(|minutes| format!("--time={minutes}")));
     if request.accelerators > 0 {
         let name = site.gres.as_deref().unwrap_or("gpu");
+        let name = match &request.kind.cards {
+            Some(kind) if !name.contains(':') => format!("{name}:{kind}"),
+            Some(_) | None => name.to_owned(),
+        };
         options.push(format!("--gres={name}:{}", request.accelerators));
     }
-    let words = [
-        ("partition", &site.partition),
-        ("account", &site.account),
-        ("qos", &site.qos),
-        ("constraint", &site.constraint),
-    ];
+    if !request.kind.nodes.is_empty() {
+        options.push(format!("--nodelist={}", request.kind.nodes.join(",")));
+    }
+    let words = [("partition", &site.partition), ("account", &site.account), ("qos", &site.qos)];
+    // What the job says of it counts instead of the site's word, and what it asks of nodes in any case.
+    let said = request.words.get(CONSTRAINT).or(site.constraint.as_ref());
+    options.extend(
+        request
+            .kind
+            .constraint(said.map(String::as_str))
+            .map(|all| format!("--{CONSTRAINT}={all}")),
+    );
     options.extend(
         words.into_iter().filter_map(|(name, word)| Some(format!("--{name}={}", word.as_ref()?))),
     );
     options.extend(site.extra.iter().cloned());
     // Last, so that what the job says counts where both say something.
-    options.extend(request.words.iter().map(|(name, value)| match value.as_str() {
+    let others = request.words.iter().filter(|(name, _)| *name != CONSTRAINT);
+    options.extend(others.map(|(name, value)| match value.as_str() {
         "" => format!("--{name}"),
         // A job file has no key without a value.
         YES if FLAGS.contains(&name.as_str()) => format!("--{name}"),
@@ -256,7 +324,7 @@ pub(crate) fn submission(ordered: Ordered<'_>, site: &SiteWords) -> Submission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BootId, BootTime, Isolation, LeaseEnd, Limits, Program, Workdir};
+    use crate::{BootId, BootTime, GangSeat, Isolation, LeaseEnd, Limits, Program, Workdir};
     use dayan_units::{AttemptId, Bytes, JobId, MilliCpu};
 
     fn launch(limits: Limits) -> Launch {
@@ -277,6 +345,7 @@ mod tests {
             steps: Vec::new(),
             org: None,
             site_words: BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
 
@@ -285,7 +354,7 @@ mod tests {
         let check = |cpu, memory, wall: Span, most, expect: Result<(u64, u64, Option<i64>), ()>| {
             let limits =
                 Limits { cpu: MilliCpu(cpu), memory: Bytes(memory), wall, ..Limits::default() };
-            let got = Request::of(&launch(limits), most);
+            let got = Request::of(&launch(limits), Kind::default(), most);
             let got = got.map(|r| (r.cpus, r.memory_mib, r.minutes)).map_err(|_| ());
             assert_eq!(got, expect, "{cpu} {memory} {wall}");
         };
@@ -320,14 +389,52 @@ mod tests {
     }
 
     #[test]
+    fn slurm_is_asked_for_as_many_tasks_as_the_job_starts() {
+        let check = |nodes: u32, cpus: u64, told: Option<(u64, u64)>, expect: &str| {
+            let told = told.map(|(all, per)| [("TASKS", all), ("TASKS_PER_NODE", per)]);
+            let env = told.into_iter().flatten();
+            let env = env.map(|(name, value)| (format!("DAYAN_{name}"), value.to_string()));
+            let gang = GangSeat { launch: 0, nodes, members: 1, rank: 0 };
+            let made = Launch {
+                env: env.collect(),
+                gang: (nodes > 1).then_some(gang),
+                ..launch(Limits { cpu: MilliCpu(cpus * 1_000), ..Limits::default() })
+            };
+            let request = Request::of(&made, Kind::default(), None).expect("no limit");
+            assert_eq!(tasks(&request, nodes).join(" "), expect, "{nodes} {cpus} {told:?}");
+        };
+        check(1, 8, None, "--ntasks=1 --cpus-per-task=8");
+        check(2, 8, None, "--ntasks=2 --cpus-per-task=8 --ntasks-per-node=1");
+        check(2, 8, Some((8, 4)), "--ntasks=8 --cpus-per-task=2 --ntasks-per-node=4");
+        check(2, 2, Some((3, 2)), "--ntasks=3 --cpus-per-task=1 --mincpus=2");
+        check(1, 8, Some((4, 4)), "--ntasks=4 --cpus-per-task=2");
+        check(1, 8, Some((3, 3)), "--ntasks=3 --cpus-per-task=2 --mincpus=8");
+        // More processes than cores: as if nothing had been said.
+        check(1, 2, Some((4, 4)), "--ntasks=1 --cpus-per-task=2");
+    }
+
+    #[test]
     fn a_submission_says_all_of_it_and_nothing_of_what_runs() {
         let words = [("qos", "high"), ("exclusive", "true"), ("nice", "true")];
         let words = words.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let request =
-            Request { cpus: 4, memory_mib: 512, minutes: Some(10), accelerators: 2, words };
+        let kind = Kind {
+            cards: Some("a100".to_owned()),
+            nodes: vec!["n1".to_owned(), "n3".to_owned()],
+            features: vec!["avx512".to_owned()],
+        };
+        let request = Request {
+            cpus: 4,
+            memory_mib: 512,
+            minutes: Some(10),
+            accelerators: 2,
+            kind,
+            processes: None,
+            words,
+        };
         let site = SiteWords {
             partition: Some("gpu".to_owned()),
             gres: Some("gpu:a100".to_owned()),
+            constraint: Some("ib".to_owned()),
             extra: vec!["--exclusive=user".to_owned()],
             ..SiteWords::default()
         };
@@ -350,6 +457,8 @@ mod tests {
             "--mem=512M",
             "--time=10",
             "--gres=gpu:a100:2",
+            "--nodelist=n1,n3",
+            "--constraint=ib&avx512",
             "--partition=gpu",
             "--exclusive=user",
             "--qos=high",
@@ -360,6 +469,12 @@ mod tests {
         ] {
             assert!(made.options.iter().any(|o| o == option), "{option}: {:?}", made.options);
         }
+        let untyped = SiteWords { gres: None, ..site.clone() };
+        let typed = submission(array, &untyped).options;
+        assert!(typed.iter().any(|option| option == "--gres=gpu:a100:2"), "{typed:?}");
+        let plain = Request { kind: Kind::default(), ..request.clone() };
+        let plain = submission(Ordered { request: &plain, ..array }, &untyped).options;
+        assert!(plain.iter().any(|option| option == "--gres=gpu:2"), "{plain:?}");
         assert_eq!(made.script, "#!/bin/sh\nexec '/d/it'\\''s' 'slurm-task'\n");
         let gang = Ordered { shape: Shape::Gang { nodes: 3 }, ..array };
         let made = submission(gang, &site);

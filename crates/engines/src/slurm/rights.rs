@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Account, Enforced, Group, Limits, Qos};
 use super::ask::Asker;
-use super::survey::minutes;
-use super::together::{Answers, Seen};
+use super::gate::{Names, Who};
+use super::survey::{Partition, minutes};
+use super::together::{self, Answers};
 use super::way::Way;
 use crate::wall_now;
 
-/// The last answer, for the agent's next start and for its engine.
+/// The last answer, for the agent's next start.
 const ACCESS_FILE: &str = "access.json";
 /// How old an answer may grow: whoever is given an account waits that long at most, and the database
 /// hears four questions in it.
@@ -31,11 +32,6 @@ struct Kept {
     access: Access,
 }
 
-/// As it was last heard, whenever that was.
-pub(super) fn kept(folder: &Path) -> Option<Access> {
-    Some(read_kept(&folder.join(ACCESS_FILE))?.access)
-}
-
 fn read_kept(path: &Path) -> Option<Kept> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
@@ -44,7 +40,7 @@ fn read_kept(path: &Path) -> Option<Kept> {
 pub(super) struct Question<'a> {
     pub way: &'a Way,
     pub answers: &'a Answers,
-    pub seen: &'a mut Seen,
+    pub seen: &'a mut together::Seen,
     /// The cluster that is meant; the database may have several.
     pub cluster: &'a str,
 }
@@ -77,6 +73,24 @@ pub(super) fn known(question: Question<'_>, enforced: Enforced, folder: &Path) -
     }
 }
 
+/// Who submits: whether it is root, and, where a partition asks for them, its groups.
+pub(super) fn who(way: &Way, partitions: &[Partition]) -> Who {
+    let asked = partitions.iter().any(|partition| partition.gate.groups != Names::All);
+    let user = way.user();
+    let root = match user {
+        Some(ref user) => user == "root",
+        None => rustix::process::geteuid().is_root(),
+    };
+    if !asked || root {
+        return Who { root, groups: None };
+    }
+    let groups = way.groups(user.as_deref());
+    if let Err(why) = &groups {
+        tracing::warn!(why, "cannot see this user's groups; partitions are taken to be open to it");
+    }
+    Who { root, groups: groups.ok() }
+}
+
 const OWN_FIELDS: &str = "format=Account,Partition,QOS,DefaultQOS,MaxWall,MaxJobs,MaxSubmitJobs,\
                           GrpTRES,GrpJobs,GrpSubmitJobs";
 const TREE_FIELDS: &str = "format=Account,ParentName,GrpTRES,GrpJobs,GrpSubmitJobs";
@@ -84,6 +98,29 @@ const QOS_FIELDS: &str =
     "format=Name,MaxWall,MaxJobsPU,MaxSubmitPU,MaxTRESPU,GrpTRES,GrpJobs,GrpSubmit";
 
 impl Asker {
+    /// The groups of a user, of the one who runs this unless told, as the user database has them: so does
+    /// the controller see them.
+    pub(super) fn groups(&self, user: Option<&str>) -> Result<BTreeSet<String>, String> {
+        let system = Self { commands: None, ..self.clone() };
+        let ask = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let answer = system.ask("id", &words, "")?;
+            if answer.status == Some(0) { Ok(answer.out) } else { Err(answer.complaint()) }
+        };
+        let user = match user {
+            Some(user) => user.to_owned(),
+            None => ask(&["-un"])?.trim().to_owned(),
+        };
+        // Ended by zeros, because names of groups may have spaces.
+        let names = ask(&["-Gnz", &user])?;
+        Ok(names
+            .split('\0')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
     /// Four questions to the database.
     pub(super) fn access(&self, cluster: &str) -> Result<Access, String> {
         let whoami = Self { commands: None, ..self.clone() }.ask("id", &["-un".to_owned()], "")?;
@@ -120,16 +157,16 @@ fn group(cpu: &str, jobs: &str, submit: &str) -> Group {
 /// An account's own limits of all jobs in it, and the account above it.
 pub(super) type Tree = BTreeMap<String, (Option<String>, Group)>;
 
-/// The limits of an account and of all above it.
-pub(super) fn in_tree(tree: &Tree, account: &str) -> Group {
-    let mut all = Group::default();
+/// The limits of an account and of all above it, and which those are.
+pub(super) fn in_tree(tree: &Tree, account: &str) -> (Group, Vec<String>) {
+    let (mut all, mut names) = (Group::default(), Vec::new());
     let mut at = Some(account);
-    for _ in 0..DEPTH_MAX {
-        let Some((above, limits)) = at.and_then(|name| tree.get(name)) else { break };
+    while let Some((above, limits)) = at.and_then(|name| tree.get(name)) {
         all = all.and(limits);
-        at = above.as_deref();
+        names.extend(above.clone());
+        at = above.as_deref().filter(|_| names.len() < DEPTH_MAX);
     }
-    all
+    (all, names)
 }
 
 fn read(own: &str, tree: &str, who: &str, qos: &str) -> Access {
@@ -150,16 +187,17 @@ fn read(own: &str, tree: &str, who: &str, qos: &str) -> Access {
             return None;
         };
         let name = named(name)?;
+        let (of_all, above) = in_tree(&tree, &name);
         let limits = Limits {
             minutes: minutes(wall),
             jobs: max_jobs.parse().ok(),
             submit: max_submit.parse().ok(),
             cpus: None,
-            group: group(cpu, jobs, submit).and(&in_tree(&tree, &name)),
+            group: group(cpu, jobs, submit).and(&of_all),
         };
         let qos: BTreeSet<String> = qos.split(',').filter_map(named).collect();
         let (partition, default_qos) = (named(partition), named(default_qos));
-        Some(Account { name, partition, qos, default_qos, limits })
+        Some(Account { name, partition, above, qos, default_qos, limits })
     };
     let quality = |line: &str| {
         let fields = fields(line);
@@ -206,6 +244,7 @@ mod tests {
         let bounds = leaf.bounds();
         assert_eq!((bounds.jobs_max, bounds.submit_max), (Some(7), Some(9)));
         assert_eq!(access.accounts[2].limits, Limits::default());
+        assert_eq!(access.accounts[0].above, ["mid", "top", "root"]);
         let fast = &access.qos[1].limits;
         assert_eq!((fast.cpus, fast.group.cpus, fast.group.jobs), (Some(3), Some(8), Some(11)));
         // A circle, which no database should have, ends.

@@ -9,18 +9,21 @@ use std::ops::RangeInclusive;
 use dayan_units::{Bytes, Span};
 
 use super::layout::Index;
+use super::way::Jobs;
 
 /// The fields of a queue's line, for `squeue --format`: the array's job, which elements, the
 /// state, the name; the reason last, because it may hold anything.
 pub(crate) const QUEUE_FORMAT: &str = "%F|%K|%T|%j|%r";
-/// The fields of an accounting line, for `sacct --format`.
-pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,TotalCPU,MaxRSS";
+/// The fields of an accounting line, for `sacct --format`; the name last, because it may hold anything.
+pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,TotalCPU,MaxRSS,JobName";
 
 /// Where an element stands in Slurm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
-    /// It waits, runs, is suspended or being cleaned up; or Slurm uses a word we do not know.
+    /// It is being set up, is suspended or being cleaned up; or Slurm uses a word we do not know.
     Active,
+    /// It runs, as far as Slurm knows, and nothing keeps it from that.
+    Running,
     /// It waits for room: the same, and it does not run. Also one that was taken off and put back.
     Pending,
     Completed,
@@ -43,6 +46,7 @@ impl State {
         match word.as_str() {
             "PENDING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT"
             | "RESV_DEL_HOLD" => Self::Pending,
+            "RUNNING" => Self::Running,
             "COMPLETED" => Self::Completed,
             "FAILED" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => Self::Failed,
             "CANCELLED" => Self::Cancelled,
@@ -58,7 +62,7 @@ impl State {
 
     /// Is it over for Slurm?
     pub(crate) const fn is_over(self) -> bool {
-        !matches!(self, Self::Active | Self::Pending)
+        !matches!(self, Self::Active | Self::Running | Self::Pending)
     }
 }
 
@@ -139,12 +143,13 @@ impl Account {
     }
 }
 
-/// Reads accounting lines, by job and element.
-pub(crate) fn accounts(text: &str) -> BTreeMap<(u32, Index), Account> {
+/// Reads accounting lines of these jobs, by job and element.
+pub(crate) fn accounts(text: &str, jobs: &Jobs) -> BTreeMap<(u32, Index), Account> {
     let mut all = BTreeMap::new();
     for (key, of, account) in text.lines().filter_map(account) {
         match of {
-            Line::Job => {
+            Line::Job(name) if jobs.get(&key.0).is_none_or(|known| known != name) => {}
+            Line::Job(_) => {
                 let steps: Option<&Account> = all.get(&key);
                 let memory = steps.and_then(|steps| steps.memory);
                 all.insert(key, account.with_step(memory));
@@ -161,18 +166,19 @@ pub(crate) fn accounts(text: &str) -> BTreeMap<(u32, Index), Account> {
 }
 
 /// What an accounting line is of.
-enum Line {
-    Job,
+enum Line<'a> {
+    /// What it is called.
+    Job(&'a str),
     /// `7.batch`, `7.0`: only they say what memory was used.
     Step,
 }
 
-fn account(line: &str) -> Option<((u32, Index), Line, Account)> {
-    let mut fields = line.split('|').map(str::trim);
+fn account(line: &str) -> Option<((u32, Index), Line<'_>, Account)> {
+    let mut fields = line.splitn(6, '|').map(str::trim);
     let id = fields.next()?;
-    let (id, of) = match id.split_once('.') {
-        Some((job, _)) => (job, Line::Step),
-        None => (id, Line::Job),
+    let (id, is_step) = match id.split_once('.') {
+        Some((job, _)) => (job, true),
+        None => (id, false),
     };
     let key = match id.split_once('_') {
         None => (id.parse().ok()?, 0),
@@ -182,6 +188,8 @@ fn account(line: &str) -> Option<((u32, Index), Line, Account)> {
     let elapsed_secs = fields.next().and_then(|text| text.parse().ok()).unwrap_or(0);
     let cpu = fields.next().and_then(processor_time);
     let memory = fields.next().and_then(kibibytes);
+    let name = fields.next().unwrap_or_default();
+    let of = if is_step { Line::Step } else { Line::Job(name) };
     Some((key, of, Account { state, elapsed_secs, cpu, memory }))
 }
 
@@ -234,8 +242,9 @@ mod tests {
             check(waits, State::Pending);
             assert!(!State::parse(waits).is_over());
         }
+        check("RUNNING", State::Running);
+        assert!(!State::Running.is_over());
         for goes_on in [
-            "RUNNING",
             "CONFIGURING",
             "COMPLETING",
             "STAGE_OUT",
@@ -267,10 +276,12 @@ mod tests {
 
     #[test]
     fn accounting_is_read_by_element() {
-        let text = "7|FAILED|3|00:00:00|\n8_4|COMPLETED|12|01:02.500|\n\
-                    8_4.batch|COMPLETED|12|01:02.500|2048K\n8_4.0|COMPLETED|1|00:00.001|4096K\nx\n\
-                    9.batch|COMPLETED|1|00:01|1K\n";
-        let got = accounts(text);
+        let text = "7|FAILED|3|00:00:00||a\n8_4|COMPLETED|12|01:02.500||b|c\n\
+                    8_4.batch|COMPLETED|12|01:02.500|2048K|batch\n8_4.0|COMPLETED|1|00:00.001|4096K|x\nx\n\
+                    9.batch|COMPLETED|1|00:01|1K|batch\n10|COMPLETED|1|00:01|1K|another's\n\
+                    10.batch|COMPLETED|1|00:01|1K|batch\n";
+        let jobs = [(7, "a"), (8, "b|c"), (9, "d"), (10, "e")];
+        let got = accounts(text, &jobs.map(|(job, name)| (job, name.to_owned())).into());
         assert_eq!(got.len(), 2);
         let none = Account { state: State::Failed, elapsed_secs: 3, cpu: None, memory: None };
         assert_eq!(got[&(7, 0)], none);

@@ -14,10 +14,12 @@ use dayan_units::{AttemptId, JobId, Span};
 
 use super::batch::{Order, write_launches, write_orders};
 use super::book::{Batch, Held, Record, Seat, Submission};
+use super::choosing::Kind;
 use super::clerk::Errand;
 use super::engine::{SlurmEngine, no_room};
 use super::file_clock::FileClock;
 use super::layout::{BatchId, Index};
+use super::refusal::{self, Refusal};
 use super::request::{Ordered, Request, Shape, submission};
 use super::way::Submitted;
 use crate::{Enforcement, Launch, Outcome, StartFailure, wall_now};
@@ -73,13 +75,11 @@ impl SlurmEngine {
                 }
                 room -= 1;
             }
-            let most = self.survey.bounds(&self.config.site, &launch.site_words).minutes_max;
-            match Request::of(&launch, most) {
+            match self.request(&launch) {
                 Ok(request) => groups.entry((request, gang_key(&launch))).or_default().push(launch),
                 // It was asked before it was taken.
-                Err(reason) => {
-                    let failure = StartFailure::Limits(reason);
-                    self.finish(launch.attempt, Outcome::StartFailed(failure));
+                Err(refusal) => {
+                    self.finish(launch.attempt, Outcome::StartFailed(refusal.into_failure()));
                 }
             }
         }
@@ -134,6 +134,16 @@ impl SlurmEngine {
         for (batch, request) in formed {
             self.submit(batch, &request);
         }
+    }
+
+    /// What a launch asks of Slurm, as the cluster is now.
+    pub(super) fn request(&self, launch: &Launch) -> Result<Request, Refusal> {
+        let (site, words) = (&self.config.site, &launch.site_words);
+        self.survey.check(site, words).map_err(|why| Refusal::of_check(why, words))?;
+        let most = self.survey.bounds(site, words).minutes_max;
+        // What the pool has shown and the cluster does not have is the site's to say.
+        let kind = Kind::of(launch, &self.survey.nodes).map_err(Refusal::Site)?;
+        Request::of(launch, kind, most).map_err(Refusal::Job)
     }
 
     /// How many more jobs the site lets this user have in its queue: an array that is larger would be
@@ -276,7 +286,7 @@ impl SlurmEngine {
             }
             Submitted::Refused(why) => {
                 tracing::warn!(why, batch = id.text(), "Slurm refused it");
-                let failure = StartFailure::Other(format!("Slurm refused it: {why}"));
+                let failure = refusal::failure(&why, batch.request.as_ref());
                 self.give_up(id, &Outcome::StartFailed(failure));
             }
         }
@@ -284,8 +294,12 @@ impl SlurmEngine {
 
     /// A batch is known to be this job.
     pub(super) fn is_job(&mut self, id: BatchId, job: u32) {
-        let Some(batch) = self.book.batches.get_mut(&id) else { return };
-        batch.submission = Submission::Job(job);
+        if !self.book.batches.contains_key(&id) {
+            return;
+        }
+        if let Some(before) = self.book.name(id, job, self.clock.now()) {
+            self.tell_forgotten(before, job);
+        }
         self.journal.append(&Record::Submitted { batch: id, job });
         // What was closed, or taken by another, before the job had a name is cancelled now. Its claim
         // says so: a wrapper whose own task is over, and forgotten, may run another's.
@@ -303,7 +317,7 @@ impl SlurmEngine {
         }
     }
 
-    /// A batch was not found in an answer about the queue.
+    /// A batch of which nothing has begun was not found in an answer about the queue.
     pub(super) fn missed(&mut self, id: BatchId) {
         let now = self.clock.now();
         let Some(batch) = self.book.batches.get_mut(&id) else { return };
@@ -314,12 +328,6 @@ impl SlurmEngine {
             return;
         }
         let live: Vec<_> = batch.attempts.clone();
-        let started =
-            live.iter().any(|attempt| self.book.get(*attempt).is_some_and(|held| held.claimed));
-        if started {
-            // It was in the queue, and is not any more: its elements are asked after one by one.
-            return;
-        }
         let is_live = |attempt: &AttemptId| self.book.get(*attempt).is_some_and(Held::is_live);
         let wants = live.iter().any(is_live);
         let tries = self.book.batches.get(&id).map_or(0, |batch| batch.tries);
@@ -336,11 +344,8 @@ impl SlurmEngine {
         let request = known.map_or_else(
             || {
                 super::batch::read_launch(&self.layout.launches(id), 0)
-                    .map_err(|error| error.to_string())
-                    .and_then(|launch| {
-                        let bounds = self.survey.bounds(&self.config.site, &launch.site_words);
-                        Request::of(&launch, bounds.minutes_max)
-                    })
+                    .map_err(|error| Refusal::Site(error.to_string()))
+                    .and_then(|launch| self.request(&launch))
             },
             Ok,
         );
@@ -349,8 +354,8 @@ impl SlurmEngine {
                 tracing::info!(batch = id.text(), "it is not in the queue; submitted again");
                 self.submit(id, &request);
             }
-            Err(reason) => {
-                self.give_up(id, &Outcome::StartFailed(StartFailure::Other(reason)));
+            Err(refusal) => {
+                self.give_up(id, &Outcome::StartFailed(refusal.into_failure()));
             }
         }
     }

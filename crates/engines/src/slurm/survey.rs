@@ -2,13 +2,14 @@
 //! ordinary user. Read leniently: a field that is missing is not known, a field that is new is
 //! passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dayan_units::{Bytes, MilliAccel, MilliCpu, Resources};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Bounds, Charge, Enforced};
+use super::gate::{Gate, Known, Who};
 use super::request::SiteWords;
 use super::rights::{self, Question};
 use super::together::{Answers, Seen};
@@ -30,6 +31,12 @@ pub struct Node {
     pub total: Resources,
     /// The type of its accelerators, as the site calls it.
     pub accelerator: Option<String>,
+    /// The same as `--gres` takes it after the name; none where the site's have no types.
+    #[serde(default)]
+    pub gres_type: Option<String>,
+    /// What the site says it has (`ActiveFeatures`), which `--constraint` takes.
+    #[serde(default)]
+    pub features: BTreeSet<String>,
     /// Does it take jobs: neither down nor drained nor reserved?
     pub up: bool,
     /// What jobs have of it now, ours and others'.
@@ -48,10 +55,9 @@ pub struct Partition {
     pub up: bool,
     /// How long jobs may take, in minutes; none: as long as they like.
     pub minutes_max: Option<i64>,
-    /// Accounts and QoS that may use it, in Slurm's words.
-    pub accounts: String,
-    /// The QoS it allows, in Slurm's words.
-    pub qos: String,
+    /// Who may use it.
+    #[serde(default)]
+    pub gate: Gate,
     /// Its own QoS, whose limits all of its jobs have.
     #[serde(default)]
     pub own_qos: Option<String>,
@@ -91,6 +97,9 @@ pub struct Survey {
     /// What its accounting lets this user do, where that is known.
     #[serde(default)]
     pub access: Option<Access>,
+    /// Who submits.
+    #[serde(default)]
+    pub who: Who,
 }
 
 impl Survey {
@@ -105,21 +114,48 @@ impl Survey {
 
     /// From what the cluster says of itself.
     pub(super) fn of(picture: &Picture, site: &SiteWords) -> Result<Self, Fault> {
-        Self::read(picture, site).map_err(Fault::Protocol)
+        Self::read(picture, site).map_err(Fault::Unsupported)
     }
 
     /// Looks at what the site's accounting lets this user do, where there is one and it was not looked
-    /// at lately; `folder` keeps the answer.
+    /// at lately, and judges the partitions by it; `folder` keeps what was seen.
     pub(super) fn see_access(
         &mut self,
         way: &Way,
-        answers: &Answers,
-        seen: &mut Seen,
+        site: &SiteWords,
+        (answers, seen): (&Answers, &mut Seen),
         folder: &Path,
     ) {
         let Self { accounting, enforced, .. } = *self;
         let asks = Accounting { cluster: self.cluster.clone(), kept: accounting, enforced };
         self.access = asks.access(way, answers, seen, folder);
+        let mut partitions = std::mem::take(&mut self.partitions);
+        let who = rights::who(way, &partitions);
+        judge(&mut partitions, &who, site, self.access.as_ref());
+        self.on_partitions(who, partitions);
+        let closed = self.partition.closed.is_some();
+        for node in self.nodes.iter_mut().filter(|_| closed) {
+            node.up = false;
+        }
+    }
+
+    /// Takes what may change while the cluster is in use to be as it was seen since.
+    pub(super) fn renew(&mut self, seen: Self) {
+        self.on_partitions(seen.who, seen.partitions);
+        (self.nodes, self.enforced, self.access) = (seen.nodes, seen.enforced, seen.access);
+    }
+
+    fn on_partitions(&mut self, who: Who, partitions: Vec<Partition>) {
+        (self.who, self.partitions) = (who, partitions);
+        if let Some(own) = self.partitions.iter().find(|one| one.name == self.partition.name) {
+            self.partition = own.clone();
+        }
+    }
+
+    /// The accounts and QoS that jobs in the offered partition may have, where that is known.
+    pub fn access_here(&self) -> Option<Access> {
+        let (access, site) = (self.access.as_ref()?, SiteWords::default());
+        Some(Known { who: &self.who, site: &site, access }.within(&self.partition))
     }
 
     /// What a job is charged to and asks for, by its own words or by the site's.
@@ -147,13 +183,23 @@ impl Survey {
         found.unwrap_or(&self.partition)
     }
 
-    /// Would the site's accounting take a job that says this? `Err` says what it would take.
+    /// Would the site take a job that says this, by its accounting and its partitions' lists? `Err` says
+    /// what it would take.
     pub(super) fn check(
         &self,
         site: &SiteWords,
         words: &BTreeMap<String, String>,
     ) -> Result<(), String> {
-        self.access.as_ref().map_or(Ok(()), |access| access.check(self.charge(site, words)))
+        let charge = self.charge(site, words);
+        let nobody = Access::default();
+        let access = self.access.as_ref().unwrap_or(&nobody);
+        access.check(charge)?;
+        let partition = self.going_to(words);
+        // One that nobody has seen, or one of several: Slurm knows.
+        if words.get("partition").is_some_and(|name| *name != partition.name) {
+            return Ok(());
+        }
+        Known { who: &self.who, site, access }.check(partition, charge, words)
     }
 
     /// The limits that hold for a job that says this: its time is the shorter of what the partition
@@ -168,7 +214,9 @@ impl Survey {
     }
 
     fn read(picture: &Picture, site: &SiteWords) -> Result<Self, String> {
-        let all = partitions(picture, site);
+        let mut all = partitions(picture);
+        let who = Who { root: rustix::process::geteuid().is_root(), groups: None };
+        judge(&mut all, &who, site, None);
         let chosen = match &site.partition {
             Some(name) => all.iter().find(|partition| partition.name == *name),
             None => all.iter().find(|partition| partition.is_default),
@@ -177,8 +225,14 @@ impl Survey {
             let names: Vec<&str> = all.iter().map(|partition| partition.name.as_str()).collect();
             let names = names.join(", ");
             return Err(match &site.partition {
-                Some(name) => format!("there is no partition `{name}`; there are: {names}"),
-                None => format!("no partition is the default one; name one of: {names}"),
+                Some(name) => format!(
+                    "slurm.partition: there is no partition `{name}`; name another by --slurm-partition; \
+                     there are: {names}"
+                ),
+                None => format!(
+                    "slurm.partition: no partition is the default one; name one by --slurm-partition; \
+                     there are: {names}"
+                ),
             });
         };
         let setting = |name: &str| picture.config.get(name).map(String::as_str).unwrap_or_default();
@@ -199,6 +253,7 @@ impl Survey {
             accounting,
             enforced,
             access: None,
+            who,
             hides_jobs: setting("PrivateData").split(',').any(|what| what.trim() == "jobs"),
         })
     }
@@ -240,30 +295,33 @@ impl Accounting {
 }
 
 /// All that there are.
-pub(super) fn partitions(picture: &Picture, site: &SiteWords) -> Vec<Partition> {
-    picture.partitions.iter().filter_map(|words| partition(words, site)).collect()
+pub(super) fn partitions(picture: &Picture) -> Vec<Partition> {
+    picture.partitions.iter().filter_map(Partition::read).collect()
 }
 
-fn partition(words: &Words, site: &SiteWords) -> Option<Partition> {
-    let word = |name: &str| words.get(name).cloned().unwrap_or_default();
-    let reserves = site.extra.iter().any(|option| option.starts_with("--reservation"));
-    let closed = if word("RootOnly") == "YES" && !rustix::process::geteuid().is_root() {
-        Some("it is for jobs that root submits (RootOnly)")
-    } else if word("ReqResv") == "YES" && !reserves {
-        Some("its jobs need a reservation (ReqResv): --slurm-extra=--reservation=NAME")
-    } else {
-        None
-    };
-    Some(Partition {
-        own_qos: words.get("QoS").filter(|name| *name != "N/A" && !name.is_empty()).cloned(),
-        closed: closed.map(str::to_owned),
-        name: words.get("PartitionName")?.clone(),
-        is_default: word("Default") == "YES",
-        up: word("State") == "UP",
-        minutes_max: words.get("MaxTime").and_then(|text| minutes(text)),
-        accounts: word("AllowAccounts"),
-        qos: word("AllowQos"),
-    })
+/// Says of each whether it takes any jobs of this user's with the words of the site.
+pub(super) fn judge(all: &mut [Partition], who: &Who, site: &SiteWords, access: Option<&Access>) {
+    let nobody = Access::default();
+    let known = Known { who, site, access: access.unwrap_or(&nobody) };
+    for partition in all {
+        partition.closed = known.closed(partition);
+    }
+}
+
+impl Partition {
+    /// From the words of `scontrol show partition`; whether it is closed is to be judged.
+    pub(super) fn read(words: &Words) -> Option<Self> {
+        let word = |name: &str| words.get(name).map(String::as_str).unwrap_or_default();
+        Some(Self {
+            name: words.get("PartitionName")?.clone(),
+            is_default: word("Default") == "YES",
+            up: word("State") == "UP",
+            minutes_max: words.get("MaxTime").and_then(|text| minutes(text)),
+            gate: Gate::read(words),
+            own_qos: words.get("QoS").filter(|name| *name != "N/A" && !name.is_empty()).cloned(),
+            closed: None,
+        })
+    }
 }
 
 /// Reads `1-02:30:00`, `02:30:00`, `30:00`; none for `UNLIMITED` and what is not understood.
@@ -306,6 +364,10 @@ fn node(words: &Words, partition: &str, site: &SiteWords) -> Option<Node> {
     let memory = count("RealMemory")?.saturating_sub(count("MemSpecLimit").unwrap_or(0));
     let wanted = site.gres.as_deref().unwrap_or("gpu");
     let (accelerator, cards) = words.get("Gres").map_or((None, 0), |text| gres(text, wanted));
+    let name = wanted.split(':').next().unwrap_or(wanted);
+    let gres_type = accelerator.clone().filter(|kind| kind != name);
+    let features = words.get("ActiveFeatures").map_or("", String::as_str).split(',');
+    let is_one = |word: &&str| !word.is_empty() && *word != "(null)";
     let state = words.get("State").map_or("UNKNOWN", String::as_str);
     let up = !state.contains('*') && NOT_UP.iter().all(|word| !state.contains(word));
     Some(Node {
@@ -317,6 +379,8 @@ fn node(words: &Words, partition: &str, site: &SiteWords) -> Option<Node> {
             accel: MilliAccel(cards * 1_000),
         },
         accelerator,
+        gres_type,
+        features: features.filter(is_one).map(str::to_owned).collect(),
         up,
         taken: Resources {
             cpu: MilliCpu(count("CPUAlloc").unwrap_or(0).saturating_mul(1_000)),
@@ -383,9 +447,9 @@ mod tests {
     const PARTITIONS: &str = "PartitionName=main AllowAccounts=ALL AllowQos=a,b Default=YES QoS=tight \
         MaxTime=1-00:00:00 State=UP TRES=cpu=64\n\
         PartitionName=big Default=NO MaxTime=UNLIMITED QoS=N/A ReqResv=YES State=DOWN NewWord=x\n";
-    const NODES: &str = "NodeName=n1 CPUAlloc=3 CPUEfctv=14 CPUTot=16 Gres=gpu:a100:4(S:0),npu:8 \
+    const NODES: &str = "NodeName=n1 CPUAlloc=3 CPUEfctv=14 CPUTot=16 ActiveFeatures=avx512,ib Gres=gpu:a100:4(S:0),npu:8 \
         AllocMem=48 AllocTRES=cpu=3,mem=48M,gres/gpu=2 RealMemory=16384 State=MIXED MemSpecLimit=384 TmpDisk=10 Partitions=main,big OS=Linux 6 #1\n\
-        NodeName=n2 CPUTot=8 Gres=(null) RealMemory=4096 State=IDLE+DRAIN Partitions=main\n\
+        NodeName=n2 CPUTot=8 Gres=(null) RealMemory=4096 State=IDLE+DRAIN ActiveFeatures=(null) Partitions=main\n\
         NodeName=n3 CPUTot=8 RealMemory=4096 State=IDLE* Partitions=main\n\
         NodeName=n4 CPUTot=8 RealMemory=4096 State=IDLE Partitions=other\nnonsense\n";
 
@@ -398,7 +462,7 @@ mod tests {
         assert_eq!(survey.array_max, ARRAY_MAX);
         assert_eq!((survey.memory, survey.cpus, survey.accounting), (false, true, true));
         assert_eq!(survey.partition.minutes_max, Some(1_440));
-        assert_eq!(survey.partition.qos, "a,b");
+        assert_eq!(survey.partition.gate.qos.to_string(), "a,b");
         assert_eq!(
             (survey.partition.own_qos.as_deref(), survey.partitions.len()),
             (Some("tight"), 2)
@@ -413,6 +477,9 @@ mod tests {
         assert_eq!(first.total.cpu, MilliCpu(14_000));
         assert_eq!(first.total.memory, Bytes(16_000 << 20));
         assert_eq!((first.accelerator.as_deref(), first.total.accel.0), (Some("a100"), 4_000));
+        assert_eq!(first.gres_type.as_deref(), Some("a100"));
+        assert!(first.features.iter().eq(["avx512", "ib"]), "{:?}", first.features);
+        assert!(survey.nodes[1].features.is_empty());
         let taken = &first.taken;
         assert_eq!((taken.cpu.0, taken.memory.0, taken.accel.0), (3_000, 48 << 20, 2_000));
         assert_eq!(survey.nodes[1].taken, Resources::ZERO);
@@ -424,7 +491,8 @@ mod tests {
         assert!(!survey.nodes[0].up, "its partition is down");
         let site = SiteWords { partition: Some("x".to_owned()), ..SiteWords::default() };
         let said = Survey::read(&picture, &site).expect_err("there is none");
-        assert_eq!(said, "there is no partition `x`; there are: main, big");
+        assert!(said.starts_with("slurm.partition: there is no partition `x`"), "{said}");
+        assert!(said.contains("--slurm-partition") && said.ends_with(": main, big"), "{said}");
     }
 
     #[test]

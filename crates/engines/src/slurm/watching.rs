@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::{AttemptId, Span};
 
-use super::book::{Doubt, Seat, Submission};
+use super::book::{Batch, Doubt, Held, Seat, Submission};
 use super::clerk::{Done, Errand};
 use super::engine::SlurmEngine;
-use super::layout::Index;
-use super::request::batch_of;
+use super::layout::{BatchId, Index};
+use super::request::{batch_of, job_name};
 use super::status::{Elements, QueueLine, State};
+use super::way::{Ends, Jobs};
 use crate::{BootTime, Outcome, StartFailure};
 
 /// Between two questions about those in doubt.
@@ -44,11 +45,14 @@ impl SlurmEngine {
                     Err(why) => tracing::warn!(why, "cannot look at the queue; nothing follows"),
                 }
             }
-            Done::Ends { jobs, known } => {
+            Done::Ends { jobs, ends } => {
                 self.asking = false;
-                match known {
-                    Ok(known) => self.on_ends(&jobs, &known),
-                    Err(why) => tracing::warn!(why, "cannot ask what became of jobs"),
+                match ends {
+                    Ok(ends) => self.on_ends(&jobs, &ends),
+                    Err(why) => {
+                        tracing::warn!(why, "cannot ask what became of jobs");
+                        self.on_no_ends(&jobs);
+                    }
                 }
             }
             Done::Accounts(outcome) => self.accounts.on_answer(outcome, self.clock.now()),
@@ -78,69 +82,83 @@ impl SlurmEngine {
         }
     }
 
-    fn jobs_in_doubt(&mut self, now: BootTime) -> Vec<u32> {
+    fn jobs_in_doubt(&mut self, now: BootTime) -> Jobs {
         let after = self.config.pace.doubt_after;
-        let mut jobs = BTreeSet::new();
+        let mut jobs = Jobs::new();
         let mut next = BootTime::NEVER;
         for (_, held) in self.book.live() {
             let (Some(doubt), Some(seat)) = (&held.doubt, held.seat) else { continue };
             let at = if doubt.report.is_some() { doubt.since } else { doubt.since.plus(after) };
             if at > now {
                 next = next.min(at);
-            } else if let Some(Submission::Job(job)) =
-                self.book.batches.get(&seat.batch).map(|batch| &batch.submission)
-            {
-                jobs.insert(*job);
+            } else if let Some(job) = self.book.batches.get(&seat.batch).and_then(Batch::job) {
+                jobs.entry(job).or_insert_with(|| job_name(self.layout.instance(), seat.batch));
             }
         }
         if jobs.is_empty() && next < BootTime::NEVER {
             self.ask_at = next;
             self.due(next);
         }
-        jobs.into_iter().collect()
+        jobs
     }
 
     fn on_queue(&mut self, lines: &[QueueLine]) {
         let instance = self.layout.instance().to_owned();
-        let mut there: BTreeMap<u32, Vec<&QueueLine>> = BTreeMap::new();
+        let now = self.clock.now();
+        let mut there: BTreeMap<BatchId, Vec<&QueueLine>> = BTreeMap::new();
+        let mut others = BTreeSet::new();
         for line in lines {
-            let Some(batch) = batch_of(&instance, &line.name) else { continue };
-            let unsure = self
-                .book
-                .batches
-                .get(&batch)
-                .is_some_and(|batch| matches!(batch.submission, Submission::Unsure { .. }));
-            if unsure {
+            let Some(batch) = batch_of(&instance, &line.name) else {
+                others.insert(line.job);
+                continue;
+            };
+            let unsure = |batch: &Batch| matches!(batch.submission, Submission::Unsure { .. });
+            if self.book.batches.get(&batch).is_some_and(unsure) {
                 self.is_job(batch, line.job);
             }
-            there.entry(line.job).or_default().push(line);
+            there.entry(batch).or_default().push(line);
         }
-        let now = self.clock.now();
+        self.numbers_of_others(&others);
         let mut missing = Vec::new();
+        let mut nameless = Vec::new();
         for id in self.book.batches.keys().copied().collect::<Vec<_>>() {
+            let begun = self.book.has_begun(id);
             let Some(batch) = self.book.batches.get(&id) else { continue };
-            match batch.submission {
-                Submission::Asking => {}
-                Submission::Unsure { .. } => self.missed(id),
-                Submission::Job(job) => {
-                    let found = there.get(&job).map_or(&[][..], Vec::as_slice);
-                    let under = |attempt| self.book.get(attempt).and_then(|held| held.under);
-                    let seats: Vec<(AttemptId, Index)> = (batch.attempts.iter().copied())
-                        .zip(0..)
-                        .map(|(attempt, index)| (attempt, batch.in_slurm(index, under(attempt))))
-                        .collect();
-                    for (attempt, index) in seats {
-                        let Some(held) = self.book.live_mut(attempt) else { continue };
-                        let silent = held.doubt.as_ref().is_none_or(|doubt| doubt.report.is_none());
-                        match among(found, index) {
-                            None => missing.push(attempt),
-                            // Its node has it, and Slurm has it wait: it was put back, and nobody
-                            // tends it any more; or the controller has forgotten that it runs.
-                            Some(State::Pending) if held.claimed => missing.push(attempt),
-                            Some(_) if silent => held.doubt = None,
-                            Some(_) => {}
-                        }
-                    }
+            let job = match batch.submission {
+                Submission::Asking => continue,
+                Submission::Unsure { .. } if !begun => {
+                    self.missed(id);
+                    continue;
+                }
+                Submission::Unsure { .. } => None,
+                Submission::Job(job) => Some(job),
+            };
+            let all = there.get(&id).map_or(&[][..], Vec::as_slice);
+            let found: Vec<&QueueLine> =
+                all.iter().copied().filter(|line| Some(line.job) == job).collect();
+            let under = |attempt| self.book.get(attempt).and_then(|held| held.under);
+            let seats: Vec<(AttemptId, Seat, Index)> = (batch.attempts.iter().copied())
+                .zip(0..)
+                .map(|(attempt, index)| {
+                    let in_slurm = batch.in_slurm(index, under(attempt));
+                    (attempt, Seat { batch: id, index }, in_slurm)
+                })
+                .collect();
+            for (attempt, seat, index) in seats {
+                let Some(held) = self.book.live_mut(attempt) else { continue };
+                let silent = held.doubt.as_ref().is_none_or(|doubt| doubt.report.is_none());
+                let stands = among(&found, index);
+                held.quiet(stands == Some(State::Running) && !self.deaf, now);
+                match stands {
+                    None => missing.push(attempt),
+                    // Its node has it, and Slurm has it wait: it was put back, and nobody
+                    // tends it any more; or the controller has forgotten that it runs.
+                    Some(State::Pending) if held.claimed => missing.push(attempt),
+                    Some(_) if silent => held.doubt = None,
+                    Some(_) => {}
+                }
+                if job.is_none() {
+                    nameless.push((attempt, seat));
                 }
             }
         }
@@ -154,10 +172,16 @@ impl SlurmEngine {
                 self.due(now.plus(after));
             }
         }
+        // There is no number to ask by.
+        for (attempt, seat) in nameless {
+            self.on_end(attempt, seat, None);
+        }
+        self.heed_silence(now);
     }
 
     /// What Slurm says became of those in doubt.
-    fn on_ends(&mut self, jobs: &[u32], known: &BTreeMap<(u32, Index), State>) {
+    fn on_ends(&mut self, jobs: &Jobs, ends: &Ends) {
+        self.numbers_of_others(&ends.others);
         let doubtful: Vec<(AttemptId, Seat, (u32, Index))> = self
             .book
             .live()
@@ -165,17 +189,39 @@ impl SlurmEngine {
             .filter_map(|(attempt, held)| {
                 let seat = held.seat?;
                 let batch = self.book.batches.get(&seat.batch)?;
-                let job = jobs.iter().find(|job| batch.is_of(**job))?;
-                Some((attempt, seat, (*job, batch.in_slurm(seat.index, held.under))))
+                // Another batch may have that number since it was asked about.
+                let job = batch.job()?;
+                let name = job_name(self.layout.instance(), seat.batch);
+                jobs.get(&job).filter(|asked| **asked == name)?;
+                Some((attempt, seat, (job, batch.in_slurm(seat.index, held.under))))
             })
             .collect();
         for (attempt, seat, of) in doubtful {
-            self.on_end(attempt, seat, known.get(&of).copied());
+            self.on_end(attempt, seat, ends.known.get(&of).copied());
         }
         self.ask_at = self.ask_at.min(self.clock.now().plus(ASK_AGAIN));
         self.due(self.ask_at);
     }
 
+    /// Nobody says what became of those in doubt. They end by no question that failed; but what has been
+    /// missing in the queue for so long, and says nothing, gets no more time.
+    fn on_no_ends(&mut self, jobs: &Jobs) {
+        let (now, long) = (self.clock.now(), self.config.pace.silent_after);
+        let in_doubt = |held: &Held| {
+            held.doubt.as_ref().is_some_and(|doubt| now.since(doubt.since) >= long && !doubt.lost)
+        };
+        let of = |held: &Held| self.book.batches.get(&held.seat?.batch)?.job();
+        let asked = |held: &Held| of(held).is_some_and(|job| jobs.contains_key(&job));
+        let lost: Vec<AttemptId> = (self.book.live())
+            .filter(|(_, held)| in_doubt(held) && asked(held))
+            .map(|(attempt, _)| attempt)
+            .collect();
+        for attempt in lost {
+            self.lose(attempt);
+        }
+    }
+
+    /// What follows for one of them; none where Slurm knows nothing of it.
     fn on_end(&mut self, attempt: AttemptId, seat: Seat, state: Option<State>) {
         let now = self.clock.now();
         let Some(held) = self.book.live_mut(attempt) else { return };
@@ -209,6 +255,7 @@ impl SlurmEngine {
             self.finish_at(attempt, end.at, outcome);
             return;
         }
+        let was_silent = held.silent;
         let over = match state {
             Some(state) if state.is_over() => Some(state),
             // Put back without a word of its wrapper's, which would speak did it live.
@@ -240,11 +287,41 @@ impl SlurmEngine {
             Some(State::NodeFail | State::Revoked) | None => self.lose(attempt),
             // Slurm has killed all of it. What its wrapper wrote may take a moment to be seen.
             Some(state) if age >= self.config.pace.doubt_after.times(2) => {
+                let outcome = match state {
+                    // A time limit that nobody was there to hold is not the task's.
+                    State::Timeout if was_silent => Outcome::KeeperDied,
+                    state => because(state),
+                };
                 self.note_account(attempt);
-                self.finish(attempt, because(state));
+                self.finish(attempt, outcome);
             }
             Some(_) => {}
         }
+    }
+
+    /// These numbers are other jobs' by now: where one was a batch's, the controller has forgotten that it took
+    /// it. It is looked for by its name; what runs of it all the same still speaks.
+    fn numbers_of_others(&mut self, others: &BTreeSet<u32>) {
+        let now = self.clock.now();
+        let is_others = |batch: &Batch| batch.job().filter(|job| others.contains(job));
+        let forgotten: Vec<(BatchId, u32)> = (self.book.batches.iter())
+            .filter_map(|(id, batch)| Some((*id, is_others(batch)?)))
+            .collect();
+        for (id, job) in forgotten {
+            self.book.unname(id, now);
+            self.tell_forgotten(id, job);
+        }
+    }
+
+    /// A batch has lost its number to another job, which must not be cancelled for it.
+    pub(super) fn tell_forgotten(&mut self, id: BatchId, job: u32) {
+        tracing::warn!(
+            batch = id.text(),
+            job,
+            "Slurm has given its number to another job: the controller has forgotten it"
+        );
+        let number = job.to_string();
+        self.cancels.retain(|target| target.split('_').next() != Some(number.as_str()));
     }
 
     /// Nobody can say whether it runs: it is over when its lease is, which is not prolonged.
@@ -270,7 +347,7 @@ impl SlurmEngine {
         let mut next = ask_at.max(now.plus(Span::from_millis(1)));
         for (attempt, held) in self.book.live() {
             if held.lease_end > now {
-                let waits = !held.claimed || held.doubt.as_ref().is_some_and(|doubt| doubt.lost);
+                let waits = !held.claimed || held.is_lost();
                 let word = if waits { Span::ZERO } else { WORD_WITHIN };
                 next = next.min(held.lease_end.plus(word));
             } else {
@@ -283,12 +360,14 @@ impl SlurmEngine {
             }
         }
         self.due(next);
-        for (attempt, seat, claimed) in over {
-            self.lease_over(attempt, seat, claimed, now);
-        }
-        if !cancel.is_empty() {
-            // Whose end is written down already needs it no more, and its wrapper may run another's.
+        if !(over.is_empty() && cancel.is_empty()) {
+            // Whose end is written down already ended so, and its wrapper may run another's.
             self.hear();
+        }
+        for (attempt, seat, claimed) in over {
+            if self.book.get(attempt).is_some_and(Held::is_live) {
+                self.lease_over(attempt, seat, claimed, now);
+            }
         }
         for attempt in cancel {
             let Some(held) = self.book.live_mut(attempt) else { continue };
@@ -309,13 +388,10 @@ impl SlurmEngine {
         if !claimed && self.close(attempt, seat, Outcome::LeaseEnded) {
             return;
         }
-        let lost = self
-            .book
-            .get(attempt)
-            .and_then(|held| held.doubt.as_ref())
-            .is_some_and(|doubt| doubt.lost);
+        let lost = self.book.get(attempt).is_some_and(Held::is_lost);
         let word_at = self.book.get(attempt).map(|held| held.lease_end.plus(WORD_WITHIN));
         if lost || (self.is_claimed(attempt) && word_at.is_some_and(|at| at <= now)) {
+            self.drop_silent(attempt, seat);
             self.finish(attempt, Outcome::KeeperDied);
         } else if self.is_claimed(attempt) {
             // Its wrapper ends it, and says so.
@@ -345,6 +421,7 @@ fn because(state: State) -> Outcome {
         State::Preempted => Outcome::Preempted,
         // Who kept it ended it, or lost it: the exchange may place it elsewhere.
         State::Active
+        | State::Running
         | State::Pending
         | State::Completed
         | State::Failed
@@ -362,13 +439,17 @@ fn never_ran(state: State) -> Outcome {
             "Slurm started it and its wrapper could not run: the agent's data folder must be seen \
              from the nodes under the same path, by the same user"
         }
-        State::OutOfMemory => "its memory limit is too small for the wrapper itself",
+        State::OutOfMemory => {
+            let why = "its memory limit is too small for the wrapper itself";
+            return Outcome::StartFailed(StartFailure::Asked(why.to_owned()));
+        }
+        // Only the site's own words can say one.
         State::Deadline => "a deadline that was given with it in Slurm passed before it ran",
         State::Revoked => {
             "another cluster of the site's federation took it, which is not offered here"
         }
         State::Preempted => return Outcome::Preempted,
-        State::Active | State::Pending | State::Timeout | State::NodeFail => {
+        State::Active | State::Running | State::Pending | State::Timeout | State::NodeFail => {
             return Outcome::KeeperDied;
         }
     };
@@ -411,7 +492,7 @@ mod tests {
         let lines: Vec<&QueueLine> = lines.iter().collect();
         let stands = |index| among(&lines, index);
         assert_eq!((stands(1), stands(6)), (None, None), "over, or not there");
-        assert_eq!((stands(2), stands(4)), (Some(State::Active), Some(State::Pending)));
+        assert_eq!((stands(2), stands(4)), (Some(State::Running), Some(State::Pending)));
         let any = queue("7|1,...|PENDING|n|None\n7|2|RUNNING|n|None\n");
         let any: Vec<&QueueLine> = any.iter().collect();
         assert_eq!(among(&any, 3), Some(State::Active), "it may be meant, and it may run");

@@ -4,7 +4,7 @@
 //! Invariant: `Err` means that nobody knows, whichever way: nothing follows from it. An answer that is
 //! not understood is one of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::Span;
 
@@ -35,6 +35,43 @@ pub(crate) enum Submitted {
 pub(crate) enum Accounting {
     Kept,
     Absent,
+}
+
+/// Jobs that are asked about, each with the name that it was given. A number alone says little: a controller
+/// that was killed forgets what it took last, and gives the number again, to anybody.
+pub(crate) type Jobs = BTreeMap<u32, String>;
+
+/// What became of jobs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Ends {
+    /// How their elements stand or ended.
+    pub known: BTreeMap<(u32, Index), State>,
+    /// Numbers that are another job's by now.
+    pub others: BTreeSet<u32>,
+}
+
+impl Ends {
+    /// From the accounting and what the controller remembers, which is newer.
+    pub(super) fn of(
+        jobs: &Jobs,
+        accounts: BTreeMap<(u32, Index), Account>,
+        lines: Vec<QueueLine>,
+    ) -> Self {
+        let known =
+            accounts.into_iter().map(|(element, account)| (element, account.state)).collect();
+        let mut ends = Self { known, others: BTreeSet::new() };
+        for line in lines {
+            let Some(name) = jobs.get(&line.job) else { continue };
+            if *name != line.name {
+                ends.others.insert(line.job);
+                continue;
+            }
+            for index in line.elements.iter().flat_map(Elements::each) {
+                ends.known.insert((line.job, index), line.state);
+            }
+        }
+        ends
+    }
 }
 
 /// `Name=Value` words about one thing, named as `scontrol` names them.
@@ -133,32 +170,21 @@ impl Way {
 
     /// How the elements of these jobs stand or ended. The controller remembers jobs for some minutes;
     /// the accounting, which lags behind it, knows what the controller does not know any more.
-    pub(crate) fn ends(
-        &self,
-        jobs: &[u32],
-        accounting: Accounting,
-    ) -> Result<BTreeMap<(u32, Index), State>, String> {
+    pub(crate) fn ends(&self, jobs: &Jobs, accounting: Accounting) -> Result<Ends, String> {
         let accounts = match accounting {
             Accounting::Kept => self.accounts(jobs)?,
             Accounting::Absent => BTreeMap::new(),
         };
-        let mut known: BTreeMap<(u32, Index), State> =
-            accounts.into_iter().map(|(element, account)| (element, account.state)).collect();
         let lines = match self {
             Self::Commands(asker) => asker.lines_of(jobs)?,
             #[cfg(feature = "slurm-rest")]
             Self::Rest(rest) => rest.lines_of(jobs)?,
         };
-        for line in lines {
-            for index in line.elements.iter().flat_map(Elements::each) {
-                known.insert((line.job, index), line.state);
-            }
-        }
-        Ok(known)
+        Ok(Ends::of(jobs, accounts, lines))
     }
 
-    /// What Slurm's accounting counted of these jobs.
-    pub(crate) fn accounts(&self, jobs: &[u32]) -> Result<BTreeMap<(u32, Index), Account>, String> {
+    /// What Slurm's accounting counted of these jobs; nothing of others that have had their numbers.
+    pub(crate) fn accounts(&self, jobs: &Jobs) -> Result<BTreeMap<(u32, Index), Account>, String> {
         match self {
             Self::Commands(asker) => asker.accounts(jobs),
             #[cfg(feature = "slurm-rest")]
@@ -181,6 +207,24 @@ impl Way {
             Self::Commands(asker) => asker.access(cluster),
             #[cfg(feature = "slurm-rest")]
             Self::Rest(rest) => rest.access(cluster),
+        }
+    }
+
+    /// Whose jobs they are, where that is not the one's who runs this.
+    pub(crate) fn user(&self) -> Option<String> {
+        match self {
+            Self::Commands(_) => None,
+            #[cfg(feature = "slurm-rest")]
+            Self::Rest(rest) => rest.user(),
+        }
+    }
+
+    /// The groups of a user of this machine.
+    pub(crate) fn groups(&self, user: Option<&str>) -> Result<BTreeSet<String>, String> {
+        match self {
+            Self::Commands(asker) => asker.groups(user),
+            #[cfg(feature = "slurm-rest")]
+            Self::Rest(rest) => rest.groups(user),
         }
     }
 

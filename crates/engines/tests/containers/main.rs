@@ -1,5 +1,6 @@
 //! The engine for containers on a real podman, and on a real docker.
 
+mod cards;
 mod lab;
 mod owners;
 mod registry;

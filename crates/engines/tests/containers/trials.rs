@@ -53,6 +53,7 @@ impl<'a> Trial<'a> {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
 

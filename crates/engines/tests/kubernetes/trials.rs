@@ -69,6 +69,7 @@ impl<'a> Trial<'a> {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
     pub fn try_start(&mut self, launch: Launch) -> Result<AttemptId, StartFault> {

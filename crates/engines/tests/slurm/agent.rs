@@ -37,6 +37,11 @@ impl Agent {
         Self { config, engine, seen: BTreeMap::new(), job, next }
     }
 
+    /// The same, told other things.
+    pub fn restart_with(self, config: SlurmConfig) -> Self {
+        Self { config, ..self }.restart()
+    }
+
     pub fn launch(&mut self, line: &str) -> Launch {
         self.next += 1;
         let (boot, now) = self.engine.boot_now();
@@ -57,6 +62,7 @@ impl Agent {
             steps: Vec::new(),
             org: None,
             site_words: std::collections::BTreeMap::new(),
+            node_features: std::collections::BTreeSet::new(),
         }
     }
 

@@ -80,6 +80,11 @@ impl Lab {
         self.root().join("etc/slurm.conf")
     }
 
+    /// What its controller keeps on its disk.
+    pub fn state(&self) -> PathBuf {
+        self.root().join("state")
+    }
+
     /// Where its REST daemon listens on the machine.
     pub fn rest_port(&self) -> u16 {
         let text = std::fs::read_to_string(self.root().join("rest/port")).expect("it was started");

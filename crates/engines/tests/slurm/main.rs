@@ -1,6 +1,8 @@
 //! The Slurm engine on a real Slurm, with several nodes on this machine.
 
 mod agent;
+mod forgetful;
+mod kinds;
 mod lab;
 mod liar;
 mod rest;
@@ -19,6 +21,8 @@ const PACE: Pace = Pace {
     usage_every: Span::from_millis(100),
     doubt_after: Span::from_secs(1),
     lost_after: Span::from_secs(10),
+    silent_after: Span::from_secs(300),
+    begins_within: Span::from_secs(300),
     ask_within: Span::from_secs(60),
     accounts_after: Span::from_secs(2),
 };

@@ -3,8 +3,8 @@
 
 use dayan_engines::conformance::{self, Bed};
 use dayan_engines::slurm::{Pace, SiteWords, survey};
-use dayan_engines::{Engine, Outcome, SlurmConfig, SlurmEngine};
-use dayan_units::Span;
+use dayan_engines::{Engine, Launch, Limits, Outcome, SlurmConfig, SlurmEngine};
+use dayan_units::{Bytes, Span};
 
 use crate::agent::{Agent, runs};
 use crate::config;
@@ -13,7 +13,7 @@ use crate::liar::{Liar, Mood};
 use crate::trials::{jobs, noting};
 
 /// The commands are still there for tokens and for entering, and for nothing else.
-fn by_rest(lab: &Lab, folder: &str, address: &str) -> SlurmConfig {
+pub fn by_rest(lab: &Lab, folder: &str, address: &str) -> SlurmConfig {
     let config = config(lab, folder);
     let site = SiteWords {
         rest: Some(address.to_owned()),
@@ -97,6 +97,23 @@ fn both_ways_see_the_same_cluster_and_the_same_accounts() {
     agent.all_end_with(&attempts, &Outcome::Exited(0));
     agent.until("the accounts are compared", |agent| agent.engine.compared() >= 6);
     assert_eq!(agent.engine.differences(), vec![]);
+
+    // Of several jobs at once it is asked what became of them.
+    let other = |agent: &mut Agent, mib: u64| {
+        let launch = agent.launch("sleep 100");
+        let limits = Limits { memory: Bytes(mib << 20), ..launch.limits.clone() };
+        Launch { limits, ..launch }
+    };
+    let launches = [66, 67, 68].map(|mib| other(&mut agent, mib)).into();
+    let several = agent.start(launches);
+    for attempt in &several {
+        agent.running(*attempt);
+    }
+    let ids = jobs(&lab);
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    let words: Vec<&str> = ids.iter().map(String::as_str).collect();
+    lab.ask("scancel", &words);
+    agent.all_end_with(&several, &Outcome::KeeperDied);
 
     // One that waits, one that runs: both are cancelled in Slurm, and one is seen by the other way.
     let long = agent.launch("sleep 100");

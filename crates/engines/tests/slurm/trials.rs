@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use dayan_engines::{Engine, GangSeat, LeaseEnd, Outcome, SlurmConfig, StartFailure, StartFault};
+use dayan_engines::{
+    Engine, GangSeat, LeaseEnd, Outcome, Phase, SlurmConfig, StartFailure, StartFault,
+};
 use dayan_units::{Bytes, Span};
 
 use crate::agent::{Agent, runs};
@@ -224,6 +226,95 @@ fn the_site_has_the_last_word_and_it_is_told() {
     let said =
         matches!(&outcome, Outcome::StartFailed(why) if why.to_string().contains("Slurm refused"));
     assert!(said, "{outcome:?}");
+
+    // Refused for a word of the job's own.
+    let mut allows = config(&lab, "allows");
+    allows.site.allow.insert("partition".to_owned());
+    let mut allowing = Agent::open(allows);
+    let mut launch = allowing.launch("true");
+    launch.site_words.insert("partition".to_owned(), "nosuch".to_owned());
+    let attempt = allowing.start(vec![launch])[0];
+    let outcome = allowing.outcome(attempt);
+    let asked = matches!(&outcome, Outcome::StartFailed(StartFailure::Asked(_)));
+    assert!(asked, "{outcome:?}");
+}
+
+/// The process that tends a task: its parent.
+fn wrapper_of(task: u32) -> rustix::process::Pid {
+    let text = std::fs::read_to_string(format!("/proc/{task}/stat")).expect("it is there");
+    let after = text.rsplit_once(") ").expect("a name in brackets").1;
+    let parent = after.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a number");
+    rustix::process::Pid::from_raw(parent).expect("above nothing")
+}
+
+#[test]
+fn what_slurm_has_running_and_says_nothing_is_over_with_its_lease() {
+    let Some(lab) = Lab::start(Accounts::Absent, &SMALL) else { return };
+    let mut quick = config(&lab, "agent");
+    quick.pace.silent_after = Span::from_secs(3);
+    let mut agent = Agent::open(quick);
+    // As the exchange does as long as it hears of it.
+    let lease = Span::from_secs(5);
+    let prolong = |agent: &mut Agent, attempt| {
+        let (boot, now) = agent.engine.boot_now();
+        agent.engine.extend(&[(attempt, LeaseEnd { boot, at: now.plus(lease) })]).expect("extends");
+    };
+    let attempts = agent.start_lines(2, "sleep 100");
+    for attempt in &attempts {
+        agent.running(*attempt);
+    }
+    let queue = jobs(&lab);
+    assert_eq!(queue.len(), 2);
+
+    // What the site has suspended says nothing, and is not lost.
+    lab.ask("scontrol", &["suspend", &queue[1]]);
+    let enough = agent.engine.boot_now().1.plus(Span::from_secs(12));
+    agent.until("nothing was heard for long", |agent| {
+        for attempt in &attempts {
+            prolong(agent, *attempt);
+        }
+        agent.engine.boot_now().1 >= enough
+    });
+    assert!(attempts.iter().all(|attempt| agent.is_running(*attempt)));
+
+    // Slurm knows nothing of this: the wrapper of a job that runs for it does not speak any more.
+    let Some(Phase::Running { pid: Some(task), .. }) = agent.phase(attempts[0]) else {
+        panic!("it runs here")
+    };
+    let wrapper = wrapper_of(*task);
+    rustix::process::kill_process(wrapper, rustix::process::Signal::STOP).expect("it is there");
+    agent.until("it is over", |agent| {
+        for attempt in &attempts {
+            prolong(agent, *attempt);
+        }
+        !agent.is_running(attempts[0])
+    });
+    let outcome = agent.outcome(attempts[0]);
+    assert!(killed(&outcome), "{outcome:?}");
+    assert!(agent.is_running(attempts[1]), "what is suspended is waited for");
+    agent.until("it is taken from Slurm", |_| jobs(&lab) == queue[1..]);
+    let _ = rustix::process::kill_process(wrapper, rustix::process::Signal::CONT);
+    lab.ask("scancel", &[&queue[1]]);
+}
+
+#[test]
+fn what_slurm_has_running_and_never_begins_goes_elsewhere() {
+    let Some(lab) = Lab::start(Accounts::Absent, &SMALL) else { return };
+    let mut quick = config(&lab, "agent");
+    quick.pace.begins_within = Span::from_secs(3);
+    // What a job is of which no process is left: it runs for Slurm, and nobody claims its task.
+    let idle = lab.folder("idle");
+    write_program(&idle, "#!/bin/sh\nexec sleep 600\n");
+    quick.wrapper = vec![idle.into()];
+    let mut agent = Agent::open(quick);
+    let attempt = agent.start_lines(1, "true")[0];
+    let outcome = agent.outcome(attempt);
+    let never = matches!(
+        &outcome,
+        Outcome::StartFailed(StartFailure::Other(why)) if why.contains("nothing of it has begun")
+    );
+    assert!(never, "{outcome:?}");
+    agent.until("it is taken from Slurm", |_| jobs(&lab).is_empty());
 }
 
 #[test]
@@ -323,6 +414,88 @@ fn a_gang_starts_at_once_on_nodes_of_its_own() {
     let expect =
         [Outcome::Exited(3), Outcome::Exited(0), Outcome::Signalled(9), Outcome::Exited(0)];
     assert_eq!(ends, expect);
+}
+
+/// What a task has said.
+fn said(agent: &mut Agent, attempt: dayan_units::AttemptId) -> String {
+    let log = agent.engine.logs(attempt, dayan_engines::Stream::Stdout, 0, 4_096).expect("reads");
+    let mut lines: Vec<String> =
+        String::from_utf8_lossy(&log.data).lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+#[test]
+fn as_many_processes_start_as_by_sbatch() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "8")]) else { return };
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let ranks = "srun --mpi=none sh -c 'echo $SLURMD_NODENAME'";
+    let line = format!("{ranks}; echo $SLURM_NTASKS $SLURM_CPUS_PER_TASK $SLURM_TASKS_PER_NODE");
+    let plain = lab.folder("plain");
+    let mut check = |shape: &[&str], told: [u64; 2], nodes: u32, cpus: u64, hosts: &str| {
+        let output = format!("--output={}", plain.display());
+        let wrap = format!("--wrap={line}");
+        let words = [&["--wait", "--chdir=/", &output, &wrap], shape].concat();
+        lab.ask("sbatch", &words);
+        let text = std::fs::read_to_string(&plain).expect("it ran");
+        let mut expect: Vec<&str> = text.lines().collect();
+        expect.sort_unstable();
+
+        let file = lab.folder("hosts");
+        let mut made = agent.launch(&format!("{line}; cat $DAYAN_HOSTFILE > {}", file.display()));
+        made.limits.cpu = dayan_units::MilliCpu(cpus * 1_000);
+        made.gang = (nodes > 1).then_some(GangSeat { launch: 0, nodes, members: 1, rank: 0 });
+        made.env = [("DAYAN_TASKS", told[0]), ("DAYAN_TASKS_PER_NODE", told[1])]
+            .map(|(name, value)| (name.to_owned(), value.to_string()))
+            .into();
+        made.env.insert("SLURM_JOB_NAME".to_owned(), "x".to_owned());
+        let written = lab.folder("hosts-given");
+        made.env.insert("DAYAN_HOSTFILE".to_owned(), written.display().to_string());
+        if nodes == 1 {
+            // As a script for Slurm has it: its number is the exchange's.
+            let dayan_engines::Program::Shell(text) = &mut made.program else { unreachable!() };
+            *text = format!("export SLURM_JOB_ID=246310502400005 SLURM_MEM_PER_NODE=9; {ranks}");
+            expect.retain(|line| line.starts_with('n'));
+        }
+        let attempt = agent.start(vec![made])[0];
+        assert_eq!(agent.outcome(attempt), Outcome::Exited(0), "{shape:?}");
+        assert_eq!(said(&mut agent, attempt), expect.join("\n"), "{shape:?}");
+        assert!(expect.len() >= usize::try_from(told[0]).expect("few"), "{shape:?} {expect:?}");
+        if nodes > 1 {
+            assert_eq!(std::fs::read_to_string(&file).expect("it was there"), hosts, "{shape:?}");
+        }
+    };
+    let four = "n1 slots=4\nn2 slots=4\n";
+    check(&["-N", "2", "--ntasks-per-node=4", "-c", "2"], [8, 4], 2, 8, four);
+    check(&["-N", "2", "-n", "3", "-c", "1"], [3, 2], 2, 2, "n1 slots=2\nn2 slots=1\n");
+    check(&["-N", "1", "-n", "4"], [4, 4], 1, 4, "");
+}
+
+#[test]
+fn scripts_find_srun_also_under_the_job_of_another_element() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "1"), ("CPN", "1")]) else { return };
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let script = "export SLURM_JOB_ID=246310502400005 SLURM_ARRAY_TASK_ID=7; ";
+    let plain = "echo $DAYAN_SLURM_JOB_ID";
+    let starts = "srun --mpi=none sh -c 'echo $SLURM_JOB_ID; echo of $SLURM_ARRAY_TASK_ID'";
+    let lines = [plain, plain, starts, plain];
+    let launches: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let mut made = agent.launch(&format!("{script}{line}"));
+            made.env.insert("SLURM_JOB_NAME".to_owned(), "x".to_owned());
+            made
+        })
+        .collect();
+    let attempts = agent.start(launches);
+    agent.all_end_with(&attempts, &Outcome::Exited(0));
+    let all: Vec<String> = attempts.iter().map(|attempt| said(&mut agent, *attempt)).collect();
+    assert!(all[0].parse::<u32>().is_ok(), "{all:?}");
+    // A wrapper takes from the end.
+    assert_eq!(all[3], all[0], "the last ran under the first's job");
+    assert_eq!(all[2], format!("{}\nof 7", all[0]), "its step was one of the job it ran in");
+    // Steps end with their job, so who has started some takes nobody along.
+    assert_ne!(all[1], all[0]);
 }
 
 /// Fills a node of a partition, and has others want it.
@@ -500,4 +673,114 @@ fn accounts_and_qos_are_known_before_slurm_refuses() {
     let launches: Vec<_> = (0..12).map(|_| saying(&mut agent, &[], minute)).collect();
     let attempts = agent.start(launches);
     agent.all_end_with(&attempts, &Outcome::Exited(0));
+}
+
+/// What a user of the lab's own hears of Slurm when it submits to a partition: was it taken?
+fn is_taken(lab: &Lab, user: &str, partition: &str) -> bool {
+    let sbatch = lab.commands().join("sbatch");
+    let said = std::process::Command::new("setpriv")
+        .args(["--reuid", user, "--regid", user, "--init-groups"])
+        .arg(sbatch)
+        .args(["-p", partition, "-D", "/", "-o", "/dev/null", "--parsable", "--wrap", "true"])
+        .output()
+        .expect("it runs");
+    said.status.success()
+}
+
+#[test]
+fn partitions_are_offered_as_far_as_slurm_lets_their_user_in() {
+    let conf = "AccountingStorageEnforce=associations,limits,qos\nEnforcePartLimits=ALL";
+    let lists = [
+        ("main", "Default=YES"),
+        ("ours", "AllowAccounts=lab,other"),
+        ("theirs", "AllowAccounts=other"),
+        ("not-ours", "DenyAccounts=x,lab"),
+        ("not-theirs", "DenyAccounts=other"),
+        ("fast", "AllowQos=fast"),
+        ("usual", "AllowQos=normal,fast"),
+        ("not-usual", "DenyQos=normal"),
+        ("not-fast", "DenyQos=fast"),
+        ("staff", "AllowGroups=staff"),
+        ("mine", "AllowGroups=staff,daemon"),
+        ("roots", "RootOnly=YES"),
+        ("reserved", "ReqResv=YES"),
+    ];
+    let lines = lists.map(|(name, list)| format!("PartitionName={name} Nodes=ALL State=UP {list}"));
+    let lines = lines.join("\n");
+    let more = [
+        ("NODES", "1"),
+        ("CPN", "16"),
+        ("REST", "1"),
+        ("EXTRA_CONF", conf),
+        ("PARTITIONS", &lines),
+    ];
+    let Some(lab) = Lab::start(Accounts::Kept, &more) else { return };
+    for line in [
+        "add account lab cluster=lab",
+        "add account other cluster=lab",
+        "add qos fast",
+        "add user daemon account=lab cluster=lab",
+        "modify user daemon where account=lab set qos=normal,fast",
+        "add user root account=lab cluster=lab",
+        "modify user root where account=lab set qos=normal,fast",
+        "modify user root set DefaultAccount=lab",
+    ] {
+        let words: Vec<&str> = ["-i"].into_iter().chain(line.split(' ')).collect();
+        lab.ask("sacctmgr", &words);
+    }
+    let by_commands = config(&lab, "commands");
+    // Somebody who is not root, by a token: what the commands do not even show them, the daemon does.
+    let token = lab.folder("token");
+    std::fs::write(&token, lab.ask("scontrol", &["token", "username=daemon", "lifespan=600"]))
+        .expect("writes");
+    let mut by_rest = config(&lab, "rest");
+    by_rest.site.rest = Some(format!("http://127.0.0.1:{}", lab.rest_port()));
+    by_rest.site.token_file = Some(token);
+    for (user, config) in [("root", &by_commands), ("daemon", &by_rest)] {
+        let found = dayan_engines::slurm::partitions(config).expect("it answers");
+        let seen = found.all;
+        assert_eq!((found.cluster.as_str(), seen.len()), ("lab", lists.len()), "{user}");
+        for partition in &seen {
+            let (name, closed) = (&partition.name, &partition.closed);
+            assert_eq!(closed.is_none(), is_taken(&lab, user, name), "{user} {name}: {closed:?}");
+        }
+        let shut = seen.iter().filter(|partition| partition.closed.is_some()).count();
+        assert_eq!(shut, if user == "root" { 5 } else { 7 }, "{seen:?}");
+    }
+
+    // Named all the same it is shown with its reason and nothing up, and a job hears it before Slurm does.
+    let mut theirs = by_commands;
+    theirs.dir = lab.folder("theirs");
+    theirs.site.partition = Some("theirs".to_owned());
+    theirs.site.allow = ["partition", "qos"].map(str::to_owned).into();
+    let (survey, _) = dayan_engines::slurm::survey(&theirs).expect("it answers");
+    assert!(survey.nodes.iter().all(|node| !node.up), "{:?}", survey.nodes);
+    assert!(survey.partition.closed.is_some(), "{:?}", survey.partition);
+    let mut agent = Agent::open(theirs.clone());
+    let saying = |agent: &mut Agent, words: &[(&str, &str)]| {
+        let mut launch = agent.launch("true");
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        launch.site_words = words.iter().map(owned).collect();
+        launch
+    };
+    for (words, expect) in [
+        (&[][..], "slurm.account: theirs: it is for the accounts other (AllowAccounts)"),
+        (&[("partition", "fast")], "slurm.qos: fast: it is for the QoS fast (AllowQos)"),
+        (&[("partition", "not-fast"), ("qos", "fast")], "its account has of these: normal"),
+        (&[("partition", "reserved")], "slurm.partition: reserved"),
+    ] {
+        let launch = saying(&mut agent, words);
+        let refused = agent.engine.start(vec![launch]).remove(0).expect_err("it is refused");
+        assert!(refused.to_string().contains(expect), "{refused}");
+    }
+    let fast = saying(&mut agent, &[("partition", "fast"), ("qos", "fast")]);
+    let attempt = agent.start(vec![fast])[0];
+    assert_eq!(agent.outcome(attempt), Outcome::Exited(0));
+    // Let in since: known when it is next looked at.
+    lab.ask("scontrol", &["update", "partitionname=theirs", "allowaccounts=lab"]);
+    let (survey, _) = dayan_engines::slurm::survey(&theirs).expect("it answers");
+    assert!(survey.nodes.iter().all(|node| node.up), "{:?}", survey.nodes);
+    let launch = saying(&mut agent, &[]);
+    let attempt = agent.start(vec![launch])[0];
+    assert_eq!(agent.outcome(attempt), Outcome::Exited(0));
 }

@@ -41,11 +41,15 @@ struct Partition {
     state: Flags,
     max_time_limit: Number,
     allowed_accounts: Text,
+    denied_accounts: Text,
     allowed_qos: Text,
+    denied_qos: Text,
+    allowed_groups: Text,
     // The same from 23.02 on.
     partition: Stands,
     maximums: Maximums,
     accounts: Allowed,
+    groups: Allowed,
     qos: Qos,
 }
 
@@ -64,8 +68,11 @@ struct Maximums {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the interface's own names")]
 struct Allowed {
     allowed: Text,
+    #[serde(alias = "denied")]
+    deny: Text,
     /// The partition's own, where these are QoS.
     assigned: Text,
 }
@@ -87,28 +94,39 @@ impl Default for Qos {
 impl Partition {
     /// As `scontrol show partition` says it.
     fn words(&self) -> Words {
-        let or_all = |old: &Text, new: &str| match (old.0.as_str(), new) {
-            ("", "") => "ALL".to_owned(),
-            ("", new) => new.to_owned(),
-            (old, _) => old.to_owned(),
+        let either = |old: &Text, new: &str| match old.0.as_str() {
+            "" => new.to_owned(),
+            old => old.to_owned(),
+        };
+        let or_all = |old: &Text, new: &str| match either(old, new) {
+            none if none.is_empty() => "ALL".to_owned(),
+            some => some,
         };
         let minutes = self.max_time_limit.0.or(self.maximums.time.0).filter(|most| *most >= 0);
         let time = minutes.map_or("UNLIMITED".to_owned(), |minutes| {
             format!("{}:{:02}:00", minutes / 60, minutes % 60)
         });
-        let is_default = self.flags.has("default") || self.partition.flags.has("default");
         let up = self.state.has("UP") || self.partition.state.has("UP");
-        let (qos, own) = match &self.qos {
-            Qos::Allowed(Allowed { allowed, assigned }) => (allowed.0.as_str(), assigned),
-            Qos::Own(own) => ("", own),
+        let has = |flag: &str| self.flags.has(flag) || self.partition.flags.has(flag);
+        let yes = |said: bool| if said { "YES" } else { "NO" }.to_owned();
+        let (qos, no_qos, own) = match &self.qos {
+            Qos::Allowed(Allowed { allowed, deny, assigned }) => {
+                (allowed.0.as_str(), deny.0.as_str(), assigned)
+            }
+            Qos::Own(own) => ("", "", own),
         };
         [
             ("PartitionName", self.name.0.clone()),
-            ("Default", if is_default { "YES" } else { "NO" }.to_owned()),
+            ("Default", yes(has("default"))),
+            ("RootOnly", yes(has("root_only"))),
+            ("ReqResv", yes(has("req_resv") || has("reservation_required"))),
             ("State", if up { "UP" } else { "DOWN" }.to_owned()),
             ("MaxTime", time),
             ("AllowAccounts", or_all(&self.allowed_accounts, &self.accounts.allowed.0)),
+            ("DenyAccounts", either(&self.denied_accounts, &self.accounts.deny.0)),
             ("AllowQos", or_all(&self.allowed_qos, qos)),
+            ("DenyQos", either(&self.denied_qos, no_qos)),
+            ("AllowGroups", or_all(&self.allowed_groups, &self.groups.allowed.0)),
             ("QoS", own.0.clone()),
         ]
         .into_iter()
@@ -137,6 +155,7 @@ struct Node {
     specialized_memory: Number,
     temporary_disk: Number,
     gres: Text,
+    active_features: Text,
     state: Flags,
     state_flags: Flags,
     alloc_cpus: Number,
@@ -165,6 +184,7 @@ impl Node {
             ("MemSpecLimit", number(self.specialized_memory)),
             ("TmpDisk", number(self.temporary_disk)),
             ("Gres", text(&self.gres)),
+            ("ActiveFeatures", text(&self.active_features)),
             ("State", Some(state.join("+")).filter(|state| !state.is_empty())),
             ("CPUAlloc", number(self.alloc_cpus)),
             ("AllocMem", number(self.alloc_memory)),
@@ -176,6 +196,29 @@ impl Node {
     }
 }
 
+/// The clusters that the accounting is of.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Clusters {
+    clusters: Vec<Cluster>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Cluster {
+    name: Text,
+}
+
+impl Clusters {
+    /// The one that there is; of several nobody knows which this is.
+    fn only(&self) -> Option<&str> {
+        match &self.clusters[..] {
+            [only] => Some(&only.name.0),
+            [..] => None,
+        }
+    }
+}
+
 /// What an array may have where nobody says so: Slurm's own default.
 const ARRAY_SIZE: &str = "1001";
 
@@ -184,14 +227,19 @@ const ARRAY_SIZE: &str = "1001";
 pub(super) fn picture(
     partitions: Partitions,
     nodes: Nodes,
-    accounts: bool,
+    accounting: Option<&Clusters>,
 ) -> Result<Picture, String> {
     let Partitions { meta, partitions, errors } = partitions;
     let partitions = listed(partitions, errors, "partitions")?;
     let nodes = listed(nodes.nodes, nodes.errors, "nodes")?;
     let cluster = nodes.iter().map(|node| &node.cluster_name.0).find(|name| !name.is_empty());
-    let cluster = cluster.unwrap_or(&meta.slurm.cluster.0).clone();
-    let storage = if accounts { "accounting_storage/slurmdbd" } else { "accounting_storage/none" };
+    let cluster = cluster.unwrap_or(&meta.slurm.cluster.0);
+    let only = accounting.and_then(Clusters::only).unwrap_or_default();
+    let cluster = if cluster.is_empty() { only.to_owned() } else { cluster.clone() };
+    let storage = match accounting {
+        Some(_) => "accounting_storage/slurmdbd",
+        None => "accounting_storage/none",
+    };
     let config = [
         ("SLURM_VERSION", meta.slurm.release.0),
         ("ClusterName", cluster),
@@ -208,6 +256,7 @@ pub(super) fn picture(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slurm::gate::Gate;
     use serde_json::{Value, json};
 
     fn of<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -216,7 +265,30 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_list_is_none() {
-        assert!(picture(Partitions::default(), Nodes::default(), false).is_err());
+        assert!(picture(Partitions::default(), Nodes::default(), None).is_err());
+    }
+
+    #[test]
+    fn who_may_use_a_partition_is_told_by_all_versions() {
+        let old = json!({"partitions": [
+            {"name": "a", "flags": ["ROOT_ONLY"], "allowed_accounts": "", "denied_accounts": "lab,x",
+             "allowed_qos": "", "denied_qos": "low", "allowed_groups": "chem"},
+            {"name": "b", "flags": [], "allowed_accounts": "lab", "allowed_qos": "high"}]});
+        let new = json!({"partitions": [
+            {"name": "a", "partition": {"flags": ["ROOT_ONLY"]}, "accounts": {"allowed": "", "deny": "lab,x"},
+             "qos": {"allowed": "", "deny": "low", "assigned": ""}, "groups": {"allowed": "chem"}},
+            {"name": "b", "accounts": {"allowed": "lab", "deny": ""}, "groups": {"allowed": ""},
+             "qos": {"allowed": "high", "deny": "", "assigned": ""}}]});
+        for said in [old, new] {
+            let nodes = of(json!({"nodes": []}));
+            let picture = picture(of(said), nodes, None).expect("both are there");
+            let gates = [0, 1].map(|at| Gate::read(&picture.partitions[at]));
+            let lists =
+                |gate: &Gate| [&gate.accounts, &gate.qos, &gate.groups].map(ToString::to_string);
+            assert_eq!(lists(&gates[0]), ["ALL but lab,x", "ALL but low", "chem"]);
+            assert_eq!(lists(&gates[1]), ["lab", "high", "ALL"]);
+            assert_eq!(gates.map(|gate| gate.root_only), [true, false]);
+        }
     }
 
     #[test]
@@ -242,11 +314,16 @@ mod tests {
                  "tres_used": "cpu=2,gres/gpu=1"}]}),
         );
         let read = |(partitions, nodes): (Value, Value)| {
-            picture(of(partitions), of(nodes), true).expect("both are there")
+            let clusters = of(json!({"clusters": [{"name": "lab", "nodes": "n1"}]}));
+            picture(of(partitions), of(nodes), Some(&clusters)).expect("both are there")
         };
         let (old, new) = (read(old), read(new));
         assert_eq!(old, new);
         assert_eq!(old.config["SLURM_VERSION"], "22.05.8");
+        assert_eq!(
+            old.config["ClusterName"], "lab",
+            "older versions have it in the accounting alone"
+        );
         let word = |words: &Words, name: &str| words.get(name).cloned().unwrap_or_default();
         assert_eq!(word(&old.partitions[0], "MaxTime"), "1:30:00");
         assert_eq!(word(&old.partitions[0], "AllowAccounts"), "ALL");

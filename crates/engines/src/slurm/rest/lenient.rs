@@ -50,7 +50,8 @@ impl Flags {
         let states: Vec<State> = self.0.iter().map(|word| State::parse(word)).collect();
         let over = states.iter().find(|state| state.is_over()).copied();
         let waits = states.contains(&State::Pending).then_some(State::Pending);
-        over.or(waits).unwrap_or(State::Active)
+        let runs = (states == [State::Running]).then_some(State::Running);
+        over.or(waits).or(runs).unwrap_or(State::Active)
     }
 }
 
@@ -201,7 +202,7 @@ mod tests {
             let got: Flags = serde_json::from_str(text).expect("never fails");
             assert_eq!(got.state(), expect, "{text}");
         };
-        check("\"RUNNING\"", State::Active);
+        check("\"RUNNING\"", State::Running);
         check("\"PREEMPTED\"", State::Preempted);
         check(r#"["COMPLETED"]"#, State::Completed);
         check(r#"["CANCELLED", "COMPLETING"]"#, State::Active);

@@ -30,12 +30,14 @@ use super::layout::Index;
 use super::load::Line;
 use super::request::Submission;
 use super::status::{Account, QueueLine};
-use super::way::{Picture, Submitted};
-use crate::Fault;
+use super::way::{Jobs, Picture, Submitted};
+use crate::{BootClock, Fault};
 
 use saying::Dialect;
 use tokens::Tokens;
 
+/// Jobs whose accounts are asked for in one question: an address of a few hundred letters.
+const ACCOUNTS_AT_ONCE: usize = 50;
 /// Versions of the interface that are known: the oldest of Slurm 20.11, the newest of 26.05.
 const VERSIONS: std::ops::RangeInclusive<u32> = 36..=45;
 /// What an answer may have at most. The daemon tells all that it knows of every job, 2 to 5 kB each: so
@@ -180,6 +182,17 @@ impl Rest {
         Ok(Self { inner: Arc::new(Inner { base, client, tokens, offered, runtime }), within })
     }
 
+    /// Whom the daemon is told that the jobs are of.
+    pub(super) fn user(&self) -> Option<String> {
+        Some(self.inner.tokens.get().ok()??.user)
+    }
+
+    /// The daemon has no word for groups: this machine is asked.
+    pub(super) fn groups(&self, user: Option<&str>) -> Result<BTreeSet<String>, String> {
+        let clock = BootClock::of_this_machine().map_err(|error| error.to_string())?;
+        Asker { clock, commands: None, within: self.within }.groups(user)
+    }
+
     pub(super) fn sooner(&self, within: Span) -> Self {
         Self { inner: Arc::clone(&self.inner), within: self.within.min(within) }
     }
@@ -284,14 +297,16 @@ impl Rest {
 
     pub(super) fn queue(&self) -> Result<Vec<QueueLine>, String> {
         // The daemon tells of everybody's, and names can be chosen by anybody.
-        let user = rustix::process::geteuid().as_raw();
-        let ours = |job: &&reading::Job| job.is_of(user);
+        let (user, name) = (rustix::process::geteuid().as_raw(), self.user());
+        let ours = |job: &&reading::Job| job.is_of(user, name.as_deref());
         Ok(self.jobs()?.iter().filter(ours).filter_map(reading::Job::line).collect())
     }
 
-    pub(super) fn lines_of(&self, jobs: &[u32]) -> Result<Vec<QueueLine>, String> {
-        let mut lines = self.queue()?;
-        lines.retain(|line| jobs.contains(&line.job));
+    /// Anybody's: a number may be another user's by now.
+    pub(super) fn lines_of(&self, jobs: &Jobs) -> Result<Vec<QueueLine>, String> {
+        let mut lines: Vec<QueueLine> =
+            self.jobs()?.iter().filter_map(reading::Job::line).collect();
+        lines.retain(|line| jobs.contains_key(&line.job));
         Ok(lines)
     }
 
@@ -300,10 +315,15 @@ impl Rest {
         Ok(self.jobs()?.iter().filter_map(|job| job.load_line(now)).collect())
     }
 
-    pub(super) fn accounts(&self, jobs: &[u32]) -> Result<BTreeMap<(u32, Index), Account>, String> {
-        let ids: Vec<String> = jobs.iter().map(u32::to_string).collect();
-        let reply = self.get(true, "jobs", &format!("?step={}", ids.join(",")))?;
-        reply.read::<reading::AccountJobs>()?.accounts()
+    pub(super) fn accounts(&self, jobs: &Jobs) -> Result<BTreeMap<(u32, Index), Account>, String> {
+        let ids: Vec<String> = jobs.keys().map(u32::to_string).collect();
+        let mut all = BTreeMap::new();
+        for some in ids.chunks(ACCOUNTS_AT_ONCE) {
+            // A comma as it is is no part of a value to the daemon, which then refuses the question.
+            let reply = self.get(true, "jobs", &format!("?step={}", some.join("%2C")))?;
+            all.append(&mut reply.read::<reading::AccountJobs>()?.accounts(jobs)?);
+        }
+        Ok(all)
     }
 
     /// The partitions, the nodes, and what can be known of the rest: the daemon does not tell how the
@@ -320,15 +340,14 @@ impl Rest {
         let partitions: cluster::Partitions = partitions.read().map_err(unreachable)?;
         let nodes = self.get(false, "nodes", "").map_err(unreachable)?;
         let nodes: cluster::Nodes = nodes.read().map_err(unreachable)?;
-        // A site without accounts answers with an error, or not at all.
-        let accounts = self
-            .get(true, "diag", "")
-            .and_then(|reply| {
-                let said: reading::Said = reply.read()?;
-                Ok(reply.status.is_success() && said.trouble().is_none())
-            })
-            .unwrap_or(false);
-        cluster::picture(partitions, nodes, accounts).map_err(unreachable)
+        // A site without accounts answers with an error, or not at all. How the accounting itself does
+        // (`diag`) is told to its operators alone.
+        let accounting = self.get(true, "clusters", "").and_then(|reply| {
+            let said: reading::Said = reply.read()?;
+            let well = reply.status.is_success() && said.trouble().is_none();
+            if well { reply.read::<cluster::Clusters>() } else { Err(said.words()) }
+        });
+        cluster::picture(partitions, nodes, accounting.ok().as_ref()).map_err(unreachable)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::slurm::hostlist::expand;
 use crate::slurm::layout::Index;
 use crate::slurm::load::Line;
 use crate::slurm::status::{Account, Elements, QueueLine};
-use crate::slurm::way::{NO_ANSWER, Submitted};
+use crate::slurm::way::{self, NO_ANSWER, Submitted};
 
 /// Numbers from here on in Slurm's 32 bits say that there is none.
 const NONE_FROM: i64 = 0xFFFF_FFF0;
@@ -152,6 +152,7 @@ pub(super) struct Job {
     name: Text,
     state_reason: Text,
     user_id: Number,
+    user_name: Text,
     partition: Text,
     cpus: Number,
     node_count: Number,
@@ -174,11 +175,16 @@ impl Job {
         Some((array, Elements::parse(&which)))
     }
 
-    /// As a line of the queue.
-    pub(super) fn is_of(&self, user: u32) -> bool {
-        self.user_id.0.is_some_and(|id| id == i64::from(user))
+    /// Is it this user's, by name where that is known?
+    pub(super) fn is_of(&self, user: u32, name: Option<&str>) -> bool {
+        match name {
+            // Tokens may be another user's than this process.
+            Some(name) if !self.user_name.0.is_empty() => self.user_name.0 == name,
+            Some(_) | None => self.user_id.0.is_some_and(|id| id == i64::from(user)),
+        }
     }
 
+    /// As a line of the queue.
     pub(super) fn line(&self) -> Option<QueueLine> {
         let (job, elements) = self.place()?;
         Some(QueueLine {
@@ -239,6 +245,7 @@ pub(super) struct AccountJobs {
 #[serde(default)]
 struct AccountJob {
     job_id: Number,
+    name: Text,
     array: InArray,
     state: Standing,
     time: Times,
@@ -300,22 +307,27 @@ struct Times {
 }
 
 impl AccountJobs {
-    pub(super) fn accounts(self) -> Result<BTreeMap<(u32, Index), Account>, String> {
+    pub(super) fn accounts(
+        self,
+        jobs: &way::Jobs,
+    ) -> Result<BTreeMap<(u32, Index), Account>, String> {
         if self.errors.iter().any(|one| one.code() == FOUND_NOTHING) {
             return Ok(BTreeMap::new());
         }
-        let jobs = listed(self.jobs, self.errors, "accounts of jobs")?;
-        Ok(jobs.iter().filter_map(AccountJob::account).collect())
+        let told = listed(self.jobs, self.errors, "accounts of jobs")?;
+        Ok(told.iter().filter_map(|job| job.account(jobs)).collect())
     }
 }
 
 impl AccountJob {
-    fn account(&self) -> Option<((u32, Index), Account)> {
+    /// None of a job that has the number of one that is asked about, and another name.
+    fn account(&self, jobs: &way::Jobs) -> Option<((u32, Index), Account)> {
         let key = match job_number(self.array.job_id) {
             // The rest of an array that waits has no element of its own.
             Some(array) => (array, u32::try_from(self.array.task_id.0?).ok()?),
             None => (job_number(self.job_id)?, 0),
         };
+        jobs.get(&key.0).filter(|name| **name == self.name.0)?;
         let state = self.state.current.state();
         let all = self.steps.iter().flat_map(|step| &step.tres.requested.max);
         let memory = all.filter(|one| one.kind.0 == "mem").map(|one| one.count.count()).max();
@@ -373,6 +385,19 @@ mod tests {
     }
 
     #[test]
+    fn whose_a_job_is_is_told_by_name_where_there_is_one() {
+        let check = |job: serde_json::Value, name, expect| {
+            assert_eq!(of::<Job>(job).is_of(7, name), expect, "{name:?}");
+        };
+        check(json!({"user_id": 7, "user_name": "lin"}), None, true);
+        check(json!({"user_id": 8, "user_name": "lin"}), None, false);
+        check(json!({"user_id": 8, "user_name": "lin"}), Some("lin"), true);
+        check(json!({"user_id": 7, "user_name": "li"}), Some("lin"), false);
+        // Told by number alone.
+        check(json!({"user_id": 7}), Some("lin"), true);
+    }
+
+    #[test]
     fn jobs_of_all_versions_are_the_same_lines() {
         let old = json!({"jobs": [
             {"job_id": 2, "array_job_id": 1, "array_task_id": 0, "array_task_string": "",
@@ -400,7 +425,7 @@ mod tests {
         let (old, new) = (lines(old), lines(new));
         assert_eq!(old, new);
         let stands: Vec<(u32, State)> = old.iter().map(|line| (line.job, line.state)).collect();
-        assert_eq!(stands, [(1, State::Active), (1, State::Pending), (30, State::Preempted)]);
+        assert_eq!(stands, [(1, State::Running), (1, State::Pending), (30, State::Preempted)]);
         let inside = |line: &QueueLine| line.elements.as_ref().map(|all| all.each().count());
         assert_eq!(old.iter().map(inside).collect::<Vec<_>>(), [Some(1), Some(12), Some(1)]);
     }
@@ -437,14 +462,17 @@ mod tests {
         let answer = json!({"errors": [], "jobs": [
             {"job_id": 1, "array": {"job_id": 1, "task_id": null, "task": "0xFF"},
              "state": {"current": "PENDING"}},
-            {"job_id": 2, "array": {"job_id": 1, "task_id": 0}, "state": {"current": "CANCELLED"},
+            {"job_id": 2, "name": "a", "array": {"job_id": 1, "task_id": 0}, "state": {"current": "CANCELLED"},
              "time": {"elapsed": 3, "total": {"seconds": 2, "microseconds": 500_000}},
              "steps": [{"tres": {"requested": {"max": [
                  {"type": "cpu", "count": 9}, {"type": "mem", "count": 4096}]}}}]},
-            {"job_id": 9, "array": {"job_id": 0, "task_id": {"set": false}},
+            {"job_id": 9, "name": "b", "array": {"job_id": 0, "task_id": {"set": false}},
              "state": {"current": ["TIMEOUT"]}, "time": {"elapsed": 61}},
+            {"job_id": 10, "name": "another's", "state": {"current": ["COMPLETED"]}},
         ]});
-        let got = of::<AccountJobs>(answer).accounts().expect("a list");
+        let jobs = [(1, "a"), (9, "b"), (10, "c")];
+        let jobs: way::Jobs = jobs.map(|(job, name)| (job, name.to_owned())).into();
+        let got = of::<AccountJobs>(answer).accounts(&jobs).expect("a list");
         let plain = Account { state: State::Timeout, elapsed_secs: 61, cpu: None, memory: None };
         let counted = Account {
             state: State::Cancelled,
@@ -456,6 +484,6 @@ mod tests {
         assert_eq!(got, expect.into());
         let nothing =
             json!({"errors": [{"error_number": 9003, "error": "Nothing found"}], "jobs": []});
-        assert!(of::<AccountJobs>(nothing).accounts().is_ok_and(|all| all.is_empty()));
+        assert!(of::<AccountJobs>(nothing).accounts(&jobs).is_ok_and(|all| all.is_empty()));
     }
 }

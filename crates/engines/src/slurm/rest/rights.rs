@@ -99,9 +99,11 @@ impl Association {
 
     fn account(&self, tree: &Tree) -> Account {
         let text = |text: &Text| Some(text.0.clone()).filter(|text| !text.is_empty());
+        let (of_all, above) = in_tree(tree, &self.account.0);
         Account {
             name: self.account.0.clone(),
             partition: text(&self.partition),
+            above,
             qos: self.qos.0.iter().cloned().collect(),
             default_qos: text(&self.default.qos),
             limits: Limits {
@@ -109,7 +111,7 @@ impl Association {
                 jobs: count(self.max.jobs.active),
                 submit: count(self.max.jobs.total),
                 cpus: None,
-                group: self.group().and(&in_tree(tree, &self.account.0)),
+                group: self.group().and(&of_all),
             },
         }
     }

@@ -8,7 +8,7 @@
 //! the task runs. It knows the shared folder and its own node, and speaks to nobody.
 
 mod files;
-mod gang;
+pub(super) mod gang;
 mod memory;
 mod next;
 mod pump;
@@ -261,16 +261,24 @@ impl Bench<'_> {
             launch.env.extend(DEVICE_VARIABLES.iter().filter_map(value));
         }
         gang::tell_of_nodes(&mut launch);
+        let (layout, batch) = (element.layout.clone(), element.batch);
+        let is_script = gang::is_script(&launch);
+        let mark = layout.used_srun(batch, index);
+        gang::give_srun(&mut launch, &layout.scripts(), &mark);
         let mut desk = Desk::new(element, launch.attempt, clock, file_clock, order);
         let early = match order.stop {
             Some(_) => Some(Outcome::Stopped),
             None if launch.lease_end.at <= clock.now() => Some(Outcome::LeaseEnded),
             None => None,
         };
-        match early {
+        let over = match early {
             Some(outcome) => told(&mut desk, outcome, Counters::default()),
             None => self.start(launch, &mut desk),
-        }
+        }?;
+        // What was started by Slurm may outlive who started it, and ends with the job.
+        // Where nobody can tell whether there are steps, there may be some.
+        let has_steps = is_script && mark.try_exists().unwrap_or(true);
+        Ok(Over { last: over.last || has_steps, ..over })
     }
 
     fn start(&mut self, launch: Launch, desk: &mut Desk) -> Result<Over, WrapperError> {
@@ -278,7 +286,8 @@ impl Bench<'_> {
         let (attempt, limits) = (launch.attempt, launch.limits.clone());
         let folder = desk.layout().folder().clone();
         let logs = |stream| LogWriter::new(folder.logs(attempt), stream, limits.log);
-        let data_limit = (options.memory == Enforcement::Watched).then_some(limits.memory.0);
+        let data_limit =
+            (options.memory == Enforcement::Watched).then(|| spawner::data_limit(limits.memory));
         let job = Job {
             task: 0,
             launch: Box::new(launch),
