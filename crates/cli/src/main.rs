@@ -10,6 +10,7 @@ mod clock;
 mod cmd;
 mod config;
 mod exit;
+mod input;
 mod output;
 mod slurm;
 #[cfg(test)]

@@ -164,3 +164,47 @@ fn a_replay_is_drawn_in_the_language_asked_for_and_a_path_that_cannot_be_is_told
     assert!(refused(home.path(), &line, 1).contains("nowhere.swf"));
     assert!(!home.path().join("new.svg").exists(), "nothing is left of a run that failed");
 }
+
+#[test]
+fn simulators_read_what_people_have() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| home.path().join(name).to_str().expect("plain text").to_owned();
+    let job = |id: usize| format!("{id} {} -1 60 1 -1 -1 1 -1 -1 1 1 1 1 1 1 -1 -1\n", id * 10);
+    let log: String = (1..9).map(job).collect();
+    // Packed, without a name that says so, and without a header.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, log.as_bytes()).expect("in memory");
+    std::fs::write(path("log"), packed.finish().expect("in memory")).expect("written");
+    let (file, easy) = (path("log"), ["--protocol", "cleaned"]);
+    let line = [&["sim", "hpc", &file][..], &easy].concat();
+    assert!(refused(home.path(), &line, 2).contains("--processors"));
+    let out = dayan(home.path(), &[&line[..], &["--processors", "4", "-o", "json"]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("\"jobs\": 8"), "{}", text(&out.stdout));
+    let line = ["sim", "hpc", &file, "--protocol", "h2", "--processors", "4"];
+    assert!(refused(home.path(), &line, 2).contains("8 have no limit"));
+    std::fs::write(path("market.ini"), "version: 1").expect("written");
+    std::fs::write(path("market.yaml"), "version: 1\ndays: x\n").expect("written");
+    let told = refused(home.path(), &["sim", "market", &path("market.ini")], 2);
+    assert!(told.contains(".toml, .yaml"), "{told}");
+    let told = refused(home.path(), &["sim", "market", &path("market.yaml")], 2);
+    assert!(told.contains("line 2, `days`"), "{told}");
+    let line = ["sim", "carbon", "nowhere.csv", "--prefer", "price"];
+    assert!(refused(home.path(), &line, 2).contains("--prices"));
+    // Hourly, with offsets, ten days; a missing hour is filled and said.
+    let rows = (0..240).filter(|hour| *hour != 7).map(|hour| {
+        format!("2024-05-{:02}T{:02}:00:00+02:00;{}\n", 6 + hour / 24, hour % 24, 200 + hour % 24)
+    });
+    let series = format!(
+        "when (time);zone;gCO2/kWh\n{}",
+        rows.collect::<String>().replace("+02:00;", "+02:00;DE;")
+    );
+    std::fs::write(path("grid.csv"), series).expect("written");
+    let line =
+        ["sim", "carbon", &path("grid.csv"), "--policy", "default", "--jobs", "20", "-o", "json"];
+    let out = dayan(home.path(), &line);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("2 half-hours of short gaps"), "{}", text(&out.stderr));
+    let told = text(&out.stdout);
+    assert!(told.contains("\"policy\": \"together\"") && told.contains("\"filled\": 2"), "{told}");
+}

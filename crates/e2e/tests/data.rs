@@ -299,6 +299,18 @@ fn an_agent_that_is_killed_while_it_fetches_goes_on_where_it_was() {
     let shown = stage.ended(&job);
     let reason = shown["attempts"][0]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains(&web.url) && reason.contains("SHA-256"), "{shown:#}");
+    // What the exchange's own store has by another digest is that everywhere: it is not tried again.
+    let zeros = "0".repeat(64);
+    let wrong = format!(
+        "inputs: [{{from: 'dayan://lab/demo/big', to: big, sha256: {zeros}}}]\nretry: {{max: 3}}\nrun: 'true'\n"
+    );
+    let job = submit(&stage, "wrong", &wrong);
+    let shown = stage.ended(&job);
+    assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown:#}");
+    let reason = shown["attempts"][0]["reason"].as_str().unwrap_or_default();
+    for part in ["dayan://lab/demo/big", sha256, &zeros] {
+        assert!(reason.contains(part), "{part}: {shown:#}");
+    }
 }
 
 #[test]
@@ -333,6 +345,24 @@ fn an_agent_that_is_killed_while_it_publishes_publishes_once() {
         assert!(check.expect("it runs").success(), "the files are one attempt's");
     }
     stage.assert_sound();
+}
+
+/// Equal bytes are one upload, whoever sends them: each waits for whom it meets there, and none gives up.
+#[test]
+fn equal_results_that_are_sent_at_once_are_published_by_each() {
+    let stage = stage();
+    let job = submit(
+        &stage,
+        "equal",
+        "array: {range: 0-5}\noutputs: [{from: out/, to: dayan://lab/demo/equal/}]\n\
+         run: 'mkdir out && truncate -s 48000000 out/same-$DAYAN_TASK && echo $DAYAN_TASK > out/$DAYAN_TASK'\n",
+    );
+    succeeded(&stage, &job);
+    let shown = stage.ended(&job);
+    assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(6), "each at its first: {shown:#}");
+    let listed = member(&stage, &["data", "ls", "dayan://lab/demo/equal/"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(12), "{listed}");
+    assert_eq!(got(&stage, "dayan://lab/demo/equal/4"), "4\n");
 }
 
 #[test]

@@ -105,3 +105,65 @@ fn it_ends_with_the_task_and_with_who_asked() {
     stays.stdout.take().expect("piped").read_to_string(&mut rest).expect("read");
     assert!(!stays.wait().expect("ended").success(), "it was killed with the task");
 }
+
+fn is_there(program: &str, words: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// A shell at a terminal beside a task that is isolated so, and is told these lines.
+fn shell(isolation: &str, lines: &str) -> (Option<i32>, String) {
+    use std::io::Write as _;
+    let mut stage = Stage::empty(support::Serve::default());
+    stage.add_pool("main", &["--cpus", "1", "--isolation", isolation]);
+    let job = stage.submit("sleep 600", "task");
+    stage.running(&job, 1);
+    let line = format!("{} exec {job} sh", program().display());
+    // It gives its command a terminal.
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("HOME", stage.path("."))
+        .env("SHELL", "/bin/sh")
+        .env("DAYAN_URL", format!("http://{}", stage.address()))
+        .env("DAYAN_TOKEN", &stage.member)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(lines.as_bytes()).expect("it listens");
+    let mut said = String::new();
+    child.stdout.take().expect("piped").read_to_string(&mut said).expect("read");
+    let code = child.wait().expect("ended").code();
+    drop(stdin);
+    stage.command(&stage.member, &["cancel", &job]);
+    stage.ended(&job);
+    (code, said)
+}
+
+#[test]
+fn a_shell_at_a_terminal_has_job_control_and_ends_with_its_own_status() {
+    if !is_there("script", &["--version"]) {
+        eprintln!("SKIPPED: there is no script(1)");
+        return;
+    }
+    let check = |isolation: &str| {
+        let lines = "sleep 300 &\nkill %1; echo at=$((40 + 2)) pid=$$ > /dev/tty\nexit 7\n";
+        let (code, said) = shell(isolation, lines);
+        assert_eq!(code, Some(7), "{isolation}: {said}");
+        assert!(said.contains("at=42"), "{isolation}: {said}");
+        for complaint in ["job control", "tty process group"] {
+            assert!(!said.contains(complaint), "{isolation}: {said}");
+        }
+        let pid = said.split("at=42 pid=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        pid.and_then(|pid| pid.parse::<u32>().ok()).expect("a process id")
+    };
+    check("none");
+    if is_there("bwrap", &["--ro-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "/bin/true"])
+    {
+        assert!(check("bubblewrap") < 100, "it is among the task's own processes");
+    } else {
+        eprintln!("SKIPPED in part: bubblewrap may not make namespaces here");
+    }
+}

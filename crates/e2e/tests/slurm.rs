@@ -110,6 +110,29 @@ fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
         assert_eq!(file, format!("shot-{array}_{element}.txt"), "{said}");
     }
 
+    // As many processes start as by plain `sbatch`, on one node as on two; the partition is the pool's own.
+    for (shape, all) in [("-n 2", 2), ("-N 2 --ntasks-per-node=2 -c 1", 4)] {
+        let text = format!(
+            "#!/bin/sh\n#SBATCH {shape} -p main --mem=50M -t 5 -A demo\n\
+             srun --mpi=none sh -c 'echo rank $SLURM_NTASKS $DAYAN_TASKS'\n"
+        );
+        std::fs::write(stage.path("ranks.sbatch"), text).expect("written");
+        let script = stage.path("ranks.sbatch").display().to_string();
+        let made = stage.command(&member, &["submit", &script]);
+        let job = made["job"].as_str().expect("a job").to_owned();
+        let shown = stage.ended(&job);
+        let said = stage.member_run(&["logs", &job], "");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert_eq!(shown["state"], "succeeded", "{shape}: {shown} {said}");
+        assert_eq!(said, format!("rank {all} {all}\n").repeat(all), "{shape}");
+    }
+    let nowhere = "#!/bin/sh\n#SBATCH -p nosuch --mem=50M -t 5 -A demo\ntrue\n";
+    std::fs::write(stage.path("nowhere.sbatch"), nowhere).expect("written");
+    let script = stage.path("nowhere.sbatch").display().to_string();
+    let said = stage.member_run(&["submit", &script], "");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("there are: cluster, main, side"), "{text}");
+
     // A word that the provider allows goes through, one that it does not is refused with the reason.
     let words = "backend: {slurm: {partition: side, nice: '7'}}\n";
     let go = stage.path("go");

@@ -130,6 +130,14 @@ fn a_script_is_submitted_watched_and_cancelled_in_slurms_words() {
     let late = shell.says("sbatch --parsable --mem=50M -t 0:01 -A demo --wrap 'sleep 600'");
     shell.until_says(&format!("sacct -n -X -P -j {late} -o State"), "TIMEOUT");
 
+    // A script is told before its time is up, and saves what it has.
+    let script = "#!/bin/sh\n#SBATCH --mem=50M -t 1 --signal=B:USR1@57\n\
+                  trap 'echo saved; exit 3' USR1\nwhile :; do sleep 0.1; done\n";
+    std::fs::write(shell.folder.join("saves.sbatch"), script).expect("written");
+    let told = shell.says("sbatch --parsable -A demo saves.sbatch");
+    shell.until_says(&format!("sacct -n -X -P -j {told} -o State,ExitCode"), "FAILED|3:0");
+    assert_eq!(shell.says(&format!("dayan logs {told}")), "saved");
+
     // A job that is held does not start, and is cancelled by name.
     let held = shell.says("sbatch --parsable -H -J kept --mem=50M -A demo --wrap 'echo x'");
     assert_eq!(shell.says(&format!("squeue -h -j {held} -o '%T %r'")), "PENDING JobHeldUser");

@@ -376,6 +376,7 @@ fn simulated_node(offering: &Offering, number: u32) -> ShownNode {
         accelerator: None,
         features: offering.features.iter().cloned().collect(),
         leaf: offering.leaf.clone(),
+        islands: Vec::new(),
         up: true,
     }
 }

@@ -46,13 +46,16 @@ pub struct Exec {
 pub async fn run(args: &Exec, session: &Session) -> Result<Exit, Failure> {
     let path = JobPath::parse(&args.job)?;
     let client = session.client()?;
-    let id = path.newest_id(&client, session).await?;
+    let (id, task) = match crate::slurm::one_element(&client, &args.job).await? {
+        Some((id, task)) => (id, task),
+        None => (path.newest_id(&client, session).await?, path.task.unwrap_or(0)),
+    };
     let (input, output) = (std::io::stdin(), std::io::stdout());
     let at_terminal = !args.no_terminal && input.is_terminal() && output.is_terminal();
     let terminal = at_terminal.then(size);
     let kind = std::env::var("TERM").ok().filter(|_| at_terminal);
     let start = ExecStart { command: args.command.clone(), terminal, kind };
-    let socket = client.exec(&id, path.task.unwrap_or(0)).await?;
+    let socket = client.exec(&id, task).await?;
     let (mut out, back) = socket.split();
     let text = serde_json::to_string(&start).expect("texts become JSON");
     out.send(Message::text(text)).await.map_err(lost)?;

@@ -219,6 +219,7 @@ impl Show for Vec<JobSummary> {
             Word::Tasks,
             Word::Spent,
             Word::Submitted,
+            Word::Reason,
         ];
         let mut grid = Grid::new(view, &heads);
         for job in self {
@@ -231,10 +232,17 @@ impl Show for Vec<JobSummary> {
                 Cell::number(format!("{ended}/{}", job.tasks.total)),
                 Cell::number(money(&job.money.spent, &job.money.currency)),
                 Cell::text(view.time(&job.submitted_at)),
+                Cell::text(in_short(&job.waiting)),
             ]);
         }
         grid.finish()
     }
+}
+
+/// Why a job waits, in a column: the codes; what they mean here says `dayan explain`.
+fn in_short(reasons: &[Waiting]) -> String {
+    let codes: Vec<&str> = reasons.iter().map(|reason| reason.code.as_str()).collect();
+    codes.join(", ")
 }
 
 /// What `ps` lists: jobs, and for people also schedules.
@@ -281,9 +289,9 @@ impl Show for ShownJob {
     fn table(&self, view: &View) -> String {
         let summary = &self.job.summary;
         let mut out = head(&self.job, view);
-        if !self.job.waiting.is_empty() {
+        if !summary.waiting.is_empty() {
             let _ = writeln!(out, "\n{}", view.word(Word::WhyItWaits));
-            out.push_str(&waiting(&self.job.waiting, view));
+            out.push_str(&waiting(&summary.waiting, view));
         }
         if !self.job.workflow.is_empty() {
             let _ = writeln!(out, "\n{}", view.word(Word::Workflow));
@@ -419,10 +427,19 @@ impl ShownJob {
 
 /// How far its copying is.
 fn copied(attempt: &Attempt, view: &View) -> Option<String> {
-    let copying = attempt.copying.as_ref().filter(|copying| copying.total > 0)?;
-    let percent = u128::from(copying.done) * 100 / u128::from(copying.total);
-    let (done, total) = (Bytes(copying.done), Bytes(copying.total));
-    Some(format!("{} {done} / {total} ({percent} %)", view.word(Word::Copied)))
+    let copying = attempt.copying.as_ref()?;
+    let far = (copying.total > 0).then(|| {
+        let (done, total) = (Bytes(copying.done), Bytes(copying.total));
+        let part = format!("{} {done} / {total}", view.word(Word::Copied));
+        // What is not there yet may be larger than it is known to be.
+        if copying.trouble.is_some() {
+            return part;
+        }
+        let percent = u128::from(copying.done) * 100 / u128::from(copying.total);
+        format!("{part} ({percent} %)")
+    });
+    let told: Vec<String> = far.into_iter().chain(copying.trouble.clone()).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// Processor time, largest memory, and energy where it was read.
@@ -451,7 +468,11 @@ impl Show for Explanation {
             grid.pair(Word::Behind, Cell::text(seconds(behind)));
         }
         if let Some(urgency) = &self.urgency {
-            let lifted = if urgency.lifted { Word::Lifted } else { Word::NotLifted };
+            let lifted = match (urgency.lifted, urgency.lost) {
+                (true, _) => Word::Lifted,
+                (false, false) => Word::NotLifted,
+                (false, true) => Word::TooLate,
+            };
             let at = view.time(&urgency.start_by);
             grid.pair(Word::StartBy, Cell::text(view.lang.fill(lifted, &[("at", &at)])));
             let of = urgency.met + urgency.missed;
@@ -482,7 +503,11 @@ impl Show for Explanation {
             let mut grid = Grid::new(view, &[Word::Pools, Word::Reason, Word::Message]);
             for reason in &self.reasons {
                 grid.row([
-                    Cell::number(reason.pools),
+                    // What is the job's own, no pool says.
+                    match reason.pools {
+                        0 => Cell::number("-"),
+                        pools => Cell::number(pools),
+                    },
                     Cell::text(&reason.code),
                     Cell::text(&reason.message),
                 ]);

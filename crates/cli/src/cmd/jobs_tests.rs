@@ -28,6 +28,15 @@ fn summary(state: &str) -> JobSummary {
             held: "1.50".to_owned(),
             spent: "12.34".to_owned(),
         },
+        waiting: if state == "queued" { vec![no_room()] } else { Vec::new() },
+    }
+}
+
+fn no_room() -> Waiting {
+    Waiting {
+        code: "pool.busy".to_owned(),
+        message: "it fits, but others are there now".to_owned(),
+        lasting: false,
     }
 }
 
@@ -56,9 +65,8 @@ fn attempt(task: u32, state: &str, exit_code: Option<i32>) -> Attempt {
 
 fn job(state: &str, attempts: Vec<Attempt>, waiting: Vec<Waiting>) -> Job {
     Job {
-        summary: summary(state),
+        summary: JobSummary { waiting, ..summary(state) },
         attempts,
-        waiting,
         queued: Vec::new(),
         cancelled: Vec::new(),
         quote: Some("quo_01h455vb4pex5vsknk084sn02q".to_owned()),
@@ -81,6 +89,7 @@ fn waits() -> Vec<Waiting> {
     vec![Waiting {
         code: "capacity.cpu".to_owned(),
         message: "no node has 16 cores free".to_owned(),
+        lasting: false,
     }]
 }
 
@@ -122,6 +131,7 @@ fn explanations() {
         urgency: Some(dayan_wire::Urgency {
             start_by: "2026-11-23T14:30:00Z".to_owned(),
             lifted: true,
+            lost: false,
             met: 12,
             missed: 2,
         }),

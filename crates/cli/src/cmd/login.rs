@@ -5,10 +5,11 @@ use std::path::Path;
 use dayan_wire::WhoAmI;
 use serde_json::json;
 
-use super::session::{Session, read_text};
+use super::session::Session;
 use crate::client::Client;
 use crate::config::{Config, Target, parse_fingerprint, parse_url};
 use crate::exit::{Exit, Failure, Said};
+use crate::input::read_text;
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::Word;
 

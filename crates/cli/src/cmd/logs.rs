@@ -32,19 +32,28 @@ pub struct Logs {
     /// The task's standard error instead of its standard output
     #[arg(long)]
     stderr: bool,
+    /// How each step of a job in steps ended, and the beginning of what it said
+    #[arg(long, conflicts_with = "stderr")]
+    steps: bool,
 }
 
 /// Runs it.
 pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
     let path = JobPath::parse(&args.job)?;
     let client = session.client()?;
-    let id = path.newest_id(&client, session).await?;
-    let stream = if args.stderr { "stderr" } else { "stdout" };
+    let (id, task) = match crate::slurm::one_element(&client, &args.job).await? {
+        Some((id, task)) => (id, task),
+        None => (path.newest_id(&client, session).await?, path.task.unwrap_or(0)),
+    };
+    let stream = match (args.stderr, args.steps) {
+        (true, _) => "stderr",
+        (_, true) => "steps",
+        (false, false) => "stdout",
+    };
     let wait = if args.follow { FOLLOW_WAIT } else { Duration::ZERO };
     let (mut offset, mut line_open, mut said) = (0, false, false);
     loop {
         let looked = tokio::time::Instant::now();
-        let task = path.task.unwrap_or(0);
         let part = match client.log(&id, task, path.attempt, stream, offset, wait).await {
             Ok(part) => part,
             Err(failure) if args.follow && is_not_started(&failure) => {

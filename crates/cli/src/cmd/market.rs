@@ -73,7 +73,7 @@ struct Hours([u32; 24]);
 /// From an hour on until another, past midnight where that is smaller.
 fn hours_arg(text: &str) -> Result<Hours, String> {
     let form = || "write it like `22-6=700,9-12=1200`: hours of the day from 0 to 24".to_owned();
-    let mut hours = [1_000; 24];
+    let mut hours = [None; 24];
     for part in text.split(',') {
         let (span, permille) = part.split_once('=').ok_or_else(form)?;
         let (from, to) = span.split_once('-').ok_or_else(form)?;
@@ -84,14 +84,16 @@ fn hours_arg(text: &str) -> Result<Hours, String> {
         }
         let mut hour = from;
         loop {
-            hours[hour as usize] = permille;
+            if hours[hour as usize].replace(permille).is_some() {
+                return Err(format!("{hour}:00 is in two of these spans: name each hour once"));
+            }
             hour = (hour + 1) % 24;
             if hour == to % 24 {
                 break;
             }
         }
     }
-    Ok(Hours(hours))
+    Ok(Hours(hours.map(|permille| permille.unwrap_or(1_000))))
 }
 
 /// A thousand times the price is a mistake, not a price.
@@ -275,8 +277,8 @@ mod tests {
     use crate::tests::{both, sample};
 
     #[test]
-    fn hours_go_past_midnight_and_the_last_word_counts() {
-        let Hours(hours) = hours_arg("22-6=700,9-12=1200,11-12=900").expect("it is well formed");
+    fn hours_go_past_midnight_and_each_is_named_once() {
+        let Hours(hours) = hours_arg("22-6=700,9-11=1200,11-12=900").expect("it is well formed");
         assert_eq!(
             (hours[21], hours[22], hours[23], hours[0], hours[5]),
             (1_000, 700, 700, 700, 700)
@@ -287,7 +289,7 @@ mod tests {
         );
         let Hours(all) = hours_arg("0-24=500").expect("a whole day");
         assert_eq!(all, [500; 24]);
-        for wrong in ["", "9=1", "9-9=1", "24-25=1", "9-12", "a-b=1", "9-12=-1"] {
+        for wrong in ["", "9=1", "9-9=1", "24-25=1", "9-12", "a-b=1", "9-12=-1", "9-12=1,11-13=2"] {
             assert!(hours_arg(wrong).is_err(), "{wrong}");
         }
     }

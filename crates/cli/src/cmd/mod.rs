@@ -16,6 +16,7 @@ mod logs;
 mod market;
 mod measure;
 mod plan;
+mod plan_diff;
 mod quota;
 mod registry;
 mod schedules;

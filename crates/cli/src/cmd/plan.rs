@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use dayan_wire::{Candidate, PlanAnswer, Quote, RefusedPool};
-use serde::Serialize;
+use dayan_wire::{Candidate, PlanAnswer, PlanOrder, Quote, RefusedPool};
 use serde_json::Value;
 
 use super::data::{Uploads, with_local_inputs};
 use super::jobs::with_keys;
-use super::session::{Session, job_file, read_text};
+use super::plan_diff::{Difference, Replayed};
+use super::session::{Session, job_file};
 use crate::exit::{Exit, Failure, Said, one_line};
+use crate::input::read_text;
 use crate::output::{Cell, Grid, Show, View, money, or_dash, seconds};
 use crate::words::Word;
 
@@ -17,10 +18,16 @@ use crate::words::Word;
 #[derive(Debug, clap::Args)]
 pub struct Plan {
     /// The job file; `-` reads standard input
-    file: PathBuf,
-    /// Show only what has changed since a plan saved with `dayan plan FILE -o json`
-    #[arg(long, value_name = "SAVED")]
+    #[arg(required_unless_present = "replay", conflicts_with = "replay")]
+    file: Option<PathBuf>,
+    /// Show only what has changed since a plan saved with `dayan plan FILE -o json`; `-` reads standard
+    /// input
+    #[arg(long, value_name = "SAVED", conflicts_with = "replay")]
     diff: Option<PathBuf>,
+    /// Ask what a saved plan asked again, and say whether it is still the plan: ends with 0 if so, with
+    /// 1 if not; `-` reads standard input
+    #[arg(long, value_name = "SAVED")]
+    replay: Option<PathBuf>,
 }
 
 /// Asks for a firm, signed price with an expiry
@@ -32,8 +39,13 @@ pub struct AskQuote {
 
 /// Shows where a job could go.
 pub async fn plan(args: &Plan, session: &Session) -> Result<Exit, Failure> {
-    let file = job_file(&args.file, session).await?.text;
-    let folder = super::submit::beside(&args.file);
+    let path = match (&args.file, &args.replay) {
+        (Some(path), _) => path,
+        (None, Some(saved)) => return replay(saved, session).await,
+        (None, None) => return Err(Failure::usage(Said::plain(Word::NoJobFile))),
+    };
+    let file = job_file(path, session).await?.text;
+    let folder = super::submit::beside(path);
     let (client, skip) = (session.client()?, Uploads::Skip);
     let file = with_local_inputs(&client, file, folder, skip, session).await?;
     let saved = args.diff.as_deref().map(saved_plan).transpose()?;
@@ -43,6 +55,19 @@ pub async fn plan(args: &Plan, session: &Session) -> Result<Exit, Failure> {
         Some(saved) => session.out.show(&Difference::between(&saved, &answer))?,
     }
     Ok(Exit::Ok)
+}
+
+/// Asks again what a saved plan answered: its file as it was then, inputs and all.
+async fn replay(path: &std::path::Path, session: &Session) -> Result<Exit, Failure> {
+    let saved = saved_plan(path)?;
+    let Some(file) = &saved.file else {
+        let said = Said::with(Word::NoFileInPlan, "file", path.display().to_string());
+        return Err(Failure::usage(said));
+    };
+    let answer = session.client()?.plan(file.to_string()).await?;
+    let replayed = Replayed::between(&saved, &answer);
+    session.out.show(&replayed)?;
+    Ok(if replayed.same { Exit::Ok } else { Exit::Failed })
 }
 
 fn saved_plan(path: &std::path::Path) -> Result<PlanAnswer, Failure> {
@@ -95,11 +120,21 @@ impl Show for PlanAnswer {
             Word::Delay,
             Word::Carbon,
         ];
+        // Which alternative a pool has is of interest where there are several.
+        let mut kinds = self.candidates.iter().map(|candidate| &candidate.accelerator);
+        let first = kinds.next();
+        let several = kinds.any(|kind| Some(kind) != first);
+        let shown = if several { 11 } else { 10 };
+        let heads: Vec<Word> = heads.into_iter().chain([Word::Accelerator]).take(shown).collect();
         let mut grid = Grid::new(view, &heads);
         for row in &self.candidates {
-            grid.row(candidate(row));
+            let kind = Cell::text(row.accelerator.as_deref().unwrap_or("-"));
+            grid.row(candidate(row).into_iter().chain([kind]).take(shown));
         }
         let mut out = grid.finish();
+        if !out.is_empty() && !self.order.is_empty() {
+            out.push_str(&ordered_by(&self.order, view));
+        }
         if out.is_empty() {
             let none = if self.refused.is_empty() { Word::NoPoolYet } else { Word::NoCandidate };
             out = format!("{}\n", view.word(none));
@@ -114,6 +149,11 @@ impl Show for PlanAnswer {
             out.push('\n');
             out.push_str(&view.lang.fill(Word::WouldBePromised, &values));
             out.push('\n');
+            if let (Some(price), Some(currency)) = (&self.promise_price, &self.promise_currency) {
+                let price = money(price, currency);
+                out.push_str(&view.lang.fill(Word::WouldCost, &[("price", &price)]));
+                out.push('\n');
+            }
             if let Some(grams) = self.promise_carbon_g {
                 let grams = format!("{grams:.1} g");
                 out.push_str(&view.lang.fill(Word::WouldEmit, &[("grams", &grams)]));
@@ -129,6 +169,12 @@ impl Show for PlanAnswer {
                 out.push_str(&view.time(at));
                 out.push('\n');
             }
+        }
+        for warning in &self.warnings {
+            out.push('\n');
+            let said = one_line(&warning.message);
+            out.push_str(&view.lang.fill(Word::PlanWarns, &[("message", &said)]));
+            out.push('\n');
         }
         if let Some(problem) = &self.submission {
             out.push('\n');
@@ -151,6 +197,16 @@ impl Show for PlanAnswer {
         }
         data
     }
+}
+
+/// The order of measures, those marked that the job put there itself.
+fn ordered_by(order: &[PlanOrder], view: &View) -> String {
+    let names = order.iter().map(|of| {
+        let own = if of.from == "job" { "*" } else { "" };
+        format!("{}{own}", one_line(&of.by))
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    view.lang.fill(Word::OrderedBy, &[("order", &names)]) + "\n"
 }
 
 fn refused(pools: &[RefusedPool], view: &View) -> String {
@@ -185,93 +241,6 @@ impl Show for Quote {
             ]);
         }
         format!("{}\n{}", head.finish(), lines.finish())
-    }
-}
-
-/// What is different between two plans.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Difference {
-    /// Pools that take it now and did not.
-    pub added: Vec<Candidate>,
-    /// Pools that took it and do not any more, with the reasons where they are told.
-    pub removed: Vec<RefusedPool>,
-    /// Pools that took it and still do, but otherwise.
-    pub changed: Vec<Change>,
-}
-
-/// A pool that still takes the job, but otherwise.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Change {
-    /// The pool.
-    pub pool: String,
-    /// Its name.
-    pub pool_name: String,
-    /// What it was.
-    pub was: Candidate,
-    /// What it is.
-    pub now: Candidate,
-}
-
-impl Difference {
-    /// From an older plan to a newer one, in the newer one's order.
-    pub fn between(old: &PlanAnswer, new: &PlanAnswer) -> Self {
-        let before = |pool: &str| old.candidates.iter().find(|c| c.pool == pool);
-        let after = |pool: &str| new.candidates.iter().any(|c| c.pool == pool);
-        let refusal = |gone: &Candidate| {
-            let told = new.refused.iter().find(|refused| refused.pool == gone.pool);
-            told.cloned().unwrap_or_else(|| RefusedPool {
-                pool: gone.pool.clone(),
-                pool_name: gone.pool_name.clone(),
-                reasons: Vec::new(),
-            })
-        };
-        let added = new.candidates.iter().filter(|c| before(&c.pool).is_none());
-        let changed = new.candidates.iter().filter_map(|now| {
-            let was = before(&now.pool).filter(|was| *was != now)?.clone();
-            let (pool, pool_name) = (now.pool.clone(), now.pool_name.clone());
-            Some(Change { pool, pool_name, was, now: now.clone() })
-        });
-        Self {
-            added: added.cloned().collect(),
-            removed: old.candidates.iter().filter(|c| !after(&c.pool)).map(refusal).collect(),
-            changed: changed.collect(),
-        }
-    }
-}
-
-impl Show for Difference {
-    fn table(&self, view: &View) -> String {
-        let heads = [Word::ChangeMark, Word::Pool, Word::Price, Word::StartP50, Word::TasksNow];
-        let mut grid = Grid::new(view, &heads);
-        for now in &self.added {
-            grid.row([
-                Cell::text("+"),
-                Cell::text(&now.pool_name),
-                Cell::text(money(&now.price, &now.currency)),
-                Cell::text(seconds(now.start_p50_s)),
-                Cell::text(now.tasks.to_string()),
-            ]);
-        }
-        for gone in &self.removed {
-            let why: Vec<&str> = gone.reasons.iter().map(|r| r.message.as_str()).collect();
-            grid.row([Cell::text("-"), Cell::text(&gone.pool_name), Cell::text(why.join("; "))]);
-        }
-        for Change { pool_name, was, now, .. } in &self.changed {
-            let arrow = |was: String, now: String| {
-                if was == now { now } else { format!("{was} → {now}") }
-            };
-            grid.row([
-                Cell::text("~"),
-                Cell::text(pool_name),
-                Cell::text(arrow(
-                    money(&was.price, &was.currency),
-                    money(&now.price, &now.currency),
-                )),
-                Cell::text(arrow(seconds(was.start_p50_s), seconds(now.start_p50_s))),
-                Cell::text(arrow(was.tasks.to_string(), now.tasks.to_string())),
-            ]);
-        }
-        grid.finish()
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use dayan_agent::{EVERYBODY, Entry, Registries};
+use dayan_agent::{EVERYBODY, Entry, Registries, has_joined};
 use serde_json::json;
 
 use super::agent::ended;
 use super::daemon;
-use super::session::{Session, read_text};
+use super::session::Session;
 use crate::exit::{Exit, Failure, Said};
+use crate::input::read_text;
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::Word;
 
@@ -53,19 +54,23 @@ pub enum RegistryCommand {
 pub fn run(command: &RegistryCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         RegistryCommand::Add { registry, user, project, data } => {
-            let data = daemon::data_dir(data.as_ref(), "agent", session)?;
+            let folder = daemon::data_dir(data.as_ref(), "agent", session)?;
             let password = read_text(Path::new("-"))?.trim_end_matches(['\r', '\n']).to_owned();
             if password.is_empty() {
                 return Err(Failure::usage(Said::plain(Word::NoPassword)));
             }
-            let mut kept = Registries::kept(&data).map_err(ended)?;
+            let mut kept = Registries::kept(&folder).map_err(ended)?;
             kept.add(project, registry, user, password);
-            kept.keep(&data).map_err(ended)?;
+            kept.keep(&folder).map_err(ended)?;
             let said = Said::with(Word::RegistryKept, "registry", registry)
                 .and("project", project)
-                .and("file", Registries::path(&data).display().to_string());
+                .and("file", Registries::path(&folder).display().to_string());
             let data = json!({ "registry": registry, "project": project, "username": user });
             session.out.done(&data, &said)?;
+            if !has_joined(&folder) {
+                let folder = folder.display().to_string();
+                session.out.say(&Said::with(Word::RegistryOfNobody, "folder", folder));
+            }
         }
         RegistryCommand::Ls { data } => {
             let data = daemon::data_dir(data.as_ref(), "agent", session)?;

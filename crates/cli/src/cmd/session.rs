@@ -7,12 +7,11 @@ use dayan_units::{AttemptId, JobId, Micro, Money, MoneyError, Span, TaskId, pars
 use crate::client::{Client, JobFilter};
 use crate::config::{Environment, Target};
 use crate::exit::{Failure, Said};
+use crate::input::read_text;
 use crate::output::Out;
 use crate::slurm::submit;
 use crate::words::Word;
 
-/// The largest job file that is read; the parser's own limit is lower and its message better.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Numbers of jobs are no shorter: the first second of 2025 has seven digits, a day later there are
 /// twelve.
 const NUMBER_DIGITS_MIN: usize = 12;
@@ -101,27 +100,6 @@ async fn of_script(text: &str, file: &str, session: &Session) -> Result<JobText,
         wait: batch.asked.wait,
         hold: batch.asked.hold,
     })
-}
-
-/// A file as text. `-` is standard input.
-pub fn read_text(path: &Path) -> Result<String, Failure> {
-    use std::io::Read as _;
-    let shown = path.display().to_string();
-    let mut bytes = Vec::new();
-    let outcome = if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-    };
-    let unreadable = |why: String| {
-        Failure::usage(Said::with(Word::CannotRead, "file", shown.clone()).and("why", why))
-    };
-    outcome.map_err(|error| unreadable(error.to_string()))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(unreadable(format!("> {} MiB", FILE_BYTES_MAX >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))
 }
 
 /// `JOB`, `JOB/TASK` or `JOB/TASK.ATTEMPT`; JOB is an id or a name.

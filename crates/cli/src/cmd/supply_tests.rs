@@ -31,6 +31,7 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         up,
         features: ["avx2".to_owned(), "x86_64".to_owned()].into(),
         leaf: Some("spine1/leaf3".to_owned()),
+        islands: Vec::new(),
         cpus_used: "2.5".to_owned(),
     };
     Pool {

@@ -1,12 +1,11 @@
 //! Asking the exchange for what Slurm's commands name: jobs by number and element, lists with their
 //! details, names of pools. Must not know how anything is shown.
 
-use std::collections::BTreeMap;
-
 use dayan_spec::sbatch::array_and_element;
 use dayan_units::JobId;
 use dayan_wire::JobSummary;
 
+use super::pools::Pools;
 use super::view::Job;
 use crate::client::{Client, JobFilter};
 use crate::exit::Failure;
@@ -118,6 +117,29 @@ impl Target {
     }
 }
 
+/// The jobs that targets name, each once: two elements of one array are two targets and one job.
+pub async fn named(client: &Client, targets: &[Target]) -> Result<Vec<Job>, Failure> {
+    let mut ids: Vec<String> = Vec::new();
+    for target in targets {
+        for id in target.ids(client).await? {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+    details(client, ids).await
+}
+
+/// The job and the task that one element is, as Slurm's users name it: `NUMBER_ELEMENT`, or its own number.
+pub async fn one_element(client: &Client, text: &str) -> Result<Option<(String, u32)>, Failure> {
+    let target = Target::parse(text).filter(|target| !target.batch);
+    let Some(target) = target else { return Ok(None) };
+    let Some(&[element]) = target.elements.as_deref() else { return Ok(None) };
+    let jobs = target.jobs(client).await?;
+    let [job] = &jobs[..] else { return Ok(None) };
+    Ok(job.task_of(element).map(|task| (job.told.summary.id.clone(), task)))
+}
+
 /// `3`, `[1-3,8]`, `[0-10:5]`.
 fn elements(text: &str) -> Option<Vec<u32>> {
     let text = text.strip_prefix('[').map_or(Some(text), |rest| rest.strip_suffix(']'))?;
@@ -175,9 +197,8 @@ pub async fn active(client: &Client) -> Result<Vec<JobSummary>, Failure> {
 }
 
 /// Names of pools by their ids: a courtesy, who may not list pools sees ids.
-pub async fn pool_names(client: &Client) -> BTreeMap<String, String> {
-    let pools = client.pools().await.unwrap_or_default();
-    pools.into_iter().map(|pool| (pool.id, pool.name)).collect()
+pub async fn pool_names(client: &Client) -> Pools {
+    Pools::of(client.pools().await.unwrap_or_default())
 }
 
 #[cfg(test)]

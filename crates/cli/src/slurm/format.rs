@@ -94,6 +94,16 @@ impl Format {
         Self { columns, after: literal }
     }
 
+    /// From `%all`, which stands for all letters that have a head, parted by bars; else as [`parse`](Self::parse).
+    pub fn parse_or_all(text: &str, head: impl Fn(char) -> &'static str) -> Self {
+        if !text.trim().eq_ignore_ascii_case("%all") {
+            return Self::parse(text);
+        }
+        let letters = ('A'..='Z').chain('a'..='z').filter(|letter| !head(*letter).is_empty());
+        let all: Vec<String> = letters.map(|letter| format!("%{letter}")).collect();
+        Self::parse(&all.join("|"))
+    }
+
     /// Only columns of known letters; the others stay as they are written, and are told of.
     #[must_use]
     pub fn known(self, is_known: impl Fn(char) -> bool) -> (Self, Vec<char>) {
@@ -253,21 +263,23 @@ impl Named {
 /// How wide a column of `-O` is that says no width, as in Slurm.
 const NAMED_WIDTH: u32 = 20;
 
-/// The format of `-o` that says the same as names of `-O` do: `name`, `name:width`, `name:.width`. Gives back
-/// the name that has no letter.
+/// The format of `-o` that says the same as names of `-O` do: `name`, `name:width`, `name:.width`, and what stands
+/// behind the width as it is; a colon without a width leaves the text as wide as it is. Gives back the name that
+/// has no letter.
 pub(super) fn of_names(
     names: &str,
     letter: impl Fn(&str) -> Option<char>,
 ) -> Result<String, String> {
     let column = |part: &str| {
-        let (name, width) = part.split_once(':').unwrap_or((part, ""));
-        let (right, width) = match width.strip_prefix('.') {
-            Some(width) => (".", width),
-            None => ("", width),
+        let (name, rest) = match part.split_once(':') {
+            Some((name, rest)) => (name, rest.to_owned()),
+            None => (part, NAMED_WIDTH.to_string()),
         };
-        let width = width.parse().unwrap_or(NAMED_WIDTH);
+        let size = rest.strip_prefix('.').unwrap_or(&rest);
+        let suffix = size.trim_start_matches(|c: char| c.is_ascii_digit());
+        let size = &rest[..rest.len() - suffix.len()];
         let letter = letter(&name.trim().to_ascii_lowercase()).ok_or_else(|| name.to_owned())?;
-        Ok(format!("%{right}{width}{letter}"))
+        Ok(format!("%{size}{letter}{suffix}"))
     };
     names.split(',').map(column).collect()
 }
@@ -308,6 +320,22 @@ mod tests {
         assert_eq!(strange, ['*', '!']);
         let text = format.lines(&["x"], false, |_| "", |_: &&str, letter| letter.to_string());
         assert_eq!(text, "ai %* bj%!\n");
+    }
+
+    #[test]
+    fn names_say_the_same_as_letters() {
+        let letter = |name: &str| (name == "jobid").then_some('i');
+        let check = |names: &str, expect: Result<&str, &str>| {
+            let expect = expect.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(of_names(names, letter), expect, "{names}");
+        };
+        check("JobID", Ok("%20i"));
+        check("JobID:8,jobid:.9", Ok("%8i%.9i"));
+        // What stands behind a width is shown behind the text; without a width the text is as wide as it is.
+        check("JobID:8 ,JobID:.9|", Ok("%8i %.9i|"));
+        check("JobID:|,JobID:", Ok("%i|%i"));
+        check("JobID:0é", Ok("%0ié"));
+        check("Nosuch:4", Err("Nosuch"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod again;
 mod ask;
 mod fields;
 mod format;
+mod names;
+mod pools;
 mod sacct;
 mod sbatch;
 mod scancel;
@@ -25,6 +27,8 @@ use std::path::Path;
 use dayan_spec::Outside;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+pub use ask::one_element;
 
 use crate::client::Client;
 use crate::cmd::session::Session;

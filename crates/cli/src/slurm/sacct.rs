@@ -1,7 +1,5 @@
 //! `sacct`: what became of jobs, in the columns that are asked for.
 
-use std::collections::BTreeMap;
-
 use dayan_spec::sbatch;
 use dayan_wire::Counters;
 use jiff::Timestamp;
@@ -9,13 +7,16 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::again::{CLUSTER, clusters};
-use super::ask::{Target, details, pool_names};
+use super::ask::{Target, details, named, pool_names};
 use super::format::{Named, Parting, named_lines};
-use super::view::{Job, Line, Part, State, clock, full_span, submitted};
+use super::pools::Pools;
+use super::view::{Job, Line, Part, State, clock, eligible, full_span, submitted};
 use super::{LISTED_MAX, Refused, Tool, fields, listed, unix, users};
 use crate::client::JobFilter;
 use crate::cmd::session::Session;
 
+/// The name that stands for all fields.
+const EVERYTHING: &str = "ALL";
 const DEFAULT: &str = "JobID,JobName,Partition,Account,AllocCPUS,State,ExitCode";
 const BRIEF: &str = "JobID,State,ExitCode";
 const LONG: &str = "JobID,JobIDRaw,JobName,Partition,MaxRSS,AllocCPUS,Elapsed,State,ExitCode,ReqMem,\
@@ -141,7 +142,7 @@ struct Row<'j> {
 }
 
 struct Around {
-    pools: BTreeMap<String, String>,
+    pools: Pools,
     now: Timestamp,
     zone: TimeZone,
     unit: Unit,
@@ -213,12 +214,22 @@ pub async fn run(args: &Sacct, session: &Session) -> Result<u8, Refused> {
 fn rows(lines: Vec<Line<'_>>, alone: bool) -> Vec<Row<'_>> {
     let mut rows = Vec::with_capacity(lines.len() * 2);
     for line in lines {
-        let ran = line.attempts.iter().any(|attempt| attempt.started_at.is_some());
-        let step = (ran && !alone).then(|| Row { line: line.clone(), step: true });
+        let mut tried = line.attempts.iter().filter(|one| State::of(one) != State::BootFail);
+        let ran = tried.any(|attempt| attempt.started_at.is_some());
+        let step = (ran && !alone).then(|| Row { line: step_of(&line), step: true });
         rows.push(Row { line, step: false });
         rows.extend(step);
     }
     rows
+}
+
+/// The step of a line: of what was cancelled before it was tried again, as the attempt before ended.
+fn step_of<'j>(line: &Line<'j>) -> Line<'j> {
+    let state = match line.attempts[..] {
+        [attempt] if line.state == State::Cancelled => State::of(attempt),
+        [..] => line.state,
+    };
+    Line { state, ..line.clone() }
 }
 
 impl Sacct {
@@ -240,18 +251,23 @@ impl Sacct {
             let width = width.parse::<i32>().ok().filter(|width| width.unsigned_abs() <= 1_000);
             Ok(Named { name, width: width.unwrap_or(usual) })
         };
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(column).collect()
+        let mut parts: Vec<&str> = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            if part.eq_ignore_ascii_case(EVERYTHING) {
+                parts.extend(fields::names());
+            } else {
+                parts.push(part);
+            }
+        }
+        parts.into_iter().map(column).collect()
     }
 
     fn states(&self) -> Result<Option<Vec<State>>, Refused> {
         let names = listed(&self.state);
-        let known = |name: &String| {
-            let said =
-                || Refused::bare(format!("sacct: fatal: unrecognized job state value '{name}'"));
-            State::from_name(name).ok_or_else(said)
-        };
-        let states = names.iter().map(known).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(states).filter(|states| !states.is_empty()))
+        let states = State::listed(&names).map_err(|name| {
+            Refused::bare(format!("sacct: fatal: unrecognized job state value '{name}'"))
+        })?;
+        Ok(Some(states).filter(|_| !names.is_empty()))
     }
 
     fn unit(&self) -> Result<Unit, Refused> {
@@ -294,10 +310,7 @@ impl Sacct {
         client: &crate::client::Client,
         (start, end): (Option<Timestamp>, Option<Timestamp>),
     ) -> Result<Vec<Job>, Refused> {
-        let mut jobs = Vec::new();
-        for target in self.targets()? {
-            jobs.extend(target.jobs(client).await?);
-        }
+        let mut jobs = named(client, &self.targets()?).await?;
         if self.jobs.is_empty() {
             let listed = client.jobs(&JobFilter::default(), LISTED_MAX).await?;
             let moment = |text: &str| text.parse::<Timestamp>().ok();
@@ -361,9 +374,10 @@ impl Sacct {
             let last = project.rsplit('/').next().unwrap_or(project);
             let kept = (targets.is_empty()
                 || targets.iter().any(|target| super::squeue::meant(target, &line)))
-                && states.is_none_or(|states| states.contains(&line.state))
+                && states.is_none_or(|states| states.contains(&state(&line)))
                 && (names.is_empty() || names.iter().any(|name| name == line.job.name()))
-                && (partitions.is_empty() || partitions.contains(&line.partition(&around.pools)))
+                && (partitions.is_empty()
+                    || around.pools.is_one(&line.partition(&around.pools), &partitions))
                 && (accounts.is_empty() || accounts.iter().any(|a| a == project || a == last));
             if !kept || !self.keeps(&line) {
                 continue;
@@ -404,11 +418,14 @@ fn group(line: &Line<'_>) -> String {
     line.job.told.summary.project.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// The attempts before the newest, where each line has one.
+/// The attempts before the newest, where each line has one; and that too, where it had ended by itself before
+/// what was to be tried again was cancelled.
 fn earlier<'j>(line: &Line<'j>) -> Vec<Line<'j>> {
     let [newest] = line.attempts[..] else { return Vec::new() };
+    let over = line.state == State::Cancelled && State::of(newest) != State::Cancelled;
     let mut before: Vec<_> = (line.job.told.attempts.iter())
-        .filter(|attempt| attempt.task == newest.task && attempt.attempt < newest.attempt)
+        .filter(|attempt| attempt.task == newest.task)
+        .filter(|attempt| attempt.attempt < newest.attempt + u32::from(over))
         .collect();
     before.sort_by_key(|attempt| attempt.attempt);
     let of = |attempt| Line { state: State::of(attempt), attempts: vec![attempt], ..line.clone() };
@@ -502,11 +519,8 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
         "AllocNodes" if !allocated => "0".to_owned(),
         "AllocNodes" | "NNodes" | "ReqNodes" => line.job.nodes().to_string(),
         "AllocTRES" | "ReqTRES" => {
-            let memory = around.size(line.memory_mib() << 20);
-            let cards = line.cards().map(|cards| cards.replacen("gres:gpu:", "gres/gpu=", 1));
-            let cards = cards.map_or_else(String::new, |cards| format!(",{cards}"));
-            let (cpus, nodes) = (line.cpus(), line.job.nodes());
-            format!("billing={cpus},cpu={cpus},mem={memory},node={nodes}{cards}")
+            let memory = (line.memory_mib() << 20).saturating_mul(line.job.nodes().into());
+            line.tres(&around.size(memory))
         }
         "AveRSS" | "MaxRSS" => of_step(&|| peak(line).map(|bytes| around.size(bytes))),
         "Cluster" => CLUSTER.to_owned(),
@@ -522,12 +536,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
         "DerivedExitCode" => of_job(&|| format!("{code}:0")),
         "Elapsed" => full_span(elapsed),
         "ElapsedRaw" => elapsed.to_string(),
-        "Eligible" => at(line
-            .job
-            .spec
-            .as_ref()
-            .and_then(|spec| Timestamp::from_microsecond(spec.begin?.micros()).ok())
-            .or_else(|| submitted(line.job))),
+        "Eligible" => at(eligible(line.job)),
         "End" => at(ended),
         "ExitCode" => format!("{code}:{signal}"),
         "Group" => of_job(&|| group(line)),
@@ -561,7 +570,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
             of_job(&|| tries.map_or(0, |tries| tries - 1).to_string())
         }
         "Start" => at(started),
-        "State" => line.state.names().0.to_owned(),
+        "State" => state(line).names().0.to_owned(),
         "Submit" => at(submitted(line.job)),
         "Timelimit" => of_job(&|| line.limit_s().map_or_else(|| "UNLIMITED".to_owned(), full_span)),
         "TimelimitRaw" => of_job(&|| {
@@ -591,14 +600,14 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
             (_, true) => "SIGNALED",
         };
         json!({
-            "job_id": line.job.number,
+            "job_id": line.raw().unwrap_or(line.job.number),
             "dayan_id": told.id,
             "array": { "job_id": line.job.number, "task_id": line.element(), "task": line.elements() },
             "name": line.job.name(),
             "user": told.user.clone().unwrap_or_default(),
             "account": told.project,
             "partition": line.partition(&around.pools),
-            "state": { "current": line.state.names().0, "reason": line.reason(around.now) },
+            "state": { "current": state(line).names().0, "reason": line.reason(around.now) },
             "exit_code": { "status": status, "return_code": code, "signal": { "signal_id": signal } },
             "time": {
                 "submission": submitted(line.job).map_or(0, unix),
@@ -619,6 +628,19 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
         "errors": [],
         "jobs": lines.iter().map(job).collect::<Vec<_>>(),
     })
+}
+
+/// What the exchange calls a place in the queue of a site.
+const QUEUE_NODE: &str = "(queue)";
+
+/// The accounting knows no setting up: what has a machine runs, and what waits in a site's queue waits.
+fn state(line: &Line<'_>) -> State {
+    let queued = || line.attempts.first().is_some_and(|attempt| attempt.node == QUEUE_NODE);
+    match line.state {
+        State::Configuring if queued() => State::Pending,
+        State::Configuring => State::Running,
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn every_field_is_one_that_is_shown() {
         &[],
     )];
     let around = Around {
-        pools: BTreeMap::new(),
+        pools: Pools::default(),
         now: "2026-11-28T01:02:13Z".parse().expect("a time"),
         zone: TimeZone::UTC,
         unit: Unit::Fitting,
@@ -104,7 +104,7 @@ fn every_field_is_one_that_is_shown() {
         assert!(shown, "{name}");
     }
     let check = |bytes: u64, unit, expect: &str| {
-        let around = Around { unit, pools: BTreeMap::new(), zone: TimeZone::UTC, ..around };
+        let around = Around { unit, pools: Pools::default(), zone: TimeZone::UTC, ..around };
         assert_eq!(around.size(bytes), expect);
     };
     check(0, Unit::Fitting, "0");
@@ -138,11 +138,51 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
     assert_eq!(ran.stdout, format!("{step}\n"), "{}", ran.stderr);
     check(&["-o", "JobID,Nosuch"], "sacct: error: Invalid field requested: \"Nosuch\"\n").await;
     check(&["-j", "x"], "sacct: fatal: Bad job/step specified: x\n").await;
+    let all = slurm(Tool::Sacct, &fake, &["-X", "-P", "-o", "all", "-j", ID]).await;
+    let heads = all.stdout.lines().next().unwrap_or_default();
+    assert_eq!((all.code, heads.split('|').count()), (0, fields::names().len()), "{}", all.stderr);
     check(&["-s", "x"], "sacct: fatal: unrecognized job state value 'x'\n").await;
     check(&["-S", "long ago"], "Invalid time specification (pos=0): long ago\n").await;
     check(&["--frob"], "sacct: unrecognized option '--frob'\n").await;
     let ran = slurm(Tool::Sacct, &fake, &["-e"]).await;
     assert!(ran.stdout.starts_with("Account             AdminComment"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn what_could_not_start_has_no_step_and_is_cancelled_where_that_was_asked_for() {
+    let tries = [
+        attempt(0, 1, "failed", "could not start: no such image"),
+        attempt(1, 1, "failed", "could not start: no such image"),
+        attempt(2, 1, "failed", "exit code 3"),
+    ];
+    let mut told = told("cancelled", ARRAY, &tries, &[]);
+    told.cancelled = vec![[1, 4]];
+    let fake = exchange(told).await;
+    let n = job("queued", "", &[], &[]).number;
+    let check = async |line: &[&str], expect: &str| {
+        let number = n.to_string();
+        let all: Vec<&str> = ["-n", "-P", "-o", "JobID,State,ExitCode", "-j", number.as_str()]
+            .iter()
+            .chain(line)
+            .copied()
+            .collect();
+        let ran = slurm(Tool::Sacct, &fake, &all).await;
+        assert_eq!((ran.stdout, ran.code), (expect.replace('#', &number), 0), "{line:?}");
+    };
+    let gone = "#_[4-5]|CANCELLED|0:0\n#_1|BOOT_FAIL|0:0\n";
+    let rest = "#_2|CANCELLED|0:0\n#_3|CANCELLED|0:0\n";
+    check(&["-X"], &format!("{gone}{rest}")).await;
+    // The step ended as it did.
+    check(&[], &format!("{gone}{rest}#_3.batch|FAILED|3:0\n")).await;
+    let each = "#_2|BOOT_FAIL|0:0\n#_2|CANCELLED|0:0\n#_3|FAILED|3:0\n#_3|CANCELLED|0:0\n";
+    check(&["-X", "-D"], &format!("{gone}{each}")).await;
+    let ran = slurm(Tool::Sacct, &fake, &["--json", "-j", &n.to_string()]).await;
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let ids = value["jobs"].as_array().expect("jobs").iter();
+    let ids: Vec<_> =
+        ids.map(|job| (job["job_id"].as_u64(), job["array"]["job_id"].as_u64())).collect();
+    let own = |element| sbatch::element_number(n, element);
+    assert_eq!(ids, [(Some(n), Some(n)), (own(1), Some(n)), (own(2), Some(n)), (own(3), Some(n))]);
 }
 
 #[tokio::test]
@@ -184,4 +224,16 @@ async fn what_scripts_ask_for_more_seldom() {
     let ran = slurm(Tool::Sacct, &fake, &["-M", "blue"]).await;
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.starts_with("sacct: error: No cluster 'blue' known"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_set_up_runs_and_what_waits_at_a_site_waits() {
+    let check = |node: &str, expect| {
+        let mut leased = attempt(0, 1, "leased", "");
+        leased.node = node.to_owned();
+        let jobs = [job("running", "", &[leased], &[])];
+        assert_eq!(jobs[0].lines().iter().map(state).collect::<Vec<_>>(), [expect], "{node}");
+    };
+    check("n1", State::Running);
+    check(QUEUE_NODE, State::Pending);
 }

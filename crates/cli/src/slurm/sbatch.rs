@@ -6,14 +6,15 @@ use std::path::Path;
 use dayan_spec::sbatch::{Batch, CommandLine, command_line, wrapped};
 use dayan_units::JobId;
 
-use super::submit::{Script, with_ids};
+use super::submit::{Script, lighter, with_ids};
 use super::view::{Job, clock};
 use super::{Refused, Tool, WRONG_OPTION};
 use crate::client::{Client, Order};
 use crate::cmd::data::{Uploads, with_local_inputs};
-use crate::cmd::session::{Session, read_text};
+use crate::cmd::session::Session;
 use crate::cmd::submit::beside;
 use crate::exit::{Failure, one_line};
+use crate::input::read_text;
 
 /// The largest script that is read from standard input; the reader's own limit is lower and its
 /// message better.
@@ -140,7 +141,14 @@ async fn submit(
 ) -> Result<u8, Refused> {
     // A key of our own makes it safe to send again after a lost answer.
     let key = hex::encode(rand::random::<[u8; 16]>());
-    let submitted = client.submit(file, None, &key).await;
+    let mut submitted = client.submit(file.clone(), None, &key).await;
+    if let Some((file, left_out)) = submitted.as_ref().err().and_then(|why| lighter(why, &file)) {
+        for (option, why) in left_out.iter().filter(|_| !batch.asked.quiet) {
+            let said = format!("sbatch: warning: {option}: no pool lets jobs say it; {why}\n");
+            session.out.say_raw(&said);
+        }
+        submitted = client.submit(file, None, &hex::encode(rand::random::<[u8; 16]>())).await;
+    }
     let submitted = submitted.inspect_err(|failure| hint(failure, session))?;
     let Some(id) = submitted.job else {
         let schedule = submitted.schedule.unwrap_or_default();
@@ -150,7 +158,7 @@ async fn submit(
     if batch.asked.hold {
         client.order(&id, Order::Pause, None).await?;
     }
-    if !batch.asked.quiet && !batch.asked.parsable {
+    if !batch.asked.quiet {
         warn_if_hopeless(&id, client, session).await;
     }
     let number = id.parse().map_or(0, JobId::number);
@@ -180,7 +188,9 @@ async fn warn_if_hopeless(id: &str, client: &Client, session: &Session) {
 fn hint(failure: &Failure, session: &Session) {
     let Failure::Refused(problem) = failure else { return };
     let slurm = dayan_spec::Feature::SlurmOptions;
-    if problem.details.iter().any(|detail| detail.code.ends_with(slurm.as_str())) {
+    let of_one_cluster =
+        |code: &str| code.ends_with(slurm.as_str()) || code == "spec.slurm_partition";
+    if problem.details.iter().any(|detail| of_one_cluster(&detail.code)) {
         session.out.say_raw(
             "sbatch: partition, qos, constraint, reservation and what goes with them (exclusive, nodelist, \
              switches …) are words of one cluster; write `any` for each (`-p any`, or SBATCH_PARTITION=any) \

@@ -66,7 +66,10 @@ async fn a_number_is_printed_that_scripts_hand_on() {
     );
     let sent = fake.came().into_iter().find(|came| came.line.starts_with("POST")).expect("sent");
     let file: Value = serde_json::from_str(&sent.body).expect("JSON");
-    assert_eq!(file["resources"], json!({"cpus": "4", "memory": "2097152KiB", "time": "600s"}));
+    assert_eq!(
+        file["resources"],
+        json!({"cpus": "4", "memory": "2097152KiB", "time": "600s", "processes": 4})
+    );
     assert!(file["run"].as_str().expect("text").contains("\"$PWD/.slurm_script\" 'a b'"));
     let ran = slurm(Tool::Sbatch, &fake, &["--parsable", "-Q", &path]).await;
     assert_eq!((ran.code, ran.stdout, ran.stderr), (0, format!("{n}\n"), String::new()));
@@ -112,7 +115,8 @@ async fn files_beside_a_script_go_along() {
 #[tokio::test]
 async fn a_singleton_waits_for_the_users_jobs_of_its_name_that_have_not_ended() {
     let (_dir, path) = script(SCRIPT);
-    for (state, waits) in [("running", json!([format!("{ID}:ended")])), ("succeeded", json!([]))] {
+    for (state, waits) in [("running", json!([format!("{ID}:ended")])), ("succeeded", Value::Null)]
+    {
         let fake = exchange(state, "").await;
         let ran = slurm(Tool::Sbatch, &fake, &["--dependency=singleton", &path]).await;
         assert_eq!(ran.code, 0, "{}", ran.stderr);

@@ -1,10 +1,10 @@
 //! `scancel`: takes jobs and elements back, by number, name, user, state and partition.
 
-use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use super::again::clusters;
 use super::ask::{Target, active, details, pool_names};
+use super::pools::Pools;
 use super::view::{Job, Line, Part, State};
 use super::{Refused, listed, users};
 use crate::client::{Client, Order};
@@ -56,7 +56,7 @@ pub struct Scancel {
     /// TERM, INT or KILL: what is cancelled is asked to end, then ended
     #[arg(short = 's', long, value_name = "NAME")]
     signal: Option<String>,
-    /// Only in this state: PENDING or RUNNING
+    /// Only in these states: PENDING, RUNNING
     #[arg(short = 't', long, value_name = "STATE")]
     state: Option<String>,
     /// Only of this user
@@ -98,7 +98,7 @@ fn ends(signal: &str) -> Result<(), Refused> {
             "`dayan pause` and `dayan resume` hold back what has not started"
         }
         _ => {
-            "`#SBATCH --signal` (`checkpoint` of a job file) names one that comes before its end; \
+            "`#SBATCH --signal` (`time_signal` of a job file) names one that comes before its time is up; \
              `dayan exec JOB -- kill -s NAME PID` runs a command beside it"
         }
     };
@@ -129,14 +129,7 @@ async fn cancel_all(
     if let Some(signal) = &args.signal {
         ends(signal)?;
     }
-    let state = match args.state.as_deref().map(|name| (name, State::from_name(name))) {
-        None => None,
-        Some((_, Some(state @ (State::Pending | State::Running)))) => Some(state),
-        Some((name, _)) => {
-            let said = Refused::bare(format!("Invalid job state specified: {name}"));
-            return Err(said.and("Valid job states are PENDING and RUNNING"));
-        }
-    };
+    let states = args.states()?;
     if args.jobs.is_empty() && !args.chooses() {
         return Err(Refused::said("No job identification provided"));
     }
@@ -174,11 +167,11 @@ async fn cancel_all(
         }
     }
     let pools = match (&args.partition, args.interactive) {
-        (None, false) => BTreeMap::new(),
+        (None, false) => Pools::default(),
         (Some(_), _) | (None, true) => pool_names(&client).await,
     };
     let mine = users(&client, args.me, &args.user.iter().cloned().collect::<Vec<_>>()).await?;
-    let chosen = Chosen { args, state, pools: &pools, users: &mine };
+    let chosen = Chosen { args, states: states.as_deref(), pools: &pools, users: &mine };
     for job in &jobs {
         let named: Vec<&Target> = targets.iter().filter(|target| target.is_of(job)).collect();
         for (task, text) in chosen.tasks(job, &named) {
@@ -198,6 +191,28 @@ async fn cancel_all(
 }
 
 impl Scancel {
+    /// The states that are meant; none: any. As Slurm has it, only what waits, runs or is suspended can be
+    /// named, and nothing here is suspended.
+    fn states(&self) -> Result<Option<Vec<State>>, Refused> {
+        let Some(given) = &self.state else { return Ok(None) };
+        let bad = |name: &str| {
+            let said = Refused::bare(format!("Invalid job state specified: {name}"));
+            said.and("Valid job states are PENDING, RUNNING, and SUSPENDED")
+        };
+        let names = listed(std::slice::from_ref(given));
+        for name in &names {
+            let suspended = ["suspended", "s"].iter().any(|word| name.eq_ignore_ascii_case(word));
+            let meant = matches!(State::from_name(name), Some(State::Pending | State::Running));
+            if !suspended && !meant {
+                return Err(bad(name));
+            }
+        }
+        match State::listed(&names) {
+            Ok(states) if !names.is_empty() => Ok(Some(states)),
+            Ok(_) => Err(bad(given)),
+            Err(name) => Err(bad(&name)),
+        }
+    }
     fn chooses(&self) -> bool {
         let named = [&self.account, &self.name, &self.partition, &self.state, &self.user];
         let named = named.into_iter().chain([&self.reservation, &self.wckey]).collect::<Vec<_>>();
@@ -228,8 +243,9 @@ async fn cancel(client: &Client, job: &Job, task: Option<u32>) -> Result<Option<
 
 struct Chosen<'a> {
     args: &'a Scancel,
-    state: Option<State>,
-    pools: &'a BTreeMap<String, String>,
+    /// Only in one of these; none: in any.
+    states: Option<&'a [State]>,
+    pools: &'a Pools,
     users: &'a std::collections::BTreeSet<String>,
 }
 
@@ -241,7 +257,7 @@ impl Chosen<'_> {
         }
         let whole = named.iter().any(|target| target.elements.is_none() && target.task.is_none());
         let narrowed =
-            self.state.is_some() || self.args.partition.is_some() || self.args.nodelist.is_some();
+            self.states.is_some() || self.args.partition.is_some() || self.args.nodelist.is_some();
         let narrowed = narrowed || self.args.reservation.is_some();
         let lines: Vec<Line<'_>> =
             job.lines().into_iter().flat_map(Line::apart).filter(|line| self.keeps(line)).collect();
@@ -292,13 +308,16 @@ impl Chosen<'_> {
     }
 
     fn keeps(&self, line: &Line<'_>) -> bool {
-        let state = match self.state {
-            None => !line.state.has_ended(),
-            Some(State::Pending) => line.state == State::Pending,
-            Some(_) => !line.state.has_ended() && line.state != State::Pending,
-        };
+        // What is on its way to a machine or from it runs, to who takes it back.
+        let waits = line.state == State::Pending;
+        let is = if waits { State::Pending } else { State::Running };
+        let state =
+            !line.state.has_ended() && self.states.is_none_or(|states| states.contains(&is));
         let partition = self.args.partition.as_ref();
-        let partition = partition.is_none_or(|name| *name == line.partition(self.pools));
+        let partition = partition.is_none_or(|names| {
+            let names = listed(std::slice::from_ref(names));
+            self.pools.is_one(&line.partition(self.pools), &names)
+        });
         let nodes = listed(&self.args.nodelist.iter().cloned().collect::<Vec<_>>());
         let node =
             nodes.is_empty() || line.attempts.iter().any(|attempt| nodes.contains(&attempt.node));

@@ -61,6 +61,7 @@ async fn what_is_named_is_cancelled_and_nothing_else() {
     check(&["-H", "-c", "-M", "dayan", "--signal=sigint", "#"], &[whole()]).await;
     check(&["-s", "2", "#"], &[whole()]).await;
     check(&["-R", "friday", "#"], &[]).await;
+    check(&["--state=SUSPENDED", "#"], &[]).await;
     check(&["--wckey=any", "--me"], &[]).await;
     check(&["--wckey=any", "#"], &[]).await;
 }
@@ -81,6 +82,8 @@ async fn what_cannot_be_is_said_as_slurm_says_it() {
     check(&[&number], 0, &id).await;
     check(&["x"], 1, "scancel: error: Invalid job id x\n").await;
     check(&["-t", "DONE", "--me"], 1, "Invalid job state specified: DONE\n").await;
+    check(&["-t", "PD,CD", "--me"], 1, "Invalid job state specified: CD\n").await;
+    check(&["-t", "", "--me"], 1, "Invalid job state specified: \n").await;
     check(&["-s", "USR1", "7"], 1, "scancel: error: Signal USR1 is not delivered").await;
     check(&["--signal=STOP", "7"], 1, "scancel: error: Signal STOP is not delivered").await;
     check(&["-M", "blue", "7"], 1, "scancel: error: No cluster 'blue' known").await;

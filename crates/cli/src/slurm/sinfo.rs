@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::again::{CLUSTER, clusters, every};
 use super::format::{self, Format};
+use super::pools::is_called;
 use super::view::{clock, full_span, hosts, span};
 use super::{Refused, Tool, listed};
 use crate::cmd::session::Session;
@@ -111,6 +112,40 @@ enum Doing {
     Down,
 }
 
+/// States of Slurm's nodes that none is in here: scripts name them in lists with others.
+const ELSEWHERE: [&str; 30] = [
+    "block",
+    "blocked",
+    "cloud",
+    "comp",
+    "completing",
+    "err",
+    "error",
+    "fail",
+    "failing",
+    "futr",
+    "future",
+    "inval",
+    "maint",
+    "no_respond",
+    "npc",
+    "perfctrs",
+    "plnd",
+    "planned",
+    "power_down",
+    "power_up",
+    "powered_down",
+    "powering_down",
+    "powering_up",
+    "reboot",
+    "reboot_issued",
+    "rebooting",
+    "reserved",
+    "resv",
+    "unk",
+    "unknown",
+];
+
 impl Doing {
     const ALL: [Self; 6] =
         [Self::Mixed, Self::Allocated, Self::Idle, Self::Draining, Self::Drained, Self::Down];
@@ -167,12 +202,14 @@ pub async fn run(args: &Sinfo, session: &Session) -> Result<u8, Refused> {
 }
 
 async fn once(args: &Sinfo, cluster: &str, session: &Session) -> Result<u8, Refused> {
-    let (format, strange) = Format::parse(&args.text()?).known(|letter| !head(letter).is_empty());
+    let format = Format::parse_or_all(&args.text()?, head);
+    let (format, strange) = format.known(|letter| !head(letter).is_empty());
     for letter in strange {
         session.out.say_raw(&format!("Invalid node format specification: {letter}\n"));
     }
     for name in listed(&args.states) {
-        if !Doing::ALL.iter().any(|doing| doing.has_name(&name)) {
+        let elsewhere = ELSEWHERE.iter().any(|known| known.eq_ignore_ascii_case(&name));
+        if !elsewhere && !Doing::ALL.iter().any(|doing| doing.has_name(&name)) {
             let said = Refused::said(format!("Bad state string: \"{name}\""));
             let all: Vec<&str> = Doing::ALL.iter().map(|doing| doing.names().0).collect();
             return Err(said.and(format!("valid states: {}", all.join(","))));
@@ -248,7 +285,7 @@ impl Sinfo {
     /// When pools, or machines of theirs, take no work: what is a reservation for maintenance there.
     fn closures(&self, pools: &[Pool], now: jiff::Timestamp, zone: &jiff::tz::TimeZone) -> String {
         let partitions = listed(&self.partition);
-        let wanted = |pool: &&Pool| partitions.is_empty() || partitions.contains(&pool.name);
+        let wanted = |pool: &&Pool| partitions.is_empty() || is_called(pool, &partitions);
         let mut rows: Vec<[String; 6]> = Vec::new();
         for pool in pools.iter().filter(wanted) {
             for (nth, closure) in pool.closures.iter().enumerate() {
@@ -293,7 +330,7 @@ impl Sinfo {
         let apart = self.each || self.json || format.columns.iter().any(|c| c.letter == 'n');
         let mut rows = Vec::new();
         for pool in pools {
-            if !partitions.is_empty() && !partitions.contains(&pool.name) {
+            if !partitions.is_empty() && !is_called(pool, &partitions) {
                 continue;
             }
             let kept = |node: &&Node| {

@@ -79,7 +79,7 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
     let ran = slurm(Tool::Sinfo, &fake, &["-h", "-p", "new", "-o", "%P %*"]).await;
     let said = (ran.code, ran.stdout.as_str(), ran.stderr.as_str());
     assert_eq!(said, (0, "new %*\n", "Invalid node format specification: *\n"));
-    check(&["-t", "asleep"], "sinfo: error: Bad state string: \"asleep\"\n").await;
+    check(&["-t", "maint,asleep"], "sinfo: error: Bad state string: \"asleep\"\n").await;
     check(&["--frob"], "sinfo: unrecognized option '--frob'\n").await;
 }
 

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::again::{clusters, every};
-use super::ask::{Target, active, details, pool_names};
+use super::ask::{Target, active, details, named, pool_names};
 use super::format::{self, Format};
+use super::pools::Pools;
 use super::view::{Job, Line, Part, State, clock, span, submitted};
-use super::{Refused, Tool, unix, users};
+use super::{Refused, Tool, names, unix, users};
 use crate::client::Client;
 use crate::cmd::session::Session;
 
@@ -123,7 +124,7 @@ pub struct Squeue {
 
 /// What a line is shown with.
 pub struct Around {
-    pub(super) pools: BTreeMap<String, String>,
+    pub(super) pools: Pools,
     pub(super) now: Timestamp,
     pub(super) zone: jiff::tz::TimeZone,
     /// When waiting jobs are expected to start, by id; only where it was asked for.
@@ -189,14 +190,11 @@ fn states(given: &[String]) -> Result<Option<Vec<State>>, Refused> {
     if names.iter().any(|name| name.eq_ignore_ascii_case("all")) {
         return Ok(Some(State::ALL.to_vec()));
     }
-    let known = |name: &String| {
-        State::from_name(name).ok_or_else(|| {
-            let all: Vec<&str> = State::ALL.iter().map(|state| state.names().0).collect();
-            Refused::said(format!("Invalid job state specified: {name}"))
-                .and(format!("Valid job states include: {}", all.join(",")))
-        })
-    };
-    names.iter().map(known).collect::<Result<_, _>>().map(Some)
+    State::listed(&names).map(Some).map_err(|name| {
+        let all: Vec<&str> = State::ALL.iter().map(|state| state.names().0).collect();
+        Refused::said(format!("Invalid job state specified: {name}"))
+            .and(format!("Valid job states include: {}", all.join(",")))
+    })
 }
 
 impl Squeue {
@@ -209,18 +207,16 @@ impl Squeue {
             (None, None) if self.long => LONG.to_owned(),
             (None, None) => std::env::var("SQUEUE_FORMAT").unwrap_or_else(|_| DEFAULT.to_owned()),
         };
-        Ok(Format::parse(&text))
+        Ok(Format::parse_or_all(&text, head))
     }
 
     async fn fetch(&self, client: &Client, states: Option<&[State]>) -> Result<Vec<Job>, Refused> {
-        let mut jobs = Vec::new();
         if !self.jobs.is_empty() {
-            for target in targets(&self.jobs)? {
-                let found = target.jobs(client).await?;
-                if found.is_empty() {
-                    return Err(Refused::bare("slurm_load_jobs error: Invalid job id specified"));
-                }
-                jobs.extend(found);
+            let targets = targets(&self.jobs)?;
+            let jobs = named(client, &targets).await?;
+            // Of several, Slurm shows those that there are.
+            if jobs.is_empty() && targets.len() == 1 {
+                return Err(Refused::bare("slurm_load_jobs error: Invalid job id specified"));
             }
             return Ok(jobs);
         }
@@ -267,7 +263,11 @@ impl Squeue {
                 }
             };
         keep(&self.name, lines, &|line| line.job.name().to_owned());
-        keep(&self.partition, lines, &|line| line.partition(&around.pools));
+        let partitions = super::listed(&self.partition);
+        if !partitions.is_empty() {
+            let pools = &around.pools;
+            lines.retain(|line| pools.is_one(&line.partition(pools), &partitions));
+        }
         keep(&self.qos, lines, &|line| line.slurm_option("qos").unwrap_or("normal").to_owned());
         let accounts = super::listed(&self.account);
         if !accounts.is_empty() {
@@ -416,7 +416,7 @@ fn head(letter: char) -> &'static str {
         'Y' => "SCHEDNODES",
         'z' => "S:C:T",
         'Z' => "WORK_DIR",
-        _ => "",
+        letter => names::head(letter),
     }
 }
 
@@ -428,7 +428,30 @@ fn step_head(letter: char) -> &'static str {
     }
 }
 
-/// What a job waits for, as Slurm writes it.
+/// What a job still waits for; what has happened is left out, as Slurm does.
+fn dependencies(line: &Line<'_>, now: Timestamp) -> Option<String> {
+    if line.state != State::Pending {
+        return None;
+    }
+    let (told, spec) = (&line.job.told, line.job.spec.as_ref());
+    let own = told.workflow.iter().find(|job| job.id == told.summary.id);
+    let open: Vec<String> = match (own, spec) {
+        (Some(own), _) => {
+            let open = own.after.iter().filter(|wait| !wait.met);
+            let named = open.map(|wait| format!("{}:{}", wait.job, wait.after));
+            let named = named.filter_map(|text| text.parse::<dayan_spec::Dependency>().ok());
+            named.map(|named| dependency(&named)).collect()
+        }
+        // The exchange does not say which; its reasons say whether there is one.
+        (None, Some(spec)) if line.reason(now).starts_with("Dependency") => {
+            spec.depends_on.iter().map(dependency).collect()
+        }
+        (None, _) => Vec::new(),
+    };
+    (!open.is_empty()).then(|| open.join(","))
+}
+
+/// One of them, as Slurm writes it.
 fn dependency(named: &dayan_spec::Dependency) -> String {
     use dayan_spec::After;
     let kind = match named.after {
@@ -469,13 +492,7 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
             });
             clock(line.ended().or(end), &around.zone, "N/A")
         }
-        'E' => {
-            let spec = line.job.spec.as_ref();
-            let all = spec.map(|spec| spec.depends_on.iter().map(dependency));
-            let open = line.reason(around.now).starts_with("Dependency");
-            let all = all.filter(|_| open).map(|all| all.collect::<Vec<_>>().join(","));
-            all.filter(|all| !all.is_empty()).unwrap_or_else(null)
-        }
+        'E' => dependencies(line, around.now).unwrap_or_else(null),
         'f' => line.slurm_option("constraint").map_or_else(null, str::to_owned),
         'F' => line.job.number.to_string(),
         'g' => told.project.split('/').next().unwrap_or_default().to_owned(),
@@ -517,7 +534,7 @@ pub(super) fn cell(line: &Line<'_>, letter: char, around: &Around) -> String {
             .as_ref()
             .and_then(|spec| spec.workdir.clone())
             .unwrap_or_else(|| ".".to_owned()),
-        _ => String::new(),
+        letter => names::cell(line, letter, around),
     }
 }
 
@@ -542,7 +559,7 @@ fn letter(name: &str) -> Option<char> {
     Some(match name {
         "account" => 'a',
         "jobid" => 'A',
-        "jobarrayid" => 'i',
+        "jobarrayid" | "stepid" => 'i',
         "arrayjobid" => 'F',
         "arraytaskid" => 'K',
         "comment" => 'k',
@@ -550,17 +567,17 @@ fn letter(name: &str) -> Option<char> {
         "dependency" => 'E',
         "endtime" => 'e',
         "contiguous" => 'O',
-        "eligibletime" => 'V',
+        "cores" => 'I',
+        "corespec" => 'X',
         "exc_nodes" => 'x',
         "feature" => 'f',
-        "groupname" => 'g',
+        "groupid" | "groupname" => 'g',
         "licenses" => 'W',
         "mincpus" => 'c',
         "minmemory" => 'm',
-        "maxcpus" | "numtasks" => 'C',
-        "name" => 'j',
+        "name" | "stepname" => 'j',
         "nice" => 'y',
-        "nodelist" => 'N',
+        "nodelist" | "nodes" => 'N',
         "numcpus" => 'C',
         "numnodes" => 'D',
         "partition" => 'P',
@@ -571,22 +588,25 @@ fn letter(name: &str) -> Option<char> {
         "reqnodes" => 'n',
         "reservation" => 'v',
         "schednodes" => 'Y',
+        "sct" => 'z',
+        "sockets" => 'H',
         "starttime" => 'S',
-        "state" => 'T',
+        "state" | "stepstate" => 'T',
         "statecompact" => 't',
         "submittime" => 'V',
+        "threads" => 'J',
         "timeleft" => 'L',
         "timelimit" => 'l',
         "timeused" => 'M',
         "tres-per-node" | "gres" => 'b',
         "batchhost" => 'B',
         "mintmpdisk" => 'd',
-        "oversubscribe" => 'h',
+        "oversubscribe" | "shared" => 'h',
         "username" => 'u',
         "userid" => 'U',
         "wckey" => 'w',
         "workdir" => 'Z',
-        _ => return None,
+        other => return names::letter(other),
     })
 }
 
@@ -603,8 +623,16 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
             Part::Whole => 0,
             Part::Element(..) | Part::Untried(_) => line.job.number,
         };
+        // As the columns have it, where that is something.
+        let known = |letter| match cell(line, letter, around) {
+            text if ["(null)", "N/A", "n/a"].contains(&text.as_str()) => String::new(),
+            text => text,
+        };
+        let named = |name| names::letter(name).map_or_else(String::new, known);
+        let number = |text: String| text.parse::<u64>().unwrap_or(0);
+        let deadline = line.job.told.deadline.as_ref().and_then(|text| text.parse().ok());
         json!({
-            "job_id": line.job.number,
+            "job_id": line.raw().unwrap_or(line.job.number),
             "dayan_id": told.id,
             "array_job_id": array,
             "array_task_id": line.element(),
@@ -615,6 +643,23 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
             "user_name": told.user.clone().unwrap_or_default(),
             "account": told.project,
             "partition": line.partition(&around.pools),
+            "cluster": named("cluster"),
+            "command": known('o'),
+            "current_working_directory": known('Z'),
+            "standard_input": named("stdin"),
+            // The exchange keeps what a task says.
+            "standard_output": "",
+            "standard_error": "",
+            "dependency": known('E'),
+            "features": known('f'),
+            "licenses": known('W'),
+            "resv_name": known('v'),
+            "priority": number(known('Q')),
+            "batch_host": known('B'),
+            "restart_cnt": number(named("restartcnt")),
+            "tasks": number(named("numtasks")),
+            "cpus_per_task": number(named("cpus-per-task")),
+            "deadline": deadline.map_or(0, unix),
             "qos": line.slurm_option("qos").unwrap_or("normal"),
             "comment": line.job.variable("SLURM_JOB_COMMENT").unwrap_or_default(),
             "submit_time": submitted(line.job).map_or(0, unix),

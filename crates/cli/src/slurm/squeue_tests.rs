@@ -1,6 +1,7 @@
 //! What `squeue` prints, beside the real one's formats.
 
 use jiff::tz::TimeZone;
+use serde_json::json;
 
 use super::*;
 use crate::slurm::tests_support::slurm;
@@ -8,9 +9,12 @@ use crate::slurm::tests_support::{ARRAY, GANG, ID, answer, attempt, job, told};
 use crate::tests::{Fake, Says};
 
 fn around() -> Around {
-    let pool = ("pool_01h455vb4pex5vsknk084sn02q".to_owned(), "main".to_owned());
+    let pool = json!({ "id": "pool_01h455vb4pex5vsknk084sn02q", "crn": "x", "name": "main",
+        "provider": "dc", "site": "Guiyang", "status": "active", "engine": "process",
+        "fence": "keeper", "nodes": [] });
+    let pool = serde_json::from_value(pool).expect("a pool");
     Around {
-        pools: BTreeMap::from([pool]),
+        pools: Pools::of(vec![pool]),
         now: "2026-11-28T01:02:13Z".parse().expect("a time"),
         zone: TimeZone::fixed(jiff::tz::offset(8)),
         starts: BTreeMap::new(),
@@ -98,8 +102,26 @@ async fn scripts_find_what_they_parse() {
     let ran = slurm(Tool::Squeue, &fake, &["--json", "-t", "R"]).await;
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let job = &value["jobs"][0];
-    assert_eq!((job["job_id"].as_u64(), &job["job_state"]), (Some(n), &json!("RUNNING")));
+    // An element has a number of its own there, the one that `%A` shows.
+    assert_eq!((job["job_id"].as_u64(), &job["job_state"]), (Some(own), &json!("RUNNING")));
     assert_eq!((&job["array_task_id"], &job["time_limit"]), (&json!(1), &json!(60)));
+    assert_eq!(job["array_job_id"].as_u64(), Some(n));
+    let ran = slurm(Tool::Squeue, &fake, &["--json", "-r"]).await;
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let all = value["jobs"].as_array().expect("jobs").iter();
+    let ids: std::collections::BTreeSet<_> = all.map(|job| job["job_id"].as_u64()).collect();
+    assert_eq!(ids.len(), 5, "{ids:?}");
+    // What waits together has the number of the array.
+    let ran = slurm(Tool::Squeue, &fake, &["--json", "-t", "PD"]).await;
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let waits = &value["jobs"][0];
+    assert_eq!((waits["job_id"].as_u64(), waits["array_job_id"].as_u64()), (Some(n), Some(n)));
+    assert_eq!(waits["array_task_string"], json!("2-5"));
+    let about =
+        ["cluster", "current_working_directory", "dependency", "batch_host", "standard_input"];
+    assert_eq!(about.map(|name| &waits[name]), ["dayan", ".", "", "", "/dev/null"]);
+    let counted = ["tasks", "priority", "restart_cnt", "cpus_per_task", "deadline"];
+    assert_eq!(counted.map(|name| waits[name].as_u64()), [1, 2, 0, 4, 0].map(Some));
 }
 
 #[tokio::test]
@@ -109,7 +131,8 @@ async fn what_a_job_waits_for_is_said_by_number() {
         let mut one = told("queued", &more, &[], &[[0, 0]]);
         if waits {
             let (code, message) = ("job.depends".to_owned(), "it waits".to_owned());
-            one.waiting.push(dayan_wire::Waiting { code, message });
+            let lasting = false;
+            one.summary.waiting.push(dayan_wire::Waiting { code, message, lasting });
         }
         let fake = Fake::start(move |came, _| {
             let path = came.line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
@@ -125,6 +148,60 @@ async fn what_a_job_waits_for_is_said_by_number() {
     check(false, "(null) Resources\n").await;
 }
 
+#[test]
+fn every_name_that_slurm_has_is_taken() {
+    // As the manual of 22.05 lists them.
+    let all = "Account,AccrueTime,admin_comment,AllocNodes,AllocSID,ArrayJobID,ArrayTaskID,AssocID,\
+        BatchFlag,BatchHost,BoardsPerNode,BurstBuffer,BurstBufferState,Cluster,ClusterFeature,Command,\
+        Comment,Contiguous,Container,Cores,CoreSpec,CPUFreq,cpus-per-task,cpus-per-tres,Deadline,\
+        DelayBoot,Dependency,DerivedEC,EligibleTime,EndTime,exit_code,Feature,GroupID,GroupName,\
+        HetJobID,HetJobIDSet,HetJobOffset,JobArrayID,JobID,LastSchedEval,Licenses,MaxCPUs,MaxNodes,\
+        MCSLabel,mem-per-tres,MinCpus,MinMemory,MinTime,MinTmpDisk,Name,Network,Nice,NodeList,Nodes,\
+        NTPerBoard,NTPerCore,NTPerNode,NTPerSocket,NumCPUs,NumNodes,NumTasks,Origin,OriginRaw,\
+        OverSubscribe,Partition,PendingTime,PreemptTime,Prefer,Priority,PriorityLong,Profile,QOS,\
+        Reason,ReasonList,Reboot,ReqNodes,ReqSwitch,Requeue,Reservation,ResizeTime,RestartCnt,\
+        ResvPort,SchedNodes,SCT,SelectJobInfo,SiblingsActive,SiblingsActiveRaw,SiblingsViable,\
+        SiblingsViableRaw,Sockets,SPerBoard,StartTime,State,StateCompact,STDERR,STDIN,STDOUT,StepID,\
+        StepName,StepState,SubmitTime,system_comment,Threads,TimeLeft,TimeLimit,TimeUsed,tres-alloc,\
+        tres-bind,tres-freq,tres-per-job,tres-per-node,tres-per-socket,tres-per-step,tres-per-task,\
+        UserID,UserName,Wait4Switch,WCKey,WorkDir";
+    let format = Format::parse(&by_names(all).expect("all are known"));
+    assert_eq!(format.columns.len(), all.split(',').count());
+    assert!(format.columns.iter().all(|column| !head(column.letter).is_empty()));
+}
+
+#[test]
+fn what_has_happened_is_not_waited_for() {
+    let shown = |state: &str, met: [bool; 2]| {
+        let more = format!("depends_on: [\"{ID}:started\", \"other:failed\"]\n");
+        let mut one = told(state, &more, &[], &[[0, 0]]);
+        let wait = |after: &str, met| dayan_wire::DependsOn {
+            job: ID.replace("kb3v", "kb3w"),
+            after: after.to_owned(),
+            met,
+        };
+        one.workflow = vec![dayan_wire::WorkflowJob {
+            id: ID.to_owned(),
+            name: "shot-120".to_owned(),
+            state: state.to_owned(),
+            depth: 1,
+            after: vec![wait("started", met[0]), wait("failed", met[1])],
+        }];
+        let job = Job::new(one);
+        let lines = job.lines();
+        cell(&lines[0], 'E', &around())
+    };
+    let other = ID.replace("kb3v", "kb3w").parse::<dayan_units::JobId>().expect("an id");
+    let n = other.number();
+    let both = format!("after:{n}(unfulfilled),afternotok:{n}(unfulfilled)");
+    assert_eq!(shown("queued", [false, false]), both);
+    assert_eq!(shown("queued", [true, false]), format!("afternotok:{n}(unfulfilled)"));
+    assert_eq!(shown("queued", [true, true]), "(null)");
+    // Also while something else holds it back.
+    assert_eq!(shown("paused", [false, true]), format!("after:{n}(unfulfilled)"));
+    assert_eq!(shown("running", [false, false]), "(null)");
+}
+
 #[tokio::test]
 async fn wrong_calls_are_said_as_slurm_says_them() {
     let fake = exchange().await;
@@ -134,6 +211,9 @@ async fn wrong_calls_are_said_as_slurm_says_them() {
         assert!(ran.stderr.starts_with(expect), "{line:?}: {}", ran.stderr);
     };
     check(&["-j", "7"], "slurm_load_jobs error: Invalid job id specified\n").await;
+    // Of several jobs those that there are.
+    let several = slurm(Tool::Squeue, &fake, &["-h", "-j", "7,8"]).await;
+    assert_eq!((several.code, several.stdout.as_str(), several.stderr.as_str()), (0, "", ""));
     check(&["-j", "x"], "squeue: error: Invalid job id: x\n").await;
     check(&["-t", "sleeping"], "squeue: error: Invalid job state specified: sleeping\n").await;
     let ran = slurm(Tool::Squeue, &fake, &["-h", "-t", "R", "-o", "%t %*"]).await;
@@ -169,12 +249,20 @@ async fn what_scripts_ask_for_more_seldom() {
     check(&["-h", "-o", "%i", "-P", "-v", "-M", "all", "--local"], all).await;
     check(&["-h", "-o", "%i", "-S", "-i"], "#_[3-5%2]\n#_2\n#_1\n").await;
     check(&["-h", "-o", "%i", "--sort=i", "-t", "R,CF"], "#_1\n#_2\n").await;
+    check(&["-h", "-o", "%i", "-t", "running,suspended,BF"], "#_1\n").await;
+    check(&["-h", "-o", "%i", "-t", "S"], "").await;
+    // Two elements of a job are two lines, and not four.
+    check(&["-h", "-o", "%i", "-j", &format!("{n}_1,{n}_2"), "-S", "i"], "#_1\n#_2\n").await;
     check(&["-h", "-o", "%i", "--array-unique", "-t", "PD"], "#_3\n#_4\n#_5\n").await;
     check(&["-h", "-o", "%i", "-L", "matlab", "-t", "R"], "#_1\n").await;
     check(&["-h", "-o", "%i", "-L", "none"], "").await;
     check(&["-h", "-o", "%i", "-R", "friday", "-t", "R"], "#_1\n").await;
     check(&["-h", "-o", "%i", "-R", "monday"], "").await;
     check(&["-h", "-o", "%W", "-t", "R"], "ansys:2,matlab:1\n").await;
+    let all = slurm(Tool::Squeue, &fake, &["-o", "%all", "-t", "R"]).await.stdout;
+    let (heads, line) = all.split_once('\n').expect("two lines");
+    assert!(heads.starts_with("JOBID|EXEC_HOST|CPUS|"), "{heads}");
+    assert_eq!(heads.split('|').count(), line.split('|').count(), "{all}");
     // Only what has begun has a step.
     check(&["-s", "-o", "%i %j"], "STEPID NAME\n#_1.batch batch\n").await;
     check(&["-h", &format!("--steps={n}_2")], "").await;
@@ -184,6 +272,20 @@ async fn what_scripts_ask_for_more_seldom() {
         "ansys:2,matlab:1          node-1\n",
     )
     .await;
+    // Names that have no letter, what stands behind a width, and a width as that of the text.
+    check(
+        &["-h", "-O", "tres-alloc:.40|,cpus-per-task:4,Network:,STDIN:|", "-t", "R"],
+        "        billing=4,cpu=4,mem=2048M,node=1|4   N/A/dev/null|\n",
+    )
+    .await;
+    check(
+        &["-O", "EXIT_CODE:10,NumTasks:6,RestartCnt:14,GroupName:9", "-t", "R"],
+        "EXIT_CODE TASKS RESTART_COUNT GROUP    \n0:0       1     0             studio-a \n",
+    )
+    .await;
+    let ran = slurm(Tool::Squeue, &fake, &["-O", "JobID,Nosuch"]).await;
+    let error = "squeue: error: Invalid job format specification: Nosuch\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (1, "", error));
     let ran = slurm(Tool::Squeue, &fake, &["-M", "blue"]).await;
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.starts_with("squeue: error: No cluster 'blue' known"), "{}", ran.stderr);

@@ -113,18 +113,45 @@ async fn own(client: &Client, known: Payer) -> Result<Payer, Failure> {
     Ok(Payer { organisation: Some(organisation), project })
 }
 
+/// A script whose words of one cluster no pool takes, without those that would have no effect on other pools
+/// either: its file, and why each of them is left out. None where something else is wrong.
+pub fn lighter(failure: &Failure, file: &str) -> Option<(String, Vec<(String, &'static str)>)> {
+    let Failure::Refused(problem) = failure else { return None };
+    let mut file: Value = serde_json::from_str(file).ok()?;
+    let words = file.get_mut("backend")?.get_mut("slurm")?.as_object_mut()?;
+    let mut left_out = Vec::new();
+    for detail in &problem.details {
+        let word = detail.subject.strip_prefix("backend.slurm.")?;
+        if detail.code != "spec.slurm_word" {
+            return None;
+        }
+        let value = words.remove(word)?;
+        let why = sbatch::may_be_left_out(word, value.as_str().unwrap_or_default())?;
+        left_out.push((format!("--{word}"), why));
+    }
+    (!left_out.is_empty()).then(|| (file.to_string(), left_out))
+}
+
 /// Jobs it waits for by their ids: scripts know them by number, or all that are called as it is.
 pub async fn with_ids(client: &Client, batch: &mut Batch) -> Result<(), Failure> {
     by_number(client, &mut batch.file).await?;
     if batch.asked.singleton {
         let payer = batch.job.project.organisation();
         let earlier = of_its_name(client, &batch.job.name, payer).await?;
-        let waits = batch.file.as_object_mut().map(|file| file.entry("depends_on"));
-        if let Some(Value::Array(all)) = waits.map(|waits| waits.or_insert_with(|| json!([]))) {
-            all.extend(earlier);
-        }
+        add_earlier(&mut batch.file, earlier);
     }
     Ok(())
+}
+
+/// The first of its name waits for nobody.
+fn add_earlier(file: &mut Value, earlier: Vec<Value>) {
+    if earlier.is_empty() {
+        return;
+    }
+    let waits = file.as_object_mut().map(|file| file.entry("depends_on"));
+    if let Some(Value::Array(all)) = waits.map(|waits| waits.or_insert_with(|| json!([]))) {
+        all.extend(earlier);
+    }
 }
 
 /// The ends of the caller's jobs with that name that have not ended, of the organisation that pays.
@@ -163,4 +190,53 @@ async fn by_number(client: &Client, file: &mut Value) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use dayan_wire::{Problem, ProblemDetail};
+
+    use super::*;
+
+    fn refused(details: &[(&str, &str)]) -> Failure {
+        let detail = |(code, subject): &(&str, &str)| ProblemDetail {
+            subject: (*subject).to_owned(),
+            code: (*code).to_owned(),
+            message: String::new(),
+            line: None,
+            column: None,
+            help: String::new(),
+        };
+        Failure::Refused(Box::new(Problem {
+            kind: String::new(),
+            status: 422,
+            code: "job.not_offered".to_owned(),
+            title: String::new(),
+            advice: String::new(),
+            details: details.iter().map(detail).collect(),
+            request: String::new(),
+        }))
+    }
+
+    #[test]
+    fn words_that_no_pool_takes_are_left_out_where_they_need_not_count() {
+        let word = |word| ("spec.slurm_word", word);
+        let (exclusive, threads) =
+            (word("backend.slurm.exclusive"), word("backend.slurm.threads-per-core"));
+        let file = |threads: &str| {
+            let words =
+                json!({ "partition": "gpu", "exclusive": "true", "threads-per-core": threads });
+            json!({ "name": "x", "backend": { "slurm": words } }).to_string()
+        };
+        let (lighter_file, left_out) =
+            lighter(&refused(&[exclusive, threads]), &file("1")).expect("both may");
+        let lighter_file: Value = serde_json::from_str(&lighter_file).expect("JSON");
+        assert_eq!(lighter_file["backend"]["slurm"], json!({ "partition": "gpu" }));
+        assert_eq!(left_out[0].0, "--exclusive");
+        // Two threads, a list of nodes, and whatever else is wrong, have to count.
+        assert_eq!(lighter(&refused(&[exclusive, threads]), &file("2")), None);
+        assert_eq!(lighter(&refused(&[word("backend.slurm.nodelist")]), &file("1")), None);
+        let partition = ("spec.slurm_partition", "backend.slurm.partition");
+        assert_eq!(lighter(&refused(&[exclusive, partition]), &file("1")), None);
+    }
 }

@@ -11,6 +11,8 @@ use dayan_wire as wire;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::pools::Pools;
+
 /// A state with Slurm's two names for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum State {
@@ -34,13 +36,31 @@ pub enum State {
     Cancelled,
     /// Its machine went away.
     NodeFail,
+    /// It could not be started.
+    BootFail,
     /// Its room went to another.
     Preempted,
 }
 
+/// States of Slurm's jobs that nothing here is ever in: scripts name them in lists with others.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("DEADLINE", "DL"),
+    ("REQUEUED", "RQ"),
+    ("REQUEUE_FED", "RF"),
+    ("REQUEUE_HOLD", "RH"),
+    ("RESIZING", "RS"),
+    ("RESV_DEL_HOLD", "RD"),
+    ("REVOKED", "RV"),
+    ("SIGNALING", "SI"),
+    ("SPECIAL_EXIT", "SE"),
+    ("STAGE_OUT", "SO"),
+    ("STOPPED", "ST"),
+    ("SUSPENDED", "S"),
+];
+
 impl State {
     /// All of them, in the order of a job's way.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pending,
         Self::Configuring,
         Self::Running,
@@ -51,6 +71,7 @@ impl State {
         Self::OutOfMemory,
         Self::Cancelled,
         Self::NodeFail,
+        Self::BootFail,
         Self::Preempted,
     ];
     /// The long and the short name.
@@ -66,6 +87,7 @@ impl State {
             Self::OutOfMemory => ("OUT_OF_MEMORY", "OOM"),
             Self::Cancelled => ("CANCELLED", "CA"),
             Self::NodeFail => ("NODE_FAIL", "NF"),
+            Self::BootFail => ("BOOT_FAIL", "BF"),
             Self::Preempted => ("PREEMPTED", "PR"),
         }
     }
@@ -73,6 +95,21 @@ impl State {
     pub fn from_name(name: &str) -> Option<Self> {
         let same = |other: &str| other.eq_ignore_ascii_case(name);
         Self::ALL.into_iter().find(|state| same(state.names().0) || same(state.names().1))
+    }
+    /// By their names; one of Slurm's that nothing here is ever in is none of them. An error is a name that
+    /// is no state's.
+    pub fn listed(names: &[String]) -> Result<Vec<Self>, String> {
+        let mut all = Vec::new();
+        for name in names {
+            let same = |other: &str| other.eq_ignore_ascii_case(name);
+            let never = || ELSEWHERE.iter().any(|(long, short)| same(long) || same(short));
+            match Self::from_name(name) {
+                Some(state) => all.push(state),
+                None if never() => {}
+                None => return Err(name.clone()),
+            }
+        }
+        Ok(all)
     }
     /// Has it ended?
     pub const fn has_ended(self) -> bool {
@@ -84,6 +121,7 @@ impl State {
             | Self::OutOfMemory
             | Self::Cancelled
             | Self::NodeFail
+            | Self::BootFail
             | Self::Preempted => true,
         }
     }
@@ -101,6 +139,15 @@ impl State {
             "preempted" => Self::Preempted,
             _ if reason.starts_with("longer than") => Self::Timeout,
             _ if reason.starts_with("more memory") => Self::OutOfMemory,
+            // Slurm's word for what could not be launched. An agent counts the time that it tried, so that
+            // such an attempt may have a beginning.
+            _ if reason.starts_with("could not start") => Self::BootFail,
+            _ if attempt.started_at.is_none()
+                && attempt.exit_code.is_none()
+                && !reason.starts_with("signal ") =>
+            {
+                Self::BootFail
+            }
             _ => Self::Failed,
         }
     }
@@ -136,7 +183,8 @@ pub enum Part {
     Whole,
     /// One element of its array: its number, and the task that runs it.
     Element(u32, u32),
-    /// Elements that were not tried: they wait, or were cancelled before.
+    /// Elements without an attempt that counts: they wait, also to be tried again, or were cancelled before
+    /// they were tried.
     Untried(Vec<u32>),
 }
 
@@ -207,7 +255,7 @@ impl Job {
                 *slot = attempt;
             }
         }
-        let waits = |task: u32| self.told.queued.iter().any(|[a, b]| (*a..=*b).contains(&task));
+        let waits = |task: u32| is_in(&self.told.queued, task);
         if !self.is_array() {
             return vec![self.whole(newest.into_values().collect(), !self.told.queued.is_empty())];
         }
@@ -216,7 +264,7 @@ impl Job {
             .map(|(task, attempt)| Line {
                 job: self,
                 part: Part::Element(self.element(*task).unwrap_or(*task), *task),
-                state: State::of(attempt),
+                state: self.state_of(attempt),
                 attempts: vec![attempt],
             })
             .collect();
@@ -239,6 +287,17 @@ impl Job {
             lines.push(self.whole(Vec::new(), false));
         }
         lines
+    }
+
+    /// The state of a task by its newest attempt.
+    fn state_of(&self, newest: &wire::Attempt) -> State {
+        let own = State::of(newest);
+        let badly = own.has_ended() && own != State::Completed;
+        // What was to be tried again and was cancelled before has an attempt that ended otherwise. Where
+        // nothing can be paid for any more, nobody has cancelled it.
+        let taken_back = is_in(&self.told.cancelled, newest.task)
+            && self.told.summary.state != wire::JobState::Unfunded.name();
+        if badly && taken_back { State::Cancelled } else { own }
     }
 
     fn whole<'j>(&'j self, attempts: Vec<&'j wire::Attempt>, waits: bool) -> Line<'j> {
@@ -265,15 +324,18 @@ impl Job {
 }
 
 impl Line<'_> {
-    /// As a number by itself, as far as there is one: `SLURM_JOB_ID` of its task.
-    pub fn number(&self) -> String {
+    /// Its own number, `SLURM_JOB_ID` of its task. None of an element whose does not fit.
+    pub fn raw(&self) -> Option<u64> {
         match &self.part {
-            Part::Whole | Part::Untried(_) => self.job.number.to_string(),
+            Part::Whole | Part::Untried(_) => Some(self.job.number),
             Part::Element(element, _) => {
                 dayan_spec::sbatch::element_number(self.job.number, *element)
-                    .map_or_else(|| self.id(), |number| number.to_string())
             }
         }
+    }
+    /// As a number by itself, as far as there is one.
+    pub fn number(&self) -> String {
+        self.raw().map_or_else(|| self.id(), |number| number.to_string())
     }
     /// As `squeue` names it: `7`, `7_3`, `7_[4-9%2]`.
     pub fn id(&self) -> String {
@@ -345,12 +407,12 @@ impl Line<'_> {
         hosts(&names)
     }
     /// Where it runs: the pool's name, or the partition that was asked for.
-    pub fn partition(&self, pools: &BTreeMap<String, String>) -> String {
+    pub fn partition(&self, pools: &Pools) -> String {
         if let Some(attempt) = self.attempts.first() {
-            return pools.get(&attempt.pool).cloned().unwrap_or_else(|| attempt.pool.clone());
+            return pools.name(&attempt.pool).unwrap_or(&attempt.pool).to_owned();
         }
-        let asked = self.job.spec.as_ref().and_then(|spec| spec.backend.slurm.get("partition"));
-        asked.cloned().unwrap_or_else(|| "any".to_owned())
+        let asked = self.slurm_option("partition");
+        asked.map_or_else(|| "any".to_owned(), |asked| pools.shown(asked))
     }
     /// An option that is handed to Slurm pools.
     pub fn slurm_option(&self, name: &str) -> Option<&str> {
@@ -374,14 +436,14 @@ impl Line<'_> {
             "JobHeldUser".to_owned()
         } else if begin.is_some_and(|begin| begin > now.as_microsecond()) {
             "BeginTime".to_owned()
-        } else if self.job.told.waiting.iter().any(|why| why.code == "job.depends_never") {
+        } else if self.job.told.summary.waiting.iter().any(|why| why.code == "job.depends_never") {
             "DependencyNeverSatisfied".to_owned()
-        } else if self.job.told.waiting.iter().any(|why| why.code == "job.depends") {
+        } else if self.job.told.summary.waiting.iter().any(|why| why.code == "job.depends") {
             "Dependency".to_owned()
         } else if self.at_limit() {
             "JobArrayTaskLimit".to_owned()
         } else {
-            "Resources".to_owned()
+            resources(&self.job.told.summary.waiting).to_owned()
         }
     }
     fn at_limit(&self) -> bool {
@@ -390,17 +452,47 @@ impl Line<'_> {
     }
     /// Exit status and signal, as Slurm keeps them.
     pub fn exit(&self) -> (i32, i32) {
-        let each = self.attempts.iter().map(|attempt| exit(attempt));
+        // What was cancelled before it was tried again does not end as that attempt did.
+        let own = |attempt: &&&wire::Attempt| {
+            self.state != State::Cancelled || State::of(attempt) == State::Cancelled
+        };
+        let each = self.attempts.iter().filter(own).map(|attempt| exit(attempt));
         each.max().unwrap_or((0, 0))
     }
     /// Cards of a node, as a generic resource.
     pub fn cards(&self) -> Option<String> {
+        self.gres("gres:gpu", ':', 1)
+    }
+    /// The same of all its nodes.
+    pub fn all_cards(&self) -> Option<String> {
+        self.gres("gres:gpu", ':', self.job.nodes())
+    }
+    /// All that Slurm would count of it; `memory` is that of all its nodes, as it is to be shown.
+    pub fn tres(&self, memory: &str) -> String {
+        let (cpus, nodes) = (self.cpus(), self.job.nodes());
+        let cards = self.gres("gres/gpu", '=', nodes);
+        let cards = cards.map_or_else(String::new, |cards| format!(",{cards}"));
+        format!("billing={cpus},cpu={cpus},mem={memory},node={nodes}{cards}")
+    }
+    fn gres(&self, name: &str, mark: char, nodes: u32) -> Option<String> {
         let ask = self.job.spec.as_ref()?.resources.accelerators.first()?;
-        let count = ask.count.0.div_ceil(1_000);
+        let count = ask.count.0.div_ceil(1_000) * u64::from(nodes);
         Some(match &ask.kind {
-            dayan_spec::AcceleratorKind::Any => format!("gres:gpu:{count}"),
-            kind => format!("gres:gpu:{kind}:{count}"),
+            dayan_spec::AcceleratorKind::Any => format!("{name}{mark}{count}"),
+            kind => format!("{name}:{kind}{mark}{count}"),
         })
+    }
+}
+
+/// Why there is no room for it.
+fn resources(waiting: &[wire::Waiting]) -> &'static str {
+    let is = |code: &str| waiting.iter().any(|why| why.code == code);
+    if !waiting.is_empty() && waiting.iter().all(|why| why.lasting) {
+        "BadConstraints"
+    } else if is("job.license") {
+        "Licenses"
+    } else {
+        "Resources"
     }
 }
 
@@ -424,9 +516,21 @@ fn moment(text: Option<&str>) -> Option<Timestamp> {
     text?.parse().ok()
 }
 
+/// Is a task in these runs of tasks?
+fn is_in(runs: &[[u32; 2]], task: u32) -> bool {
+    runs.iter().any(|[first, last]| (*first..=*last).contains(&task))
+}
+
 /// When a job came.
 pub fn submitted(job: &Job) -> Option<Timestamp> {
     moment(Some(&job.told.summary.submitted_at))
+}
+
+/// From when on it may start.
+pub fn eligible(job: &Job) -> Option<Timestamp> {
+    let begin = job.spec.as_ref().and_then(|spec| spec.begin);
+    let begin = begin.and_then(|begin| Timestamp::from_microsecond(begin.micros()).ok());
+    begin.or_else(|| submitted(job))
 }
 
 /// Numbers as ranges: `1-3,8`.

@@ -38,6 +38,12 @@ fn states_by_either_name() {
         assert_eq!(State::from_name(&state.names().1.to_lowercase()), Some(state));
     }
     assert_eq!(State::from_name("SUSPENDED"), None);
+    let listed =
+        |names: &str| State::listed(&names.split(',').map(str::to_owned).collect::<Vec<_>>());
+    // As scripts ask for what failed, whatever it failed of.
+    assert_eq!(listed("f,BF,TIMEOUT,DL"), Ok(vec![State::Failed, State::BootFail, State::Timeout]));
+    assert_eq!(listed("suspended,S"), Ok(Vec::new()));
+    assert_eq!(listed("R,asleep"), Err("asleep".to_owned()));
 }
 
 #[test]
@@ -143,9 +149,96 @@ fn why_a_job_waits() {
     {
         let mut waits = told("queued", "depends_on: [a]\n", &[], &[[0, 0]]);
         let (code, message) = (code.to_owned(), "it waits for a".to_owned());
-        waits.waiting.push(dayan_wire::Waiting { code, message });
+        waits.summary.waiting.push(dayan_wire::Waiting { code, message, lasting: false });
         assert_eq!(Job::new(waits).lines()[0].reason(now), expect);
     }
+    // What no pool can ever take is told from what waits for room.
+    for (codes, expect) in [
+        (&[("pool.no_node_fits", true), ("pool.new_rule", true)][..], "BadConstraints"),
+        (&[("pool.no_node_fits", true), ("pool.busy", false)], "Resources"),
+        (&[("pool.down", false)], "Resources"),
+        (&[("job.license", false)], "Licenses"),
+    ] {
+        let mut waits = told("queued", "", &[], &[[0, 0]]);
+        waits.summary.waiting = codes
+            .iter()
+            .map(|&(code, lasting)| dayan_wire::Waiting {
+                code: code.to_owned(),
+                message: String::new(),
+                lasting,
+            })
+            .collect();
+        assert_eq!(Job::new(waits).lines()[0].reason(now), expect, "{codes:?}");
+    }
+}
+
+#[test]
+fn what_never_started_has_no_exit_code() {
+    let failed = |started: bool, reason: &str| {
+        let mut attempt = attempt(0, 1, "failed", reason);
+        attempt.started_at = attempt.started_at.filter(|_| started);
+        let job = job("failed", "", &[attempt], &[]);
+        let line = &job.lines()[0];
+        (line.state.names().0, line.exit())
+    };
+    assert_eq!(failed(false, "not started: the site refused it"), ("BOOT_FAIL", (0, 0)));
+    // The agent has counted how long it tried.
+    assert_eq!(failed(true, "could not start: no such image"), ("BOOT_FAIL", (0, 0)));
+    assert_eq!(failed(true, "could not publish: no room"), ("FAILED", (1, 0)));
+    assert_eq!(failed(false, "exit code 127"), ("FAILED", (127, 0)));
+    assert_eq!(failed(true, "exit code 3"), ("FAILED", (3, 0)));
+}
+
+#[test]
+fn what_is_cancelled_before_its_retry_is_cancelled() {
+    let tries = [
+        attempt(0, 1, "failed", "could not start: no such image"),
+        attempt(1, 1, "failed", "exit code 3"),
+        attempt(2, 1, "lost", "its lease ran out"),
+        attempt(3, 1, "succeeded", ""),
+        attempt(4, 1, "failed", "exit code 4"),
+    ];
+    let seen = |state: &str| {
+        let mut told = told(state, ARRAY, &tries, &[]);
+        told.cancelled = vec![[0, 3]];
+        let job = Job::new(told);
+        let lines = job.lines();
+        lines.iter().map(|line| (line.state.names().1, line.exit())).collect::<Vec<_>>()
+    };
+    let expect = [("CA", (0, 0)), ("CA", (0, 0)), ("CA", (0, 0)), ("CD", (0, 0)), ("F", (4, 0))];
+    assert_eq!(seen("cancelled"), expect);
+    // Where nothing can be paid for any more, each is what it came to.
+    let expect = [("BF", (0, 0)), ("F", (3, 0)), ("NF", (1, 0)), ("CD", (0, 0)), ("F", (4, 0))];
+    assert_eq!(seen("unfunded"), expect);
+    let one = job("cancelled", "", &tries[1..2], &[]);
+    assert_eq!((one.lines()[0].state, one.lines()[0].exit()), (State::Cancelled, (0, 0)));
+}
+
+#[test]
+fn cards_are_counted_on_all_nodes() {
+    let mut told = told("running", GANG, &[attempt(0, 1, "running", "")], &[]);
+    let check = |told: &dayan_wire::Job, node: &str, all: &str, tres: &str| {
+        let job = Job::new(told.clone());
+        let line = &job.lines()[0];
+        let cards = (line.cards(), line.all_cards());
+        assert_eq!(cards, (Some(node.to_owned()), Some(all.to_owned())));
+        assert_eq!(line.tres("4G"), tres);
+    };
+    let mut asking = |kind: &str| {
+        told.spec["resources"]["accelerators"] =
+            serde_json::json!([{ "kind": kind, "count": 2_000 }]);
+        told.clone()
+    };
+    let any = "billing=8,cpu=8,mem=4G,node=2,gres/gpu=4";
+    check(&asking("any"), "gres:gpu:2", "gres:gpu:4", any);
+    let a100 = "billing=8,cpu=8,mem=4G,node=2,gres/gpu:a100=4";
+    check(&asking("a100"), "gres:gpu:a100:2", "gres:gpu:a100:4", a100);
+    let none = job("running", "", &[attempt(0, 1, "running", "")], &[]);
+    let line = &none.lines()[0];
+    assert_eq!(
+        (line.all_cards(), line.tres("2G")),
+        (None, "billing=4,cpu=4,mem=2G,node=1".to_owned())
+    );
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::CatchUp => "if missed",
         Word::Cards => "cards",
         Word::ChangeMark => "change",
+        Word::Differs => "what differs",
         Word::Check => "check",
         Word::Classes => "pay of it",
         Word::Consumers => "consumers",
@@ -194,8 +195,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::ByHour => "by hour",
         Word::WasExpected => "was expected",
         Word::StartBy => "to be in time",
-        Word::Lifted => "it starts by {at}, and passes others for it",
-        Word::NotLifted => "it starts by {at}, and passes nobody for it",
+        Word::Lifted => "it must start by {at}, and passes others for it",
+        Word::NotLifted => "it must start by {at}, and passes nobody for it",
+        Word::TooLate => "it had to start by {at}: it is not expected to be, and passes nobody",
         Word::SoftDeadlinesMet => "soft deadlines met",
         Word::EstimatesHeld => "estimates held",
         Word::CpusHeld => "cpus held",
@@ -221,6 +223,13 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::PoolReopened => "{name} is not closed any more",
         Word::WouldBePromised => "promised if submitted now: starts by {from},\nends by {until}",
+        Word::WouldCost => "and would cost {price} at most, at the prices of those hours",
+        Word::OrderedBy => "ordered by {order} (* by the job): the first difference decides",
+        Word::PlanWarns => "note: {message}",
+        Word::PlanIsTheSame => "it is still the plan ({rows} rows of the journal since)",
+        Word::PlanIsAnother => "it is another plan now ({rows} rows of the journal since)",
+        Word::Was => "was",
+        Word::Now => "now",
         Word::WouldEmit => "and would emit {grams} in those hours",
         Word::DeadlineMissed => "missed",
         Word::Pinned => "pinned by its fingerprint",
@@ -234,6 +243,9 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::LoggedIn => "Logged in to {exchange} as {org}/{name} ({role}).",
         Word::RegistryKept => "For {project}, {registry} is asked by a login kept in {file}.",
+        Word::RegistryOfNobody => {
+            "No agent has joined an exchange from {folder} yet; --data names the folder of the one that is meant."
+        }
         Word::RegistryRemoved => "For {project}, {registry} is asked without a login again.",
         Word::JobEnded => "{job}: {state}, {spent} {currency}",
         Word::Cancelled => "Taken back: {job}",
@@ -296,8 +308,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::AgentPool => "It offers the pool {pool}.",
         Word::AgentPartitionLeftOut => "The partition {partition} is left out: {why}.",
         Word::AgentPartitionUnknown => {
-            "there is no partition {partition}; there are: {names}. Name some of them with --slurm-partition, \
-             or leave it out for all that you may use"
+            "there is no partition {partition}; there are: {names}. Slurm does not show a partition to who is in none \
+             of its groups (AllowGroups). Name some of these with --slurm-partition, or leave it out for all that \
+             you may use"
         }
         Word::AgentOnePool => {
             "this folder belongs to the pool of one partition; for several give another folder with --data, \
@@ -432,6 +445,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::LogGap => "{size} of the output are not kept, from byte {from} on",
         Word::NotStartedYet => "{job} has not been started yet; its output follows",
         Word::WithoutEffect => "{file}, line {line}: `{option}` has no effect: {why}",
+        Word::NoFileInPlan => {
+            "{file} does not hold the job file that it is for; save the plan again"
+        }
+        Word::NoJobFile => "name a job file",
         Word::NoSavedPlan => "{file} is no plan saved with `dayan plan FILE -o json`: {why}",
         Word::NoDataHome => "there is no place for data; name one with `--data DIR`",
         Word::NoDataFolder => "{dir} is no folder",
@@ -449,6 +466,22 @@ pub const fn text(word: Word) -> &'static str {
         }
         Word::ShiftedWrong => {
             "the run broke a rule: this is a defect of the policy, not of the series"
+        }
+        Word::PricesNeeded => "`--prefer price` chooses by prices: name them with `--prices`",
+        Word::SeriesMade => {
+            "{file}: {filled} half-hours of short gaps are filled with the line between their ends, {doubled} rows of a moment that had one are averaged, {empty} rows have no value"
+        }
+        Word::JobListMade => {
+            "{file}: of {rows} jobs {rounded} are rounded to half-hours (starts down, lengths up); {empty} that took no time and {beyond} that end after the series are left out; put off by {days} days"
+        }
+        Word::PartYear => "{file} holds no whole year; the {days} days from {from} on are replayed",
+        Word::NoRoomAtOnce => {
+            "{why}; let more run at once with `--capacity`, or have fewer `--jobs`"
+        }
+        Word::ListUnused => "`{option}` is not used: no work of the scenario has `{key} = true`",
+        Word::UnpaidJobs => "not paid for",
+        Word::NothingPlaced => {
+            "no node of {nodes} has cards for a pod of {pods}: nothing can be placed, and nothing is bounded"
         }
         Word::PricesEnd => "{file} does not hold the whole time of the carbon series",
         Word::HarnessBackfill => {
@@ -492,6 +525,12 @@ pub const fn text(word: Word) -> &'static str {
         Word::DataKept => "{project} keeps {files} files, {bytes} of at most {most}.",
         Word::DataRemoved => "Removed {files} files.",
         Word::DataSent => "{files} files are in {address}; {sent} were sent, the rest was there.",
+        Word::LeftOutAway => {
+            "{path} is left out: it leads out of the folder; copy what it means there"
+        }
+        Word::LeftOutBack => "{path} is left out: it leads back to a folder that it lies in",
+        Word::LeftOutNoBytes => "{path} is left out: it is no file and no folder",
+        Word::LeftOutNowhere => "{path} is left out: it leads to nothing that can be read",
         Word::SecretRemoved => "{project} has no secret `{name}` any more.",
         Word::SecretSet => "The secret `{name}` of {project} is set.",
         Word::Uploaded => "{from} goes along as {to}",

@@ -36,6 +36,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::CatchUp => "错过时",
         Word::Cards => "加速卡",
         Word::ChangeMark => "变化",
+        Word::Differs => "不同之处",
         Word::Check => "检查项",
         Word::Classes => "各类买方付",
         Word::Consumers => "需求方",
@@ -196,6 +197,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::StartBy => "若要按期",
         Word::Lifted => "须在 {at} 前开始，因此排到同级作业之前",
         Word::NotLifted => "须在 {at} 前开始，不因此提前",
+        Word::TooLate => "本须在 {at} 前开始：预计无法按期，不因此提前",
         Word::SoftDeadlinesMet => "软截止按期数",
         Word::EstimatesHeld => "预计准确率",
         Word::CpusHeld => "占用核数",
@@ -219,6 +221,13 @@ pub const fn text(word: Word) -> &'static str {
         Word::PoolCloses => "{name} 关闭至 {until}；详情见 `dayan pool show {name}`",
         Word::PoolReopened => "{name} 不再关闭",
         Word::WouldBePromised => "若现在提交可承诺：最迟 {from} 开始，\n最迟 {until} 结束",
+        Word::WouldCost => "按这些时段的价格，最多花费 {price}",
+        Word::OrderedBy => "排序依据：{order}（* 由作业指定），先出现差异者决定",
+        Word::PlanWarns => "注意：{message}",
+        Word::PlanIsTheSame => "方案未变（其后日志新增 {rows} 行）",
+        Word::PlanIsAnother => "方案已变（其后日志新增 {rows} 行）",
+        Word::Was => "原为",
+        Word::Now => "现为",
         Word::WouldEmit => "在这些时段约排放 {grams}",
         Word::DeadlineMissed => "误期",
         Word::Pinned => "已按指纹锁定",
@@ -230,6 +239,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::PricesAreYours => "以上是贵机构自己要付的价格：标价乘以其价格类别的比例。",
         Word::LoggedIn => "已登录 {exchange}，身份为 {org}/{name}（{role}）。",
         Word::RegistryKept => "{project} 访问 {registry} 时使用登录信息，保存在 {file}。",
+        Word::RegistryOfNobody => {
+            "还没有代理以 {folder} 加入交易所；请用 --data 指定该代理的目录。"
+        }
         Word::RegistryRemoved => "{project} 访问 {registry} 时不再使用登录信息。",
         Word::JobEnded => "{job}：{state}，{spent} {currency}",
         Word::Cancelled => "已取消：{job}",
@@ -280,7 +292,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::AgentPool => "提供资源池 {pool}。",
         Word::AgentPartitionLeftOut => "分区 {partition} 未提供：{why}。",
         Word::AgentPartitionUnknown => {
-            "没有名为 {partition} 的分区；有：{names}。请用 --slurm-partition 指定其中若干个，或不指定以提供全部可用分区"
+            "没有名为 {partition} 的分区；有：{names}。不属于分区所允许的组（AllowGroups）时，Slurm 不显示该分区。请用 --slurm-partition 指定其中若干个，或不指定以提供全部可用分区"
         }
         Word::AgentOnePool => {
             "此文件夹属于单个分区的资源池；要提供多个分区，请用 --data 指定另一个文件夹，或用 --slurm-partition 只指定一个"
@@ -394,6 +406,8 @@ pub const fn text(word: Word) -> &'static str {
         Word::LogGap => "输出从第 {from} 字节起有 {size} 未保留",
         Word::NotStartedYet => "{job} 尚未启动；启动后显示其输出",
         Word::WithoutEffect => "{file} 第 {line} 行：`{option}` 不起作用：{why}",
+        Word::NoFileInPlan => "{file} 不含其作业文件；请重新保存方案",
+        Word::NoJobFile => "请指定作业文件",
         Word::NoSavedPlan => "{file} 不是用 `dayan plan FILE -o json` 保存的方案：{why}",
         Word::NoDataHome => "没有存放数据的位置；请用 `--data DIR` 指定",
         Word::NoDataFolder => "{dir} 不是文件夹",
@@ -406,6 +420,20 @@ pub const fn text(word: Word) -> &'static str {
         Word::MarketBroken => "市场中出现了不应有的情况：这是程序的缺陷，不是场景的问题",
         Word::PackedOver => "某节点被分配超过其所有：这是策略的缺陷，与列表无关",
         Word::ShiftedWrong => "这次运行违反了规则：这是策略的缺陷，与序列无关",
+        Word::PricesNeeded => "`--prefer price` 按价格选择：请用 `--prices` 给出价格",
+        Word::SeriesMade => {
+            "{file}：短缺口中的 {filled} 个半小时按两端连线补齐，{doubled} 行重复时刻取平均，{empty} 行没有数值"
+        }
+        Word::JobListMade => {
+            "{file}：{rows} 个作业中有 {rounded} 个取整到半小时（开始向下，时长向上）；略去 {empty} 个时长为零的和 {beyond} 个在序列之后结束的；整体推迟 {days} 天"
+        }
+        Word::PartYear => "{file} 不含完整的一年；重放自 {from} 起的 {days} 天",
+        Word::NoRoomAtOnce => "{why}；请用 `--capacity` 允许更多作业同时运行，或减少 `--jobs`",
+        Word::ListUnused => "未使用 `{option}`：场景中没有任何工作写有 `{key} = true`",
+        Word::UnpaidJobs => "未付款",
+        Word::NothingPlaced => {
+            "{nodes} 中没有节点能容纳 {pods} 中需要加速卡的任务：无法放置，也没有上界"
+        }
         Word::PricesEnd => "{file} 未覆盖碳序列的全部时间",
         Word::HarnessBackfill => {
             "该框架没有保守回填：请用 --backfill none 或 easy，或 --discipline event"
@@ -447,6 +475,10 @@ pub const fn text(word: Word) -> &'static str {
         Word::DataKept => "{project} 存有 {files} 个文件，{bytes}，上限 {most}。",
         Word::DataRemoved => "已删除 {files} 个文件。",
         Word::DataSent => "{address} 中有 {files} 个文件；发送了 {sent}，其余已在那里。",
+        Word::LeftOutAway => "未包含 {path}：它指向该文件夹之外；请把所指内容复制到文件夹内",
+        Word::LeftOutBack => "未包含 {path}：它指回其所在的文件夹",
+        Word::LeftOutNoBytes => "未包含 {path}：它既不是文件也不是文件夹",
+        Word::LeftOutNowhere => "未包含 {path}：它所指内容无法读取",
         Word::SecretRemoved => "{project} 不再有密钥 `{name}`。",
         Word::SecretSet => "已设置 {project} 的密钥 `{name}`。",
         Word::Uploaded => "{from} 随作业以 {to} 上传",

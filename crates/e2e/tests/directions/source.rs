@@ -19,6 +19,9 @@ const NAMES: &[(&str, &[&str])] = &[
     ("HashSet with the standard hasher", &["HashSet"]),
 ];
 
+/// Hashers of the standard library.
+const STANDARD_HASHERS: &[&str] = &["DefaultHasher", "SipHasher"];
+
 /// All files of Rust below a folder, in order.
 pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -50,7 +53,7 @@ pub fn touches(text: &str) -> Vec<(usize, String)> {
                 && pattern.iter().zip(&words[at..]).all(|(want, (_, word))| want == word)
         };
         for (name, pattern) in NAMES {
-            if here(pattern) {
+            if here(pattern) && !has_own_hasher(&words[..at], &words[at..]) {
                 found.push((line, (*name).to_owned()));
             }
         }
@@ -63,6 +66,24 @@ pub fn touches(text: &str) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+/// Is it the one thing that may be said of a standard table: its name with a hasher of our own, as in
+/// `type OwnMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Own>>;`?
+fn has_own_hasher(before: &[(usize, &str)], words: &[(usize, &str)]) -> bool {
+    let named = ["<", "K", ",", "V", ">", "=", "std", ":", ":", "collections", ":", ":"];
+    let table = ["HashMap", "<", "K", ",", "V", ",", "BuildHasherDefault", "<"];
+    let before: Vec<&str> = before.iter().map(|(_, word)| *word).collect();
+    let words: Vec<&str> = words.iter().take(table.len() + 4).map(|(_, word)| *word).collect();
+    let is_type = before.len() >= named.len() + 2
+        && before.ends_with(&named)
+        && before[before.len() - named.len() - 2] == "type";
+    let rest = words.strip_prefix(&table[..]);
+    let own = rest.is_some_and(|rest| match rest {
+        [hasher, ">", ">", ";"] => !STANDARD_HASHERS.contains(hasher),
+        _ => false,
+    });
+    is_type && own
 }
 
 /// Up to the test module, which our files have at the end if at all.
@@ -159,6 +180,16 @@ mod tests {
         check("let t = std::time::Instant::now();", &["Instant::now"]);
         check("use tokio::time;", &["tokio"]);
         check("let m = std::collections::HashMap::new();", &["HashMap with the standard hasher"]);
+        let map = "HashMap with the standard hasher";
+        for unnamed in [
+            "fn f<K, V>(m: std::collections::HashMap<K, V, BuildHasherDefault<Own>>) {}",
+            "let m: HashMap<K, V, BuildHasherDefault<Own>>;",
+            "type T<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;",
+            "type T<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<a::Own>>;",
+            "type T<K, V> = std::collections::HashMap<K, V>;",
+        ] {
+            check(unnamed, &[map]);
+        }
         check("let c = '\"'; use std::env;", &["std::env"]);
         check("let c = '\\\"'; use std::env;", &["std::env"]);
     }
@@ -169,6 +200,7 @@ mod tests {
         check("use std::{collections::BTreeMap, fmt}; use crate::fs;", &[]);
         check("use rustc_hash::FxHashMap; fn now(instant: Time) {}", &[]);
         check("use std::{sync::{Arc, env_of}, fmt};", &[]);
+        check("type T<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Own>>;", &[]);
         check("fn f() {}\n#[cfg(test)]\nmod tests { use std::fs; }", &[]);
     }
 

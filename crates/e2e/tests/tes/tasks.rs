@@ -89,6 +89,29 @@ fn a_task_with_all_that_a_task_can_have_runs_as_it_says() {
     scene.stage.assert_sound();
 }
 
+/// As most tasks are written: everything below one folder.
+#[test]
+fn what_is_inside_of_another_folder_is_there() {
+    let Some(scene) = Scene::set(&[]) else { return };
+    let line = "sort /data/in.txt > /data/out/res.txt; pwd > /data/out/where; ls -d /data/vol; echo x > rel";
+    let sent = json!({
+        "name": "inside",
+        "inputs": [{"path": "/data/in.txt", "content": "b\na\n", "type": "FILE"}],
+        "outputs": [
+            {"url": "dayan://lab/demo/inside/res.txt", "path": "/data/out/res.txt"},
+            {"url": "dayan://lab/demo/inside/where", "path": "/data/out/where"},
+        ],
+        "resources": {"cpu_cores": 1, "ram_gb": 0.1, "backend_parameters": {"time": "10m"}},
+        "executors": [{"image": IMAGE, "command": ["/bin/sh", "-ec", line], "workdir": "/data/work/deep"}],
+        "volumes": ["/data", "/data/vol"],
+    });
+    let done = scene.ended(&scene.create(&sent));
+    assert_eq!(done["state"], "COMPLETE", "{done:#}");
+    assert_eq!(scene.data("dayan://lab/demo/inside/res.txt"), "a\nb\n");
+    assert_eq!(scene.data("dayan://lab/demo/inside/where"), "/data/work/deep\n");
+    assert_eq!(done["logs"][0]["logs"][0]["stdout"], "/data/vol\n");
+}
+
 #[test]
 fn tasks_that_fail_and_tasks_that_are_cancelled_say_so() {
     let Some(scene) = Scene::set(&[]) else { return };
@@ -177,7 +200,11 @@ fn who_may_not_and_what_cannot_be_is_refused_in_the_clients_words() {
         let (said, body) = scene.ask(method, path, auth, body);
         assert_eq!((said, body["code"].as_str()), (status, Some(code)), "{method} {path}: {body}");
         assert_eq!(body["status_code"], status);
-        assert!(!body["msg"].as_str().unwrap_or_default().is_empty(), "{body}");
+        let msg = body["msg"].as_str().unwrap_or_default();
+        assert!(!msg.is_empty(), "{body}");
+        let mut parts: Vec<&str> = msg.split("; ").collect();
+        parts.sort_unstable();
+        assert!(parts.windows(2).all(|two| two[0] != two[1]), "said twice: {msg}");
     };
     check("GET", "/tasks", "", "", 401, "auth.token");
     check("GET", "/tasks", "Bearer nonsense", "", 401, "auth.token");
@@ -225,6 +252,7 @@ fn who_may_not_and_what_cannot_be_is_refused_in_the_clients_words() {
     let shown = scene.stage.show(&id.expect("an id")).expect("a job");
     assert_eq!(shown["project"], "lab/second");
     let (status, info) = scene.ask("GET", "/service-info", "", "");
+    assert_eq!(scene.ask("GET", "/tasks/service-info", "", "").1, info, "as TES 1.0 has it");
     assert_eq!((status, &info["type"]["version"]), (200, &json!("1.1.0")), "{info}");
 }
 

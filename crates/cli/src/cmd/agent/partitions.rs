@@ -40,15 +40,41 @@ pub(super) struct Pools {
     left_out: Vec<(String, String)>,
 }
 
-/// The folder of a partition's pool. A name that is no name of a folder is written in hex.
-fn folder(data: &Path, partition: &str) -> PathBuf {
+/// Is it the name of a folder as it is?
+fn is_plain(partition: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let name = if partition.chars().all(plain) && !partition.starts_with('.') {
-        partition.to_owned()
-    } else {
+    !partition.is_empty() && partition.chars().all(plain) && !partition.starts_with('.')
+}
+
+/// What begins the name of a folder whose partition's is written in hex.
+const IN_HEX: char = 'x';
+
+/// The partition whose name a folder's says in hex; none where it is the partition's own.
+fn from_hex(folder: &str) -> Option<String> {
+    let digits = folder.strip_prefix(IN_HEX)?;
+    let digits: Vec<u32> = digits.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let bytes = digits.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high * 16 + low).ok(),
+        _ => None,
+    });
+    let name = String::from_utf8(bytes.collect::<Option<_>>()?).ok()?;
+    // `x86` is a partition's own name, and so is `x41`.
+    (!name.is_empty() && needs_hex(&name)).then_some(name)
+}
+
+/// Is it no name of a folder, or one that would be read as another partition's?
+fn needs_hex(partition: &str) -> bool {
+    !is_plain(partition) || from_hex(partition).is_some()
+}
+
+/// The folder of a partition's pool, which tells the partition.
+fn folder(data: &Path, partition: &str) -> PathBuf {
+    let name = if needs_hex(partition) {
         let digits = partition.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
         let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
-        std::iter::once('x').chain(digits).collect()
+        std::iter::once(IN_HEX).chain(digits).collect()
+    } else {
+        partition.to_owned()
     };
     data.join(POOLS).join(name)
 }
@@ -59,8 +85,11 @@ fn joined(data: &Path) -> BTreeSet<String> {
     entries
         .filter(|entry| has_joined(&entry.path()))
         .filter_map(|entry| {
-            let kept = Offering::kept(&entry.path()).ok()?.slurm.partition;
-            kept.or_else(|| entry.file_name().into_string().ok())
+            // Written before it joined. Of an agent that was cut off by an older version it is not there, and
+            // a file that cannot be read takes no pool away.
+            let kept = Offering::kept(&entry.path()).ok().and_then(|kept| kept.slurm.partition);
+            let told = |folder: String| from_hex(&folder).unwrap_or(folder);
+            kept.or_else(|| entry.file_name().into_string().ok().map(told))
         })
         .collect()
 }
@@ -236,8 +265,7 @@ mod tests {
             is_default: name == "main",
             up,
             minutes_max: None,
-            accounts: String::new(),
-            qos: String::new(),
+            gate: dayan_engines::slurm::Gate::default(),
             own_qos: None,
             closed: closed.map(str::to_owned),
         }
@@ -290,8 +318,30 @@ mod tests {
         std::fs::create_dir_all(folder(dir.path(), "begun")).expect("made");
         let found = joined(dir.path());
         assert_eq!(found.iter().collect::<Vec<_>>(), ["a/b", "main"]);
+        // Cut off between its join and the writing of what it is.
+        std::fs::remove_file(Offering::path(&folder(dir.path(), "a/b"))).expect("it was there");
+        let found = joined(dir.path());
+        assert_eq!(found.iter().collect::<Vec<_>>(), ["a/b", "main"]);
         assert_eq!(named_of(None, &found), ["a/b", "main"]);
         assert_eq!(named_of(Some("all"), &found), ["a/b", "main"]);
         assert_eq!(named_of(Some("main,x"), &found), ["main"]);
+    }
+
+    #[test]
+    fn a_folder_tells_its_partition_and_no_two_have_the_same() {
+        let names =
+            ["main", "x86", "x41", "x", "x612f62", "a/b", "大", ".hid", "a b", "xzz", "x2f"];
+        let mut folders = BTreeSet::new();
+        for name in names {
+            let path = folder(Path::new("/d"), name);
+            let own = path.file_name().and_then(|name| name.to_str()).expect("a name");
+            let told = from_hex(own).unwrap_or_else(|| own.to_owned());
+            assert_eq!(told, name, "{own}");
+            folders.insert(own.to_owned());
+        }
+        assert_eq!(folders.len(), names.len());
+        for plain in ["main", "x86", "x41", "xzz"] {
+            assert_eq!(folder(Path::new("/d"), plain), Path::new("/d/pools").join(plain));
+        }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::session::{Session, pool_id};
 use crate::clock::now;
 use crate::exit::{Exit, Failure, Said};
+use crate::input::read_file;
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::Word;
 
@@ -30,7 +31,8 @@ pub enum CarbonCommand {
     Set {
         #[command(flatten)]
         of: Whose,
-        /// Hours: a table `Time,Carbon Intensity`, or the JSON of a carbon service
+        /// Hours: a table such as `Time,Carbon Intensity`, or the JSON of a carbon service, packed or
+        /// not; `-` is standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -78,13 +80,7 @@ pub async fn carbon(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
     match args.command.as_ref().unwrap_or(&CarbonCommand::Ls) {
         CarbonCommand::Ls => session.out.show(&client.carbon().await?)?,
         CarbonCommand::Set { of, file } => {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(file)
-                .map_err(|why| Failure::local(Said::with(Word::ReadingFile, "file", &name), why))?;
-            let hours = file::read(&text, now()).map_err(|why| {
-                let said = Said::with(Word::CannotRead, "file", &name);
-                Failure::usage(said.and("why", why.to_string()))
-            })?;
+            let hours = read_file(file, |text| file::read(text, now()))?;
             let mut new = self::whose(of, session).await?;
             new.from = Some(hours.from.to_string());
             new.grams_per_kwh = hours.grams_per_kwh;

@@ -21,6 +21,8 @@ use crate::words::Word;
 const FILES_MAX: usize = 100_000;
 /// Folders within folders.
 const DEPTH_MAX: usize = 64;
+/// What is looked at in all: links to folders can make a few look like more than there is time for.
+const LOOKS_MAX: usize = 200_000;
 /// Files that are sent or fetched at once: many small ones wait for answers, not for bytes.
 const AT_ONCE: usize = 4;
 /// A part of an upload: what is lost when a link is cut.
@@ -49,42 +51,85 @@ fn unreadable(path: &Path, why: impl ToString) -> Failure {
     Failure::usage(said.and("why", why.to_string()))
 }
 
-/// A file, or all files below a folder in the order of their names. Links to files are followed,
-/// those to folders are not: they may form circles.
-pub fn files(from: &Path) -> Result<Vec<LocalFile>, Failure> {
-    let about = from.metadata().map_err(|error| unreadable(from, error))?;
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if about.is_file() {
-        let below = String::new();
-        return Ok(vec![LocalFile { below, name: name(from), path: from.to_owned() }]);
+/// What lies below a folder.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order of their names.
+    pub files: Vec<LocalFile>,
+    /// What is left out, and why, for people.
+    pub left_out: Vec<Said>,
+}
+
+impl Found {
+    fn leave(&mut self, below: String, why: Word) {
+        self.left_out.push(Said::with(why, "path", below));
     }
-    let mut found = Vec::new();
-    let mut open = vec![(from.to_owned(), String::new(), 0)];
-    while let Some((folder, inside, depth)) = open.pop() {
-        let listed = std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
+}
+
+/// A folder that is to be looked into.
+struct Open {
+    inside: String,
+    /// The real places of it and of the folders above it.
+    way: Vec<PathBuf>,
+}
+
+/// A file, or all files below a folder. What was named is taken wherever it leads. Below it links are
+/// followed as far as they stay inside of `within`, also to folders, once on each way down; what leads out,
+/// back or nowhere is left out, as is what holds no bytes: nobody means to send it, and it is no reason to
+/// send nothing.
+pub fn files(from: &Path, within: &Path) -> Result<Found, Failure> {
+    let about = from.metadata().map_err(|error| unreadable(from, error))?;
+    let mut found = Found::default();
+    if about.is_file() {
+        let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.files.push(LocalFile { below: String::new(), name, path: from.to_owned() });
+        return Ok(found);
+    }
+    let real = |path: &Path| path.canonicalize().map_err(|error| unreadable(path, error));
+    // The folder of a file that was named without one.
+    let within = if within.as_os_str().is_empty() { Path::new(".") } else { within };
+    let (first, within) = (real(from)?, real(within)?);
+    // Who names a folder that leads out means that folder.
+    let within = if first.starts_with(&within) { within } else { first.clone() };
+    let mut looks = 0;
+    let mut open = vec![Open { inside: String::new(), way: vec![first] }];
+    while let Some(Open { inside, way }) = open.pop() {
+        let folder = way.last().map_or(from, PathBuf::as_path);
+        let listed = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
         for entry in listed {
-            let entry = entry.map_err(|error| unreadable(&folder, error))?;
+            let entry = entry.map_err(|error| unreadable(folder, error))?;
             let path = entry.path();
+            looks += 1;
+            if looks > LOOKS_MAX {
+                return Err(unreadable(from, format!("> {LOOKS_MAX}")));
+            }
             let own = entry.file_name().into_string();
             let own = own.map_err(|_| unreadable(&path, "UTF-8"))?;
             let below = if inside.is_empty() { own.clone() } else { format!("{inside}/{own}") };
-            let kind = entry.file_type().map_err(|error| unreadable(&path, error))?;
-            if kind.is_dir() {
-                if depth >= DEPTH_MAX {
-                    return Err(unreadable(&path, format!("> {DEPTH_MAX}")));
-                }
-                open.push((path, below, depth + 1));
-            } else if path.is_file() {
-                found.push(LocalFile { below, name: own, path });
-                if found.len() > FILES_MAX {
+            let Ok(leads) = path.canonicalize() else {
+                found.leave(below, Word::LeftOutNowhere);
+                continue;
+            };
+            if !leads.starts_with(&within) {
+                found.leave(below, Word::LeftOutAway);
+            } else if leads.is_file() {
+                found.files.push(LocalFile { below, name: own, path: leads });
+                if found.files.len() > FILES_MAX {
                     return Err(unreadable(from, format!("> {FILES_MAX}")));
                 }
+            } else if !leads.is_dir() {
+                found.leave(below, Word::LeftOutNoBytes);
+            } else if way.contains(&leads) {
+                found.leave(below, Word::LeftOutBack);
+            } else if way.len() > DEPTH_MAX {
+                return Err(unreadable(&path, format!("> {DEPTH_MAX}")));
             } else {
-                return Err(unreadable(&path, "not a file"));
+                let way = way.iter().cloned().chain([leads]).collect();
+                open.push(Open { inside: below, way });
             }
         }
     }
-    found.sort_by(|a, b| a.below.cmp(&b.below));
+    found.files.sort_by(|a, b| a.below.cmp(&b.below));
     Ok(found)
 }
 

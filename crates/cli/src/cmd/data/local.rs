@@ -37,7 +37,7 @@ async fn named(
     let (mut names, mut all) = (BTreeMap::new(), Vec::new());
     for input in &spec.inputs {
         let Location::Local(path) = &input.from else { continue };
-        let found = meant(folder, path)?;
+        let found = meant(folder, path, session)?;
         let to = |prefix: &str, rest: &str| {
             let path = format!("{prefix}{rest}");
             DataAddress::new(spec.project.clone(), &path)
@@ -65,18 +65,25 @@ async fn named(
 }
 
 /// The files that a local address means, with their paths from the job file's folder.
-fn meant(folder: &Path, path: &str) -> Result<Vec<(String, LocalFile)>, Failure> {
+fn meant(
+    folder: &Path,
+    path: &str,
+    session: &Session,
+) -> Result<Vec<(String, LocalFile)>, Failure> {
     let pattern = Pattern::of(path)
         .map_err(|error| Failure::usage(Said::with(Word::BadDataAddress, "text", error.msg)))?;
     let base = pattern.as_ref().map_or(path, Pattern::base);
-    let found = carry::files(&folder.join(base))?;
+    let carry::Found { files, left_out } = carry::files(&folder.join(base), folder)?;
+    for said in &left_out {
+        session.out.say(said);
+    }
     let whole = base.trim_end_matches('/');
     let rest = |file: &LocalFile| match (file.below.as_str(), whole) {
         ("", _) => whole.to_owned(),
         (below, "") => below.to_owned(),
         (below, _) => format!("{whole}/{below}"),
     };
-    let files: Vec<(String, LocalFile)> = found
+    let files: Vec<(String, LocalFile)> = files
         .into_iter()
         .map(|file| (rest(&file), file))
         .filter(|(rest, _)| pattern.as_ref().is_none_or(|pattern| pattern.matches(rest).is_some()))

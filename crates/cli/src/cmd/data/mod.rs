@@ -69,7 +69,10 @@ fn at(address: &DataAddress, path: &str) -> Result<DataAddress, Failure> {
 
 async fn put(from: &Path, to: &str, session: &Session) -> Result<Exit, Failure> {
     let to = address(to)?;
-    let files = carry::files(from)?;
+    let carry::Found { files, left_out } = carry::files(from, from)?;
+    for said in &left_out {
+        session.out.say(said);
+    }
     let client = session.client()?;
     let mut puts = Vec::with_capacity(files.len());
     for file in files {

@@ -88,6 +88,42 @@ async fn what_is_there_is_named_and_not_sent() {
 }
 
 #[tokio::test]
+async fn what_leads_out_of_a_folder_or_holds_no_bytes_is_left_out_and_said() {
+    let fake = full().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let root = dir.path().join("src");
+    std::fs::create_dir_all(root.join("deep")).expect("made");
+    std::fs::write(root.join("deep/a"), "a").expect("written");
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, root.join(name)).expect("made");
+    };
+    link("/etc/passwd", "out");
+    link("/etc", "all");
+    link("deep", "again");
+    link("..", "deep/back");
+    link("nothing", "nowhere");
+    let _pipe = std::os::unix::net::UnixListener::bind(root.join("pipe")).expect("made");
+    let from = root.to_str().expect("UTF-8");
+    let ran = dayan(fake.environment(), &["data", "put", from, "dayan://lab/demo/src/"]).await;
+    assert!(ran.stderr.contains("2 files"), "{}", ran.stderr);
+    let left = ["out is left out", "all is left out", "deep/back is left out", "pipe is left out"];
+    for left in left.into_iter().chain(["nowhere is left out"]) {
+        assert!(ran.stderr.contains(left), "{left}: {}", ran.stderr);
+    }
+    let came = fake.came();
+    let named = |path: &str| {
+        came.iter().any(|came| came.line.starts_with("PUT") && came.body.contains(path))
+    };
+    assert!(named("src/deep/a\"") && named("src/again/a\""), "{came:?}");
+    // A file that is named itself is meant, wherever it leads.
+    std::os::unix::fs::symlink(root.join("deep/a"), dir.path().join("one")).expect("made");
+    let one = dir.path().join("one");
+    let one = one.to_str().expect("UTF-8");
+    let ran = dayan(fake.environment(), &["data", "put", one, "dayan://lab/demo/one"]).await;
+    assert!(ran.stderr.contains("1 files"), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn files_beside_a_job_file_go_along_under_names_of_their_content() {
     let fake = full().await;
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,36 +1,41 @@
 //! `dayan sim carbon`: a year of jobs that may wait, and how much less they emit when the planner
 //! chooses their hours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use dayan_simulate::carbon::{
-    self, Capacity, CarbonPolicy, CarbonReport, CarbonWords, Deadline, Jobs, Knowledge, Manner,
-    Objective, SeedReport, Trial, Year,
+    self, Capacity, CarbonPolicy, CarbonReport, CarbonWords, Deadline, Jobs, Knowledge, ListNotes,
+    Manner, Notes, Objective, Prices, SeedReport, Trial, TrialError, Year,
 };
 use serde::Serialize;
 
 use super::super::session::Session;
 use super::pack::{Seeds, rounded, seeds};
 use super::plot_file::PlotFile;
-use super::{read_file, unreadable};
+use super::progress::Bar;
 use crate::exit::{Exit, Failure, Said};
+use crate::input::{read_file, unreadable};
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::Word;
 
 /// More jobs than this are no year of one site.
 const JOBS_MAX: i64 = 100_000;
+/// What `together` was called.
+const FORMER: &str = "default";
 /// Noise of five times the mean is none any more.
 const NOISE_MAX: f64 = 5.0;
 
 /// Chooses the hours of a year of jobs that may wait, and says how much less they emit
 #[derive(Debug, clap::Args)]
 pub struct Carbon {
-    /// Carbon intensity by the half-hour: `Time,Carbon Intensity`; `.gz` is unpacked
+    /// Carbon intensity by 5 to 60 minutes: a table such as `Time,Carbon Intensity`, or the JSON of a
+    /// carbon service, packed or not; `-` is standard input, as for the other files
     #[arg(value_name = "SERIES")]
     series: PathBuf,
-    /// Who chooses the hours
-    #[arg(long, value_name = "NAME", default_value = "default", hide_default_value = true,
+    /// Who chooses the hours: all known jobs together whenever one comes, each alone, or with all of
+    /// the year known. None is the live exchange's rule; `default` is another name of the first
+    #[arg(long, value_name = "NAME", default_value = "together",
         value_parser = policies())]
     policy: CarbonPolicy,
     /// Jobs may stop and go on later
@@ -54,14 +59,15 @@ pub struct Carbon {
         hide_possible_values = true
     )]
     deadline: DeadlineName,
-    /// Jobs in the year
-    #[arg(long, value_name = "N", default_value_t = carbon::JOBS,
-        value_parser = clap::value_parser!(u32).range(1..=JOBS_MAX))]
-    jobs: u32,
-    /// Jobs of a list instead: `Start,Hours`
+    /// Jobs in the year; left out: 3387, and so many of them as a shorter series has of a year
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=JOBS_MAX))]
+    jobs: Option<u32>,
+    /// Jobs of a list instead: `Start,Hours`, `timestamp,duration` in seconds or `arrival_time,length`
+    /// in hours; starts are rounded down to half-hours and lengths up
     #[arg(long, value_name = "CSV", conflicts_with = "jobs")]
     job_list: Option<PathBuf>,
-    /// Prices of a kilowatt-hour: `Time,Price`, or windows of the day, `From,To,Price`
+    /// Prices of a kilowatt-hour: a series, such as `Time,Price`, or windows of the day,
+    /// `From,To,Price`
     #[arg(long, value_name = "CSV")]
     prices: Option<PathBuf>,
     /// What is looked at first; the other counts among equals
@@ -103,7 +109,13 @@ enum PreferName {
 
 /// The policies by name.
 fn policies() -> impl TypedValueParser<Value = CarbonPolicy> {
-    PossibleValuesParser::new(CarbonPolicy::ALL.map(CarbonPolicy::name))
+    let values = CarbonPolicy::ALL.map(|policy| {
+        let value = PossibleValue::new(policy.name());
+        // What commands were written with before it was said what it is.
+        if policy == CarbonPolicy::Together { value.alias(FORMER) } else { value }
+    });
+    PossibleValuesParser::new(values)
+        .map(|name| if name == FORMER { CarbonPolicy::Together.name().to_owned() } else { name })
         .map(|name| CarbonPolicy::from_name(&name).expect("one of the names"))
 }
 
@@ -147,18 +159,37 @@ struct Outcome {
     objective_saved_pct: Option<f64>,
     /// Of all seeds.
     late: u32,
+    /// The days that were replayed, from the first on.
+    from: String,
+    days: u32,
+    /// What was made of the rows of the series, and of the list of jobs.
+    series: Notes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_list: Option<ListNotes>,
     seeds: Vec<SeedReport>,
 }
 
 /// Runs it.
 pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
+    if args.prefer == PreferName::Price && args.prices.is_none() {
+        return Err(Failure::usage(Said::plain(Word::PricesNeeded)));
+    }
     let plot = PlotFile::open(args.plot.as_deref())?;
     let series = read_file(&args.series, carbon::read_carbon)?;
+    say_made(session, &args.series, &series.notes);
     let year = Year::of(&series).map_err(|none| unreadable(&args.series, &none.to_string()))?;
+    if year.days < 365 {
+        let said = Said::with(Word::PartYear, "file", args.series.display().to_string());
+        let said = said.and("days", year.days.to_string()).and("from", year.first.to_string());
+        session.out.say(&said);
+    }
     let prices = match &args.prices {
         None => vec![0; year.carbon.len()],
         Some(path) => {
             let prices = read_file(path, carbon::read_prices)?;
+            if let Prices::Series(series) = &prices {
+                say_made(session, path, &series.notes);
+            }
             let file = path.display().to_string();
             prices
                 .over(year.start(), year.carbon.len())
@@ -173,7 +204,10 @@ pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
     let trial = Trial {
         year: &year,
         prices: &prices,
-        jobs: listed.as_deref().map_or(Jobs::Drawn(args.jobs), Jobs::Listed),
+        jobs: match &listed {
+            Some(listed) => Jobs::Listed(&listed.jobs),
+            None => Jobs::Drawn(args.jobs.unwrap_or_else(|| year.share(carbon::JOBS))),
+        },
         deadline,
         manner: if args.interruptible { Manner::Parts } else { Manner::Whole },
         capacity: args.capacity.unwrap_or(Capacity::Unlimited),
@@ -185,13 +219,48 @@ pub fn run(args: &Carbon, session: &Session) -> Result<Exit, Failure> {
         },
         policy: args.policy,
     };
-    let report = carbon::run(&trial, &args.seeds.0)
-        .map_err(|broken| Failure::local(Said::plain(Word::ShiftedWrong), broken))?;
+    if let (Some(path), Some(list)) = (&args.job_list, &listed) {
+        say_list(session, path, &list.notes);
+    }
+    let report = {
+        let bar = Bar::new(session);
+        carbon::run(&trial, &args.seeds.0, &mut |part| bar.at(part))
+    };
+    let report = report.map_err(|error| match error {
+        TrialError::Broken(broken) => Failure::local(Said::plain(Word::ShiftedWrong), broken),
+        full @ TrialError::NoRoom { .. } => {
+            Failure::usage(Said::with(Word::NoRoomAtOnce, "why", full.to_string()))
+        }
+    })?;
     if let Some(plot) = plot {
         plot.write(&carbon::picture(&report.course, &words(args, &report, session)))?;
     }
-    session.out.show(&Outcome::new(args, report.jobs, &report.seeds))?;
+    let made = (&year, series.notes, listed.map(|list| list.notes));
+    session.out.show(&Outcome::new(args, report.jobs, &report.seeds, made))?;
     Ok(Exit::Ok)
+}
+
+/// Says what was made of rows that are not simply there.
+fn say_made(session: &Session, path: &Path, notes: &Notes) {
+    if notes.filled + notes.doubled + notes.empty > 0 {
+        let said = Said::with(Word::SeriesMade, "file", path.display().to_string())
+            .and("filled", notes.filled.to_string())
+            .and("doubled", notes.doubled.to_string())
+            .and("empty", notes.empty.to_string());
+        session.out.say(&said);
+    }
+}
+
+fn say_list(session: &Session, path: &Path, notes: &ListNotes) {
+    if notes.rounded + notes.empty + notes.beyond > 0 || notes.shifted_days != 0 {
+        let said = Said::with(Word::JobListMade, "file", path.display().to_string())
+            .and("rows", notes.rows.to_string())
+            .and("rounded", notes.rounded.to_string())
+            .and("empty", notes.empty.to_string())
+            .and("beyond", notes.beyond.to_string())
+            .and("days", notes.shifted_days.to_string());
+        session.out.say(&said);
+    }
 }
 
 /// What is written in the picture.
@@ -222,7 +291,12 @@ fn mean(all: &[f64]) -> f64 {
 }
 
 impl Outcome {
-    fn new(args: &Carbon, jobs: usize, seeds: &[SeedReport]) -> Self {
+    fn new(
+        args: &Carbon,
+        jobs: usize,
+        seeds: &[SeedReport],
+        (year, series, job_list): (&Year, Notes, Option<ListNotes>),
+    ) -> Self {
         let of =
             |what: &dyn Fn(&SeedReport) -> f64| -> Vec<f64> { seeds.iter().map(what).collect() };
         let some = |what: &dyn Fn(&SeedReport) -> Option<f64>| -> Option<f64> {
@@ -243,6 +317,10 @@ impl Outcome {
             price_saved_pct: some(&|seed| seed.price_saved_pct),
             objective_saved_pct: some(&|seed| seed.objective_saved_pct),
             late: seeds.iter().map(|seed| seed.late).sum(),
+            from: year.first.to_string(),
+            days: year.days,
+            series,
+            job_list,
             seeds: seeds.iter().map(shortened).collect(),
         }
     }

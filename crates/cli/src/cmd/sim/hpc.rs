@@ -10,21 +10,28 @@ use serde::Serialize;
 
 use super::super::session::Session;
 use super::plot_file::PlotFile;
-use super::{read_file, unreadable};
+use super::progress::Bar;
 use crate::exit::{Exit, Failure, Said};
+use crate::input::{read_file, unreadable};
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::{Lang, Word};
+
+/// More processors than any machine has.
+const PROCESSORS_MAX: i64 = 1_000_000_000;
 
 /// Replays a log of a real machine: waits, slowdowns and use under an order
 #[derive(Debug, clap::Args)]
 pub struct Hpc {
-    /// The log, in the Standard Workload Format; `.gz` is unpacked
+    /// The log, in the Standard Workload Format, packed or not; `-` is standard input
     #[arg(value_name = "LOG")]
     log: PathBuf,
     /// How the log is read: ten windows (h1), the whole with run times cut to the limits (h2), or
     /// the whole with limits raised to the run times (cleaned)
     #[arg(long, value_name = "h1|h2|cleaned", hide_possible_values = true)]
     protocol: ProtocolName,
+    /// Processors of the machine, where the log does not say how many there are or says it wrong
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=PROCESSORS_MAX))]
+    processors: Option<i64>,
     /// The order: `default`, `easy++`, or a rule
     #[arg(long, value_name = "NAME", default_value = "default")]
     policy: PolicyName,
@@ -197,19 +204,24 @@ pub fn run(args: &Hpc, session: &Session) -> Result<Exit, Failure> {
         }
     };
     let plot = PlotFile::open(args.plot.as_deref())?;
-    let workload = read(&args.log, args.protocol.into())?;
+    let workload = read(args)?;
     let names: Vec<PolicyName> = [args.policy].into_iter().chain(args.beside.clone()).collect();
-    let starts = |name: &PolicyName| hpc::starts(&workload, name.policy(), discipline);
+    let bar = Bar::new(session);
+    let starts = |nth: usize, name: &PolicyName| {
+        let mut progress = |part: f64| bar.at((nth as f64 + part) / names.len() as f64);
+        hpc::starts_told(&workload, name.policy(), discipline, &mut progress)
+    };
     let mut figures = Vec::new();
     let mut replays = Vec::new();
-    for name in &names {
-        let starts = starts(name);
+    for (nth, name) in names.iter().enumerate() {
+        let starts = starts(nth, name);
         figures.push(Figures::new(name.name(), HpcReport::new(&workload, &starts)));
         // The starts of a long log are many: they are kept for a picture only.
         if plot.is_some() {
             replays.push((name.name(), starts));
         }
     }
+    drop(bar);
     if let Some(plot) = plot {
         let replays: Vec<Replayed<'_>> =
             replays.iter().map(|(name, starts)| Replayed { name, starts }).collect();
@@ -254,9 +266,11 @@ fn words(log: &Path, workload: &Workload, lang: Lang) -> HpcWords {
     }
 }
 
-fn read(path: &Path, protocol: Protocol) -> Result<Workload, Failure> {
-    let (header, jobs) = read_file(path, |text| SwfReader::new(text).read_all())?;
-    protocol.workload(header, &jobs).map_err(|error| unreadable(path, &error.to_string()))
+fn read(args: &Hpc) -> Result<Workload, Failure> {
+    let (mut header, jobs) = read_file(&args.log, |text| SwfReader::new(text).read_all())?;
+    header.processors = args.processors.or(header.processors);
+    let protocol = Protocol::from(args.protocol);
+    protocol.workload(header, &jobs).map_err(|error| unreadable(&args.log, &error.to_string()))
 }
 
 impl Show for Outcome {

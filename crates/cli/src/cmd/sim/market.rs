@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dayan_simulate::market::{
-    self, Course, Lists, MarketError, MarketReport, MarketWords, Rival, Run, Scenario,
+    self, Course, Form, Lists, MarketError, MarketReport, MarketWords, Rival, Run, Scenario,
 };
 use dayan_simulate::pack;
 
@@ -12,8 +12,8 @@ use super::super::session::Session;
 use super::plot_file::PlotFile;
 use super::progress::Bar;
 use super::threads::Threads;
-use super::{read_file, unreadable};
 use crate::exit::{Exit, Failure, Said};
+use crate::input::{read_file, unreadable};
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::{Lang, Word};
 
@@ -23,13 +23,15 @@ const SCENARIO_BYTES_MAX: u64 = 4 << 20;
 /// Runs a market of providers and consumers through the exchange for days, beside simple rules
 #[derive(Debug, clap::Args)]
 pub struct Market {
-    /// Who sells, who buys, what they run and what goes wrong, in TOML
+    /// Who sells, who buys, what they run and what goes wrong, in TOML, YAML or JSON
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
-    /// A log to draw run times from, with a column `length` in hours; `.gz` is unpacked
+    /// A log to draw run times from, with a column `length` in hours or `duration` in seconds, packed
+    /// or not; `-` is standard input
     #[arg(long, value_name = "CSV")]
     jobs: Option<PathBuf>,
-    /// A list to draw shapes of tasks from: `name,cpu_milli,memory_mib,num_gpu,gpu_milli`
+    /// A list to draw shapes of tasks from: `name,cpu_milli,memory_mib,num_gpu,gpu_milli`; `-` is
+    /// standard input
     #[arg(long, value_name = "CSV")]
     pods: Option<PathBuf>,
     /// Rules to run beside it, separated by commas, or `all`
@@ -72,12 +74,23 @@ fn rivals(names: &[Beside]) -> Vec<Rival> {
     rivals
 }
 
+/// How a scenario is written, by the end of its name.
+fn form_of(path: &Path) -> Option<Form> {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "toml" => Some(Form::Toml),
+        "yaml" | "yml" | "json" => Some(Form::Yaml),
+        _ => None,
+    }
+}
+
 fn read(path: &Path) -> Result<Scenario, Failure> {
     let text = read_file(path, |file| {
         let mut text = String::new();
         file.take(SCENARIO_BYTES_MAX).read_to_string(&mut text).map(|_| text)
     })?;
-    Scenario::parse(&text).map_err(|error| unreadable(path, &error.to_string()))
+    let form = form_of(path)
+        .ok_or_else(|| unreadable(path, "a scenario's name ends in .toml, .yaml, .yml or .json"))?;
+    Scenario::parse(&text, form).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 /// Runs it.
@@ -90,6 +103,14 @@ pub fn run(args: &Market, session: &Session) -> Result<Exit, Failure> {
     }
     if let Some(path) = &args.pods {
         lists.pods = read_file(path, pack::read_pods)?;
+    }
+    for (option, key, given, used) in [
+        ("--jobs", "from_jobs", args.jobs.is_some(), scenario.draws_jobs()),
+        ("--pods", "from_pods", args.pods.is_some(), scenario.draws_pods()),
+    ] {
+        if given && !used {
+            session.out.say(&Said::with(Word::ListUnused, "option", option).and("key", key));
+        }
     }
     let beside = rivals(&args.beside);
     let run = Run {
@@ -104,7 +125,9 @@ pub fn run(args: &Market, session: &Session) -> Result<Exit, Failure> {
         market::follow(&run, &Threads, &mut |part| bar.at(part))
     };
     let (report, course) = report.map_err(|error| match error {
-        MarketError::Draw(why) => unreadable(&args.scenario, &why.to_string()),
+        wrong @ (MarketError::Draw(_) | MarketError::Scenario(_) | MarketError::Opening { .. }) => {
+            unreadable(&args.scenario, &wrong.to_string())
+        }
         broken @ MarketError::Broken { .. } => {
             Failure::local(Said::plain(Word::MarketBroken), broken)
         }
@@ -200,6 +223,9 @@ impl Show for MarketReport {
         facts.pair(Word::Consumers, Cell::number(self.consumers));
         facts.pair(Word::Jobs, Cell::number(self.jobs));
         facts.pair(Word::Tasks, Cell::number(self.tasks));
+        if self.unpaid.jobs > 0 {
+            facts.pair(Word::UnpaidJobs, Cell::number(self.unpaid.jobs));
+        }
         facts.pair(Word::Eflops, Cell::number(format!("{:.3}", self.eflops)));
         facts.pair(Word::Seed, Cell::number(self.seed));
         facts.pair(Word::LeastCost, Cell::number(format!("{} {}", self.bound_cost, self.currency)));

@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::super::session::Session;
 use super::plot_file::PlotFile;
-use super::read_file;
+use super::progress::Bar;
 use crate::exit::{Exit, Failure, Said};
+use crate::input::read_file;
 use crate::output::{Cell, Grid, Show, View};
 use crate::words::{Lang, Word};
 
@@ -22,10 +23,11 @@ const SEEDS_MAX: usize = 10_000;
 /// Packs the pods of a list onto the accelerators of a cluster, one by one, none refused that fits
 #[derive(Debug, clap::Args)]
 pub struct Pack {
-    /// The machines: `sn,cpu_milli,memory_mib,gpu,model`; `.gz` is unpacked
+    /// The machines: `sn,cpu_milli,memory_mib,gpu,model`, packed or not; `-` is standard input
     #[arg(long, value_name = "CSV")]
     nodes: PathBuf,
-    /// The pods: `name,cpu_milli,memory_mib,num_gpu,gpu_milli` and perhaps `gpu_spec`
+    /// The pods: `name,cpu_milli,memory_mib,num_gpu,gpu_milli` and perhaps `gpu_spec`; `-` is standard
+    /// input
     #[arg(long, value_name = "CSV")]
     pods: PathBuf,
     /// Who chooses the node; `default` is the planner of the live exchange
@@ -113,14 +115,24 @@ pub fn run(args: &Pack, session: &Session) -> Result<Exit, Failure> {
     let pods = read_file(&args.pods, pack::read_pods)?;
     let bound = if args.bound { Bound::Wanted } else { Bound::Unwanted };
     let curves = if plot.is_some() { Curves::Wanted } else { Curves::Unwanted };
-    let run = |policy: PackPolicy, bound| {
-        pack::pack(&nodes, &pods, policy, &args.seeds.0, bound, curves)
+    if !pack::any_fits(&nodes, &pods) {
+        let said = Said::with(Word::NothingPlaced, "nodes", args.nodes.display().to_string());
+        return Err(Failure::usage(said.and("pods", args.pods.display().to_string())));
+    }
+    let bar = Bar::new(session);
+    let (mut done, all) = (0.0, (args.beside.len() + 1) as f64);
+    let mut run = |policy: PackPolicy, bound| {
+        let from = done;
+        done += 1.0;
+        let mut progress = |part: f64| bar.at((from + part) / all);
+        pack::pack(&nodes, &pods, policy, &args.seeds.0, (bound, curves), &mut progress)
             .map_err(|over| Failure::local(Said::plain(Word::PackedOver), over))
     };
     // The bound is that of the arrivals, whoever chooses.
     let own = run(args.policy, bound)?;
     let beside = args.beside.iter().map(|policy| run(*policy, Bound::Unwanted));
     let beside: Vec<PackReport> = beside.collect::<Result<_, _>>()?;
+    drop(bar);
     if let Some(plot) = plot {
         let all = std::iter::once(&own).chain(&beside);
         let curves: Vec<(&str, &Curve)> =
@@ -174,7 +186,42 @@ impl Show for Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::seeds;
+    use super::*;
+    use crate::config::Environment;
+    use crate::tests::dayan;
+
+    #[tokio::test]
+    async fn pods_that_find_no_machine_are_told_with_both_files() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let nodes =
+            file("nodes.csv", "sn,cpu_milli,memory_mib,gpu,model\nn1,64000,262144,2,P100\n");
+        let heading = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n";
+        let pods = |name: &str, row: &str| file(name, &format!("{heading}{row}\n"));
+        let packed = async |pods: &str| {
+            let line = ["sim", "pack", "--nodes", &nodes, "--pods", pods, "--seeds", "42"];
+            dayan(Environment::default(), &line).await
+        };
+        for (name, row) in [
+            ("many.csv", "p1,1000,1024,4,1000,"),
+            ("other.csv", "p1,1000,1024,1,1000,V100"),
+            ("cores.csv", "p1,65000,1024,1,1000,"),
+            ("none.csv", "p1,1000,1024,0,0,"),
+        ] {
+            let pods = pods(name, row);
+            let ran = packed(&pods).await;
+            let files = [("nodes", &*nodes), ("pods", &*pods)];
+            let told = Lang::En.fill(Word::NothingPlaced, &files);
+            assert_eq!((ran.exit, ran.stdout.as_str()), (Exit::Usage, ""), "{row}");
+            assert!(ran.stderr.contains(told.lines().next().expect("a line")), "{}", ran.stderr);
+        }
+        let fits = packed(&pods("fits.csv", "p1,1000,1024,1,1000,P100")).await;
+        assert_eq!(fits.exit, Exit::Ok, "{}", fits.stderr);
+    }
 
     #[test]
     fn seeds_are_one_or_a_range() {

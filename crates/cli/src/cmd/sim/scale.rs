@@ -7,6 +7,7 @@ use dayan_simulate::scale::{self, Meter, ScaleReport, Size};
 use serde::Serialize;
 
 use super::super::session::Session;
+use super::progress::Bar;
 use crate::exit::{Exit, Failure, Said};
 use crate::output::{Show, View};
 use crate::words::Word;
@@ -39,17 +40,20 @@ pub struct Scale {
     seed: u64,
 }
 
-/// This process's own clocks.
-struct Clocks(Instant);
+/// This process's own clocks, and a bar that is drawn outside of what they measure.
+struct Clocks(Instant, Bar);
 
 impl Clocks {
     #[expect(clippy::disallowed_methods, reason = "what is measured is how long it takes here")]
-    fn start() -> Self {
-        Self(Instant::now())
+    fn start(bar: Bar) -> Self {
+        Self(Instant::now(), bar)
     }
 }
 
 impl Meter for Clocks {
+    fn at(&self, part: f64) {
+        self.1.at(part);
+    }
     fn wall(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
@@ -90,7 +94,7 @@ pub fn run(args: &Scale, session: &Session) -> Result<Exit, Failure> {
         task_shapes: args.task_shapes,
         seed: args.seed,
     };
-    let (report, checked) = scale::run(&size, &Clocks::start());
+    let (report, checked) = scale::run(&size, &Clocks::start(Bar::new(session)));
     let report = ScaleReport {
         fill_pct: rounded(report.fill_pct),
         seconds: rounded(report.seconds),
