@@ -11,6 +11,8 @@
 #   DBD=0            1: with accounting
 #   REST=0           1: with slurmrestd on the socket DIR/rest/sock and on the port in DIR/rest/port, by JWT
 #   CGROUPS=0        1: jobs are kept and held by cgroups (v1), as sites do it; with CPN=2 or what the machine has
+#   V100=0           so many of the nodes, the first ones, have gpu:v100 and the feature avx2, the others
+#                    gpu:a100 and avx512
 #   EXTRA_CONF=      further lines of slurm.conf
 #   PARTITIONS=      partition lines instead of the one `main`
 #
@@ -21,7 +23,7 @@
 set -euo pipefail
 
 LAB=${LAB:?set LAB to a folder of its own}
-NODES=${NODES:-4} CPN=${CPN:-16} DBD=${DBD:-0} REST=${REST:-0} CGROUPS=${CGROUPS:-0}
+NODES=${NODES:-4} CPN=${CPN:-16} DBD=${DBD:-0} REST=${REST:-0} CGROUPS=${CGROUPS:-0} V100=${V100:-0}
 export SLURM_CONF="$LAB/etc/slurm.conf"
 plugins="$(dirname "$(find /usr/lib -name 'select_cons_tres.so' -print -quit 2> /dev/null)")"
 
@@ -116,6 +118,15 @@ start_database() { # PORT
            grant all on slurm.* to slurm@'127.0.0.1'; grant all on slurm.* to slurm@localhost;"
 }
 
+nodes_of() { # FIRST LAST FIRST_PORT CARDS FEATURE
+  [ "$1" -le "$2" ] || return 0
+  echo "NodeName=n[$1-$2] NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[$(( $3 + 9 + $1 ))-$(( $3 + 9 + $2 ))] CPUs=$CPN RealMemory=16384 Gres=gpu:$4:4,npu:8 Feature=$5 State=UNKNOWN"
+}
+gres_of() { # FIRST LAST CARDS
+  [ "$1" -le "$2" ] || return 0
+  echo "NodeName=n[$1-$2] Name=gpu Type=$3 File=$LAB/gpu/dev[0-3]"
+}
+
 write_conf() { # FIRST_PORT
   local port="$1" host accounting held tokens=""
   if [ "$REST" = 1 ]; then
@@ -193,14 +204,15 @@ BatchStartTimeout=5
 DefMemPerCPU=16
 GresTypes=gpu,npu
 $accounting
-NodeName=n[1-$NODES] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$(( port + 10 ))-$(( port + 9 + NODES ))] CPUs=$CPN RealMemory=16384 Gres=gpu:a100:4,npu:8 State=UNKNOWN
+$(nodes_of 1 "$V100" "$port" v100 avx2)
+$(nodes_of $(( V100 + 1 )) "$NODES" "$port" a100 avx512)
 ${PARTITIONS:-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO}
 ${EXTRA_CONF:-}
 CONF
   # gres/gpu insists on device files: clones of /dev/null. A name without a plugin is only counted.
   local card
   for card in 0 1 2 3; do mknod -m 666 "$LAB/gpu/dev$card" c 1 3; done
-  printf '%s\n' "NodeName=n[1-$NODES] Name=gpu Type=a100 File=$LAB/gpu/dev[0-3]" \
+  printf '%s\n' "$(gres_of 1 "$V100" v100)" "$(gres_of $(( V100 + 1 )) "$NODES" a100)" \
     "NodeName=n[1-$NODES] Name=npu Count=8 Flags=CountOnly" > "$LAB/etc/gres.conf"
   if [ "$CGROUPS" = 0 ]; then
     printf 'CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n'

@@ -58,6 +58,8 @@ project: buyer/rounds
 array: {range: 1-$tasks}
 resources: {cpus: 1, memory: 32MB, time: 10m}
 retry: {max: 5, when: [node_failure, site_lost]}
+# What a controller that was killed has forgotten, and nobody speaks of, goes again when its lease is over.
+on_lost_link: {keep: 1m}
 run: |
   echo "\$DAYAN_JOB \$DAYAN_TASK \$DAYAN_ATTEMPT began \$(date +%s%N)" >> $work/ran
   sleep 2
