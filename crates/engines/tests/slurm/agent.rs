@@ -119,6 +119,19 @@ impl Agent {
         self.end(attempt).end().expect("waited for").outcome.clone()
     }
 
+    /// The same, where something is to be done meanwhile.
+    pub fn outcome_prolonged(
+        &mut self,
+        attempt: AttemptId,
+        mut prolong: impl FnMut(&mut Self),
+    ) -> Outcome {
+        self.until("it ends", |agent| {
+            prolong(agent);
+            agent.seen.get(&attempt).is_some_and(|seen| seen.end().is_some())
+        });
+        self.outcome(attempt)
+    }
+
     pub fn all_end_with(&mut self, attempts: &[AttemptId], outcome: &Outcome) {
         for attempt in attempts {
             assert_eq!(self.outcome(*attempt), *outcome, "{attempt}");

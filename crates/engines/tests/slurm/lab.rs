@@ -1,5 +1,6 @@
 //! A real Slurm cluster for one test, by `tools/slurm-lab.sh`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -191,8 +192,30 @@ fn check(said: &Output) {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
+impl Lab {
+    /// What its daemons complained of, for who reads why a test failed.
+    fn complaints(&self) -> String {
+        const LINES_MAX: usize = 60;
+        let logs = std::fs::read_dir(self.root().join("log")).into_iter().flatten().flatten();
+        let mut said = String::new();
+        for log in logs {
+            let text = std::fs::read(log.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains("rror")).collect();
+            for line in &lines[lines.len().saturating_sub(LINES_MAX)..] {
+                let _ = writeln!(said, "{}: {line}", log.file_name().display());
+            }
+        }
+        said
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.complaints());
+            println!("{}", self.ask("scontrol", &["show", "jobs"]));
+        }
         let _ = self.command(&["stop"]).output();
     }
 }

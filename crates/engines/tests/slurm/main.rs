@@ -6,6 +6,7 @@ mod kinds;
 mod lab;
 mod liar;
 mod rest;
+mod suspended;
 mod trials;
 
 use dayan_engines::conformance::{self, Bed};

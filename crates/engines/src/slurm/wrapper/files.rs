@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dayan_units::{AttemptId, Span};
@@ -22,6 +22,10 @@ use crate::{BootClock, BootTime, Counters, Waker};
 /// over a network only by looking, which costs the file server one question.
 const LOOK_EVERY: Span = Span::from_secs(1);
 
+/// How long is waited for orders as they are now, and how often is looked whether they are here.
+const FRESH_WITHIN: Span = Span::from_secs(10);
+const FRESH_AGAIN: Span = Span::from_millis(10);
+
 /// How often and at what pauses the end is tried to be written: a file server restarts in a minute.
 const LAST_TRIES_MAX: u32 = 60;
 const LAST_AGAIN: Span = Span::from_secs(2);
@@ -31,6 +35,8 @@ const LAST_AGAIN: Span = Span::from_secs(2);
 struct Trays {
     order: Mutex<Option<Order>>,
     news: Mutex<Option<(u32, Report)>>,
+    /// How often orders were looked at, whatever came of it.
+    looks: AtomicU64,
     /// The task is over.
     over: AtomicBool,
 }
@@ -95,6 +101,21 @@ impl Desk {
         let order = self.trays.order.lock().expect("no thread panics holding it").take()?;
         self.order = order;
         Some(order)
+    }
+
+    /// Waits until orders were looked at since now, so long as that can be expected to take. Nothing of the
+    /// task may run meanwhile.
+    pub(super) fn refresh(&self) {
+        let Some(pen) = &self.pen else { return };
+        let looks = || self.trays.looks.load(Ordering::Acquire);
+        let until = self.clock.now().plus(FRESH_WITHIN);
+        // One look may have begun before.
+        let enough = looks() + 2;
+        while looks() < enough && self.clock.now() < until {
+            pen.wake();
+            let mut none: [PollFd<'_>; 0] = [];
+            let _ = poll(&mut none, Some(&timespec(FRESH_AGAIN)));
+        }
     }
 
     /// The newest signal that was asked for.
@@ -194,6 +215,7 @@ impl Side {
                 *self.trays.order.lock().expect("no thread panics holding it") = Some(order);
                 self.bell.wake();
             }
+            self.trays.looks.fetch_add(1, Ordering::Release);
             self.wait(watch.as_ref());
             if self.trays.over.load(Ordering::Acquire) {
                 return;

@@ -12,7 +12,7 @@ use super::memory::oom_kills;
 use super::pump::Pump;
 use super::{Stand, WrapperError, failed};
 use crate::keeper::ending::{kill_session, session, tell};
-use crate::keeper::task::{Due, Stage, Task};
+use crate::keeper::task::{Due, Live, Stage, Task};
 use crate::slurm::batch::Asked;
 use crate::sys::{self, Status, Used};
 use crate::waker::timespec;
@@ -27,6 +27,9 @@ const COUNT_EVERY: Span = Span::from_secs(2);
 const SLURM_GRACE: Span = Span::from_secs(5);
 /// How far apart the processes of a job may hear of its end: Slurm signals them one by one.
 const HEARD_WITHIN: Span = Span::from_millis(300);
+/// Later than this than it meant to, the wrapper has been stood still with its task (`scontrol suspend`, a machine
+/// that was stopped). A busy machine is late by less.
+const STILL_MIN: Span = Span::from_secs(5);
 /// Between two kills of what does not end.
 const KILL_AGAIN: Span = Span::from_millis(50);
 /// First and longest pause before looking again whether the last processes are gone.
@@ -59,17 +62,9 @@ pub(super) struct Tended<'a> {
 impl Tended<'_> {
     /// To its end, which is written down.
     pub(super) fn run(mut self, desk: &mut Desk, pump: Pump) -> Result<Over, WrapperError> {
-        let (pid, started) = match &self.task.stage {
-            Stage::Running(live) => (live.pid, live.started),
-            Stage::Queued(_)
-            | Stage::Starting { .. }
-            | Stage::Clearing { .. }
-            | Stage::Ended(_) => {
-                unreachable!("it is handed over running")
-            }
-        };
+        let pid = self.live().pid;
         let before = if self.memory == Enforcement::Enforced { oom_kills() } else { 0 };
-        self.tend(desk, pid, started, before);
+        self.tend(desk, pid, before);
         // Its group is killed while its pid is still its own, a zombie's.
         sys::signal_group(pid, libc::SIGKILL);
         let (status, used) = match sys::reap(pid) {
@@ -81,7 +76,7 @@ impl Tended<'_> {
         self.clear(pid);
         let left = sys::reap_orphans();
         self.task.count_reaped(&used, &crate::confine::Reading::default());
-        self.task.count_wall(started, self.clock.now());
+        self.task.count_wall(self.live().started, self.clock.now());
         pump.finish();
         let kills = match self.memory {
             Enforcement::Enforced => oom_kills().saturating_sub(before),
@@ -95,14 +90,17 @@ impl Tended<'_> {
     }
 
     /// Until the first process has ended. `kills` for want of memory there were before it began.
-    fn tend(&mut self, desk: &mut Desk, pid: i32, started: BootTime, kills: u64) {
+    fn tend(&mut self, desk: &mut Desk, pid: i32, kills: u64) {
         let every = match self.memory {
             Enforcement::Enforced => COUNT_EVERY,
             Enforcement::Watched | Enforcement::Absent => WATCH_EVERY,
         };
+        let started = self.live().started;
         let mut look_at = started.plus(every);
         let mut tell_at = started.plus(self.usage_every);
+        let mut meant = self.clock.now();
         loop {
+            self.stood_still(desk, pid, self.clock.now().since(meant));
             let now = self.clock.now();
             if let Some(order) = desk.changed() {
                 let end = desk.here(order);
@@ -120,7 +118,7 @@ impl Tended<'_> {
             let mut next = look_at;
             if let Some((at, due)) = self.task.due() {
                 if at <= now {
-                    self.on_due(desk, pid, started, due);
+                    self.on_due(desk, pid, due);
                     next = now.plus(if due == Due::Kill { KILL_AGAIN } else { Span::ZERO });
                 } else {
                     next = next.min(at);
@@ -128,15 +126,55 @@ impl Tended<'_> {
             }
             if look_at <= now {
                 look_at = now.plus(every);
-                self.look(pid, started, now, kills);
+                self.look(pid, now, kills);
                 if tell_at <= now {
                     tell_at = now.plus(self.usage_every);
                     desk.say(self.running(), self.task.usage);
                 }
             }
+            meant = next;
             if self.wait(desk, next.since(self.clock.now())) {
                 return;
             }
+        }
+    }
+
+    fn live(&self) -> &Live {
+        match &self.task.stage {
+            Stage::Running(live) => live,
+            Stage::Queued(_)
+            | Stage::Starting { .. }
+            | Stage::Clearing { .. }
+            | Stage::Ended(_) => unreachable!("it is handed over running"),
+        }
+    }
+
+    /// So much later than it meant to this process goes on: it and its task stood still, it seems. While the site holds a job still its time does not
+    /// count, neither on the bill nor for its limit, which Slurm sees alike. What its processes ran meanwhile
+    /// (then it was this one alone that was stopped) does count.
+    fn stood_still(&mut self, desk: &Desk, session: i32, late: Span) {
+        if late < STILL_MIN {
+            return;
+        }
+        let before = self.task.usage.cpu();
+        let (user, system, ..) = used(session);
+        let cores =
+            std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1));
+        let ran =
+            Span::from_micros(user.plus(system).minus(before).max(Span::ZERO).micros() / cores);
+        let still = late.minus(ran).max(Span::ZERO);
+        if let Stage::Running(live) = &mut self.task.stage {
+            live.started = live.started.plus(still);
+        }
+        // The lease may be over, or go on by an order that nobody here could hear: until that is known, nothing runs.
+        if self
+            .task
+            .due()
+            .is_some_and(|(at, due)| due == Due::LeaseNotice && at <= self.clock.now())
+        {
+            signal_all(session, Signal(libc::SIGSTOP));
+            desk.refresh();
+            signal_all(session, Signal(libc::SIGCONT));
         }
     }
 
@@ -211,8 +249,8 @@ impl Tended<'_> {
         Stand::Running { started_at, pid: u32::try_from(pid).unwrap_or(0) }
     }
 
-    fn on_due(&mut self, desk: &mut Desk, pid: i32, started: BootTime, due: Due) {
-        let now = self.clock.now();
+    fn on_due(&mut self, desk: &mut Desk, pid: i32, due: Due) {
+        let (now, started) = (self.clock.now(), self.live().started);
         match due {
             Due::Settle => {
                 if let Stage::Running(live) = &mut self.task.stage {
@@ -256,18 +294,11 @@ impl Tended<'_> {
 
     /// Counts what the task uses, and ends it where it uses too much, or where the kernel has killed a part
     /// of it for that: Slurm lets the rest go on, which may wait for what does not come.
-    fn look(&mut self, session: i32, started: BootTime, now: BootTime, kills: u64) {
+    fn look(&mut self, session: i32, now: BootTime, kills: u64) {
         sys::reap_orphans();
-        let (mut user, mut system) = (Span::ZERO, Span::ZERO);
-        let (mut resident, mut count) = (0u64, 0u32);
-        for process in proc::processes().iter().filter(|process| process.session == session) {
-            user = user.plus(process.user);
-            system = system.plus(process.system);
-            resident = resident.saturating_add(process.resident.0);
-            count += 1;
-        }
+        let (user, system, resident, count) = used(session);
         self.task.count_processes(user, system, Bytes(resident));
-        self.task.count_wall(started, now);
+        self.task.count_wall(self.live().started, now);
         let over = match self.memory {
             Enforcement::Enforced => oom_kills() > kills,
             Enforcement::Watched | Enforcement::Absent => resident > self.task.limits.memory.0,
@@ -288,4 +319,23 @@ impl Tended<'_> {
             pause = pause.times(2).min(LOOK_AGAIN_MAX);
         }
     }
+}
+
+fn signal_all(session: i32, signal: Signal) {
+    for process in proc::processes().into_iter().filter(|process| process.session == session) {
+        proc::signal(process, signal);
+    }
+}
+
+/// What the processes of a session have used and hold, and how many there are.
+fn used(session: i32) -> (Span, Span, u64, u32) {
+    let (mut user, mut system) = (Span::ZERO, Span::ZERO);
+    let (mut resident, mut count) = (0u64, 0u32);
+    for process in proc::processes().iter().filter(|process| process.session == session) {
+        user = user.plus(process.user);
+        system = system.plus(process.system);
+        resident = resident.saturating_add(process.resident.0);
+        count += 1;
+    }
+    (user, system, resident, count)
 }
