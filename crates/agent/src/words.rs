@@ -49,7 +49,7 @@ pub(crate) fn outcome(outcome: &engines::Outcome) -> wire::Outcome {
         engines::Outcome::StartFailed(failure) => {
             let blame = if failure.is_the_jobs() { wire::Blame::Job } else { wire::Blame::Site };
             let reason = failure.to_string();
-            wire::Outcome::StartFailed { reason, blame, for_good: false }
+            wire::Outcome::StartFailed { reason, blame, for_good: false, status: failure.status() }
         }
     }
 }
@@ -84,7 +84,7 @@ pub(crate) fn not_started(fault: &engines::StartFault) -> wire::Outcome {
 /// What the engine says no to is what the job asks for, unless it is the agent's own settings; another pool
 /// may have it.
 fn refused(fault: &engines::StartFault, blame: wire::Blame) -> wire::Outcome {
-    wire::Outcome::StartFailed { reason: fault.to_string(), blame, for_good: false }
+    wire::Outcome::StartFailed { reason: fault.to_string(), blame, for_good: false, status: None }
 }
 
 pub(crate) fn order(order: wire::LeaseOrder) -> custody::Order<Arc<wire::LeaseOrder>> {

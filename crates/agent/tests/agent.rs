@@ -485,7 +485,7 @@ async fn results_appear_after_the_grant_and_not_before() {
                 assert!(inside.contains(&number), "{run}: {reason}");
             }
             // Where a pool publishes is known before anything runs, and another may publish there.
-            Outcome::StartFailed { reason, blame: Blame::Job, for_good: false } => {
+            Outcome::StartFailed { reason, blame: Blame::Job, for_good: false, .. } => {
                 assert!(reason.contains(expect), "{run}: {reason}");
                 assert!(!inside.contains(&number), "{run}: {reason}");
             }

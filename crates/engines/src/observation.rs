@@ -83,6 +83,20 @@ impl StartFailure {
             Self::Workdir(_) | Self::NoRoom(_) | Self::Limits(_) | Self::Other(_) => false,
         }
     }
+
+    /// The status that a shell would show, where it is for want of the program.
+    pub const fn status(&self) -> Option<i32> {
+        match self {
+            Self::NoSuchProgram(_) => Some(127),
+            Self::NotExecutable(_) => Some(126),
+            Self::Workdir(_)
+            | Self::NoRoom(_)
+            | Self::Limits(_)
+            | Self::Image(_)
+            | Self::Asked(_)
+            | Self::Other(_) => None,
+        }
+    }
 }
 
 /// Does a registry say that it has no such image, or not for who asks?
@@ -137,16 +151,7 @@ impl Outcome {
             Self::OutOfMemory | Self::KeeperDied => 128 + 9,
             Self::TimeLimit => 124,
             Self::LeaseEnded | Self::Stopped | Self::Preempted => 128 + 15,
-            Self::StartFailed(StartFailure::NoSuchProgram(_)) => 127,
-            Self::StartFailed(
-                StartFailure::NotExecutable(_)
-                | StartFailure::Workdir(_)
-                | StartFailure::NoRoom(_)
-                | StartFailure::Limits(_)
-                | StartFailure::Image(_)
-                | StartFailure::Asked(_)
-                | StartFailure::Other(_),
-            ) => 126,
+            Self::StartFailed(failure) => failure.status().unwrap_or(126),
         }
     }
 }

@@ -84,8 +84,8 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
         }
         Outcome::NodeFailure => ("lost", None, "its machine or keeper went away".to_owned()),
         Outcome::Preempted => ("preempted", None, "its site took it off for other work".to_owned()),
-        Outcome::StartFailed { reason, .. } => {
-            ("failed", None, format!("could not start: {reason}"))
+        Outcome::StartFailed { reason, status, .. } => {
+            ("failed", *status, format!("could not start: {reason}"))
         }
         Outcome::PublishFailed { reason, .. } => {
             ("failed", None, format!("could not publish: {reason}"))

@@ -52,6 +52,7 @@ impl Script {
                 reason: "no such program".to_owned(),
                 blame: Blame::Site,
                 for_good: false,
+                status: Some(127),
             },
         };
         let gathering = random.millis(1, 3_000);

@@ -301,7 +301,10 @@ impl Twin {
                     }
                     Err(reason) => {
                         let (blame, for_good) = (Blame::Site, false);
-                        self.end(attempt, Outcome::StartFailed { reason, blame, for_good });
+                        self.end(
+                            attempt,
+                            Outcome::StartFailed { reason, blame, for_good, status: None },
+                        );
                     }
                 }
             }

@@ -199,6 +199,9 @@ pub enum Outcome {
         /// Would it be the same wherever and whenever it is tried? Then it does not go again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         for_good: bool,
+        /// The status that a shell would show, where its program is not there (127) or cannot be run (126).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<i32>,
     },
     /// Its outputs could not be published.
     PublishFailed {

@@ -149,7 +149,12 @@ impl Snag {
     }
 
     pub(crate) fn not_started(self) -> Outcome {
-        Outcome::StartFailed { reason: self.why, blame: self.blame, for_good: self.for_good }
+        Outcome::StartFailed {
+            reason: self.why,
+            blame: self.blame,
+            for_good: self.for_good,
+            status: None,
+        }
     }
 
     pub(crate) fn not_published(self) -> Outcome {

@@ -141,7 +141,9 @@ impl State {
             _ if reason.starts_with("more memory") => Self::OutOfMemory,
             // Slurm's word for what could not be launched. An agent counts the time that it tried, so that
             // such an attempt may have a beginning.
-            _ if reason.starts_with("could not start") => Self::BootFail,
+            _ if reason.starts_with("could not start") && attempt.exit_code.is_none() => {
+                Self::BootFail
+            }
             _ if attempt.started_at.is_none()
                 && attempt.exit_code.is_none()
                 && !reason.starts_with("signal ") =>

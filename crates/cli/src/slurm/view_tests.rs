@@ -185,6 +185,11 @@ fn what_never_started_has_no_exit_code() {
     // The agent has counted how long it tried.
     assert_eq!(failed(true, "could not start: no such image"), ("BOOT_FAIL", (0, 0)));
     assert_eq!(failed(true, "could not publish: no room"), ("FAILED", (1, 0)));
+    let mut no_program = attempt(0, 1, "failed", "could not start: there is no program `x`");
+    no_program.exit_code = Some(127);
+    let job_of_it = job("failed", "", &[no_program], &[]);
+    let line = &job_of_it.lines()[0];
+    assert_eq!((line.state.names().0, line.exit()), ("FAILED", (127, 0)), "as a script would say");
     assert_eq!(failed(false, "exit code 127"), ("FAILED", (127, 0)));
     assert_eq!(failed(true, "exit code 3"), ("FAILED", (3, 0)));
 }

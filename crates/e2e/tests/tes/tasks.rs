@@ -124,6 +124,23 @@ fn tasks_that_fail_and_tasks_that_are_cancelled_say_so() {
     assert_eq!(exit_codes(&done), [9]);
     assert_eq!(done["logs"][0]["logs"][0]["stdout"], "said\n");
 
+    let typo = json!({
+        "outputs": [{"url": "dayan://lab/demo/typo/x", "path": "/out/x"}],
+        "executors": [{"image": IMAGE, "command": ["/bin/typing-error"]}],
+    });
+    let done = scene.ended(&scene.create(&typo));
+    assert_eq!(done["state"], "EXECUTOR_ERROR", "{done:#}");
+    assert_eq!(exit_codes(&done), [127]);
+
+    let left_out = json!({
+        "outputs": [{"url": "dayan://lab/demo/left-out/x", "path": "/out/deep/x"}],
+        "executors": [{"image": IMAGE, "command": ["true"]}],
+    });
+    let done = scene.ended(&scene.create(&left_out));
+    assert_eq!(done["state"], "SYSTEM_ERROR", "{done:#}");
+    let said = done["logs"].to_string();
+    assert!(said.contains("/out/deep/x") && !said.contains(".tes"), "{said}");
+
     let mut missing = task("missing", "true");
     missing["executors"][0]["image"] = "localhost/nowhere:1".into();
     let done = scene.ended(&scene.create(&missing));

@@ -74,7 +74,7 @@ pub const fn sends_elsewhere(outcome: &Outcome) -> bool {
 /// time either, and another may.
 pub fn not_there(outcome: &Outcome) -> Option<&str> {
     match outcome {
-        Outcome::StartFailed { reason, blame: Blame::Job, for_good: false } => Some(reason),
+        Outcome::StartFailed { reason, blame: Blame::Job, for_good: false, .. } => Some(reason),
         _ => None,
     }
 }
@@ -130,7 +130,12 @@ mod tests {
 
     /// Not started, by the site's fault as it was said.
     fn not_started() -> Outcome {
-        Outcome::StartFailed { reason: "no".to_owned(), blame: Blame::Site, for_good: false }
+        Outcome::StartFailed {
+            reason: "no".to_owned(),
+            blame: Blame::Site,
+            for_good: false,
+            status: None,
+        }
     }
 
     const ONE: ProjectId = ProjectId::from_bits(1);

@@ -151,8 +151,8 @@ pub struct Queue {
     pub time_max: Span,
 }
 
-/// Under which name leases are booked in a pool's queue. No host can have it.
-pub const QUEUE_NODE: &str = "(queue)";
+/// Under which name leases are booked in a pool's queue.
+pub use dayan_units::QUEUE_NODE;
 
 /// The static picture an agent shows of its pool.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -129,7 +129,7 @@ fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
     };
     for expect in [5, 10, 20] {
         let (reason, blame) = ("no room".to_owned(), Blame::Site);
-        story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false });
+        story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false, status: None });
         assert_eq!(waits(&mut story), seconds(expect));
     }
     story.ends_as(job, exits(0));
@@ -164,7 +164,7 @@ fn an_input_that_is_not_there_is_sought_elsewhere_and_no_providers_fault() {
     let job = story.submits("retry: {max: 1}\n");
     let reason = "`data://none`: not there".to_owned();
     let blame = Blame::Job;
-    story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false });
+    story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false, status: None });
     assert_eq!(story.state.supply.pools[&story.pool].record.counts(), (1, 0));
     assert_eq!(story.pools(job), [rival].into());
 }
@@ -172,7 +172,7 @@ fn an_input_that_is_not_there_is_sought_elsewhere_and_no_providers_fault() {
 /// What nobody has, as an agent says it.
 fn not_there() -> Outcome {
     let (reason, blame) = ("no partition `nosuch`".to_owned(), Blame::Job);
-    Outcome::StartFailed { reason, blame, for_good: false }
+    Outcome::StartFailed { reason, blame, for_good: false, status: None }
 }
 
 /// An image, a program, a partition that the job names: asked for once at each owner's, and then it is over.
@@ -234,7 +234,10 @@ fn what_three_elements_hear_in_the_same_words_keeps_all_from_there() {
             assert_eq!(story.pools(job), [story.pool].into(), "{task}");
             let reason = if same { "no image".to_owned() } else { format!("no file {task}") };
             let blame = Blame::Job;
-            story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: false });
+            story.ends_as(
+                job,
+                Outcome::StartFailed { reason, blame, for_good: false, status: None },
+            );
         }
         let next = story.pools(job);
         let mut there = 0;
@@ -327,7 +330,7 @@ fn what_would_be_the_same_everywhere_does_not_go_again() {
     let job = story.submits("retry: {max: 9}\narray: {range: 0-1, max_parallel: 1}\n");
     let reason = "`dayan://buyer/a/x`: its SHA-256 is not what the job file says".to_owned();
     let blame = Blame::Job;
-    story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: true });
+    story.ends_as(job, Outcome::StartFailed { reason, blame, for_good: true, status: None });
     assert_eq!(story.state.work.jobs[&job].failed.len(), 1);
     assert_eq!(story.pools(job), [story.pool].into(), "and its provider has nothing to do with it");
     story.ends_as(job, exits(1));

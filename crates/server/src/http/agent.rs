@@ -171,8 +171,8 @@ fn outcome(outcome: wire::Outcome) -> Outcome {
         wire::Outcome::Stopped => Outcome::Stopped,
         wire::Outcome::NodeFailure => Outcome::NodeFailure,
         wire::Outcome::Preempted => Outcome::Preempted,
-        wire::Outcome::StartFailed { reason, blame: by, for_good } => {
-            Outcome::StartFailed { reason: clip(&reason), blame: blame(by), for_good }
+        wire::Outcome::StartFailed { reason, blame: by, for_good, status } => {
+            Outcome::StartFailed { reason: clip(&reason), blame: blame(by), for_good, status }
         }
         wire::Outcome::PublishFailed { reason, blame: by } => {
             Outcome::PublishFailed { reason: clip(&reason), blame: blame(by) }

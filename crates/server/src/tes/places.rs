@@ -141,6 +141,26 @@ impl Places {
         let (at, from) = found.max_by_key(|(at, _)| at.len())?;
         Some(joined(from, &path[at.len()..]))
     }
+
+    /// A message about files, with their paths as the task names them.
+    pub fn as_written(&self, message: &str) -> String {
+        let sign = format!("{PARTS}/");
+        let mut pieces = message.split(&sign);
+        let mut said = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = piece.split_at(digits);
+            let part = format!("{sign}{number}");
+            // `x.tes/0` is a folder of somebody else's.
+            let begins = !said.ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
+            match self.mounted.iter().find(|(_, from)| begins && **from == part) {
+                Some((at, _)) => said.push_str(at),
+                None => said.push_str(&part),
+            }
+            said.push_str(rest);
+        }
+        said
+    }
 }
 
 #[cfg(test)]
@@ -213,5 +233,16 @@ mod tests {
         check("/work", Some("."));
         check("/usr/x", None);
         check("/outer/x", None);
+    }
+
+    #[test]
+    fn messages_name_files_as_the_task_does() {
+        let places = places(&[("/data/in/a", Use::FileIn), ("/out", Use::Folder)]).expect("places");
+        let check = |message: &str, expect: &str| {
+            assert_eq!(places.as_written(message), expect, "{message}");
+        };
+        check("output `.tes/1/deep/x`: not there", "output `/out/deep/x`: not there");
+        check(".tes/0/a and .tes/1", "/data/in/a and /out");
+        check("`.tes/10/a`, my.tes/1, .tes/", "`.tes/10/a`, my.tes/1, .tes/");
     }
 }

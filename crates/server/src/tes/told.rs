@@ -9,6 +9,7 @@ use dayan_units::Time;
 use dayan_wire::logs::StepRecord;
 
 use super::document::{TesExecutorLog, TesOutputFileLog, TesState, TesTask, TesTaskLog};
+use super::places::Places;
 use super::translate::Kept;
 
 /// How much a client wants to see.
@@ -107,6 +108,8 @@ fn failed(last: &Attempt) -> TesState {
     match (last.state.as_str(), last.outcome.as_str()) {
         ("preempted", _) => TesState::Preempted,
         (_, "exited" | "signalled" | "out_of_memory" | "time_limit") => TesState::ExecutorError,
+        // Its program is not there, which has a status.
+        (_, "start_failed") if last.exit_code.is_some() => TesState::ExecutorError,
         _ => TesState::SystemError,
     }
 }
@@ -134,6 +137,7 @@ impl Told<'_> {
         if view == View::Minimal {
             return TesTask { id, state, ..TesTask::default() };
         }
+        let places = kept.places();
         let Kept { mut task, warnings } = kept;
         if view == View::Basic {
             task.inputs.iter_mut().flatten().for_each(|input| input.content = None);
@@ -143,7 +147,7 @@ impl Told<'_> {
         let mut logs: Vec<TesTaskLog> = self
             .attempts
             .iter()
-            .map(|attempt| log(attempt, executors, ignored, &warnings, view))
+            .map(|attempt| log(attempt, executors, ignored, &warnings, &places, view))
             .collect();
         if logs.is_empty() && !warnings.is_empty() && view == View::Full {
             logs.push(TesTaskLog { system_logs: Some(warnings), ..TesTaskLog::default() });
@@ -163,6 +167,7 @@ fn log(
     executors: usize,
     ignored: bool,
     warnings: &[String],
+    places: &Places,
     view: View,
 ) -> TesTaskLog {
     let time = |time: Option<Time>| time.map(|time| time.to_string());
@@ -174,7 +179,7 @@ fn log(
     let metadata = metadata.into_iter().filter(|(_, value)| !value.is_empty());
     let mut system = warnings.to_vec();
     if !attempt.reason.is_empty() {
-        system.push(attempt.reason.clone());
+        system.push(places.as_written(&attempt.reason));
     }
     // What the agent wrote down of its first step may be earlier than what the exchange heard.
     let first = attempt.steps.iter().filter_map(|step| step.record.started_at).min();
@@ -264,6 +269,8 @@ mod tests {
         for outcome in ["start_failed", "publish_failed", "node_failure", "site_lost", ""] {
             check("failed", no, &[attempt("failed", outcome)], TesState::SystemError);
         }
+        let typo = Attempt { exit_code: Some(127), ..attempt("failed", "start_failed") };
+        check("failed", no, &[typo], TesState::ExecutorError);
         check("failed", no, &[attempt("preempted", "stopped")], TesState::Preempted);
         check("something new", no, &[], TesState::Unknown);
     }

@@ -73,9 +73,14 @@ impl Kept {
         serde_json::from_str(&origin.document).ok()
     }
 
+    /// Where the paths of its task lie in its folder.
+    pub fn places(&self) -> Places {
+        Places::of(&paths(&self.task)).unwrap_or_default()
+    }
+
     /// Puts the contents back that the job holds as files.
     pub fn fill(&mut self, spec: &JobSpec) {
-        let places = Places::of(&paths(&self.task)).unwrap_or_default();
+        let places = self.places();
         for input in self.task.inputs.iter_mut().flatten().filter(|input| input.content.is_some()) {
             let inner = places.inner(&input.path).unwrap_or_default();
             input.content = spec.files.get(&inner).cloned();

@@ -304,7 +304,7 @@ impl Drive<'_> {
         if self.agents.is_down(attempt) {
             let reason = "its machine is down".to_owned();
             let (blame, for_good) = (Blame::Site, false);
-            return self.end(attempt, How::StartFailed { reason, blame, for_good });
+            return self.end(attempt, How::StartFailed { reason, blame, for_good, status: None });
         }
         if let Some((ends, pool, told)) = self.agents.start(attempt, self.now) {
             self.of_agent(pool, vec![told]);
