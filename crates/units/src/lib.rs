@@ -20,7 +20,7 @@ pub use id::{
 };
 pub use lease::{BootTime, lease_end, lost_after};
 pub use money::{Currency, Micro, Money, MoneyError, div_half_even};
-pub use name::{NAME_CHARS_MAX, is_name};
+pub use name::{NAME_CHARS_MAX, QUEUE_NODE, is_name};
 pub use quantity::{QuantityError, Range, parse_span};
 pub use rate::{PERMILLE_ONE, Rate, permille_of_floor};
 pub use resources::Resources;

@@ -3,6 +3,10 @@
 /// Characters of a name, which are bytes: more fill a table's column.
 pub const NAME_CHARS_MAX: usize = 40;
 
+/// What stands in the place of a machine's name for what waits in the queue of a site's own engine. No host
+/// can be called so.
+pub const QUEUE_NODE: &str = "(queue)";
+
 /// Is it a name: lower-case letters, digits, hyphens, dots and underscores, the first of them a letter or
 /// a digit?
 pub fn is_name(text: &str) -> bool {

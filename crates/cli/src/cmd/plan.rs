@@ -44,12 +44,12 @@ pub async fn plan(args: &Plan, session: &Session) -> Result<Exit, Failure> {
         (None, Some(saved)) => return replay(saved, session).await,
         (None, None) => return Err(Failure::usage(Said::plain(Word::NoJobFile))),
     };
-    let file = job_file(path, session).await?.text;
+    let file = job_file(path, session).await?;
     let folder = super::submit::beside(path);
     let (client, skip) = (session.client()?, Uploads::Skip);
-    let file = with_local_inputs(&client, file, folder, skip, session).await?;
+    let text = with_local_inputs(&client, file.text.clone(), folder, skip, session).await?;
     let saved = args.diff.as_deref().map(saved_plan).transpose()?;
-    let answer = session.client()?.plan(file).await?;
+    let answer = file.plan((&client, session), text).await?;
     match saved {
         None => session.out.show(&answer)?,
         Some(saved) => session.out.show(&Difference::between(&saved, &answer))?,

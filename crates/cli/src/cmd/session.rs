@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dayan_units::{AttemptId, JobId, Micro, Money, MoneyError, Span, TaskId, parse_span};
+use dayan_wire::{PlanAnswer, Submitted};
 
 use crate::client::{Client, JobFilter};
 use crate::config::{Environment, Target};
@@ -65,7 +66,7 @@ pub async fn job_file(path: &Path, session: &Session) -> Result<JobText, Failure
     match dayan_spec::parse(&text) {
         Ok(spec) => {
             let repeats = spec.schedule.is_some();
-            Ok(JobText { text, repeats, wait: false, hold: false })
+            Ok(JobText { text, repeats, wait: false, hold: false, script: false })
         }
         Err(errors) => Err(Failure::JobFile { file, errors }),
     }
@@ -82,6 +83,45 @@ pub struct JobText {
     pub wait: bool,
     /// Does the script ask to be held?
     pub hold: bool,
+    /// Was it a script?
+    pub script: bool,
+}
+
+impl JobText {
+    /// Submits it, with its local inputs in place.
+    pub async fn submit(
+        &self,
+        (client, session): (&Client, &Session),
+        text: String,
+        quote: Option<&str>,
+        key: &str,
+    ) -> Result<Submitted, Failure> {
+        if self.script {
+            submit::submitted(client, text, quote, key, left_out(session)).await
+        } else {
+            client.submit(text, quote, key).await
+        }
+    }
+
+    /// Asks where it could go.
+    pub async fn plan(
+        &self,
+        (client, session): (&Client, &Session),
+        text: String,
+    ) -> Result<PlanAnswer, Failure> {
+        if self.script {
+            submit::planned(client, text, left_out(session)).await
+        } else {
+            client.plan(text).await
+        }
+    }
+}
+
+/// How it is told that an option of a script is left out.
+fn left_out(session: &Session) -> impl Fn(&str, &str) {
+    |option, why| {
+        session.out.say(&Said::with(Word::LeftOut, "option", option).and("why", why));
+    }
 }
 
 async fn of_script(text: &str, file: &str, session: &Session) -> Result<JobText, Failure> {
@@ -99,6 +139,7 @@ async fn of_script(text: &str, file: &str, session: &Session) -> Result<JobText,
         repeats: batch.job.schedule.is_some(),
         wait: batch.asked.wait,
         hold: batch.asked.hold,
+        script: true,
     })
 }
 

@@ -57,16 +57,17 @@ pub async fn run(args: &Submit, session: &Session) -> Result<Exit, Failure> {
     }
     let client = session.client()?;
     let folder = beside(&args.file);
-    let text = with_local_inputs(&client, file.text, folder, Uploads::Send, session).await?;
+    let text =
+        with_local_inputs(&client, file.text.clone(), folder, Uploads::Send, session).await?;
     // Without a key of the caller's, one of our own makes it safe to send again after a lost
     // answer.
     let key = args.key.clone().unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>()));
-    let submitted =
-        client.submit(text, args.quote.as_deref(), &key).await.inspect_err(|failure| {
-            if matches!(failure, Failure::Unreachable { .. }) {
-                session.out.say(&Said::with(Word::SubmitAgain, "key", &key));
-            }
-        })?;
+    let submitted = file.submit((&client, session), text, args.quote.as_deref(), &key).await;
+    let submitted = submitted.inspect_err(|failure| {
+        if matches!(failure, Failure::Unreachable { .. }) {
+            session.out.say(&Said::with(Word::SubmitAgain, "key", &key));
+        }
+    })?;
     if let Some(job) = submitted.job {
         session.out.value("job", &json!({ "job": job }), None)?;
         if file.hold {

@@ -1,6 +1,7 @@
 //! `sacct`: what became of jobs, in the columns that are asked for.
 
 use dayan_spec::sbatch;
+use dayan_units::QUEUE_NODE;
 use dayan_wire::Counters;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -629,9 +630,6 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
         "jobs": lines.iter().map(job).collect::<Vec<_>>(),
     })
 }
-
-/// What the exchange calls a place in the queue of a site.
-const QUEUE_NODE: &str = "(queue)";
 
 /// The accounting knows no setting up: what has a machine runs, and what waits in a site's queue waits.
 fn state(line: &Line<'_>) -> State {

@@ -6,7 +6,7 @@ use std::path::Path;
 use dayan_spec::sbatch::{Batch, CommandLine, command_line, wrapped};
 use dayan_units::JobId;
 
-use super::submit::{Script, lighter, with_ids};
+use super::submit::{Script, planned, submitted, with_ids};
 use super::view::{Job, clock};
 use super::{Refused, Tool, WRONG_OPTION};
 use crate::client::{Client, Order};
@@ -94,7 +94,10 @@ fn wrong_line(errors: &dayan_spec::SpecErrors) -> Refused {
 /// The script's text and what it is called.
 fn script(line: &CommandLine) -> Result<(String, String), Refused> {
     let text = match (&line.wrap, &line.script) {
-        (Some(command), _) => return Ok((wrapped(command), "wrap".to_owned())),
+        (Some(_), Some(_)) => {
+            return Err(Refused::said("Script arguments not permitted with --wrap option"));
+        }
+        (Some(command), None) => return Ok((wrapped(command), "wrap".to_owned())),
         (None, Some(file)) => {
             if !Path::new(file).is_file() {
                 return Err(Refused::said(format!("Unable to open file {file}")));
@@ -133,6 +136,16 @@ fn checked(text: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// How it is told that an option is left out.
+fn left_out(batch: &Batch, session: &Session) -> impl Fn(&str, &str) {
+    |option, why| {
+        if !batch.asked.quiet {
+            let said = format!("sbatch: warning: {option}: no pool lets jobs say it; {why}\n");
+            session.out.say_raw(&said);
+        }
+    }
+}
+
 async fn submit(
     batch: &Batch,
     file: String,
@@ -141,14 +154,7 @@ async fn submit(
 ) -> Result<u8, Refused> {
     // A key of our own makes it safe to send again after a lost answer.
     let key = hex::encode(rand::random::<[u8; 16]>());
-    let mut submitted = client.submit(file.clone(), None, &key).await;
-    if let Some((file, left_out)) = submitted.as_ref().err().and_then(|why| lighter(why, &file)) {
-        for (option, why) in left_out.iter().filter(|_| !batch.asked.quiet) {
-            let said = format!("sbatch: warning: {option}: no pool lets jobs say it; {why}\n");
-            session.out.say_raw(&said);
-        }
-        submitted = client.submit(file, None, &hex::encode(rand::random::<[u8; 16]>())).await;
-    }
+    let submitted = submitted(client, file, None, &key, left_out(batch, session)).await;
     let submitted = submitted.inspect_err(|failure| hint(failure, session))?;
     let Some(id) = submitted.job else {
         let schedule = submitted.schedule.unwrap_or_default();
@@ -229,7 +235,7 @@ async fn test_only(
     session: &Session,
 ) -> Result<u8, Refused> {
     let file = with_local_inputs(client, batch.file.to_string(), folder, Uploads::Skip, session);
-    let plan = client.plan(file.await?).await?;
+    let plan = planned(client, file.await?, left_out(batch, session)).await?;
     let refused = plan.submission.as_ref().map(|problem| problem.title.clone());
     if let Some(why) = refused {
         return Err(Refused::bare(format!("allocation failure: {why}")));

@@ -6,6 +6,7 @@ use std::path::Path;
 use dayan_spec::sbatch::{self, Around, Batch};
 use dayan_spec::{Code, SpecErrors};
 use dayan_units::Time;
+use dayan_wire::{PlanAnswer, Problem, Submitted};
 use serde_json::{Value, json};
 
 use super::ask::Target;
@@ -113,10 +114,52 @@ async fn own(client: &Client, known: Payer) -> Result<Payer, Failure> {
     Ok(Payer { organisation: Some(organisation), project })
 }
 
+/// An option that is left out, and why it may be.
+type LeftOut = (String, &'static str);
+
+/// Submits a script's job; `told` of each option that is left out because no pool takes it.
+pub async fn submitted(
+    client: &Client,
+    file: String,
+    quote: Option<&str>,
+    key: &str,
+    told: impl Fn(&str, &str),
+) -> Result<Submitted, Failure> {
+    match client.submit(file.clone(), quote, key).await {
+        Err(Failure::Refused(problem)) => match lighter(&problem, &file) {
+            Some((file, left_out)) => {
+                for (option, why) in &left_out {
+                    told(option, why);
+                }
+                client.submit(file, quote, key).await
+            }
+            None => Err(Failure::Refused(problem)),
+        },
+        answered => answered,
+    }
+}
+
+/// Where it could go, asked in the same way.
+pub async fn planned(
+    client: &Client,
+    file: String,
+    told: impl Fn(&str, &str),
+) -> Result<PlanAnswer, Failure> {
+    let answer = client.plan(file.clone()).await?;
+    match answer.submission.as_ref().and_then(|problem| lighter(problem, &file)) {
+        Some((file, left_out)) => {
+            for (option, why) in &left_out {
+                told(option, why);
+            }
+            client.plan(file).await
+        }
+        None => Ok(answer),
+    }
+}
+
 /// A script whose words of one cluster no pool takes, without those that would have no effect on other pools
 /// either: its file, and why each of them is left out. None where something else is wrong.
-pub fn lighter(failure: &Failure, file: &str) -> Option<(String, Vec<(String, &'static str)>)> {
-    let Failure::Refused(problem) = failure else { return None };
+fn lighter(problem: &Problem, file: &str) -> Option<(String, Vec<LeftOut>)> {
     let mut file: Value = serde_json::from_str(file).ok()?;
     let words = file.get_mut("backend")?.get_mut("slurm")?.as_object_mut()?;
     let mut left_out = Vec::new();
@@ -194,11 +237,11 @@ async fn by_number(client: &Client, file: &mut Value) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use dayan_wire::{Problem, ProblemDetail};
+    use dayan_wire::ProblemDetail;
 
     use super::*;
 
-    fn refused(details: &[(&str, &str)]) -> Failure {
+    fn refused(details: &[(&str, &str)]) -> Problem {
         let detail = |(code, subject): &(&str, &str)| ProblemDetail {
             subject: (*subject).to_owned(),
             code: (*code).to_owned(),
@@ -207,7 +250,7 @@ mod tests {
             column: None,
             help: String::new(),
         };
-        Failure::Refused(Box::new(Problem {
+        Problem {
             kind: String::new(),
             status: 422,
             code: "job.not_offered".to_owned(),
@@ -215,7 +258,7 @@ mod tests {
             advice: String::new(),
             details: details.iter().map(detail).collect(),
             request: String::new(),
-        }))
+        }
     }
 
     #[test]

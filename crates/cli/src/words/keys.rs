@@ -380,6 +380,7 @@ words! {
     LogGap,
     NotStartedYet,
     WithoutEffect,
+    LeftOut,
     NoSavedPlan,
     NoFileInPlan,
     NoJobFile,

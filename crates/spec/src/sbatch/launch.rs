@@ -108,9 +108,9 @@ fn variables(out: &mut String, launch: &Launch<'_>) {
     );
     // Whom it runs as there. A user without a name goes by its number.
     out.push_str(
-        "export SLURM_JOB_UID=\"$(id -u 2>/dev/null)\" SLURM_JOB_GID=\"$(id -g 2>/dev/null)\" SLURM_JOB_PARTITION=\"${DAYAN_POOL:-}\" \
-         SLURM_JOB_QOS=normal SLURM_SUBMIT_HOST=\"$(uname -n 2>/dev/null)\"\n\
-         SLURM_JOB_USER=\"$(id -un 2>/dev/null || id -u 2>/dev/null)\"; export SLURM_JOB_USER\n",
+        "SLURM_JOB_USER=$(id -un 2>/dev/null || id -u 2>/dev/null)\n\
+         export SLURM_JOB_USER SLURM_JOB_UID=\"$(id -u 2>/dev/null)\" SLURM_JOB_GID=\"$(id -g 2>/dev/null)\" \
+         SLURM_JOB_PARTITION=\"${DAYAN_POOL:-}\" SLURM_JOB_QOS=normal SLURM_SUBMIT_HOST=\"$(uname -n 2>/dev/null)\"\n",
     );
     for (name, value) in &launch.known {
         let _ = writeln!(out, "export {name}={}", quoted(value));
@@ -119,7 +119,7 @@ fn variables(out: &mut String, launch: &Launch<'_>) {
     out.push_str("fi\nexport SLURM_SUBMIT_DIR=\"$PWD\"\n");
     // As Slurm's own jobs have them, where the pool says nothing else.
     out.push_str(
-        "USER=\"${USER:-$(id -un 2>/dev/null || id -u 2>/dev/null)}\"; LOGNAME=\"${LOGNAME:-$USER}\"\n\
+        "USER=\"${USER:-$SLURM_JOB_USER}\"; LOGNAME=\"${LOGNAME:-$USER}\"\n\
          export USER LOGNAME SHELL=\"${SHELL:-/bin/sh}\" ENVIRONMENT=BATCH\n",
     );
 }
