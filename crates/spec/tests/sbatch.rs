@@ -128,6 +128,11 @@ fn every_option_becomes_its_keys() {
         json!({"resources":
             {"accelerators": ["any:4"], "cpus": "12", "memory": "4194304KiB", "processes": 2}}),
     );
+    let by_cards = json!({"gang": {"nodes": 2}, "launch": "head", "resources":
+        {"accelerators": ["any:2"], "cpus": "4", "memory": "4000000000B", "processes": 8}});
+    check("-N 2 --gpus=4 --ntasks-per-gpu=2", by_cards.clone());
+    check("-N 2 --gres=gpu:2 --ntasks-per-gpu=2", by_cards.clone());
+    check("-N 2 -n 8 --ntasks-per-gpu=2", by_cards);
     check("--tmp=20G", json!({"resources": {"disk": "20971520KiB"}}));
     for (time, seconds) in [
         ("30", 1_800),

@@ -35,6 +35,9 @@ use launch::{Launch, interpreter};
 use lines::Word;
 use translate::Translation;
 
+/// What parts the lines of one kind of task from those of another, in Slurm's scripts for both.
+const PARTS: [&str; 2] = ["hetjob", "packjob"];
+
 /// The variable in which a job carries the elements of an array that has no common step.
 pub const LIST_VARIABLE: &str = "SLURM_ARRAY_LIST";
 
@@ -201,7 +204,12 @@ pub fn read(script: &str, around: &Around<'_>) -> Result<Batch, SpecErrors> {
         let words = lines::words(&report, *at);
         let (options, rest) = given::options(&words, &report);
         given.add(options);
-        if let Some(word) = rest.first() {
+        let of_parts = |word: &&lines::Word| PARTS.contains(&word.text.as_str());
+        if let Some(word) = rest.first().filter(of_parts) {
+            let why = "all tasks of a job are equal; submit one for each part, and join them by `#DAYAN depends_on`";
+            let args = [("option", word.text.clone()), ("why", why.to_owned())];
+            report.add(Code::SbatchNotOffered, word.at, "", &args);
+        } else if let Some(word) = rest.first() {
             let args = [("word", crate::model::quote(&word.text))];
             report.add(Code::SbatchStrayWord, word.at, "", &args);
         }

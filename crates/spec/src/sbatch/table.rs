@@ -122,6 +122,7 @@ options! {
     "gpus-per-node", Value, Taken, "SBATCH_GPUS_PER_NODE";
     "gpus-per-task", Value, Taken, "SBATCH_GPUS_PER_TASK";
     "cpus-per-gpu", Value, Taken, "SBATCH_CPUS_PER_GPU";
+    "ntasks-per-gpu", Value, Taken;
     "partition"-'p', Value, Taken, "SBATCH_PARTITION";
     "qos"-'q', Value, Taken, "SBATCH_QOS";
     "constraint"-'C', Value, Taken, "SBATCH_CONSTRAINT";
@@ -178,6 +179,7 @@ options! {
     "power", Value, TUNING, "SBATCH_POWER";
     "profile", Value, TUNING, "SBATCH_PROFILE";
     "propagate", MaybeValue, TUNING;
+    "ntasks-per-socket", Value, Noted("sockets are not counted; as many tasks run on a machine all the same");
 
     "nodelist"-'w', Value, NODES_OF_SITE;
     "nodefile"-'F', Value, NODES_OF_OTHERS;
@@ -198,8 +200,6 @@ options! {
     "container", Value, Refused("write `#DAYAN image: NAME`"), "SBATCH_CONTAINER";
     "gpus-per-socket", Value, TOPOLOGY, "SBATCH_GPUS_PER_SOCKET";
     "ntasks-per-core", Value, TOPOLOGY;
-    "ntasks-per-gpu", Value, TOPOLOGY;
-    "ntasks-per-socket", Value, TOPOLOGY;
     "cores-per-socket", Value, TOPOLOGY;
     "sockets-per-node", Value, TOPOLOGY_OF_SITE;
     "threads-per-core", Value, TOPOLOGY_OF_SITE, "SBATCH_THREADS_PER_CORE";
@@ -217,9 +217,12 @@ pub(super) fn by_name(name: &str) -> Result<&'static Known, Vec<&'static str>> {
     }
     let begun: Vec<&Known> =
         OPTIONS.iter().filter(|option| !name.is_empty() && option.name.starts_with(name)).collect();
-    match begun[..] {
-        [only] => Ok(only),
-        [..] => Err(begun.iter().map(|option| option.name).collect()),
+    let also = ALSO.iter().filter(|(also, _)| !name.is_empty() && also.starts_with(name));
+    let also: Vec<&str> = also.map(|(_, known)| *known).collect();
+    match (&begun[..], &also[..]) {
+        ([only], []) => Ok(only),
+        ([], [only]) => by_name(only),
+        _ => Err(begun.iter().map(|option| option.name).collect()),
     }
 }
 
@@ -265,6 +268,8 @@ mod tests {
         check("nosuch", None);
         check("tasks-per-node", Some("ntasks-per-node"));
         check("share", Some("oversubscribe"));
+        check("tasks", Some("ntasks-per-node"));
+        check("s", None);
         check("", None);
         assert_eq!(by_letter('N').map(|o| o.name), Some("nodes"));
         assert!(by_letter('Z').is_none());

@@ -61,6 +61,13 @@ const FOLDER_OF_ITS_OWN: &str = "a task starts in a folder of its own, on the ma
 /// What `--dependency` cannot name.
 const WHOLE_JOBS: &str = "a job waits for whole jobs, and not for a time after them";
 
+/// Whose share a number of cards is.
+#[derive(Clone, Copy)]
+enum Share {
+    Job,
+    Node,
+}
+
 /// How many nodes, and what one of them has.
 struct Shape {
     nodes: u32,
@@ -208,13 +215,21 @@ impl Translation<'_, '_> {
         let tasks = self.read("ntasks", value::count, "4");
         let per_node = self.read("ntasks-per-node", value::count, "4");
         let per_task = self.read("cpus-per-task", value::count, "4");
+        let per_card = self.read("ntasks-per-gpu", value::count, "2");
         if let (Some(((least, Some(_)), _)), Some(given)) = (&nodes, self.given.get("nodes")) {
             let why = format!("a gang has one size; {least} nodes are taken");
             self.note(given, why);
         }
         let asked = nodes.map(|((least, _), _)| least);
-        let count = tasks.map(|(count, _)| count);
-        let per = per_node.map(|(count, _)| count);
+        let mut count = tasks.map(|(count, _)| count);
+        let mut per = per_node.map(|(count, _)| count);
+        if let (None, Some((each, _))) = (count, per_card) {
+            match self.cards_given() {
+                Some((Share::Job, cards)) => count = Some(each.saturating_mul(cards)),
+                Some((Share::Node, cards)) => per = Some(each.saturating_mul(cards)),
+                None => {}
+            }
+        }
         let nodes = match (asked, count, per) {
             // Fewer tasks than nodes leave nodes without work.
             (Some(nodes), Some(tasks), _) => nodes.min(tasks),
@@ -237,6 +252,9 @@ impl Translation<'_, '_> {
         if per_node.is_some() {
             known.push(("SLURM_NTASKS_PER_NODE", per.to_string()));
         }
+        if let Some((each, _)) = per_card {
+            known.push(("SLURM_NTASKS_PER_GPU", each.to_string()));
+        }
         if per_task.is_some() {
             known.push(("SLURM_CPUS_PER_TASK", cores.to_string()));
         }
@@ -252,6 +270,42 @@ impl Translation<'_, '_> {
         Shape { nodes, per_node: per, cpus }
     }
 
+    /// How many cards, and whose share that is, where it can be read.
+    fn cards_given(&self) -> Option<(Share, u32)> {
+        let given = self.given.last_of(&["gres", "gpus", "gpus-per-node"])?;
+        let (share, cards) = match given.known.name {
+            "gres" => (Share::Node, gres(&given.value).ok()?.map(|(_, cards)| cards)),
+            "gpus" => (Share::Job, value::cards(given.value.trim())),
+            _ => (Share::Node, value::cards(given.value.trim())),
+        };
+        Some((share, cards?.count))
+    }
+
+    /// As many cards as its tasks need by `--ntasks-per-gpu`, where nothing else says how many.
+    fn cards_by_tasks(&mut self, shape: &Shape) -> u32 {
+        let Some((each, at)) = self.read("ntasks-per-gpu", value::count, "2") else { return 0 };
+        let Some((tasks, _)) = self.read("ntasks", value::count, "4") else {
+            if let Some(given) = self.given.get("ntasks-per-gpu").cloned() {
+                self.refuse(
+                    &given,
+                    "say how many cards, by `--gpus`, or how many tasks, by `--ntasks`",
+                );
+            }
+            return 0;
+        };
+        let count = tasks.div_ceil(each).div_ceil(shape.nodes);
+        self.set_cards("any", count, shape, at);
+        count
+    }
+
+    fn set_cards(&mut self, kind: &str, count: u32, shape: &Shape, at: At) {
+        let asked = list(vec![text(format!("{kind}:{count}"), at)], at);
+        self.keys.set("resources.accelerators", asked);
+        self.launch.known.push(("SLURM_GPUS_ON_NODE", count.to_string()));
+        let all = count.saturating_mul(shape.nodes);
+        self.launch.known.push(("SLURM_GPUS", all.to_string()));
+    }
+
     fn last_place(&self, names: &[&'static str]) -> At {
         self.given.last_of(names).map_or(NOWHERE, |given| given.at)
     }
@@ -259,7 +313,7 @@ impl Translation<'_, '_> {
     /// Cards of one node.
     fn cards(&mut self, shape: &Shape) -> u32 {
         let names = ["gres", "gpus", "gpus-per-node", "gpus-per-task"];
-        let Some(given) = self.given.last_of(&names) else { return 0 };
+        let Some(given) = self.given.last_of(&names) else { return self.cards_by_tasks(shape) };
         let (given, at) = (given.clone(), given.at);
         let (maker, cards) = match given.known.name {
             "gres" if given.is_empty() => return 0,
@@ -299,11 +353,7 @@ impl Translation<'_, '_> {
             _ => cards.count,
         };
         let kind = cards.kind.as_deref().unwrap_or(maker);
-        self.keys
-            .set("resources.accelerators", list(vec![text(format!("{kind}:{count}"), at)], at));
-        self.launch.known.push(("SLURM_GPUS_ON_NODE", count.to_string()));
-        let all = count.saturating_mul(shape.nodes);
-        self.launch.known.push(("SLURM_GPUS", all.to_string()));
+        self.set_cards(kind, count, shape, at);
         if let Some((per, at)) = self.read("cpus-per-gpu", value::count, "8")
             && !self.given.has("cpus-per-task")
         {
