@@ -20,8 +20,10 @@ pub(crate) const ACCOUNT_FORMAT: &str = "JobID,State,ElapsedRaw,TotalCPU,MaxRSS,
 /// Where an element stands in Slurm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
-    /// It is being set up, is suspended or being cleaned up; or Slurm uses a word we do not know.
+    /// It is being set up or cleaned up; or Slurm uses a word we do not know.
     Active,
+    /// The site holds it still, and its wrapper with it.
+    Suspended,
     /// It runs, as far as Slurm knows, and nothing keeps it from that.
     Running,
     /// It waits for room: the same, and it does not run. Also one that was taken off and put back.
@@ -47,6 +49,7 @@ impl State {
             "PENDING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT"
             | "RESV_DEL_HOLD" => Self::Pending,
             "RUNNING" => Self::Running,
+            "SUSPENDED" => Self::Suspended,
             "COMPLETED" => Self::Completed,
             "FAILED" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => Self::Failed,
             "CANCELLED" => Self::Cancelled,
@@ -62,7 +65,7 @@ impl State {
 
     /// Is it over for Slurm?
     pub(crate) const fn is_over(self) -> bool {
-        !matches!(self, Self::Active | Self::Running | Self::Pending)
+        !matches!(self, Self::Active | Self::Suspended | Self::Running | Self::Pending)
     }
 }
 
@@ -244,13 +247,14 @@ mod tests {
         }
         check("RUNNING", State::Running);
         assert!(!State::Running.is_over());
+        check("SUSPENDED", State::Suspended);
+        assert!(!State::Suspended.is_over());
         for goes_on in [
             "CONFIGURING",
             "COMPLETING",
             "STAGE_OUT",
             "SIGNALING",
             "RESIZING",
-            "SUSPENDED",
             "STOPPED",
             "NEWFANGLED",
             "",

@@ -121,6 +121,7 @@ impl SlurmEngine {
         self.numbers_of_others(&others);
         let mut missing = Vec::new();
         let mut nameless = Vec::new();
+        let mut hurried = false;
         for id in self.book.batches.keys().copied().collect::<Vec<_>>() {
             let begun = self.book.has_begun(id);
             let Some(batch) = self.book.batches.get(&id) else { continue };
@@ -149,6 +150,11 @@ impl SlurmEngine {
                 let silent = held.doubt.as_ref().is_none_or(|doubt| doubt.report.is_none());
                 let stands = among(&found, index);
                 held.quiet(stands == Some(State::Running) && !self.deaf, now);
+                if stands == Some(State::Suspended) && held.stop.is_some() {
+                    // Its wrapper cannot obey.
+                    held.cancel_at = held.cancel_at.map(|at| at.min(now));
+                    hurried = true;
+                }
                 match stands {
                     None => missing.push(attempt),
                     // Its node has it, and Slurm has it wait: it was put back, and nobody
@@ -171,6 +177,9 @@ impl SlurmEngine {
                 self.ask_at = self.ask_at.min(now.plus(after));
                 self.due(now.plus(after));
             }
+        }
+        if hurried {
+            self.due(now);
         }
         // There is no number to ask by.
         for (attempt, seat) in nameless {
@@ -237,6 +246,7 @@ impl SlurmEngine {
         let age = now.since(doubt.since);
         if let Some((end, usage)) = doubt.report {
             let outcome = match state {
+                Some(State::Cancelled) if held.stop.is_some() => Outcome::Stopped,
                 Some(state) if state.is_over() => because(state),
                 // Told to end, and waiting again: the site took it off and has put it back.
                 Some(State::Pending) => Outcome::Preempted,
@@ -255,7 +265,7 @@ impl SlurmEngine {
             self.finish_at(attempt, end.at, outcome);
             return;
         }
-        let was_silent = held.silent;
+        let (was_silent, was_stopped) = (held.silent, held.stop.is_some());
         let over = match state {
             Some(state) if state.is_over() => Some(state),
             // Put back without a word of its wrapper's, which would speak did it live.
@@ -290,6 +300,7 @@ impl SlurmEngine {
                 let outcome = match state {
                     // A time limit that nobody was there to hold is not the task's.
                     State::Timeout if was_silent => Outcome::KeeperDied,
+                    State::Cancelled if was_stopped => Outcome::Stopped,
                     state => because(state),
                 };
                 self.note_account(attempt);
@@ -421,6 +432,7 @@ fn because(state: State) -> Outcome {
         State::Preempted => Outcome::Preempted,
         // Who kept it ended it, or lost it: the exchange may place it elsewhere.
         State::Active
+        | State::Suspended
         | State::Running
         | State::Pending
         | State::Completed
@@ -449,7 +461,12 @@ fn never_ran(state: State) -> Outcome {
             "another cluster of the site's federation took it, which is not offered here"
         }
         State::Preempted => return Outcome::Preempted,
-        State::Active | State::Running | State::Pending | State::Timeout | State::NodeFail => {
+        State::Active
+        | State::Suspended
+        | State::Running
+        | State::Pending
+        | State::Timeout
+        | State::NodeFail => {
             return Outcome::KeeperDied;
         }
     };

@@ -29,13 +29,15 @@ fn what_the_site_suspends_is_not_billed_meanwhile_and_goes_on() {
     let mut limited = agent.launch("sleep 100");
     limited.limits.wall = limit;
     let unlimited = agent.launch("sleep 100");
-    let attempts = agent.start(vec![limited, unlimited]);
+    let unwanted = agent.launch("sleep 100");
+    let attempts = agent.start(vec![limited, unlimited, unwanted]);
     for attempt in &attempts {
         agent.running(*attempt);
     }
     prolong(&mut agent, &attempts);
     let begun = agent.engine.boot_now().1;
     let queue = jobs(&lab);
+    assert_eq!(queue.len(), 3);
     for job in &queue {
         lab.ask("scontrol", &["suspend", job]);
     }
@@ -44,19 +46,29 @@ fn what_the_site_suspends_is_not_billed_meanwhile_and_goes_on() {
         agent.engine.boot_now().1 >= begun.plus(STILL)
     });
     assert!(attempts.iter().all(|attempt| agent.is_running(*attempt)), "what is held is not over");
+    // Its wrapper cannot hear that it is to stop: Slurm is told.
+    agent.engine.stop(attempts[2], Span::from_secs(1), dayan_engines::Signal::TERM).expect("stops");
+    let stopped = agent.outcome_prolonged(attempts[2], |agent| prolong(agent, &attempts));
+    assert_eq!(stopped, Outcome::Stopped);
+    let held = agent.engine.boot_now().1.since(begun);
+    assert!(held <= STILL.plus(Span::from_secs(20)), "{held}: at once, as Slurm looks at it");
     for job in &queue {
         lab.ask("scontrol", &["resume", job]);
     }
-    // Its limit has been over for two seconds, had it run all the time.
+    let still = agent.engine.boot_now().1.since(begun);
+    // Its limit has long been over, had it run all the time.
     let ended = agent.outcome_prolonged(attempts[0], |agent| prolong(agent, &attempts));
     assert_eq!(ended, Outcome::TimeLimit);
     let lasted = agent.engine.boot_now().1.since(begun);
-    assert!(lasted >= limit.plus(STILL).minus(NOTICED), "{lasted}: its limit stood still as well");
+    assert!(lasted >= limit.plus(still).minus(NOTICED), "{lasted}: its limit stood still as well");
+    // It is killed a moment after its limit, and the site has to be heard.
+    let most = limit.plus(still).plus(NOTICED.times(2));
+    assert!(lasted <= most, "{lasted}: and no longer than the job did");
     assert!(agent.is_running(attempts[1]), "its lease was prolonged while nobody there could hear");
 
     agent.engine.stop(attempts[1], Span::from_secs(1), dayan_engines::Signal::TERM).expect("stops");
     let wall = agent.end(attempts[1]).usage.wall;
     let whole = agent.engine.boot_now().1.since(begun);
-    assert!(wall <= whole.minus(STILL).plus(NOTICED), "{wall} of {whole} is billed");
-    assert!(wall >= limit.minus(NOTICED), "{wall}: and all that it ran");
+    assert!(wall <= whole.minus(still).plus(NOTICED), "{wall} of {whole} is billed");
+    assert!(wall >= whole.minus(still).minus(NOTICED), "{wall} of {whole}: and all that it ran");
 }

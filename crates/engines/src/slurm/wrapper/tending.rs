@@ -132,7 +132,8 @@ impl Tended<'_> {
                     desk.say(self.running(), self.task.usage);
                 }
             }
-            meant = next;
+            // What is overdue already is meant for now.
+            meant = next.max(self.clock.now());
             if self.wait(desk, next.since(self.clock.now())) {
                 return;
             }
