@@ -102,12 +102,13 @@ impl StartFailure {
 /// Does a registry say that it has no such image, or not for who asks?
 #[cfg(any(feature = "containers", feature = "kubernetes"))]
 pub(crate) fn says_no_image(words: &str) -> bool {
-    const SAID: [&str; 7] = [
+    const SAID: [&str; 8] = [
         "manifest unknown",
         "name unknown",
         "does not exist or may require",
         "unauthorized",
         "invalid reference",
+        "repository name must be lowercase",
         // containerd's, and the kubelet's of a name that can be none.
         "code = notfound",
         "invalidimagename",

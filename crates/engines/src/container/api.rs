@@ -77,7 +77,10 @@ impl Trouble {
             // As crun calls what it is to execute.
             named.any(|name| name == *program) || words.contains("open executable")
         });
-        if says(&["working directory", "chdir", "cwd"]) {
+        if says(&["is not a directory", ": not a directory"]) {
+            // A mount or a working folder where the image has a file, or a file where it has a folder.
+            StartFailure::Asked(words)
+        } else if says(&["working directory", "chdir", "cwd"]) {
             StartFailure::Workdir(words)
         } else if says(&["cannot allocate memory", "too many open files", "no space left"]) {
             StartFailure::NoRoom(words)

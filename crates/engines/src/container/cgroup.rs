@@ -116,7 +116,9 @@ impl Trees {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let own = parse_own(&text);
         self.read(|controller| {
-            own.get(controller).map(|path| path.trim_start_matches('/').to_owned())
+            // Who is about to be gone is in the root of all already, which counts the machine's.
+            let path = own.get(controller).map(|path| path.trim_start_matches('/'));
+            path.filter(|path| !path.is_empty()).map(str::to_owned)
         })
     }
 

@@ -40,10 +40,7 @@ pub(super) fn after(house: &House, attempt: AttemptId, step: u32, outcome: Outco
         bring_heads(held, step, &work);
         let (own, words) = own_failure(step, &outcome);
         write_down(held, step, &own, words.as_deref());
-        match next(held, step, &outcome) {
-            Next::Over(over) if over == outcome => Next::Over(own),
-            next => next,
-        }
+        next(held, step, &own)
     });
     next.unwrap_or(Next::Over(outcome))
 }
@@ -85,8 +82,9 @@ fn next(held: &Held, step: u32, outcome: &Outcome) -> Next {
         | Outcome::LeaseEnded
         | Outcome::Stopped
         | Outcome::KeeperDied
-        | Outcome::Preempted
-        | Outcome::StartFailed(_) => false,
+        | Outcome::Preempted => false,
+        // A program that is not there has a status, as one that ran.
+        Outcome::StartFailed(failure) => ignored && failure.status().is_some(),
     };
     match (goes_on, (step as usize) + 1 < held.steps.len()) {
         (true, true) => Next::Step(step + 1),

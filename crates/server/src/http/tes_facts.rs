@@ -205,7 +205,8 @@ async fn published(app: &Shared, spec: &JobSpec) -> Vec<TesOutputFileLog> {
                 None if file.below.is_empty() => output.from.clone(),
                 None => format!("{}/{}", output.from.trim_end_matches('/'), file.below),
             };
-            let url = format!("{base}{}", file.below);
+            let between = if file.below.is_empty() || base.ends_with('/') { "" } else { "/" };
+            let url = format!("{base}{between}{}", file.below);
             let size_bytes = file.named.size.to_string();
             told.push(TesOutputFileLog { url, path: seen_at(spec, &inner), size_bytes });
         }

@@ -66,6 +66,16 @@ pub fn input(
     };
     let from = location(url, input.kind, called)?;
     let folder = input.kind == Some(TesFileType::Directory);
+    if folder && matches!(from, Location::Http(_)) {
+        return Err(Wrong::new(
+            "tes.url",
+            format!(
+                "{called} `{}` is a folder of the web, which has no list of its files",
+                shown(url)
+            ),
+            "name each file, or an archive of them; folders come from the data store, object stores and the site's own roots",
+        ));
+    }
     let inner = places.inner(&input.path).unwrap_or_default();
     let to = if folder { format!("{inner}/") } else { inner };
     Ok(Input { secret: secret_for(&from, secret), from, to, sha256: None, at: None, size: None })
@@ -90,7 +100,12 @@ pub fn output(
             rest = rest.replace("**", "*");
         }
         let url = format!("{}/{below}", output.url.trim_end_matches('/'));
-        (format!("{inner}/{rest}"), url.trim_end_matches('/').to_owned() + "/")
+        // All that is in the folders that it finds.
+        let deep = if folder { "/**" } else { "" };
+        (
+            format!("{inner}/{}{deep}", rest.trim_end_matches('/')),
+            url.trim_end_matches('/').to_owned() + "/",
+        )
     } else {
         let inner = places.inner(&output.path).unwrap_or_default();
         let from = if folder { format!("{inner}/") } else { inner };

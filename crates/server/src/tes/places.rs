@@ -81,7 +81,8 @@ impl Places {
             };
             let whole = files.contains(path) || *used == Use::Folder;
             let mounted = if whole { path } else { parent(path) };
-            let hides = !files.contains(path) && is_of_the_image(mounted);
+            let hides =
+                !files.contains(path) && is_of_the_image(mounted) || OF_THE_IMAGE.contains(&path);
             if hides || !is_mountable(mounted) {
                 return Err(Wrong::new(
                     "tes.path",
@@ -210,6 +211,7 @@ mod tests {
             ("/out", Use::FileOut),
             ("/", Use::Folder),
             ("/etc", Use::Folder),
+            ("/etc", Use::FileIn),
             ("/proc/self/x", Use::FileIn),
             ("/dev/null", Use::FileOut),
             ("data/a", Use::FileIn),

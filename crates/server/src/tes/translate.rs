@@ -209,6 +209,11 @@ fn paths(task: &TesTask) -> Vec<(String, Use, String)> {
         paths.push((volume.clone(), Use::Folder, format!("volumes[{number}]")));
     }
     for (number, executor) in task.executors.iter().enumerate() {
+        // Of its own, and the task's: what a runtime makes there is root's. Nothing of the image is hidden.
+        if let Some(folder) = executor.workdir.as_ref().filter(|folder| folder.starts_with("/tmp/"))
+        {
+            paths.push((folder.clone(), Use::Folder, format!("executors[{number}].workdir")));
+        }
         let files = [("stdout", &executor.stdout), ("stderr", &executor.stderr)];
         for (name, file) in
             files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?)))
@@ -345,7 +350,8 @@ fn step(executor: &TesExecutor, number: usize) -> Result<Step, Wrong> {
         let well_formed = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
         if !well_formed || name.starts_with("DAYAN_") {
             let title = format!("`{}` cannot be set", shown(name));
-            return Err(wrong("env", &title, "names that begin with DAYAN_ are the exchange's"));
+            let advice = "a name has no `=`, no NUL, and does not begin with DAYAN_, which is the exchange's";
+            return Err(wrong("env", &title, advice));
         }
     }
     let path = |what: &str, path: &Option<String>| {
