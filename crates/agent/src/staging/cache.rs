@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedMutexGuard;
@@ -24,6 +25,10 @@ pub(crate) const CACHE_BYTES_DEFAULT: u64 = 50_000_000_000;
 const NAMED_MAX: usize = 1_000;
 /// A smaller file is fetched in less time than one round trip more or less.
 const NAMED_BYTES_MIN: u64 = 1_000_000;
+/// How long what was cut off is kept to be gone on with: a store that is away for a night.
+const PART_KEPT: Duration = Duration::from_hours(24);
+/// What was cut off is at most so many hundredths of what the cache may hold, but for what is being fetched.
+const PARTS_PERCENT_MAX: u64 = 10;
 /// Files are read and hashed in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -123,6 +128,7 @@ impl Cache {
             flights: Mutex::default(),
         };
         cache.evict(&mut cache.index());
+        cache.drop_parts(cache.bytes_max / 100 * PARTS_PERCENT_MAX);
         Ok(cache)
     }
 
@@ -167,8 +173,41 @@ impl Cache {
         Some((index.changes, named.collect()))
     }
 
+    /// Removes what was cut off and is not being fetched, the oldest first: what is older than is worth to go
+    /// on with, and what is more than so many bytes. Returns how many bytes went.
+    fn drop_parts(&self, most: u64) -> u64 {
+        let flown: BTreeSet<String> = {
+            let flights = self.flights.lock().expect("nobody panics while holding it");
+            let flown = flights.iter().filter(|(_, flight)| Arc::strong_count(flight) > 1);
+            flown.map(|(key, _)| key.clone()).collect()
+        };
+        let entries = fs::read_dir(self.root.join("parts")).into_iter().flatten().flatten();
+        let mut parts: Vec<(std::time::SystemTime, u64, PathBuf)> = entries
+            .filter(|entry| {
+                let path = entry.path();
+                let key = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+                key.is_some_and(|key| !flown.contains(&key))
+            })
+            .filter_map(|entry| {
+                let about = entry.metadata().ok()?;
+                Some((about.modified().ok()?, about.len(), entry.path()))
+            })
+            .collect();
+        parts.sort();
+        let (mut held, mut gone) = (parts.iter().map(|(_, size, _)| size).sum::<u64>(), 0);
+        for (changed, size, path) in parts {
+            let old = now().duration_since(changed).is_ok_and(|age| age > PART_KEPT);
+            if (old || held > most) && fs::remove_file(&path).is_ok() {
+                held -= size;
+                gone += size;
+            }
+        }
+        gone
+    }
+
     /// Waits for its turn to fetch what has this key.
     pub(crate) async fn flight(&self, key: &str) -> OwnedMutexGuard<Option<Flown>> {
+        self.drop_parts(self.bytes_max / 100 * PARTS_PERCENT_MAX);
         let flight = {
             let mut flights = self.flights.lock().expect("nobody panics while holding it");
             // Nobody waits for a flight that only the table knows.
@@ -229,6 +268,10 @@ impl Cache {
 
     /// Lets so many bytes go, the least recently used first: the disk is full. False where nothing can.
     pub(crate) fn give_way(&self, bytes: u64) -> bool {
+        // What nobody may ever go on with goes before what was fetched whole.
+        if self.drop_parts(0) > 0 {
+            return true;
+        }
         let mut index = self.index();
         let before = index.bytes;
         self.shrink_to(&mut index, before.saturating_sub(bytes));

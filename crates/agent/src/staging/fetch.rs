@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dayan_units::{AttemptId, Span};
+use dayan_units::{AttemptId, Bytes, Span};
 use dayan_wire::{Blame, LeaseOrder, OutputOrder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -40,6 +40,9 @@ const STALL_MAX: Duration = Duration::from_mins(1);
 
 /// What a full disk is relieved of at least, where it is not known how much is to come.
 const ROOM_BYTES_MIN: u64 = 100_000_000;
+
+/// What stays free for the agent's own journal and for what tasks write.
+const ROOM_KEPT: u64 = 16_000_000;
 
 /// Is there no more room for what was to be written: on the disk, within the user's quota, or within what
 /// a file of this process may have?
@@ -441,6 +444,8 @@ impl Courier {
             if self.cache.give_way(needed) {
                 Miss::AgainHere(why)
             } else {
+                // What does not fit is of no use to anybody, and others need the room.
+                let _ = std::fs::remove_file(&part);
                 Miss::Here(format!("{why}; make room on the disk of the agent's data folder"))
             }
         };
@@ -472,6 +477,9 @@ impl Courier {
                 && !std::mem::replace(expected, true)
             {
                 going.expect(size);
+            }
+            if let Some(size) = opened.size.or(wanted.size) {
+                self.have_room(size.saturating_sub(opened.from), &part).map_err(about_disk)?;
             }
             let mut options = tokio::fs::OpenOptions::new();
             let file = options.create(true).append(true).open(&part).await;
@@ -530,6 +538,20 @@ impl Courier {
         let file = self.cache.take(&part, &sha256, size).map_err(about_disk)?;
         self.cache.open_to(&sha256, &wanted.reader()).map_err(about_disk)?;
         Ok(file)
+    }
+
+    /// Is there room for so many bytes more, and some for the agent itself? What is known beforehand not to fit
+    /// is not begun with: a disk that is full stops all that runs on it.
+    fn have_room(&self, bytes: u64, part: &Path) -> io::Result<()> {
+        let folder = part.parent().unwrap_or(part);
+        // Where nobody can say, writing tells.
+        let Ok(about) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let free = about.f_bavail.saturating_mul(about.f_frsize);
+        if bytes.saturating_add(ROOM_KEPT) <= free {
+            return Ok(());
+        }
+        let why = format!("{} are to come, and {} are free", Bytes(bytes), Bytes(free));
+        Err(io::Error::new(io::ErrorKind::StorageFull, why))
     }
 
     async fn open_source(
