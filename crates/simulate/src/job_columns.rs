@@ -7,8 +7,11 @@ use crate::table::{Heading, scaled};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
     Seconds,
+    Microseconds,
+    Milliseconds,
     Minutes,
     Hours,
+    Days,
 }
 
 impl Unit {
@@ -18,7 +21,13 @@ impl Unit {
             let words = name.split(|one: char| !one.is_alphanumeric());
             words.clone().any(|word| all.contains(&word))
         };
-        if ends(&["s", "sec", "secs", "second", "seconds"]) {
+        if ends(&["us", "usec", "usecs", "microsecond", "microseconds"]) {
+            Some(Self::Microseconds)
+        } else if ends(&["ms", "msec", "msecs", "millisecond", "milliseconds"]) {
+            Some(Self::Milliseconds)
+        } else if ends(&["d", "day", "days"]) {
+            Some(Self::Days)
+        } else if ends(&["s", "sec", "secs", "second", "seconds"]) {
             Some(Self::Seconds)
         } else if ends(&["m", "min", "mins", "minute", "minutes"]) {
             Some(Self::Minutes)
@@ -32,20 +41,26 @@ impl Unit {
     /// What a text is that is no number of it.
     pub(crate) const fn none(self) -> &'static str {
         match self {
+            Self::Microseconds => "not a number of microseconds",
+            Self::Milliseconds => "not a number of milliseconds",
             Self::Seconds => "not a number of seconds",
             Self::Minutes => "not a number of minutes",
             Self::Hours => "not a number of hours",
+            Self::Days => "not a number of days",
         }
     }
 
     /// A number of it in microseconds.
     pub(crate) fn micros(self, text: &str) -> Option<i64> {
-        let factor = match self {
-            Self::Seconds => 1,
-            Self::Minutes => 60,
-            Self::Hours => 3_600,
+        let (places, factor) = match self {
+            Self::Microseconds => (0, 1),
+            Self::Milliseconds => (3, 1),
+            Self::Seconds => (6, 1),
+            Self::Minutes => (6, 60),
+            Self::Hours => (6, 3_600),
+            Self::Days => (6, 86_400),
         };
-        scaled(text, 6)?.checked_mul(factor)
+        scaled(text, places)?.checked_mul(factor)
     }
 }
 
@@ -86,10 +101,16 @@ impl JobColumns {
         let begins = |name: &str, word: &str| {
             name.strip_prefix(word).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
         };
-        let length = LENGTHS.iter().find_map(|(word, unit)| {
-            let at = names.iter().position(|name| begins(name, word))?;
-            Some((at, Unit::of(&names[at]).unwrap_or(*unit)))
-        });
+        // The name itself, or with its unit, before one with other words: `duration_requested` is no run.
+        let with_unit = |name: &str, word: &str| begins(name, word) && Unit::of(name).is_some();
+        let find = |fits: &dyn Fn(&str, &str) -> bool| {
+            LENGTHS.iter().find_map(|(word, unit)| {
+                let at = names.iter().position(|name| fits(name, word))?;
+                Some((at, Unit::of(&names[at]).unwrap_or(*unit)))
+            })
+        };
+        let length = find(&|name, word| name == word);
+        let length = length.or_else(|| find(&with_unit)).or_else(|| find(&begins));
         let (length, unit) = length.ok_or(
             "a column of lengths, as `Hours`, `length` (hours), `duration` (seconds) or `run_minutes`",
         )?;
@@ -108,5 +129,27 @@ impl JobColumns {
     /// A length in microseconds; none where it is none.
     pub(crate) fn micros(&self, text: &str) -> Option<i64> {
         self.unit.micros(&self.heading.number(text)).filter(|micros| *micros >= 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_the_unit_of_their_name() {
+        let check = |heading: &str, text: &str, secs: f64| {
+            let columns = JobColumns::new(heading).expect("it has lengths");
+            let micros = columns.micros(text).map(|micros| micros as f64 / 1e6);
+            assert_eq!(micros, Some(secs), "{heading}: {text}");
+        };
+        check("timestamp,duration", "90", 90.0);
+        check("timestamp,duration_ms", "72000", 72.0);
+        check("timestamp,runtime_us", "1500", 0.0015);
+        check("arrival_time,duration_days", "0.5", 43_200.0);
+        check("start,length", "2", 7_200.0);
+        // What was asked for is not what was run.
+        let columns = JobColumns::new("timestamp,duration_requested,runtime").expect("one of two");
+        assert_eq!(columns.length, 2);
     }
 }

@@ -285,7 +285,8 @@ pub fn run_seed(
 }
 
 fn saved(now: i128, before: i128) -> f64 {
-    if before == 0 { 0.0 } else { (1.0 - now as f64 / before as f64) * 100.0 }
+    // At prices below zero less is better all the same.
+    if before == 0 { 0.0 } else { (before - now) as f64 / before.unsigned_abs() as f64 * 100.0 }
 }
 
 /// What a job comes to, by one series, where it is not shifted: it starts at once, or (published

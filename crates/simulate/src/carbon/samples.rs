@@ -153,10 +153,13 @@ fn table(from: impl BufRead, of: Quantity) -> Result<Samples, SeriesError> {
     let names = heading.names();
     let times = ["time", "date", "from", "start", "utc", "hour"];
     let time = heading.find(|name| times.iter().any(|word| name.contains(word))).unwrap_or(0);
-    let units = heading.find(|name| matches!(name, "unit" | "units"));
-    let mut others = (0..names.len()).filter(|at| *at != time && Some(*at) != units);
-    let named = others.clone().find(|at| of.names.iter().any(|word| names[*at].contains(word)));
-    let Some(column) = named.or_else(|| others.next()) else {
+    let of_units = |name: &str| name == "units" || name.split([' ', '_']).next() == Some("unit");
+    let units = heading.find(of_units);
+    let others = (0..names.len()).filter(|at| *at != time && Some(*at) != units);
+    let mut ranked = others.filter_map(|at| Some((at, rank(&names[at], of)?)));
+    let better = |best: (usize, u8), one: (usize, u8)| if one.1 > best.1 { one } else { best };
+    let best = ranked.next().map(|first| ranked.fold(first, better));
+    let Some((column, _)) = best else {
         return Err(SeriesError::Heading { expected: "a column of times and one of values" });
     };
     let plain = if units.is_none() { Some(places_of(1, &names[column], of)?) } else { None };
@@ -188,6 +191,32 @@ fn table(from: impl BufRead, of: Quantity) -> Result<Samples, SeriesError> {
     Ok(gather.samples)
 }
 
+/// How well a column's name says that it is the one, of several the first; none: it is another quantity.
+fn rank(name: &str, of: Quantity) -> Option<u8> {
+    const OTHERS: [&str; 10] = [
+        "%",
+        "percent",
+        "estimat",
+        "low_carbon",
+        "low carbon",
+        "zero carbon",
+        "zero_carbon",
+        "moer",
+        "temperature",
+        "demand",
+    ];
+    const POWER: [&str; 4] = ["w", "kw", "mw", "gw"];
+    let mut words = name.split(|one: char| !one.is_alphanumeric());
+    if OTHERS.iter().any(|other| name.contains(other)) || words.any(|word| POWER.contains(&word)) {
+        return None;
+    }
+    let named = of.names.iter().any(|word| name.contains(word));
+    let says_unit = ["kwh", "mwh", "kilowatt", "megawatt"].iter().any(|unit| name.contains(unit));
+    // What was measured counts before what was expected.
+    let measured = !name.contains("forecast");
+    Some(u8::from(named && says_unit) * 4 + u8::from(named) * 2 + u8::from(measured))
+}
+
 fn inside(value: i64, of: Quantity) -> bool {
     of.range[0] <= value && value <= of.range[1]
 }
@@ -203,8 +232,12 @@ fn places_of(line: usize, said: &str, of: Quantity) -> Result<usize, SeriesError
     match of.what {
         What::Price => {
             let of_energy = words().any(|word| word.ends_with("wh") || word.ends_with("watthour"));
-            let parts = ["ct", "cent", "cents", "pence", "fen", "jiao"];
-            if of_energy && !(per_mwh || per_kwh) || words().any(|word| parts.contains(&word)) {
+            let parts = ["ct", "c", "cent", "cents", "p", "pence", "fen", "jiao"];
+            let per_other = ["mj", "gj", "kw", "mw", "gw", "therm"];
+            let in_parts = words().any(|word| parts.contains(&word)) || said.contains(['分', '角']);
+            let of_other =
+                of_energy && !(per_mwh || per_kwh) || words().any(|word| per_other.contains(&word));
+            if of_other || in_parts {
                 return Err(SeriesError::PriceUnit { line, name: name() });
             }
             Ok(if per_mwh { of.places - 3 } else { of.places })
@@ -216,9 +249,14 @@ fn places_of(line: usize, said: &str, of: Quantity) -> Result<usize, SeriesError
             if ["", "value", "values"].contains(&said.as_str()) {
                 return Err(SeriesError::NoUnit { line, name: name() });
             }
-            let other = begins(&["lb", "pound", "ton", "tco2"]) || words().any(|word| word == "t");
+            let other = begins(&["lb", "pound", "ton", "tco2", "kt", "mgco2", "oz", "ounce"])
+                || words()
+                    .any(|word| ["t", "mg", "mj", "gj", "wh", "gwh", "co2lb"].contains(&word));
+            let kilograms = begins(&["kg", "kilogram"])
+                || ["kgper", "kg_per", "千克", "公斤"].iter().any(|word| said.contains(word));
+            let per_mwh = per_mwh || said.contains("兆瓦时");
             // Kilograms for a megawatt-hour are grams for a kilowatt-hour; neither goes with the other.
-            if other || per_mwh != begins(&["kg", "kilogram"]) {
+            if other || per_mwh != kilograms {
                 return Err(SeriesError::Unit { line, name: name() });
             }
             Ok(of.places)
@@ -348,7 +386,21 @@ mod tests {
         for grams in ["g", "gCO2eq/kWh", "Carbon Intensity", "kgCO2/MWh", "kilograms per MWh"] {
             check(&table(grams), GRAMS, &[7_500]);
         }
-        for other in ["lb/MWh", "lbsCO2_per_mwh", "co2_pounds", "kgCO2/kWh", "g/MWh", "tCO2/MWh"] {
+        let others = [
+            "lb/MWh",
+            "lbsCO2_per_mwh",
+            "co2_pounds",
+            "kgCO2/kWh",
+            "g/MWh",
+            "tCO2/MWh",
+            "gCO2/MJ",
+            "mgCO2/kWh",
+            "gCO2/Wh",
+            "CO2lb/kWh",
+            "carbonIntensityKgPerKWh",
+            "碳排放因子(千克/千瓦时)",
+        ];
+        for other in others {
             let expect = format!("line 1: `{}` is not in grams", other.to_lowercase());
             refused(&table(other), GRAMS, &expect);
         }
@@ -363,6 +415,23 @@ mod tests {
         for other in ["", "EUR/GWh", "ct/kWh", "EUR/Wh"] {
             let expect = format!("line 2: `{other}` is no unit of a price");
             refused(&rows(other), PRICE, &expect);
+        }
+    }
+
+    #[test]
+    fn of_several_columns_the_one_is_taken_that_says_so() {
+        let table = |names: &str| format!("time,{names}\n2026-12-01T08:00Z,1,7.5\n");
+        check(&table("CFE percentage (%),Carbon intensity gCO2eq/kWh (direct)"), GRAMS, &[7_500]);
+        check(&table("LOW_CARBON,CARBON_INTENSITY"), GRAMS, &[7_500]);
+        check(&table("Forecast (gCO2/kWh),Actual (gCO2/kWh)"), GRAMS, &[7_500]);
+        check(&table("CO2 emissions,Carbon intensity (gCO2/kWh)"), GRAMS, &[7_500]);
+        check(&table("Cost zone,Price (EUR/kWh)"), PRICE, &[7_500_000]);
+        for other in ["load_mw,wind_mw", "Temperature,MOER"] {
+            assert!(values(&table(other), GRAMS).is_err(), "{other}");
+        }
+        for other in ["c/kWh", "p/kWh", "电价(分/千瓦时)", "EUR/GJ", "EUR per MW"] {
+            let text = format!("time,{other}\n2026-12-01T08:00Z,7.5\n");
+            assert!(values(&text, PRICE).is_err(), "{other}");
         }
     }
 

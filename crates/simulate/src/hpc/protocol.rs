@@ -171,7 +171,9 @@ impl Protocol {
             Self::H1 => {
                 jobs.truncate(H1_JOBS);
                 let window = |start: usize| {
-                    let jobs = jobs.get(start..start + H1_WINDOW)?.to_vec();
+                    let mut jobs = jobs.get(start..start + H1_WINDOW)?.to_vec();
+                    // A window is chosen by number, and its jobs come when they come.
+                    jobs.sort_by_key(|job| (job.submit, job.id));
                     Some(Window { start, jobs })
                 };
                 H1_STARTS.into_iter().filter_map(window).collect()
@@ -215,7 +217,8 @@ impl Protocol {
             }
             Self::Cleaned => {
                 let run = ran(job.run)?;
-                if width > machine {
+                // Parts of a job that was stopped and went on have no time at which they came.
+                if width > machine || job.submit < 0 {
                     return Err(outside);
                 }
                 (run, known(job.limit).map_or(run, |limit| limit.max(run)))

@@ -96,7 +96,8 @@ pub struct SwfHeader {
 impl SwfHeader {
     /// The machine: `MaxProcs`, else `MaxNodes`.
     pub fn machine(&self) -> Option<i64> {
-        self.processors.or(self.nodes).filter(|size| *size > 0)
+        let known = |size: Option<i64>| size.filter(|size| *size > 0);
+        known(self.processors).or(known(self.nodes))
     }
 
     fn comment(&mut self, text: &str) {

@@ -155,7 +155,7 @@ struct Outcome {
 }
 
 /// Nobody waits longer than this after the last arrival.
-const DRAIN_MAX: Span = Span::from_secs(28 * 86_400);
+const DRAIN_MAX: Span = Span::from_secs(366 * 86_400);
 
 /// Who does things that need nothing of each other: one after the other, or at the same time where
 /// there are threads, of which nothing is known here. What comes of them is the same.

@@ -22,7 +22,7 @@ pub(crate) struct Shape {
     /// Of each, in thousandths.
     pub milli: u32,
     /// The models that will do, as bits of the cluster's numbering; all ones is any.
-    pub models: u64,
+    pub models: u128,
 }
 
 impl Shape {
@@ -44,7 +44,7 @@ pub(crate) struct Node {
     /// Thousandths left of each card.
     pub cards: Vec<u32>,
     /// The bit of its model; 0 where it has no cards.
-    pub model: u64,
+    pub model: u128,
 }
 
 impl Node {
@@ -92,16 +92,16 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     /// Thousandths of cards in sum, as shown.
     pub(crate) accel_total: u64,
-    models: BTreeMap<String, u64>,
+    models: BTreeMap<String, u128>,
 }
 
 impl Cluster {
     /// An empty cluster of these nodes.
     pub fn new(rows: &[NodeRow]) -> Self {
-        let mut models: BTreeMap<String, u64> = BTreeMap::new();
+        let mut models: BTreeMap<String, u128> = BTreeMap::new();
         for model in rows.iter().filter_map(|row| row.model.as_ref()) {
-            // The 64th and later models share the last bit: more kinds of cards than any list has.
-            let bit = 1u64 << models.len().min(63);
+            // The 128th and later models share the last bit: more kinds of cards than any list has.
+            let bit = 1u128 << models.len().min(127);
             models.entry(model.clone()).or_insert(bit);
         }
         let mut rows: Vec<&NodeRow> = rows.iter().collect();
@@ -121,7 +121,7 @@ impl Cluster {
     pub fn shape(&self, pod: &PodRow) -> Shape {
         let bit = |model: &String| self.models.get(model).copied().unwrap_or(0);
         let models = if pod.models.is_empty() {
-            u64::MAX
+            u128::MAX
         } else {
             pod.models.iter().map(bit).fold(0, |all, one| all | one)
         };

@@ -21,7 +21,7 @@ struct Kind {
     cpu: u64,
     cards: u32,
     milli: u32,
-    models: u64,
+    models: u128,
     share: f64,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Typical {
 impl Typical {
     /// The most frequent shapes (memory aside) until they cover enough of the list.
     pub fn of<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Self {
-        let mut counts: BTreeMap<(u64, u32, u32, u64), u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(u64, u32, u32, u128), u64> = BTreeMap::new();
         let mut total = 0;
         for shape in shapes {
             *counts.entry((shape.cpu, shape.milli, shape.cards, shape.models)).or_default() += 1;
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn shape(cpu: u64, cards: u32, milli: u32) -> Shape {
-        Shape { cpu, memory: 1, cards, milli, models: u64::MAX }
+        Shape { cpu, memory: 1, cards, milli, models: u128::MAX }
     }
     fn node(cpu: u64, cards: &[u32]) -> Node {
         Node { cpu, memory: 1, cards: cards.to_vec(), model: 1 }

@@ -94,7 +94,7 @@ mod tests {
         Node { cpu, memory: 1 << 20, cards: cards.to_vec(), model: 1 }
     }
     fn shape(cpu: u64, cards: u32, milli: u32) -> Shape {
-        Shape { cpu, memory: 1, cards, milli, models: u64::MAX }
+        Shape { cpu, memory: 1, cards, milli, models: u128::MAX }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! is told at once, and left as it was where the run fails.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use dayan_simulate::plot::Sheet;
@@ -24,6 +24,10 @@ impl PlotFile {
     pub fn open(path: Option<&Path>) -> Result<Option<Self>, Failure> {
         let Some(path) = path else { return Ok(None) };
         let fresh = !path.exists();
+        if !fresh && !is_picture(path) {
+            let said = Said::with(Word::NoPictureThere, "file", path.display().to_string());
+            return Err(Failure::usage(said));
+        }
         // Not truncated: a former picture stays until the new one is there.
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| Failure::local(writing(path), error))?;
@@ -54,6 +58,17 @@ impl Drop for PlotFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Is it empty, a picture, or no file at all? Another file is not written over: it may be the input.
+fn is_picture(path: &Path) -> bool {
+    const BEGINS: [&[u8]; 2] = [b"<svg", b"<?xml"];
+    if !path.is_file() {
+        return true;
+    }
+    let mut begins = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(5).read_to_end(&mut begins));
+    read.is_ok() && (begins.is_empty() || BEGINS.iter().any(|known| begins.starts_with(known)))
 }
 
 fn writing(path: &Path) -> Said {
