@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::session::{JobPath, Session};
+use super::submit::OUTAGE_MAX;
 use crate::exit::{Exit, Failure, Said};
 use crate::words::Word;
 
@@ -52,6 +53,7 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
     };
     let wait = if args.follow { FOLLOW_WAIT } else { Duration::ZERO };
     let (mut offset, mut line_open, mut said) = (0, false, false);
+    let mut answered = tokio::time::Instant::now();
     loop {
         let looked = tokio::time::Instant::now();
         let part = match client.log(&id, task, path.attempt, stream, offset, wait).await {
@@ -69,8 +71,18 @@ pub async fn run(args: &Logs, session: &Session) -> Result<Exit, Failure> {
                 tokio::time::sleep_until(looked + START_LOOK_EVERY).await;
                 continue;
             }
+            // A server that restarts is waited for: the task goes on meanwhile.
+            Err(failure)
+                if args.follow
+                    && failure.exit() == Exit::Unreachable
+                    && looked.duration_since(answered) < OUTAGE_MAX =>
+            {
+                tokio::time::sleep(START_LOOK_EVERY).await;
+                continue;
+            }
             Err(failure) => return Err(failure),
         };
+        answered = tokio::time::Instant::now();
         let begins = part.next.saturating_sub(part.bytes.len() as u64);
         if begins > offset {
             // What is on both sides of it is no line.

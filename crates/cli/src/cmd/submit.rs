@@ -21,7 +21,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// How rarely a wait looks at a long job.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 /// How long a wait goes on asking while nobody answers: longer than a server's restart.
-const OUTAGE_MAX: Duration = Duration::from_mins(10);
+pub(super) const OUTAGE_MAX: Duration = Duration::from_mins(10);
 
 /// Submits a job
 #[derive(Debug, clap::Args)]

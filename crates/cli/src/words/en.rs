@@ -445,6 +445,9 @@ pub const fn text(word: Word) -> &'static str {
         Word::LogGap => "{size} of the output are not kept, from byte {from} on",
         Word::NotStartedYet => "{job} has not been started yet; its output follows",
         Word::WithoutEffect => "{file}, line {line}: `{option}` has no effect: {why}",
+        Word::NoPictureThere => {
+            "{file} is there and is no picture; name another file, or remove it"
+        }
         Word::LeftOut => "`{option}` is left out, because no pool lets jobs say it: {why}",
         Word::NoFileInPlan => {
             "{file} does not hold the job file that it is for; save the plan again"

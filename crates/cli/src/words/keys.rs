@@ -381,6 +381,7 @@ words! {
     NotStartedYet,
     WithoutEffect,
     LeftOut,
+    NoPictureThere,
     NoSavedPlan,
     NoFileInPlan,
     NoJobFile,

@@ -406,6 +406,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::LogGap => "输出从第 {from} 字节起有 {size} 未保留",
         Word::NotStartedYet => "{job} 尚未启动；启动后显示其输出",
         Word::WithoutEffect => "{file} 第 {line} 行：`{option}` 不起作用：{why}",
+        Word::NoPictureThere => "{file} 已存在且不是图片；请换一个文件名，或先删除它",
         Word::LeftOut => "已略去 `{option}`，因为没有资源池允许作业使用它：{why}",
         Word::NoFileInPlan => "{file} 不含其作业文件；请重新保存方案",
         Word::NoJobFile => "请指定作业文件",

@@ -34,6 +34,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(300);
 /// A source that sends nothing for so long has gone away.
 const STALL_MAX: Duration = Duration::from_mins(1);
 
+/// Longer names get another one while they are fetched: with an ending they would be too long for a file.
+const PART_NAME_BYTES_MAX: usize = 200;
+
 /// A file of this machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LocalFile {
@@ -302,6 +305,17 @@ pub async fn fetch_all(
     Ok(())
 }
 
+/// Where a file grows that is being fetched. Another content under the same name is another part.
+fn part_of(to: &Path, sha256: &str) -> PathBuf {
+    let name = to.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = if name.len() <= PART_NAME_BYTES_MAX {
+        name
+    } else {
+        hex::encode(&Sha256::digest(name.as_bytes())[..16])
+    };
+    to.with_file_name(format!("{name}.{}.part", &sha256[..sha256.len().min(8)]))
+}
+
 async fn fetch(
     client: &Client,
     entry: &DataEntry,
@@ -314,11 +328,7 @@ async fn fetch(
     if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(local)?;
     }
-    // Another content under the same name is another part.
-    let ending = format!(".{}.part", &entry.sha256[..entry.sha256.len().min(8)]);
-    let mut part = to.as_os_str().to_owned();
-    part.push(ending);
-    let part = PathBuf::from(part);
+    let part = part_of(to, &entry.sha256);
     let length = || part.metadata().map_or(0, |part| part.len());
     let mut misses = 0;
     let mut there = length();

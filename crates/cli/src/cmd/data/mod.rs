@@ -114,6 +114,13 @@ async fn found(client: &Client, wanted: &DataAddress) -> Result<Vec<(String, Dat
     })?;
     let prefix = pattern.as_ref().map_or(wanted.path(), Pattern::base);
     let listed = client.data_files(&at(wanted, prefix)?.to_string()).await?;
+    // A file that was put under the very name is meant, whatever characters it has.
+    let exact = listed
+        .iter()
+        .find(|entry| address(&entry.address).is_ok_and(|address| address.path() == wanted.path()));
+    if let Some(entry) = exact {
+        return Ok(vec![(String::new(), entry.clone())]);
+    }
     let mut found = Vec::new();
     for entry in listed {
         let path = address(&entry.address)?.path().to_owned();
