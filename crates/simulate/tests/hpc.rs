@@ -198,7 +198,11 @@ fn synthetic() -> Vec<HpcJob> {
 #[test]
 fn the_figures_of_a_synthetic_log_are_these() {
     let jobs = synthetic();
-    let workload = hpc::Workload { machine: 64, windows: vec![hpc::Window { start: 0, jobs }] };
+    let workload = hpc::Workload {
+        machine: 64,
+        windows: vec![hpc::Window { start: 0, jobs }],
+        lines: hpc::LinesRead::default(),
+    };
     let line = |policy: HpcPolicy, discipline| {
         let report = hpc::run(&workload, policy, discipline);
         format!(

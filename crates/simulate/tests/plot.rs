@@ -2,7 +2,8 @@
 //! same figures, and honest where there is nothing to draw.
 
 use dayan_simulate::hpc::{
-    self, Backfill, Discipline, HpcJob, HpcPolicy, HpcWords, Replayed, Rule, Window, Workload,
+    self, Backfill, Discipline, HpcJob, HpcPolicy, HpcWords, LinesRead, Replayed, Rule, Window,
+    Workload,
 };
 use dayan_simulate::pack::{Curve, PackWords};
 use dayan_simulate::plot::{
@@ -206,7 +207,11 @@ fn workload() -> Workload {
         group: 1,
         program: 1,
     };
-    Workload { machine: 8, windows: vec![Window { start: 0, jobs: (0..40).map(job).collect() }] }
+    Workload {
+        machine: 8,
+        windows: vec![Window { start: 0, jobs: (0..40).map(job).collect() }],
+        lines: LinesRead::default(),
+    }
 }
 
 fn hpc_words() -> HpcWords {
@@ -259,7 +264,7 @@ fn a_replay_is_drawn_job_by_job() {
             }
         }
     }
-    let empty = Workload { machine: 8, windows: Vec::new() };
+    let empty = Workload { machine: 8, windows: Vec::new(), lines: LinesRead::default() };
     let words = check(&hpc::picture(&empty, &replays[..0], &hpc_words()));
     assert_eq!(words.iter().filter(|text| *text == "nothing to draw").count(), 2);
 }

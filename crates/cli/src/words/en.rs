@@ -448,6 +448,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::NoPictureThere => {
             "{file} is there and is no picture; name another file, or remove it"
         }
+        Word::LinesLeftOut => "{used} of {read} lines are jobs: {why}",
         Word::LeftOut => "`{option}` is left out, because no pool lets jobs say it: {why}",
         Word::NoFileInPlan => {
             "{file} does not hold the job file that it is for; save the plan again"
@@ -488,6 +489,9 @@ pub const fn text(word: Word) -> &'static str {
             "no node of {nodes} has cards for a pod of {pods}: nothing can be placed, and nothing is bounded"
         }
         Word::PricesEnd => "{file} does not hold the whole time of the carbon series",
+        Word::EasyPlusPlusFills => {
+            "easy++ is an order with a backfilling of its own, by events; leave `--backfill` and `--discipline` out"
+        }
         Word::HarnessBackfill => {
             "the harness knows no conservative backfilling: give --backfill none or easy, or --discipline event"
         }

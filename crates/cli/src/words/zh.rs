@@ -407,6 +407,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::NotStartedYet => "{job} 尚未启动；启动后显示其输出",
         Word::WithoutEffect => "{file} 第 {line} 行：`{option}` 不起作用：{why}",
         Word::NoPictureThere => "{file} 已存在且不是图片；请换一个文件名，或先删除它",
+        Word::LinesLeftOut => "{read} 行中有 {used} 行可作为作业：{why}",
         Word::LeftOut => "已略去 `{option}`，因为没有资源池允许作业使用它：{why}",
         Word::NoFileInPlan => "{file} 不含其作业文件；请重新保存方案",
         Word::NoJobFile => "请指定作业文件",
@@ -437,6 +438,9 @@ pub const fn text(word: Word) -> &'static str {
             "{nodes} 中没有节点能容纳 {pods} 中需要加速卡的任务：无法放置，也没有上界"
         }
         Word::PricesEnd => "{file} 未覆盖碳序列的全部时间",
+        Word::EasyPlusPlusFills => {
+            "easy++ 自带回填方式，按事件推进；请不要指定 `--backfill` 和 `--discipline`"
+        }
         Word::HarnessBackfill => {
             "该框架没有保守回填：请用 --backfill none 或 easy，或 --discipline event"
         }

@@ -20,7 +20,7 @@ pub use dayan_schedule::order::{Backfill, Rule};
 pub use harness::HarnessFill;
 pub use live::Live;
 pub use picture::{HpcWords, Replayed, WAITS, picture};
-pub use protocol::{HpcJob, Protocol, ProtocolError, Unusable, Window, Workload};
+pub use protocol::{HpcJob, LinesRead, Protocol, ProtocolError, Unusable, Window, Workload};
 pub use report::{HpcReport, WindowReport};
 pub use schedulers::{ByDue, ByRule, EasyPlusPlus, Scheduler};
 pub use swf::{SwfError, SwfHeader, SwfJob, SwfReader};

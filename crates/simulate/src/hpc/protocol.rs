@@ -78,6 +78,28 @@ pub struct Workload {
     pub machine: i64,
     /// One, or those of [`Protocol::H1`].
     pub windows: Vec<Window>,
+    /// What became of the log's lines.
+    pub lines: LinesRead,
+}
+
+/// What became of the lines of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinesRead {
+    /// All of them.
+    pub read: usize,
+    /// Those that are jobs by the protocol; its windows may hold fewer.
+    pub usable: usize,
+    /// What kept the others out.
+    pub unusable: Unusable,
+    /// Jobs whose run time was cut to their limit.
+    pub cut: usize,
+}
+
+impl LinesRead {
+    /// What kept lines out, in words; none where all are used.
+    pub fn why(&self) -> Option<String> {
+        (self.usable < self.read).then(|| parts(self.unusable).join(", "))
+    }
 }
 
 /// Why a log gives no workload.
@@ -123,7 +145,7 @@ pub struct Unusable {
     pub outside: usize,
 }
 
-fn why(of: Unusable) -> String {
+fn parts(of: Unusable) -> Vec<String> {
     let parts = [
         (of.no_width, "have no processors"),
         (of.no_run, "have no run time"),
@@ -134,7 +156,11 @@ fn why(of: Unusable) -> String {
         (of.outside, "ask for more than the machine has, or come before the log begins"),
     ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    parts.map(|(count, what)| format!("{count} {what}")).collect()
+}
+
+fn why(of: Unusable) -> String {
+    let parts = parts(of);
     if parts.is_empty() {
         return format!(
             "; h1 takes windows of {H1_WINDOW}, the first from job {} on",
@@ -186,7 +212,12 @@ impl Protocol {
         let mut all = windows.iter().flat_map(|window| &window.jobs);
         match all.find(|job| job.width > machine) {
             Some(job) => Err(ProtocolError::TooWide { id: job.id, width: job.width, machine }),
-            None => Ok(Workload { machine, windows }),
+            None => {
+                let cuts = |job: &&SwfJob| self == Self::H2 && job.limit > 0 && job.run > job.limit;
+                let cut = log.iter().filter(cuts).count();
+                let lines = LinesRead { read: log.len(), usable, unusable, cut };
+                Ok(Workload { machine, windows, lines })
+            }
         }
     }
 

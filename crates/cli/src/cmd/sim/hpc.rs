@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use dayan_simulate::hpc::{
-    self, Backfill, Discipline, HarnessFill, HpcPolicy, HpcReport, HpcWords, Protocol, Replayed,
-    Rule, SwfReader, Workload,
+    self, Backfill, Discipline, HarnessFill, HpcPolicy, HpcReport, HpcWords, LinesRead, Protocol,
+    Replayed, Rule, SwfReader, Unusable, Workload,
 };
 use serde::Serialize;
 
@@ -144,9 +144,31 @@ impl PolicyName {
 struct Outcome {
     #[serde(flatten)]
     own: Figures,
+    lines: Lines,
     /// Those asked for beside it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     beside: Vec<Figures>,
+}
+
+/// What became of the log's lines: `used` are jobs, `cut` of them ran longer than their limits and are taken
+/// to have ended there; the others are left out, each by its first reason.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Lines {
+    read: usize,
+    used: usize,
+    cut: usize,
+    no_width: usize,
+    no_run: usize,
+    no_limit: usize,
+    outside: usize,
+}
+
+impl From<LinesRead> for Lines {
+    fn from(lines: LinesRead) -> Self {
+        let Unusable { no_width, no_run, no_limit, outside } = lines.unusable;
+        let LinesRead { read, usable: used, cut, .. } = lines;
+        Self { read, used, cut, no_width, no_run, no_limit, outside }
+    }
 }
 
 /// One order's figures.
@@ -203,6 +225,11 @@ pub fn run(args: &Hpc, session: &Session) -> Result<Exit, Failure> {
             return Err(Failure::usage(Said::plain(Word::HarnessBackfill)));
         }
     };
+    let mut asked = std::iter::once(args.policy).chain(args.beside.iter().copied());
+    let own_way = asked.any(|name| name.policy() == HpcPolicy::EasyPlusPlus);
+    if own_way && discipline != Discipline::Event(Backfill::Easy) {
+        return Err(Failure::usage(Said::plain(Word::EasyPlusPlusFills)));
+    }
     let plot = PlotFile::open(args.plot.as_deref())?;
     let workload = read(args)?;
     let names: Vec<PolicyName> = [args.policy].into_iter().chain(args.beside.clone()).collect();
@@ -230,7 +257,12 @@ pub fn run(args: &Hpc, session: &Session) -> Result<Exit, Failure> {
     }
     let beside = figures.split_off(1);
     let own = figures.pop().expect("the first one is asked for always");
-    session.out.show(&Outcome { own, beside })?;
+    let lines = workload.lines;
+    if let Some(why) = lines.why() {
+        let said = Said::with(Word::LinesLeftOut, "used", lines.usable.to_string());
+        session.out.say(&said.and("read", lines.read.to_string()).and("why", why));
+    }
+    session.out.show(&Outcome { own, lines: lines.into(), beside })?;
     Ok(Exit::Ok)
 }
 
