@@ -41,10 +41,17 @@ struct AgentDesk {
     execs: Vec<ExecAsk>,
 }
 
+/// A part of a log that somebody waits for.
+struct Awaited {
+    agent: AgentId,
+    ask: LogAsk,
+    send: oneshot::Sender<LogPart>,
+}
+
 #[derive(Default)]
 struct Desks {
     agents: HashMap<AgentId, AgentDesk>,
-    answers: HashMap<u64, (AgentId, oneshot::Sender<LogPart>)>,
+    answers: HashMap<u64, Awaited>,
     /// Who waits for an agent's socket.
     sockets: HashMap<u64, (AgentId, oneshot::Sender<WebSocket>)>,
     next_ask: u64,
@@ -125,18 +132,35 @@ impl Hub {
         if desk.asks.len() >= LOG_ASKS_MAX {
             return None;
         }
-        desk.asks.push(LogAsk { id, ..ask });
+        let ask = LogAsk { id, ..ask };
+        desk.asks.push(ask.clone());
         if let Some(wakes) = &desk.wakes {
             wakes.send_modify(|count| *count += 1);
         }
-        desks.answers.insert(id, (agent, send));
+        desks.answers.insert(id, Awaited { agent, ask, send });
         Some((id, receive))
+    }
+
+    /// The agent has begun anew, and what was handed to its predecessor will not be answered.
+    pub fn ask_again(&self, agent: AgentId) {
+        let mut guard = self.desks();
+        let desks = &mut *guard;
+        let Some(desk) = desks.agents.get_mut(&agent) else { return };
+        let mut again: Vec<&LogAsk> = desks
+            .answers
+            .values()
+            .filter(|awaited| awaited.agent == agent && !awaited.send.is_closed())
+            .map(|awaited| &awaited.ask)
+            .filter(|ask| desk.asks.iter().all(|waiting| waiting.id != ask.id))
+            .collect();
+        again.sort_by_key(|ask| ask.id);
+        desk.asks.extend(again.into_iter().cloned());
     }
 
     /// Nobody waits for it any more.
     pub fn drop_ask(&self, id: u64) {
         let mut desks = self.desks();
-        if let Some((agent, _)) = desks.answers.remove(&id)
+        if let Some(Awaited { agent, .. }) = desks.answers.remove(&id)
             && let Some(desk) = desks.agents.get_mut(&agent)
         {
             desk.asks.retain(|ask| ask.id != id);
@@ -156,7 +180,7 @@ impl Hub {
     pub fn answer_log(&self, agent: AgentId, id: u64, part: LogPart) -> bool {
         let mut desks = self.desks();
         match desks.answers.remove(&id) {
-            Some((of, send)) if of == agent => send.send(part).is_ok(),
+            Some(Awaited { agent: of, send, .. }) if of == agent => send.send(part).is_ok(),
             Some(other) => {
                 desks.answers.insert(id, other);
                 false

@@ -113,7 +113,7 @@ fn every_option_becomes_its_keys() {
         check(line, gpus.clone());
     }
     check("--gres=gpu:a100:2", json!({"resources": {"accelerators": ["a100:2"]}}));
-    check("--gres=npu:8", json!({"resources": {"accelerators": ["any-huawei:8"]}}));
+    check("--gres=npu:8", json!({"resources": {"accelerators": ["any-huawei:8", "npu:8"]}}));
     check("--gpus=h100:1", json!({"resources": {"accelerators": ["h100:1"]}}));
     for none in ["--gres=none", "--gres=gpu:0", "--gres=gpu:a100:0", "-G 0", "--gpus-per-task=0"] {
         check(none, json!({}));

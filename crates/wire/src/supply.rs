@@ -131,6 +131,9 @@ pub struct Node {
     pub up: bool,
     /// Cores under leases now.
     pub cpus_used: String,
+    /// Cores that others hold, as the agent last saw; none: nothing is known of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus_others: Option<String>,
 }
 
 /// A pool.

@@ -33,6 +33,7 @@ fn a_pool(name: &str, provider: &str, body: &str) -> Pool {
         leaf: Some("spine1/leaf3".to_owned()),
         islands: Vec::new(),
         cpus_used: "2.5".to_owned(),
+        cpus_others: None,
     };
     Pool {
         id: format!("pool_{body}"),

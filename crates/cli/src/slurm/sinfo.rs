@@ -160,7 +160,7 @@ impl Doing {
         }
     }
     fn of(pool: &Pool, node: &Node) -> Self {
-        let used = milli(&node.cpus_used);
+        let used = milli_used(node);
         match (node.up, pool.status == "active", used) {
             (false, _, _) => Self::Down,
             // A pool that takes no work is one whose nodes run empty.
@@ -439,8 +439,13 @@ fn reason(row: &Row<'_>) -> String {
 fn cores(node: &Node) -> u64 {
     milli(&node.cpus) / 1_000
 }
+/// What ours and others have of it, as a site's own command counts: no more than there is.
+fn milli_used(node: &Node) -> u64 {
+    let others = node.cpus_others.as_deref().map_or(0, milli);
+    milli(&node.cpus_used).saturating_add(others).min(milli(&node.cpus))
+}
 fn cores_used(node: &Node) -> u64 {
-    milli(&node.cpus_used).div_ceil(1_000)
+    milli_used(node).div_ceil(1_000)
 }
 
 /// Fields that have a name and no letter in Slurm.

@@ -83,6 +83,20 @@ async fn scripts_read_json_and_wrong_calls_are_said() {
     check(&["--frob"], "sinfo: unrecognized option '--frob'\n").await;
 }
 
+#[test]
+fn what_others_hold_is_not_idle() {
+    let doing = |used: &str, others: &str| {
+        let mut held = node("n1", used, true);
+        held["cpus_others"] = json!(others);
+        let pool: Pool = serde_json::from_value(pool("main", "active", &[held])).expect("a pool");
+        (Doing::of(&pool, &pool.nodes[0]).names().1, cores_used(&pool.nodes[0]))
+    };
+    assert_eq!(doing("0", "0"), ("idle", 0));
+    assert_eq!(doing("0", "16"), ("alloc", 16));
+    assert_eq!(doing("4", "4"), ("mix", 8));
+    assert_eq!(doing("16", "16"), ("alloc", 16), "a moment later it is known better");
+}
+
 /// Two pools of clusters, one of which says how long its tasks may run; one that is closed for a while.
 async fn clusters() -> Fake {
     Fake::start(|_, _| {

@@ -595,6 +595,9 @@ pub async fn sync(
     if let (Some(load), Some(pool)) = (load, gathered.pool) {
         app.planner.others(pool, app.loads.note(pool, load, app.now()));
     }
+    if revision == 0 && gathered.revision > 0 {
+        app.hub.ask_again(agent);
+    }
     let mut logs = app.hub.take_asks(agent);
     let mut execs = app.hub.take_execs(agent);
     let nothing = |gathered: &Gathered| {

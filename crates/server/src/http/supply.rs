@@ -146,6 +146,7 @@ fn pool_of(live: &Live, pool: &dayan_exchange::Pool) -> wire::Pool {
             islands: node.islands.clone(),
             up: node.up && !silent,
             cpus_used: used.to_string(),
+            cpus_others: None,
         }
     };
     wire::Pool {
@@ -282,7 +283,17 @@ fn with_others(app: &Shared, id: PoolId, pool: wire::Pool) -> wire::Pool {
         accounts: load.accounts,
         seen_at: at.to_string(),
     };
-    wire::Pool { others: Some(others), ..pool }
+    let mut by_node: BTreeMap<&str, MilliCpu> = BTreeMap::new();
+    for part in &load.held {
+        let sum = by_node.entry(part.node.as_str()).or_insert(MilliCpu::ZERO);
+        *sum = MilliCpu(sum.0.saturating_add(part.resources.cpu.0));
+    }
+    let with = |node: wire::Node| {
+        let held = by_node.get(node.name.as_str()).map(MilliCpu::to_string);
+        wire::Node { cpus_others: held, ..node }
+    };
+    let nodes = pool.nodes.into_iter().map(with).collect();
+    wire::Pool { nodes, others: Some(others), ..pool }
 }
 
 fn attributes(live: &Live, pool: &dayan_exchange::Pool) -> Vec<wire::Attribute> {

@@ -58,6 +58,9 @@ pub(super) struct Translation<'a, 's> {
 /// Where a task starts that is to start elsewhere.
 const FOLDER_OF_ITS_OWN: &str = "a task starts in a folder of its own, on the machines of others; name what it reads under `#DAYAN inputs:`";
 
+/// What `npu` means where nothing says of which kind.
+const NPUS: &str = "any-huawei";
+
 /// What `--dependency` cannot name.
 const WHOLE_JOBS: &str = "a job waits for whole jobs, and not for a time after them";
 
@@ -294,12 +297,13 @@ impl Translation<'_, '_> {
             return 0;
         };
         let count = tasks.div_ceil(each).div_ceil(shape.nodes);
-        self.set_cards("any", count, shape, at);
+        self.set_cards(&["any"], count, shape, at);
         count
     }
 
-    fn set_cards(&mut self, kind: &str, count: u32, shape: &Shape, at: At) {
-        let asked = list(vec![text(format!("{kind}:{count}"), at)], at);
+    fn set_cards(&mut self, kinds: &[&str], count: u32, shape: &Shape, at: At) {
+        let asked = kinds.iter().map(|kind| text(format!("{kind}:{count}"), at)).collect();
+        let asked = list(asked, at);
         self.keys.set("resources.accelerators", asked);
         self.launch.known.push(("SLURM_GPUS_ON_NODE", count.to_string()));
         let all = count.saturating_mul(shape.nodes);
@@ -353,7 +357,9 @@ impl Translation<'_, '_> {
             _ => cards.count,
         };
         let kind = cards.kind.as_deref().unwrap_or(maker);
-        self.set_cards(kind, count, shape, at);
+        // A cluster that counts them without a type shows them by that word.
+        let plain: &[&str] = if kind == NPUS { &[NPUS, "npu"] } else { &[kind] };
+        self.set_cards(plain, count, shape, at);
         if let Some((per, at)) = self.read("cpus-per-gpu", value::count, "8")
             && !self.given.has("cpus-per-task")
         {
@@ -660,7 +666,7 @@ fn gres(text: &str) -> Result<Option<(&'static str, value::Cards)>, GresError> {
         let (name, rest) = part.split_once(':').unwrap_or((part, "1"));
         let maker = match name {
             "gpu" => "any",
-            "npu" => "any-huawei",
+            "npu" => NPUS,
             "" => return Err(GresError::Form),
             _ => return Err(GresError::Other),
         };
