@@ -29,6 +29,8 @@ const NAMED_BYTES_MIN: u64 = 1_000_000;
 const PART_KEPT: Duration = Duration::from_hours(24);
 /// What was cut off is at most so many hundredths of what the cache may hold, but for what is being fetched.
 const PARTS_PERCENT_MAX: u64 = 10;
+/// What grew so lately is not dropped for its size while there is room: an agent that was started again goes on with it.
+const PART_FRESH: Duration = Duration::from_hours(1);
 /// Files are read and hashed in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -128,7 +130,7 @@ impl Cache {
             flights: Mutex::default(),
         };
         cache.evict(&mut cache.index());
-        cache.drop_parts(cache.bytes_max / 100 * PARTS_PERCENT_MAX);
+        cache.drop_parts(cache.parts_max(), PART_FRESH);
         Ok(cache)
     }
 
@@ -174,8 +176,8 @@ impl Cache {
     }
 
     /// Removes what was cut off and is not being fetched, the oldest first: what is older than is worth to go
-    /// on with, and what is more than so many bytes. Returns how many bytes went.
-    fn drop_parts(&self, most: u64) -> u64 {
+    /// on with, and what is more than so many bytes and has not grown for that long. Returns how many bytes went.
+    fn drop_parts(&self, most: u64, fresh: Duration) -> u64 {
         let flown: BTreeSet<String> = {
             let flights = self.flights.lock().expect("nobody panics while holding it");
             let flown = flights.iter().filter(|(_, flight)| Arc::strong_count(flight) > 1);
@@ -196,8 +198,10 @@ impl Cache {
         parts.sort();
         let (mut held, mut gone) = (parts.iter().map(|(_, size, _)| size).sum::<u64>(), 0);
         for (changed, size, path) in parts {
-            let old = now().duration_since(changed).is_ok_and(|age| age > PART_KEPT);
-            if (old || held > most) && fs::remove_file(&path).is_ok() {
+            // What is of the future has just grown.
+            let age = now().duration_since(changed).unwrap_or_default();
+            let too_much = held > most && age >= fresh;
+            if (age > PART_KEPT || too_much) && fs::remove_file(&path).is_ok() {
                 held -= size;
                 gone += size;
             }
@@ -205,15 +209,20 @@ impl Cache {
         gone
     }
 
+    const fn parts_max(&self) -> u64 {
+        self.bytes_max / 100 * PARTS_PERCENT_MAX
+    }
+
     /// Waits for its turn to fetch what has this key.
     pub(crate) async fn flight(&self, key: &str) -> OwnedMutexGuard<Option<Flown>> {
-        self.drop_parts(self.bytes_max / 100 * PARTS_PERCENT_MAX);
         let flight = {
             let mut flights = self.flights.lock().expect("nobody panics while holding it");
             // Nobody waits for a flight that only the table knows.
             flights.retain(|_, flight| Arc::strong_count(flight) > 1);
             Arc::clone(flights.entry(key.to_owned()).or_default())
         };
+        // It has the turn or waits for it by now, so that its own part is left alone.
+        self.drop_parts(self.parts_max(), PART_FRESH);
         flight.lock_owned().await
     }
 
@@ -269,7 +278,7 @@ impl Cache {
     /// Lets so many bytes go, the least recently used first: the disk is full. False where nothing can.
     pub(crate) fn give_way(&self, bytes: u64) -> bool {
         // What nobody may ever go on with goes before what was fetched whole.
-        if self.drop_parts(0) > 0 {
+        if self.drop_parts(0, Duration::ZERO) > 0 {
             return true;
         }
         let mut index = self.index();
@@ -416,6 +425,41 @@ mod tests {
         assert!(!cache.give_way(5), "what is being copied stays");
         drop(pinned);
         assert!(cache.give_way(u64::MAX) && !cache.give_way(1), "then there is nothing more");
+    }
+
+    #[tokio::test]
+    async fn what_was_cut_off_goes_when_it_is_old_or_too_much_and_not_while_it_is_fetched() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let part = |key: &str, age: Duration| {
+            let path = dir.path().join("parts").join(key);
+            fs::write(&path, [7; 60]).expect("written");
+            let file = File::options().append(true).open(&path).expect("there");
+            file.set_times(fs::FileTimes::new().set_modified(now() - age)).expect("ours");
+        };
+        let left = || {
+            let entries = fs::read_dir(dir.path().join("parts")).expect("a folder").flatten();
+            entries
+                .map(|one| one.file_name().to_string_lossy().into_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let names = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<BTreeSet<_>>();
+        let first = cache(dir.path(), 1_000);
+        part("day", PART_KEPT * 2);
+        part("hours", PART_FRESH * 3);
+        part("hour", PART_FRESH * 2);
+        part("fresh", Duration::ZERO);
+        drop(first);
+        // 180 bytes without the old one, of 100: the next oldest go, and not what may just be gone on with.
+        let again = cache(dir.path(), 1_000);
+        assert_eq!(left(), names(&["fresh"]));
+        part("flown", PART_KEPT * 2);
+        let turn = again.flight("flown").await;
+        assert_eq!(left(), names(&["flown", "fresh"]), "it is gone on with");
+        assert!(again.give_way(1), "on a full disk");
+        assert_eq!(left(), names(&["flown"]));
+        drop(turn);
+        drop(again.flight("other").await);
+        assert_eq!(left(), names(&[]));
     }
 
     #[test]

@@ -51,6 +51,20 @@ pub(super) const fn is_full(kind: io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// Is there room for so many bytes more, and some for the agent itself? What is known beforehand not to fit
+/// is not begun with: a disk that is full stops all that runs on it.
+fn have_room(bytes: u64, part: &Path) -> io::Result<()> {
+    let folder = part.parent().unwrap_or(part);
+    // Where nobody can say, writing tells.
+    let Ok(about) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    if bytes.saturating_add(ROOM_KEPT) <= free {
+        return Ok(());
+    }
+    let why = format!("{} are to come, and {} are free", Bytes(bytes), Bytes(free));
+    Err(io::Error::new(io::ErrorKind::StorageFull, why))
+}
+
 /// A file that was brought, and where it belongs.
 #[derive(Debug)]
 pub(crate) struct Brought {
@@ -479,7 +493,7 @@ impl Courier {
                 going.expect(size);
             }
             if let Some(size) = opened.size.or(wanted.size) {
-                self.have_room(size.saturating_sub(opened.from), &part).map_err(about_disk)?;
+                have_room(size.saturating_sub(opened.from), &part).map_err(about_disk)?;
             }
             let mut options = tokio::fs::OpenOptions::new();
             let file = options.create(true).append(true).open(&part).await;
@@ -538,20 +552,6 @@ impl Courier {
         let file = self.cache.take(&part, &sha256, size).map_err(about_disk)?;
         self.cache.open_to(&sha256, &wanted.reader()).map_err(about_disk)?;
         Ok(file)
-    }
-
-    /// Is there room for so many bytes more, and some for the agent itself? What is known beforehand not to fit
-    /// is not begun with: a disk that is full stops all that runs on it.
-    fn have_room(&self, bytes: u64, part: &Path) -> io::Result<()> {
-        let folder = part.parent().unwrap_or(part);
-        // Where nobody can say, writing tells.
-        let Ok(about) = rustix::fs::statvfs(folder) else { return Ok(()) };
-        let free = about.f_bavail.saturating_mul(about.f_frsize);
-        if bytes.saturating_add(ROOM_KEPT) <= free {
-            return Ok(());
-        }
-        let why = format!("{} are to come, and {} are free", Bytes(bytes), Bytes(free));
-        Err(io::Error::new(io::ErrorKind::StorageFull, why))
     }
 
     async fn open_source(

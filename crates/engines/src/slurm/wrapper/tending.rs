@@ -150,9 +150,9 @@ impl Tended<'_> {
         }
     }
 
-    /// So much later than it meant to this process goes on: it and its task stood still, it seems. While the site holds a job still its time does not
-    /// count, neither on the bill nor for its limit, which Slurm sees alike. What its processes ran meanwhile
-    /// (then it was this one alone that was stopped) does count.
+    /// So much later than it meant to this process goes on: it and its task stood still, it seems. While the
+    /// site holds a job its time does not count, neither on the bill nor for its limit, which Slurm sees alike.
+    /// What its processes ran meanwhile (then it was this one alone that was stopped) does count.
     fn stood_still(&mut self, desk: &Desk, session: i32, late: Span) {
         if late < STILL_MIN {
             return;
@@ -167,12 +167,11 @@ impl Tended<'_> {
         if let Stage::Running(live) = &mut self.task.stage {
             live.started = live.started.plus(still);
         }
-        // The lease may be over, or go on by an order that nobody here could hear: until that is known, nothing runs.
-        if self
-            .task
-            .due()
-            .is_some_and(|(at, due)| due == Due::LeaseNotice && at <= self.clock.now())
-        {
+        // The lease may be over, or go on by an order that nobody here could hear: until that is known,
+        // nothing runs.
+        let now = self.clock.now();
+        let over = |(at, due)| due == Due::LeaseNotice && at <= now;
+        if self.task.due().is_some_and(over) {
             signal_all(session, Signal(libc::SIGSTOP));
             desk.refresh();
             signal_all(session, Signal(libc::SIGCONT));
@@ -322,6 +321,7 @@ impl Tended<'_> {
     }
 }
 
+/// Sends it to each process of a session.
 fn signal_all(session: i32, signal: Signal) {
     for process in proc::processes().into_iter().filter(|process| process.session == session) {
         proc::signal(process, signal);
