@@ -53,9 +53,9 @@ fn own_failure(step: u32, outcome: &Outcome) -> (Outcome, Option<String>) {
     match outcome {
         Outcome::StartFailed(failure) if step > 0 => {
             let code = match failure {
-                StartFailure::NoRoom(_) => return (outcome.clone(), None),
-                StartFailure::Limits(_) | StartFailure::Other(_) => {
-                    return (Outcome::KeeperDied, None);
+                // It keeps its reason, and counts as a start that failed: for one project up to a bound.
+                StartFailure::NoRoom(_) | StartFailure::Limits(_) | StartFailure::Other(_) => {
+                    return (outcome.clone(), None);
                 }
                 StartFailure::NoSuchProgram(_) | StartFailure::NotExecutable(_) => {
                     outcome.exit_code()
@@ -225,9 +225,10 @@ mod tests {
         let image = || StartFailure::Image("why".to_owned());
         check(0, image(), None);
         check(1, image(), Some(125));
-        let other = Outcome::StartFailed(StartFailure::Other("why".to_owned()));
-        assert_eq!(own_failure(0, &other), (other.clone(), None));
-        assert_eq!(own_failure(1, &other), (Outcome::KeeperDied, None), "the machine's own");
+        for step in [0, 1] {
+            check(step, StartFailure::Other("why".to_owned()), None);
+            check(step, StartFailure::Limits("why".to_owned()), None);
+        }
         check(1, StartFailure::NoSuchProgram("p".to_owned()), Some(127));
         check(1, StartFailure::NotExecutable("p".to_owned()), Some(126));
         check(1, StartFailure::NoRoom("full".to_owned()), None);
