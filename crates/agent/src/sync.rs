@@ -6,11 +6,11 @@
 //! follows the other and nothing else is asked. A failure is followed by a pause; what was said in
 //! a sync that failed is said again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dayan_custody::Counters;
-use dayan_engines::{BootClock, Observation};
+use dayan_engines::{BootClock, Observation, SiteCount};
 use dayan_measure::Measurement;
 use dayan_units::{AttemptId, BootTime, Span};
 use dayan_wire::{ChallengeAnswer, PoolLoad, SignedUsage, SyncAnswer, SyncRequest};
@@ -42,6 +42,9 @@ const REPORTS_MAX: usize = 1_000;
 const IDLE_PAUSE: Span = Span::from_millis(10);
 /// The pause after the exchange refused the agent: an operator has to do something about it.
 const REFUSED_PAUSE: Span = Span::from_secs(10);
+/// Attempts in one sync whose sites' counts are told: the exchange looks each of them up, some hundredths of
+/// a second for all. The next sync carries the rest.
+const COUNTED_MAX: usize = 500;
 /// Measurements that wait to be sent. The kernels make a few dozen.
 const MEASURED_MAX: usize = 256;
 
@@ -62,10 +65,12 @@ pub(crate) struct Synced {
 }
 
 /// What a sync said besides the news of attempts.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Extras {
     shown: Option<()>,
     measured: usize,
+    /// The attempts whose sites' counts it told.
+    counted: Vec<AttemptId>,
 }
 
 /// How the exchange last took us.
@@ -99,6 +104,8 @@ pub(crate) struct Syncs {
     load: Option<PoolLoad>,
     answer: Option<ChallengeAnswer>,
     measured: VecDeque<Measurement>,
+    /// What the site's accounting counted.
+    counts: Vec<SiteCount>,
     /// What the site's cache holds now.
     holdings: Holdings,
     /// By what number that is known which was told last, as far as it was heard.
@@ -137,6 +144,7 @@ impl Syncs {
             show: Some(()),
             answer: None,
             measured: VecDeque::new(),
+            counts: Vec::new(),
             holdings,
             told_holdings: None,
             told_running: Vec::new(),
@@ -187,6 +195,11 @@ impl Syncs {
         self.measured.truncate(MEASURED_MAX);
     }
 
+    /// Says what the site's accounting counted.
+    pub(crate) fn say_counts(&mut self, counts: Vec<SiteCount>) {
+        self.counts.extend(counts);
+    }
+
     /// Sends what is due; when to look again, if nothing else happens.
     pub(crate) fn pump(&mut self, custody: &mut Custody, now: BootTime) -> Option<BootTime> {
         if now < self.not_before {
@@ -195,6 +208,7 @@ impl Syncs {
         let has_extras = self.show.is_some()
             || self.load.is_some()
             || self.answer.is_some()
+            || !self.counts.is_empty()
             || !self.measured.is_empty();
         let urgent = custody.is_urgent();
         if !urgent {
@@ -233,7 +247,15 @@ impl Syncs {
             self.nodes.retain(|attempt, _| custody.kept().contains_key(attempt));
         }
         let measured: Vec<Measurement> = self.measured.iter().cloned().collect();
-        let extras = Extras { shown: self.show.take(), measured: measured.len() };
+        let (mut counted, mut site_counts) = (Vec::new(), Vec::new());
+        for count in &self.counts {
+            if counted.len() >= COUNTED_MAX {
+                break;
+            }
+            counted.extend(&count.attempts);
+            site_counts.push(words::site_counted(count));
+        }
+        let extras = Extras { shown: self.show.take(), measured: measured.len(), counted };
         let running = told.usage.iter().filter(|record| {
             custody.kept().get(&record.attempt).is_some_and(|kept| kept.step.may_run())
         });
@@ -254,6 +276,7 @@ impl Syncs {
             usage: self.signed(&told),
             answer: self.answer.take(),
             holds,
+            site_counts,
             measured,
         };
         let (link, token) = self.link();
@@ -277,8 +300,9 @@ impl Syncs {
         Some(SignedUsage { records, signature })
     }
 
-    /// Takes note of a sync's end: what it said is settled or to be said again.
-    pub(crate) fn ended(&mut self, synced: &Synced, now: BootTime) {
+    /// Takes note of a sync's end: what it said is settled or to be said again. Gives the attempts whose
+    /// site's counts the exchange has now.
+    pub(crate) fn ended(&mut self, synced: &Synced, now: BootTime) -> Vec<AttemptId> {
         match synced.which {
             Which::Waiting => self.waiting = None,
             Which::Telling => self.telling = None,
@@ -296,9 +320,12 @@ impl Syncs {
                     self.wait_not_before = synced.sent_at.plus(IDLE_PAUSE);
                 }
                 self.measured.drain(..synced.extras.measured.min(self.measured.len()));
+                let told: BTreeSet<&AttemptId> = synced.extras.counted.iter().collect();
+                self.counts.retain(|one| !one.attempts.iter().any(|of| told.contains(of)));
                 self.backoff.reset();
                 self.not_before = BootTime(i64::MIN);
                 self.stand(Standing::Good);
+                synced.extras.counted.clone()
             }
             Err(fault) => {
                 self.told_holdings = None;
@@ -306,14 +333,17 @@ impl Syncs {
                 let pause = match fault {
                     LinkFault::Refused(_) => REFUSED_PAUSE,
                     LinkFault::Rejected(_) => {
-                        // It may be what we said on the side; attempts are more important.
+                        // It may be what we said on the side, to an exchange that is older; attempts are
+                        // more important. Counts are told again by the next process of this agent.
                         self.measured.clear();
+                        self.counts.clear();
                         self.backoff.next()
                     }
                     LinkFault::Away(_) | LinkFault::Garbage(_) => self.backoff.next(),
                 };
                 self.not_before = self.not_before.max(now.plus(pause));
                 self.stand(Standing::Bad(fault.clone()));
+                Vec::new()
             }
         }
     }

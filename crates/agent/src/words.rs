@@ -141,6 +141,19 @@ pub(crate) fn usage(record: &custody::UsageRecord) -> wire::UsageRecord {
     }
 }
 
+/// What the site's accounting counted.
+pub(crate) fn site_counted(count: &engines::SiteCount) -> wire::SiteCounted {
+    wire::SiteCounted {
+        attempts: count.attempts.clone(),
+        count: wire::SiteCount {
+            job: count.job.clone(),
+            elapsed_us: count.elapsed.micros(),
+            cpu_us: count.cpu.map(Span::micros),
+            memory_peak: count.memory.map(|bytes| bytes.0),
+        },
+    }
+}
+
 /// An order for what is found without one.
 pub(crate) fn stray(attempt: AttemptId) -> custody::Order<Arc<wire::LeaseOrder>> {
     let stray = wire::LeaseOrder {

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use dayan_units::{AttemptId, Span};
+use dayan_units::{AttemptId, Bytes, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -220,6 +220,21 @@ impl Fault {
     }
 }
 
+/// What the site's own accounting counted for a job of its own, once that is final. Nothing is billed by it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SiteCount {
+    /// The attempts that ran in the job; of several it is what they took together.
+    pub attempts: Vec<AttemptId>,
+    /// The job as the site names it: `1234_5`.
+    pub job: String,
+    /// From its start to its end.
+    pub elapsed: Span,
+    /// Its processor time; none where the site did not count it.
+    pub cpu: Option<Span>,
+    /// The most memory it was seen with; none where nobody looked.
+    pub memory: Option<Bytes>,
+}
+
 /// What runs tasks. See `docs/guides/engine.md` for how to write one.
 pub trait Engine: Send {
     /// What it is and can do here. Does not change while it lives.
@@ -258,6 +273,18 @@ pub trait Engine: Send {
     /// Removes what is kept of attempts that have ended: records, logs, working folders. Called
     /// once the exchange has everything. Attempts that have not ended are passed over.
     fn forget(&mut self, attempts: &[AttemptId]) -> Result<(), Fault>;
+
+    /// What the site's accounting counted for attempts that have ended, where it is final and was not asked
+    /// for since this engine was opened. Kept until [`site_counts_told`](Self::site_counts_told), beyond
+    /// forgetting.
+    fn site_counts(&mut self) -> Vec<SiteCount> {
+        Vec::new()
+    }
+
+    /// The exchange has the counts of these attempts.
+    fn site_counts_told(&mut self, attempts: &[AttemptId]) {
+        let _ = attempts;
+    }
 
     /// At most `max` bytes of an output stream from `offset` on; empty when nothing more is
     /// there yet, or nothing is known of it.

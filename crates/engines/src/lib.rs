@@ -39,7 +39,7 @@ pub use clock::{BootClock, wall_now};
 pub use container::ContainerConfig;
 pub use engine::{
     Containers, Enforcement, Engine, EngineInfo, EngineKind, Fault, Features, Fence, Placing,
-    StartFault,
+    SiteCount, StartFault,
 };
 pub use enter::{EnterFault, Entrance, Session, Visit};
 pub use kubernetes::KubernetesConfig;

@@ -240,6 +240,7 @@ fn told(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::Challenged { .. }
         | Event::Found { .. }
         | Event::UsageSigned { .. }
+        | Event::SiteCounted { .. }
         | Event::SpecStored { .. }
         | Event::GangSettled { .. }
         | Event::JobRetired { .. }

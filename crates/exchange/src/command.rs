@@ -162,6 +162,35 @@ pub struct Evidence {
     pub digest: Digest,
 }
 
+/// A job of a site's own scheduler, as the site's accounting counted it. Nothing is billed by it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SiteCount {
+    /// The job as the site names it.
+    pub job: String,
+    /// From its start to its end.
+    pub elapsed: Span,
+    /// Its processor time, where it was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Span>,
+    /// The most memory it was seen with, where somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak: Option<u64>,
+}
+
+/// An agent tells what its site's accounting counted for attempts of its own that have ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SiteCounted {
+    /// Who tells.
+    pub agent: AgentId,
+    /// The attempts that ran in the job and were told of for the first time, and where each of them ran, as
+    /// the tables have it.
+    pub attempts: Vec<(AttemptId, PoolId)>,
+    /// How many ran in it.
+    pub of: u64,
+    /// What was counted.
+    pub count: SiteCount,
+}
+
 /// What an agent shows of its pool, already authenticated.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PoolNews {
@@ -542,6 +571,8 @@ pub enum Command {
     PoolNews(Box<PoolNews>),
     /// Usage came with its signature; decided before the records themselves.
     SignedUsage(Box<SignedUsage>),
+    /// What a site's accounting counted, once that is final.
+    SiteCounted(Box<SiteCounted>),
     /// An agent tells of one attempt. One sync is several of these, decided one after the other.
     AttemptNews(Box<AttemptNews>),
     /// Something an agent did that cannot be so (bad signature, another's lease).

@@ -16,7 +16,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Actor, CarbonOf, Evidence, Outcome, Weighed};
+use crate::command::{Actor, CarbonOf, Evidence, Outcome, SiteCount, Weighed};
 use crate::state::{
     Counters, Digest, GivenQuote, JobEnd, JoinToken, Lease, Org, Provider, Role, Run, Settings,
     Shown, Site, SpecKey, StopReason, Token, User, Wait,
@@ -630,6 +630,15 @@ pub enum Event {
         /// What proves it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<Evidence>,
+    },
+    /// What a site's own accounting counted for attempts that have ended.
+    SiteCounted {
+        /// Which attempts it is told of.
+        attempts: Vec<AttemptId>,
+        /// How many ran in the job.
+        of: u64,
+        /// The job and what was counted.
+        count: SiteCount,
     },
     /// A settlement window closed: captured, and held for the next.
     WindowClosed {

@@ -58,6 +58,7 @@ impl State {
             | Event::ChallengeFailed { .. }
             | Event::ChallengeMet { .. }
             | Event::UsageSigned { .. }
+            | Event::SiteCounted { .. }
             | Event::Found { .. }
             | Event::OfferListed { .. }
             | Event::OfferRetired { .. } => self.apply_supply(entry, event),
@@ -326,7 +327,8 @@ impl State {
                 }
             }
             // Signed texts live in the journal; nothing is decided by them.
-            Event::UsageSigned { .. } => {}
+            // Kept for the tables and for auditors: nothing is decided by them.
+            Event::UsageSigned { .. } | Event::SiteCounted { .. } => {}
             Event::OfferListed { offer } => {
                 supply.offers.insert(offer.id, offer.as_ref().clone());
             }

@@ -29,8 +29,8 @@ pub mod shares;
 pub use authorize::{Action, Grant, Resource, authorize, authorized, grant, who_may};
 pub use command::{
     Actor, Admission, At, AttemptNews, Blame, CarbonOf, Command, Evidence, Firing, Join, NewOffer,
-    Outcome, Place, PoolNews, Preempt, Seat, Seen, SetCarbon, SignedUsage, Submit, Tell,
-    UsageRecord, Weighed,
+    Outcome, Place, PoolNews, Preempt, Seat, Seen, SetCarbon, SignedUsage, SiteCount, SiteCounted,
+    Submit, Tell, UsageRecord, Weighed,
 };
 pub use decide::{Decision, Made, challenge_digest, decide};
 pub use event::{Effect, Entry, Event, Line, Next, Waived};

@@ -8,7 +8,7 @@ use dayan_exchange::{Entry, Event, Job, JobEnd, Lease, Line, Outcome, State, acc
 use dayan_exchange::{Gate, Phase, SpecKey, UsageMark};
 use dayan_ledger::{Transfer, TransferKind};
 use dayan_store::{
-    AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, TransferRow,
+    AccountRow, AttemptRow, FindingRow, JobRow, LineRow, RequestRow, Row, SiteCountRow, TransferRow,
 };
 use dayan_units::{AttemptId, JobId, OrgId, Span, Time};
 use dayan_wire::JobState;
@@ -253,6 +253,15 @@ impl Projection {
                     if let Some(lease) = state.work.leases.get(attempt) {
                         self.rows.push(attempt_row(lease, state_in(lease.phase)).into());
                     }
+                }
+                Event::SiteCounted { attempts, of, count } => {
+                    let doc = serde_json::json!({ "of": of, "count": count }).to_string();
+                    let (at, doc) = (entry.at, &doc);
+                    let row = |attempt: &AttemptId| {
+                        let AttemptId { job, task, attempt } = *attempt;
+                        SiteCountRow { job, task, attempt, at, doc: doc.clone() }.into()
+                    };
+                    self.rows.extend(attempts.iter().map(row));
                 }
                 Event::Found { agent, code, attempt, message } => {
                     let doc = serde_json::json!({ "message": message, "attempt": attempt });

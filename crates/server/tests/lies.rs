@@ -258,6 +258,10 @@ async fn nobody_speaks_for_anothers_lease() {
         "reason": "x" }]);
     scene.lie(&other, json!({ "reports": failed }), "usage.foreign_lease").await;
 
+    let counted = |attempts: Value, elapsed: i64| json!({ "site_counts": [{ "attempts": attempts, "job": "7", "elapsed_us": elapsed }] });
+    scene.lie(&other, counted(json!([attempt]), 1), "site_count.wrong").await;
+    scene.lie(&scene.agent, counted(json!([attempt]), -1), "site_count.wrong").await;
+
     // An attempt that nobody has a lease for is to be forgotten, and no more.
     let nobodys = attempt.replace(&scene.job, "job_00000000000000000000000000");
     assert_ne!(&nobodys, attempt);

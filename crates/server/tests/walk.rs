@@ -58,6 +58,24 @@ async fn a_job_runs_and_is_billed_and_a_restart_loses_nothing() {
     assert_eq!(shown["attempts"][0]["exit_code"], 0);
     assert_eq!(shown["attempts"][0]["used"]["wall_us"].as_i64(), Some(1_000), "{shown}");
 
+    assert_eq!(shown["attempts"][0].get("site_count"), None, "{shown}");
+
+    // What its site's accounting counted comes later, is shown beside it, and bills nothing. The first word
+    // of it stands.
+    for (elapsed, cpu) in [(2_000_000, 1_900_000), (7_000_000, 1)] {
+        let count = json!([{ "attempts": [attempt], "job": "17_3", "elapsed_us": elapsed,
+            "cpu_us": cpu, "memory_peak": 1 << 20 }]);
+        agent.sync(json!({ "site_counts": count })).await;
+        let shown = exchange.show(&setup.member, &job).await;
+        let counted = json!({ "job": "17_3", "elapsed_us": 2_000_000, "cpu_us": 1_900_000,
+            "memory_peak": 1 << 20 });
+        assert_eq!(shown["attempts"][0]["site_count"], counted, "{shown}");
+        assert_eq!(shown["attempts"][0]["site_count_of"], 1, "{shown}");
+        assert_eq!(shown["attempts"][0]["used"]["wall_us"].as_i64(), Some(1_000), "{shown}");
+        let listed = exchange.get(&setup.member, &format!("/v1/jobs/{job}/attempts")).await;
+        assert_eq!(listed["items"], shown["attempts"]);
+    }
+
     let lines = exchange.get(&setup.member, &format!("/v1/jobs/{job}/lines")).await;
     assert_eq!(lines["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(lines["items"][0]["amount"], "0.001");

@@ -35,7 +35,8 @@ pub use page::{BadCursor, Cursor, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, Paging
 pub use query::{FindingFilter, JobFilter, LineFilter, LineSum, SumBy};
 pub use reader::{JOURNAL_PAGE_BYTES_MAX, JOURNAL_PAGE_ROWS_MAX, Reader};
 pub use rows::{
-    AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, Row, TransferRow,
+    AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, Row, SiteCountRow,
+    TransferRow,
 };
 pub use snapshot::{SNAPSHOTS_KEPT, Snapshot, SnapshotWritten, Snapshots};
 pub use store::{BackupReport, Location, OpenMode, Store};

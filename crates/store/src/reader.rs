@@ -1,6 +1,7 @@
 //! Reading: cheap to clone, used from any thread that may block. Sees committed batches only,
 //! and never makes the writer wait.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::query::{
     self, Direction, FindingFilter, JobFilter, LineFilter, LineSum, Order, Select, SumBy,
 };
 use crate::rows::{
-    AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, TransferRow,
+    AccountRow, AttemptRow, FindingRow, InvoiceRow, JobRow, LineRow, RequestRow, SiteCountRow,
+    TransferRow,
 };
 use crate::session::Session;
 use crate::store::{BackupReport, Source};
@@ -272,6 +274,26 @@ impl Reader {
     /// One attempt.
     pub fn attempt(&self, id: AttemptId) -> Result<Option<AttemptRow>, Fault> {
         self.one("an attempt", &query::select_attempt(&id))
+    }
+
+    /// What sites counted for a job's tasks from the first to the last of these, by task and attempt.
+    pub fn site_counts(&self, job: JobId, tasks: (u32, u32)) -> Result<Vec<SiteCountRow>, Fault> {
+        self.read("what sites counted", |session| {
+            let mut select = Select::from(SiteCountRow::TABLE);
+            select.equal("job", &job);
+            select.between("task", Some(&tasks));
+            session.all(&select.text(&BY_TASK), select.params(), SiteCountRow::read)
+        })
+    }
+
+    /// Which of these attempts have a count of their site's.
+    pub fn site_counted(&self, ids: &[AttemptId]) -> Result<BTreeSet<AttemptId>, Fault> {
+        let mut found = BTreeSet::new();
+        for id in ids {
+            let counts = self.site_counts(id.job, (id.task, id.task))?;
+            found.extend(counts.iter().any(|row| row.attempt == id.attempt).then_some(*id));
+        }
+        Ok(found)
     }
 
     /// Transfers by id, which is by time where ids are UUID v7.

@@ -80,6 +80,22 @@ record! {
 }
 
 record! {
+    /// What a site's own accounting counted for an attempt. The first stays.
+    SiteCountRow, table "site_counts", key ["job", "task", "attempt"], repeat Keep {
+        /// The attempt's job.
+        fixed job: JobId,
+        /// The task's number.
+        fixed task: u32,
+        /// The attempt's number.
+        fixed attempt: u32,
+        /// When it was told.
+        fixed at: Time,
+        /// What was counted, and for how many attempts, as JSON.
+        fixed doc: String,
+    }
+}
+
+record! {
     /// A transfer between two accounts, a hold, a capture or a release. Written once: a second
     /// row with the same id fails the commit.
     TransferRow, table "transfers", key ["id"], repeat Refuse {
@@ -247,6 +263,8 @@ rows! {
     Job(JobRow),
     /// See [`AttemptRow`].
     Attempt(AttemptRow),
+    /// See [`SiteCountRow`].
+    SiteCount(SiteCountRow),
     /// See [`TransferRow`].
     Transfer(TransferRow),
     /// See [`AccountRow`].

@@ -53,8 +53,10 @@ pub(crate) const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_versi
     name    TEXT   NOT NULL
 )";
 
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "journal, head, read models", text: V1 }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "journal, head, read models", text: V1 },
+    Migration { version: 2, name: "what sites' own accounting counted", text: V2 },
+];
 
 /// `head` has exactly one row: the last batch and the term under which batches are accepted. It
 /// is what makes a journal that lost its last rows visible, and what fences an old leader.
@@ -184,6 +186,18 @@ CREATE TABLE findings (
 );
 CREATE INDEX findings_by_time ON findings (at, id);
 CREATE INDEX findings_by_agent ON findings (agent, at, id);
+";
+
+/// A table of its own: it is told long after an attempt's last row, and few pools have it.
+const V2: &str = "
+CREATE TABLE site_counts (
+    job     TEXT   NOT NULL,
+    task    BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    at      BIGINT NOT NULL,
+    doc     TEXT   NOT NULL,
+    PRIMARY KEY (job, task, attempt)
+) {clustered};
 ";
 
 /// The tables beside the read models, for a dump.

@@ -258,9 +258,32 @@ pub struct Attempt {
     /// What it used, as its agent signed it last; once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<crate::Counters>,
+    /// What its site's own accounting counted, once that is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_count: Option<crate::SiteCount>,
+    /// How many attempts ran one after the other, or together, in the job that its site counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_count_of: Option<u64>,
     /// How far its copying is, while its inputs come or its outputs go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copying: Option<crate::Copying>,
+}
+
+impl Attempt {
+    /// What it used, for people: by its site's accounting where that is final and counted this attempt
+    /// alone, and as its agent signed it for all that the site did not count.
+    pub fn used_finally(&self) -> Option<crate::Counters> {
+        let Some(site) = self.counted_alone() else { return self.used };
+        let ours = self.used.unwrap_or_default();
+        let (wall_us, cpu_us) = (site.elapsed_us, site.cpu_us.unwrap_or(ours.cpu_us));
+        let memory_peak = site.memory_peak.unwrap_or(ours.memory_peak);
+        Some(crate::Counters { wall_us, cpu_us, memory_peak, ..ours })
+    }
+
+    /// What its site counted, if it counted this attempt alone.
+    pub fn counted_alone(&self) -> Option<&crate::SiteCount> {
+        self.site_count.as_ref().filter(|_| self.site_count_of == Some(1))
+    }
 }
 
 /// A page of attempts.

@@ -58,8 +58,8 @@ pub use supply::{
 pub use sync::{
     AccountsCompared, AttemptReport, Blame, ChallengeAnswer, CheckpointOrder, Counters, Gang,
     HeldPart, ImageOrder, JoinAnswer, JoinRequest, LeaseOrder, LogAsk, MountOrder, Outcome,
-    OutputOrder, PoolLoad, PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, StepOrder,
-    SyncAnswer, SyncRequest, TimeSignalOrder, UsageRecord,
+    OutputOrder, PoolLoad, PoolShown, Seen, ShownNode, ShownQueue, SignedUsage, SiteCount,
+    SiteCounted, StepOrder, SyncAnswer, SyncRequest, TimeSignalOrder, UsageRecord,
 };
 
 /// A page of a list.

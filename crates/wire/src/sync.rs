@@ -305,6 +305,33 @@ impl SignedUsage {
     }
 }
 
+/// What the site's own accounting counted for a job of its own, once that is final. It is shown beside what
+/// the agent signed; nothing is billed by it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SiteCounted {
+    /// The attempts that ran in the job; of several it is what they took together.
+    #[schema(value_type = Vec<String>)]
+    pub attempts: Vec<AttemptId>,
+    /// What was counted.
+    #[serde(flatten)]
+    pub count: SiteCount,
+}
+
+/// A job as its site counted it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SiteCount {
+    /// The job as the site names it: `1234_5` of a Slurm cluster.
+    pub job: String,
+    /// From its start to its end, in µs.
+    pub elapsed_us: i64,
+    /// Its processor time, in µs, where the site counted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<i64>,
+    /// The most memory it was seen with, in bytes, where somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak: Option<u64>,
+}
+
 /// The answer to a challenge.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ChallengeAnswer {
@@ -345,6 +372,9 @@ pub struct SyncRequest {
     /// hexadecimal digits of the SHA-256 of each file that is worth naming, at most 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<BTreeSet<String>>,
+    /// What the site's accounting counted for attempts that have ended, at most 500 jobs of the site's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub site_counts: Vec<SiteCounted>,
     /// Measured values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]

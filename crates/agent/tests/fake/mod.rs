@@ -72,6 +72,7 @@ pub struct Books {
     pub challenge: Option<String>,
     pub challenge_answers: Vec<(String, String)>,
     pub measured: Vec<dayan_measure::Measurement>,
+    pub site_counts: Vec<dayan_wire::SiteCounted>,
     pub grants: bool,
     pub refuse_joins: bool,
     /// The joins of this pool are refused.
@@ -384,6 +385,7 @@ fn hear(books: &mut Books, request: &SyncRequest) {
         books.challenge_answers.push((answer.nonce.clone(), answer.digest.clone()));
     }
     books.measured.extend(request.measured.iter().cloned());
+    books.site_counts.extend(request.site_counts.iter().cloned());
     if let Some(signed) = &request.usage {
         let records: Vec<UsageRecord> = serde_json::from_str(&signed.records).unwrap();
         for record in records {

@@ -417,7 +417,7 @@ impl ShownJob {
             Cell::number(or_dash(attempt.exit_code, |code| code.to_string())),
             Cell::text(view.time_or_dash(attempt.started_at.as_deref())),
             Cell::text(view.time_or_dash(attempt.ended_at.as_deref())),
-            Cell::text(or_dash(attempt.used.as_ref(), used)),
+            Cell::text(or_dash(attempt.used_finally().as_ref(), used) + &by_site(attempt)),
             Cell::text(
                 copied(attempt, view).unwrap_or_else(|| attempt.reason.clone().unwrap_or_default()),
             ),
@@ -440,6 +440,11 @@ fn copied(attempt: &Attempt, view: &View) -> Option<String> {
     });
     let told: Vec<String> = far.into_iter().chain(copying.trouble.clone()).collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// The job of its site's that the numbers are of, where they are the site's.
+fn by_site(attempt: &Attempt) -> String {
+    attempt.counted_alone().map_or_else(String::new, |site| format!(" ({})", site.job))
 }
 
 /// Processor time, largest memory, and energy where it was read.

@@ -59,6 +59,8 @@ fn attempt(task: u32, state: &str, exit_code: Option<i32>) -> Attempt {
             write_bytes: 20,
             energy_uj: Some(54_321_000_000),
         }),
+        site_count: None,
+        site_count_of: None,
         copying: None,
     }
 }
@@ -102,6 +104,29 @@ fn jobs_as_people_see_them() {
         "one_job",
         both(&ShownJob { job: job("running", attempts, waits()), pools })
     );
+}
+
+#[test]
+fn what_a_site_counted_is_shown_where_it_counted_one_attempt_alone() {
+    let count = dayan_wire::SiteCount {
+        job: "1234_5".to_owned(),
+        elapsed_us: 61_000_000,
+        cpu_us: Some(58_500_000),
+        memory_peak: None,
+    };
+    let shown = |site_count_of| {
+        let counted = Attempt {
+            site_count: Some(count.clone()),
+            site_count_of: Some(site_count_of),
+            ..attempt(0, "succeeded", Some(0))
+        };
+        let job = job("succeeded", vec![counted], Vec::new());
+        let shown = ShownJob { job, pools: BTreeMap::new() };
+        shown.table(&crate::tests::view(crate::words::Lang::En))
+    };
+    // Memory it did not look at.
+    assert!(shown(1).contains("58.5 s 512.3 MB 15.09 Wh (1234_5)"), "{}", shown(1));
+    assert!(shown(2).contains("1198.4 s 512.3 MB 15.09 Wh") && !shown(2).contains("1234_5"));
 }
 
 #[test]

@@ -435,11 +435,12 @@ fn earlier<'j>(line: &Line<'j>) -> Vec<Line<'j>> {
 
 /// A sum over the attempts of a line, where one of them has told its use.
 fn used(line: &Line<'_>, of: impl Fn(&Counters) -> u64) -> Option<u64> {
-    let all: Vec<u64> = line.attempts.iter().filter_map(|a| a.used.as_ref()).map(of).collect();
+    let all: Vec<u64> =
+        line.attempts.iter().filter_map(|a| a.used_finally()).map(|u| of(&u)).collect();
     (!all.is_empty()).then(|| all.iter().sum())
 }
 fn peak(line: &Line<'_>) -> Option<u64> {
-    line.attempts.iter().filter_map(|a| a.used.as_ref()).map(|used| used.memory_peak).max()
+    line.attempts.iter().filter_map(|a| a.used_finally()).map(|used| used.memory_peak).max()
 }
 
 impl Around {

@@ -32,6 +32,8 @@ pub fn attempt(task: u32, attempt: u32, state: &str, reason: &str) -> wire::Atte
             write_bytes: 20,
             energy_uj: None,
         }),
+        site_count: None,
+        site_count_of: None,
         copying: None,
     }
 }

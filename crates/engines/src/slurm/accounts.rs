@@ -1,11 +1,11 @@
 //! Slurm's accounting beside our own counters, once it is final.
 //!
-//! The wrapper's counters are what is told to the exchange: they are there at once and are whole.
-//! Slurm's are written late and counted otherwise (the wrapper's own start and end are in them, and memory is
-//! what was there when somebody looked). A difference beyond that is a finding for the operator, who sees
-//! their sum at the pool; nothing is billed by it.
+//! The wrapper's counters are what is signed and billed: they are there at once and are whole. Slurm's are
+//! written late and counted otherwise (the wrapper's own start and end are in them, and memory is what was
+//! there when somebody looked). They are told to the exchange, which shows them, and compared: a difference
+//! beyond that is a finding for the operator, who sees their sum at the pool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::path::PathBuf;
 
@@ -13,12 +13,13 @@ use dayan_units::{AttemptId, Bytes, Span};
 use serde::{Deserialize, Serialize};
 
 use super::book::Submission;
+use super::counted::{Counted, Ours, Ran};
 use super::engine::SlurmEngine;
 use super::layout::Index;
 use super::request::{Shape, job_name};
 use super::status::Account;
 use super::way::{Accounting, Jobs};
-use crate::BootTime;
+use crate::{BootTime, SiteCount};
 
 /// Slurm counts whole seconds, and the wrapper's start and end: so much is no difference.
 const SLACK_SECS: i64 = 5;
@@ -33,7 +34,7 @@ const MEMORY_SLACK: Bytes = Bytes(128 << 20);
 const MEMORY_SLACK_PERCENT: u64 = 50;
 /// How it stands, for whoever shows the pool; it outlives the engine.
 const TALLY_FILE: &str = "compared.json";
-/// Ends that are kept to be compared. More than that end within the lag only where nobody reads
+/// Ends that are kept to be compared, and counts that nobody was told yet. More than that end within the lag only where nobody reads
 /// each of them; the rest is not compared.
 const KEPT_MAX: usize = 10_000;
 /// How often an end is asked about that the accounting does not have: five minutes of a database that is
@@ -79,29 +80,8 @@ impl Tally {
     }
 }
 
-/// How those in one job of Slurm's ran.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Ran {
-    /// One after the other.
-    InTurn,
-    /// All at once: a gang.
-    Together,
-}
-
 struct Ended {
-    attempt: AttemptId,
-    job: u32,
-    /// What the job is called.
-    name: String,
-    index: Index,
-    ran: Ran,
-    /// How many ran in the job, and how long: in turn together, together the longest.
-    count: u64,
-    wall: Span,
-    /// Their processor time together.
-    cpu: Span,
-    /// The most memory that one of them had.
-    memory: Bytes,
+    ours: Ours,
     ask_at: BootTime,
     /// How often it was asked about.
     asked: u32,
@@ -114,39 +94,82 @@ pub(super) struct Accounts {
     ended: Vec<Ended>,
     /// The jobs that are being asked about; none: nobody asks.
     asking: Option<Jobs>,
+    /// What Slurm counted and the exchange has not been told.
+    counted: Vec<SiteCount>,
+    /// So many of them were handed out, from the first on.
+    handed_out: usize,
     found: Vec<Difference>,
     compared: u64,
     tally: Tally,
     /// The folder that the tally is kept in.
     folder: PathBuf,
+    file: Counted,
 }
 
 impl Accounts {
-    pub(super) fn new(accounting: Accounting, after: Span, folder: PathBuf) -> Self {
-        let (ended, found) = (Vec::new(), Vec::new());
+    pub(super) fn new(accounting: Accounting, after: Span, folder: PathBuf, now: BootTime) -> Self {
         let tally = Tally::read(&folder);
-        Self { accounting, after, ended, asking: None, found, compared: 0, tally, folder }
+        let (file, left, counted) = Counted::open(&folder);
+        let (ended, found) = (Vec::new(), Vec::new());
+        let mut accounts = Self {
+            accounting,
+            after,
+            ended,
+            asking: None,
+            counted,
+            handed_out: 0,
+            found,
+            compared: 0,
+            tally,
+            folder,
+            file,
+        };
+        for ours in left {
+            accounts.take(ours, now.plus(after));
+        }
+        accounts
+    }
+
+    /// One has ended: its job is asked about later.
+    fn note(&mut self, ours: Ours, ask_at: BootTime) {
+        if self.accounting == Accounting::Kept && self.ended.len() < KEPT_MAX {
+            self.file.ended(&ours);
+            self.take(ours, ask_at);
+        }
     }
 
     /// What ran in the same job, Slurm counts as one.
-    fn note(&mut self, ended: Ended) {
-        let same = |other: &&mut Ended| {
-            (other.job, other.index) == (ended.job, ended.index) && other.name == ended.name
-        };
-        if let Some(before) = self.ended.iter_mut().rev().find(same) {
-            before.wall = match ended.ran {
-                Ran::InTurn => before.wall.plus(ended.wall),
-                Ran::Together => before.wall.max(ended.wall),
-            };
-            before.cpu = before.cpu.plus(ended.cpu);
-            before.memory = before.memory.max(ended.memory);
-            before.count += ended.count;
-            before.ask_at = ended.ask_at;
-            return;
+    fn take(&mut self, ours: Ours, ask_at: BootTime) {
+        match self.ended.iter_mut().rev().find(|before| before.ours.is_in(&ours)) {
+            Some(before) => {
+                before.ours.add(ours);
+                before.ask_at = ask_at;
+            }
+            None => self.ended.push(Ended { ours, ask_at, asked: 0 }),
         }
-        if self.accounting == Accounting::Kept && self.ended.len() < KEPT_MAX {
-            self.ended.push(ended);
-        }
+    }
+
+    /// What was counted and nobody has heard yet.
+    pub(super) fn hand_out(&mut self) -> Vec<SiteCount> {
+        let fresh = self.counted.split_at(self.handed_out).1.to_vec();
+        self.handed_out = self.counted.len();
+        fresh
+    }
+
+    /// The exchange has them.
+    pub(super) fn told(&mut self, attempts: &[AttemptId]) {
+        let attempts: BTreeSet<&AttemptId> = attempts.iter().collect();
+        let is_told =
+            |one: &SiteCount| one.attempts.first().is_some_and(|of| attempts.contains(of));
+        let handed_out = self.counted.iter().take(self.handed_out);
+        self.handed_out -= handed_out.filter(|one| is_told(one)).count();
+        self.counted.retain(|one| !is_told(one));
+        self.keep_list();
+    }
+
+    fn keep_list(&mut self) {
+        let ended = self.ended.iter().map(|ended| &ended.ours);
+        self.file.rewrite(ended, self.counted.iter());
     }
 
     /// When there is something to ask.
@@ -166,7 +189,7 @@ impl Accounts {
                 break;
             }
             // Of two that have had one number the other is asked about the next time.
-            jobs.entry(ended.job).or_insert_with(|| ended.name.clone());
+            jobs.entry(ended.ours.job).or_insert_with(|| ended.ours.name.clone());
         }
         self.asking = Some(jobs.clone());
         Some(jobs)
@@ -189,17 +212,26 @@ impl Accounts {
                 return;
             }
         };
-        let compared_before = self.compared;
+        let (compared_before, all) = (self.compared, self.ended.len());
         for ended in std::mem::take(&mut self.ended) {
-            if ended.ask_at > now || asked.get(&ended.job) != Some(&ended.name) {
+            if ended.ask_at > now || asked.get(&ended.ours.job) != Some(&ended.ours.name) {
                 self.ended.push(ended);
                 continue;
             }
             // What the accounting does not know lags: it is asked about again, and in the end not compared.
             // Its word is no better than ours. A job that goes on runs another task.
-            let account = known.get(&(ended.job, ended.index));
+            let account = known.get(&(ended.ours.job, ended.ours.index));
             if let Some(account) = account.filter(|account| account.state.is_over()) {
-                self.compare(&ended, account);
+                self.compare(&ended.ours, account);
+                if self.counted.len() < KEPT_MAX {
+                    self.counted.push(SiteCount {
+                        job: ended.ours.job_text(),
+                        attempts: ended.ours.attempts,
+                        elapsed: Span::from_secs(account.elapsed_secs),
+                        cpu: account.cpu,
+                        memory: account.memory,
+                    });
+                }
             } else if account.is_some() || ended.asked + 1 < ASKED_MAX {
                 let unknown = u32::from(account.is_none());
                 let (ask_at, asked) = (now.plus(self.after), ended.asked + unknown);
@@ -209,32 +241,31 @@ impl Accounts {
         if self.compared > compared_before {
             self.keep();
         }
+        if self.ended.len() != all {
+            self.keep_list();
+        }
     }
 
-    fn compare(&mut self, ended: &Ended, account: &Account) {
-        self.compared += ended.count;
-        self.tally.compared += ended.count;
-        let differing = differing(ended, account);
+    fn compare(&mut self, ours: &Ours, account: &Account) {
+        self.compared += ours.attempts.len() as u64;
+        self.tally.compared += ours.attempts.len() as u64;
+        let differing = differing(ours, account);
+        let Some(&attempt) = ours.attempts.first() else { return };
         if differing.is_empty() {
             return;
         }
         self.tally.differed += 1;
+        let job = ours.job_text();
         for (what, ours, theirs) in differing {
-            let job = match ended.ran {
-                Ran::InTurn => format!("{}_{}", ended.job, ended.index),
-                Ran::Together => ended.job.to_string(),
-            };
             tracing::warn!(
-                attempt = %ended.attempt, job, what, ours, slurm = theirs,
+                %attempt, job, what, ours, slurm = theirs,
                 "Slurm's accounting and the wrapper's counters differ; ours are told"
             );
             let unit = if what == MEMORY { "MiB" } else { "s" };
-            self.tally.last = format!(
-                "{what} of {} ({job}): {ours} {unit}, Slurm {theirs} {unit}",
-                ended.attempt
-            );
+            self.tally.last =
+                format!("{what} of {attempt} ({job}): {ours} {unit}, Slurm {theirs} {unit}");
             if self.found.len() < DIFFERENCES_MAX {
-                let attempt = ended.attempt;
+                let job = job.clone();
                 self.found.push(Difference { attempt, job, what, ours, theirs });
             }
         }
@@ -262,9 +293,9 @@ const CPU: &str = "cpu";
 const MEMORY: &str = "memory";
 
 /// What differs beyond the slack: what it is, ours and Slurm's.
-fn differing(ended: &Ended, account: &Account) -> Vec<(&'static str, i64, i64)> {
+fn differing(ended: &Ours, account: &Account) -> Vec<(&'static str, i64, i64)> {
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let between = whole(ended.count).saturating_mul(BETWEEN_MILLIS) / 1_000;
+    let between = whole(ended.attempts.len() as u64).saturating_mul(BETWEEN_MILLIS) / 1_000;
     let times = [
         (TIME, ended.wall.secs_ceil(), Some(account.elapsed_secs)),
         // Of what it did not count it says nothing.
@@ -301,20 +332,18 @@ impl SlurmEngine {
             Shape::Gang { .. } => Ran::Together,
         };
         let usage = &held.usage;
-        let ended = Ended {
-            attempt,
+        let ours = Ours {
+            attempts: vec![attempt],
             job,
             name: job_name(self.layout.instance(), seat.batch),
             index: batch.in_slurm(seat.index, held.under),
             ran,
-            count: 1,
             wall: usage.wall,
             cpu: usage.cpu_user.plus(usage.cpu_system),
             memory: usage.memory_peak,
-            ask_at: self.clock.now().plus(self.config.pace.accounts_after),
-            asked: 0,
         };
-        self.accounts.note(ended);
+        let ask_at = self.clock.now().plus(self.config.pace.accounts_after);
+        self.accounts.note(ours, ask_at);
     }
 
     /// How many ends were compared with Slurm's accounting.
@@ -329,20 +358,25 @@ mod tests {
     use crate::slurm::status::State;
     use dayan_units::JobId;
 
-    fn ended(index: Index, wall: i64) -> Ended {
-        Ended {
-            attempt: AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 },
+    fn ours(index: Index, wall: i64) -> Ours {
+        Ours {
+            attempts: vec![AttemptId { job: JobId::from_bits(1), task: index, attempt: 1 }],
             job: 7,
             name: "a".to_owned(),
             index,
             ran: Ran::InTurn,
-            count: 1,
             wall: Span::from_secs(wall),
             cpu: Span::from_secs(wall),
             memory: Bytes(1 << 30),
-            ask_at: BootTime::from_micros(5),
-            asked: 0,
         }
+    }
+
+    const fn at(micros: i64) -> BootTime {
+        BootTime::from_micros(micros)
+    }
+
+    fn open(folder: &std::path::Path) -> Accounts {
+        Accounts::new(Accounting::Kept, Span::from_secs(1), folder.to_owned(), at(0))
     }
 
     fn seven() -> Jobs {
@@ -355,13 +389,11 @@ mod tests {
 
     #[test]
     fn only_what_differs_beyond_the_slack_is_a_finding() {
-        let at = BootTime::from_micros;
         let dir = tempfile::tempdir().expect("a folder");
-        let open = || Accounts::new(Accounting::Kept, Span::from_secs(1), dir.path().to_owned());
-        let mut accounts = open();
+        let mut accounts = open(dir.path());
         let walls = [10, 10, 1_000, 1_000, 10];
         for (wall, index) in walls.into_iter().zip(0..) {
-            accounts.note(ended(index, wall));
+            accounts.note(ours(index, wall), at(5));
         }
         assert_eq!(accounts.jobs_to_ask(at(4)), None);
         assert_eq!(accounts.jobs_to_ask(at(5)), Some(seven()));
@@ -387,13 +419,13 @@ mod tests {
         let tally = Tally::read(dir.path());
         assert_eq!((tally.compared, tally.differed), (4, 2));
         assert!(tally.last.ends_with("(7_3): 1000 s, Slurm 900 s"), "{}", tally.last);
-        assert_eq!(open().tally, tally);
+        assert_eq!(open(dir.path()).tally, tally);
     }
 
     #[test]
     fn processors_and_memory_are_compared_where_slurm_counts_them() {
         let check = |account: Account, expect: &[(&str, i64, i64)]| {
-            assert_eq!(differing(&ended(0, 100), &account), expect, "{account:?}");
+            assert_eq!(differing(&ours(0, 100), &account), expect, "{account:?}");
         };
         let cpu = |secs| Account { cpu: Some(Span::from_secs(secs)), ..over(100) };
         check(cpu(104), &[]);
@@ -412,16 +444,47 @@ mod tests {
     #[test]
     fn a_gang_is_compared_as_one_job() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut accounts =
-            Accounts::new(Accounting::Kept, Span::from_secs(1), dir.path().to_owned());
+        let mut accounts = open(dir.path());
         for (task, wall) in [(0, 60), (1, 58), (2, 61)] {
-            let attempt = AttemptId { job: JobId::from_bits(1), task, attempt: 1 };
-            accounts.note(Ended { attempt, ran: Ran::Together, ..ended(0, wall) });
+            let attempts = vec![AttemptId { job: JobId::from_bits(1), task, attempt: 1 }];
+            accounts.note(Ours { attempts, ran: Ran::Together, ..ours(0, wall) }, at(5));
         }
-        let now = BootTime::from_micros(5);
-        assert_eq!(accounts.jobs_to_ask(now), Some(seven()));
+        assert_eq!(accounts.jobs_to_ask(at(5)), Some(seven()));
         let account = Account { cpu: Some(Span::from_secs(180)), ..over(63) };
-        accounts.on_answer(Ok(BTreeMap::from([((7, 0), account)])), now);
+        accounts.on_answer(Ok(BTreeMap::from([((7, 0), account)])), at(5));
         assert_eq!((accounts.compared, accounts.differences()), (3, Vec::new()));
+        let counts = accounts.hand_out();
+        let [count] = &counts[..] else { panic!("{counts:?}") };
+        assert_eq!((count.attempts.len(), count.job.as_str()), (3, "7"));
+        assert_eq!((count.elapsed, count.cpu), (Span::from_secs(63), Some(Span::from_secs(180))));
+    }
+
+    /// The agent goes away between an end and the question, and between the answer and who is told it.
+    #[test]
+    fn what_was_not_asked_or_told_is_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        open(dir.path()).note(ours(0, 10), at(5));
+        open(dir.path()).note(ours(1, 20), at(5));
+        let mut accounts = open(dir.path());
+        let due = accounts.due_at().expect("both are asked about");
+        assert_eq!(due, at(1_000_000), "as long after the start as after an end");
+        assert_eq!(accounts.jobs_to_ask(due), Some(seven()));
+        let known = BTreeMap::from([((7, 0), over(10)), ((7, 1), over(21))]);
+        accounts.on_answer(Ok(known), due);
+        assert_eq!((accounts.compared, accounts.hand_out().len()), (2, 2));
+        assert_eq!(accounts.hand_out(), [], "handed out already");
+
+        let mut accounts = open(dir.path());
+        assert_eq!(accounts.due_at(), None, "asked before");
+        let counts = accounts.hand_out();
+        assert_eq!(counts.iter().map(|one| one.job.as_str()).collect::<Vec<_>>(), ["7_0", "7_1"]);
+        accounts.told(&counts[0].attempts);
+        accounts.note(ours(2, 5), at(5));
+
+        let mut accounts = open(dir.path());
+        assert_eq!(accounts.hand_out(), counts[1..]);
+        accounts.told(&counts[1].attempts);
+        assert_eq!(open(dir.path()).hand_out(), []);
+        assert_eq!(open(dir.path()).ended.len(), 1);
     }
 }

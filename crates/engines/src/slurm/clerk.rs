@@ -37,7 +37,7 @@ pub(crate) enum Errand {
 #[derive(Debug)]
 pub(crate) enum Done {
     Submitted { batch: BatchId, outcome: Submitted },
-    Cancelled(Result<(), String>),
+    Cancelled { targets: Vec<String>, outcome: Result<(), String> },
     Looked(Result<Vec<QueueLine>, String>),
     Ends { jobs: Jobs, ends: Result<Ends, String> },
     Accounts(Result<BTreeMap<(u32, Index), Account>, String>),
@@ -97,7 +97,9 @@ impl Desk {
                 self.seen.done();
                 Done::Submitted { batch, outcome }
             }
-            Errand::Cancel { targets } => Done::Cancelled(self.way.cancel(&targets)),
+            Errand::Cancel { targets } => {
+                Done::Cancelled { outcome: self.way.cancel(&targets), targets }
+            }
             Errand::Look => {
                 Done::Looked(self.answers.queue(&self.way, &mut self.seen, self.look_every))
             }

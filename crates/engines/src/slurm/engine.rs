@@ -30,7 +30,7 @@ use crate::waker::timespec;
 use crate::{
     BootClock, BootId, BootTime, Engine, EngineInfo, EngineKind, EnterFault, Entrance, Fault,
     Features, Fence, Isolation, Launch, LeaseEnd, LogChunk, Observation, Outcome, Placing, Signal,
-    StartFailure, StartFault, Stream, Visit, Waker, command, logs, wall_now,
+    SiteCount, StartFailure, StartFault, Stream, Visit, Waker, command, logs, wall_now,
 };
 
 /// How often the folder of news is looked at: where a watch works, for news that come over the
@@ -101,6 +101,8 @@ pub struct SlurmEngine {
     pub(super) last_batch: u64,
     /// What is to be cancelled in Slurm; and whether the clerk is at it.
     pub(super) cancels: Vec<String>,
+    /// Nothing is cancelled before: the last try failed.
+    pub(super) cancel_at: BootTime,
     pub(super) cancelling: bool,
     /// When the queue is looked at next, and whether the clerk is at it.
     pub(super) look_at: BootTime,
@@ -147,6 +149,7 @@ impl SlurmEngine {
             gathering: None,
             last_batch,
             cancels: parts.cancels,
+            cancel_at: now,
             cancelling: false,
             look_at: now,
             looking: false,
@@ -237,7 +240,7 @@ impl SlurmEngine {
         }
         self.form_batches();
         self.ask_questions(now);
-        if !self.cancelling && !self.cancels.is_empty() {
+        if !self.cancelling && !self.cancels.is_empty() && self.cancel_at <= now {
             let some = self.cancels.len().min(CANCELS_AT_ONCE);
             let targets: Vec<String> = self.cancels.drain(..some).collect();
             self.cancelling = true;
@@ -497,6 +500,14 @@ impl Engine for SlurmEngine {
         }
         self.turn();
         Ok(())
+    }
+
+    fn site_counts(&mut self) -> Vec<SiteCount> {
+        self.accounts.hand_out()
+    }
+
+    fn site_counts_told(&mut self, attempts: &[AttemptId]) {
+        self.accounts.told(attempts);
     }
 
     fn logs(

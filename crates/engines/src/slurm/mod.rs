@@ -18,6 +18,7 @@ mod book;
 mod choosing;
 mod clerk;
 mod commands;
+mod counted;
 mod engine;
 mod entering;
 mod file_clock;

@@ -86,6 +86,7 @@ impl SlurmEngine {
                 accounting,
                 config.pace.accounts_after,
                 layout.root().to_owned(),
+                clock.now(),
             ),
             config,
             layout,

@@ -24,6 +24,11 @@ const WHY_WITHIN: Span = Span::from_secs(60);
 /// How long after a lease's end its wrapper's word may take to be seen. Then it counts as dead, and
 /// the task with it: it may not run any more, whoever is silent.
 const WORD_WITHIN: Span = Span::from_secs(120);
+/// Between two tries to cancel what could not be: a controller that is started again is there by then.
+const CANCEL_AGAIN: Span = Span::from_secs(5);
+/// What is kept of cancellations that failed. More than that wait in a queue only where a controller is away
+/// for long; what is beyond ends with its lease.
+const CANCELS_KEPT_MAX: usize = 10_000;
 /// How often an element is looked after that is due and cannot be dealt with yet.
 const AGAIN: Span = Span::from_secs(1);
 
@@ -31,11 +36,15 @@ impl SlurmEngine {
     pub(super) fn on_answer(&mut self, done: Done) {
         match done {
             Done::Submitted { batch, outcome } => self.on_submitted(batch, outcome),
-            Done::Cancelled(outcome) => {
+            Done::Cancelled { targets, outcome } => {
                 self.cancelling = false;
                 if let Err(why) = outcome {
                     // Only tidying: what is cancelled was closed before, or ends with its lease.
-                    tracing::warn!(why, "cannot cancel in Slurm");
+                    tracing::warn!(why, "cannot cancel in Slurm; tried again");
+                    let room = CANCELS_KEPT_MAX.saturating_sub(self.cancels.len());
+                    self.cancels.extend(targets.into_iter().take(room));
+                    self.cancel_at = self.clock.now().plus(CANCEL_AGAIN);
+                    self.due(self.cancel_at);
                 }
             }
             Done::Looked(outcome) => {
@@ -181,11 +190,29 @@ impl SlurmEngine {
         if hurried {
             self.due(now);
         }
+        self.cancel_left_over(&there);
         // There is no number to ask by.
         for (attempt, seat) in nameless {
             self.on_end(attempt, seat, None);
         }
         self.heed_silence(now);
+    }
+
+    /// What waits in the queue for a batch that is over: its cancellation was lost with a controller that died
+    /// before it wrote it down. It would start for nothing.
+    fn cancel_left_over(&mut self, there: &BTreeMap<BatchId, Vec<&QueueLine>>) {
+        if self.cancelling || !self.cancels.is_empty() {
+            return;
+        }
+        for (id, lines) in there {
+            let is_over = self.book.batches.get(id).is_none_or(|batch| {
+                let live = |attempt| self.book.get(attempt).is_some_and(Held::is_live);
+                batch.job().is_some() && !batch.attempts.iter().copied().any(live)
+            });
+            let waiting = lines.iter().filter(|line| line.state == State::Pending);
+            let jobs: BTreeSet<u32> = waiting.filter(|_| is_over).map(|line| line.job).collect();
+            self.cancels.extend(jobs.iter().map(u32::to_string));
+        }
     }
 
     /// What Slurm says became of those in doubt.

@@ -23,20 +23,29 @@ struct Moment<'a> {
 
 impl<'a> Moment<'a> {
     fn of(lab: &'a Lab, partition: &str) -> Self {
-        // It writes down what it knows when it ends in order, and when it is killed it does not.
         lab.ask("scontrol", &["update", "partitionname=main", &format!("state={partition}")]);
+        // It writes down what it knows when it ends in order, and when it is killed it does not.
+        lab.shut_down_controller();
         copy(&lab.state(), &lab.folder("state.kept"));
+        lab.revive("slurmctld");
+        lab.heal();
         Self { lab }
     }
 
     /// It dies, and knows no more than it knew then.
     fn returns(self) {
+        let lab = self.lab;
+        self.returns_as_it_was();
+        lab.ask("scontrol", &["update", "partitionname=main", "state=up"]);
+    }
+
+    /// The same; its partition is as it was.
+    fn returns_as_it_was(self) {
         self.lab.kill("slurmctld");
         std::fs::remove_dir_all(self.lab.state()).expect("its state");
         std::fs::rename(self.lab.folder("state.kept"), self.lab.state()).expect("what it knew");
         self.lab.revive("slurmctld");
         self.lab.heal();
-        self.lab.ask("scontrol", &["update", "partitionname=main", "state=up"]);
     }
 }
 
@@ -72,6 +81,32 @@ fn what_waited_under_a_number_that_is_anothers_by_now_is_submitted_again() {
     // It is over, by its accounts and the controller's memory: that is no end of ours.
     agent.all_end_with(&attempts[..2], &Outcome::Exited(0));
     assert_eq!(runs(&ours), 2, "once each, and not the one that was stopped");
+}
+
+#[test]
+fn a_cancellation_that_the_controller_has_forgotten_is_made_again() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "8")]) else { return };
+    let file = lab.folder("ran");
+    lab.ask("scontrol", &["update", "partitionname=main", "state=down"]);
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let attempts = agent.start_lines(3, &noting(&file, "true"));
+    agent.until("they wait", |_| jobs(&lab).len() == 3);
+    let mut one_more = agent.launch(&noting(&file, "true"));
+    one_more.limits.cpu = dayan_units::MilliCpu(2_000);
+    let stays = agent.start(vec![one_more]);
+    agent.until("one more waits", |_| jobs(&lab).len() == 4);
+    let moment = Moment::of(&lab, "down");
+    for attempt in &attempts {
+        agent.engine.stop(*attempt, Span::from_secs(1), Signal::TERM).expect("stops");
+        assert_eq!(agent.outcome(*attempt), Outcome::Stopped);
+    }
+    agent.until("they are cancelled", |_| jobs(&lab).len() == 1);
+    moment.returns_as_it_was();
+    agent.until("the cancelled are there again", |_| jobs(&lab).len() == 4);
+    agent.until("they are cancelled again", |_| jobs(&lab).len() == 1);
+    lab.ask("scontrol", &["update", "partitionname=main", "state=up"]);
+    agent.all_end_with(&stays, &Outcome::Exited(0));
+    assert_eq!(runs(&file), 1);
 }
 
 #[test]

@@ -3,6 +3,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
+
+/// How often it is looked whether a daemon has ended, and how many times: a minute.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOKS_MAX: u32 = 3_000;
 
 /// A cluster that is stopped when it is dropped.
 pub struct Lab {
@@ -115,6 +120,20 @@ impl Lab {
     /// Ends a daemon as by `kill -9`.
     pub fn kill(&self, daemon: &str) {
         check(&self.command(&["kill", daemon]).output().expect("there is a shell"));
+    }
+
+    /// Ends the controller in order: it writes down all that it knows.
+    pub fn shut_down_controller(&self) {
+        let pid = std::fs::read_to_string(self.root().join("run/slurmctld.pid")).expect("it runs");
+        let process = PathBuf::from("/proc").join(pid.trim());
+        self.ask("scontrol", &["shutdown", "slurmctld"]);
+        for _ in 0..LOOKS_MAX {
+            if !process.exists() {
+                return;
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        panic!("the controller does not end");
     }
 
     /// Pulls a node's plug: its daemon, the jobs' processes there and who keeps them are gone in a

@@ -1,5 +1,6 @@
 //! The Slurm engine on a real Slurm, with several nodes on this machine.
 
+mod accounts;
 mod agent;
 mod forgetful;
 mod kinds;

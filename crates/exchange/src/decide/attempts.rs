@@ -7,7 +7,7 @@ use dayan_units::{AgentId, AttemptId, Micro, Span};
 
 use super::findings::Finding;
 use super::{Ask, Decision};
-use crate::command::{AttemptNews, Outcome, Seen, SignedUsage, UsageRecord};
+use crate::command::{AttemptNews, Outcome, Seen, SignedUsage, SiteCounted, UsageRecord};
 use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::state::{Backing, Lease, Phase, StopReason, UsageMark};
@@ -119,6 +119,34 @@ impl Ask<'_> {
             text: signed.text.clone(),
             signature: signed.signature.clone(),
         })
+    }
+
+    /// Takes what a site counted for attempts of the agent's own pool, where it can be so.
+    pub(super) fn site_counted(&self, counted: &SiteCounted) -> Decision {
+        let mut decision = Decision::default();
+        let SiteCounted { agent, attempts, of, count } = counted;
+        let Some(record) = self.state.supply.agents.get(agent) else { return decision };
+        let lie = |attempt, message: &str| Finding {
+            code: "site_count.wrong",
+            attempt,
+            message: message.to_owned(),
+        };
+        if let Some((attempt, _)) = attempts.iter().find(|(_, pool)| *pool != record.pool) {
+            let finding = lie(Some(*attempt), "it tells what another pool's attempt used");
+            self.find(*agent, finding, &mut decision);
+            return decision;
+        }
+        let Some((first, _)) = attempts.first() else { return decision };
+        let below_nothing =
+            count.elapsed < Span::ZERO || count.cpu.is_some_and(|cpu| cpu < Span::ZERO);
+        if below_nothing || *of < attempts.len() as u64 {
+            let finding = lie(Some(*first), "what its site counted cannot be so");
+            self.find(*agent, finding, &mut decision);
+            return decision;
+        }
+        let attempts = attempts.iter().map(|(attempt, _)| *attempt).collect();
+        decision.events.push(Event::SiteCounted { attempts, of: *of, count: count.clone() });
+        decision
     }
 
     /// Is the record new, and can it be so?

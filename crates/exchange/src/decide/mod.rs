@@ -162,6 +162,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::RetireOffer { offer } => ask.retire_offer(*offer),
         Command::PoolNews(news) => ask.pool_news(news),
         Command::SignedUsage(signed) => Ok(ask.signed_usage(signed)),
+        Command::SiteCounted(counted) => Ok(ask.site_counted(counted)),
         Command::AttemptNews(news) => ask.attempt_news(news),
         Command::Report { agent, code, message } => Ok(ask.report(*agent, code, message)),
         Command::Submit(submit) => ask.submit(submit),

@@ -10,7 +10,8 @@ use axum::http::StatusCode;
 use dayan_exchange::changes::data_key;
 use dayan_exchange::{
     Actor, AttemptNews, Blame, Command, Counters, Digest, Evidence, Fence, Join, Lease, Made, Node,
-    Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, StopReason, UsageRecord, orders,
+    Outcome, Placing, PoolNews, Seen, Shown, SignedUsage, SiteCount, SiteCounted, StopReason,
+    UsageRecord, orders,
 };
 use dayan_spec::{JobSpec, Launch, OutputWhen, Resume, TaskContext, task_env};
 use dayan_units::{AgentId, AttemptId, PoolId, Span, Time};
@@ -553,6 +554,44 @@ async fn take_holds(app: &Shared, agent: AgentId, holds: &BTreeSet<String>) -> R
     Ok(())
 }
 
+/// Jobs of a site's in one sync at most: about 200 KB of text.
+const SITE_COUNTS_MAX: usize = 500;
+
+/// What the site's accounting counted, of attempts that nothing was told of yet, and where each of them ran.
+async fn site_counted(
+    app: &Shared,
+    agent: AgentId,
+    told: Vec<wire::SiteCounted>,
+) -> Result<Vec<Command>, Failure> {
+    if told.is_empty() {
+        return Ok(Vec::new());
+    }
+    let counts = app.read(move |reader| {
+        let mut counts = Vec::new();
+        for told in told.into_iter().take(SITE_COUNTS_MAX) {
+            let known = reader.site_counted(&told.attempts)?;
+            let mut attempts = Vec::new();
+            for attempt in told.attempts.iter().filter(|attempt| !known.contains(attempt)) {
+                attempts.extend(reader.attempt(*attempt)?.map(|row| (*attempt, row.pool)));
+            }
+            if !attempts.is_empty() {
+                counts.push((attempts, told.attempts.len() as u64, told.count));
+            }
+        }
+        Ok(counts)
+    });
+    let command = |(attempts, of, count): (_, _, wire::SiteCount)| {
+        let count = SiteCount {
+            job: clip(&count.job),
+            elapsed: Span::from_micros(count.elapsed_us),
+            cpu: count.cpu_us.map(Span::from_micros),
+            memory_peak: count.memory_peak,
+        };
+        Command::SiteCounted(Box::new(SiteCounted { agent, attempts, of, count }))
+    };
+    Ok(counts.await?.into_iter().map(command).collect())
+}
+
 /// The agent says what it observes; the answer says what it should hold. Repeating it changes
 /// nothing.
 #[utoipa::path(post, path = "/v1/agent/sync", request_body = wire::SyncRequest,
@@ -573,7 +612,9 @@ pub async fn sync(
         take_holds(&app, agent, holds).await?;
     }
     let load = request.load.take();
-    let commands = commands(agent, &known.public_key, request)?;
+    let counted = site_counted(&app, agent, std::mem::take(&mut request.site_counts)).await?;
+    let mut commands = commands(agent, &known.public_key, request)?;
+    commands.extend(counted);
     let brought_news = !commands.is_empty();
     let mut wakes = app.hub.watch(agent);
     wakes.borrow_and_update();

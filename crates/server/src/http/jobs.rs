@@ -10,7 +10,7 @@ use dayan_exchange::{Action, Admission, Command, Made, Resource, Submit};
 use dayan_exchange::{Estimate, Estimates};
 use dayan_schedule::{DataAt, Explanation, JobStanding};
 use dayan_spec::JobSpec;
-use dayan_store::{AttemptRow, JobFilter, JobRow, LineFilter, LineRow};
+use dayan_store::{JobFilter, JobRow, LineFilter, LineRow};
 use dayan_units::{Currency, JobId, QuoteId, ScheduleId, Span};
 use dayan_wire as wire;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use super::admission::{self, of_appointments, seek};
 use super::data::on_disk;
 use super::extract::{Body, Caller, PageQuery, Params, Path, Text, id, page};
 use super::market::idle_reasons;
-use super::{JobFile, Problems, data_check, workflow};
+use super::{JobFile, Problems, attempts as of_attempts, data_check, workflow};
 use crate::app::Shared;
 use crate::problem::Failure;
 
@@ -393,38 +393,6 @@ async fn job_row(app: &Shared, caller: &Caller, job: &str) -> Result<JobRow, Fai
     Ok(row)
 }
 
-fn attempt(row: &AttemptRow) -> wire::Attempt {
-    let doc: serde_json::Value =
-        row.doc.as_deref().and_then(|doc| serde_json::from_str(doc).ok()).unwrap_or_default();
-    let reason = doc["reason"].as_str().filter(|reason| !reason.is_empty()).map(str::to_owned);
-    wire::Attempt {
-        task: row.task,
-        attempt: row.attempt,
-        pool: row.pool.to_string(),
-        node: row.node.clone().unwrap_or_default(),
-        state: row.state.clone(),
-        exit_code: row.exit_code,
-        started_at: row.started_at.map(|at| at.to_string()),
-        ended_at: row.ended_at.map(|at| at.to_string()),
-        reason,
-        // Without a record nothing is known of its use; zero would say that it used nothing.
-        used: (doc["usage"]["seq"].as_u64() > Some(0))
-            .then(|| serde_json::from_value(doc["usage"]["counters"].clone()).ok())
-            .flatten(),
-        copying: None,
-    }
-}
-
-/// An attempt, with how far its copying is while it copies.
-fn with_copying(app: &Shared, row: &AttemptRow) -> wire::Attempt {
-    let told = attempt(row);
-    if !matches!(told.state.as_str(), "leased" | "staging" | "running" | "publishing") {
-        return told;
-    }
-    let copying = app.copying.of(row.id, crate::clock::boot_micros());
-    wire::Attempt { copying, ..told }
-}
-
 /// A job with its tasks, attempts, money, and why it waits.
 #[utoipa::path(get, path = "/v1/jobs/{id}", params(("id" = String, Path)),
     responses((status = 200, body = wire::Job), Problems))]
@@ -468,7 +436,7 @@ pub async fn show(
     };
     Ok(Json(wire::Job {
         summary: wire::JobSummary { waiting, ..summary(&row, path.as_ref(), &users, currency) },
-        attempts: attempts.rows.iter().map(|row| with_copying(&app, row)).collect(),
+        attempts: of_attempts::told(&app, attempts.rows).await?,
         queued,
         cancelled,
         quote: doc["quote"].as_str().map(str::to_owned),
@@ -512,7 +480,8 @@ fn runs(tasks: &dayan_schedule::Tasks) -> Vec<[u32; 2]> {
     runs.map(|&(start, end)| [start, end - 1]).collect()
 }
 
-async fn waiting(app: &Shared, job: JobId) -> Result<Vec<wire::Waiting>, Failure> {
+/// Why it waits, for people.
+pub(super) async fn waiting(app: &Shared, job: JobId) -> Result<Vec<wire::Waiting>, Failure> {
     let explanation = app.planner.ask(move |planner, now| planner.explain(job, now)).await?;
     Ok(explanation.map_or_else(Vec::new, |explanation| said(explanation.reasons)))
 }
@@ -529,7 +498,8 @@ pub async fn attempts(
     let row = job_row(&app, &caller, &job).await?;
     let paging = query.paging()?;
     let rows = app.read(move |reader| reader.attempts(row.id, &paging)).await?;
-    Ok(Json(page(rows, |row| with_copying(&app, &row))))
+    let items = of_attempts::told(&app, rows.rows).await?;
+    Ok(Json(wire::Page { items, next: rows.next.map(|cursor| cursor.to_string()) }))
 }
 
 /// Why a job waits, what would help, and when it is expected to start.

@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod agent;
 mod agent_data;
+mod attempts;
 mod data;
 mod data_check;
 mod events;

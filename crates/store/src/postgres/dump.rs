@@ -139,9 +139,11 @@ pub(crate) fn load(target: &Target, from: &Path) -> Result<(), Cause> {
         }
         let parsed: Json = serde_json::from_str(&line).map_err(|error| bad(&error.to_string()))?;
         if std::mem::take(&mut first) {
-            if parsed["dayan_dump"] != FORMAT || parsed["schema"] != SCHEMA_VERSION {
+            // Later schemas only have more tables: what is not in the dump stays empty.
+            let readable = parsed["schema"].as_i64().is_some_and(|of| of <= SCHEMA_VERSION);
+            if parsed["dayan_dump"] != FORMAT || !readable {
                 return Err(bad(&format!(
-                    "is of another version ({}); this program loads schema {SCHEMA_VERSION}",
+                    "is of another version ({}); this program loads schemas up to {SCHEMA_VERSION}",
                     line.trim()
                 )));
             }

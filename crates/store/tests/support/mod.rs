@@ -10,7 +10,7 @@ pub mod suite;
 
 use dayan_store::{
     AccountRow, AttemptRow, Batch, FindingRow, InvoiceRow, JobRow, LineRow, Location, OpenMode,
-    RequestRow, Row, Store, TransferRow,
+    RequestRow, Row, SiteCountRow, Store, TransferRow,
 };
 use dayan_units::{
     AgentId, AttemptId, InvoiceId, JobId, Micro, OrgId, PoolId, ProjectId, ProviderId, Time,
@@ -149,6 +149,11 @@ pub fn attempt(job: u32, task: u32, number: u32) -> AttemptRow {
         ended_at: None,
         doc: Some("{}".to_owned()),
     }
+}
+
+pub fn site_count(job: u32, task: u32, number: u32) -> SiteCountRow {
+    let at = time(i64::from(number));
+    SiteCountRow { job: job_id(job), task, attempt: number, at, doc: "{\"of\":1}".to_owned() }
 }
 
 pub fn transfer(n: u32) -> TransferRow {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use dayan_store::{
     Cursor, Damage, Fault, FindingFilter, JobFilter, LineFilter, Location, OpenMode, Page, Paging,
-    Row, Store, SumBy,
+    Row, SiteCountRow, Store, SumBy,
 };
 use dayan_units::Micro;
 
@@ -35,6 +35,7 @@ macro_rules! for_each_case {
         $run!(replay_goes_on_from_anywhere);
         $run!(large_batches_and_payloads);
         $run!(a_newer_schema_is_refused_untouched);
+        $run!(an_older_schema_is_brought_up_to_date);
         $run!(reading_only_changes_nothing);
         $run!(snapshots_serve_the_newest_sound_one);
         $run!(a_backup_is_the_store);
@@ -89,6 +90,7 @@ fn one_of_each() -> Vec<Row> {
     vec![
         job(1).into(),
         attempt(1, 0, 1).into(),
+        site_count(1, 0, 1).into(),
         transfer(5).into(),
         account(1).into(),
         line(1).into(),
@@ -107,6 +109,10 @@ pub fn every_row_comes_back_as_it_went(place: &dyn Place) {
     assert_eq!(reader.job(job_id(2)).unwrap(), None);
     assert_eq!(reader.attempt(attempt_id(1, 0, 1)).unwrap(), Some(attempt(1, 0, 1)));
     assert_eq!(reader.attempts(job_id(1), &page).unwrap().rows, [attempt(1, 0, 1)]);
+    assert_eq!(reader.site_counts(job_id(1), (0, 0)).unwrap(), [site_count(1, 0, 1)]);
+    assert_eq!(reader.site_counts(job_id(1), (1, 9)).unwrap(), []);
+    let asked = [attempt_id(1, 0, 1), attempt_id(1, 0, 2), attempt_id(2, 0, 1)];
+    assert_eq!(reader.site_counted(&asked).unwrap(), [asked[0]].into());
     assert_eq!(reader.transfer(transfer_id(5)).unwrap(), Some(transfer(5)));
     assert_eq!(reader.accounts(&page).unwrap().rows, [account(1)]);
     assert_eq!(reader.lines(&LineFilter::default()).unwrap().rows, [line(1)]);
@@ -133,6 +139,7 @@ pub fn repeats_do_what_each_table_promises(place: &dyn Place) {
     asked.outcome = "{}".into();
     let mut found = finding(3);
     found.code = "other".into();
+    let other_count = SiteCountRow { doc: "{}".into(), ..site_count(1, 0, 1) };
     store
         .commit(&batch(
             term,
@@ -144,6 +151,7 @@ pub fn repeats_do_what_each_table_promises(place: &dyn Place) {
                 renamed.clone().into(),
                 asked.into(),
                 found.into(),
+                other_count.into(),
             ],
         ))
         .unwrap();
@@ -155,6 +163,7 @@ pub fn repeats_do_what_each_table_promises(place: &dyn Place) {
     assert_eq!(reader.invoice(paid.id).unwrap(), Some(InvoiceRow { doc: invoice(1).doc, ..paid }));
     assert_eq!(reader.accounts(&Paging::default()).unwrap().rows, [renamed]);
     // The first stays.
+    assert_eq!(reader.site_counts(job_id(1), (0, 9)).unwrap(), [site_count(1, 0, 1)]);
     assert_eq!(reader.request(&request(1).key).unwrap(), Some(request(1)));
     assert_eq!(reader.findings(&FindingFilter::default()).unwrap().rows, [finding(3)]);
 
@@ -611,11 +620,23 @@ pub fn a_newer_schema_is_refused_untouched(place: &dyn Place) {
     place.tamper(&location, "INSERT INTO schema_versions (version, name) VALUES (9, 'later')");
     for mode in [OpenMode::Write, OpenMode::ReadOnly] {
         let fault = Store::open(&location, mode).map(|_| ()).expect_err("written by a newer one");
-        assert!(matches!(fault, Fault::NewerSchema { found: 9, known: 1 }), "{fault:?}");
+        assert!(matches!(fault, Fault::NewerSchema { found: 9, known: 2 }), "{fault:?}");
         assert_eq!(fault.code(), "store.schema_newer");
     }
     place.tamper(&location, "DELETE FROM schema_versions WHERE version = 9");
     assert_eq!(open(&location).head().seq, 5);
+}
+
+pub fn an_older_schema_is_brought_up_to_date(place: &dyn Place) {
+    let location = five_batches(place);
+    place.tamper(&location, "DROP TABLE site_counts");
+    place.tamper(&location, "DELETE FROM schema_versions WHERE version = 2");
+    let fault = Store::open(&location, OpenMode::ReadOnly).map(|_| ()).expect_err("not yet");
+    assert!(matches!(fault, Fault::OlderSchema { found: 1, needed: 2 }), "{fault:?}");
+    let (mut store, term) = lead(&location);
+    assert_eq!(store.head().seq, 5);
+    store.commit(&batch(term, "[]", vec![site_count(1, 0, 1).into()])).unwrap();
+    assert_eq!(store.reader().site_counts(job_id(1), (0, 0)).unwrap(), [site_count(1, 0, 1)]);
 }
 
 pub fn reading_only_changes_nothing(place: &dyn Place) {
