@@ -83,6 +83,7 @@ const fn stream_of(stream: LogStream) -> Stream {
         LogStream::Stdout => Stream::Stdout,
         LogStream::Stderr => Stream::Stderr,
         LogStream::Steps => Stream::Steps,
+        LogStream::Outputs => Stream::Outputs,
     }
 }
 
@@ -91,6 +92,7 @@ const fn named(stream: Stream) -> LogStream {
         Stream::Stdout => LogStream::Stdout,
         Stream::Stderr => LogStream::Stderr,
         Stream::Steps => LogStream::Steps,
+        Stream::Outputs => LogStream::Outputs,
     }
 }
 
@@ -163,9 +165,19 @@ impl Archive {
         segment.keys.push(key);
     }
 
-    /// Takes over what the engine has of an attempt's logs.
-    pub(crate) fn keep(&mut self, engine: &mut dyn Engine, attempt: AttemptId) -> io::Result<()> {
-        let mut any = false;
+    /// Takes over what the engine has of an attempt's logs, and the list of what it published.
+    pub(crate) fn keep(
+        &mut self,
+        engine: &mut dyn Engine,
+        attempt: AttemptId,
+        outputs: &[u8],
+    ) -> io::Result<()> {
+        let mut any = !outputs.is_empty();
+        let mut offset = 0;
+        for piece in outputs.chunks(FRAME_BYTES_MAX) {
+            self.add((attempt, Stream::Outputs), offset, piece)?;
+            offset += piece.len() as u64;
+        }
         for stream in [Stream::Stdout, Stream::Stderr, Stream::Steps] {
             let mut offset = 0;
             loop {

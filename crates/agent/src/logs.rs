@@ -59,6 +59,7 @@ impl Following {
             "stdout" => Some(Stream::Stdout),
             "stderr" => Some(Stream::Stderr),
             "steps" => Some(Stream::Steps),
+            "outputs" => Some(Stream::Outputs),
             _ => None,
         };
         let max = usize::try_from(ask.max.min(PART_MAX)).unwrap_or(usize::MAX);

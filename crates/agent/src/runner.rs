@@ -16,7 +16,7 @@ use dayan_custody::Counters;
 use dayan_engines::slurm::{Answers, Pace, SiteWords};
 use dayan_engines::{
     BootId, BootTime, Containers, Engine, EngineInfo, EnterFault, Entrance, Fault, Launch,
-    LeaseEnd, LogChunk, Observation, ProcessConfig, ProcessEngine, Signal, SlurmConfig,
+    LeaseEnd, LogChunk, Observation, ProcessConfig, ProcessEngine, Signal, SiteCount, SlurmConfig,
     SlurmEngine, StartFault, Stream, Visit, Waker,
 };
 use dayan_units::{AttemptId, Span};
@@ -56,6 +56,8 @@ pub(crate) struct Work {
     pub(crate) used: Vec<(AttemptId, Counters)>,
     /// Ends after publishing.
     pub(crate) over: Vec<(AttemptId, Outcome)>,
+    /// Lists of what attempts have published.
+    pub(crate) listed: Vec<(AttemptId, Vec<u8>)>,
 }
 
 impl Work {
@@ -68,6 +70,7 @@ impl Work {
         self.forgets.extend(later.forgets);
         self.used.extend(later.used);
         self.over.extend(later.over);
+        self.listed.extend(later.listed);
     }
 
     fn is_empty(&self) -> bool {
@@ -78,6 +81,7 @@ impl Work {
             && self.forgets.is_empty()
             && self.used.is_empty()
             && self.over.is_empty()
+            && self.listed.is_empty()
     }
 }
 
@@ -88,6 +92,7 @@ enum Command {
     Signal { attempt: AttemptId, signal: Signal },
     Parcel { reply: oneshot::Sender<Option<Parcel>> },
     HandedOver { upto: Mark },
+    CountsTold { attempts: Vec<AttemptId> },
     Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
 }
 
@@ -109,6 +114,8 @@ pub(crate) enum Heard {
     Observed(Vec<Observation>),
     /// There is something to hand over.
     Kept,
+    /// What the site's accounting counted.
+    SiteCounts(Vec<SiteCount>),
     /// What will not be launched.
     NotStarted(Vec<(AttemptId, StartFault)>),
 }
@@ -176,6 +183,13 @@ impl Runner {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Workdir { attempt, reply });
         answer
+    }
+
+    /// The exchange has what the site counted for these attempts.
+    pub(crate) fn counts_told(&self, attempts: Vec<AttemptId>) {
+        if !attempts.is_empty() {
+            self.send(Command::CountsTold { attempts });
+        }
     }
 
     fn send(&self, command: Command) {
@@ -260,6 +274,8 @@ struct Desk {
     boot: BootId,
     book: Book,
     archive: Archive,
+    /// What attempts have published that the archive has not yet.
+    listed: BTreeMap<AttemptId, Vec<u8>>,
     inbox: Receiver<Command>,
     heard: mpsc::Sender<Heard>,
     /// Launches that may or may not have reached the engine.
@@ -387,6 +403,7 @@ impl Desk {
             boot,
             book,
             archive,
+            listed: BTreeMap::new(),
             inbox,
             heard,
             unsure: Vec::new(),
@@ -432,6 +449,9 @@ impl Desk {
                             tracing::warn!(%error, "logs may be handed over twice");
                         }
                     }
+                    Ok(Command::CountsTold { attempts }) => {
+                        self.engine.site_counts_told(&attempts);
+                    }
                     Ok(Command::Workdir { attempt, reply }) => {
                         let _ = reply.send(self.engine.workdir(attempt));
                     }
@@ -445,6 +465,10 @@ impl Desk {
             let behind = !self.unsure.is_empty() || !self.again.is_empty();
             if behind {
                 self.catch_up();
+            }
+            let counts = self.engine.site_counts();
+            if !counts.is_empty() && self.heard.blocking_send(Heard::SiteCounts(counts)).is_err() {
+                return;
             }
             let wait = if behind { RETRY_PAUSE } else { OBSERVE_WAIT };
             match self.engine.observe(wait) {
@@ -468,7 +492,8 @@ impl Desk {
     }
 
     fn work(&mut self, work: Work) {
-        let Work { launches, notes, extends, stops, forgets, used, over } = work;
+        let Work { launches, notes, extends, stops, forgets, used, over, listed } = work;
+        self.listed.extend(listed);
         for order in notes {
             self.book.order(order);
         }
@@ -581,7 +606,8 @@ impl Desk {
 
     fn forget(&mut self, attempts: Vec<AttemptId>) {
         for attempt in &attempts {
-            if let Err(error) = self.archive.keep(&mut *self.engine, *attempt) {
+            let listed = self.listed.remove(attempt).unwrap_or_default();
+            if let Err(error) = self.archive.keep(&mut *self.engine, *attempt, &listed) {
                 tracing::warn!(%error, %attempt, "its logs are not kept");
             }
             self.book.forgotten(*attempt);
@@ -613,6 +639,11 @@ impl Desk {
 
     fn log(&mut self, part: LogPart) -> LogChunk {
         let LogPart { attempt, stream, offset, max } = part;
+        if let (Stream::Outputs, Some(list)) = (stream, self.listed.get(&attempt)) {
+            let rest = usize::try_from(offset).ok().and_then(|at| list.get(at..));
+            let data = rest.unwrap_or_default().iter().copied().take(max).collect();
+            return LogChunk { offset, data, skipped: 0 };
+        }
         match self.engine.logs(attempt, stream, offset, max) {
             Ok(chunk) if !chunk.data.is_empty() => chunk,
             Ok(_) | Err(_) => self.archive.read(part),

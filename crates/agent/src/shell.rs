@@ -72,6 +72,8 @@ enum Done {
     Published {
         attempt: AttemptId,
         result: Result<(), Snag>,
+        /// What it has published, file by file.
+        list: Vec<u8>,
     },
     /// A picture that was taken, and for which challenge.
     Probed {
@@ -542,6 +544,7 @@ impl Shell {
                 }
             }
             Heard::Kept => self.kept.notify_one(),
+            Heard::SiteCounts(counts) => self.syncs.say_counts(counts),
             Heard::NotStarted(faults) => {
                 for (attempt, fault) in faults {
                     if let StartFault::AlreadyLaunched(_) = fault {
@@ -670,7 +673,7 @@ impl Shell {
                 }
             }
             Done::Gathered { attempt, result } => self.gathered(attempt, result),
-            Done::Published { attempt, result } => self.published(attempt, result),
+            Done::Published { attempt, result, list } => self.published(attempt, result, list),
             Done::Probed { nonce, picture } => {
                 self.probing = None;
                 let picture = match picture {
@@ -707,7 +710,7 @@ impl Shell {
 
     fn on_synced(&mut self, mut synced: Synced) {
         let now = self.now();
-        self.syncs.ended(&synced, now);
+        self.runner.counts_told(self.syncs.ended(&synced, now));
         match &mut synced.result {
             Ok(answer) => {
                 let every = Span::from_millis(i64::from(answer.usage_every_ms));

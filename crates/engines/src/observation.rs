@@ -242,6 +242,8 @@ pub enum Stream {
     /// What became of the steps of a launch that has some: a [`StepRecord`](crate::StepRecord) as a
     /// line of JSON for each that ended.
     Steps,
+    /// What the launch's results went to, which only the agent knows: of every engine it is empty.
+    Outputs,
 }
 
 impl Stream {
@@ -251,6 +253,7 @@ impl Stream {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
             Self::Steps => "steps",
+            Self::Outputs => "outputs",
         }
     }
 }

@@ -22,7 +22,7 @@ pub const FRAME_BYTES_MAX: usize = 256 << 10;
 pub struct LogFrame {
     /// Whose output.
     pub attempt: AttemptId,
-    /// `stdout`, `stderr` or `steps`; none: nothing follows, and all of the attempt has been said.
+    /// `stdout`, `stderr`, `steps` or `outputs`; none: nothing follows, and all of the attempt has been said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<LogStream>,
     /// Where it begins in what the task wrote.
@@ -47,6 +47,8 @@ pub enum LogStream {
     /// What became of the steps of a task that has some: a line of JSON for each that ended, see
     /// [`StepRecord`].
     Steps,
+    /// What a task that ended well has published: a line of JSON for each file, see [`OutputRecord`].
+    Outputs,
 }
 
 impl LogStream {
@@ -56,6 +58,7 @@ impl LogStream {
             Self::Stdout => 0,
             Self::Stderr => 1,
             Self::Steps => 2,
+            Self::Outputs => 3,
         }
     }
     /// Its name in addresses.
@@ -64,6 +67,7 @@ impl LogStream {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
             Self::Steps => "steps",
+            Self::Outputs => "outputs",
         }
     }
     /// By its name in addresses.
@@ -72,9 +76,35 @@ impl LogStream {
             "stdout" => Some(Self::Stdout),
             "stderr" => Some(Self::Stderr),
             "steps" => Some(Self::Steps),
+            "outputs" => Some(Self::Outputs),
             _ => None,
         }
     }
+}
+
+/// Bytes of an attempt's list of published files at most: some 30,000 files. What is beyond is counted.
+pub const OUTPUTS_BYTES_MAX: usize = 4 << 20;
+
+/// A file that an attempt has published.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// Its path in the task's folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// The address that it went to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub to: String,
+    /// Its bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// In the last line: so many more files were published that are not in the list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How a step ended, as the engine that ran it wrote it down. One that was written down twice

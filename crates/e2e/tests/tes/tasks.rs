@@ -59,6 +59,12 @@ fn a_task_with_all_that_a_task_can_have_runs_as_it_says() {
     assert_eq!(part["url"], "dayan://lab/demo/out/parts/parts/1.part");
     assert_eq!(part["size_bytes"], "6");
     assert!(!files.iter().any(|file| file["url"].to_string().contains("other")), "{files:?}");
+    // What lies there later is another's.
+    scene.put("later.txt", "by another\n", "dayan://lab/demo/out/parts/parts/1.part");
+    assert_eq!(
+        scene.get(&format!("/tasks/{id}?view=FULL"))["logs"][0]["outputs"],
+        done["logs"][0]["outputs"]
+    );
     let warned = done["logs"][0]["system_logs"].to_string();
     assert!(warned.contains("VmSize"), "{warned}");
     let times = |log: &Value| {

@@ -190,7 +190,10 @@ pub async fn show(
         (row, ..) = found(&app, &caller, &task).await?;
     }
     let attempts = attempts(&app, &row, &spec, view, Ask::Everybody).await?;
-    Ok(Json(told(&row, stopping, &attempts).task(kept, view)))
+    let asks = view == View::Full && row.tasks_queued > 0 && attempts.is_empty();
+    let reasons = if asks { super::jobs::waiting(&app, row.id).await? } else { Vec::new() };
+    let waits = reasons.into_iter().map(|reason| reason.message).collect();
+    Ok(Json(Told { waits, ..told(&row, stopping, &attempts) }.task(kept, view)))
 }
 
 fn told<'a>(
@@ -204,6 +207,7 @@ fn told<'a>(
         stopping,
         created_at: row.submitted_at,
         attempts,
+        waits: Vec::new(),
     }
 }
 

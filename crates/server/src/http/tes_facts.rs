@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use dayan_exchange::StopReason;
-use dayan_spec::{JobSpec, Location, Pattern};
+use dayan_spec::JobSpec;
 use dayan_store::{AttemptRow, JobRow, Paging};
 use dayan_units::JobId;
-use dayan_wire::logs::{LogStream, StepRecord};
+use dayan_wire::logs::{LogStream, OUTPUTS_BYTES_MAX, OutputRecord, StepRecord};
 
 use super::logs::{kept_part, part};
 use crate::app::Shared;
@@ -27,8 +27,8 @@ const RECORDS_BYTES_MAX: u64 = 64 << 10;
 const OUTPUT_BYTES_MAX: u64 = 64 << 10;
 /// How long a site may take to say what it has: clients of TES usually wait ten seconds in all.
 const SITE_WITHIN: Duration = Duration::from_secs(3);
-/// Files that are told as published.
-const FILES_MAX: usize = 1_000;
+/// What is read of a list of published files: all of it, and the line that counts the rest.
+const OUTPUTS_READ_MAX: u64 = OUTPUTS_BYTES_MAX as u64 + 1_000;
 
 /// Who is asked for logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,8 +82,8 @@ pub(super) async fn attempts(
         let mut known = of_row(attempt);
         if view != View::Minimal {
             known.steps = steps(app, attempt, view, ask).await;
-            if known.state == "succeeded" {
-                known.outputs = published(app, spec).await;
+            if known.state == "succeeded" && !spec.outputs.is_empty() {
+                (known.outputs, known.left_out) = published(app, attempt, spec, ask).await;
             }
         }
         told.push(known);
@@ -106,6 +106,7 @@ fn of_row(row: &AttemptRow) -> Attempt {
         reason: doc["reason"].as_str().unwrap_or_default().to_owned(),
         steps: Vec::new(),
         outputs: Vec::new(),
+        left_out: 0,
     }
 }
 
@@ -170,48 +171,25 @@ async fn piece(
     Some(bytes)
 }
 
-/// The files of a task that are in the exchange's data store now.
-async fn published(app: &Shared, spec: &JobSpec) -> Vec<TesOutputFileLog> {
-    let Some(depot) = app.depot.clone() else { return Vec::new() };
-    let mut told = Vec::new();
-    let outputs = spec.outputs.iter().filter_map(|output| match &output.to {
-        Location::Store(address) => Some((output, address.clone())),
-        _ => None,
-    });
-    for (output, address) in outputs {
-        let path = address.project().as_str().to_owned();
-        let project = app
-            .writer
-            .ask(move |live| live.state.access.project_by_path(&path).map(|project| project.id));
-        let Ok(Some(project)) = project.await else { continue };
-        let (depot, asked) = (depot.clone(), address.path().to_owned());
-        let found = tokio::task::spawn_blocking(move || depot.find(project, &asked)).await;
-        let Ok(Ok(found)) = found else { continue };
-        let base = address.to_string();
-        let pattern = Pattern::of(&output.from).ok().flatten();
-        for file in found {
-            if told.len() >= FILES_MAX {
-                return told;
-            }
-            let inner = match &pattern {
-                // What else is in that folder is not this task's.
-                Some(pattern) => {
-                    let inner = format!("{}{}", pattern.base(), file.below);
-                    if pattern.matches(&inner).is_none() {
-                        continue;
-                    }
-                    inner
-                }
-                None if file.below.is_empty() => output.from.clone(),
-                None => format!("{}/{}", output.from.trim_end_matches('/'), file.below),
-            };
-            let between = if file.below.is_empty() || base.ends_with('/') { "" } else { "/" };
-            let url = format!("{base}{between}{}", file.below);
-            let size_bytes = file.named.size.to_string();
-            told.push(TesOutputFileLog { url, path: seen_at(spec, &inner), size_bytes });
+/// The files that an attempt has published, and how many more its list has not.
+async fn published(
+    app: &Shared,
+    row: &AttemptRow,
+    spec: &JobSpec,
+    ask: Ask,
+) -> (Vec<TesOutputFileLog>, u64) {
+    let lines = piece(app, row, LogStream::Outputs, [0, OUTPUTS_READ_MAX], ask).await;
+    let text = String::from_utf8_lossy(&lines.unwrap_or_default()).into_owned();
+    let records = text.lines().filter_map(|line| serde_json::from_str::<OutputRecord>(line).ok());
+    let (mut told, mut left_out) = (Vec::new(), 0);
+    for record in records {
+        left_out += record.left_out;
+        if record.left_out == 0 {
+            let (path, size_bytes) = (seen_at(spec, &record.path), record.size.to_string());
+            told.push(TesOutputFileLog { url: record.to, path, size_bytes });
         }
     }
-    told
+    (told, left_out)
 }
 
 /// Where the containers saw a path of the task's folder.

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// Where a task stands.
@@ -191,21 +192,27 @@ pub struct TesTaskLog {
     /// When it had ended, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<String>,
-    /// Files in the exchange's data store; of other stores only they know.
+    /// The files that it has published, as they were then.
     pub outputs: Vec<TesOutputFileLog>,
-    /// What was without effect, and why it failed.
+    /// What was without effect, why it failed, and of a task without an attempt why it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_logs: Option<Vec<String>>,
+}
+
+/// What only the server says, whatever it looks like.
+fn passed_over<'de, D: Deserializer<'de>, T>(from: D) -> Result<Option<T>, D::Error> {
+    IgnoredAny::deserialize(from)?;
+    Ok(None)
 }
 
 /// A task.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct TesTask {
-    /// Its id: the job's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Its id: the job's. Of a task that is sent, this and what else only the server knows is passed over.
+    #[serde(default, deserialize_with = "passed_over", skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Where it stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "passed_over", skip_serializing_if = "Option::is_none")]
     pub state: Option<TesState>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,10 +239,10 @@ pub struct TesTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, Option<String>>>,
     /// Its attempts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "passed_over", skip_serializing_if = "Option::is_none")]
     pub logs: Option<Vec<TesTaskLog>>,
     /// When it was created, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "passed_over", skip_serializing_if = "Option::is_none")]
     pub creation_time: Option<String>,
 }
 

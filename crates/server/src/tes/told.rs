@@ -59,8 +59,10 @@ pub struct Attempt {
     pub reason: String,
     /// How its executors ended, with their output; empty where nothing is known of it.
     pub steps: Vec<StepTold>,
-    /// Files that it published in the exchange's data store.
+    /// Files that it published.
     pub outputs: Vec<TesOutputFileLog>,
+    /// So many more, which are not listed.
+    pub left_out: u64,
 }
 
 /// How an executor ended, and what it wrote.
@@ -127,6 +129,8 @@ pub struct Told<'a> {
     pub created_at: Time,
     /// Its attempts, in order.
     pub attempts: &'a [Attempt],
+    /// Why it waits, where it does.
+    pub waits: Vec<String>,
 }
 
 impl Told<'_> {
@@ -149,8 +153,9 @@ impl Told<'_> {
             .iter()
             .map(|attempt| log(attempt, executors, ignored, &warnings, &places, view))
             .collect();
-        if logs.is_empty() && !warnings.is_empty() && view == View::Full {
-            logs.push(TesTaskLog { system_logs: Some(warnings), ..TesTaskLog::default() });
+        let system: Vec<String> = warnings.into_iter().chain(self.waits.iter().cloned()).collect();
+        if logs.is_empty() && !system.is_empty() && view == View::Full {
+            logs.push(TesTaskLog { system_logs: Some(system), ..TesTaskLog::default() });
         }
         TesTask {
             id,
@@ -180,6 +185,9 @@ fn log(
     let mut system = warnings.to_vec();
     if !attempt.reason.is_empty() {
         system.push(places.as_written(&attempt.reason));
+    }
+    if attempt.left_out > 0 {
+        system.push(format!("{} more files were published than are listed", attempt.left_out));
     }
     // What the agent wrote down of its first step may be earlier than what the exchange heard.
     let first = attempt.steps.iter().filter_map(|step| step.record.started_at).min();
@@ -315,6 +323,7 @@ mod tests {
             stopping: Stopping::No,
             created_at: Time::EPOCH,
             attempts: &attempts,
+            waits: Vec::new(),
         };
         let minimal = told.task(kept(), View::Minimal);
         let expect = TesTask {
@@ -336,6 +345,22 @@ mod tests {
         let system = log.system_logs.as_ref().expect("some");
         assert_eq!(system, &["no effect", "exit code 3"]);
         assert_eq!(full.inputs.expect("one")[0].content.as_deref(), Some("secret"));
+    }
+
+    #[test]
+    fn a_task_that_waits_says_why() {
+        let waits = vec!["no pool has the image".to_owned()];
+        let told = Told {
+            id: "job_1".to_owned(),
+            job: "queued",
+            stopping: Stopping::No,
+            created_at: Time::EPOCH,
+            attempts: &[],
+            waits: waits.clone(),
+        };
+        let full = told.task(Kept { warnings: Vec::new(), ..kept() }, View::Full);
+        assert_eq!(full.logs.expect("one")[0].system_logs, Some(waits));
+        assert_eq!(told.task(kept(), View::Basic).logs, Some(Vec::new()));
     }
 
     #[test]
