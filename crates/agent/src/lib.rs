@@ -14,6 +14,7 @@ mod exec;
 mod fault;
 mod gauge;
 mod home;
+mod hush;
 mod identity;
 mod images;
 mod inventory;

@@ -29,6 +29,7 @@ use crate::book::{Book, Noted};
 use crate::config::EngineChoice;
 use crate::fault::AgentFault;
 use crate::home::Home;
+use crate::hush::Hush;
 
 /// From asking a task to end to killing it: what the exchange reckons with beyond a lease's end.
 const STOP_GRACE: Span = Span::from_secs(5);
@@ -282,6 +283,7 @@ struct Desk {
     unsure: Vec<Launch>,
     /// Everything else that the engine did not take.
     again: Work,
+    hush: Hush,
 }
 
 /// How a cluster's jobs are run from this folder.
@@ -408,6 +410,7 @@ impl Desk {
             heard,
             unsure: Vec::new(),
             again: Work::default(),
+            hush: Hush::default(),
         };
         Ok((desk, found))
     }
@@ -479,7 +482,9 @@ impl Desk {
                     }
                 }
                 Err(fault) => {
-                    tracing::error!(%fault, "the engine failed; it is asked again");
+                    if let Some(unsaid) = self.says("engine", &fault) {
+                        tracing::error!(%fault, unsaid, "the engine failed; it is asked again");
+                    }
                     // The next command ends the pause early, and does no harm.
                     match self.inbox.recv_timeout(RETRY_PAUSE.to_std()) {
                         Ok(command) => first = Some(command),
@@ -511,7 +516,9 @@ impl Desk {
         if let Err(error) = self.book.write() {
             // A full disk: launched all the same would be found without its order after a restart,
             // and stopped; not launched at all would be a task refused for a small matter.
-            tracing::error!(%error, "cannot write the orders' journal");
+            if let Some(unsaid) = self.says("orders", &error) {
+                tracing::error!(%error, unsaid, "cannot write the orders' journal");
+            }
         }
         if !starts.is_empty() {
             self.start(starts);
@@ -536,7 +543,10 @@ impl Desk {
             match result {
                 Ok(()) => {}
                 Err(StartFault::Unreachable(why)) => {
-                    tracing::warn!(attempt = %launch.attempt, why, "not sure that it was launched");
+                    if let Some(unsaid) = self.says("launch", &why) {
+                        let attempt = launch.attempt;
+                        tracing::warn!(%attempt, why, unsaid, "not sure that it was launched");
+                    }
                     self.unsure.push(launch);
                 }
                 Err(StartFault::AlreadyLaunched(attempt)) => launched_before.push(attempt),
@@ -592,14 +602,18 @@ impl Desk {
             .map(|(attempt, at)| (*attempt, LeaseEnd { boot: self.boot, at: *at }))
             .collect();
         if let Err(fault) = self.engine.extend(&leases) {
-            tracing::warn!(%fault, "cannot extend leases; tried again");
+            if let Some(unsaid) = self.says("extend", &fault) {
+                tracing::warn!(%fault, unsaid, "cannot extend leases; tried again");
+            }
             self.again.extends.extend(extends);
         }
     }
 
     fn stop(&mut self, attempt: AttemptId) {
         if let Err(fault) = self.engine.stop(attempt, STOP_GRACE, Signal::TERM) {
-            tracing::warn!(%fault, %attempt, "cannot stop it; tried again");
+            if let Some(unsaid) = self.says("stop", &fault) {
+                tracing::warn!(%fault, %attempt, unsaid, "cannot stop it; tried again");
+            }
             self.again.stops.push(attempt);
         }
     }
@@ -608,7 +622,9 @@ impl Desk {
         for attempt in &attempts {
             let listed = self.listed.remove(attempt).unwrap_or_default();
             if let Err(error) = self.archive.keep(&mut *self.engine, *attempt, &listed) {
-                tracing::warn!(%error, %attempt, "its logs are not kept");
+                if let Some(unsaid) = self.says("logs", &error) {
+                    tracing::warn!(%error, %attempt, unsaid, "its logs are not kept");
+                }
             }
             self.book.forgotten(*attempt);
         }
@@ -618,14 +634,24 @@ impl Desk {
         match self.engine.forget(&attempts) {
             Ok(()) => {
                 if let Err(error) = self.book.write() {
-                    tracing::error!(%error, "cannot write the orders' journal");
+                    if let Some(unsaid) = self.says("orders", &error) {
+                        tracing::error!(%error, unsaid, "cannot write the orders' journal");
+                    }
                 }
             }
             Err(fault) => {
-                tracing::warn!(%fault, "cannot forget attempts; tried again");
+                if let Some(unsaid) = self.says("forget", &fault) {
+                    tracing::warn!(%fault, unsaid, "cannot forget attempts; tried again");
+                }
                 self.again.forgets.extend(attempts);
             }
         }
+    }
+
+    /// Is this trouble to be said now? Then how often it was not since it was said last.
+    fn says(&mut self, what: &str, why: &impl std::fmt::Display) -> Option<u64> {
+        let (_, now) = self.engine.boot_now();
+        self.hush.says(&format!("{what}: {why}"), now)
     }
 
     fn catch_up(&mut self) {
