@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dayan_agent::program;
 use dayan_spec::DataAddress;
-use dayan_wire::{DataEntry, NewEntry, NewUpload, UploadState};
+use dayan_wire::{DataEntry, NewEntry, NewUpload};
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest as _, Sha256};
@@ -27,7 +27,7 @@ const LOOKS_MAX: usize = 200_000;
 const AT_ONCE: usize = 4;
 /// A part of an upload: what is lost when a link is cut.
 const PART_BYTES: usize = 8 << 20;
-/// How often a file is gone on with, without a byte of progress between.
+/// How often a file is gone on with, without a byte of progress between: twenty seconds in all.
 const TRIES_MAX: u32 = 6;
 /// Before the first further try; doubled each time.
 const PAUSE_FIRST: Duration = Duration::from_millis(300);
@@ -245,7 +245,7 @@ async fn send(
         size: file.size,
         sha256: file.sha256.clone(),
     };
-    let mut state = client.begin_upload(&new).await?;
+    let mut state = patiently(async || client.begin_upload(&new).await).await?;
     let first = state.offset;
     bar.inc(first);
     let sent = (!state.done).then_some(file.size - first);
@@ -265,8 +265,7 @@ async fn send(
                     return Err(failure);
                 }
                 tokio::time::sleep(PAUSE_FIRST * 2u32.pow(misses - 1)).await;
-                let asked: UploadState = client.begin_upload(&new).await?;
-                asked
+                patiently(async || client.begin_upload(&new).await).await?
             }
         };
         if state.offset > before {
@@ -276,7 +275,23 @@ async fn send(
     }
     let executable = file.executable;
     let entry = NewEntry { address: new.address, sha256: new.sha256, executable };
-    Ok((client.name_data(&entry).await?, sent))
+    // Naming it twice is once.
+    let named = patiently(async || client.name_data(&entry).await).await?;
+    Ok((named, sent))
+}
+
+/// Asks again while the server cannot be reached: one that is started again is back within seconds.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut misses = 0;
+    loop {
+        match ask().await {
+            Err(failure) if misses < TRIES_MAX && failure.exit() == Exit::Unreachable => {
+                misses += 1;
+                tokio::time::sleep(PAUSE_FIRST * 2u32.pow(misses - 1)).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn piece(path: &Path, offset: u64) -> std::io::Result<Vec<u8>> {

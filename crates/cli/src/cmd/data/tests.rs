@@ -26,30 +26,32 @@ fn files_and_secrets_as_people_see_them() {
 
 /// An exchange that has everything already.
 async fn full() -> Fake {
-    Fake::start(|came, _| {
-        let words: Vec<&str> = came.line.split_whitespace().collect();
-        match words[..] {
-            ["POST", "/v1/data/uploads", ..] => {
-                let sent: serde_json::Value = serde_json::from_str(&came.body).unwrap_or_default();
-                let (upload, offset) = (sent["sha256"].clone(), sent["size"].clone());
-                let state = json!({ "upload": upload, "offset": offset, "done": true });
-                Says::json(200, &state)
-            }
-            ["PUT", "/v1/data", ..] => {
-                let sent: serde_json::Value = serde_json::from_str(&came.body).unwrap_or_default();
-                Says::json(
-                    200,
-                    &json!({ "address": sent["address"], "sha256": sent["sha256"], "size": 1,
-                        "at": "2026-11-23T06:20:00Z", "by": "lin" }),
-                )
-            }
-            ["POST", path, ..] if path.starts_with("/v1/jobs") => {
-                Says::json(201, &json!({ "job": "job_01h455vb4pex5vsknk084sn02q" }))
-            }
-            _ => Says::json(404, &json!({})),
+    Fake::start(|came, _| stored(came)).await
+}
+
+/// What it says.
+fn stored(came: &crate::tests::Came) -> Says {
+    let words: Vec<&str> = came.line.split_whitespace().collect();
+    match words[..] {
+        ["POST", "/v1/data/uploads", ..] => {
+            let sent: serde_json::Value = serde_json::from_str(&came.body).unwrap_or_default();
+            let (upload, offset) = (sent["sha256"].clone(), sent["size"].clone());
+            let state = json!({ "upload": upload, "offset": offset, "done": true });
+            Says::json(200, &state)
         }
-    })
-    .await
+        ["PUT", "/v1/data", ..] => {
+            let sent: serde_json::Value = serde_json::from_str(&came.body).unwrap_or_default();
+            Says::json(
+                200,
+                &json!({ "address": sent["address"], "sha256": sent["sha256"], "size": 1,
+                    "at": "2026-11-23T06:20:00Z", "by": "lin" }),
+            )
+        }
+        ["POST", path, ..] if path.starts_with("/v1/jobs") => {
+            Says::json(201, &json!({ "job": "job_01h455vb4pex5vsknk084sn02q" }))
+        }
+        _ => Says::json(404, &json!({})),
+    }
 }
 
 #[tokio::test]
@@ -85,6 +87,24 @@ async fn what_is_there_is_named_and_not_sent() {
         .collect();
     let expected: Vec<bool> = named.iter().map(|name| *name == "b").collect();
     assert_eq!(programs, expected, "{came:?}");
+}
+
+/// It is started again in the middle: it takes no request for a while, at the first and at the last step.
+#[tokio::test]
+async fn a_server_that_is_away_for_some_seconds_is_waited_for() {
+    let away = |came: &crate::tests::Came, before: usize| {
+        (before < 6 || (before < 14 && came.line.starts_with("PUT")))
+            .then(|| Says::bytes(502, b"<html>away</html>").with("retry-after", "0"))
+    };
+    let fake =
+        Fake::start(move |came, before| away(came, before).unwrap_or_else(|| stored(came))).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("a"), "a").expect("written");
+    let from = dir.path().join("a");
+    let line = ["data", "put", from.to_str().expect("UTF-8"), "dayan://lab/demo/a"];
+    let ran = dayan(fake.environment(), &line).await;
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.stderr);
+    assert!(fake.came().len() > 14, "{:?}", fake.lines());
 }
 
 #[tokio::test]
