@@ -512,7 +512,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
     let (started, ended) = around.times(line);
     let busy = elapsed.saturating_mul(i64::try_from(line.cpus()).unwrap_or(i64::MAX));
     let at = |moment| clock(moment, &around.zone, "Unknown");
-    let (code, signal) = line.exit();
+    let (code, _) = line.exit();
     let allocated = !line.attempts.is_empty();
     match name {
         "Account" => told.project.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -540,7 +540,10 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
         "ElapsedRaw" => elapsed.to_string(),
         "Eligible" => at(eligible(line.job)),
         "End" => at(ended),
-        "ExitCode" => format!("{code}:{signal}"),
+        "ExitCode" => {
+            let (code, signal) = shown_exit(line, *step);
+            format!("{code}:{signal}")
+        }
         "Group" => of_job(&|| group(line)),
         "JobID" | "JobIDRaw" => {
             let step = if *step { ".batch" } else { "" };
@@ -572,6 +575,7 @@ fn cell(row: &Row<'_>, name: &str, around: &Around) -> String {
             of_job(&|| tries.map_or(0, |tries| tries - 1).to_string())
         }
         "Start" => at(started),
+        "State" if *step && was_ended(line) => State::Cancelled.names().0.to_owned(),
         "State" => state(line).names().0.to_owned(),
         "Submit" => at(submitted(line.job)),
         "Timelimit" => of_job(&|| line.limit_s().map_or_else(|| "UNLIMITED".to_owned(), full_span)),
@@ -630,6 +634,20 @@ fn as_json(lines: &[Line<'_>], around: &Around) -> serde_json::Value {
         "errors": [],
         "jobs": lines.iter().map(job).collect::<Vec<_>>(),
     })
+}
+
+/// Was its script ended by a signal of Slurm's, as its limit or who cancelled it wanted?
+fn was_ended(line: &Line<'_>) -> bool {
+    matches!(line.state, State::Timeout | State::Cancelled)
+}
+
+/// As Slurm has it: the signal is in the line of the script, and not in that of the job.
+fn shown_exit(line: &Line<'_>, step: bool) -> (i32, i32) {
+    match (was_ended(line), step) {
+        (true, true) => (0, 15),
+        (true, false) => (0, 0),
+        (false, _) => line.exit(),
+    }
 }
 
 /// The accounting knows no setting up: what has a machine runs, and what waits in a site's queue waits.
