@@ -120,6 +120,13 @@ fn a_log_is_read_strictly() {
 }
 
 #[test]
+fn what_nobody_looks_at_in_a_log_may_be_anything() {
+    let log = "7 0 -1 60 2 12,5 NaN 4 90 ? 1 3 4 5 -1 main 1e99 -\n";
+    let (_, jobs) = SwfReader::new(log.as_bytes()).read_all().expect("a good log");
+    assert_eq!((jobs.len(), jobs[0].requested, jobs[0].limit), (1, 4, 90));
+}
+
+#[test]
 fn a_log_as_other_programs_write_it_is_read() {
     let job = "7 0 -1 1.2e3 2 -1 -1 4 9.99e1 -1 1 3 4 -1e0 -1 -1 -1 -1";
     let log = format!("\u{feff}; MAXPROCS: 1,152.\n{job}\n");

@@ -105,8 +105,19 @@ pub(super) enum Moment {
     Local(i64),
 }
 
-/// A time with its offset, or without one; with a `T` or a space, with seconds or without.
+/// A time with its offset, or without one; with a `T` or a space, with seconds or without; also seconds or
+/// milliseconds since 1970, days as `31.12.2026`, and of a span of time its beginning. A day with slashes is
+/// one thing here and another there, and is not guessed.
 pub(super) fn moment(text: &str) -> Option<Moment> {
+    let text = text.split_once(" - ").map_or(text, |(from, _)| from.trim());
+    if text.len() >= 9 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: i64 = text.parse().ok()?;
+        let seconds = if text.len() >= 12 { number / 1_000 } else { number };
+        return Timestamp::from_second(seconds).ok().map(|at| Moment::Utc(at.as_second()));
+    }
+    if let Some(turned) = day_first(text) {
+        return moment(&turned);
+    }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(Moment::Utc(at.as_second()));
     }
@@ -114,6 +125,22 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
         return civil.trim_end().parse().ok().and_then(seconds).map(Moment::Utc);
     }
     text.parse().ok().and_then(seconds).map(Moment::Local)
+}
+
+/// `31.12.2026 23:00` as `2026-12-31 23:00`.
+fn day_first(text: &str) -> Option<String> {
+    let (day, rest) = text.split_once('.')?;
+    let (month, rest) = rest.split_once('.')?;
+    let year = rest.get(..4)?;
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = number(day) && number(month) && number(year) && day.len() <= 2 && month.len() <= 2;
+    fits.then(|| format!("{year}-{month:0>2}-{day:0>2}{}", &rest[4..]))
+}
+
+/// Is that no value at all, as tables of others leave it out?
+fn is_none(text: &str) -> bool {
+    const NONE: [&str; 7] = ["", "-", "n/a", "na", "nan", "null", "none"];
+    NONE.contains(&text.to_lowercase().as_str())
 }
 
 fn seconds(civil: DateTime) -> Option<i64> {
@@ -153,6 +180,10 @@ fn table(from: impl BufRead, of: Quantity) -> Result<Samples, SeriesError> {
     let names = heading.names();
     let times = ["time", "date", "from", "start", "utc", "hour"];
     let time = heading.find(|name| times.iter().any(|word| name.contains(word))).unwrap_or(0);
+    if moment(&names[time].to_uppercase()).is_some() {
+        // A row, and the column of values has no name that could say its unit.
+        return Err(SeriesError::Heading { expected: "a column of times and one of values" });
+    }
     let of_units = |name: &str| name == "units" || name.split([' ', '_']).next() == Some("unit");
     let units = heading.find(of_units);
     let others = (0..names.len()).filter(|at| *at != time && Some(*at) != units);
@@ -171,7 +202,7 @@ fn table(from: impl BufRead, of: Quantity) -> Result<Samples, SeriesError> {
             return Err(wrong(line, "no column of values", &text));
         }
         let value = match field(column) {
-            "" => None,
+            text if is_none(text) => None,
             text => {
                 let places = match plain {
                     Some(places) => places,
@@ -415,6 +446,38 @@ mod tests {
         for other in ["", "EUR/GWh", "ct/kWh", "EUR/Wh"] {
             let expect = format!("line 2: `{other}` is no unit of a price");
             refused(&rows(other), PRICE, &expect);
+        }
+    }
+
+    #[test]
+    fn times_and_gaps_are_read_as_others_write_them() {
+        let at = |text: &str| match moment(text) {
+            Some(Moment::Utc(at)) => Ok(at),
+            Some(Moment::Local(at)) => Err(Some(at)),
+            None => Err(None),
+        };
+        let eight = 1_796_112_000;
+        assert_eq!(at("2026-12-01T08:00Z"), Ok(eight));
+        assert_eq!(at("1796112000"), Ok(eight));
+        assert_eq!(at("1796112000000"), Ok(eight));
+        for local in [
+            "2026-12-01 08:00",
+            "01.12.2026 08:00",
+            "1.12.2026 08:00:00",
+            "01.12.2026 08:00 - 01.12.2026 09:00",
+            "2026-12-01T08:00 - 2026-12-01T09:00",
+        ] {
+            assert_eq!(at(local), Err(Some(eight)), "{local}");
+        }
+        // The first of December, or the twelfth of January.
+        for other in ["01/12/2026 08:00", "8.00", "noon", "31.02.2026 08:00"] {
+            assert_eq!(at(other), Err(None), "{other}");
+        }
+        let rows = ["7.5", "N/A", "-", "NaN", "", "8"].map(|value| format!("2026-12-01,{value}\n"));
+        check(&format!("time,EUR/MWh\n{}", rows.concat()), PRICE, &[7_500, 8_000]);
+        // A first row is no heading.
+        for row in ["2026-12-01 08:00,7.5\n", "2026-12-01T08:00Z,7.5\n", "1796112000,7.5\n"] {
+            refused(row, PRICE, "line 1: the heading is not");
         }
     }
 

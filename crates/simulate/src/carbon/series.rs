@@ -422,10 +422,10 @@ mod tests {
         let row = |row: &str| format!("{HEAD}2020-01-01 00:00:00,1\n{row}\n");
         check(&row("2020-01-01 00:30:00"), "line 3: no column of values: `2020-01-01 00:30:00`");
         const TIME: &str = "line 3: not a time like ";
-        for time in ["2020-02-30 00:30:00", "2020-1-1 00:30:00", "noon", "", "31.12.2019 00:00"] {
+        for time in ["2020-02-30 00:30:00", "2020-1-1 00:30:00", "noon", "", "31/12/2019 00:00"] {
             check(&row(&format!("{time},1")), TIME);
         }
-        for value in ["-1", "nan", "1e3", "x"] {
+        for value in ["-1", "1e3", "x"] {
             let expect = format!("line 3: not grams for a kilowatt-hour: `{value}`");
             check(&row(&format!("2020-01-01 00:30:00,{value}")), &expect);
         }

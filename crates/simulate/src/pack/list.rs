@@ -133,8 +133,8 @@ impl Row {
     }
     fn number(&self, at: usize, column: &'static str, most: u64) -> Result<u64, ListError> {
         let text = self.text(at);
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let value = if digits { text.parse().ok() } else { None };
+        let digits = whole(text);
+        let value = digits.and_then(|digits| digits.parse().ok());
         value.filter(|value| *value <= most).ok_or_else(|| ListError::Number {
             line: self.line,
             column,
@@ -149,6 +149,13 @@ impl Row {
     fn wrong(&self, what: &'static str) -> ListError {
         ListError::Row { line: self.line, what }
     }
+}
+
+/// The digits of a whole number; programs that know gaps in a column write `8.0`.
+fn whole(text: &str) -> Option<&str> {
+    let (digits, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let fits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (fits && fraction.bytes().all(|byte| byte == b'0')).then_some(digits)
 }
 
 fn read_rows<T>(
@@ -227,7 +234,11 @@ pub fn read_pods(from: impl BufRead) -> Result<Vec<PodRow>, ListError> {
         Ok(Box::new(move |row| {
             let name = row.text(name).to_owned();
             let cards = row.small(num, "num_gpu", CARDS_MAX)?;
-            let card_milli = row.small(milli, "gpu_milli", CARD)?;
+            // Of a pod without cards it may be left out.
+            let card_milli = match (cards, row.text(milli)) {
+                (0, "") => 0,
+                _ => row.small(milli, "gpu_milli", CARD)?,
+            };
             match (cards, card_milli) {
                 (0, 0) | (1, 1..) | (_, CARD) if cards > 0 || card_milli == 0 => {}
                 (0, _) => return Err(row.wrong("it asks for parts of no card")),
@@ -269,6 +280,20 @@ mod tests {
         let pods = read_pods(PODS.as_bytes()).expect("well formed");
         assert_eq!(pods.iter().map(PodRow::accel_milli).collect::<Vec<_>>(), [460, 0, 8_000]);
         assert_eq!(pods[2].models, BTreeSet::from(["T4".to_owned(), "V100".to_owned()]));
+    }
+
+    #[test]
+    fn numbers_are_read_as_programs_write_them_that_know_gaps() {
+        let text = "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np1,12000.0,16384.0,1.0,460.0\np2,1,1,0.0,\n";
+        let pods = read_pods(text.as_bytes()).expect("well formed");
+        assert_eq!(
+            (pods[0].cpu_milli, pods[0].accel_milli(), pods[1].accel_milli()),
+            (12_000, 460, 0)
+        );
+        for row in ["p,1.5,1,0,0", "p,1,1,1,", "p,.0,1,0,0", "p,1,1,0.5,500"] {
+            let text = format!("name,cpu_milli,memory_mib,num_gpu,gpu_milli\n{row}\n");
+            assert!(read_pods(text.as_bytes()).is_err(), "{row}");
+        }
     }
 
     #[test]
