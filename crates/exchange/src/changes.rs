@@ -227,6 +227,7 @@ fn told(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
         | Event::ProjectCreated { .. }
         | Event::BudgetSet { .. }
         | Event::WeightSet { .. }
+        | Event::PriorityMostSet { .. }
         | Event::Estimated { .. }
         | Event::Entered { .. }
         | Event::DependsOn { .. }

@@ -10,7 +10,7 @@ use dayan_measure::Measurement;
 use dayan_schedule::{
     Appointment, Cards, Closure, DataAt, NoAppointment, Quota, QuotaOf, StartEstimate,
 };
-use dayan_spec::JobSpec;
+use dayan_spec::{JobSpec, Priority};
 use dayan_topology::GridSeries;
 use dayan_units::{
     AgentId, AttemptId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId, ProviderId, QuoteId, Rate,
@@ -464,6 +464,13 @@ pub enum Command {
         of: Weighed,
         /// From 1 to [`WEIGHT_MAX`](crate::state::WEIGHT_MAX).
         weight: u32,
+    },
+    /// The highest priority that an organisation's jobs may have.
+    SetPriorityMost {
+        /// Whose.
+        org: OrgId,
+        /// The highest.
+        most: Priority,
     },
     /// The most that an organisation or a project may hold at once.
     SetQuota {

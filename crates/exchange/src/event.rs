@@ -8,7 +8,7 @@ use dayan_ledger::Transfer;
 use dayan_market::{BudgetLimits, Offer, Warning};
 use dayan_measure::{Component, Measurement};
 use dayan_schedule::{Appointment, Closure, DataAt, Quota, QuotaOf, StartEstimate, Tasks};
-use dayan_spec::JobSpec;
+use dayan_spec::{JobSpec, Priority};
 use dayan_topology::GridSeries;
 use dayan_units::{
     AgentId, AttemptId, Bytes, ExchangeId, JobId, Micro, OfferId, OrgId, PoolId, ProjectId,
@@ -154,6 +154,13 @@ pub enum Event {
         of: Weighed,
         /// The weight.
         weight: u32,
+    },
+    /// The highest priority that an organisation's jobs may have from now on.
+    PriorityMostSet {
+        /// Which.
+        org: OrgId,
+        /// The highest.
+        most: Priority,
     },
     /// How many of a licence there are.
     LicenseSet {

@@ -40,6 +40,7 @@ impl State {
             | Event::ProjectCreated { .. }
             | Event::BudgetSet { .. }
             | Event::WeightSet { .. }
+            | Event::PriorityMostSet { .. }
             | Event::QuotaSet { .. }
             | Event::LicenseSet { .. }
             | Event::Deposited { .. } => self.apply_access(event),
@@ -154,6 +155,9 @@ impl State {
             }
             Event::WeightSet { of: Weighed::Org(org), weight } => {
                 access.orgs.get_mut(org).expect("decided for this one").weight = *weight;
+            }
+            Event::PriorityMostSet { org, most } => {
+                access.orgs.get_mut(org).expect("decided for this one").priority_most = *most;
             }
             Event::WeightSet { of: Weighed::Project(project), weight } => {
                 access.projects.get_mut(project).expect("decided for this one").weight = *weight;

@@ -48,6 +48,13 @@ pub struct Org {
     /// Its weight among organisations, by which shares are meted out.
     #[serde(default = "usual_weight")]
     pub weight: u32,
+    /// The highest priority that its jobs may have: `low`, `normal` or `high`.
+    #[serde(default = "any_priority")]
+    pub priority_most: String,
+}
+
+fn any_priority() -> String {
+    "high".to_owned()
 }
 
 fn usual_weight() -> u32 {
@@ -172,6 +179,14 @@ pub struct NewProject {
     /// Its limits.
     #[serde(default)]
     pub budget: BudgetLimits,
+}
+
+/// The highest priority that an organisation's jobs may have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPriorityMost {
+    /// `low`, `normal` or `high`, which all have that nobody said anything else of.
+    pub most: String,
 }
 
 /// A weight.

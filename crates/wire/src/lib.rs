@@ -21,9 +21,9 @@ mod supply;
 mod sync;
 
 pub use access::{
-    BudgetLimits, Deposited, Held, License, NewOrg, NewProject, NewRole, NewToken, NewUser,
-    NewWeight, Org, Project, Quota, QuotaLimits, SetLicense, Share, Token, TokenIssued, User,
-    WhoAmI,
+    BudgetLimits, Deposited, Held, License, NewOrg, NewPriorityMost, NewProject, NewRole, NewToken,
+    NewUser, NewWeight, Org, Project, Quota, QuotaLimits, SetLicense, Share, Token, TokenIssued,
+    User, WhoAmI,
 };
 pub use data::{
     AttemptCopying, CheckpointFile, CheckpointView, Copying, DataEntry, DataUse, InputFile,

@@ -281,6 +281,11 @@ impl Client {
     pub async fn shares(&self) -> Outcome<Vec<wire::Share>> {
         self.list(&["shares"], &[], LIST_ROWS_MAX).await
     }
+    /// Sets the highest priority that an organisation's jobs may have.
+    pub async fn set_priority_most(&self, org: &str, new: &wire::NewPriorityMost) -> Outcome<()> {
+        self.done(Ask::put(&["orgs", org, "priority"]).body(Body::json(new))).await
+    }
+
     /// Sets the weight of one of `orgs` or `projects`.
     pub async fn set_weight(&self, kind: &str, id: &str, new: &wire::NewWeight) -> Outcome<()> {
         self.done(Ask::put(&[kind, id, "weight"]).body(Body::json(new))).await

@@ -1,7 +1,7 @@
 //! `dayan org`, `user`, `token`, `project` and `budget`: who there is, what they may do and spend.
 
-use dayan_wire::{BudgetLimits, Deposit, NewOrg, NewProject, NewRole, NewToken, NewUser};
-use dayan_wire::{Org, Project, Token, User};
+use dayan_wire::{BudgetLimits, Deposit, NewOrg, NewPriorityMost, NewProject, NewRole, NewToken};
+use dayan_wire::{NewUser, Org, Project, Token, User};
 use serde_json::json;
 
 use super::session::{Session, amount_arg, money_arg, org_slug, pick, seconds_arg, user_id};
@@ -35,6 +35,14 @@ pub enum OrgCommand {
         /// The bank's reference; the same reference is booked once
         #[arg(long)]
         reference: String,
+    },
+    /// Says which priority its jobs may have at most; `high` unless said
+    Priority {
+        /// The organisation: its slug or id
+        org: String,
+        /// The highest
+        #[arg(value_parser = ["low", "normal", "high"])]
+        most: String,
     },
 }
 
@@ -199,6 +207,14 @@ pub async fn org(command: &OrgCommand, session: &Session) -> Result<Exit, Failur
             let data = json!({ "org": slug, "amount": amount, "reference": reference,
                 "repeated": repeated });
             session.out.done(&data, &said)?;
+        }
+        OrgCommand::Priority { org, most } => {
+            let rows = client.orgs().await?;
+            let lang = client.lang();
+            let row = pick(&rows, Word::KindOrg, org, lang, |o| vec![&o.id, &o.name])?;
+            client.set_priority_most(&row.id, &NewPriorityMost { most: most.clone() }).await?;
+            let said = Said::with(Word::PriorityMostSet, "org", &row.name).and("most", most);
+            session.out.done(&json!({ "org": row.name, "most": most }), &said)?;
         }
     }
     Ok(Exit::Ok)

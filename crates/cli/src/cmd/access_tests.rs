@@ -40,6 +40,7 @@ fn who_there_is_as_people_see_it() {
             currency: "CNY".to_owned(),
             created_at: "2026-11-23T12:00:00Z".to_owned(),
             weight: 1,
+            priority_most: "high".to_owned(),
         }])
     );
     insta::assert_snapshot!(

@@ -286,6 +286,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::LicenseRemoved => "{name} is not counted any more.",
         Word::InUse => "in use",
         Word::QuotaSet => "{name} may hold at most (cpus / memory / accelerators): {quota}.",
+        Word::PriorityMostSet => "Jobs of {org} may have the priority {most} at most from now on.",
         Word::WeightSet => "{name} has the weight {weight} from now on.",
         Word::BudgetSet => "Limits of {project} are set.",
         Word::BackedUp => "Written on the server's machine to {dir}.",

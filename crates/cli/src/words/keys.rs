@@ -273,6 +273,7 @@ words! {
     UserRemoved,
     BudgetSet,
     WeightSet,
+    PriorityMostSet,
     QuotaSet,
     CarbonSet,
     CarbonRemoved,

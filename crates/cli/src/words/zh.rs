@@ -272,6 +272,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::LicenseRemoved => "不再计 {name}。",
         Word::InUse => "使用中",
         Word::QuotaSet => "{name} 最多可同时占用（核 / 内存 / 加速卡）：{quota}。",
+        Word::PriorityMostSet => "{org} 的作业今后优先级最高为 {most}。",
         Word::WeightSet => "{name} 的权重现为 {weight}。",
         Word::BudgetSet => "{project} 的限额已设定。",
         Word::BackedUp => "已写入服务器的 {dir}。",

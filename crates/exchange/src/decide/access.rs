@@ -3,6 +3,7 @@
 use dayan_ledger::{Amount, Transfer, TransferKind};
 use dayan_market::{BudgetLimits, BuyerClass};
 use dayan_schedule::Quota;
+use dayan_spec::{JobSpec, Priority};
 use dayan_units::{
     ExchangeId, Micro, NAME_CHARS_MAX, OrgId, ProjectId, Time, TokenId, UserId, is_name,
 };
@@ -13,7 +14,9 @@ use crate::command::{Actor, Weighed};
 use crate::event::Event;
 use crate::ids::{accounts, deposit_id};
 use crate::refusal::Refusal;
-use crate::state::{Digest, Org, Project, Role, Settings, Token, User, WEIGHT, WEIGHT_MAX};
+use crate::state::{
+    Digest, Org, Project, Role, Settings, Token, User, WEIGHT, WEIGHT_MAX, any_priority,
+};
 
 /// Labels and references are free text that a person must be able to read in a table.
 const LABEL_CHARS_MAX: usize = 120;
@@ -101,6 +104,7 @@ impl Ask<'_> {
                     created_at: self.now,
                     weight: WEIGHT,
                     quota: Quota::default(),
+                    priority_most: any_priority(),
                 },
                 credit: Micro::ZERO,
             },
@@ -152,6 +156,7 @@ impl Ask<'_> {
             created_at: self.now,
             weight: WEIGHT,
             quota: Quota::default(),
+            priority_most: any_priority(),
         };
         Ok(Decision::making(Event::OrgCreated { org, credit }, Made::Org(id)))
     }
@@ -377,6 +382,32 @@ impl Ask<'_> {
             ));
         }
         Ok(Decision::one(Event::WeightSet { of, weight }))
+    }
+
+    pub(super) fn set_priority_most(
+        &self,
+        org: OrgId,
+        most: Priority,
+    ) -> Result<Decision, Refusal> {
+        self.org_to_share_with(org)?;
+        Ok(Decision::one(Event::PriorityMostSet { org, most }))
+    }
+
+    /// May a job of this organisation have the priority that it asks for?
+    pub(super) fn check_priority(&self, spec: &JobSpec, org: OrgId) -> Result<(), Refusal> {
+        let most = self.state.access.orgs[&org].priority_most;
+        if spec.priority <= most {
+            return Ok(());
+        }
+        Err(Refusal::invalid(
+            "priority.not_granted",
+            format!(
+                "the job asks for the priority `{}`, and your organisation may have `{}` at most",
+                spec.priority.as_str(),
+                most.as_str()
+            ),
+            "say that one, or ask the exchange's operator (`dayan org priority`)",
+        ))
     }
 
     pub(super) fn set_budget(

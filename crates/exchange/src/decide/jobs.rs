@@ -102,6 +102,7 @@ impl Ask<'_> {
         let start = run.map_or(self.now, |run| run.due);
         let stored =
             StoredSpec { spec: submit.spec.clone(), resources: largest_task(spec), jobs: 0 };
+        self.check_priority(spec, org.id)?;
         self.check_offered(spec)?;
         self.check_places(spec)?;
         self.check_kept(spec)?;

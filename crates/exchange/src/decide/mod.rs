@@ -138,6 +138,7 @@ pub fn decide(state: &State, at: &At<Command>) -> Result<Decision, Refusal> {
         Command::RevokeToken { token } => ask.revoke_token(*token),
         Command::CreateProject { path, budget } => ask.create_project(path, budget),
         Command::SetWeight { of, weight } => ask.set_weight(*of, *weight),
+        Command::SetPriorityMost { org, most } => ask.set_priority_most(*org, *most),
         Command::SetQuota { of, quota } => ask.set_quota(*of, *quota),
         Command::SetLicense { name, count } => ask.set_license(name, *count),
         Command::PromiseAgain { job, admission } => ask.promise_again(*job, admission),

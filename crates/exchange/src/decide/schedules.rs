@@ -35,6 +35,7 @@ impl Ask<'_> {
             ));
         }
         // Whether there is money is asked when a run is due: it may come in until then.
+        self.check_priority(spec, project.org)?;
         self.check_offered(spec)?;
         self.check_places(spec)?;
         self.check_kept(spec)?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use dayan_ledger::AccountId;
 use dayan_market::{BudgetState, BuyerClass};
 use dayan_schedule::Quota;
+use dayan_spec::Priority;
 use dayan_units::{OrgId, ProjectId, Time, TokenId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,19 @@ pub struct Org {
     /// The most that all of its projects may hold at once.
     #[serde(default)]
     pub quota: Quota,
+    /// The highest priority that its jobs may have.
+    #[serde(default = "any_priority", skip_serializing_if = "is_any_priority")]
+    pub priority_most: Priority,
+}
+
+/// What an organisation has that the operator has not said anything else of.
+pub(crate) const fn any_priority() -> Priority {
+    Priority::High
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_any_priority(most: &Priority) -> bool {
+    *most == any_priority()
 }
 
 const fn usual_weight() -> u32 {

@@ -22,6 +22,7 @@ use dayan_market::{Periods, Settlement, ZoneOffset};
 use dayan_units::{Currency, ExchangeId, Time, TransferId};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use access::any_priority;
 pub use access::{Access, Digest, Org, Project, Role, Token, User};
 pub use deadlines::{Deadlines, Kept};
 pub use depends::{Depends, Wait};

@@ -27,6 +27,7 @@ use dayan_exchange::{Command, Event, Gate, JobEnd, Made, Outcome, PoolNews, Seen
 use dayan_identity::Status;
 use dayan_market::{BudgetLimits, BuyerClass, Quote, QuoteItem, QuoteTerms, SpecDigest};
 use dayan_measure::{Attribute, Measurement, Method, Sharing};
+use dayan_spec::Priority;
 use dayan_units::{
     AttemptId, Bytes, Currency, JobId, Micro, MilliCpu, QuoteId, Resources, Span, Time,
 };
@@ -681,6 +682,31 @@ fn who_used_the_machines_stands_behind_who_did_not_and_weights_are_within_bounds
         let refusal = story.asks(Command::SetWeight { of, weight }).expect_err("out of bounds");
         assert_eq!(refusal.code, "share.weight");
     }
+}
+
+#[test]
+fn a_priority_that_is_not_granted_is_refused_and_what_was_submitted_keeps_its_own() {
+    let mut story = Story::new();
+    let high = || Story::submission_of("buyer/b", "priority: high\n", None);
+    let project =
+        Command::CreateProject { path: "buyer/b".to_owned(), budget: BudgetLimits::default() };
+    story.does(project);
+    let Made::Job(job) = story.does(high()) else { panic!("a job") };
+    let org = story.state.work.jobs[&job].org;
+    story.does(Command::SetPriorityMost { org, most: Priority::Normal });
+    for (more, fits) in [("priority: low\n", true), ("", true), ("priority: high\n", false)] {
+        let asked = story.asks(Story::submission_of("buyer/b", more, None));
+        assert_eq!(asked.map(drop).map_err(|refusal| refusal.code.to_string()).is_ok(), fits);
+    }
+    let every_day = "priority: high\nschedule: {cron: '0 8 * * *'}\n";
+    for more in ["priority: high\n", every_day] {
+        let refusal = story.asks(Story::submission_of("buyer/b", more, None)).expect_err(more);
+        assert_eq!(refusal.code, "priority.not_granted");
+    }
+    let spec = |job| story.state.work.spec_of(&story.state.work.jobs[&job]).spec.priority;
+    assert_eq!(spec(job), Priority::High);
+    story.does(Command::SetPriorityMost { org, most: Priority::High });
+    assert!(story.asks(high()).is_ok());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use dayan_exchange::shares::standings;
 use dayan_exchange::{Action, Command, Made, Resource, Role, Weighed};
 use dayan_market::BuyerClass;
+use dayan_spec::Priority;
 use dayan_units::{Micro, Money, Span, TokenId, UserId};
 use dayan_wire as wire;
 
@@ -94,6 +95,7 @@ fn org_of(live: &Live, org: &dayan_exchange::Org) -> wire::Org {
         currency: live.state.settings.currency.to_string(),
         created_at: org.created_at.to_string(),
         weight: org.weight,
+        priority_most: org.priority_most.as_str().to_owned(),
     }
 }
 
@@ -361,6 +363,26 @@ pub async fn set_org_weight(
     let of = Weighed::Org(id("organisation", &org)?);
     let weight = new.weight;
     app.command(caller.actor(), Command::SetWeight { of, weight }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The highest priority that an organisation's jobs may have, which the exchange's operator says. What was
+/// submitted before keeps its own.
+#[utoipa::path(put, path = "/v1/orgs/{id}/priority", request_body = wire::NewPriorityMost,
+    params(("id" = String, Path)), responses((status = 204), Problems))]
+pub async fn set_org_priority(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(org): Path<String>,
+    Body(new): Body<wire::NewPriorityMost>,
+) -> Result<StatusCode, Failure> {
+    let org = id("organisation", &org)?;
+    let mut all = [Priority::Low, Priority::Normal, Priority::High].into_iter();
+    let most = all.find(|one| one.as_str() == new.most).ok_or_else(|| {
+        let title = format!("`{}` is no priority", crate::tes::shown(&new.most));
+        Failure::invalid("priority.unknown", title, "say low, normal or high")
+    })?;
+    app.command(caller.actor(), Command::SetPriorityMost { org, most }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -159,6 +159,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(access::set_budget))
         .routes(routes!(access::shares))
         .routes(routes!(access::set_org_weight))
+        .routes(routes!(access::set_org_priority))
         .routes(routes!(access::set_project_weight))
         .routes(routes!(grids::carbon, grids::set_carbon))
         .routes(routes!(grids::set_pue))

@@ -34,7 +34,7 @@ section! { JOB = "", "The whole job file.";
     "name", Required, Scalar(&NAME), "What people call the job. Need not be unique.";
     "type", Required, Choice(JobKind::WORDS), "`batch` ends by itself, `service` answers requests until it is cancelled.";
     "project", Required, Scalar(&PROJECT), "Organisation and project that pay.";
-    "priority", Default("normal"), Choice(Priority::WORDS), "The order of the jobs that wait, before age and shares, across all projects and organisations; who writes `high` needs no right for it.";
+    "priority", Default("normal"), Choice(Priority::WORDS), "The order of the jobs that wait, before age and shares, across all projects and organisations; the exchange's operator may say which organisations may write `high` (`dayan org priority`).";
     "array", Optional, Under(&ARRAY), "Many tasks that differ by a number.";
     "gang", Optional, Under(&GANG), "Many nodes that start together or not at all.";
     "image", Optional, Scalar(&IMAGE), "The container image. Left out: the host's own programs.";
