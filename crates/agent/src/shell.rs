@@ -5,6 +5,7 @@
 //! only done. One task owns all state; what blocks (the engine, files) is done elsewhere and comes
 //! back as an event.
 
+mod holding;
 mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -72,8 +73,6 @@ enum Done {
     Published {
         attempt: AttemptId,
         result: Result<(), Snag>,
-        /// What it has published, file by file.
-        list: Vec<u8>,
     },
     /// A picture that was taken, and for which challenge.
     Probed {
@@ -242,7 +241,8 @@ impl Shell {
             match (launch::launch_key(&order), launch::holds_only(&order), over) {
                 (Some(key), true, None) => {
                     let usage = Reading::resumed(generation, used);
-                    self.custody.adopt(words::order((*order).clone()), Step::Running, usage);
+                    let step = if used.wall_us > 0 { Step::Running } else { Step::Starting };
+                    self.custody.adopt(words::order((*order).clone()), step, usage);
                     self.hold(attempt, key);
                 }
                 // Noted and never launched: the exchange orders it again if it wants it.
@@ -358,7 +358,6 @@ impl Shell {
         }
         if let (Some(key), true) = (launch::launch_key(&order), launch::holds_only(&order)) {
             self.work.notes.push(order);
-            self.custody.running(attempt);
             self.hold(attempt, key);
         } else if launch::needs_staging(&order, &self.place) {
             let guard = Guard::until(self.custody.lease_end(attempt));
@@ -514,26 +513,6 @@ impl Shell {
         self.work.forgets.push(attempt);
     }
 
-    fn hold(&mut self, attempt: AttemptId, key: LaunchKey) {
-        self.here.insert(attempt, Here::Held);
-        self.holding.entry(key).or_default().insert(attempt);
-        let head_is_over = self.custody.kept().values().any(|kept| {
-            matches!(kept.step, Step::Ended { .. })
-                && launch::launch_key(&kept.order.payload) == Some(key)
-                && !launch::holds_only(&kept.order.payload)
-        });
-        if head_is_over {
-            self.release(key);
-        }
-    }
-
-    /// The head of a launch has ended: so have the members that waited for it.
-    fn release(&mut self, key: LaunchKey) {
-        for attempt in self.holding.remove(&key).unwrap_or_default() {
-            self.custody.ended(attempt, Outcome::Exited { code: 0 }, Publishes::Nothing);
-        }
-    }
-
     // ---- what the engine says ----
 
     fn on_heard(&mut self, heard: Heard) {
@@ -568,9 +547,11 @@ impl Shell {
                 self.time(attempt, *started_at);
                 self.custody.running(attempt);
                 self.custody.counted(attempt, words::counters(&observation.usage));
+                self.members_follow(attempt);
             }
             Phase::Ended(end) => {
                 self.custody.counted(attempt, words::counters(&observation.usage));
+                self.members_follow(attempt);
                 self.ended_at_engine(attempt, words::outcome(&end.outcome));
             }
         }
@@ -639,17 +620,6 @@ impl Shell {
         }
     }
 
-    fn release_if_over(&mut self, attempt: AttemptId, key: LaunchKey) {
-        let over = self
-            .custody
-            .kept()
-            .get(&attempt)
-            .is_some_and(|kept| matches!(kept.step, Step::Ended { .. }));
-        if over {
-            self.release(key);
-        }
-    }
-
     // ---- what was done elsewhere ----
 
     fn on_done(&mut self, done: Done) {
@@ -673,7 +643,7 @@ impl Shell {
                 }
             }
             Done::Gathered { attempt, result } => self.gathered(attempt, result),
-            Done::Published { attempt, result, list } => self.published(attempt, result, list),
+            Done::Published { attempt, result } => self.published(attempt, result),
             Done::Probed { nonce, picture } => {
                 self.probing = None;
                 let picture = match picture {

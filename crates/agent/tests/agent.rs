@@ -693,7 +693,7 @@ async fn the_members_of_a_launch_wait_for_its_head() {
     let seen = dir.path().join("seen");
     let member = |rank: u32| {
         let run = format!(
-            "echo $DAYAN_HEAD $DAYAN_PORT > {0}; cat $DAYAN_HOSTFILE >> {0}; pwd >> {0}",
+            "echo $DAYAN_HEAD $DAYAN_PORT > {0}; cat $DAYAN_HOSTFILE >> {0}; pwd >> {0}; sleep 1",
             seen.display()
         );
         let mut order = order(attempt(10, rank), run);
@@ -705,11 +705,21 @@ async fn the_members_of_a_launch_wait_for_its_head() {
     };
     exchange.lease(member(1));
     exchange.lease(member(2));
-    exchange.seen(attempt(10, 2), Seen::Running).await;
+    // Nothing runs for them before their head does.
+    exchange.seen(attempt(10, 2), Seen::Staging).await;
     assert!(!seen.exists());
+    assert!(!exchange.books().seen[&attempt(10, 1)].contains(&Seen::Running));
     exchange.lease(member(0));
+    exchange.seen(attempt(10, 1), Seen::Running).await;
     for rank in 0..3 {
         assert_eq!(exchange.ended(attempt(10, rank)).await, WELL, "rank {rank}");
+    }
+    // They are used as long as it is: their machines are kept for it.
+    for rank in 0..3 {
+        let used = exchange
+            .until("its use", |books| books.usage.get(&attempt(10, rank))?.last().copied())
+            .await;
+        assert!(used.counters.wall_us >= 1_000_000, "rank {rank}: {used:?}");
     }
     let text = std::fs::read_to_string(&seen).unwrap();
     let mut said = text.lines();

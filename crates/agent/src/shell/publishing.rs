@@ -11,7 +11,7 @@ use dayan_wire::{LeaseOrder, Outcome};
 
 use super::{Done, Here, Shell};
 use crate::launch;
-use crate::staging::{Guard, Snag, gather, listed};
+use crate::staging::{Guard, Snag, gather};
 
 impl Shell {
     /// It has ended well: what it left goes as far as it may without the grant.
@@ -76,29 +76,17 @@ impl Shell {
         tokio::spawn(async move {
             let folder = workdir.await.ok().flatten();
             let mut result = courier.publish(&order, folder.as_deref(), &guard).await;
-            let mut list = Vec::new();
             if result.is_ok() {
-                let published = tokio::task::spawn_blocking(move || {
-                    roots.publish(&order, &guard)?;
-                    Ok(folder.map(|folder| listed(&order, &folder)).unwrap_or_default())
-                });
+                let published = tokio::task::spawn_blocking(move || roots.publish(&order, &guard));
                 let published = published.await.unwrap_or_else(|error| Err(error.to_string()));
-                result = published.map(|files| list = files).map_err(Snag::from);
+                result = published.map_err(Snag::from);
             }
             // The agent has ended meanwhile: it is published again by the next.
-            let _ = tell.send(Done::Published { attempt, result, list }).await;
+            let _ = tell.send(Done::Published { attempt, result }).await;
         });
     }
 
-    pub(super) fn published(
-        &mut self,
-        attempt: AttemptId,
-        result: Result<(), Snag>,
-        list: Vec<u8>,
-    ) {
-        if !list.is_empty() {
-            self.work.listed.push((attempt, list));
-        }
+    pub(super) fn published(&mut self, attempt: AttemptId, result: Result<(), Snag>) {
         let outcome = match result {
             Ok(()) => Outcome::Exited { code: 0 },
             Err(snag) => snag.not_published(),
