@@ -270,14 +270,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// What it used, for people: by its site's accounting where that is final and counted this attempt
-    /// alone, and as its agent signed it for all that the site did not count.
+    /// What it used, for people: processor time and memory by its site's accounting where that is final and
+    /// counted this attempt alone, and all that the site did not count as its agent signed it. How long it
+    /// took is what both sides of the lease agree on.
     pub fn used_finally(&self) -> Option<crate::Counters> {
         let Some(site) = self.counted_alone() else { return self.used };
         let ours = self.used.unwrap_or_default();
-        let (wall_us, cpu_us) = (site.elapsed_us, site.cpu_us.unwrap_or(ours.cpu_us));
+        let cpu_us = site.cpu_us.unwrap_or(ours.cpu_us);
         let memory_peak = site.memory_peak.unwrap_or(ours.memory_peak);
-        Some(crate::Counters { wall_us, cpu_us, memory_peak, ..ours })
+        Some(crate::Counters { cpu_us, memory_peak, ..ours })
     }
 
     /// What its site counted, if it counted this attempt alone.

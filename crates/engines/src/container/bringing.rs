@@ -71,6 +71,9 @@ pub(super) async fn begin(
                     drop(permit);
                     return Ok(None);
                 }
+                Ok(Some(_)) if house.kitchen.borrow().docker => {
+                    return Err(may_have_run(house, attempt));
+                }
                 Ok(Some(_)) => asked = false,
                 Ok(None) => {
                     let words = "its container was removed by somebody before it was started";
@@ -99,6 +102,10 @@ pub(super) async fn begin(
         };
         let (at, boot_at) = (wall_now(), house.clock.now());
         asked = true;
+        if house.kitchen.borrow().docker {
+            house.with(attempt, |held| held.asked = Some(step));
+            house.note(&Note::Asked { attempt, step });
+        }
         match house.service.start(name).await {
             Ok(()) => {
                 let standing = house.service.standing(name).await.ok().flatten();
@@ -122,6 +129,13 @@ pub(super) async fn begin(
             Err(Trouble::Away(_)) => {}
         }
     }
+}
+
+/// Docker was asked to start it, and does not know of it: docker that is killed in the middle of a start forgets
+/// what it has started, which may be over by now. It is started no second time.
+pub(super) fn may_have_run(house: &House, attempt: AttemptId) -> Outcome {
+    end_marked(house, attempt);
+    Outcome::KeeperDied
 }
 
 /// Has the images, the folder and the containers made.

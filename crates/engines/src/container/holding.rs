@@ -31,6 +31,8 @@ pub(super) enum Note {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         steps: Vec<StepNote>,
     },
+    /// Docker is about to be asked to start its container, or that of a step.
+    Asked { attempt: AttemptId, step: u32 },
     /// Its container runs, or that of a step.
     Started {
         attempt: AttemptId,
@@ -119,6 +121,8 @@ pub(super) struct Held {
     pub lease_end: BootTime,
     lease_notice: BootTime,
     pub ran: Option<Ran>,
+    /// The step whose container docker was asked to start.
+    pub asked: Option<u32>,
     /// Empty for a launch of one program.
     pub steps: Vec<StepNote>,
     pub current: Current,
@@ -150,6 +154,7 @@ impl Held {
             lease_end,
             lease_notice: lease_end,
             ran: None,
+            asked: None,
             steps: Vec::new(),
             current: Current::default(),
             ending: None,
@@ -274,6 +279,9 @@ impl Held {
             limits: self.limits.clone(),
             steps: self.steps.clone(),
         }];
+        if let Some(step) = self.asked {
+            notes.push(Note::Asked { attempt, step });
+        }
         if let Some(ran) = &self.ran {
             notes.push(Note::Started {
                 attempt,

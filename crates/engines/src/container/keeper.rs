@@ -262,6 +262,11 @@ fn adopt(house: &Rc<House>, notes: Vec<Note>) {
                 held.steps = steps;
                 open.insert(attempt, (held, of == boot));
             }
+            Note::Asked { attempt, step } => {
+                if let Some((held, _)) = open.get_mut(&attempt) {
+                    held.asked = Some(step);
+                }
+            }
             Note::Started { attempt, at, boot_at, first, cgroup, current } => {
                 if let Some((held, _)) = open.get_mut(&attempt) {
                     held.begin(Ran { at, boot_at, first, cgroup }, current);

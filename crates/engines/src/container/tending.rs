@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tokio::io::unix::AsyncFd;
 
 use super::api::{Follow, Standing, Trouble};
-use super::bringing::{began, begin, bring, said_by_init};
+use super::bringing::{began, begin, bring, may_have_run, said_by_init};
 use super::cgroup::First;
 use super::holding::{Due, Note, Ran};
 use super::house::House;
@@ -34,8 +34,9 @@ const END_AGAIN_FIRST: Duration = Duration::from_millis(5);
 /// How often a running container is looked at: for usage records, and to see that something in it
 /// was killed for want of memory.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the rest of the output may take after the container has ended: it lies in pipes.
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long the rest of the output may take after the container has ended: it lies in pipes, and who keeps it
+/// may be busy, or be started again just then.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// Between two readings of what an ended container has written: longer than its last bytes take from the pipe to
 /// the disk.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -107,6 +108,13 @@ async fn taken_over(house: &House, attempt: AttemptId, step: u32) -> Outcome {
         match house.service.standing(&name).await {
             // Nothing was made, or somebody removed it: nobody knows how it ended.
             Ok(None) => return Outcome::KeeperDied,
+            Ok(Some(standing))
+                if !standing.started
+                    && house.kitchen.borrow().docker
+                    && house.with(attempt, |held| held.asked) == Some(Some(step)) =>
+            {
+                return may_have_run(house, attempt);
+            }
             // It was made, and all that it needs is in it.
             Ok(Some(standing)) if !standing.started => {
                 let permit = house.starts.acquire().await.expect("it is never closed");

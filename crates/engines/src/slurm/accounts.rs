@@ -98,6 +98,8 @@ pub(super) struct Accounts {
     counted: Vec<SiteCount>,
     /// So many of them were handed out, from the first on.
     handed_out: usize,
+    /// Has something been counted since that was asked last?
+    has_news: bool,
     found: Vec<Difference>,
     compared: u64,
     tally: Tally,
@@ -118,6 +120,7 @@ impl Accounts {
             asking: None,
             counted,
             handed_out: 0,
+            has_news: false,
             found,
             compared: 0,
             tally,
@@ -126,6 +129,9 @@ impl Accounts {
         };
         for ours in left {
             accounts.take(ours, now.plus(after));
+        }
+        if !(accounts.ended.is_empty() && accounts.counted.is_empty()) {
+            accounts.keep_list();
         }
         accounts
     }
@@ -154,6 +160,11 @@ impl Accounts {
         let fresh = self.counted.split_at(self.handed_out).1.to_vec();
         self.handed_out = self.counted.len();
         fresh
+    }
+
+    /// Is there something to hand out that nobody was called for yet?
+    pub(super) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.has_news, false)
     }
 
     /// The exchange has them.
@@ -199,6 +210,7 @@ impl Accounts {
     pub(super) fn on_answer(
         &mut self,
         answer: Result<BTreeMap<(u32, Index), Account>, String>,
+        live: &BTreeSet<(u32, Index)>,
         now: BootTime,
     ) {
         let asked = self.asking.take().unwrap_or_default();
@@ -220,10 +232,15 @@ impl Accounts {
             }
             // What the accounting does not know lags: it is asked about again, and in the end not compared.
             // Its word is no better than ours. A job that goes on runs another task.
-            let account = known.get(&(ended.ours.job, ended.ours.index));
-            if let Some(account) = account.filter(|account| account.state.is_over()) {
+            let of = (ended.ours.job, ended.ours.index);
+            let account = known.get(&of);
+            if live.contains(&of) {
+                // What else ran in it is not known to be over yet: it comes to the same account.
+                self.ended.push(Ended { ask_at: now.plus(self.after), ..ended });
+            } else if let Some(account) = account.filter(|account| account.state.is_over()) {
                 self.compare(&ended.ours, account);
                 if self.counted.len() < KEPT_MAX {
+                    self.has_news = true;
                     self.counted.push(SiteCount {
                         job: ended.ours.job_text(),
                         attempts: ended.ours.attempts,
@@ -327,6 +344,7 @@ impl SlurmEngine {
         let Some(batch) = self.book.batches.get(&seat.batch) else { return };
         let Submission::Job(job) = batch.submission else { return };
         let ran = match batch.shape {
+            Shape::Array if batch.attempts.len() == 1 => Ran::Alone,
             Shape::Array => Ran::InTurn,
             // Of a gang Slurm counts the job as a whole: from the first start to the last end.
             Shape::Gang { .. } => Ran::Together,
@@ -405,12 +423,12 @@ mod tests {
             ((7, 3), over(900)),
             ((7, 9), Account { state: State::Active, ..over(99) }),
         ]);
-        accounts.on_answer(Ok(known.clone()), at(9));
+        accounts.on_answer(Ok(known.clone()), &BTreeSet::new(), at(9));
         // The one that is not known there is asked about again, and not for ever.
         for _ in 1..ASKED_MAX {
             let due = accounts.due_at().expect("it is asked again");
             assert_eq!(accounts.jobs_to_ask(due), Some(seven()));
-            accounts.on_answer(Ok(known.clone()), due);
+            accounts.on_answer(Ok(known.clone()), &BTreeSet::new(), due);
         }
         let found: Vec<u32> = accounts.differences().iter().map(|d| d.attempt.task).collect();
         assert_eq!(found, [1, 3]);
@@ -451,12 +469,46 @@ mod tests {
         }
         assert_eq!(accounts.jobs_to_ask(at(5)), Some(seven()));
         let account = Account { cpu: Some(Span::from_secs(180)), ..over(63) };
-        accounts.on_answer(Ok(BTreeMap::from([((7, 0), account)])), at(5));
+        accounts.on_answer(Ok(BTreeMap::from([((7, 0), account)])), &BTreeSet::new(), at(5));
         assert_eq!((accounts.compared, accounts.differences()), (3, Vec::new()));
         let counts = accounts.hand_out();
         let [count] = &counts[..] else { panic!("{counts:?}") };
         assert_eq!((count.attempts.len(), count.job.as_str()), (3, "7"));
         assert_eq!((count.elapsed, count.cpu), (Span::from_secs(63), Some(Span::from_secs(180))));
+    }
+
+    /// Its wrapper took another, of which it is not known yet that it is over, too.
+    #[test]
+    fn a_job_is_counted_when_all_that_ran_in_it_is_known() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut accounts = open(dir.path());
+        accounts.note(ours(0, 10), at(5));
+        let known = BTreeMap::from([((7, 0), over(70))]);
+        assert_eq!(accounts.jobs_to_ask(at(5)), Some(seven()));
+        accounts.on_answer(Ok(known.clone()), &BTreeSet::from([(7, 0)]), at(5));
+        assert_eq!((accounts.hand_out(), accounts.take_news()), (Vec::new(), false));
+        let second = Ours { attempts: ours(9, 0).attempts, ..ours(0, 58) };
+        // Twice: its agent died between the two files.
+        accounts.note(second.clone(), at(6));
+        accounts.note(second, at(6));
+        let due = accounts.due_at().expect("it is asked about again");
+        assert_eq!(accounts.jobs_to_ask(due), Some(seven()));
+        accounts.on_answer(Ok(known), &BTreeSet::new(), due);
+        let counts = accounts.hand_out();
+        assert_eq!((counts.len(), counts[0].attempts.len()), (1, 2));
+        assert!(accounts.take_news() && !accounts.take_news());
+        assert_eq!(accounts.differences(), []);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        open(dir.path()).note(ours(0, 10), at(5));
+        let path = dir.path().join("counted.jsonl");
+        let whole = std::fs::read_to_string(&path).expect("reads");
+        std::fs::write(&path, format!("{whole}{}", &whole[..whole.len() / 2])).expect("writes");
+        open(dir.path()).note(ours(1, 10), at(5));
+        assert_eq!(open(dir.path()).ended.len(), 2);
     }
 
     /// The agent goes away between an end and the question, and between the answer and who is told it.
@@ -470,7 +522,7 @@ mod tests {
         assert_eq!(due, at(1_000_000), "as long after the start as after an end");
         assert_eq!(accounts.jobs_to_ask(due), Some(seven()));
         let known = BTreeMap::from([((7, 0), over(10)), ((7, 1), over(21))]);
-        accounts.on_answer(Ok(known), due);
+        accounts.on_answer(Ok(known), &BTreeSet::new(), due);
         assert_eq!((accounts.compared, accounts.hand_out().len()), (2, 2));
         assert_eq!(accounts.hand_out(), [], "handed out already");
 

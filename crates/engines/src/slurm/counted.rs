@@ -21,8 +21,10 @@ const FILE: &str = "counted.jsonl";
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ran {
-    /// One after the other.
+    /// One after the other, as an element of an array.
     InTurn,
+    /// By itself, in a job that is no array.
+    Alone,
     /// All at once: a gang.
     Together,
 }
@@ -51,10 +53,13 @@ impl Ours {
         (self.job, self.index) == (other.job, other.index) && self.name == other.name
     }
 
-    /// What else ran in it.
+    /// What else ran in it. What is in it already was noted twice: its agent died before it wrote the end down.
     pub(super) fn add(&mut self, more: Self) {
+        if more.attempts.iter().any(|attempt| self.attempts.contains(attempt)) {
+            return;
+        }
         self.wall = match more.ran {
-            Ran::InTurn => self.wall.plus(more.wall),
+            Ran::InTurn | Ran::Alone => self.wall.plus(more.wall),
             Ran::Together => self.wall.max(more.wall),
         };
         self.cpu = self.cpu.plus(more.cpu);
@@ -66,7 +71,7 @@ impl Ours {
     pub(super) fn job_text(&self) -> String {
         match self.ran {
             Ran::InTurn => format!("{}_{}", self.job, self.index),
-            Ran::Together => self.job.to_string(),
+            Ran::Alone | Ran::Together => self.job.to_string(),
         }
     }
 }
@@ -89,7 +94,8 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// With what an earlier agent left in it.
+    /// With what an earlier agent left in it. What is added goes behind whole lines only, so it is to be written
+    /// anew first.
     pub(super) fn open(folder: &Path) -> (Self, Vec<Ours>, Vec<SiteCount>) {
         let path = folder.join(FILE);
         let text = std::fs::read_to_string(&path).unwrap_or_default();

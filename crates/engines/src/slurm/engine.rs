@@ -420,7 +420,7 @@ impl Engine for SlurmEngine {
         let until = self.clock.now().plus(wait);
         loop {
             self.turn();
-            let rung = self.waker.quiet();
+            let rung = self.waker.quiet() | self.accounts.take_news();
             if rung || !self.changed.is_empty() || self.clock.now() >= until {
                 let changed = std::mem::take(&mut self.changed);
                 let seen = |attempt| self.book.observation(attempt);

@@ -64,7 +64,15 @@ impl SlurmEngine {
                     }
                 }
             }
-            Done::Accounts(outcome) => self.accounts.on_answer(outcome, self.clock.now()),
+            Done::Accounts(outcome) => {
+                let live = self.book.live().filter_map(|(_, held)| {
+                    let seat = held.seat?;
+                    let batch = self.book.batches.get(&seat.batch)?;
+                    Some((batch.job()?, batch.in_slurm(seat.index, held.under)))
+                });
+                let live: BTreeSet<(u32, Index)> = live.collect();
+                self.accounts.on_answer(outcome, &live, self.clock.now());
+            }
         }
     }
 

@@ -257,6 +257,7 @@ struct AccountJob {
 #[serde(default)]
 struct Step {
     tres: StepTres,
+    time: Times,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -334,10 +335,16 @@ impl AccountJob {
         let account = Account {
             state,
             elapsed_secs: self.time.elapsed.0.unwrap_or(0),
-            cpu: self.time.total.span(),
+            cpu: self.time.total.span().or_else(|| self.of_steps()),
             memory: memory.filter(|bytes| *bytes > 0).map(Bytes),
         };
         Some((key, account))
+    }
+
+    /// The processor time of its steps: 22.05 says none of the whole.
+    fn of_steps(&self) -> Option<Span> {
+        let spans = self.steps.iter().filter_map(|step| step.time.total.span());
+        spans.reduce(Span::plus)
     }
 }
 
@@ -468,9 +475,13 @@ mod tests {
                  {"type": "cpu", "count": 9}, {"type": "mem", "count": 4096}]}}}]},
             {"job_id": 9, "name": "b", "array": {"job_id": 0, "task_id": {"set": false}},
              "state": {"current": ["TIMEOUT"]}, "time": {"elapsed": 61}},
+            {"job_id": 11, "name": "c", "state": {"current": ["COMPLETED"]},
+             "time": {"elapsed": 9, "total": {"seconds": 0, "microseconds": 0}},
+             "steps": [{"time": {"total": {"seconds": 1, "microseconds": 500_000}}},
+                       {"time": {"total": {"seconds": 2, "microseconds": 0}}}]},
             {"job_id": 10, "name": "another's", "state": {"current": ["COMPLETED"]}},
         ]});
-        let jobs = [(1, "a"), (9, "b"), (10, "c")];
+        let jobs = [(1, "a"), (9, "b"), (10, "c"), (11, "c")];
         let jobs: way::Jobs = jobs.map(|(job, name)| (job, name.to_owned())).into();
         let got = of::<AccountJobs>(answer).accounts(&jobs).expect("a list");
         let plain = Account { state: State::Timeout, elapsed_secs: 61, cpu: None, memory: None };
@@ -480,7 +491,13 @@ mod tests {
             cpu: Some(Span::from_millis(2_500)),
             memory: Some(Bytes(4_096)),
         };
-        let expect = [((1, 0), counted), ((9, 0), plain)];
+        let by_steps = Account {
+            state: State::Completed,
+            elapsed_secs: 9,
+            cpu: Some(Span::from_millis(3_500)),
+            memory: None,
+        };
+        let expect = [((1, 0), counted), ((9, 0), plain), ((11, 0), by_steps)];
         assert_eq!(got, expect.into());
         let nothing =
             json!({"errors": [{"error_number": 9003, "error": "Nothing found"}], "jobs": []});
