@@ -18,6 +18,8 @@ use dayan_units::AttemptId;
 use dayan_wire::{LeaseOrder, Outcome};
 use serde::{Deserialize, Serialize};
 
+use crate::staging::is_full;
+
 /// A journal shorter than this is not worth rewriting.
 const REWRITE_BYTES: u64 = 4 << 20;
 
@@ -67,17 +69,24 @@ impl Book {
                 Err(error) => tracing::warn!(%error, "a line of the orders' journal is cut off"),
             }
         }
-        let mut book = Self {
-            path: path.to_owned(),
-            // Replaced at once; what was read is not touched before its copy is whole.
-            file: create(&path.with_extension("new"), &[])?,
-            noted,
-            length: 0,
-            rewrite_at: 0,
-            pending: Vec::new(),
-        };
-        book.rewrite()?;
-        Ok(book)
+        let length = text.len() as u64;
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).open(path)?;
+        // What follows begins a line.
+        let torn = text.last().is_some_and(|last| *last != b'\n');
+        let pending = if torn { vec![b'\n'] } else { Vec::new() };
+        let mut book = Self { path: path.to_owned(), file, noted, length, rewrite_at: 0, pending };
+        // What was read is not touched before its copy is whole.
+        match book.rewrite() {
+            // It is as good as it is: who frees room on a full disk needs an agent that works.
+            Err(error) if is_full(error.kind()) => {
+                tracing::warn!(%error, "the orders' journal is gone on with as it is");
+                book.rewrite_at = length.saturating_add(REWRITE_BYTES);
+                Ok(book)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(book),
+        }
     }
 
     /// What is noted, by attempt.
@@ -132,8 +141,9 @@ impl Book {
             }
         }
         let new = self.path.with_extension("new");
-        self.file = create(&new, &text)?;
+        let file = create(&new, &text).inspect_err(|_| drop(std::fs::remove_file(&new)))?;
         std::fs::rename(&new, &self.path)?;
+        self.file = file;
         self.length = text.len() as u64;
         self.rewrite_at = REWRITE_BYTES.max(self.length.saturating_mul(2));
         self.pending.clear();

@@ -30,6 +30,7 @@ use crate::config::EngineChoice;
 use crate::fault::AgentFault;
 use crate::home::Home;
 use crate::hush::Hush;
+use crate::staging::listed;
 
 /// From asking a task to end to killing it: what the exchange reckons with beyond a lease's end.
 const STOP_GRACE: Span = Span::from_secs(5);
@@ -57,8 +58,6 @@ pub(crate) struct Work {
     pub(crate) used: Vec<(AttemptId, Counters)>,
     /// Ends after publishing.
     pub(crate) over: Vec<(AttemptId, Outcome)>,
-    /// Lists of what attempts have published.
-    pub(crate) listed: Vec<(AttemptId, Vec<u8>)>,
 }
 
 impl Work {
@@ -71,7 +70,6 @@ impl Work {
         self.forgets.extend(later.forgets);
         self.used.extend(later.used);
         self.over.extend(later.over);
-        self.listed.extend(later.listed);
     }
 
     fn is_empty(&self) -> bool {
@@ -82,7 +80,6 @@ impl Work {
             && self.forgets.is_empty()
             && self.used.is_empty()
             && self.over.is_empty()
-            && self.listed.is_empty()
     }
 }
 
@@ -275,8 +272,6 @@ struct Desk {
     boot: BootId,
     book: Book,
     archive: Archive,
-    /// What attempts have published that the archive has not yet.
-    listed: BTreeMap<AttemptId, Vec<u8>>,
     inbox: Receiver<Command>,
     heard: mpsc::Sender<Heard>,
     /// Launches that may or may not have reached the engine.
@@ -405,7 +400,6 @@ impl Desk {
             boot,
             book,
             archive,
-            listed: BTreeMap::new(),
             inbox,
             heard,
             unsure: Vec::new(),
@@ -497,8 +491,7 @@ impl Desk {
     }
 
     fn work(&mut self, work: Work) {
-        let Work { launches, notes, extends, stops, forgets, used, over, listed } = work;
-        self.listed.extend(listed);
+        let Work { launches, notes, extends, stops, forgets, used, over } = work;
         for order in notes {
             self.book.order(order);
         }
@@ -620,11 +613,11 @@ impl Desk {
 
     fn forget(&mut self, attempts: Vec<AttemptId>) {
         for attempt in &attempts {
-            let listed = self.listed.remove(attempt).unwrap_or_default();
-            if let Err(error) = self.archive.keep(&mut *self.engine, *attempt, &listed) {
-                if let Some(unsaid) = self.says("logs", &error) {
-                    tracing::warn!(%error, %attempt, unsaid, "its logs are not kept");
-                }
+            let listed = self.listed(*attempt);
+            if let Err(error) = self.archive.keep(&mut *self.engine, *attempt, &listed)
+                && let Some(unsaid) = self.says("logs", &error)
+            {
+                tracing::warn!(%error, %attempt, unsaid, "its logs are not kept");
             }
             self.book.forgotten(*attempt);
         }
@@ -633,10 +626,10 @@ impl Desk {
         self.unsure.retain(|launch| !attempts.contains(&launch.attempt));
         match self.engine.forget(&attempts) {
             Ok(()) => {
-                if let Err(error) = self.book.write() {
-                    if let Some(unsaid) = self.says("orders", &error) {
-                        tracing::error!(%error, unsaid, "cannot write the orders' journal");
-                    }
+                if let Err(error) = self.book.write()
+                    && let Some(unsaid) = self.says("orders", &error)
+                {
+                    tracing::error!(%error, unsaid, "cannot write the orders' journal");
                 }
             }
             Err(fault) => {
@@ -646,6 +639,18 @@ impl Desk {
                 self.again.forgets.extend(attempts);
             }
         }
+    }
+
+    /// What an attempt has published, as long as its folder is there: also what an earlier process of this agent
+    /// published.
+    fn listed(&self, attempt: AttemptId) -> Vec<u8> {
+        let published = |noted: &&Noted| {
+            matches!(noted.over, Some(Outcome::Exited { code: 0 }))
+                && !noted.order.outputs.is_empty()
+        };
+        let noted = self.book.noted().get(&attempt).filter(published);
+        let folder = noted.and_then(|noted| Some((noted, self.engine.workdir(attempt)?)));
+        folder.map(|(noted, folder)| listed(&noted.order, &folder)).unwrap_or_default()
     }
 
     /// Is this trouble to be said now? Then how often it was not since it was said last.
@@ -665,7 +670,8 @@ impl Desk {
 
     fn log(&mut self, part: LogPart) -> LogChunk {
         let LogPart { attempt, stream, offset, max } = part;
-        if let (Stream::Outputs, Some(list)) = (stream, self.listed.get(&attempt)) {
+        if stream == Stream::Outputs && self.book.noted().contains_key(&attempt) {
+            let list = self.listed(attempt);
             let rest = usize::try_from(offset).ok().and_then(|at| list.get(at..));
             let data = rest.unwrap_or_default().iter().copied().take(max).collect();
             return LogChunk { offset, data, skipped: 0 };

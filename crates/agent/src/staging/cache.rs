@@ -16,6 +16,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedMutexGuard;
 
+use super::fetch::is_full;
 use super::readers::{Reader, Readers};
 
 /// What the cache holds at most unless the operator says otherwise: textures of a few shots, on the
@@ -95,6 +96,8 @@ impl Drop for Pinned {
 pub(crate) enum PlaceFault {
     /// It is not what it was: it is out of the cache, and has to be fetched again.
     Tampered,
+    /// It does not fit on the disk.
+    Full(String),
     /// It cannot be copied.
     Failed(String),
 }
@@ -317,9 +320,27 @@ impl Pinned {
         &self.sha256
     }
 
-    /// Copies it, and looks on the way whether it still is what it was.
+    /// Copies it, and looks on the way whether it still is what it was. On a full disk what nobody uses of the
+    /// cache gives way.
     pub(crate) fn place(&self, to: &Path) -> Result<(), PlaceFault> {
-        let failed = |error: io::Error| PlaceFault::Failed(format!("{}: {error}", to.display()));
+        loop {
+            match self.copy_to(to) {
+                Err(PlaceFault::Full(why)) => {
+                    let _ = fs::remove_file(to);
+                    if !self.cache.give_way(self.size) {
+                        return Err(PlaceFault::Failed(why));
+                    }
+                }
+                placed => return placed,
+            }
+        }
+    }
+
+    fn copy_to(&self, to: &Path) -> Result<(), PlaceFault> {
+        let failed = |error: io::Error| {
+            let why = format!("{}: {error}", to.display());
+            if is_full(error.kind()) { PlaceFault::Full(why) } else { PlaceFault::Failed(why) }
+        };
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }

@@ -46,7 +46,7 @@ const ROOM_KEPT: u64 = 16_000_000;
 
 /// Is there no more room for what was to be written: on the disk, within the user's quota, or within what
 /// a file of this process may have?
-pub(super) const fn is_full(kind: io::ErrorKind) -> bool {
+pub(crate) const fn is_full(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }
@@ -469,6 +469,12 @@ impl Courier {
             going.lost(there);
             there = 0;
         }
+        let on_disk = there;
+        if wanted.size.is_none() && there > 0 {
+            // It may be all there is, of which no rest can be asked for: its last byte is, again.
+            there -= 1;
+            going.lost(1);
+        }
         let whole_already = wanted.size == Some(there) && wanted.sha256.is_some() && part.exists();
         let mut tag = std::fs::read_to_string(&tag_file).ok();
         if !whole_already {
@@ -498,8 +504,10 @@ impl Courier {
             let mut options = tokio::fs::OpenOptions::new();
             let file = options.create(true).append(true).open(&part).await;
             let mut file = file.map_err(about_disk)?;
-            if opened.from != there || there == 0 {
+            if opened.from != there {
                 going.lost(there);
+            }
+            if opened.from != on_disk || on_disk == 0 {
                 file.set_len(opened.from).await.map_err(about_disk)?;
             }
             tag = opened.etag.take();

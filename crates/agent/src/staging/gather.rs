@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dayan_spec::Pattern;
+use dayan_units::AttemptId;
 use dayan_wire::{LeaseOrder, OutputOrder};
 use rustix::io::Errno;
 
@@ -50,7 +51,7 @@ impl Roots {
                 Ok(()) if file.executable => program::make(&to).map_err(failed)?,
                 Ok(()) => {}
                 Err(PlaceFault::Tampered) => return Err(StageFault::Again),
-                Err(PlaceFault::Failed(why)) => return Err(why.into()),
+                Err(PlaceFault::Failed(why) | PlaceFault::Full(why)) => return Err(why.into()),
             }
         }
         for input in order.inputs.iter().filter(|input| !is_remote(&input.from)) {
@@ -167,10 +168,12 @@ impl Roots {
             let target = self.target(&output.to)?;
             if from.is_dir() {
                 for file in files(&from).map_err(|error| error.to_string())? {
-                    self.place(&from.join(&file), &target.join(&file), guard, &mut folders)?;
+                    let to = target.join(&file);
+                    self.place(order.attempt, &from.join(&file), &to, guard, &mut folders)?;
                 }
             } else {
-                self.place(&from, &named(&target, output), guard, &mut folders)?;
+                let to = named(&target, output);
+                self.place(order.attempt, &from, &to, guard, &mut folders)?;
             }
         }
         for folder in folders {
@@ -184,6 +187,7 @@ impl Roots {
 
     fn place(
         &self,
+        attempt: AttemptId,
         from: &Path,
         to: &Path,
         guard: &Guard,
@@ -197,12 +201,19 @@ impl Roots {
         guard.check()?;
         match fs::rename(from, to) {
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
-                let name = to.file_name().unwrap_or_default().to_string_lossy();
-                let partial = folder.join(format!(".{name}.{PARTIAL}"));
-                fs::copy(from, &partial).map_err(failed)?;
-                File::open(&partial).and_then(|file| file.sync_all()).map_err(failed)?;
-                guard.check()?;
-                fs::rename(&partial, to).map_err(failed)
+                // Others may be about to publish the same name.
+                let AttemptId { job, task, attempt } = attempt;
+                let partial = folder.join(format!(".{job}-{task}-{attempt}.{PARTIAL}"));
+                let placed = fs::copy(from, &partial)
+                    .and_then(|_| File::open(&partial)?.sync_all())
+                    .map_err(failed)
+                    .and_then(|()| guard.check())
+                    .and_then(|()| fs::rename(&partial, to).map_err(failed));
+                if placed.is_err() {
+                    // What is half there takes the room of others.
+                    let _ = fs::remove_file(&partial);
+                }
+                placed
             }
             other => other.map_err(failed),
         }

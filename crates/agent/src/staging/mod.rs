@@ -36,6 +36,7 @@ pub(crate) use checkpoint::SAVED_MARK;
 pub(crate) use checkpoint::{Glance, Said, glance};
 pub(crate) use courier::{Courier, CourierConfig, Holdings};
 pub(crate) use errand::{Prepared, gather, prepare};
+pub(crate) use fetch::is_full;
 pub(crate) use guard::Guard;
 pub(crate) use listed::listed;
 pub(crate) use roots::Roots;

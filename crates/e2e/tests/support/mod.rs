@@ -366,7 +366,7 @@ impl Stage {
         self.agents.insert(name.to_owned(), child);
     }
 
-    fn agent_folder(&self, name: &str) -> PathBuf {
+    pub fn agent_folder(&self, name: &str) -> PathBuf {
         self.path(&format!("agent-{name}"))
     }
 

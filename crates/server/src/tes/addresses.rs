@@ -99,6 +99,7 @@ pub fn output(
         while rest.contains("**") {
             rest = rest.replace("**", "*");
         }
+        let rest = as_posix(&rest, called)?;
         let url = format!("{}/{below}", output.url.trim_end_matches('/'));
         // All that is in the folders that it finds.
         let deep = if folder { "/**" } else { "" };
@@ -123,6 +124,31 @@ fn secret_for(location: &Location, secret: Option<&str>) -> Option<String> {
         Location::S3 { .. } | Location::Http(_) => secret.map(str::to_owned),
         Location::Data(_) | Location::File(_) | Location::Store(_) | Location::Local(_) => None,
     }
+}
+
+/// Wildcards of POSIX (2.13) as a job file has them: a dot that a name begins with is found by a dot alone. Classes
+/// of characters and backslashes are of no job file.
+fn as_posix(rest: &str, called: &str) -> Result<String, Wrong> {
+    if rest.contains('\\') || ["[:", "[.", "[="].iter().any(|class| rest.contains(class)) {
+        return Err(Wrong::new(
+            "tes.wildcard",
+            format!("{called}: classes of characters and backslashes are not read in wildcards"),
+            "write `*`, `?`, `[ab]`, `[a-z]` or `[!a]`, or name a folder",
+        ));
+    }
+    let own = |name: &str| {
+        let hidden = |first: &str| name.strip_prefix(first);
+        if name.starts_with('*') {
+            format!("[!.]{name}")
+        } else if let Some(rest) = hidden("?") {
+            format!("[!.]{rest}")
+        } else if let Some(rest) = hidden("[!") {
+            format!("[!.{rest}")
+        } else {
+            name.to_owned()
+        }
+    };
+    Ok(rest.split('/').map(own).collect::<Vec<_>>().join("/"))
 }
 
 /// The folder before the first wildcard, and the rest.
@@ -216,11 +242,16 @@ mod tests {
             let expect = expect.map(|(from, to)| (from.to_owned(), to.to_owned()));
             assert_eq!(made, expect, "{path} {prefix:?}");
         };
-        check("/out/*.txt", Some("/out"), Some((".tes/1/*.txt", "s3://b/res/")));
-        check("/out/*.txt", Some("/out/"), Some((".tes/1/*.txt", "s3://b/res/")));
+        check("/out/*.txt", Some("/out"), Some((".tes/1/[!.]*.txt", "s3://b/res/")));
+        check("/out/*.txt", Some("/out/"), Some((".tes/1/[!.]*.txt", "s3://b/res/")));
         check("/out/a/b?.txt", Some("/out"), Some((".tes/1/a/b?.txt", "s3://b/res/a/")));
-        check("/out/a/**.txt", Some("/"), Some((".tes/1/a/*.txt", "s3://b/res/out/a/")));
+        check("/out/a/**.txt", Some("/"), Some((".tes/1/a/[!.]*.txt", "s3://b/res/out/a/")));
         check("/out/[ab]/x", Some("/out"), Some((".tes/1/[ab]/x", "s3://b/res/")));
+        // A dot that a name begins with is meant by a dot alone.
+        check("/out/.*", Some("/out"), Some((".tes/1/.*", "s3://b/res/")));
+        check("/out/?[!f]/[!f]*", Some("/out"), Some((".tes/1/[!.][!f]/[!.f]*", "s3://b/res/")));
+        check("/out/f[[:digit:]]", Some("/out"), None);
+        check("/out/\\*x*", Some("/out"), None);
         check("/out/*.txt", None, None);
         check("/out/a/*.txt", Some("/out/b"), None);
         check("/out/a/*.txt", Some("/ou"), None);
