@@ -48,8 +48,6 @@ impl Planner {
         }
         self.mend_dirty();
         self.settle_quotas();
-        let dropped = std::mem::take(&mut self.estate.dropped);
-        self.owed.retain(|at, _| !dropped.contains(&at.bay));
         for at in self.estate.take_touched() {
             self.owed.insert(at, None);
         }
@@ -58,9 +56,15 @@ impl Planner {
     /// Judges the pools that changed again, for every class that waits.
     pub(crate) fn mend_dirty(&mut self) {
         let dirty = std::mem::take(&mut self.estate.dirty);
-        if dirty.is_empty() {
-            return;
+        if !dirty.is_empty() {
+            self.mend_all(&dirty);
         }
+        // Those numbers may be other bays' by now, which the next mending must not take for them.
+        let dropped = std::mem::take(&mut self.estate.dropped);
+        self.owed.retain(|at, _| !dropped.contains(&at.bay));
+    }
+
+    fn mend_all(&mut self, dirty: &BTreeSet<PoolIx>) {
         // From this share on, judging all afresh costs no more than mending.
         let too_many = dirty.len() * 4 > self.estate.pool_ids.len();
         let classes: Vec<ClassIx> = self.demand.classes.iter().map(|(ix, _)| ix).collect();
@@ -69,7 +73,7 @@ impl Planner {
             if class.stale || too_many || class.registered.is_none() || class.key.gang.is_some() {
                 self.judge_again(ix);
             } else {
-                self.mend(ix, &dirty);
+                self.mend(ix, dirty);
             }
         }
     }

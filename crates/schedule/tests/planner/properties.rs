@@ -1,7 +1,7 @@
 //! The promised properties of docs/concepts/scheduling.md, over random sequences of changes.
 
-use crate::world::{World, any_step};
-use dayan_schedule::Policy;
+use crate::world::{Step, World, any_step};
+use dayan_schedule::{NodeUp, Policy};
 use proptest::prelude::*;
 
 /// `DAYAN_SEQUENCES` runs as many sequences as one has time for.
@@ -24,5 +24,27 @@ proptest! {
         for step in &steps {
             world.step(step)?;
         }
+    }
+}
+
+/// Found by the property above.
+#[test]
+fn a_pool_that_comes_between_two_admissions_is_judged() {
+    let mut world = World::new(Policy { reservations_max: 0, ..Policy::default() });
+    for step in [
+        Step::Node { n: 1, node: 0, up: NodeUp::Up },
+        Step::ShowPool { n: 2, nodes: vec![(3, 1), (0, 1)], price: 1 },
+        Step::Node { n: 0, node: 0, up: NodeUp::Up },
+        Step::HidePool { n: 0 },
+        Step::Queue { shape: 0, tasks: 1, priority: 0, kind: 0 },
+        Step::Queue { shape: 2, tasks: 3, priority: 0, kind: 3 },
+        Step::ShowPool { n: 3, nodes: vec![(0, 1)], price: 1 },
+        Step::Plan { refuse: 162, budget: None },
+        Step::ShowPool { n: 2, nodes: vec![(3, 1)], price: 1 },
+        Step::Admit { nth: 0, within: 0 },
+        Step::ShowPool { n: 0, nodes: vec![(0, 1)], price: 1 },
+        Step::Admit { nth: 0, within: 0 },
+    ] {
+        world.step(&step).expect("every promise is kept");
     }
 }
