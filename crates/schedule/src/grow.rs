@@ -47,10 +47,13 @@ impl Round<'_> {
         }
     }
 
-    /// Seats of this round whose tasks would have use for more, by their node.
-    fn small(&self) -> BTreeMap<NodeAt, Vec<Small>> {
+    /// Seats of this round whose tasks would have use for more, by their node; nodes in the order in which they
+    /// were first taken, and not of their numbers, which tell what was there before: where a quota ends, the first
+    /// ones get what is left of it.
+    fn small(&self) -> Vec<(NodeAt, Vec<Small>)> {
         let planner = &*self.planner;
-        let mut found: BTreeMap<NodeAt, Vec<Small>> = BTreeMap::new();
+        let mut found: Vec<(NodeAt, Vec<Small>)> = Vec::new();
+        let mut places: BTreeMap<NodeAt, usize> = BTreeMap::new();
         for (placement, made) in self.placements.iter().enumerate() {
             let Some(&job) = planner.demand.job_ids.get(&made.job) else { continue };
             let class = &planner.demand.classes[planner.demand.jobs[job].class];
@@ -68,7 +71,11 @@ impl Round<'_> {
                 let Some(at) = planner.estate.leases[lease].at else { continue };
                 let node = planner.estate.node(at);
                 if node.count == 1 && !planner.estate.is_queue(at.bay) {
-                    found.entry(at).or_default().push(Small { placement, seat, task, job, lease });
+                    let place = *places.entry(at).or_insert(found.len());
+                    if place == found.len() {
+                        found.push((at, Vec::new()));
+                    }
+                    found[place].1.push(Small { placement, seat, task, job, lease });
                 }
             }
         }

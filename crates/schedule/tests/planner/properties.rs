@@ -48,3 +48,27 @@ fn a_pool_that_comes_between_two_admissions_is_judged() {
         world.step(&step).expect("every promise is kept");
     }
 }
+
+/// The same: larger seats are shared out in the order of the plan, whatever numbers nodes have.
+#[test]
+fn what_is_left_of_a_quota_goes_to_the_first_seats_of_the_plan() {
+    let mut world = World::new(Policy { reservations_max: 0, ..Policy::default() });
+    for step in [
+        Step::Queue { shape: 3, tasks: 3, priority: 0, kind: 8 },
+        Step::Queue { shape: 0, tasks: 1, priority: 0, kind: 0 },
+        Step::Quota { of: 0, cores: Some(21) },
+        Step::ShowPool { n: 0, nodes: vec![(0, 1), (3, 1)], price: 1 },
+        Step::Wait { minutes: 0 },
+        Step::Queue { shape: 0, tasks: 1, priority: 0, kind: 8 },
+        Step::ShowPool { n: 1, nodes: vec![(0, 1), (0, 2)], price: 1 },
+        Step::Queue { shape: 0, tasks: 1, priority: 0, kind: 0 },
+        Step::Plan { refuse: 3, budget: None },
+        Step::End { nth: 0, requeue: false },
+        Step::Queue { shape: 4, tasks: 5, priority: 0, kind: 5 },
+        Step::ShowPool { n: 3, nodes: vec![(0, 1)], price: 1 },
+        Step::Drop { nth: 0 },
+        Step::Plan { refuse: 0, budget: None },
+    ] {
+        world.step(&step).expect("every promise is kept");
+    }
+}
