@@ -103,6 +103,8 @@ pub struct SlurmEngine {
     pub(super) cancels: Vec<String>,
     /// Nothing is cancelled before: the last try failed.
     pub(super) cancel_at: BootTime,
+    /// How often in a row it failed.
+    pub(super) cancel_misses: u32,
     pub(super) cancelling: bool,
     /// When the queue is looked at next, and whether the clerk is at it.
     pub(super) look_at: BootTime,
@@ -150,6 +152,7 @@ impl SlurmEngine {
             last_batch,
             cancels: parts.cancels,
             cancel_at: now,
+            cancel_misses: 0,
             cancelling: false,
             look_at: now,
             looking: false,

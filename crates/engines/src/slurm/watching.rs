@@ -26,6 +26,9 @@ const WHY_WITHIN: Span = Span::from_secs(60);
 const WORD_WITHIN: Span = Span::from_secs(120);
 /// Between two tries to cancel what could not be: a controller that is started again is there by then.
 const CANCEL_AGAIN: Span = Span::from_secs(5);
+/// So often in a row: five minutes of a controller that is away. What Slurm never lets this user cancel is not
+/// asked for again beyond.
+const CANCEL_MISSES_MAX: u32 = 60;
 /// What is kept of cancellations that failed. More than that wait in a queue only where a controller is away
 /// for long; what is beyond ends with its lease.
 const CANCELS_KEPT_MAX: usize = 10_000;
@@ -38,13 +41,20 @@ impl SlurmEngine {
             Done::Submitted { batch, outcome } => self.on_submitted(batch, outcome),
             Done::Cancelled { targets, outcome } => {
                 self.cancelling = false;
-                if let Err(why) = outcome {
-                    // Only tidying: what is cancelled was closed before, or ends with its lease.
-                    tracing::warn!(why, "cannot cancel in Slurm; tried again");
+                let Err(why) = outcome else {
+                    self.cancel_misses = 0;
+                    return;
+                };
+                self.cancel_misses += 1;
+                // Only tidying: what is cancelled was closed before, or ends with its lease.
+                tracing::warn!(why, misses = self.cancel_misses, "cannot cancel in Slurm");
+                if self.cancel_misses < CANCEL_MISSES_MAX {
                     let room = CANCELS_KEPT_MAX.saturating_sub(self.cancels.len());
                     self.cancels.extend(targets.into_iter().take(room));
                     self.cancel_at = self.clock.now().plus(CANCEL_AGAIN);
                     self.due(self.cancel_at);
+                } else {
+                    self.cancel_misses = 0;
                 }
             }
             Done::Looked(outcome) => {
