@@ -5,11 +5,14 @@
 //! older than a day is handed out, and what is there is found at the offset at which the task
 //! wrote it. A segment is a sequence of [frames](dayan_wire::logs). A frame that a crash cut off is
 //! the last one of its segment and is left out. What was handed over is marked, so that the next
-//! process of this agent goes on behind it.
+//! process of this agent goes on behind it. On a full disk what was handed over makes room, and what
+//! finds none [waits](waiting) in memory.
+
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +22,7 @@ use dayan_wire::logs::{FRAME_BYTES_MAX, LogFrame, LogStream, unpack};
 use serde::{Deserialize, Serialize};
 
 use crate::runner::LogPart;
+use waiting::Waiting;
 
 /// Files at once; with the next two numbers: at most half a GiB on disk, and 320,000 entries of
 /// some hundred bytes in memory.
@@ -60,11 +64,20 @@ pub(crate) struct Mark {
     at: u64,
 }
 
+/// What is done once frames were taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Upto {
+    /// They lie in segments before this place.
+    Disk(Mark),
+    /// They wait in memory, and have numbers below this one.
+    Memory(u64),
+}
+
 /// Frames to hand over, and how far it is when they are taken.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) frames: Vec<u8>,
-    pub(crate) upto: Mark,
+    pub(crate) upto: Upto,
 }
 
 /// The archive of one agent.
@@ -76,6 +89,7 @@ pub(crate) struct Archive {
     open: Option<File>,
     next_number: u64,
     handed: Mark,
+    waiting: Waiting,
 }
 
 const fn stream_of(stream: LogStream) -> Stream {
@@ -116,6 +130,7 @@ impl Archive {
             open: None,
             next_number: numbers.last().map_or(0, |last| last + 1),
             handed,
+            waiting: Waiting::default(),
         };
         for number in numbers {
             archive.scan(number)?;
@@ -200,7 +215,40 @@ impl Archive {
         self.write(&frame, &packed)
     }
 
+    /// Writes a frame down. What finds no room on the disk waits for it, in order.
     fn write(&mut self, frame: &LogFrame, packed: &[u8]) -> io::Result<()> {
+        self.settle();
+        if self.waiting.is_empty() {
+            let written = self.put(frame, packed);
+            if written.is_ok() || (self.let_go() && self.put(frame, packed).is_ok()) {
+                return Ok(());
+            }
+        }
+        self.waiting.push(frame.clone(), packed.to_vec())
+    }
+
+    /// Writes down what waits, as far as there is room.
+    fn settle(&mut self) {
+        while let Some((frame, packed)) = self.waiting.take() {
+            if self.put(&frame, &packed).is_err() {
+                self.waiting.put_back(frame, packed);
+                break;
+            }
+        }
+    }
+
+    /// Lets segments go that were handed over as a whole: does that make room?
+    fn let_go(&mut self) -> bool {
+        let before = self.segments.len();
+        while self.segments.len() > 1
+            && self.segments.front().is_some_and(|first| first.number < self.handed.segment)
+        {
+            self.remove_oldest();
+        }
+        self.segments.len() < before
+    }
+
+    fn put(&mut self, frame: &LogFrame, packed: &[u8]) -> io::Result<()> {
         let full = self.segments.back().is_none_or(|segment| {
             segment.length >= SEGMENT_BYTES || segment.ends.len() >= SEGMENT_FRAMES_MAX
         });
@@ -213,13 +261,13 @@ impl Archive {
         let (Some(file), Some(mut segment)) = (self.open.as_mut(), self.segments.pop_back()) else {
             return Err(io::Error::other("no segment is open"));
         };
-        let written = file.write_all(&bytes);
+        let written = file.write_all_at(&bytes, segment.length);
         if written.is_ok() {
             let begin = segment.length + heading;
             segment.length += bytes.len() as u64;
             let end = segment.length;
             self.enter(&mut segment, frame, begin, end);
-        } else {
+        } else if file.set_len(segment.length).is_err() {
             // What was half written is the last of its segment; the next begins another.
             self.open = None;
         }
@@ -245,22 +293,26 @@ impl Archive {
         let oldest = wall_now().minus(AGE_MAX);
         while let Some(segment) = self.segments.front()
             && (self.segments.len() > SEGMENTS_MAX || segment.begun < oldest)
-            && let Some(segment) = self.segments.pop_front()
         {
-            for key in segment.keys {
-                if let Some(frames) = self.frames.get_mut(&key) {
-                    frames.retain(|frame| frame.segment != segment.number);
-                    if frames.is_empty() {
-                        self.frames.remove(&key);
-                    }
-                }
-            }
-            if let Err(error) = fs::remove_file(&segment.path) {
-                tracing::warn!(%error, path = %segment.path.display(), "old logs stay");
-            }
+            self.remove_oldest();
         }
         if self.segments.is_empty() {
             self.open = None;
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        let Some(segment) = self.segments.pop_front() else { return };
+        for key in segment.keys {
+            if let Some(frames) = self.frames.get_mut(&key) {
+                frames.retain(|frame| frame.segment != segment.number);
+                if frames.is_empty() {
+                    self.frames.remove(&key);
+                }
+            }
+        }
+        if let Err(error) = fs::remove_file(&segment.path) {
+            tracing::warn!(%error, path = %segment.path.display(), "old logs stay");
         }
     }
 
@@ -271,15 +323,21 @@ impl Archive {
         let frames = self.frames.get(&(part.attempt, part.stream));
         let frame =
             frames.into_iter().flatten().find(|frame| frame.offset + frame.length > part.offset);
-        let Some(frame) = frame else { return nothing };
-        let from = part.offset.max(frame.offset);
-        let mut packed = vec![0; usize::try_from(frame.packed).unwrap_or(usize::MAX)];
-        let read = File::open(self.path(frame.segment))
-            .and_then(|file| file.read_exact_at(&mut packed, frame.at))
-            .and_then(|()| unpack(&packed, frame.length));
+        let (offset, read) = if let Some(frame) = frame {
+            let mut packed = vec![0; usize::try_from(frame.packed).unwrap_or(usize::MAX)];
+            let read = File::open(self.path(frame.segment))
+                .and_then(|file| file.read_exact_at(&mut packed, frame.at))
+                .and_then(|()| unpack(&packed, frame.length));
+            (frame.offset, read)
+        } else if let Some((frame, packed)) = self.waiting.find(part) {
+            (frame.offset, unpack(packed, frame.length))
+        } else {
+            return nothing;
+        };
+        let from = part.offset.max(offset);
         match read {
             Ok(mut data) => {
-                let skip = usize::try_from(from - frame.offset).unwrap_or(usize::MAX);
+                let skip = usize::try_from(from - offset).unwrap_or(usize::MAX);
                 data.drain(..skip.min(data.len()));
                 data.truncate(part.max);
                 LogChunk { offset: from, data, skipped: from - part.offset }
@@ -294,6 +352,7 @@ impl Archive {
     /// The next frames that were not handed over, as they lie; none when there are none.
     pub(crate) fn parcel(&mut self) -> io::Result<Option<Parcel>> {
         self.trim();
+        self.settle();
         for segment in &self.segments {
             if segment.number < self.handed.segment {
                 continue;
@@ -306,13 +365,21 @@ impl Archive {
             let upto = if fits == 0 { *first } else { rest[fits - 1] };
             let mut frames = vec![0; usize::try_from(upto - from).unwrap_or(usize::MAX)];
             File::open(&segment.path)?.read_exact_at(&mut frames, from)?;
-            return Ok(Some(Parcel { frames, upto: Mark { segment: segment.number, at: upto } }));
+            let upto = Upto::Disk(Mark { segment: segment.number, at: upto });
+            return Ok(Some(Parcel { frames, upto }));
         }
-        Ok(None)
+        Ok(self.waiting.parcel(PARCEL_BYTES_MAX))
     }
 
     /// Everything before this place was taken, or never will be.
-    pub(crate) fn handed_over(&mut self, upto: Mark) -> io::Result<()> {
+    pub(crate) fn handed_over(&mut self, upto: Upto) -> io::Result<()> {
+        let upto = match upto {
+            Upto::Disk(upto) => upto,
+            Upto::Memory(number) => {
+                self.waiting.handed_over(number);
+                return Ok(());
+            }
+        };
         self.handed = self.handed.max(upto);
         // Not flushed: after a power failure some of it is handed over again.
         let (path, new) = (self.folder.join(MARK_FILE), self.folder.join("handed-over.new"));
@@ -326,6 +393,7 @@ mod tests {
     use super::*;
     use dayan_units::JobId;
     use proptest::prelude::*;
+    use std::io::Write;
 
     fn attempt(task: u32) -> AttemptId {
         AttemptId { job: JobId::from_bits(1), task, attempt: 1 }
@@ -405,6 +473,62 @@ mod tests {
         while take(&mut again) {}
         assert!(Archive::open(dir.path()).expect("read").parcel().expect("read").is_none());
         assert_eq!(taken, (0..11).map(|task| (task, 5)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_finds_no_room_waits_is_read_and_is_handed_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (there, away) = (dir.path().join("logs"), dir.path().join("away"));
+        let mut archive = Archive::open(&there).expect("new");
+        let key = |task| (attempt(task), Stream::Stdout);
+        // A folder that is not there refuses every byte, as a full disk does.
+        fs::rename(&there, &away).expect("moved");
+        archive.add(key(1), 0, b"first ").expect("waits");
+        archive.add(key(1), 6, b"second").expect("waits");
+        assert_eq!(archive.read(part(1, 0, 100)).data, b"first ");
+        assert_eq!(archive.read(part(1, 8, 2)).data, b"co");
+        assert_eq!(archive.read(part(1, 12, 2)).data, b"");
+        let parcel = archive.parcel().expect("no disk is read").expect("two frames");
+        let told: Vec<u64> = dayan_wire::logs::frames(&parcel.frames)
+            .expect("whole frames")
+            .iter()
+            .map(|(frame, _)| frame.offset)
+            .collect();
+        assert_eq!(told, [0, 6]);
+        archive.add(key(2), 0, b"third").expect("waits");
+        archive.handed_over(parcel.upto).expect("noted");
+        let rest = archive.parcel().expect("no disk is read").expect("one frame");
+        fs::rename(&away, &there).expect("back");
+        archive.add(key(2), 5, b" fourth").expect("written");
+        assert!(archive.waiting.is_empty());
+        // It was taken while it was written down: once more does no harm, and nothing else is passed over.
+        archive.handed_over(rest.upto).expect("noted");
+        let mut again = Archive::open(&there).expect("read");
+        assert_eq!(again.read(part(1, 0, 100)).data, b"");
+        assert_eq!(again.read(part(2, 0, 100)).data, b"third");
+        assert_eq!(again.read(part(2, 5, 100)).data, b" fourth");
+        let both = again.parcel().expect("read").expect("two frames");
+        assert_eq!(dayan_wire::logs::frames(&both.frames).expect("whole frames").len(), 2);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_what_was_handed_over_makes_room() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let there = dir.path().join("logs");
+        let mut archive = Archive::open(&there).expect("new");
+        for task in 0..3 {
+            archive.begin().expect("another segment");
+            archive.add((attempt(task), Stream::Stdout), 0, b"x").expect("written");
+        }
+        while let Some(parcel) = archive.parcel().expect("read") {
+            archive.handed_over(parcel.upto).expect("noted");
+        }
+        assert!(archive.let_go(), "two of them were handed over as a whole");
+        assert_eq!((archive.segments.len(), archive.let_go()), (1, false));
+        let frame = |offset| LogFrame::of(attempt(9), LogStream::Stdout, offset, &[7]).0;
+        let mut waiting = Waiting::default();
+        let refused = (0..100).find_map(|at| waiting.push(frame(at), vec![0; 1 << 20]).err());
+        assert_eq!(refused.map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
     }
 
     proptest! {

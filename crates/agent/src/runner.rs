@@ -24,7 +24,7 @@ use dayan_wire::exec::ExecStart;
 use dayan_wire::{LeaseOrder, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{Archive, Mark, Parcel};
+use crate::archive::{Archive, Parcel, Upto};
 use crate::book::{Book, Noted};
 use crate::config::EngineChoice;
 use crate::fault::AgentFault;
@@ -89,7 +89,7 @@ enum Command {
     Enter { attempt: AttemptId, start: ExecStart, reply: oneshot::Sender<Entered> },
     Signal { attempt: AttemptId, signal: Signal },
     Parcel { reply: oneshot::Sender<Option<Parcel>> },
-    HandedOver { upto: Mark },
+    HandedOver { upto: Upto },
     CountsTold { attempts: Vec<AttemptId> },
     Workdir { attempt: AttemptId, reply: oneshot::Sender<Option<PathBuf>> },
 }
@@ -255,7 +255,7 @@ impl Asking {
     }
 
     /// It was taken.
-    pub(crate) fn handed_over(&self, upto: Mark) {
+    pub(crate) fn handed_over(&self, upto: Upto) {
         self.send(Command::HandedOver { upto });
     }
 }
@@ -279,6 +279,8 @@ struct Desk {
     /// Everything else that the engine did not take.
     again: Work,
     hush: Hush,
+    /// The list of what was published that was read last: it is read piece by piece.
+    list: Option<(AttemptId, Vec<u8>)>,
 }
 
 /// How a cluster's jobs are run from this folder.
@@ -405,6 +407,7 @@ impl Desk {
             unsure: Vec::new(),
             again: Work::default(),
             hush: Hush::default(),
+            list: None,
         };
         Ok((desk, found))
     }
@@ -624,6 +627,7 @@ impl Desk {
         // A receiver that is gone has no use for it.
         let _ = self.heard.blocking_send(Heard::Kept);
         self.unsure.retain(|launch| !attempts.contains(&launch.attempt));
+        self.list = None;
         match self.engine.forget(&attempts) {
             Ok(()) => {
                 if let Err(error) = self.book.write()
@@ -671,9 +675,14 @@ impl Desk {
     fn log(&mut self, part: LogPart) -> LogChunk {
         let LogPart { attempt, stream, offset, max } = part;
         if stream == Stream::Outputs && self.book.noted().contains_key(&attempt) {
-            let list = self.listed(attempt);
+            // From its beginning it is made anew: an attempt that is being published has none yet.
+            if offset == 0 || self.list.as_ref().is_none_or(|(of, _)| *of != attempt) {
+                self.list = Some((attempt, self.listed(attempt)));
+            }
+            let list = self.list.as_ref().map_or(&[][..], |(_, list)| list);
             let rest = usize::try_from(offset).ok().and_then(|at| list.get(at..));
-            let data = rest.unwrap_or_default().iter().copied().take(max).collect();
+            let rest = rest.unwrap_or_default();
+            let data = rest[..rest.len().min(max)].to_vec();
             return LogChunk { offset, data, skipped: 0 };
         }
         match self.engine.logs(attempt, stream, offset, max) {
