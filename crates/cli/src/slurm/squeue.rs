@@ -437,22 +437,32 @@ fn dependencies(line: &Line<'_>, now: Timestamp) -> Option<String> {
     let own = told.workflow.iter().find(|job| job.id == told.summary.id);
     let open: Vec<String> = match (own, spec) {
         (Some(own), _) => {
+            let is_over = |id: &str| {
+                told.workflow.iter().any(|job| {
+                    job.id == id && matches!(&*job.state, "succeeded" | "failed" | "cancelled")
+                })
+            };
             let open = own.after.iter().filter(|wait| !wait.met);
-            let named = open.map(|wait| format!("{}:{}", wait.job, wait.after));
-            let named = named.filter_map(|text| text.parse::<dayan_spec::Dependency>().ok());
-            named.map(|named| dependency(&named)).collect()
+            let named = open.filter_map(|wait| {
+                let text = format!("{}:{}", wait.job, wait.after);
+                let named = text.parse::<dayan_spec::Dependency>().ok()?;
+                // Of what is waited for element by element some may have happened.
+                let never = is_over(&wait.job) && named.after != dayan_spec::After::Each;
+                Some(dependency(&named, if never { "failed" } else { "unfulfilled" }))
+            });
+            named.collect()
         }
         // The exchange does not say which; its reasons say whether there is one.
         (None, Some(spec)) if line.reason(now).starts_with("Dependency") => {
-            spec.depends_on.iter().map(dependency).collect()
+            spec.depends_on.iter().map(|named| dependency(named, "unfulfilled")).collect()
         }
         (None, _) => Vec::new(),
     };
     (!open.is_empty()).then(|| open.join(","))
 }
 
-/// One of them, as Slurm writes it.
-fn dependency(named: &dayan_spec::Dependency) -> String {
+/// One of them and how it stands, as Slurm writes it.
+fn dependency(named: &dayan_spec::Dependency, stands: &str) -> String {
     use dayan_spec::After;
     let kind = match named.after {
         After::Started => "after",
@@ -462,7 +472,7 @@ fn dependency(named: &dayan_spec::Dependency) -> String {
         After::Each => "aftercorr",
     };
     let number = named.job.parse::<dayan_units::JobId>().map(|id| id.number().to_string());
-    format!("{kind}:{}(unfulfilled)", number.unwrap_or_else(|_| named.job.clone()))
+    format!("{kind}:{}({stands})", number.unwrap_or_else(|_| named.job.clone()))
 }
 
 /// A field of a line.

@@ -202,6 +202,29 @@ fn what_has_happened_is_not_waited_for() {
     assert_eq!(shown("running", [false, false]), "(null)");
 }
 
+#[test]
+fn what_can_never_happen_is_said() {
+    let other = ID.replace("kb3v", "kb3w");
+    let n = other.parse::<dayan_units::JobId>().expect("an id").number();
+    let shown = |after: &str, state: &str| {
+        let one_of = |id: &str, state: &str, after: Vec<dayan_wire::DependsOn>| {
+            let (id, state) = (id.to_owned(), state.to_owned());
+            dayan_wire::WorkflowJob { id, name: String::new(), state, depth: 0, after }
+        };
+        let mut one = told("queued", "", &[], &[[0, 0]]);
+        let wait =
+            dayan_wire::DependsOn { job: other.clone(), after: after.to_owned(), met: false };
+        one.workflow = vec![one_of(&other, state, Vec::new()), one_of(ID, "queued", vec![wait])];
+        cell(&Job::new(one).lines()[0], 'E', &around())
+    };
+    assert_eq!(shown("succeeded", "running"), format!("afterok:{n}(unfulfilled)"));
+    for state in ["failed", "cancelled"] {
+        assert_eq!(shown("succeeded", state), format!("afterok:{n}(failed)"));
+    }
+    assert_eq!(shown("failed", "succeeded"), format!("afternotok:{n}(failed)"));
+    assert_eq!(shown("each", "failed"), format!("aftercorr:{n}(unfulfilled)"));
+}
+
 #[tokio::test]
 async fn wrong_calls_are_said_as_slurm_says_them() {
     let fake = exchange().await;

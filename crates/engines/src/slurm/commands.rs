@@ -91,6 +91,8 @@ impl Asker {
             "--noheader",
             "--parsable2",
             "--units=K",
+            // What the site has started again counts with what ran of it before.
+            "--duplicates",
             "--format",
             status::ACCOUNT_FORMAT,
             "--jobs",

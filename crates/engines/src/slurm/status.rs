@@ -144,28 +144,47 @@ impl Account {
     pub(crate) fn with_step(self, memory: Option<Bytes>) -> Self {
         Self { memory: self.memory.max(memory), ..self }
     }
+
+    /// With what its next start counted, after the site had put it back.
+    fn then(self, next: Self) -> Self {
+        let cpu = self.cpu.zip(next.cpu).map(|(before, more)| before.plus(more));
+        Self {
+            state: next.state,
+            elapsed_secs: self.elapsed_secs.saturating_add(next.elapsed_secs),
+            cpu: cpu.or(self.cpu).or(next.cpu),
+            memory: self.memory.max(next.memory),
+        }
+    }
 }
 
-/// Reads accounting lines of these jobs, by job and element.
+/// Reads accounting lines of these jobs, by job and element. Each start of a job that the site has put back has
+/// lines of its own.
 pub(crate) fn accounts(text: &str, jobs: &Jobs) -> BTreeMap<(u32, Index), Account> {
     let mut all = BTreeMap::new();
+    let mut ours = None;
     for (key, of, account) in text.lines().filter_map(account) {
         match of {
-            Line::Job(name) if jobs.get(&key.0).is_none_or(|known| known != name) => {}
+            // A number that somebody else's job had before.
+            Line::Job(name) if jobs.get(&key.0).is_none_or(|known| known != name) => ours = None,
             Line::Job(_) => {
-                let steps: Option<&Account> = all.get(&key);
-                let memory = steps.and_then(|steps| steps.memory);
-                all.insert(key, account.with_step(memory));
+                enter(&mut all, key, account);
+                ours = Some(key);
             }
             // Its steps follow a job.
-            Line::Step => {
+            Line::Step if ours == Some(key) => {
                 if let Some(job) = all.get_mut(&key) {
                     *job = job.with_step(account.memory);
                 }
             }
+            Line::Step => {}
         }
     }
     all
+}
+
+/// Takes note of what the accounting says of one start of a job.
+pub(crate) fn enter(all: &mut BTreeMap<(u32, Index), Account>, key: (u32, Index), start: Account) {
+    all.entry(key).and_modify(|before| *before = before.then(start)).or_insert(start);
 }
 
 /// What an accounting line is of.
@@ -296,6 +315,13 @@ mod tests {
             memory: Some(Bytes(4 << 20)),
         };
         assert_eq!(got[&(8, 4)], counted);
+        // The site has put it back; and its number was somebody else's before.
+        let text = "7|TIMEOUT|900|00:09||another's\n7.batch|TIMEOUT|900|00:09|9000K|batch\n\
+                    7|REQUEUED|40|00:30||a\n7.batch|CANCELLED|40|00:30|2048K|batch\n\
+                    7|COMPLETED|2|00:01||a\n7.batch|COMPLETED|2|00:01|1K|batch\n";
+        let all = accounts(text, &[(7, "a".to_owned())].into());
+        let both = Account { elapsed_secs: 42, memory: Some(Bytes(2 << 20)), ..counted };
+        assert_eq!(all[&(7, 0)], Account { cpu: Some(Span::from_secs(31)), ..both });
         let check = |text, expect: Option<i64>| {
             assert_eq!(processor_time(text), expect.map(Span::from_millis), "{text}");
         };

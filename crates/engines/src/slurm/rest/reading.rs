@@ -11,7 +11,7 @@ use super::lenient::{Flags, Number, Text, Tres};
 use crate::slurm::hostlist::expand;
 use crate::slurm::layout::Index;
 use crate::slurm::load::Line;
-use crate::slurm::status::{Account, Elements, QueueLine};
+use crate::slurm::status::{self, Account, Elements, QueueLine};
 use crate::slurm::way::{self, NO_ANSWER, Submitted};
 
 /// Numbers from here on in Slurm's 32 bits say that there is none.
@@ -316,7 +316,11 @@ impl AccountJobs {
             return Ok(BTreeMap::new());
         }
         let told = listed(self.jobs, self.errors, "accounts of jobs")?;
-        Ok(told.iter().filter_map(|job| job.account(jobs)).collect())
+        let mut all = BTreeMap::new();
+        for (key, account) in told.iter().filter_map(|job| job.account(jobs)) {
+            status::enter(&mut all, key, account);
+        }
+        Ok(all)
     }
 }
 
@@ -479,12 +483,14 @@ mod tests {
              "time": {"elapsed": 9, "total": {"seconds": 0, "microseconds": 0}},
              "steps": [{"time": {"total": {"seconds": 1, "microseconds": 500_000}}},
                        {"time": {"total": {"seconds": 2, "microseconds": 0}}}]},
+            {"job_id": 9, "name": "b", "state": {"current": ["TIMEOUT"]}, "time": {"elapsed": 2}},
             {"job_id": 10, "name": "another's", "state": {"current": ["COMPLETED"]}},
         ]});
         let jobs = [(1, "a"), (9, "b"), (10, "c"), (11, "c")];
         let jobs: way::Jobs = jobs.map(|(job, name)| (job, name.to_owned())).into();
         let got = of::<AccountJobs>(answer).accounts(&jobs).expect("a list");
-        let plain = Account { state: State::Timeout, elapsed_secs: 61, cpu: None, memory: None };
+        // Twice: the site has put it back.
+        let plain = Account { state: State::Timeout, elapsed_secs: 63, cpu: None, memory: None };
         let counted = Account {
             state: State::Cancelled,
             elapsed_secs: 3,
