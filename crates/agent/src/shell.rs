@@ -540,7 +540,7 @@ impl Shell {
         if !matches!(self.here.get(&attempt), Some(Here::Launched)) {
             return;
         }
-        self.syncs.on_node(observation);
+        self.on_nodes(observation);
         match &observation.phase {
             Phase::Starting => {}
             Phase::Running { started_at, .. } => {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dayan_custody::Counters;
-use dayan_engines::{BootClock, Observation, SiteCount};
+use dayan_engines::{BootClock, SiteCount};
 use dayan_measure::Measurement;
 use dayan_units::{AttemptId, BootTime, Span};
 use dayan_wire::{ChallengeAnswer, PoolLoad, SignedUsage, SyncAnswer, SyncRequest};
@@ -160,10 +160,8 @@ impl Syncs {
         std::mem::take(&mut self.told_running)
     }
     /// Where an attempt runs: said with the next news of it.
-    pub(crate) fn on_node(&mut self, seen: &Observation) {
-        if let Some(node) = &seen.node {
-            self.nodes.insert(seen.attempt, node.clone());
-        }
+    pub(crate) fn on_node(&mut self, attempt: AttemptId, node: &str) {
+        self.nodes.insert(attempt, node.to_owned());
     }
     pub(crate) const fn picture(&self) -> &Picture {
         &self.picture

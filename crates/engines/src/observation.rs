@@ -196,6 +196,9 @@ pub struct Observation {
     /// that is known. None where it runs on the one that it was sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Which other nodes it has, in order: of the head of a gang that was started alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 impl Observation {

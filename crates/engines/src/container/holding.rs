@@ -265,7 +265,13 @@ impl Held {
             }
             (None, None) => Phase::Starting,
         };
-        Observation { attempt: self.attempt, phase, usage: self.usage, node: None }
+        Observation {
+            attempt: self.attempt,
+            phase,
+            usage: self.usage,
+            node: None,
+            others: Vec::new(),
+        }
     }
 
     /// What another keeper must know of it.

@@ -281,7 +281,13 @@ impl Task {
             }
             Stage::Ended(end) => Phase::Ended(end.clone()),
         };
-        Observation { attempt: self.attempt, phase, usage: self.usage, node: None }
+        Observation {
+            attempt: self.attempt,
+            phase,
+            usage: self.usage,
+            node: None,
+            others: Vec::new(),
+        }
     }
 }
 

@@ -333,7 +333,8 @@ impl Book {
         if let (true, Some(since)) = (held.is_live(), held.running) {
             usage.wall = usage.wall.max(now.since(since));
         }
-        Some(Observation { attempt, phase: held.phase.clone(), usage, node: held.node.clone() })
+        let (phase, node) = (held.phase.clone(), held.node.clone());
+        Some(Observation { attempt, phase, usage, node, others: Vec::new() })
     }
     pub(crate) fn observations(&self, now: BootTime) -> Vec<Observation> {
         self.attempts.keys().filter_map(|attempt| self.observation(*attempt, now)).collect()

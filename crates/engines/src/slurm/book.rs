@@ -79,6 +79,8 @@ pub(crate) struct Held {
     pub under: Option<Index>,
     /// The node that it runs on, as its wrapper said.
     pub node: Option<String>,
+    /// The other nodes of its job, of a head.
+    pub others: Vec<String>,
     /// It was told to stop.
     pub stop: Option<(Signal, Span)>,
     /// The newest signal that it was sent.
@@ -112,6 +114,7 @@ impl Held {
             claimed: false,
             under: None,
             node: None,
+            others: Vec::new(),
             stop: None,
             ask: None,
             cancel_at: None,
@@ -343,8 +346,8 @@ impl Book {
 
     pub(crate) fn observation(&self, attempt: AttemptId) -> Option<Observation> {
         let held = self.attempts.get(&attempt)?;
-        let node = held.node.clone();
-        Some(Observation { attempt, phase: held.phase.clone(), usage: held.usage, node })
+        let (node, others) = (held.node.clone(), held.others.clone());
+        Some(Observation { attempt, phase: held.phase.clone(), usage: held.usage, node, others })
     }
     pub(crate) fn observations(&self) -> Vec<Observation> {
         self.attempts.keys().filter_map(|attempt| self.observation(*attempt)).collect()

@@ -60,6 +60,7 @@ impl SlurmEngine {
         held.spoke();
         held.count(&report.usage);
         held.node = Some(report.node).filter(|node| !node.is_empty());
+        held.others = report.others;
         self.taken(attempt, report.under);
         let Some(held) = self.book.live_mut(attempt) else { return };
         match report.stand {

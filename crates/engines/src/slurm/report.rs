@@ -88,6 +88,9 @@ pub(crate) struct Report {
     pub attempt: AttemptId,
     /// The node, in Slurm's word, and which start of it.
     pub node: String,
+    /// The job's other nodes, where a head speaks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     pub boot: BootId,
     /// Slurm's id of the job that it runs in, for its accounting.
     pub job: Option<u32>,

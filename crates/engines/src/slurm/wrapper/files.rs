@@ -133,6 +133,7 @@ impl Desk {
         let report = Report {
             attempt: self.attempt,
             node: self.element.node.clone(),
+            others: self.element.others.clone(),
             boot: self.clock.boot(),
             job: self.element.job,
             under: self.element.under,

@@ -23,6 +23,8 @@ const OWN: [&str; 6] = [
 ];
 /// Says how to become a part of the job, for the shell of our `srun`.
 const JOINS: &str = "DAYAN_SLURM_JOIN";
+/// Where Slurm's configuration is.
+const CONF: &str = "SLURM_CONF";
 /// Slurm's own number of the job.
 const JOB: &str = "DAYAN_SLURM_JOB_ID";
 
@@ -54,6 +56,18 @@ exec \"${{dayan_srun:-/usr/bin/srun}}\" \"$@\"
     )
 }
 
+/// Does it run for all nodes of its job?
+pub(super) fn is_head(launch: &Launch) -> bool {
+    launch.gang.is_some_and(|gang| gang.members == 1)
+}
+
+/// The nodes beside its own that a head has.
+pub(super) fn others(launch: &Launch) -> Vec<String> {
+    let list = std::env::var("SLURM_JOB_NODELIST").ok().filter(|_| is_head(launch));
+    let nodes = list.and_then(|list| expand(&list)).unwrap_or_default();
+    nodes.into_iter().skip(1).collect()
+}
+
 /// Is it a script for Slurm that would not find its job? A gang's has Slurm's own variables.
 pub(super) fn is_script(launch: &Launch) -> bool {
     launch.gang.is_none() && launch.env.contains_key(OF_SCRIPTS)
@@ -76,6 +90,18 @@ pub(super) fn give_srun(launch: &mut Launch, folder: &Path, mark: &Path) {
     let path = launch.env.get("PATH").map_or(command::DEFAULT_PATH, String::as_str);
     let path = format!("{}:{path}", folder.display());
     launch.env.insert("PATH".to_owned(), path);
+    // A login shell (`#!/bin/bash -l`) makes its path anew; a function it keeps.
+    let ours = quoted(&folder.join("srun").to_string_lossy());
+    launch.env.insert("BASH_FUNC_srun%%".to_owned(), format!("() {{ {ours} \"$@\"\n}}"));
+    // Where Slurm is set up elsewhere than usual, its commands are told so.
+    if let Ok(conf) = std::env::var(CONF) {
+        launch.env.entry(CONF.to_owned()).or_insert(conf);
+    }
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Words for a shell to evaluate.
@@ -84,7 +110,6 @@ fn joins(
     mark: &Path,
     real: Option<PathBuf>,
 ) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     // Not by `:`, whose failed redirection ends a shell: what cannot be noted must not keep it from its steps.
     let mut words = format!("true > {}\n", quoted(&mark.to_string_lossy()));
     // Writing to a text cannot fail.
@@ -105,7 +130,7 @@ pub(super) fn tell_of_nodes(launch: &mut Launch) {
         return;
     };
     let Some(head) = nodes.first() else { return };
-    let is_head = launch.gang.is_some_and(|gang| gang.members == 1);
+    let is_head = is_head(launch);
     if is_head {
         // What the head starts on the other nodes, it starts by Slurm: `srun` and `mpirun` find
         // their job by these. What the agent proves itself to Slurm with is not the task's.

@@ -160,6 +160,8 @@ struct Element {
     batch: BatchId,
     index: Index,
     node: String,
+    /// The job's other nodes, of a head that runs for them all.
+    others: Vec<String>,
     job: Option<u32>,
     /// Whose job that is, where it is not the element's own.
     under: Option<Index>,
@@ -206,7 +208,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<u8, WrapperError> {
     let mut bench = Bench { options: &options, clock, signals: &signals, maker: None };
     let element = |index, under| {
         let (layout, node) = (layout.clone(), node.clone());
-        Element { layout, batch, index, node, job, under }
+        Element { layout, batch, index, node, others: Vec::new(), job, under }
     };
     let over = bench.run(element(own, None), Taken { index: own, file, launch })?;
     let status = u8::try_from(over.outcome.exit_code() & 0xFF).unwrap_or(u8::MAX);
@@ -248,8 +250,9 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Runs a task to its end.
-    fn run(&mut self, element: Element, taken: Taken) -> Result<Over, WrapperError> {
+    fn run(&mut self, mut element: Element, taken: Taken) -> Result<Over, WrapperError> {
         let Taken { index, file, mut launch } = taken;
+        element.others = gang::others(&launch);
         let clock = self.clock;
         let file_clock = FileClock::read(&file, clock).map_err(failed("reading the clock"))?;
         drop(file);
@@ -271,9 +274,10 @@ impl Bench<'_> {
             None if launch.lease_end.at <= clock.now() => Some(Outcome::LeaseEnded),
             None => None,
         };
+        let steps = (!gang::is_head(&launch)).then(|| mark.clone());
         let over = match early {
             Some(outcome) => told(&mut desk, outcome, Counters::default()),
-            None => self.start(launch, &mut desk),
+            None => self.start(launch, &mut desk, steps),
         }?;
         // What was started by Slurm may outlive who started it, and ends with the job.
         // Where nobody can tell whether there are steps, there may be some.
@@ -281,7 +285,12 @@ impl Bench<'_> {
         Ok(Over { last: over.last || has_steps, ..over })
     }
 
-    fn start(&mut self, launch: Launch, desk: &mut Desk) -> Result<Over, WrapperError> {
+    fn start(
+        &mut self,
+        launch: Launch,
+        desk: &mut Desk,
+        steps: Option<PathBuf>,
+    ) -> Result<Over, WrapperError> {
         let (options, clock) = (self.options, self.clock);
         let (attempt, limits) = (launch.attempt, launch.limits.clone());
         let folder = desk.layout().folder().clone();
@@ -334,6 +343,7 @@ impl Bench<'_> {
             by_slurm: false,
             told: false,
             asked: desk.asked(),
+            steps,
         };
         tended.run(desk, pump)
     }

@@ -3,6 +3,7 @@
 //! Invariant: nothing here waits for the shared file system while anything of the task runs.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use dayan_units::{Bytes, Span};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -27,6 +28,8 @@ const COUNT_EVERY: Span = Span::from_secs(2);
 const SLURM_GRACE: Span = Span::from_secs(5);
 /// How far apart the processes of a job may hear of its end: Slurm signals them one by one.
 const HEARD_WITHIN: Span = Span::from_millis(300);
+/// The same where the job has steps, which end by another process of Slurm's each.
+const STEPS_HEARD_WITHIN: Span = Span::from_secs(2);
 /// Later than this than it meant to, the wrapper has been stood still with its task (`scontrol suspend`, a machine
 /// that was stopped). A busy machine is late by less.
 const STILL_MIN: Span = Span::from_secs(5);
@@ -57,6 +60,9 @@ pub(super) struct Tended<'a> {
     pub(super) told: bool,
     /// The newest signal that its processes were sent.
     pub(super) asked: Option<Asked>,
+    /// There where its script has started steps of the job's by our `srun`; none: nobody can tell, for it finds
+    /// Slurm's own.
+    pub(super) steps: Option<PathBuf>,
 }
 
 impl Tended<'_> {
@@ -72,18 +78,19 @@ impl Tended<'_> {
             // Its status is lost, but not that it ended.
             Ok(None) | Err(_) => (Status::Signalled(libc::SIGKILL), Used::default()),
         };
+        let at = wall_now();
+        self.task.count_wall(self.live().started, self.clock.now());
         self.hear_slurm(status);
         self.clear(pid);
         let left = sys::reap_orphans();
         self.task.count_reaped(&used, &crate::confine::Reading::default());
-        self.task.count_wall(self.live().started, self.clock.now());
         pump.finish();
         let kills = match self.memory {
             Enforcement::Enforced => oom_kills().saturating_sub(before),
             Enforcement::Watched | Enforcement::Absent => 0,
         };
         let outcome = self.task.outcome(status, kills);
-        let end = End { at: wall_now(), outcome: outcome.clone() };
+        let end = End { at, outcome: outcome.clone() };
         let stand = Stand::Ended { end, by_slurm: self.by_slurm };
         desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
         Ok(Over { outcome, last: self.told || left })
@@ -214,7 +221,14 @@ impl Tended<'_> {
         if self.task.ending.is_some() {
             return;
         }
-        let span = if killed { HEARD_WITHIN } else { Span::ZERO };
+        let span = match &self.steps {
+            // Slurm ends a job's steps in any order, and `srun` says 0 of one whose node was taken away: a script
+            // that goes on from there would end well.
+            None => STEPS_HEARD_WITHIN,
+            Some(mark) if mark.try_exists().unwrap_or(true) => STEPS_HEARD_WITHIN,
+            Some(_) if killed => HEARD_WITHIN,
+            Some(_) => Span::ZERO,
+        };
         let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
         if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
             (self.by_slurm, self.told) = (true, true);
