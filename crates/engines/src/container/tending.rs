@@ -387,7 +387,7 @@ async fn run(
     let source = source.filter(|_| whole);
     // Of one that somebody has removed there is no more than was heard.
     if is_there || source.is_some() {
-        drain(house, attempt, name, source).await;
+        drain(house, attempt, name, source, seen).await;
     }
     look(house, attempt);
     outcome(house, attempt, standing, rung)
@@ -436,18 +436,23 @@ async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> Option<S
     }
 }
 
-/// Takes the rest of the output. Nobody writes any more; but what was written may still be on its way to
-/// where the service keeps it, so that what is read again has all come when two readings are the same.
-async fn drain(house: &House, attempt: AttemptId, name: &str, source: Option<Source>) {
+/// Takes the rest of the output. Nobody writes any more; but a stream that is heard ends as well where the service
+/// has died, without a word, so what the service keeps is counted after it. Where that is more than was heard, it may
+/// still be on its way to where it is kept, and has all come when two readings are the same.
+async fn drain(
+    house: &House,
+    attempt: AttemptId,
+    name: &str,
+    source: Option<Source>,
+    seen: Option<Visit>,
+) {
     let heard = source.is_some();
     let rest = async {
         if let Some(mut source) = source {
             take(house, attempt, &mut source).await;
-            if !source.is_cut() {
-                return;
-            }
         }
-        let mut before = None;
+        let mut before = if heard { taken(house, attempt) } else { None };
+        let mut first = heard;
         loop {
             let again = Source::from_start(&house.service, name, Follow::Off);
             let mut all = None;
@@ -455,16 +460,29 @@ async fn drain(house: &House, attempt: AttemptId, name: &str, source: Option<Sou
                 take(house, attempt, &mut source).await;
                 all = source.all();
             }
-            if all.is_some() && all == before {
+            // Podman's containers write down their output before their end. Docker does it itself, also what is left
+            // of those that ended while it was away.
+            let docker = house.kitchen.borrow().docker;
+            let settled = !first || !docker || seen.is_some() && seen == house.presence.now();
+            if all.is_some() && all == before && settled {
                 return;
             }
             before = all;
+            first = false;
             tokio::time::sleep(READ_AGAIN_AFTER).await;
         }
     };
     if tokio::time::timeout(DRAIN_WITHIN, rest).await.is_err() {
         tracing::warn!(name, heard, "the end of a container's output did not come");
     }
+}
+
+/// How much was taken of each stream of the container that runs.
+fn taken(house: &House, attempt: AttemptId) -> Option<[u64; 2]> {
+    house.with(attempt, |held| {
+        let of = |at: usize| held.logs.get(at)?.written().checked_sub(held.current.written[at]);
+        Some([of(0)?, of(1)?])
+    })?
 }
 
 /// Writes down what comes of it.
