@@ -26,7 +26,7 @@ pub enum Status {
     #[error("the transfer was accepted before")]
     Exists,
     /// Its id belongs to a transfer with other content.
-    #[error("the id belongs to a transfer with other content")]
+    #[error("the id, or the reference, belongs to a transfer with other content")]
     ExistsDifferent,
     /// The account to be debited is not in these books.
     #[error("the account to be debited does not exist")]

@@ -31,11 +31,20 @@ impl Failure {
     /// Something named in the path is not there.
     pub fn not_found(what: &str, name: &str) -> Self {
         let shown: String = name.chars().take(80).collect();
+        let advice = match what {
+            "job" => "list what there is with `dayan ps`, or check the name",
+            "project" => {
+                "see what there is with `dayan project ls`, or create it with `dayan project create ORG/PROJECT`"
+            }
+            "pool" => "list what there is with `dayan pools`, or check the name",
+            "invoice" => "list what there is with `dayan invoice ls`, or check the id",
+            _ => "list what there is, or check the name",
+        };
         Self::new(
             StatusCode::NOT_FOUND,
             &format!("{what}.unknown"),
             format!("there is no {what} `{shown}`"),
-            "list what there is, or check the name",
+            advice,
         )
     }
     /// What was sent as `after` was not handed out by this list.

@@ -38,7 +38,7 @@ features! {
     /// Keeps replicas of a service.
     Services = "services", "no pool offers services; only `type: batch` can be run";
     /// Copies data of the project's data store and of local folders.
-    Staging = "staging", "no pool copies data of its own folders in and out; an agent does with `--publish-root`, and files of the data store (`dayan://`) need no folder";
+    Staging = "staging", "no pool copies data of its own folders in and out; an agent does with `--publish-root`, files of the data store (`dayan://`) need no folder, and what lies beside the job file is `./NAME`";
     /// Copies data of an object store.
     ObjectStore = "object_store", "no pool offers object stores (`s3://`), which an agent built with `--features s3` does; name files of the data store or a `file://` folder of the pool";
     /// Fetches data from the web.

@@ -529,7 +529,12 @@ impl Show for Explanation {
                     ("pools", &pools),
                     ("example", &relaxation.example),
                 ];
-                let line = view.lang.fill(Word::Relaxation, &args);
+                // What is the pool's own has no key in the job file.
+                let word = match relaxation.key {
+                    Some(_) => Word::Relaxation,
+                    None => Word::RelaxationOfPool,
+                };
+                let line = view.lang.fill(word, &args);
                 let _ = writeln!(out, "  {}", one_line(&line));
             }
         }

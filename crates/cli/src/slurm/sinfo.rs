@@ -1,6 +1,6 @@
 //! `sinfo`: pools as partitions, machines by their state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_wire::{Node, Pool};
 use serde_json::json;
@@ -327,6 +327,10 @@ impl Sinfo {
         let shows_state = self.json
             || format.columns.iter().any(|column| matches!(column.letter, 't' | 'T' | 'E' | 'N'));
         let sizes = self.exact || self.list_reasons;
+        let shows = |letters: [char; 2]| {
+            format.columns.iter().any(|column| letters.contains(&column.letter))
+        };
+        let (by_cards, by_features) = (shows(['G', GRES_USED]), shows(['f', 'b']));
         let apart = self.each || self.json || format.columns.iter().any(|c| c.letter == 'n');
         let mut rows = Vec::new();
         for pool in pools {
@@ -342,20 +346,24 @@ impl Sinfo {
                 named && (states.is_empty() || states.iter().any(|name| doing.has_name(name)))
             };
             let nodes: Vec<&Node> = pool.nodes.iter().filter(kept).collect();
-            let mut groups: BTreeMap<(Doing, usize, Option<Size>), Vec<&Node>> = BTreeMap::new();
+            let mut groups: BTreeMap<(Doing, usize, Look<'_>), Vec<&Node>> = BTreeMap::new();
             for (at, node) in nodes.iter().enumerate() {
                 let doing = Doing::of(pool, node);
                 let by_state = shows_state && !self.summarize && !apart;
-                let size = sizes.then(|| size(node));
+                let look = Look {
+                    size: sizes.then(|| size(node)),
+                    cards: by_cards.then(|| cards(node)),
+                    features: by_features.then_some(&node.features),
+                };
                 let place = if apart { at } else { 0 };
-                let key = (if by_state { doing } else { Doing::Idle }, place, size);
+                let key = (if by_state { doing } else { Doing::Idle }, place, look);
                 groups.entry(key).or_default().push(node);
             }
             // A pool without machines is shown like a partition without nodes.
             let narrowed = self.dead || self.responding || self.list_reasons;
             if pool.nodes.is_empty() && names.is_empty() && states.is_empty() && !apart && !narrowed
             {
-                groups.insert((Doing::Idle, 0, None), Vec::new());
+                groups.insert((Doing::Idle, 0, Look::default()), Vec::new());
             }
             rows.extend(groups.into_values().map(|nodes| Row::of(pool, nodes)));
         }
@@ -367,11 +375,19 @@ impl Sinfo {
 type Size = (u64, u64, String);
 
 fn size(node: &Node) -> Size {
-    (
-        cores(node),
-        node.memory,
-        if milli(&node.accelerators) > 0 { gres(node) } else { String::new() },
-    )
+    (cores(node), node.memory, cards(node))
+}
+
+fn cards(node: &Node) -> String {
+    if milli(&node.accelerators) > 0 { gres(node) } else { String::new() }
+}
+
+/// What else nodes of one line have in common: what the line shows of it.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Look<'n> {
+    size: Option<Size>,
+    cards: Option<String>,
+    features: Option<&'n BTreeSet<String>>,
 }
 
 impl<'p> Row<'p> {
@@ -431,7 +447,8 @@ fn reason(row: &Row<'_>) -> String {
     let down = row.doing == Doing::Down && !row.nodes.is_empty();
     match (active, down) {
         (false, _) => row.pool.status.clone(),
-        (true, true) => "Not responding".to_owned(),
+        // The exchange knows that it is, not why.
+        (true, true) => "Not available at its site".to_owned(),
         (true, false) => "none".to_owned(),
     }
 }

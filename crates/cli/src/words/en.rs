@@ -344,6 +344,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Relaxation => {
             "another `{key}`: it alone keeps {pools} more from taking it ({example})"
         }
+        Word::RelaxationOfPool => "`{key}` alone keeps {pools} more from taking it ({example})",
         Word::WouldBeRefused => "Submitted now it would be refused ({code}):",
         Word::WouldRun => "The price is that of one run. Submitted now it would be due next at:",
         Word::MoreAttempts => {

@@ -308,6 +308,7 @@ words! {
     // What tables cannot say.
     WhyItWaits,
     WouldHelp,
+    RelaxationOfPool,
     Relaxation,
     WouldBeRefused,
     WouldRun,

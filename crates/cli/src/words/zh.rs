@@ -316,6 +316,7 @@ pub const fn text(word: Word) -> &'static str {
         // What tables cannot say.
         Word::WhyItWaits => "等待原因：",
         Word::WouldHelp => "可行的办法：",
+        Word::RelaxationOfPool => "另有 {pools} 个资源池仅因 `{key}` 不能承接（{example}）",
         Word::Relaxation => "改写 `{key}`：另有 {pools} 个资源池仅因此不能承接（{example}）",
         Word::WouldBeRefused => "现在提交会被拒绝（{code}）：",
         Word::WouldRun => "价格为单次运行的价格。若现在提交，接下来的运行时间为：",
