@@ -589,8 +589,13 @@ impl Shell {
             }
             (_, _) => false,
         };
+        let in_image = order.image.is_some() || !order.steps.is_empty();
         let outcome = match outcome {
             Outcome::Exited { .. } if unfinished => self.stop_reason(attempt),
+            // What is not in an image is not in it elsewhere.
+            Outcome::StartFailed { reason, blame, status: status @ Some(_), .. } if in_image => {
+                Outcome::StartFailed { reason, blame, for_good: true, status }
+            }
             outcome => outcome,
         };
         if goes_on && let Some(saver) = self.savers.get(&attempt) {

@@ -163,6 +163,58 @@ fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
     assert_eq!(stage.ended(&job)["state"], "succeeded");
 }
 
+/// Nodes are taken away under scripts whose steps Slurm ends first: `srun` says nothing of it, and the scripts would
+/// go on and end well.
+#[test]
+fn what_a_lost_node_takes_along_is_not_billed_and_goes_again() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "3"), ("CPN", "4")]) else { return };
+    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
+    let env = vec![("SLURM_CONF".to_owned(), conf)];
+    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    stage.add_cluster("cluster", &["--slurm-partition", "main"]);
+    let member = stage.member.clone();
+    let go = stage.path("go");
+    for nodes in [1, 2] {
+        let _ = std::fs::remove_file(&go);
+        let text = format!(
+            "#!/bin/bash -l\n#SBATCH -N {nodes} --ntasks-per-node=1 --mem=50M -t 5 -A demo\n\
+             srun --mpi=none sh -c 'until test -e {}; do sleep 0.1; done'\necho after\n",
+            go.display()
+        );
+        std::fs::write(stage.path("steps.sbatch"), text).expect("written");
+        let script = stage.path("steps.sbatch").display().to_string();
+        let made = stage.command(&member, &["submit", &script]);
+        let job = made["job"].as_str().expect("a job").to_owned();
+        let steps = || lab.ask("squeue", &["--noheader", "--steps", "--format=%i %N"]);
+        let of_script = || steps().lines().find(|line| line.contains(".0 ")).map(str::to_owned);
+        let step = until("its step", of_script);
+        let (_, list) = step.split_once(' ').expect("its nodes");
+        let first = lab.ask("scontrol", &["show", "hostnames", list]);
+        let lost = first.lines().last().expect("a node").to_owned();
+        let down = format!("nodename={lost}");
+        lab.ask("scontrol", &["update", &down, "state=down", "reason=test"]);
+        let shown = until("its members to be lost", || {
+            let shown = stage.show(&job)?;
+            let of = shown["attempts"].as_array()?.iter().filter(|one| one["attempt"] == 1);
+            let states: Vec<&str> = of.filter_map(|one| one["state"].as_str()).collect();
+            (states.len() == nodes && states.iter().all(|state| *state == "lost")).then_some(shown)
+        });
+        let first: Vec<_> = (shown["attempts"].as_array().into_iter().flatten())
+            .filter(|one| one["attempt"] == 1)
+            .filter_map(|one| one["node"].as_str())
+            .collect();
+        let distinct: std::collections::BTreeSet<&&str> = first.iter().collect();
+        assert_eq!(distinct.len(), nodes, "each on a node of its own: {shown}");
+        let spent = shown["spent"].as_str().expect("an amount");
+        assert!(!spent.contains(|digit| matches!(digit, '1'..='9')), "{shown}");
+        let up = ["update", &down, "state=resume"];
+        lab.ask("scontrol", &up);
+        std::fs::write(&go, "").expect("written");
+        let shown = stage.ended(&job);
+        assert_eq!(shown["state"], "succeeded", "{shown}");
+    }
+}
+
 #[test]
 fn what_others_hold_of_a_cluster_is_seen_and_not_planned_on() {
     let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "4")]) else { return };

@@ -372,6 +372,8 @@ fn connect(
     let clock = BootClock::of_this_machine().map_err(Fault::io("reading the boot id"))?;
     let pause = Waker::new().map_err(Fault::io("making a waker"))?;
     let until = clock.now().plus(READY_WITHIN);
+    // Why one that was started is not there says more than that nobody answers.
+    let mut not_started = None;
     loop {
         let fault =
             match reach(folder).map_err(Fault::io("connecting to the keeper")).and_then(greet) {
@@ -387,7 +389,7 @@ fn connect(
                 }
             };
         if clock.now() > until {
-            return Err(fault);
+            return Err(not_started.unwrap_or(fault));
         }
         if let Some(old) = &mut child {
             // Reaps it if it was ours and is dead.
@@ -400,7 +402,7 @@ fn connect(
                 Ok(started) => child = Some(started),
                 // Unless another agent's keeper was faster.
                 Err(fault) if is_free()? => return Err(fault),
-                Err(_) => {}
+                Err(fault) => not_started = Some(fault),
             }
         } else {
             pause.wait(Span::from_millis(5));

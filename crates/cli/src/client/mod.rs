@@ -377,7 +377,11 @@ impl Client {
             return Ok(Answer { headers, bytes });
         }
         let failure = self.refusal(status, &bytes);
+        // The server has waited for the site already.
+        let waited =
+            matches!(&failure, Failure::Refused(problem) if problem.code.ends_with(".site_silent"));
         match status.as_u16() {
+            _ if waited => Err(Miss::Final(failure)),
             429 | 502..=504 => Err(Miss::Again(failure, retry_after(&headers))),
             _ => Err(Miss::Final(failure)),
         }

@@ -248,7 +248,7 @@ fn who_may_not_and_what_cannot_be_is_refused_in_the_clients_words() {
     check("POST", "/tasks", &bearer, &far.to_string(), 400, "tes.url");
     far["inputs"] = json!([{"url": "dayan://lab/demo/none", "path": "/data/k"}]);
     let (status, said) = scene.ask("POST", "/tasks", &bearer, &far.to_string());
-    assert!(status == 404 && said["msg"].to_string().contains("none"), "{said}");
+    assert!(status == 400 && said["msg"].to_string().contains("none"), "{said}");
     // What others own is not there, and who has no job cannot see one.
     let id = scene.create(&task("mine", "true"));
     scene.stage.operate(&["org", "create", "rival"]);

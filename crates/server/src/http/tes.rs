@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use dayan_exchange::{Action, Command, Made, Resource};
 use dayan_spec::JobSpec;
 use dayan_store::{JobFilter, JobRow, Paging};
@@ -110,14 +110,23 @@ pub async fn create(
     let only = if let [only] = projects.as_slice() { Some(only.as_str()) } else { None };
     let around = Around { project: project.as_deref().or(only), projects: &projects, spot };
     let spec = translate(&task, text.len(), &around)?;
-    data_check::check(&app, &spec).await?;
-    match admission::submit(&app, &caller, spec, None, None).await? {
+    data_check::check(&app, &spec).await.map_err(named)?;
+    match admission::submit(&app, &caller, spec, None, None).await.map_err(named)? {
         Made::Job(job) => {
             app.metrics.submissions.inc();
             Ok(Json(TesCreated { id: job.to_string() }))
         }
         _ => Err(unexpected().into()),
     }
+}
+
+/// What a task names and nobody has is the task's fault: to clients of TES a 404 says that the address of the server
+/// is wrong, and they look for it at others.
+fn named(mut failure: Failure) -> Failure {
+    if failure.0.status == StatusCode::NOT_FOUND.as_u16() {
+        failure.0.status = StatusCode::BAD_REQUEST.as_u16();
+    }
+    failure
 }
 
 /// The row of a task and its job's file, if the caller may see it.
