@@ -448,7 +448,7 @@ fn reason(row: &Row<'_>) -> String {
     match (active, down) {
         (false, _) => row.pool.status.clone(),
         // The exchange knows that it is, not why.
-        (true, true) => "Not available at its site".to_owned(),
+        (true, true) => "Unavailable at site".to_owned(),
         (true, false) => "none".to_owned(),
     }
 }

@@ -48,6 +48,11 @@ impl Source {
         self.seen.filter(|_| !self.cut)
     }
 
+    /// Was it cut off before its end, by the service or with it?
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// The next piece; none: there is no more, or the service is gone.
     pub(super) async fn next(&mut self) -> Option<Piece> {
         loop {

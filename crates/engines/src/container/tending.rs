@@ -40,6 +40,9 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// Between two readings of what an ended container has written: longer than its last bytes take from the pipe to
 /// the disk.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// So much of a container's output is counted again after its end, which takes some milliseconds. Of more it takes as
+/// long as it took to write, and a service that dies in the moment after an end takes the last words along.
+const COUNTED_MAX: u64 = 1 << 20;
 /// Pause after a kill before the next, in case it forks faster than it dies.
 const KILL_AGAIN_AFTER: Span = Span::from_millis(200);
 /// How often it is tried to remove what an ended container left, five seconds apart at most.
@@ -437,8 +440,8 @@ async fn how_it_ended(house: &House, attempt: AttemptId, name: &str) -> Option<S
 }
 
 /// Takes the rest of the output. Nobody writes any more; but a stream that is heard ends as well where the service
-/// has died, without a word, so what the service keeps is counted after it. Where that is more than was heard, it may
-/// still be on its way to where it is kept, and has all come when two readings are the same.
+/// has died, without a word, so what the service keeps is counted after it, where that is little. Where it is more than
+/// was heard, it may still be on its way to where it is kept, and has all come when two readings are the same.
 async fn drain(
     house: &House,
     attempt: AttemptId,
@@ -448,10 +451,15 @@ async fn drain(
 ) {
     let heard = source.is_some();
     let rest = async {
+        let mut before = None;
         if let Some(mut source) = source {
             take(house, attempt, &mut source).await;
+            before = taken(house, attempt);
+            let much = before.is_none_or(|[out, err]| out.saturating_add(err) > COUNTED_MAX);
+            if much && !source.is_cut() {
+                return;
+            }
         }
-        let mut before = if heard { taken(house, attempt) } else { None };
         let mut first = heard;
         loop {
             let again = Source::from_start(&house.service, name, Follow::Off);

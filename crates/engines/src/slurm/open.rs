@@ -280,14 +280,21 @@ fn installed(config: &SlurmConfig, layout: &Layout, idle: bool) -> io::Result<Ve
 /// Puts there what scripts for Slurm find before Slurm's own. Scripts that run may be reading it.
 fn scripts(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let (path, text) = (folder.join("srun"), wrapper::gang::srun_text());
-    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
-        return Ok(());
+    let all = [
+        ("srun", wrapper::gang::srun_text()),
+        (wrapper::gang::BASH_ENV, wrapper::gang::bash_env(folder)),
+    ];
+    for (name, text) in all {
+        let path = folder.join(name);
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            continue;
+        }
+        let fresh = folder.join(format!("{name}.new"));
+        fs::write(&fresh, text)?;
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o700))?;
+        fs::rename(&fresh, path)?;
     }
-    let fresh = folder.join("srun.new");
-    fs::write(&fresh, text)?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o700))?;
-    fs::rename(&fresh, path)
+    Ok(())
 }
 
 fn place(program: &Path, path: &Path) -> io::Result<()> {

@@ -68,6 +68,14 @@ pub(super) fn others(launch: &Launch) -> Vec<String> {
     nodes.into_iter().skip(1).collect()
 }
 
+/// The file that bash reads before a script.
+pub(in crate::slurm) const BASH_ENV: &str = "bash-env";
+
+/// What is in it: the `srun` of this folder, wherever the path leads.
+pub(in crate::slurm) fn bash_env(folder: &Path) -> String {
+    format!("srun() {{ {} \"$@\"; }}\n", quoted(&folder.join("srun").to_string_lossy()))
+}
+
 /// Is it a script for Slurm that would not find its job? A gang's has Slurm's own variables.
 pub(super) fn is_script(launch: &Launch) -> bool {
     launch.gang.is_none() && launch.env.contains_key(OF_SCRIPTS)
@@ -90,9 +98,9 @@ pub(super) fn give_srun(launch: &mut Launch, folder: &Path, mark: &Path) {
     let path = launch.env.get("PATH").map_or(command::DEFAULT_PATH, String::as_str);
     let path = format!("{}:{path}", folder.display());
     launch.env.insert("PATH".to_owned(), path);
-    // A login shell (`#!/bin/bash -l`) makes its path anew; a function it keeps.
-    let ours = quoted(&folder.join("srun").to_string_lossy());
-    launch.env.insert("BASH_FUNC_srun%%".to_owned(), format!("() {{ {ours} \"$@\"\n}}"));
+    // A login shell (`#!/bin/bash -l`) makes its path anew, and reads this after it.
+    let bash_env = folder.join(BASH_ENV).to_string_lossy().into_owned();
+    launch.env.entry("BASH_ENV".to_owned()).or_insert(bash_env);
     // Where Slurm is set up elsewhere than usual, its commands are told so.
     if let Ok(conf) = std::env::var(CONF) {
         launch.env.entry(CONF.to_owned()).or_insert(conf);
