@@ -90,6 +90,7 @@ pub(crate) struct Archive {
     next_number: u64,
     handed: Mark,
     waiting: Waiting,
+    trouble: Option<io::Error>,
 }
 
 const fn stream_of(stream: LogStream) -> Stream {
@@ -131,6 +132,7 @@ impl Archive {
             next_number: numbers.last().map_or(0, |last| last + 1),
             handed,
             waiting: Waiting::default(),
+            trouble: None,
         };
         for number in numbers {
             archive.scan(number)?;
@@ -218,11 +220,8 @@ impl Archive {
     /// Writes a frame down. What finds no room on the disk waits for it, in order.
     fn write(&mut self, frame: &LogFrame, packed: &[u8]) -> io::Result<()> {
         self.settle();
-        if self.waiting.is_empty() {
-            let written = self.put(frame, packed);
-            if written.is_ok() || (self.let_go() && self.put(frame, packed).is_ok()) {
-                return Ok(());
-            }
+        if self.waiting.is_empty() && self.place(frame, packed) {
+            return Ok(());
         }
         self.waiting.push(frame.clone(), packed.to_vec())
     }
@@ -230,11 +229,26 @@ impl Archive {
     /// Writes down what waits, as far as there is room.
     fn settle(&mut self) {
         while let Some((frame, packed)) = self.waiting.take() {
-            if self.put(&frame, &packed).is_err() {
+            if !self.place(&frame, &packed) {
                 self.waiting.put_back(frame, packed);
                 break;
             }
         }
+    }
+
+    /// Puts a frame on the disk, and what was handed over out of its way: is it there?
+    fn place(&mut self, frame: &LogFrame, packed: &[u8]) -> bool {
+        let mut placed = self.put(frame, packed);
+        if placed.is_err() && self.let_go() {
+            placed = self.put(frame, packed);
+        }
+        self.trouble = placed.err();
+        self.trouble.is_none()
+    }
+
+    /// Why what came last waits for the disk, where it does.
+    pub(crate) fn trouble(&mut self) -> Option<io::Error> {
+        self.trouble.take()
     }
 
     /// Lets segments go that were handed over as a whole: does that make room?
@@ -485,6 +499,7 @@ mod tests {
         fs::rename(&there, &away).expect("moved");
         archive.add(key(1), 0, b"first ").expect("waits");
         archive.add(key(1), 6, b"second").expect("waits");
+        assert!(archive.trouble().is_some(), "whoever asks hears why");
         assert_eq!(archive.read(part(1, 0, 100)).data, b"first ");
         assert_eq!(archive.read(part(1, 8, 2)).data, b"co");
         assert_eq!(archive.read(part(1, 12, 2)).data, b"");
@@ -500,7 +515,7 @@ mod tests {
         let rest = archive.parcel().expect("no disk is read").expect("one frame");
         fs::rename(&away, &there).expect("back");
         archive.add(key(2), 5, b" fourth").expect("written");
-        assert!(archive.waiting.is_empty());
+        assert!(archive.waiting.is_empty() && archive.trouble().is_none());
         // It was taken while it was written down: once more does no harm, and nothing else is passed over.
         archive.handed_over(rest.upto).expect("noted");
         let mut again = Archive::open(&there).expect("read");

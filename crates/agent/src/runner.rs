@@ -622,6 +622,11 @@ impl Desk {
             {
                 tracing::warn!(%error, %attempt, unsaid, "its logs are not kept");
             }
+            if let Some(error) = self.archive.trouble()
+                && let Some(unsaid) = self.says("room for logs", &error)
+            {
+                tracing::warn!(%error, %attempt, unsaid, "its logs wait in memory for the disk");
+            }
             self.book.forgotten(*attempt);
         }
         // A receiver that is gone has no use for it.

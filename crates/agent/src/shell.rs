@@ -592,10 +592,7 @@ impl Shell {
         let in_image = order.image.is_some() || !order.steps.is_empty();
         let outcome = match outcome {
             Outcome::Exited { .. } if unfinished => self.stop_reason(attempt),
-            // What is not in an image is not in it elsewhere.
-            Outcome::StartFailed { reason, blame, status: status @ Some(_), .. } if in_image => {
-                Outcome::StartFailed { reason, blame, for_good: true, status }
-            }
+            outcome if in_image => words::outcome_in_image(outcome),
             outcome => outcome,
         };
         if goes_on && let Some(saver) = self.savers.get(&attempt) {

@@ -54,6 +54,16 @@ pub(crate) fn outcome(outcome: &engines::Outcome) -> wire::Outcome {
     }
 }
 
+/// The same of a task that runs in an image: a program that is not in it is not in it at another pool.
+pub(crate) fn outcome_in_image(outcome: wire::Outcome) -> wire::Outcome {
+    match outcome {
+        wire::Outcome::StartFailed { reason, blame, status: status @ Some(_), .. } => {
+            wire::Outcome::StartFailed { reason, blame, for_good: true, status }
+        }
+        other => other,
+    }
+}
+
 /// A signal's number on this machine, by its name in a job file.
 pub(crate) fn signal(name: &str) -> Option<engines::Signal> {
     use dayan_spec::Signal as Word;
@@ -185,4 +195,24 @@ pub(crate) fn stray(attempt: AttemptId) -> custody::Order<Arc<wire::LeaseOrder>>
         gang: None,
     };
     order(stray)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_in_an_image_is_not_in_it_elsewhere() {
+        let failed = |status, for_good| wire::Outcome::StartFailed {
+            reason: "there is no program".to_owned(),
+            blame: wire::Blame::Job,
+            for_good,
+            status,
+        };
+        assert_eq!(outcome_in_image(failed(Some(127), false)), failed(Some(127), true));
+        // What kept it from starting may be this machine's.
+        assert_eq!(outcome_in_image(failed(None, false)), failed(None, false));
+        let ended = wire::Outcome::Exited { code: 127 };
+        assert_eq!(outcome_in_image(ended.clone()), ended);
+    }
 }

@@ -8,12 +8,17 @@ mod support;
 use lab::{Accounts, Lab};
 use support::{Serve, Stage, until};
 
+/// An exchange whose agents find this cluster.
+fn beside(lab: &Lab) -> Stage {
+    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
+    let env = vec![("SLURM_CONF".to_owned(), conf)];
+    Stage::empty(Serve { env, ..Serve::default() })
+}
+
 #[test]
 fn a_cluster_joins_and_its_tasks_run_once_though_everybody_dies() {
     let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "8")]) else { return };
-    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
-    let env = vec![("SLURM_CONF".to_owned(), conf)];
-    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    let mut stage = beside(&lab);
     stage.add_cluster("cluster", &["--slurm-partition", "main"]);
     let pools = stage.operate(&["pools"]);
     let pool = pools.as_array().and_then(|pools| pools.first()).expect("one").clone();
@@ -52,9 +57,7 @@ fn a_task_of_a_cluster_goes_on_elsewhere_from_its_checkpoint() {
     // By slurmrestd, so that the whole way is gone by it once.
     let more = [("NODES", "1"), ("CPN", "4"), ("REST", "1")];
     let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
-    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
-    let env = vec![("SLURM_CONF".to_owned(), conf)];
-    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    let mut stage = beside(&lab);
     let rest = ["--slurm-partition", "main", "--slurm-rest", &lab.rest_socket()];
     stage.add_cluster("cluster", &rest);
     support::counter::moves_to_processes(&mut stage, "cluster", "");
@@ -82,9 +85,7 @@ fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
     let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "4"), qos]) else {
         return;
     };
-    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
-    let env = vec![("SLURM_CONF".to_owned(), conf)];
-    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    let mut stage = beside(&lab);
     let words =
         ["--slurm-partition", "main", "--slurm-allow", "partition", "--slurm-allow", "nice"];
     stage.add_cluster("cluster", &words);
@@ -168,9 +169,7 @@ fn a_script_for_slurm_a_visitor_and_words_of_the_site_go_through_to_it() {
 #[test]
 fn what_a_lost_node_takes_along_is_not_billed_and_goes_again() {
     let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "3"), ("CPN", "4")]) else { return };
-    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
-    let env = vec![("SLURM_CONF".to_owned(), conf)];
-    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    let mut stage = beside(&lab);
     stage.add_cluster("cluster", &["--slurm-partition", "main"]);
     let member = stage.member.clone();
     let go = stage.path("go");
@@ -217,9 +216,7 @@ fn what_a_lost_node_takes_along_is_not_billed_and_goes_again() {
 #[test]
 fn what_others_hold_of_a_cluster_is_seen_and_not_planned_on() {
     let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "2"), ("CPN", "4")]) else { return };
-    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
-    let env = vec![("SLURM_CONF".to_owned(), conf)];
-    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    let mut stage = beside(&lab);
     // Somebody else's, for twenty minutes at most: all of one node and a part of the other.
     for cpus in ["4", "3"] {
         let cpus = format!("--cpus-per-task={cpus}");
@@ -270,9 +267,7 @@ fn one_agent_offers_all_partitions_of_a_cluster_and_takes_over_in_each() {
                 PartitionName=closed Nodes=n1 State=DOWN";
     let more = [("NODES", "2"), ("CPN", "4"), ("EXTRA_CONF", more)];
     let Some(lab) = Lab::start(Accounts::Absent, &more) else { return };
-    let conf = lab.folder("lab/etc/slurm.conf").display().to_string();
-    let env = vec![("SLURM_CONF".to_owned(), conf)];
-    let mut stage = Stage::empty(Serve { env, ..Serve::default() });
+    let mut stage = beside(&lab);
     // One command, one invitation; nothing waits ahead, so that what runs where is what was sold there.
     stage.add_cluster_of("dc", &["--slurm-ahead", "0"], &["dc-main", "dc-side"]);
     let pool = |stage: &Stage, name: &str| {

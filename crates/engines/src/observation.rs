@@ -202,6 +202,11 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// Of one that runs where it was sent to.
+    pub const fn new(attempt: AttemptId, phase: Phase, usage: Counters) -> Self {
+        Self { attempt, phase, usage, node: None, others: Vec::new() }
+    }
+
     /// Its end, if it has ended.
     pub const fn end(&self) -> Option<&End> {
         match &self.phase {

@@ -155,7 +155,7 @@ impl Work {
             Some((end, _)) => Phase::Ended(end.clone()),
             None => Phase::Running { started_at: self.started_at, pid: None },
         };
-        Observation { attempt, phase, usage, node: None, others: Vec::new() }
+        Observation::new(attempt, phase, usage)
     }
 }
 

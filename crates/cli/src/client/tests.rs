@@ -37,6 +37,17 @@ async fn what_may_be_repeated_is_repeated_until_it_is_answered() {
     assert_eq!(fake.lines().len(), 3);
 }
 
+/// The server has waited for the site as long as that may take.
+#[tokio::test]
+async fn a_silent_site_is_not_asked_for_again() {
+    let said = json!({ "type": "urn:dayan:problem:logs.site_silent", "status": 503,
+        "code": "logs.site_silent", "title": "no", "advice": "do", "details": [], "request": "" });
+    let fake = Fake::start(move |_, _| Says::json(503, &said)).await;
+    let failure = client(&fake.url, None).offers().await.expect_err("503");
+    assert_eq!(failure.exit(), crate::exit::Exit::Unreachable);
+    assert_eq!(fake.lines().len(), 1);
+}
+
 #[tokio::test]
 async fn what_may_not_be_repeated_is_sent_once() {
     let fake = Fake::start(|_, _| problem(503)).await;

@@ -166,12 +166,21 @@ fn explanations() {
             message: "no node has 16 cores free".to_owned(),
             pools: 2,
         }],
-        relaxations: vec![dayan_wire::Relaxation {
-            code: "placement.regions".to_owned(),
-            pools: 1,
-            example: "shenzhen-1".to_owned(),
-            key: Some("placement.regions".to_owned()),
-        }],
+        relaxations: vec![
+            dayan_wire::Relaxation {
+                code: "placement.regions".to_owned(),
+                pools: 1,
+                example: "shenzhen-1".to_owned(),
+                key: Some("placement.regions".to_owned()),
+            },
+            // Nothing that a job file could say otherwise.
+            dayan_wire::Relaxation {
+                code: "pool.feature".to_owned(),
+                pools: 2,
+                example: "lacks jobs_without_image".to_owned(),
+                key: None,
+            },
+        ],
         start_p50_s: Some(90.0),
         start_p90_s: Some(3_600.0),
         told: Some(dayan_wire::Told {

@@ -265,13 +265,7 @@ impl Held {
             }
             (None, None) => Phase::Starting,
         };
-        Observation {
-            attempt: self.attempt,
-            phase,
-            usage: self.usage,
-            node: None,
-            others: Vec::new(),
-        }
+        Observation::new(self.attempt, phase, self.usage)
     }
 
     /// What another keeper must know of it.

@@ -281,13 +281,7 @@ impl Task {
             }
             Stage::Ended(end) => Phase::Ended(end.clone()),
         };
-        Observation {
-            attempt: self.attempt,
-            phase,
-            usage: self.usage,
-            node: None,
-            others: Vec::new(),
-        }
+        Observation::new(self.attempt, phase, self.usage)
     }
 }
 

@@ -60,8 +60,8 @@ pub(super) struct Tended<'a> {
     pub(super) told: bool,
     /// The newest signal that its processes were sent.
     pub(super) asked: Option<Asked>,
-    /// There where its script has started steps of the job's by our `srun`; none: nobody can tell, for it finds
-    /// Slurm's own.
+    /// A file that is there once its script has started steps of the job's by our `srun`; none: it finds Slurm's own,
+    /// and nobody can tell.
     pub(super) steps: Option<PathBuf>,
 }
 
