@@ -173,7 +173,10 @@ fn what_a_lost_node_takes_along_is_not_billed_and_goes_again() {
     stage.add_cluster("cluster", &["--slurm-partition", "main"]);
     let member = stage.member.clone();
     let go = stage.path("go");
-    for nodes in [1, 2] {
+    // Of two nodes once the one that the script is not on. A node whose slurmd is dead tells nobody anything.
+    for (nodes, is_heads, is_dead) in
+        [(1, true, false), (2, false, false), (1, true, true), (2, true, true)]
+    {
         let _ = std::fs::remove_file(&go);
         let text = format!(
             "#!/bin/bash -l\n#SBATCH -N {nodes} --ntasks-per-node=1 --mem=50M -t 5 -A demo\n\
@@ -189,7 +192,12 @@ fn what_a_lost_node_takes_along_is_not_billed_and_goes_again() {
         let step = until("its step", of_script);
         let (_, list) = step.split_once(' ').expect("its nodes");
         let first = lab.ask("scontrol", &["show", "hostnames", list]);
-        let lost = first.lines().last().expect("a node").to_owned();
+        let lost = if is_heads { first.lines().next() } else { first.lines().last() };
+        let lost = lost.expect("a node").to_owned();
+        let slurmd = format!("slurmd.{lost}");
+        if is_dead {
+            lab.kill(&slurmd);
+        }
         let down = format!("nodename={lost}");
         lab.ask("scontrol", &["update", &down, "state=down", "reason=test"]);
         let shown = until("its members to be lost", || {
@@ -205,6 +213,9 @@ fn what_a_lost_node_takes_along_is_not_billed_and_goes_again() {
         let distinct: std::collections::BTreeSet<&&str> = first.iter().collect();
         assert_eq!(distinct.len(), nodes, "each on a node of its own: {shown}");
         assert_eq!(shown["money"]["spent"], "0.00", "{shown}");
+        if is_dead {
+            lab.revive(&slurmd);
+        }
         let up = ["update", &down, "state=resume"];
         lab.ask("scontrol", &up);
         std::fs::write(&go, "").expect("written");

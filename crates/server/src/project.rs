@@ -77,6 +77,7 @@ fn ending(lease: &Lease, outcome: &Outcome) -> (&'static str, Option<i32>, Strin
                 StopReason::Cancelled => "cancelled",
                 StopReason::Unfunded => "no money for its next window",
                 StopReason::GangBroken => "another member of its gang ended",
+                StopReason::GangLost => "another member of its gang was lost or taken off",
                 StopReason::PoolWithdrawn => "its pool was withdrawn",
                 StopReason::Preempted { .. } => "its room went to another job",
             });

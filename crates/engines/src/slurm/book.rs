@@ -54,13 +54,22 @@ pub(crate) struct Seat {
     pub index: Index,
 }
 
+/// An end as a wrapper wrote it down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Written {
+    pub end: End,
+    pub usage: Counters,
+    /// Slurm told it to end.
+    pub by_slurm: bool,
+}
+
 /// Why an attempt's standing is not known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Doubt {
     /// Since when.
     pub since: BootTime,
     /// What its wrapper wrote, where only the reason for the end is missing.
-    pub report: Option<(End, Counters)>,
+    pub report: Option<Written>,
     /// Its node is lost and may still run it: it is over when its lease is.
     pub lost: bool,
 }

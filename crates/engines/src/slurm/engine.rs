@@ -207,6 +207,10 @@ impl SlurmEngine {
             );
             return Err(StartFault::Unsupported(reason));
         }
+        if let Some(word) = Request::names_a_file(launch) {
+            let reason = format!("`{word}` in backend.slurm names nodes, not a file of them");
+            return Err(StartFault::Invalid(reason));
+        }
         self.request(launch).map(|_| ()).map_err(Refusal::into_fault)
     }
 

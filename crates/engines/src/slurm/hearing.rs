@@ -5,13 +5,16 @@
 
 use std::fs;
 
-use dayan_units::AttemptId;
+use dayan_units::{AttemptId, Span};
 
-use super::book::{Doubt, Held, Record, Seat};
+use super::book::{Doubt, Held, Record, Seat, Written};
 use super::engine::SlurmEngine;
 use super::layout::{BatchId, Index};
 use super::report::{self, Claim, Claimed, Report, Stand, parse_name};
 use crate::{Outcome, Phase};
+
+/// A job whose script has ended is over for Slurm within this time, on a machine that is not overloaded.
+const STEPS_END_WITHIN: Span = Span::from_millis(500);
 
 /// Pieces of news read at once, so that a call of the engine stays short.
 const NEWS_AT_ONCE: usize = 4_096;
@@ -75,12 +78,15 @@ impl SlurmEngine {
                 held.doubt = None;
                 self.changed.insert(attempt);
             }
-            Stand::Ended { end, by_slurm: true } => {
-                let report = Some((end, report.usage));
-                held.doubt = Some(Doubt { since: now, report, lost: false });
-                self.ask_at = now;
+            // A node that goes may take a script's steps along before anybody tells the script.
+            Stand::Ended { end, by_slurm, steps } if by_slurm || steps => {
+                let report = Some(Written { end, usage: report.usage, by_slurm });
+                let since = if by_slurm { now } else { now.plus(STEPS_END_WITHIN) };
+                held.doubt = Some(Doubt { since, report, lost: false });
+                self.ask_at = self.ask_at.min(since);
+                self.due(since);
             }
-            Stand::Ended { end, by_slurm: false } => {
+            Stand::Ended { end, .. } => {
                 self.note_account(attempt);
                 self.finish_at(attempt, end.at, end.outcome);
             }

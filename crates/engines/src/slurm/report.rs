@@ -79,7 +79,15 @@ pub(crate) enum Stand {
         end: End,
         /// Slurm told the wrapper to end it, and knows why.
         by_slurm: bool,
+        /// It had steps of the job's, and Slurm may have ended those without a word to the wrapper.
+        #[serde(default, skip_serializing_if = "is_not")]
+        steps: bool,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde hands over")]
+const fn is_not(it: &bool) -> bool {
+    !*it
 }
 
 /// A piece of news.

@@ -81,6 +81,9 @@ pub const JOB_WORDS: [&str; 22] = [
     "wckey",
 ];
 
+/// Those that take a list of nodes, or a file of one where there is a `/` in it.
+const NODE_LISTS: [&str; 2] = ["exclude", "nodelist"];
+
 /// The one that the features of nodes go into.
 const CONSTRAINT: &str = "constraint";
 /// Those that need no value, and what a job file says for them instead.
@@ -137,6 +140,17 @@ impl Processes {
 }
 
 impl Request {
+    /// The first word of a job's that would name a file where Slurm also takes a list of nodes: `sbatch` would open
+    /// it as the agent's user.
+    pub(crate) fn names_a_file(launch: &Launch) -> Option<&str> {
+        let words = launch.site_words.iter();
+        let file = |word: &str, value: &str| NODE_LISTS.contains(&word) && value.contains('/');
+        words
+            .map(|(word, value)| (word.as_str(), value))
+            .find(|(word, value)| file(word, value))
+            .map(|(word, _)| word)
+    }
+
     /// The first word of a job's that the site does not let it say.
     pub(crate) fn not_allowed<'a>(launch: &'a Launch, site: &SiteWords) -> Option<&'a str> {
         let may = |word: &str| JOB_WORDS.contains(&word) && site.allow.contains(word);
@@ -383,6 +397,14 @@ mod tests {
         check(&[], &[], None);
         check(&["qos"], &["qos"], None);
         check(&["qos"], &["account", "qos"], Some("account"));
+        let named = |word: &str, value: &str| {
+            let site_words = [(word.to_owned(), value.to_owned())].into();
+            let launch = Launch { site_words, ..launch(Limits::default()) };
+            Request::names_a_file(&launch).map(str::to_owned)
+        };
+        assert_eq!(named("nodelist", "n[1-4]"), None);
+        assert_eq!(named("nodelist", "/etc/passwd").as_deref(), Some("nodelist"));
+        assert_eq!(named("exclude", "./fifo").as_deref(), Some("exclude"));
         // What would write files or become somebody else is nobody's to allow.
         check(&["output", "uid"], &["output"], Some("output"));
         assert!(JOB_WORDS.is_sorted());

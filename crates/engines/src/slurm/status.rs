@@ -63,6 +63,11 @@ impl State {
         }
     }
 
+    /// Is it over because the site lost it or took it off, whatever its script says of its end?
+    pub(crate) const fn took_off(self) -> bool {
+        matches!(self, Self::NodeFail | Self::Revoked | Self::Preempted)
+    }
+
     /// Is it over for Slurm?
     pub(crate) const fn is_over(self) -> bool {
         !matches!(self, Self::Active | Self::Suspended | Self::Running | Self::Pending)

@@ -8,19 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dayan_units::{AttemptId, Span};
 
-use super::book::{Batch, Doubt, Held, Seat, Submission};
+use super::book::{Batch, Doubt, Held, Seat, Submission, Written};
 use super::clerk::{Done, Errand};
 use super::engine::SlurmEngine;
 use super::layout::{BatchId, Index};
-use super::request::{batch_of, job_name};
+use super::request::{TAKES_WITHIN, TIME_MARGIN, batch_of, job_name};
 use super::status::{Elements, QueueLine, State};
 use super::way::{Ends, Jobs};
-use crate::{BootTime, Outcome, StartFailure};
+use crate::{BootTime, Counters, Outcome, StartFailure};
 
 /// Between two questions about those in doubt.
 const ASK_AGAIN: Span = Span::from_secs(2);
 /// How long Slurm may take to say why it ended a job whose wrapper has written its end.
 const WHY_WITHIN: Span = Span::from_secs(60);
+/// The same of a script that has ended by itself, as far as its wrapper knows: what it wrote stands then.
+const STEPS_WHY_WITHIN: Span = Span::from_secs(10);
 /// How long after a lease's end its wrapper's word may take to be seen. Then it counts as dead, and
 /// the task with it: it may not run any more, whoever is silent.
 const WORD_WITHIN: Span = Span::from_secs(120);
@@ -278,6 +280,8 @@ impl SlurmEngine {
     /// What follows for one of them; none where Slurm knows nothing of it.
     fn on_end(&mut self, attempt: AttemptId, seat: Seat, state: Option<State>) {
         let now = self.clock.now();
+        let request = self.book.batches.get(&seat.batch).and_then(|batch| batch.request.as_ref());
+        let minutes = request.and_then(|request| request.minutes);
         let Some(held) = self.book.live_mut(attempt) else { return };
         let Some(doubt) = held.doubt.clone() else { return };
         if doubt.report.is_none() && self.finds_taken(attempt, seat) {
@@ -289,15 +293,25 @@ impl SlurmEngine {
         }
         let Some(held) = self.book.live_mut(attempt) else { return };
         let age = now.since(doubt.since);
-        if let Some((end, usage)) = doubt.report {
+        if let Some(Written { end, usage, by_slurm }) = doubt.report {
             let outcome = match state {
-                Some(State::Cancelled) if held.stop.is_some() => Outcome::Stopped,
-                Some(state) if state.is_over() => because(state),
+                Some(State::Cancelled) if by_slurm && held.stop.is_some() => Outcome::Stopped,
                 // Told to end, and waiting again: the site took it off and has put it back.
                 Some(State::Pending) => Outcome::Preempted,
+                Some(State::Timeout | State::Deadline)
+                    if by_slurm && is_shortened(minutes, &usage) =>
+                {
+                    Outcome::Preempted
+                }
+                Some(state) if state.is_over() && by_slurm => because(state),
+                Some(state) if state.took_off() => because(state),
+                Some(state) if state.is_over() => end.outcome,
                 // Being cleaned up; or nobody knows.
-                Some(_) | None if age < WHY_WITHIN => return,
-                Some(_) | None => Outcome::KeeperDied,
+                Some(_) | None if age < if by_slurm { WHY_WITHIN } else { STEPS_WHY_WITHIN } => {
+                    return;
+                }
+                Some(_) | None if by_slurm => Outcome::KeeperDied,
+                Some(_) | None => end.outcome,
             };
             held.count(&usage);
             if state == Some(State::Pending) {
@@ -486,6 +500,13 @@ fn because(state: State) -> Outcome {
         | State::NodeFail
         | State::Revoked => Outcome::KeeperDied,
     }
+}
+
+/// Did Slurm's time limit end it before its own could, which is what Slurm was asked for less a margin? Then
+/// the site has made it shorter.
+fn is_shortened(minutes: Option<i64>, usage: &Counters) -> bool {
+    let margin = TIME_MARGIN.plus(TAKES_WITHIN).plus(Span::from_secs(60));
+    minutes.is_some_and(|minutes| usage.wall < Span::from_secs(minutes * 60).minus(margin))
 }
 
 /// What Slurm's reason means for one that never ran.

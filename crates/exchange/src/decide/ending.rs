@@ -65,17 +65,20 @@ impl Ask<'_> {
         } else if last_member {
             self.settle_gang(job, verdict, decision);
         } else if verdict != MemberEnd::Succeeded {
-            self.stop_others(job, attempt, decision);
+            let reason = match waived {
+                Some(Waived::ProviderFault) => StopReason::GangLost,
+                Some(Waived::NeverRan | Waived::NoUsage) | None => StopReason::GangBroken,
+            };
+            self.stop_others(job, attempt, reason, decision);
         }
     }
 
     /// One member has ended badly: none of the others has a use alone.
-    fn stop_others(&self, job: &Job, gone: AttemptId, decision: &mut Decision) {
+    fn stop_others(&self, job: &Job, gone: AttemptId, reason: StopReason, decision: &mut Decision) {
         for (task, number) in &job.active {
             let attempt = AttemptId { job: job.id, task: *task, attempt: *number };
             let lease = &self.state.work.leases[&attempt];
             if attempt != gone && lease.stop.is_none() {
-                let reason = StopReason::GangBroken;
                 decision.events.push(Event::StopAsked { attempt, reason });
                 decision.wake(lease.agent);
             }
@@ -141,7 +144,7 @@ fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> 
     match lease.stop {
         Some(StopReason::Cancelled) => return MemberEnd::Cancelled,
         Some(StopReason::Unfunded) => return MemberEnd::Failed,
-        Some(StopReason::PoolWithdrawn | StopReason::GangBroken) => {
+        Some(StopReason::PoolWithdrawn | StopReason::GangBroken | StopReason::GangLost) => {
             return MemberEnd::RequeuedFree;
         }
         Some(StopReason::Preempted { .. }) => return taken_back(stored),
@@ -197,6 +200,11 @@ fn cause(outcome: &Outcome) -> Option<RetryCause> {
 
 /// Why the rest of an attempt is not billed; none: it is. Windows captured before stay captured.
 fn waive(lease: &Lease, outcome: &Outcome, usage: &UsageMark) -> Option<Waived> {
+    // It ended because the site of another of its gang had lost that one, or with it, whatever it says of itself.
+    let with_another = matches!(lease.stop, Some(StopReason::GangLost));
+    if with_another && !matches!(outcome, Outcome::StartFailed { .. }) {
+        return Some(Waived::ProviderFault);
+    }
     match outcome {
         Outcome::StartFailed { .. } => Some(Waived::NeverRan),
         Outcome::LeaseEnded

@@ -299,6 +299,9 @@ pub enum StopReason {
     Unfunded,
     /// Another member of its gang has ended badly.
     GangBroken,
+    /// Another member of its gang was lost or taken off by its site: no member is billed for what is not
+    /// settled yet.
+    GangLost,
     /// The pool was suspended or retired.
     PoolWithdrawn,
     /// It was sold as one that may be taken back, and its room goes to another job.
@@ -435,6 +438,7 @@ impl Lease {
                 StopReason::Cancelled
                 | StopReason::Unfunded
                 | StopReason::GangBroken
+                | StopReason::GangLost
                 | StopReason::PoolWithdrawn,
             )
             | None => limit,

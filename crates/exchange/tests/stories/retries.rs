@@ -399,6 +399,43 @@ fn a_gang_goes_again_when_a_member_is_taken_off_whatever_the_others_die_of() {
     assert_eq!(story.waits(job), [0, 1]);
 }
 
+/// What the site takes off or loses of a gang, it takes off whole: the first of its members to say so is free, and
+/// so are those who end because of it, whatever they end of.
+#[test]
+fn no_member_is_billed_where_the_site_has_ended_another() {
+    let stopped = || Outcome::Stopped;
+    for (first_end, second_end, is_free) in [
+        (Outcome::Preempted, Outcome::Preempted, true),
+        (Outcome::Preempted, exits(0), true),
+        (Outcome::NodeFailure, stopped(), true),
+        (Outcome::NodeFailure, Outcome::NodeFailure, true),
+        // By itself: the others are stopped, and what they used is paid.
+        (exits(1), stopped(), false),
+    ] {
+        let mut story = Story::new();
+        let job =
+            story.submits("retry: {max: 1, when: [preempted, node_failure]}\ngang: {nodes: 2}\n");
+        story.places(job, &[0, 1]);
+        for task in [0, 1] {
+            story.says(first(job, task), Seen::Running, None);
+        }
+        story.passes(seconds(30));
+        for (task, end) in [(0, &first_end), (1, &second_end)] {
+            story.says(
+                first(job, task),
+                Seen::Ended { outcome: end.clone() },
+                Some((1, seconds(30))),
+            );
+        }
+        let ends = story.events.iter().filter_map(|event| match event {
+            Event::AttemptEnded { line, waived, .. } => Some((line.is_none(), *waived)),
+            _ => None,
+        });
+        let expect = (is_free, is_free.then_some(Waived::ProviderFault));
+        assert_eq!(ends.collect::<Vec<_>>(), [expect; 2], "{first_end:?} {second_end:?}");
+    }
+}
+
 #[test]
 fn a_task_that_fails_by_itself_goes_again_at_once() {
     let mut story = Story::new();

@@ -537,7 +537,10 @@ fn save_within(lease: &Lease, spec: &JobSpec, now: Time) -> Option<Span> {
     match lease.stop? {
         StopReason::Preempted { ends_by, .. } => Some(ends_by.since(now).max(Span::ZERO)),
         StopReason::PoolWithdrawn => Some(checkpoint.grace.plus(SENT_WITHIN)),
-        StopReason::Cancelled | StopReason::Unfunded | StopReason::GangBroken => None,
+        StopReason::Cancelled
+        | StopReason::Unfunded
+        | StopReason::GangBroken
+        | StopReason::GangLost => None,
     }
 }
 

@@ -352,7 +352,7 @@ impl Bench<'_> {
 /// Writes down an end of which Slurm knows nothing more.
 fn told(desk: &mut Desk, outcome: Outcome, usage: Counters) -> Result<Over, WrapperError> {
     let end = End { at: wall_now(), outcome: outcome.clone() };
-    desk.say_last(&Stand::Ended { end, by_slurm: false }, usage)
+    desk.say_last(&Stand::Ended { end, by_slurm: false, steps: false }, usage)
         .map_err(failed("writing the end"))?;
     Ok(Over { outcome, last: false })
 }

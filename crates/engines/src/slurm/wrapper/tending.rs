@@ -80,6 +80,7 @@ impl Tended<'_> {
         };
         let at = wall_now();
         self.task.count_wall(self.live().started, self.clock.now());
+        let steps = self.has_steps();
         self.hear_slurm(status);
         self.clear(pid);
         let left = sys::reap_orphans();
@@ -91,7 +92,7 @@ impl Tended<'_> {
         };
         let outcome = self.task.outcome(status, kills);
         let end = End { at, outcome: outcome.clone() };
-        let stand = Stand::Ended { end, by_slurm: self.by_slurm };
+        let stand = Stand::Ended { end, by_slurm: self.by_slurm, steps };
         desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
         Ok(Over { outcome, last: self.told || left })
     }
@@ -209,6 +210,12 @@ impl Tended<'_> {
         ended
     }
 
+    /// May Slurm have ended it by ending steps of its script, where nobody else has?
+    fn has_steps(&self) -> bool {
+        let may = self.steps.as_ref().is_none_or(|mark| mark.try_exists().unwrap_or(true));
+        may && self.task.ending.is_none()
+    }
+
     /// Slurm tells all processes of a job to end, so the task may have died of it before this
     /// process has heard. Where it looks like that, a moment is waited for.
     fn hear_slurm(&mut self, status: Status) {
@@ -221,13 +228,12 @@ impl Tended<'_> {
         if self.task.ending.is_some() {
             return;
         }
-        let span = match &self.steps {
+        let span = match self.has_steps() {
             // Slurm ends a job's steps in any order, and `srun` says 0 of one whose node was taken away: a script
             // that goes on from there would end well.
-            None => STEPS_HEARD_WITHIN,
-            Some(mark) if mark.try_exists().unwrap_or(true) => STEPS_HEARD_WITHIN,
-            Some(_) if killed => HEARD_WITHIN,
-            Some(_) => Span::ZERO,
+            true => STEPS_HEARD_WITHIN,
+            false if killed => HEARD_WITHIN,
+            false => Span::ZERO,
         };
         let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
         if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
