@@ -59,6 +59,7 @@ pub fn everything(state: &State, now: Time) -> Vec<Change> {
     }));
     let behind = crate::shares::behind(state, now).into_iter();
     out.extend(behind.map(|(project, behind)| Change::ProjectBehind { project, behind }));
+    out.push(Change::ShortJobs(state.work.short.clone()));
     out
 }
 
@@ -142,8 +143,13 @@ fn told(state: &State, at: Time, event: &Event, out: &mut Vec<Change>) {
                 show_offers(state, pool.id, at, out);
             }
         }
-        Event::JobSubmitted { job: id, .. }
-        | Event::TasksRetried { job: id, .. }
+        Event::JobSubmitted { job: id, .. } => {
+            if let Some(job) = job(id) {
+                queued(state, job, at, out);
+            }
+            out.push(Change::ShortJobs(state.work.short.clone()));
+        }
+        Event::TasksRetried { job: id, .. }
         | Event::MemoryRaised { job: id, .. } => {
             if let Some(job) = job(id) {
                 queued(state, job, at, out);

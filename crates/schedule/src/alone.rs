@@ -217,7 +217,14 @@ mod tests {
             for &bay in &estate.pools[0].bays {
                 let choice = Choice { bay, offer: 0, need: 0, alternative: 0 };
                 let (choices, needs) = ([choice], [need]);
-                let domain = Domain { choices: &choices, members: &[0], needs: &needs, seats: 1, limit };
+                let domain = Domain {
+                    choices: &choices,
+                    members: &[0],
+                    needs: &needs,
+                    seats: 1,
+                    limit,
+                    leaves: None,
+                };
                 let alone = Alone { estate: &estate, choice: &choice, need: &need, limit };
                 prop_assert_eq!(
                     alone.earliest(now, before, &mut 0),

@@ -10,6 +10,7 @@ use dayan_units::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::order::Keeps;
 use crate::policy::Preference;
 use crate::tasks::Tasks;
 use crate::view::{Residence, Trust};
@@ -240,6 +241,10 @@ pub struct JobAsk {
     /// equals, and start estimates. Without it the limit counts.
     #[serde(default)]
     pub expected: Option<Span>,
+    /// How long a task is sure to run, as far as runs of the same user tell: while it is not due the
+    /// job leaves room for short work. Without it, none.
+    #[serde(default)]
+    pub at_least: Option<Span>,
     /// None of it starts before what the same project submitted earlier as strict.
     #[serde(default)]
     pub strict: bool,
@@ -287,6 +292,7 @@ impl JobAsk {
             priority: 0,
             ask,
             expected: None,
+            at_least: None,
             strict: false,
             tasks: Tasks::one(0),
             tasks_total: 1,
@@ -298,6 +304,21 @@ impl JobAsk {
             quote: None,
             max_unit_price: None,
             max_price: None,
+        }
+    }
+
+    /// How long a task of it is expected to run: at most its limit.
+    pub fn expected_of_task(&self) -> Span {
+        self.expected.map_or(self.ask.time, |expected| expected.min(self.ask.time))
+    }
+
+    /// How much room it leaves for short work while it is not due. What passes others anyway, by its
+    /// priority or a deadline, and what may be taken off again leaves none.
+    pub fn keeps(&self) -> Keeps {
+        let passes = self.priority > 0 || self.soft_deadline.is_some();
+        match self.ask.mode {
+            Mode::OnDemand if !passes => Keeps::of(self.at_least),
+            Mode::OnDemand | Mode::Spot => Keeps::NOTHING,
         }
     }
 }

@@ -255,7 +255,7 @@ impl Planner {
         let limit = judge.wish.ask.time;
         let mut work = 0;
         let mut earliest = |members: &[u32], seats| {
-            let domain = Domain { choices, members, needs, seats, limit };
+            let domain = Domain { choices, members, needs, seats, limit, leaves: None };
             domain.earliest(&self.estate, now, Time::NEVER, by, &mut work)
         };
         let found = match judge.wish.gang {

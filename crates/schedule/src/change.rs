@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::JobAsk;
 use crate::cards::Cards;
+use crate::order::ShortJobs;
 use crate::others::{Forecast, HeldByOthers};
 use crate::policy::Policy;
 use crate::quota::{Payer, Quota, QuotaOf};
@@ -101,6 +102,8 @@ pub enum Change {
         /// Its files.
         files: Arc<BTreeSet<u64>>,
     },
+    /// What came lately and was expected to be short, in full: for the widest of it room is kept.
+    ShortJobs(ShortJobs),
     /// A node takes work, or no longer does.
     NodeState {
         /// In which pool.

@@ -1,13 +1,17 @@
 //! The planner checks itself: every index is recomputed from scratch and compared. In tests after
 //! every step, live on demand.
 
+use std::collections::BTreeMap;
+
 use dayan_units::Time;
 
-use crate::judge::Judge;
+use crate::judge::{Choice, Judge};
 use crate::later::When;
+use crate::order::Keeps;
 use crate::planner::Planner;
-use crate::queue::Standing;
+use crate::queue::{Class, Standing};
 use crate::score::Order;
+use crate::short::Floor;
 
 impl Planner {
     /// Recomputes every index from scratch and compares; the message names the first difference.
@@ -20,7 +24,7 @@ impl Planner {
     }
 
     fn check_running(&self) -> Result<(), String> {
-        let mut running = std::collections::BTreeMap::new();
+        let mut running = BTreeMap::new();
         for (ix, lease) in self.estate.leases.iter() {
             let (job, known) = match lease.holder {
                 crate::estate::Holder::Attempt(attempt) => {
@@ -62,7 +66,7 @@ impl Planner {
             let judge = self.judge(class.wish(), &order, judged_at);
             let judge = Judge { plain: None, ..judge };
             let fresh = self.verdict(&judge);
-            let place = |choice: &crate::judge::Choice, needs: &[crate::fit_tree::Need]| {
+            let place = |choice: &Choice, needs: &[crate::fit_tree::Need]| {
                 let need = needs[usize::from(choice.need)];
                 (choice.bay, choice.offer, choice.alternative, need)
             };
@@ -80,7 +84,7 @@ impl Planner {
     }
 
     /// Where a class thinks there is no room, there is none but what was touched since.
-    fn check_closed(&self, ix: u32, class: &crate::queue::Class) -> Result<(), String> {
+    fn check_closed(&self, ix: u32, class: &Class) -> Result<(), String> {
         let mut open = 0;
         let when = When::now(self.planned_at.unwrap_or(Time::EPOCH), class.ask.time);
         for (at, choice) in class.choices.iter().enumerate() {
@@ -97,7 +101,7 @@ impl Planner {
             while let Some(node) = bay.first_fit(need, when, from, &mut work) {
                 let at = crate::estate::NodeAt { bay: choice.bay, node };
                 let told = self.estate.touched.contains(&at) || self.owed.contains_key(&at);
-                if class.key.gang.is_none() && !told {
+                if class.key.gang.is_none() && !told && !self.is_kept(ix, class, choice) {
                     return Err(format!(
                         "class {ix} overlooks room on {}",
                         self.estate.node(at).name
@@ -110,5 +114,22 @@ impl Planner {
             return Err(format!("class {ix} stands aside with {open} open choices"));
         }
         Ok(())
+    }
+
+    /// Is there too little room beside what the class leaves, or is it to look again because that may
+    /// have changed?
+    fn is_kept(&self, ix: u32, class: &Class, choice: &Choice) -> bool {
+        let now = self.planned_at.unwrap_or(Time::EPOCH);
+        let Some(head) = class.registered.filter(|_| class.key.keeps > Keeps::NOTHING) else {
+            return false;
+        };
+        let pool = self.estate.pool_of(choice.bay);
+        let mut touched = self.estate.touched.iter().chain(self.owed.keys());
+        let need = &class.needs[usize::from(choice.need)].resources;
+        let floor = Floor::of(&self.estate, [pool], &mut 0);
+        let leaves = self.demand.leaves(ix, head, now);
+        leaves.is_some_and(|leaves| !leaves.are_left(&floor, need, 1))
+            || touched.any(|at| self.estate.pool_of(at.bay) == pool)
+            || self.demand.undue.contains(&(head.due, ix))
     }
 }

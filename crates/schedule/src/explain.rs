@@ -20,6 +20,7 @@ use crate::quota::{AccountOf, QuotaOf};
 use crate::reason::{Reason, ReasonCode, ReasonCount};
 use crate::reserve::{Domain, EndBy, earliest_of};
 use crate::score::Order;
+use crate::short::{Floor, Leaves};
 use crate::urgent::Soft;
 use crate::verdict::{Verdict, window_of};
 
@@ -66,10 +67,10 @@ impl Planner {
         }
         // Where room is there and it waits for something of its own, no pool keeps it waiting.
         let own = standing != JobStanding::Waiting;
-        let busy = self.busy(&verdict, When::now(now, class.ask.time));
-        for (pool, code) in
-            busy.into_iter().filter(|(_, code)| !own || *code != ReasonCode::PoolReserved)
-        {
+        let leaves = self.demand.leaves(job.class, self.demand.place_of(job), now);
+        let busy = self.busy(&verdict, When::now(now, class.ask.time), leaves.as_ref());
+        let has_room = |code| matches!(code, ReasonCode::PoolReserved | ReasonCode::PoolKept);
+        for (pool, code) in busy.into_iter().filter(|(_, code)| !own || !has_room(*code)) {
             by_code.entry(code).or_default().push(pool);
         }
         // One pool speaks for those of its reason; of those that lack something, all that lack least.
@@ -122,7 +123,9 @@ impl Planner {
         verdict: &Verdict,
         now: Time,
     ) -> Option<StartEstimate> {
-        let start = self.start(judge, verdict, self.demand.place_of(job), now)?;
+        let place = self.demand.place_of(job);
+        let leaves = self.demand.leaves(job.class, place, now);
+        let start = self.start(judge, verdict, (place, leaves.as_ref()), now)?;
         let begin = self.demand.sleeps_until(job).map_or(now, |begin| begin.max(now));
         let begin = self.quota_frees(job, now).map_or(begin, |frees| frees.max(begin));
         Some(start.not_before(begin.since(now)))
@@ -217,20 +220,31 @@ impl Planner {
     }
 
     /// Pools that would do but have no room, or no node up.
-    fn busy(&self, verdict: &Verdict, when: When) -> BTreeMap<PoolIx, ReasonCode> {
+    fn busy(
+        &self,
+        verdict: &Verdict,
+        when: When,
+        leaves: Option<&Leaves>,
+    ) -> BTreeMap<PoolIx, ReasonCode> {
         let mut found: BTreeMap<PoolIx, ReasonCode> = BTreeMap::new();
         for choice in verdict.choices.iter().filter(|at| !self.estate.is_queue(at.bay)) {
             let need = &verdict.needs[usize::from(choice.need)];
             let bay = &self.estate.bays[choice.bay];
-            let code = self.no_room(choice.bay, need, when);
+            let code = self.no_room(choice.bay, need, when, leaves);
             let entry = found.entry(bay.pool).or_insert(code);
             *entry = code.max(*entry);
         }
         found
     }
 
-    /// Why nothing more starts in a bay that would do.
-    pub(crate) fn no_room(&self, bay: BayIx, need: &Need, when: When) -> ReasonCode {
+    /// Why nothing more starts in a bay that would do, of what leaves so much.
+    pub(crate) fn no_room(
+        &self,
+        bay: BayIx,
+        need: &Need,
+        when: When,
+        leaves: Option<&Leaves>,
+    ) -> ReasonCode {
         let bay = &self.estate.bays[bay];
         let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
         let mut work = 0;
@@ -240,8 +254,17 @@ impl Planner {
             // Room now, but not for as long as it may run.
             (true, None) if bay.nodes.iter().any(has_room) => ReasonCode::PoolPromised,
             (true, None) => ReasonCode::PoolBusy,
-            // Room now, and yet it waits: it is held for those before it, or too little for a gang.
-            (true, Some(_)) => ReasonCode::PoolReserved,
+            // Room now, and yet it waits: it is kept for short work or held for those before it, or too
+            // little for a gang.
+            (true, Some(_)) => {
+                let floor = || Floor::of(&self.estate, [bay.pool], &mut 0);
+                let kept = |leaves: &Leaves| !leaves.are_left(&floor(), &need.resources, 1);
+                if leaves.is_some_and(kept) {
+                    ReasonCode::PoolKept
+                } else {
+                    ReasonCode::PoolReserved
+                }
+            }
         }
     }
 
@@ -303,7 +326,7 @@ impl Planner {
         };
         let seats = gang.map_or(1, |(_, seats)| seats);
         let waits = domains.iter().filter_map(|members| {
-            let domain = Domain { choices, members, needs, seats, limit };
+            let domain = Domain { choices, members, needs, seats, limit, leaves: None };
             let found = domain.earliest(&self.estate, now, Time::NEVER, by, &mut 0)?;
             let room = found.from.since(now);
             if room == Span::ZERO {
@@ -320,7 +343,7 @@ impl Planner {
         &self,
         judge: &Judge<'_>,
         verdict: &Verdict,
-        place: JobKey,
+        (place, leaves): (JobKey, Option<&Leaves>),
         now: Time,
     ) -> Option<StartEstimate> {
         // What the best place takes: which need was found first says nothing.
@@ -331,12 +354,18 @@ impl Planner {
         let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.at_least())));
         let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);
         let earliest = |by| {
-            let found = earliest_of(&self.estate, places, gang, (now, by), &mut 0)?;
+            let found = |leaves| earliest_of(&self.estate, places, gang, (now, by), leaves, &mut 0);
+            let mut from = found(None)?.from;
+            // Once it is due it leaves nothing any more.
+            if leaves.is_some() {
+                let due = from.max(place.due);
+                from = found(leaves).map_or(due, |beside| beside.from.min(due));
+            }
             let real = |choice: &Choice| !self.estate.is_queue(choice.bay);
             let choices = verdict.choices.iter().copied().filter(real);
             let queue = self.queue_wait(choices, &wanted, now, by).unwrap_or(Span::ZERO);
             let room = self.beyond_forecasts(places, gang, (now, by));
-            let room = room.unwrap_or_else(|| found.from.since(now));
+            let room = room.unwrap_or_else(|| from.since(now));
             Some(room.max(queue))
         };
         let p90 = earliest(EndBy::Latest)?;

@@ -766,6 +766,10 @@ impl Judge<'_> {
                 "it fits now, but not until its limit: what has room is promised for later, or closes"
                     .to_owned()
             }
+            ReasonCode::PoolKept => {
+                "it fits now, but is sure to run for long and not due yet: room is kept for short work"
+                    .to_owned()
+            }
             ReasonCode::PoolReserved => {
                 "it fits now, but would delay a job that waits before it".to_owned()
             }

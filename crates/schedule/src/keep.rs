@@ -78,7 +78,7 @@ impl Round<'_> {
             let task = TaskId { job: id, task };
             let own = self.own_place(class, task, &made);
             let is_due = made.from <= self.now;
-            let spot = own.or_else(|| if is_due { self.find(class, job) } else { None });
+            let spot = own.or_else(|| if is_due { self.find(class, job, None) } else { None });
             if let Some(spot) = spot {
                 seats.push(self.book((class, job), task, &spot));
                 self.planner.demand.jobs[job].pending.remove(task.task);
@@ -101,7 +101,7 @@ impl Round<'_> {
         let spots: Option<Vec<Spot>> = all.iter().map(own).collect();
         let spots = match spots {
             Some(spots) => Some(spots),
-            None if from <= self.now => self.find_gang(class, u64::from(size)),
+            None if from <= self.now => self.find_gang(class, u64::from(size), None),
             None => None,
         };
         let Some(spots) = spots else { return };

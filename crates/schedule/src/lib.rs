@@ -57,6 +57,7 @@ mod round;
 mod rows;
 mod running;
 mod search;
+mod short;
 mod slots;
 mod soon;
 mod urgent;

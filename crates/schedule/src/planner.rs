@@ -172,6 +172,7 @@ impl Planner {
             Change::ProjectBehind { project, behind } => {
                 self.demand.set_behind(*project, *behind);
             }
+            Change::ShortJobs(jobs) => self.demand.short_jobs.clone_from(jobs),
             Change::Network(network) => {
                 self.network = Some(network.clone());
                 self.judge_timed_again();

@@ -148,11 +148,13 @@ impl Round<'_> {
     /// When the head is expected to start if nothing is taken back; none: nobody can say.
     fn soon(&mut self, head: JobKey, class: ClassIx) -> Option<Time> {
         let (now, mut work) = (self.now, 0);
+        // What leaves room is not kept waiting by others: what it would find without is what counts.
+        let leaves = self.planner.demand.leaves(class, head, now);
         let kept = self.reservations.iter_mut().find(|promised| promised.head == head);
-        let soon = match kept {
+        let soon = match kept.filter(|_| leaves.is_none()) {
             Some(promised) => Some(promised.place.soon(&self.planner.estate, now, &mut work)),
             None => {
-                let mut place = self.reservation_for(class)?;
+                let mut place = self.reservation_for(class, None)?;
                 Some(place.soon(&self.planner.estate, now, &mut work))
             }
         };

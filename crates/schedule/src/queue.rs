@@ -11,6 +11,8 @@
 //! apart); a class is registered exactly when an open line of it is not empty. Knows nothing of
 //! nodes.
 
+mod check;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::estate::PoolIx;
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Wish};
 use crate::line::{Heads, Line};
-use crate::order::{BEHIND_MAX, due_at, due_now};
+use crate::order::{BEHIND_MAX, Keeps, ShortJobs, ShortWork, due_at, due_now};
 use crate::policy::Preference;
 use crate::quota::Payers;
 use crate::reason::ReasonCode;
@@ -91,6 +93,8 @@ pub(crate) struct ClassKey {
     max_task_price: Option<Micro>,
     pub prefer: Vec<Preference>,
     pub avoid: Vec<Avoid>,
+    /// How much room its jobs leave while they are not due.
+    pub keeps: Keeps,
 }
 
 /// In which set a class that waits is registered.
@@ -239,6 +243,12 @@ pub(crate) struct Demand {
     pub timers: BTreeSet<(Time, JobId)>,
     /// Buyer classes by name, so that a million jobs share one text.
     buyer_classes: BTreeSet<Arc<str>>,
+    /// What is short and came lately.
+    pub short_jobs: ShortJobs,
+    /// The widest of it, for which room is left.
+    pub short: ShortWork,
+    /// When the first jobs of classes that leave room are due; some of it long past.
+    pub undue: BTreeSet<(Time, ClassIx)>,
 }
 
 impl Demand {
@@ -259,6 +269,7 @@ impl Demand {
             max_task_price: task_price_cap(ask),
             prefer: ask.prefer.clone(),
             avoid: Vec::new(),
+            keeps: ask.keeps(),
         };
         let class = self.join_class(key, &ask.ask);
         let job = Job {
@@ -456,6 +467,8 @@ impl Demand {
     /// Jobs whose moment has come may be placed.
     pub fn wake(&mut self, now: Time) {
         self.lose_deadlines(now);
+        self.see_short(now);
+        self.come_due(now);
         while let Some(&(begin, job)) = self.begins.first().filter(|(begin, _)| *begin <= now) {
             self.begins.remove(&(begin, job));
             self.asleep.remove(&job);
@@ -639,6 +652,7 @@ impl Demand {
         if let Some(head) = head {
             self.set_of(standing_now).insert((head, ix));
         }
+        self.note_due(ix, head);
     }
 
     /// Verdicts that depend on the moment do not hold any more. The classes that wait are returned, to
@@ -716,74 +730,5 @@ impl Demand {
         self.project_classes
             .get(&project)
             .map_or_else(Vec::new, |classes| classes.iter().copied().collect())
-    }
-
-    /// Recomputes lines, heads and registrations; the message names the first difference.
-    pub fn check(&self) -> Result<(), String> {
-        let mut lines: BTreeMap<(ClassIx, ProjectId), Line> = BTreeMap::new();
-        let mut users: BTreeMap<ClassIx, u32> = BTreeMap::new();
-        let mut strict = 0;
-        for (ix, job) in self.jobs.iter() {
-            *users.entry(job.class).or_default() += 1;
-            let ready = self.is_ready(job);
-            let waits = job.strict && !job.pending.is_empty();
-            let line = self.strict.get(&job.project);
-            if waits != line.is_some_and(|line| line.contains(&(job.key.submitted_at, job.key.job)))
-            {
-                return Err(format!("{} is strict and waits: {waits}", job.key.job));
-            }
-            strict += usize::from(waits);
-            if ready != job.in_line {
-                return Err(format!("{} is ready: {ready}, in line: {}", job.key.job, job.in_line));
-            }
-            if ready {
-                lines.entry((job.class, job.project)).or_default().insert((job.key, ix));
-            }
-        }
-        if strict != self.strict.values().map(BTreeSet::len).sum::<usize>() {
-            return Err("a strict job that does not wait keeps others waiting".to_owned());
-        }
-        let mut registered = 0;
-        for (ix, class) in self.classes.iter() {
-            if users.get(&ix).copied().unwrap_or(0) != class.jobs {
-                return Err(format!("class {ix} counts {} jobs", class.jobs));
-            }
-            let mut heads = Heads::default();
-            let mut len = 0;
-            for (&(_, project), line) in
-                lines.range((ix, ProjectId::from_bits(0))..=(ix, ProjectId::from_bits(u128::MAX)))
-            {
-                len += 1;
-                if class.lines.get(&project) != Some(line) {
-                    return Err(format!("the line of {project} in class {ix} differs"));
-                }
-                let first = line.first().ok_or("an empty line was kept")?;
-                if self.is_open(ix, project) {
-                    heads.insert((first.0.behind(self.behind_of(project)), first.1));
-                }
-            }
-            if len != class.lines.len() || heads != class.heads {
-                return Err(format!("class {ix} has other lines or heads"));
-            }
-            if class.registered != heads.first().map(|head| head.0) {
-                return Err(format!("class {ix} is registered under another head"));
-            }
-            if let Some(head) = class.registered {
-                registered += 1;
-                let set = match class.standing {
-                    Standing::Active => &self.active,
-                    Standing::NoRoom => &self.no_room,
-                    Standing::Infeasible => &self.infeasible,
-                };
-                if !set.contains(&(head, ix)) {
-                    return Err(format!("class {ix} is not in its set"));
-                }
-            }
-        }
-        if registered != self.active.len() + self.no_room.len() + self.infeasible.len() {
-            return Err("a set holds a class that does not wait".to_owned());
-        }
-        self.check_lifted()?;
-        self.check_capped()
     }
 }

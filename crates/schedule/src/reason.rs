@@ -72,6 +72,8 @@ codes! {
     PoolBusy = "pool.busy";
     /// It would fit now, but not until its limit: the place is promised to an appointment, or closes.
     PoolPromised = "pool.promised";
+    /// It would fit now, but leave no room for short work.
+    PoolKept = "pool.kept";
     /// It would fit now, but delay a job that waits before it.
     PoolReserved = "pool.reserved";
 }
@@ -103,6 +105,7 @@ impl ReasonCode {
             | Self::PoolDown
             | Self::PoolBusy
             | Self::PoolPromised
+            | Self::PoolKept
             | Self::PoolReserved => None,
         }
     }
@@ -136,6 +139,7 @@ impl ReasonCode {
             | Self::PoolDown
             | Self::PoolBusy
             | Self::PoolPromised
+            | Self::PoolKept
             | Self::PoolReserved => false,
         }
     }

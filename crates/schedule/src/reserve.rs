@@ -17,6 +17,7 @@ use crate::estate::{Booked, Estate, LeaseIx, NodeAt, PoolIx};
 use crate::fit_tree::Need;
 use crate::judge::Choice;
 use crate::later::When;
+use crate::short::{Floor, Leaves};
 use crate::soon::{Expected, Follower};
 
 /// A node held for a queue head.
@@ -73,6 +74,8 @@ pub(crate) struct Domain<'a> {
     pub seats: u64,
     /// How long a task may run.
     pub limit: Span,
+    /// What it leaves free.
+    pub leaves: Option<&'a Leaves>,
 }
 
 /// The earliest of several domains, and where; of equal moments the better choice wins.
@@ -81,6 +84,7 @@ pub(crate) fn earliest_of(
     (choices, needs, limit): (&[Choice], &[Need], Span),
     gang: Option<(&[Vec<u32>], u64)>,
     (now, by): (Time, EndBy),
+    leaves: Option<&Leaves>,
     work: &mut u64,
 ) -> Option<Reservation> {
     let mut best: Option<Reservation> = None;
@@ -89,7 +93,7 @@ pub(crate) fn earliest_of(
             .as_ref()
             .map_or(Time::NEVER, |best| best.from.minus(dayan_units::Span::from_micros(1)));
         *work += 1;
-        let domain = Domain { choices, members, needs, seats, limit };
+        let domain = Domain { choices, members, needs, seats, limit, leaves };
         if let Some(found) = domain.earliest(estate, now, before, by, work) {
             best = Some(found);
         }
@@ -129,6 +133,7 @@ impl Domain<'_> {
         if let [only] = self.members
             && by == EndBy::Latest
             && self.seats == 1
+            && self.leaves.is_none()
         {
             let choice = &self.choices[*only as usize];
             let alone = Alone { estate, choice, need: self.need(choice), limit: self.limit };
@@ -155,9 +160,20 @@ impl Domain<'_> {
                 (choice.bay, (rank, self.need(choice)))
             })
             .collect();
+        let mut pools: Vec<PoolIx> = self
+            .members
+            .iter()
+            .map(|&member| estate.pool_of(self.choices[member as usize].bay))
+            .collect();
+        pools.sort_unstable();
+        pools.dedup();
+        let mut floor = Floor::default();
+        if self.leaves.is_some() {
+            floor = Floor::of(estate, pools.iter().copied(), work);
+        }
         let mut sites: BTreeMap<(u32, NodeAt), Site> = BTreeMap::new();
         let mut seats = 0;
-        for (&bay_ix, &(rank, need)) in &rank_of {
+        'bays: for (&bay_ix, &(rank, need)) in &rank_of {
             let bay = &estate.bays[bay_ix];
             let mut from = 0;
             while let Some(node) = bay.first_fit(need, when, from, work) {
@@ -167,18 +183,14 @@ impl Domain<'_> {
                 seats += here;
                 sites.insert((rank, at), Site { booked: shown.booked.clone(), seats: here });
                 if seats >= self.seats {
-                    return Some(self.reservation(estate, now, &sites));
+                    if self.are_left(&floor) {
+                        return Some(self.reservation(estate, now, &sites, &floor));
+                    }
+                    break 'bays;
                 }
                 from = node as usize + 1;
             }
         }
-        let mut pools: Vec<PoolIx> = self
-            .members
-            .iter()
-            .map(|&member| estate.pool_of(self.choices[member as usize].bay))
-            .collect();
-        pools.sort_unstable();
-        pools.dedup();
         // Nodes with promises: room there may come and go without a lease that ends. It comes only when
         // a claim is over or a lease ends; between such moments it only goes, as the task would run
         // into later claims. So what was counted last is the most there can be, and all are counted
@@ -213,12 +225,17 @@ impl Domain<'_> {
             while let Some(lease) = ends.next_until(moment) {
                 *work += 1;
                 let Some(at) = estate.seated.at(lease) else { continue };
-                let Some(&(rank, need)) = rank_of.get(&at.bay) else { continue };
                 let node = estate.node(at);
-                if !node.is_up() || node.masked {
+                if !node.is_up() {
                     continue;
                 }
                 let lease = &estate.leases[lease];
+                if self.leaves.is_some() && !estate.is_queue(at.bay) {
+                    floor.give(&lease.resources);
+                }
+                let Some(&(rank, need)) = rank_of.get(&at.bay).filter(|_| !node.masked) else {
+                    continue;
+                };
                 let site = sites
                     .entry((rank, at))
                     .or_insert_with(|| Site { booked: node.booked.clone(), seats: 0 });
@@ -246,11 +263,22 @@ impl Domain<'_> {
             if seats >= self.seats && !promised.is_empty() {
                 count(&promised, &mut seats);
             }
-            if seats >= self.seats {
-                return Some(self.reservation(estate, moment, &sites));
+            if seats >= self.seats && self.are_left(&floor) {
+                return Some(self.reservation(estate, moment, &sites, &floor));
             }
         }
         None
+    }
+
+    /// What each of its seats takes, by its best place: what is left beside them is counted by that.
+    fn first_need(&self) -> Resources {
+        let first = self.members.first().map(|first| &self.choices[*first as usize]);
+        first.map_or(Resources::ZERO, |first| self.need(first).resources)
+    }
+
+    /// Is as much free beside its seats as it leaves?
+    fn are_left(&self, floor: &Floor) -> bool {
+        self.leaves.is_none_or(|leaves| leaves.are_left(floor, &self.first_need(), self.seats))
     }
 
     fn reservation(
@@ -258,6 +286,7 @@ impl Domain<'_> {
         estate: &Estate,
         from: Time,
         sites: &BTreeMap<(u32, NodeAt), Site>,
+        floor: &Floor,
     ) -> Reservation {
         let mut left = self.seats;
         let mut held = Vec::new();
@@ -269,6 +298,9 @@ impl Domain<'_> {
             left -= seats;
             let need = self.need(&self.choices[self.members[rank as usize] as usize]);
             held.push(Held::new(estate, at, need, seats, &site.booked));
+        }
+        if let Some(leaves) = self.leaves {
+            leaves.out_of(floor, (&self.first_need(), self.seats), &mut held);
         }
         Reservation { from, held }
     }

@@ -16,10 +16,11 @@ use crate::ahead::AT_ONCE;
 use crate::capped::Guards;
 use crate::cards::Cards;
 use crate::change::{LeaseEnd, Tenure};
-use crate::estate::{BayIx, Holder, Lease, NodeAt};
+use crate::estate::{BayIx, Holder, Lease, NodeAt, PoolIx};
 use crate::fit_tree::{Need, Room};
 use crate::judge::Choice;
 use crate::later::When;
+use crate::order::Keeps;
 use crate::plan::{Atomicity, Placement, Plan, Refusal, Seat};
 use crate::planner::Planner;
 use crate::policy::Work;
@@ -28,6 +29,7 @@ use crate::quota::AccountIx;
 use crate::reason::{ReasonCode, ReasonCount};
 use crate::reserve::{EndBy, Held, Reservation, earliest_of};
 use crate::search::{Search, are_equal, may_have_room};
+use crate::short::{Floors, Leaves};
 use crate::soon::{Follower, Newcomer};
 use crate::verdict::all_closed;
 use crate::waste::Mix;
@@ -66,6 +68,7 @@ pub(crate) struct Round<'a> {
     /// Which classes found no room in which of those bays.
     shut_out: Vec<(ClassIx, BayIx)>,
     pub guards: Guards,
+    pub floors: Floors,
     pub exhausted: bool,
 }
 
@@ -85,6 +88,8 @@ struct News {
     rooms: BTreeMap<NodeAt, (Option<JobKey>, Room)>,
     /// The most that any such node of a bay had free when the round began.
     bays: Vec<(BayIx, Room)>,
+    /// The pools of all of them.
+    pools: BTreeSet<PoolIx>,
     /// Classes with heads up to here have been told in this round.
     told_upto: Option<JobKey>,
 }
@@ -132,6 +137,7 @@ impl<'a> Round<'a> {
             reserved_bays: BTreeSet::new(),
             shut_out: Vec::new(),
             guards: Guards::default(),
+            floors: Floors::new(),
             exhausted: false,
         }
     }
@@ -154,6 +160,7 @@ impl<'a> Round<'a> {
                 continue;
             }
             self.reserve_before(key);
+            self.look_again(class);
             let job = self.planner.demand.classes[class].head().expect("it is registered");
             let outcome = match self.planner.demand.jobs[job].gang {
                 Some(gang) => self.place_gang(class, job, gang.size.max(1), key),
@@ -203,17 +210,24 @@ impl<'a> Round<'a> {
 
     /// Collects what came free since each class last looked.
     fn hear_news(&mut self) {
+        let mut has_less = false;
         for (&at, &told) in &self.planner.owed {
             let node = self.planner.estate.node(at);
             if !node.is_up() {
+                has_less = true;
                 continue;
             }
+            self.news.pools.insert(self.planner.estate.pool_of(at.bay));
             let room = node.room_with(&node.booked);
             self.news.rooms.insert(at, (told, room));
             match self.news.bays.last_mut().filter(|bay| bay.0 == at.bay) {
                 Some((_, most)) => *most = most.max(&room),
                 None => self.news.bays.push((at.bay, room)),
             }
+        }
+        // Of a pool that has become smaller less is kept.
+        if has_less {
+            self.planner.demand.try_keepers();
         }
     }
 
@@ -229,6 +243,7 @@ impl<'a> Round<'a> {
 
     /// The class is to be tried out of its turn: it hears all news.
     pub fn hear(&mut self, class: ClassIx) {
+        self.look_again(class);
         if self.tell(class, Tell::All) {
             self.planner.demand.stand(class, Standing::Active);
         }
@@ -236,8 +251,17 @@ impl<'a> Round<'a> {
 
     /// Opens the bays where the class found no room before and may find some now; was there one?
     fn tell(&mut self, class: ClassIx, tell: Tell) -> bool {
-        let class = &mut self.planner.demand.classes[class];
-        if class.stale || class.closed.is_empty() {
+        let Planner { demand, estate, .. } = &mut *self.planner;
+        let class = &mut demand.classes[class];
+        if class.stale {
+            return false;
+        }
+        if class.key.keeps > Keeps::NOTHING {
+            // What came free elsewhere in a pool counts for the room that is left there.
+            let is_news = |choice: &Choice| self.news.pools.contains(&estate.pool_of(choice.bay));
+            return class.choices.iter().any(is_news);
+        }
+        if class.closed.is_empty() {
             return false;
         }
         let mut opened = false;
@@ -267,6 +291,8 @@ impl<'a> Round<'a> {
             (job.key.job, job.project)
         };
         let may_run = self.planner.demand.may_run_more(job);
+        let leaves = self.planner.demand.leaves(class, place, self.now);
+        let leaves = leaves.as_ref();
         let mut seats: SmallVec<[Seat; 1]> = SmallVec::new();
         let mut last: Option<Spot> = None;
         let outcome = loop {
@@ -284,8 +310,11 @@ impl<'a> Round<'a> {
                 break Outcome::OverQuota(account);
             }
             // The first node that fits stays the first as long as it still fits.
-            let spot = last.take().filter(|spot| self.still_fits(class, spot));
-            let Some(spot) = spot.or_else(|| self.find(class, job)) else {
+            let still = |spot: &Spot| {
+                self.still_fits(class, spot) && self.is_left(class, &spot.choice, leaves)
+            };
+            let spot = last.take().filter(still);
+            let Some(spot) = spot.or_else(|| self.find(class, job, leaves)) else {
                 break Outcome::NoRoom;
             };
             seats.push(self.book((class, job), TaskId { job: id, task }, &spot));
@@ -314,7 +343,8 @@ impl<'a> Round<'a> {
 
     /// The best place for one task: of the best choices that are equal, the node whose expected
     /// waste grows least; after all choices, room on a reserved node that its job will not miss.
-    pub fn find(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
+    pub fn find(&mut self, class: ClassIx, job: JobIx, leaves: Option<&Leaves>) -> Option<Spot> {
+        self.close_full(class, leaves);
         let when = self.when(class);
         let Planner { estate, demand, packer, .. } = &mut *self.planner;
         let class_mut = &mut demand.classes[class];
@@ -350,14 +380,20 @@ impl<'a> Round<'a> {
                 return Some(Spot { at, choice, reserved: None });
             }
         }
-        if self.reservations.is_empty() { None } else { self.find_reserved(class, job) }
+        if self.reservations.is_empty() { None } else { self.find_reserved(class, job, leaves) }
     }
 
     /// Room on a reserved node: for work that ends in time, or beside the reserved job. Work of less
     /// priority must also be expected to, so that a job of more priority starts when it is expected
     /// to and not only when it must.
-    fn find_reserved(&mut self, class: ClassIx, job: JobIx) -> Option<Spot> {
+    fn find_reserved(
+        &mut self,
+        class: ClassIx,
+        job: JobIx,
+        leaves: Option<&Leaves>,
+    ) -> Option<Spot> {
         let when = self.when(class);
+        let full = self.full_bays(class, leaves);
         let Self { planner, reservations, work, now, .. } = self;
         let (estate, class) = (&planner.estate, &planner.demand.classes[class]);
         let job = &planner.demand.jobs[job];
@@ -369,7 +405,10 @@ impl<'a> Round<'a> {
                 let held = &place.held[index];
                 let node = estate.node(held.at);
                 let room = node.room_with(&node.booked);
-                if !node.is_up() || !class.needs.iter().any(|need| need.may_fit(&room)) {
+                if !node.is_up()
+                    || !class.needs.iter().any(|need| need.may_fit(&room))
+                    || full.contains(&held.at.bay)
+                {
                     continue;
                 }
                 let ranked = class.choices.iter().position(|c| c.bay == held.at.bay);
@@ -438,6 +477,7 @@ impl<'a> Round<'a> {
             tenure: Tenure::Kept,
         });
         self.planner.seats.insert(task, lease);
+        self.fill(pool_ix, &spot.choice, &need.resources);
         if let Some((_, room)) = self.news.rooms.get_mut(&spot.at) {
             let node = self.planner.estate.node(spot.at);
             *room = node.room_with(&node.booked);
@@ -451,7 +491,8 @@ impl<'a> Round<'a> {
         if let Some(account) = self.over_quota(class_ix, job, place) {
             return Outcome::OverQuota(account);
         }
-        let Some(spots) = self.find_gang(class_ix, u64::from(size)) else {
+        let leaves = self.planner.demand.leaves(class_ix, place, self.now);
+        let Some(spots) = self.find_gang(class_ix, u64::from(size), leaves.as_ref()) else {
             let class = &mut self.planner.demand.classes[class_ix];
             class.closed = all_closed(&class.choices);
             let shut = self.reserved_bays.iter().filter(|bay| class.closed.contains(**bay));
@@ -481,14 +522,27 @@ impl<'a> Round<'a> {
 
     /// Places for so many members in the first domain that has room for them; where none has, in the
     /// one with the most, if it is enough for what the gang must have.
-    pub fn find_gang(&mut self, class: ClassIx, size: u64) -> Option<Vec<Spot>> {
+    pub fn find_gang(
+        &mut self,
+        class: ClassIx,
+        size: u64,
+        leaves: Option<&Leaves>,
+    ) -> Option<Vec<Spot>> {
         let when = self.when(class);
+        let floors = self.floors_of_domains(class, leaves);
         let class = &self.planner.demand.classes[class];
         let least = class.key.gang.map_or(size, |gang| u64::from(gang.at_least()));
         let mut most: Option<Vec<Spot>> = None;
-        for domain in &class.domains {
+        for (nth, domain) in class.domains.iter().enumerate() {
             let mut spots = Vec::new();
-            for &member in domain {
+            let is_left = |spots: &[Spot]| match (leaves, spots.first()) {
+                (Some(leaves), Some(first)) => {
+                    let need = class.needs[usize::from(first.choice.need)].resources;
+                    leaves.are_left(&floors[nth], &need, spots.len() as u64)
+                }
+                _ => true,
+            };
+            'domain: for &member in domain {
                 let choice = class.choices[member as usize];
                 let need = &class.needs[usize::from(choice.need)];
                 let bay = &self.planner.estate.bays[choice.bay];
@@ -501,10 +555,16 @@ impl<'a> Round<'a> {
                         spots.push(Spot { at, choice, reserved: None });
                     }
                     if spots.len() as u64 == size {
-                        return Some(spots);
+                        break 'domain;
                     }
                     from = node as usize + 1;
                 }
+            }
+            if !is_left(&spots) {
+                continue;
+            }
+            if spots.len() as u64 == size {
+                return Some(spots);
             }
             let had = most.as_ref().map_or(0, Vec::len);
             if spots.len() as u64 >= least && spots.len() > had {
@@ -533,7 +593,8 @@ impl<'a> Round<'a> {
             if self.planner.estate.appointed.contains_key(&head.job) {
                 continue;
             }
-            let Some(place) = self.reservation_for(class) else {
+            let leaves = self.planner.demand.leaves(class, head, self.now);
+            let Some(place) = self.reservation_for(class, leaves.as_ref()) else {
                 self.follow(head, class);
                 continue;
             };
@@ -569,12 +630,16 @@ impl<'a> Round<'a> {
         }
     }
 
-    pub fn reservation_for(&mut self, class: ClassIx) -> Option<Reservation> {
+    pub fn reservation_for(
+        &mut self,
+        class: ClassIx,
+        leaves: Option<&Leaves>,
+    ) -> Option<Reservation> {
         let class = &self.planner.demand.classes[class];
         let gang = class.key.gang.map(|gang| (&*class.domains, u64::from(gang.at_least())));
         let places = (&*class.choices, &*class.needs, class.limit);
         let when = (self.now, EndBy::Latest);
-        earliest_of(&self.planner.estate, places, gang, when, &mut self.work)
+        earliest_of(&self.planner.estate, places, gang, when, leaves, &mut self.work)
     }
 
     /// Lets the reserved nodes back in. Classes that they alone would have had room for look again

@@ -19,6 +19,7 @@ use crate::planner::Planner;
 use crate::queue::{Class, ClassIx};
 use crate::reason::{Reason, ReasonCode};
 use crate::score::Order;
+use crate::short::Leaves;
 use crate::verdict::window_of;
 
 /// Reasons in a row: as many as a line on a screen has room for, and who wants all asks for all.
@@ -35,6 +36,8 @@ struct Said<'a> {
     needs: &'a [Need],
     counts: &'a BTreeMap<ReasonCode, u32>,
     refused: &'a [(PoolIx, ReasonCode)],
+    /// What the first of its jobs on the page leaves free.
+    leaves: Option<Leaves>,
 }
 
 impl Planner {
@@ -53,7 +56,9 @@ impl Planner {
                 JobStanding::NotWaiting => continue,
                 JobStanding::Infeasible | JobStanding::Waiting => {
                     let class = &self.demand.classes[job.class];
-                    let of_class = || self.first_of_class(class, now, &mut left);
+                    let place = self.demand.place_of(job);
+                    let leaves = self.demand.leaves(job.class, place, now);
+                    let of_class = || self.first_of_class(class, leaves, now, &mut left);
                     of_classes.entry(job.class).or_insert_with(of_class).clone()
                 }
                 standing @ (JobStanding::Blocked
@@ -72,13 +77,20 @@ impl Planner {
         out
     }
 
-    fn first_of_class(&self, class: &Class, now: Time, left: &mut usize) -> Vec<Reason> {
+    fn first_of_class(
+        &self,
+        class: &Class,
+        leaves: Option<Leaves>,
+        now: Time,
+        left: &mut usize,
+    ) -> Vec<Reason> {
         let order = Order::of(&class.key.prefer, &self.policy);
         let judge = self.judge(class.wish(), &order, window_of(now));
         let when = When::now(now, class.ask.time);
         if !class.stale {
             let Class { choices, needs, counts, refused, .. } = class;
-            return self.first_said(&judge, &Said { choices, needs, counts, refused }, when);
+            let said = Said { choices, needs, counts, refused, leaves };
+            return self.first_said(&judge, &said, when);
         }
         // What a stale class remembers may name bays that are gone.
         let Some(fewer) = left.checked_sub(1) else { return Vec::new() };
@@ -89,6 +101,7 @@ impl Planner {
             needs: &verdict.needs,
             counts: &verdict.counts,
             refused: &verdict.refused,
+            leaves,
         };
         self.first_said(&judge, &said, when)
     }
@@ -109,7 +122,10 @@ impl Planner {
         let best = said.choices.iter().filter(is_there).take(LOOKED_AT_MAX);
         let why = |choice: &Choice| {
             let need = &said.needs[usize::from(choice.need)];
-            (self.no_room(choice.bay, need, when), Reverse(self.estate.pool_of(choice.bay)))
+            (
+                self.no_room(choice.bay, need, when, said.leaves.as_ref()),
+                Reverse(self.estate.pool_of(choice.bay)),
+            )
         };
         let worst: Option<(ReasonCode, Reverse<PoolIx>)> = best.map(why).max();
         worst.map(|(code, Reverse(pool))| judge.reason(pool, code)).into_iter().collect()

@@ -34,6 +34,7 @@ pub fn job_ask(state: &State, job: &Job, tasks: Tasks) -> plan::JobAsk {
     ask.org = job.org;
     ask.submitted_at = job.submitted_at;
     ask.expected = job.expected;
+    ask.at_least = job.at_least;
     ask.tasks_total = job.task_count();
     ask.tasks = tasks;
     let soft = stored.spec.deadline.as_ref().is_some_and(|by| by.kind == DeadlineKind::Soft);
@@ -72,6 +73,7 @@ pub fn ask_for(
         },
         ask: Arc::new(plan::Ask { data: inputs(spec, data), ..ask(state, spec) }),
         expected: None,
+        at_least: None,
         strict: spec.strict,
         tasks: Tasks::range(0..tasks),
         tasks_total: u64::from(tasks),

@@ -4,17 +4,29 @@
 //! anybody else says nothing of the next one.
 
 use dayan_schedule::order::{Forecast, Width};
-use dayan_units::{Span, UserId};
+use dayan_units::{Span, Time, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::command::Outcome;
 use crate::event::Line;
-use crate::state::{Lease, StoredSpec, Work};
+use crate::state::{Lease, SpecKey, StoredSpec, Work};
+
+/// What is known of a task before it runs, where anything is.
+pub(super) struct Foreseen {
+    pub expected: Option<Span>,
+    pub at_least: Option<Span>,
+}
 
 impl Work {
-    /// What is expected of a task of this file when this user submits it.
-    pub(super) fn expect(&self, by: UserId, stored: &StoredSpec) -> Option<Span> {
-        self.learned.expect(&forecast(by, stored))
+    /// This user submits this file: what to expect of its tasks. What is short is kept in mind.
+    pub(super) fn foresee(&mut self, by: UserId, spec: SpecKey, at: Time) -> Foreseen {
+        let stored = &self.specs[&spec];
+        let forecast = forecast(by, stored);
+        let expected = self.learned.expect(&forecast);
+        let together = stored.spec.gang.as_ref().map_or(1, |gang| u64::from(gang.nodes));
+        let takes = stored.resources.checked_mul(together).unwrap_or(stored.resources);
+        self.short.came(at, &takes, expected.unwrap_or(forecast.limit));
+        Foreseen { expected, at_least: self.shortest.at_least(&forecast) }
     }
 
     /// An attempt has ended.
@@ -40,6 +52,7 @@ impl Work {
         let job = &self.jobs[&lease.attempt.job];
         let forecast = forecast(job.by, self.spec_of(job));
         self.learned.ended(&forecast, ran);
+        self.shortest.ended(&forecast, ran);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Jobs, quotes and leases.
 
+use super::learn::Foreseen;
 use dayan_schedule::{PreemptionPolicy, Tasks};
 use dayan_spec::After;
 use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
@@ -63,7 +64,7 @@ impl State {
                     self.book(hold);
                 }
                 let work = &mut self.work;
-                let expected = work.expect(by, &work.specs[spec]);
+                let Foreseen { expected, at_least } = work.foresee(by, *spec, entry.at);
                 let record = Job {
                     id: *job,
                     project: *project,
@@ -72,6 +73,7 @@ impl State {
                     spec: *spec,
                     submitted_at: entry.at,
                     expected,
+                    at_least,
                     gate: Gate::Open,
                     queued: Tasks::range(0..*tasks),
                     active: std::collections::BTreeMap::new(),

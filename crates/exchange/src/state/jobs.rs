@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_market::{Offer, OfferMode, Quote, Terms};
-use dayan_schedule::order::Alike;
+use dayan_schedule::order::{Alike, ShortJobs, Shortest};
 use dayan_schedule::{Cards, DataAt, PreemptionPolicy, Tasks};
 use dayan_spec::{After, JobSpec, MarketMode};
 use dayan_units::{
@@ -194,6 +194,9 @@ pub struct Job {
     /// How long a task of it was expected to run when it came, where jobs like it had ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Span>,
+    /// How long a task of it was sure to run, as far as runs of the same user told then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Span>,
     /// May its queued tasks be placed?
     pub gate: Gate,
     /// Waiting to be placed.
@@ -501,6 +504,12 @@ pub struct Work {
     /// Run times of what has ended.
     #[serde(default)]
     pub learned: Alike,
+    /// How short the last of them were.
+    #[serde(default)]
+    pub shortest: Shortest,
+    /// What came lately and was expected to be short.
+    #[serde(default)]
+    pub short: ShortJobs,
     /// Who waits for whom.
     #[serde(default, skip_serializing_if = "Depends::is_empty")]
     pub depends: Depends,

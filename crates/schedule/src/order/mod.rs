@@ -9,12 +9,15 @@
 mod due;
 mod pass;
 mod predict;
+mod recent;
+mod room;
 mod rules;
 mod timeline;
 
 pub use due::{BEHIND_MAX, OVERTAKEN_MAX, Width, by_due, due, due_at, due_now, patience, start_by};
 pub use pass::{Backfill, Fill, Pass};
 pub use predict::{Alike, Forecast, LastTwo};
+pub use room::{Keeps, SHORT, ShortJobs, ShortWork, Shortest};
 pub use rules::Rule;
 pub use timeline::Timeline;
 

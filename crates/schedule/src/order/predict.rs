@@ -10,6 +10,7 @@ use dayan_units::Span;
 use serde::{Deserialize, Serialize};
 
 use super::Width;
+use super::recent::Recent;
 
 /// What is known of a job before it runs; none where it is not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,10 +64,6 @@ impl LastTwo {
     }
 }
 
-/// How many keys are remembered at the most: six for each kind of work, some 20,000 kinds. At about
-/// 150 bytes each they take under 20 MB; those not heard of for longest are forgotten.
-const LINES_MAX: usize = 120_000;
-
 /// What the default order expects: the mean of the last two run times of the jobs most like it.
 ///
 /// The same user, program, width and limit; else without the width; else the same user, width and
@@ -74,34 +71,8 @@ const LINES_MAX: usize = 120_000;
 /// whoever's with the same limit. The limit is a strong sign of which of a user's works it is:
 /// people change it with the work. One run is enough, as the likeness is what counts.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Pages", into = "Pages")]
-pub struct Alike {
-    /// What was heard of lately.
-    lines: BTreeMap<Likeness, Line>,
-    /// What was heard of before; what is heard of again moves to the front.
-    older: BTreeMap<Likeness, Line>,
-}
-
-/// [`Alike`] as it is stored.
-#[derive(Serialize, Deserialize)]
-struct Pages {
-    lines: Vec<(Likeness, Line)>,
-    older: Vec<(Likeness, Line)>,
-}
-
-impl From<Pages> for Alike {
-    fn from(pages: Pages) -> Self {
-        let read = |lines: Vec<_>| lines.into_iter().collect();
-        Self { lines: read(pages.lines), older: read(pages.older) }
-    }
-}
-
-impl From<Alike> for Pages {
-    fn from(alike: Alike) -> Self {
-        let written = |lines: BTreeMap<_, _>| lines.into_iter().collect();
-        Self { lines: written(alike.lines), older: written(alike.older) }
-    }
-}
+#[serde(transparent)]
+pub struct Alike(Recent<Likeness, Line>);
 
 /// What two jobs have in common; what is not is none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -128,24 +99,17 @@ impl Likeness {
 }
 
 impl Alike {
-    fn line(&self, key: &Likeness) -> Option<Line> {
-        self.lines.get(key).or_else(|| self.older.get(key)).copied()
-    }
-
     /// What to expect of a job; none where nothing like it has ended.
     pub fn expect(&self, job: &Forecast) -> Option<Span> {
-        let line = Likeness::levels(job).find_map(|level| self.line(&level))?;
+        let line = Likeness::levels(job).find_map(|level| self.0.get(&level).copied())?;
         Some(within(line.mean(), job.limit))
     }
 
     /// A job ended after `run`.
     pub fn ended(&mut self, job: &Forecast, run: Span) {
         for level in Likeness::levels(job) {
-            let line = Line::ended(self.line(&level), run);
-            self.lines.insert(level, line);
-        }
-        if self.lines.len() >= LINES_MAX / 2 {
-            self.older = std::mem::take(&mut self.lines);
+            let line = Line::ended(self.0.get(&level).copied(), run);
+            self.0.set(level, line);
         }
     }
 }
@@ -158,6 +122,7 @@ fn within(expected: Span, limit: Span) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::recent::LINES_MAX;
 
     fn job(user: u128, program: u64, width: u64, limit: i64) -> Forecast {
         let limit = Span::from_secs(limit);
@@ -215,7 +180,7 @@ mod tests {
             learned.ended(&job(user, 0, 1, 60), secs(1));
             learned.ended(&job(u128::MAX, 0, 1, 60), secs(2));
         }
-        assert!(learned.lines.len() + learned.older.len() <= LINES_MAX);
+        assert!(learned.0.len() <= LINES_MAX);
         assert_eq!(learned.expect(&job(u128::MAX, 0, 1, 60)), Some(secs(2)));
         assert_eq!(learned.expect(&job(29_999, 0, 1, 60)), Some(secs(1)));
         // It is stored and read back as it was.

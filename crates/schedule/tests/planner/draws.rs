@@ -66,5 +66,7 @@ pub fn some_job(n: u32, shape: u8, tasks: u8, priority: u8, kind: u8) -> JobAsk 
     job.soft_deadline = n.is_multiple_of(4).then(|| soft(n));
     // Some were learned of, some for shorter than their limit.
     job.expected = (!n.is_multiple_of(3)).then(|| MINUTE.times(i64::from(n % 40)));
+    // Of some it is known that they are long.
+    job.at_least = (!n.is_multiple_of(5)).then(|| MINUTE.times(i64::from(n % 5) * 150));
     job
 }

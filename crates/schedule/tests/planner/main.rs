@@ -16,4 +16,5 @@ mod properties;
 mod quotas;
 mod ranges;
 mod scenarios;
+mod short;
 mod world;

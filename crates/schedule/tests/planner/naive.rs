@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayan_schedule::order::due_now;
+use dayan_schedule::order::{ShortWork, due_now};
 use dayan_schedule::{
     JobAsk, Mode, NodeName, NodeUp, NodeView, OfferView, PoolView, Same, Workload,
 };
@@ -82,7 +82,9 @@ pub fn seats(world: &World) -> Vec<(JobId, u32, PoolId, NodeName)> {
                 if is_feasible(&order, gang.size, gang.same) && quotas.refuse(ask) {
                     continue;
                 }
-                place_gang(&wish, ask, gang.size, gang.same, &order, &mut used, &mut placed);
+                let room = Room::of(world, ask);
+                let among = (gang.size, gang.same, &room);
+                place_gang(&wish, ask, among, &order, &mut used, &mut placed);
             }
             Some(_) => {}
             None => {
@@ -158,7 +160,8 @@ fn keep(
                 }
             } else if from <= world.now {
                 let wish = wish_of(world, ask, placed);
-                place_gang(&wish, ask, gang.size, gang.same, &order, used, placed);
+                let among = (gang.size, gang.same, &Room::NONE);
+                place_gang(&wish, ask, among, &order, used, placed);
             }
             continue;
         }
@@ -231,6 +234,7 @@ fn place_each(
     (quotas, workload): (&mut Quotas<'_>, &mut Workload),
     placed: &mut Vec<(JobId, u32, PoolId, NodeName)>,
 ) {
+    let room = Room::of(wish.world, ask);
     let mut last: Option<usize> = None;
     for &task in tasks {
         if ask.max_parallel.is_some_and(|most| *running >= most) {
@@ -242,6 +246,7 @@ fn place_each(
         let is_free = |(view, node, _, need): &Place<'_>| {
             let at = (view.pool, node.name.clone());
             wish.fits(node, &at, used.get(&at), need)
+                && room.is_left(wish.world, used, &[view.pool], need, 1)
         };
         // An array stays on a node as long as that has room.
         let spot = match last.filter(|at| is_free(&order[*at])) {
@@ -505,8 +510,7 @@ fn together(view: &PoolView, same: Same) -> Together {
 fn place_gang(
     wish: &Wish<'_>,
     ask: &JobAsk,
-    size: u32,
-    same: Same,
+    (size, same, room): (u32, Same, &Room),
     order: &[Place<'_>],
     used: &mut BTreeMap<At, Used>,
     placed: &mut Vec<(JobId, u32, PoolId, NodeName)>,
@@ -531,11 +535,65 @@ fn place_gang(
         if free.len() < size as usize {
             continue;
         }
+        let mut pools: Vec<PoolId> = members.iter().map(|(view, ..)| view.pool).collect();
+        pools.sort_unstable();
+        pools.dedup();
+        if !room.is_left(wish.world, used, &pools, &free[0].3, u64::from(size)) {
+            continue;
+        }
         for ((view, node, _, need), task) in free.into_iter().zip(ask.tasks.iter()) {
             let entry = used.entry((view.pool, node.name.clone())).or_insert_with(nothing);
             take(node, entry, need, wish.world.now.plus(wish.limit));
             placed.push((ask.job, task, view.pool, node.name.clone()));
         }
         return;
+    }
+}
+
+/// What a job leaves for short work: nothing once it is due.
+struct Room {
+    /// Eighths of doublings of ten minutes that it is sure to run, of 48.
+    steps: u64,
+    short: ShortWork,
+}
+
+impl Room {
+    const NONE: Self =
+        Self { steps: 0, short: ShortWork { cpu: dayan_units::MilliCpu(0), accel: MilliAccel(0) } };
+
+    fn of(world: &World, ask: &JobAsk) -> Self {
+        let behind = world.behind.get(&ask.project).copied().unwrap_or(Span::ZERO);
+        let is_due = due_now(ask, world.now).plus(behind) <= world.now;
+        let passes = ask.priority > 0 || ask.soft_deadline.is_some() || ask.ask.mode == Mode::Spot;
+        let at_least = ask.at_least.unwrap_or(Span::ZERO).micros() as f64 / 600e6;
+        if is_due || passes || at_least <= 1.0 {
+            return Self::NONE;
+        }
+        let steps = (at_least.log2() * 8.0).floor().min(48.0);
+        Self { steps: steps as u64, short: world.short.widest(world.now) }
+    }
+
+    /// Of cards for what takes cards, else of cores, over all nodes that are up.
+    fn is_left(
+        &self,
+        world: &World,
+        used: &BTreeMap<At, Used>,
+        pools: &[PoolId],
+        need: &Resources,
+        seats: u64,
+    ) -> bool {
+        let kind = |all: &Resources| if need.accel.0 > 0 { all.accel.0 } else { all.cpu.0 };
+        let widest = if need.accel.0 > 0 { self.short.accel.0 } else { self.short.cpu.0 };
+        let (mut total, mut free) = (0, 0);
+        for pool in pools {
+            for node in world.pools[pool].nodes.iter().filter(|node| node.up == NodeUp::Up) {
+                let used = used.get(&(*pool, node.name.clone()));
+                total += kind(&node.total);
+                free += kind(&node.total).saturating_sub(used.map_or(0, |used| kind(&used.sum)));
+            }
+        }
+        let taken = kind(need) * seats;
+        let kept = (total * self.steps / (8 * 48)).min(widest).min(total.saturating_sub(taken));
+        free >= taken + kept
     }
 }

@@ -61,13 +61,13 @@ pub(crate) fn pools_of(plan: &Plan) -> Vec<PoolId> {
 #[test]
 fn among_equals_the_job_that_is_due_first_goes_first() {
     let mut world = one_node(1);
-    // An hour on one core is due ten hours after it came, a minute after ten minutes.
+    // An hour on one core is due four hours after it came, a minute after four minutes.
     let long = cores(1, 1, 60);
-    let short = JobAsk { submitted_at: Time::EPOCH.plus(minutes(9 * 60)), ..cores(2, 1, 1) };
-    let late = JobAsk { submitted_at: Time::EPOCH.plus(minutes(10 * 60)), ..cores(3, 1, 1) };
-    // Learned to take a minute, whatever its limit says.
+    let short = JobAsk { submitted_at: Time::EPOCH.plus(minutes(3 * 60)), ..cores(2, 1, 1) };
+    let late = JobAsk { submitted_at: Time::EPOCH.plus(minutes(4 * 60)), ..cores(3, 1, 1) };
+    // Learned to take a minute, which makes a quarter of what its limit says.
     let learned = JobAsk {
-        submitted_at: Time::EPOCH.plus(minutes(9 * 60 + 1)),
+        submitted_at: Time::EPOCH.plus(minutes(3 * 60 - 2)),
         expected: Some(minutes(1)),
         ..cores(4, 1, 60)
     };
@@ -84,7 +84,7 @@ fn among_equals_the_job_that_is_due_first_goes_first() {
 fn a_project_that_had_more_than_its_share_stands_behind_and_not_for_ever() {
     let mut world = one_node(1);
     let of = |project, ask: JobAsk| JobAsk { project: project_id(project), ..ask };
-    // Due ten minutes after they came.
+    // Due four minutes after they came.
     for n in 1..4 {
         world.queue(of(1, cores(n, 1, 1)));
     }

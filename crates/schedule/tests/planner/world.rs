@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dayan_schedule::order::BEHIND_MAX;
+use dayan_schedule::order::{BEHIND_MAX, ShortJobs};
 use dayan_schedule::{
     Appointment, Ask, Atomicity, Avoid, Cards, Change, Closure, HourlyRates, JobAsk, LeaseEnd,
     Mode, NoAppointment, NodeName, NodeUp, NodeView, OfferView, Payer, Plan, Planner, Policy,
@@ -153,6 +153,11 @@ pub enum Step {
     Wait {
         minutes: u8,
     },
+    /// Something short came.
+    Short {
+        cores: u8,
+        milli_cards: u16,
+    },
     /// A job is to be done in so many minutes.
     Admit {
         nth: u8,
@@ -192,6 +197,8 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (0u8..3, proptest::option::weighted(0.8, 0u8..24))
             .prop_map(|(of, cores)| Step::Quota { of, cores }),
         2 => (0u8..60).prop_map(|minutes| Step::Wait { minutes }),
+        1 => (1u8..9, prop_oneof![Just(0u16), 1u16..2_000])
+            .prop_map(|(cores, milli_cards)| Step::Short { cores, milli_cards }),
         2 => (any::<u8>(), any::<u8>()).prop_map(|(nth, within)| Step::Admit { nth, within }),
         1 => (0u8..4, any::<bool>(), 0u8..100, 1u8..60).prop_map(|(n, first_only, after, minutes)| {
             Step::Close { n, first_only, after, minutes }
@@ -219,6 +226,7 @@ pub struct World {
     pub preempted: BTreeMap<PoolId, Vec<Time>>,
     pub taken_off: BTreeMap<TaskId, (u32, Time)>,
     pub jobs_made: u32,
+    pub short: ShortJobs,
 }
 
 impl World {
@@ -242,6 +250,7 @@ impl World {
             preempted: BTreeMap::new(),
             taken_off: BTreeMap::new(),
             jobs_made: 0,
+            short: ShortJobs::default(),
         }
     }
 
@@ -299,6 +308,7 @@ impl World {
             let (pool, offers) = (*pool, offers.clone());
             planner.observe(&Change::OffersShown { pool, offers });
         }
+        planner.observe(&Change::ShortJobs(self.short.clone()));
         let half = self.appointments.len() / 2;
         let appoint = |planner: &mut Planner, (job, made): (&JobId, &Vec<Appointment>)| {
             planner.observe(&Change::Appointed { job: *job, appointments: made.clone() });
@@ -516,6 +526,11 @@ impl World {
                 for avoid in self.avoid.values_mut() {
                     avoid.retain(|avoid| avoid.until > self.now);
                 }
+            }
+            Step::Short { cores, milli_cards } => {
+                let takes = resources(u64::from(*cores), 1, u64::from(*milli_cards));
+                self.short.came(self.now, &takes, MINUTE);
+                self.planner.observe(&Change::ShortJobs(self.short.clone()));
             }
             Step::Admit { nth, within } => {
                 let nth = usize::from(*nth) % self.jobs.len().max(1);

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dayan_schedule::order::{Running, Waiting};
+use dayan_schedule::order::{Running, ShortJobs, Shortest, Waiting};
 use dayan_schedule::{
     Ask, Change, JobAsk, LeaseEnd, NodeView, OfferView, Payer, Placing, Planner, PoolView, Work,
 };
@@ -32,6 +32,10 @@ pub struct Live<'a> {
     /// What is learned of run times; and, for a replay that only asks which job is the next one,
     /// the order alone.
     order: ByDue<'a>,
+    /// How long jobs are sure to run.
+    at_least: Shortest,
+    /// What came that is short.
+    short: ShortJobs,
 }
 
 impl<'a> Live<'a> {
@@ -43,7 +47,7 @@ impl<'a> Live<'a> {
         planner.observe(&Change::PoolShown(Box::new(view)));
         let offer = OfferView::plain(OfferId::from_bits(0), Rate::default());
         planner.observe(&Change::OffersShown { pool: POOL, offers: vec![offer] });
-        Self { jobs, planner, order }
+        Self { jobs, planner, order, at_least: Shortest::default(), short: ShortJobs::default() }
     }
 
     fn ask(&self, nth: usize) -> JobAsk {
@@ -53,6 +57,7 @@ impl<'a> Live<'a> {
         let project = PAYER.project;
         JobAsk {
             expected: self.order.expected(nth),
+            at_least: self.at_least.at_least(&job.forecast()),
             ..JobAsk::plain(job_id(nth), project, at(job.submit), ask)
         }
     }
@@ -61,6 +66,8 @@ impl<'a> Live<'a> {
 impl Scheduler for Live<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         let ask = self.ask(job);
+        self.short.came(ask.submitted_at, &ask.ask.resources, ask.expected_of_task());
+        self.planner.observe(&Change::ShortJobs(self.short.clone()));
         self.planner.observe(&Change::JobQueued(Box::new(ask)));
         self.order.arrived(job)
     }
@@ -69,6 +76,7 @@ impl Scheduler for Live<'_> {
         let attempt = task(job).attempt(1);
         self.planner.observe(&Change::LeaseEnded { attempt });
         self.planner.observe(&Change::JobGone(attempt.job));
+        self.at_least.ended(&self.jobs[job].forecast(), Span::from_secs(run));
         self.order.ended(job, run);
     }
 

@@ -284,8 +284,8 @@ mod tests {
         };
         let (report, checked) = run(&size, &Steps::default());
         assert_eq!(checked, Ok(()));
-        // The last of nine tenths are a puzzle that first fits need not solve.
-        assert!((5_990..=6_000).contains(&report.placed), "{report:?}");
+        // The last of nine tenths are a puzzle that first fits need not solve, with what is wide last.
+        assert!((5_970..=6_000).contains(&report.placed), "{report:?}");
         assert_eq!(report.urgent_placed, URGENT, "{report:?}");
         assert!((89.0..=90.0).contains(&report.fill_pct), "{report:?}");
         assert!((report.urgent_p99_us - 1.0).abs() < 1e-9, "a round is one look after its begin");
