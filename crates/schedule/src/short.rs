@@ -227,7 +227,9 @@ impl Round<'_> {
         let domains: Vec<BTreeSet<PoolIx>> = class.domains.iter().map(pools).collect();
         let together = |pools: BTreeSet<PoolIx>| {
             let mut floor = Floor::default();
-            pools.into_iter().for_each(|pool| floor.plus(&self.floor(pool)));
+            for pool in pools {
+                floor.plus(&self.floor(pool));
+            }
             floor
         };
         domains.into_iter().map(together).collect()

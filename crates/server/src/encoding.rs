@@ -10,8 +10,8 @@ const PAYLOAD_VERSION: u32 = 1;
 /// count from the same events: what they wrote is then not used, and the journal is read from its
 /// beginning. 2: what each project had. 3: what its leases take, exactly. 4: deadlines met
 /// and missed. 5: leases by node. 6: pools that a task stays away from, failures of a pool by project,
-/// rooms that were given back.
-pub const SNAPSHOT_VERSION: u32 = 6;
+/// rooms that were given back. 7: how short runs were, and what came that is short.
+pub const SNAPSHOT_VERSION: u32 = 7;
 
 #[derive(Serialize)]
 struct PayloadOut<'a> {

@@ -17,6 +17,7 @@ mod quotas;
 mod ranges;
 mod retries;
 mod schedules;
+mod short;
 mod story;
 mod tariffs;
 

@@ -569,8 +569,9 @@ impl Room {
         if is_due || passes || at_least <= 1.0 {
             return Self::NONE;
         }
-        let steps = (at_least.log2() * 8.0).floor().min(48.0);
-        Self { steps: steps as u64, short: world.short.widest(world.now) }
+        let passed = |step: &u8| at_least >= 2f64.powf(f64::from(*step) / 8.0);
+        let steps = (1..=48u8).filter(passed).count() as u64;
+        Self { steps, short: world.short.widest(world.now) }
     }
 
     /// Of cards for what takes cards, else of cores, over all nodes that are up.
