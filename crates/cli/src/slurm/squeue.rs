@@ -442,12 +442,14 @@ fn dependencies(line: &Line<'_>, now: Timestamp) -> Option<String> {
                     job.id == id && matches!(&*job.state, "succeeded" | "failed" | "cancelled")
                 })
             };
+            let in_vain = line.reason(now) == "DependencyNeverSatisfied";
             let open = own.after.iter().filter(|wait| !wait.met);
             let named = open.filter_map(|wait| {
                 let text = format!("{}:{}", wait.job, wait.after);
                 let named = text.parse::<dayan_spec::Dependency>().ok()?;
-                // Of what is waited for element by element some may have happened.
-                let never = is_over(&wait.job) && named.after != dayan_spec::After::Each;
+                // Of what is waited for element by element some may have happened: the exchange knows.
+                let each = named.after == dayan_spec::After::Each;
+                let never = is_over(&wait.job) && (in_vain || !each);
                 Some(dependency(&named, if never { "failed" } else { "unfulfilled" }))
             });
             named.collect()

@@ -206,7 +206,7 @@ fn what_has_happened_is_not_waited_for() {
 fn what_can_never_happen_is_said() {
     let other = ID.replace("kb3v", "kb3w");
     let n = other.parse::<dayan_units::JobId>().expect("an id").number();
-    let shown = |after: &str, state: &str| {
+    let shown_for = |after: &str, state: &str, why: &str| {
         let one_of = |id: &str, state: &str, after: Vec<dayan_wire::DependsOn>| {
             let (id, state) = (id.to_owned(), state.to_owned());
             dayan_wire::WorkflowJob { id, name: String::new(), state, depth: 0, after }
@@ -215,14 +215,20 @@ fn what_can_never_happen_is_said() {
         let wait =
             dayan_wire::DependsOn { job: other.clone(), after: after.to_owned(), met: false };
         one.workflow = vec![one_of(&other, state, Vec::new()), one_of(ID, "queued", vec![wait])];
+        let (code, message) = (why.to_owned(), String::new());
+        one.summary.waiting = vec![dayan_wire::Waiting { code, message, lasting: false }];
         cell(&Job::new(one).lines()[0], 'E', &around())
     };
+    let shown = |after: &str, state: &str| shown_for(after, state, "job.depends");
     assert_eq!(shown("succeeded", "running"), format!("afterok:{n}(unfulfilled)"));
     for state in ["failed", "cancelled"] {
         assert_eq!(shown("succeeded", state), format!("afterok:{n}(failed)"));
     }
     assert_eq!(shown("failed", "succeeded"), format!("afternotok:{n}(failed)"));
+    // Its element may have happened, whatever became of the others.
     assert_eq!(shown("each", "failed"), format!("aftercorr:{n}(unfulfilled)"));
+    let never = shown_for("each", "failed", "job.depends_never");
+    assert_eq!(never, format!("aftercorr:{n}(failed)"));
 }
 
 #[tokio::test]

@@ -61,6 +61,8 @@ pub(crate) struct Written {
     pub usage: Counters,
     /// Slurm told it to end.
     pub by_slurm: bool,
+    /// The number of the news: its file stays until what became of it is in the journal.
+    pub sequence: u32,
 }
 
 /// Why an attempt's standing is not known.
@@ -136,6 +138,11 @@ impl Held {
 
     pub(crate) const fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// The end that its wrapper wrote, where Slurm is still asked why.
+    pub(crate) fn written(&self) -> Option<&Written> {
+        self.doubt.as_ref()?.report.as_ref().filter(|_| self.is_live())
     }
 
     /// Can nobody say whether it runs? Then its lease is not prolonged.

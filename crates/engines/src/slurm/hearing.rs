@@ -47,16 +47,20 @@ impl SlurmEngine {
             };
             // Half written: it is whole the next time.
             let Some(report) = report::read(&path) else { continue };
-            self.read.push(path);
             let known = self.book.live_mut(attempt).filter(|held| held.told < sequence);
             if let Some(held) = known {
                 held.told = sequence;
-                self.told(attempt, report);
+                self.told(attempt, report, sequence);
+            }
+            // An end that Slurm is asked about is in no journal yet, and told again should this agent die.
+            let written = self.book.get(attempt).and_then(Held::written);
+            if written.is_none_or(|written| written.sequence != sequence) {
+                self.read.push(path);
             }
         }
     }
 
-    fn told(&mut self, attempt: AttemptId, report: Report) {
+    fn told(&mut self, attempt: AttemptId, report: Report, sequence: u32) {
         let here = report.boot == self.clock.boot();
         let now = self.clock.now();
         let Some(held) = self.book.live_mut(attempt) else { return };
@@ -80,7 +84,7 @@ impl SlurmEngine {
             }
             // A node that goes may take a script's steps along before anybody tells the script.
             Stand::Ended { end, by_slurm, steps } if by_slurm || steps => {
-                let report = Some(Written { end, usage: report.usage, by_slurm });
+                let report = Some(Written { end, usage: report.usage, by_slurm, sequence });
                 let since = if by_slurm { now } else { now.plus(STEPS_END_WITHIN) };
                 held.doubt = Some(Doubt { since, report, lost: false });
                 self.ask_at = self.ask_at.min(since);

@@ -293,11 +293,13 @@ impl SlurmEngine {
         }
         let Some(held) = self.book.live_mut(attempt) else { return };
         let age = now.since(doubt.since);
-        if let Some(Written { end, usage, by_slurm }) = doubt.report {
+        if let Some(Written { end, usage, by_slurm, .. }) = doubt.report {
             let outcome = match state {
                 Some(State::Cancelled) if by_slurm && held.stop.is_some() => Outcome::Stopped,
                 // Told to end, and waiting again: the site took it off and has put it back.
-                Some(State::Pending) => Outcome::Preempted,
+                Some(State::Pending) if by_slurm => Outcome::Preempted,
+                // Ended by itself, and the controller has forgotten that it ran.
+                Some(State::Pending) => end.outcome,
                 Some(State::Timeout | State::Deadline)
                     if by_slurm && is_shortened(minutes, &usage) =>
                 {
@@ -460,7 +462,18 @@ impl SlurmEngine {
         }
         let lost = self.book.get(attempt).is_some_and(Held::is_lost);
         let word_at = self.book.get(attempt).map(|held| held.lease_end.plus(WORD_WITHIN));
-        if lost || (self.is_claimed(attempt) && word_at.is_some_and(|at| at <= now)) {
+        let written = self.book.get(attempt).and_then(Held::written).cloned();
+        if let Some(Written { end, usage, by_slurm, .. }) = written
+            && word_at.is_some_and(|at| at <= now)
+        {
+            // Nobody has said more of its end in time than its wrapper did.
+            if let Some(held) = self.book.live_mut(attempt) {
+                held.count(&usage);
+            }
+            self.note_account(attempt);
+            let outcome = if by_slurm { Outcome::KeeperDied } else { end.outcome };
+            self.finish_at(attempt, end.at, outcome);
+        } else if lost || (self.is_claimed(attempt) && word_at.is_some_and(|at| at <= now)) {
             self.drop_silent(attempt, seat);
             self.finish(attempt, Outcome::KeeperDied);
         } else if self.is_claimed(attempt) {
