@@ -98,6 +98,7 @@ impl Replay<'_> {
     fn start(&mut self, at: usize) {
         let job = self.queue.remove(at);
         let run = self.jobs[job.key as usize].run;
+        self.scheduler.started(job.key as usize, self.now);
         self.starts[job.key as usize] = self.now;
         self.free -= job.width;
         let running = Running {

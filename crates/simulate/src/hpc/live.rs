@@ -5,12 +5,13 @@
 //! job is learned from those that ended, as the exchange learns it. It must not know what a job
 //! will take.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dayan_schedule::order::{Running, ShortJobs, Shortest, Waiting};
 use dayan_schedule::{
-    Ask, Change, JobAsk, LeaseEnd, NodeView, OfferView, Payer, Placing, Planner, PoolView, Work,
+    Ask, Cards, Change, JobAsk, LeaseEnd, NodeName, NodeView, OfferView, Payer, Placing, Planner,
+    PoolView, Tenure, Work,
 };
 use dayan_units::{
     JobId, MilliCpu, OfferId, OrgId, PoolId, ProjectId, Rate, Resources, Span, TaskId, Time,
@@ -23,14 +24,15 @@ use super::schedulers::{ByDue, Scheduler};
 const PAYER: Payer = Payer { project: ProjectId::from_bits(0), org: OrgId::from_bits(0) };
 
 const POOL: PoolId = PoolId::from_bits(1);
+/// Its one node.
+const MACHINE: &str = "machine";
 
 /// The planner, driven by a log.
 #[derive(Debug)]
 pub struct Live<'a> {
     jobs: &'a [HpcJob],
     planner: Planner,
-    /// What is learned of run times; and, for a replay that only asks which job is the next one,
-    /// the order alone.
+    /// What is learned of run times; and which job is the next one where nothing would start.
     order: ByDue<'a>,
     /// How long jobs are sure to run.
     at_least: Shortest,
@@ -42,7 +44,7 @@ impl<'a> Live<'a> {
     /// On a machine of so many processors.
     pub fn new(machine: i64, jobs: &'a [HpcJob], order: ByDue<'a>) -> Self {
         let mut planner = Planner::new();
-        let machine = NodeView::plain("machine", processors(machine));
+        let machine = NodeView::plain(MACHINE, processors(machine));
         let view = PoolView { placing: Placing::ByPool, ..PoolView::plain(POOL, vec![machine]) };
         planner.observe(&Change::PoolShown(Box::new(view)));
         let offer = OfferView::plain(OfferId::from_bits(0), Rate::default());
@@ -80,6 +82,22 @@ impl Scheduler for Live<'_> {
         self.order.ended(job, run);
     }
 
+    fn started(&mut self, job: usize, now: i64) {
+        let HpcJob { limit, width, .. } = self.jobs[job];
+        let latest = at(now).plus(Span::from_secs(limit));
+        self.planner.observe(&Change::LeasePlaced {
+            licenses: BTreeMap::new(),
+            attempt: task(job).attempt(1),
+            payer: PAYER,
+            pool: POOL,
+            node: NodeName::new(MACHINE),
+            resources: processors(width),
+            cards: Cards::NONE,
+            end: LeaseEnd { expected: latest, latest },
+            tenure: Tenure::Kept,
+        });
+    }
+
     fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
         self.order.outran(job, elapsed)
     }
@@ -93,35 +111,23 @@ impl Scheduler for Live<'_> {
     ) -> Vec<usize> {
         let plan = self.planner.plan(at(now), Work::UNBOUNDED);
         let mut started = BTreeSet::new();
-        for (task, seat) in plan.seats() {
-            let latest = plan.now.plus(self.limit_of(task));
-            self.planner.observe(&Change::LeasePlaced {
-                licenses: std::collections::BTreeMap::new(),
-                attempt: task.attempt(1),
-                payer: PAYER,
-                pool: seat.pool,
-                node: seat.node.clone(),
-                resources: seat.resources,
-                cards: seat.cards,
-                end: LeaseEnd { expected: latest, latest },
-                tenure: dayan_schedule::Tenure::Kept,
-            });
+        for (task, _) in plan.seats() {
             started.insert(task.job.bits());
+        }
+        for job in &started {
+            self.started(usize::try_from(*job).expect("it was numbered from a place"), now);
         }
         let places = queue.iter().enumerate();
         let begun = places.filter(|(_, job)| started.contains(&u128::from(job.key)));
         begun.map(|(place, _)| place).collect()
     }
 
+    /// What the planner would start first; where it would start nothing, the first in its order.
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
-        self.order.choose(now, free, running, queue)
-    }
-}
-
-impl Live<'_> {
-    fn limit_of(&self, task: TaskId) -> Span {
-        let nth = usize::try_from(task.job.bits()).expect("it was numbered from a place");
-        Span::from_secs(self.jobs[nth].limit)
+        let plan = self.planner.plan(at(now), Work::UNBOUNDED);
+        let first = plan.seats().next().map(|(task, _)| task.job.bits());
+        let place = first.and_then(|job| queue.iter().position(|one| u128::from(one.key) == job));
+        place.unwrap_or_else(|| self.order.choose(now, free, running, queue))
     }
 }
 

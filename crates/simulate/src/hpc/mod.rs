@@ -110,6 +110,9 @@ impl Scheduler for Told<'_> {
     fn ended(&mut self, job: usize, run: i64) {
         self.scheduler.ended(job, run);
     }
+    fn started(&mut self, job: usize, now: i64) {
+        self.scheduler.started(job, now);
+    }
     fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
         self.scheduler.outran(job, elapsed)
     }
@@ -147,7 +150,11 @@ fn replay_told(
     match discipline {
         Discipline::Harness(fill) => {
             // The harness has a backfilling of its own; a scheduler is only asked to choose.
-            let scheduler = policy.scheduler(machine, jobs, Backfill::None);
+            let backfill = match fill {
+                HarnessFill::Wait => Backfill::None,
+                HarnessFill::Backfill => Backfill::Easy,
+            };
+            let scheduler = policy.scheduler(machine, jobs, backfill);
             harness::replay(machine, jobs, fill, &mut Told { scheduler, came: 0, say: told })
         }
         Discipline::Event(backfill) => {

@@ -12,6 +12,8 @@ pub trait Scheduler {
     fn arrived(&mut self, job: usize) -> i64;
     /// A job has ended, after `run` seconds.
     fn ended(&mut self, job: usize, run: i64);
+    /// A job has started that it chose, or that its driver has filled in.
+    fn started(&mut self, _job: usize, _now: i64) {}
     /// A job has run for `elapsed` seconds, as long as was expected: what is expected now. Not
     /// asked again once the answer is not more than `elapsed`.
     fn outran(&mut self, job: usize, elapsed: i64) -> i64;
