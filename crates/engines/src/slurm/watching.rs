@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayan_units::{AttemptId, Span};
+use dayan_units::{AttemptId, Span, Time};
 
 use super::book::{Batch, Doubt, Held, Seat, Submission, Written};
 use super::clerk::{Done, Errand};
@@ -96,9 +96,10 @@ impl SlurmEngine {
             self.clerk.send(Errand::Look);
         }
         if !self.asking && self.ask_at <= now {
-            let jobs = self.jobs_in_doubt(now);
+            let (jobs, next) = self.jobs_in_doubt(now);
             if jobs.is_empty() {
-                self.ask_at = BootTime::NEVER;
+                self.ask_at = next;
+                self.due(next);
             } else {
                 self.asking = true;
                 self.ask_at = now.plus(ASK_AGAIN);
@@ -111,7 +112,8 @@ impl SlurmEngine {
         }
     }
 
-    fn jobs_in_doubt(&mut self, now: BootTime) -> Jobs {
+    /// The jobs to ask about now, and when there are others.
+    fn jobs_in_doubt(&self, now: BootTime) -> (Jobs, BootTime) {
         let after = self.config.pace.doubt_after;
         let mut jobs = Jobs::new();
         let mut next = BootTime::NEVER;
@@ -124,11 +126,7 @@ impl SlurmEngine {
                 jobs.entry(job).or_insert_with(|| job_name(self.layout.instance(), seat.batch));
             }
         }
-        if jobs.is_empty() && next < BootTime::NEVER {
-            self.ask_at = next;
-            self.due(next);
-        }
-        jobs
+        (jobs, next)
     }
 
     fn on_queue(&mut self, lines: &[QueueLine]) {
@@ -273,8 +271,28 @@ impl SlurmEngine {
             .map(|(attempt, _)| attempt)
             .collect();
         for attempt in lost {
-            self.lose(attempt);
+            match self.book.get(attempt).and_then(Held::written).cloned() {
+                // It has ended by itself, as far as anybody can tell.
+                Some(written) if !written.by_slurm => self.ends_as_written(attempt, written),
+                Some(_) | None => self.lose(attempt),
+            }
         }
+    }
+
+    /// Nobody says more of its end than its wrapper did.
+    fn ends_as_written(&mut self, attempt: AttemptId, written: Written) {
+        let Written { end, usage, by_slurm, .. } = written;
+        let outcome = if by_slurm { Outcome::KeeperDied } else { end.outcome };
+        self.ends_with(attempt, end.at, &usage, outcome);
+    }
+
+    /// It ended then, of what its wrapper or Slurm says.
+    fn ends_with(&mut self, attempt: AttemptId, at: Time, usage: &Counters, outcome: Outcome) {
+        if let Some(held) = self.book.live_mut(attempt) {
+            held.count(usage);
+        }
+        self.note_account(attempt);
+        self.finish_at(attempt, at, outcome);
     }
 
     /// What follows for one of them; none where Slurm knows nothing of it.
@@ -293,37 +311,17 @@ impl SlurmEngine {
         }
         let Some(held) = self.book.live_mut(attempt) else { return };
         let age = now.since(doubt.since);
-        if let Some(Written { end, usage, by_slurm, .. }) = doubt.report {
-            let outcome = match state {
-                Some(State::Cancelled) if by_slurm && held.stop.is_some() => Outcome::Stopped,
-                // Told to end, and waiting again: the site took it off and has put it back.
-                Some(State::Pending) if by_slurm => Outcome::Preempted,
-                // Ended by itself, and the controller has forgotten that it ran.
-                Some(State::Pending) => end.outcome,
-                Some(State::Timeout | State::Deadline)
-                    if by_slurm && is_shortened(minutes, &usage) =>
-                {
-                    Outcome::Preempted
-                }
-                Some(state) if state.is_over() && by_slurm => because(state),
-                Some(state) if state.took_off() => because(state),
-                Some(state) if state.is_over() => end.outcome,
-                // Being cleaned up; or nobody knows.
-                Some(_) | None if age < if by_slurm { WHY_WITHIN } else { STEPS_WHY_WITHIN } => {
-                    return;
-                }
-                Some(_) | None if by_slurm => Outcome::KeeperDied,
-                Some(_) | None => end.outcome,
+        if let Some(written) = &doubt.report {
+            let Some(outcome) = came_of(written, state, (age, held.stop.is_some(), minutes)) else {
+                return;
             };
-            held.count(&usage);
             if state == Some(State::Pending) {
                 // Started again it would run nothing, and wait for room all the same.
                 let runs_as = held.under.unwrap_or(seat.index);
                 let target = self.book.batches.get(&seat.batch).and_then(|b| b.target(runs_as));
                 self.cancels.extend(target);
             }
-            self.note_account(attempt);
-            self.finish_at(attempt, end.at, outcome);
+            self.ends_with(attempt, written.end.at, &written.usage, outcome);
             return;
         }
         let (was_silent, was_stopped) = (held.silent, held.stop.is_some());
@@ -463,16 +461,8 @@ impl SlurmEngine {
         let lost = self.book.get(attempt).is_some_and(Held::is_lost);
         let word_at = self.book.get(attempt).map(|held| held.lease_end.plus(WORD_WITHIN));
         let written = self.book.get(attempt).and_then(Held::written).cloned();
-        if let Some(Written { end, usage, by_slurm, .. }) = written
-            && word_at.is_some_and(|at| at <= now)
-        {
-            // Nobody has said more of its end in time than its wrapper did.
-            if let Some(held) = self.book.live_mut(attempt) {
-                held.count(&usage);
-            }
-            self.note_account(attempt);
-            let outcome = if by_slurm { Outcome::KeeperDied } else { end.outcome };
-            self.finish_at(attempt, end.at, outcome);
+        if let Some(written) = written.filter(|_| word_at.is_some_and(|at| at <= now)) {
+            self.ends_as_written(attempt, written);
         } else if lost || (self.is_claimed(attempt) && word_at.is_some_and(|at| at <= now)) {
             self.drop_silent(attempt, seat);
             self.finish(attempt, Outcome::KeeperDied);
@@ -512,6 +502,39 @@ fn because(state: State) -> Outcome {
         | State::Cancelled
         | State::NodeFail
         | State::Revoked => Outcome::KeeperDied,
+    }
+}
+
+/// What an end that its wrapper wrote has come of, by what Slurm says of the job; none: it is asked again. Asked
+/// for so long, of what was told to stop or not, and may take so many minutes for Slurm.
+fn came_of(
+    written: &Written,
+    state: Option<State>,
+    (age, was_stopped, minutes): (Span, bool, Option<i64>),
+) -> Option<Outcome> {
+    if !written.by_slurm {
+        let own = || Some(written.end.outcome.clone());
+        return match state {
+            // Its steps went with a node, whatever its script made of that.
+            Some(state) if state.took_off() => Some(because(state)),
+            // Where it waits again the controller has forgotten that it ran.
+            Some(state) if state.is_over() || state == State::Pending => own(),
+            // Being cleaned up; or nobody knows.
+            Some(_) | None if age < STEPS_WHY_WITHIN => None,
+            Some(_) | None => own(),
+        };
+    }
+    match state {
+        Some(State::Cancelled) if was_stopped => Some(Outcome::Stopped),
+        // Told to end, and waiting again: the site took it off and has put it back.
+        Some(State::Pending) => Some(Outcome::Preempted),
+        Some(State::Timeout | State::Deadline) if is_shortened(minutes, &written.usage) => {
+            Some(Outcome::Preempted)
+        }
+        Some(state) if state.is_over() => Some(because(state)),
+        // Being cleaned up; or nobody knows.
+        Some(_) | None if age < WHY_WITHIN => None,
+        Some(_) | None => Some(Outcome::KeeperDied),
     }
 }
 
@@ -555,6 +578,7 @@ fn never_ran(state: State) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::End;
     use crate::slurm::status::queue;
 
     #[test]
@@ -579,6 +603,48 @@ mod tests {
         check("NODE_FAIL", &died, Some(&died));
         check("BOOT_FAIL", &died, Some(&died));
         check("REVOKED", &died, None);
+    }
+
+    #[test]
+    fn what_a_wrapper_wrote_stands_unless_slurm_knows_better() {
+        let (exited, own) = (Outcome::Exited(3), Some(Outcome::Exited(3)));
+        let wrote = |by_slurm: bool, wall: i64| Written {
+            end: End { at: Time::EPOCH, outcome: exited.clone() },
+            usage: Counters { wall: Span::from_secs(wall), ..Counters::default() },
+            by_slurm,
+            sequence: 1,
+        };
+        let told = |by_slurm: bool, text: &str, age: i64| {
+            let state = (!text.is_empty()).then(|| State::parse(text));
+            came_of(&wrote(by_slurm, 30), state, (Span::from_secs(age), false, Some(13)))
+        };
+        // By itself: only a node that went says otherwise, and nobody is waited for for long.
+        for text in ["COMPLETED", "FAILED", "CANCELLED by 0", "PENDING"] {
+            assert_eq!(told(false, text, 0), own, "{text}");
+        }
+        assert_eq!(told(false, "NODE_FAIL", 0), Some(Outcome::KeeperDied));
+        assert_eq!(told(false, "PREEMPTED", 0), Some(Outcome::Preempted));
+        for text in ["RUNNING", "COMPLETING", ""] {
+            assert_eq!(
+                (told(false, text, 9), told(false, text, 10)),
+                (None, own.clone()),
+                "{text}"
+            );
+        }
+        // Told to by Slurm, which knows why.
+        assert_eq!(told(true, "PENDING", 0), Some(Outcome::Preempted));
+        assert_eq!(told(true, "COMPLETING", 59), None);
+        assert_eq!(told(true, "", 60), Some(Outcome::KeeperDied));
+        // Ten minutes were asked for, and three more of Slurm.
+        let limit = |wall: i64| {
+            let asked = (Span::ZERO, false, Some(13));
+            came_of(&wrote(true, wall), Some(State::Timeout), asked)
+        };
+        assert_eq!(limit(599), Some(Outcome::Preempted), "the site has made it shorter");
+        assert_eq!(limit(600), Some(Outcome::TimeLimit));
+        let stopped = (Span::ZERO, true, None);
+        let cancelled = came_of(&wrote(true, 1), Some(State::Cancelled), stopped);
+        assert_eq!(cancelled, Some(Outcome::Stopped));
     }
 
     #[test]

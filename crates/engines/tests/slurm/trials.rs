@@ -457,6 +457,43 @@ fn scripts_find_srun_also_under_the_job_of_another_element() {
     assert_ne!(all[1], all[0]);
 }
 
+#[test]
+fn an_end_that_slurm_is_asked_about_outlives_the_agent() {
+    let Some(lab) = Lab::start(Accounts::Absent, &[("NODES", "1"), ("CPN", "2")]) else { return };
+    let (file, go) = (lab.folder("ran"), lab.folder("go"));
+    let mut agent = Agent::open(config(&lab, "agent"));
+    let wait = format!("until test -e '{}'; do sleep 0.1; done", go.display());
+    let line = format!("srun --mpi=none true; {}; {wait}; exit 3", noting(&file, "true"));
+    // As a script for Slurm has it, which finds an `srun` of ours.
+    let mut made = agent.launch(&line);
+    made.env.insert("SLURM_JOB_NAME".to_owned(), "x".to_owned());
+    let attempt = agent.start(vec![made])[0];
+    agent.running(attempt);
+    agent.until("its step is over", |_| runs(&file) == 1);
+    // Nobody answers why it has ended.
+    lab.kill("slurmctld");
+    std::fs::write(&go, "").expect("written");
+    let news = lab.folder("agent/news");
+    let tells_end = |entry: std::io::Result<std::fs::DirEntry>| {
+        let text = entry.and_then(|entry| std::fs::read_to_string(entry.path()));
+        text.is_ok_and(|text| text.contains("ended"))
+    };
+    agent.until("its end is written", |_| {
+        std::fs::read_dir(&news).expect("a folder").any(tells_end)
+    });
+    agent.engine.list().expect("it is heard");
+    let mut agent = agent.restart();
+    lab.revive("slurmctld");
+    lab.heal();
+    assert_eq!(agent.outcome(attempt), Outcome::Exited(3));
+    assert_eq!(runs(&file), 1);
+    // What it said is in the journal: it is not told again.
+    agent.until("its news is gone", |agent| {
+        agent.engine.list().expect("lists");
+        !std::fs::read_dir(&news).expect("a folder").any(tells_end)
+    });
+}
+
 /// Fills a node of a partition, and has others want it.
 fn is_preempted(lab: &Lab, partition: &str, extra: &[&str]) -> Outcome {
     let mut low = config(lab, partition);
