@@ -1,10 +1,10 @@
 //! Jobs, quotes and leases.
 
-use super::learn::Foreseen;
 use dayan_schedule::{PreemptionPolicy, Tasks};
 use dayan_spec::After;
 use dayan_units::{AttemptId, JobId, Micro, Resources, Span};
 
+use super::learn::Foreseen;
 use crate::command::Outcome;
 use crate::event::{Entry, Event, Line, Next};
 use crate::state::{
