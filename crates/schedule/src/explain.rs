@@ -7,6 +7,7 @@ use dayan_units::{JobId, Span, Time};
 use smallvec::SmallVec;
 
 use crate::answer::{Explanation, JobStanding, Relaxation, StartEstimate, Urgency};
+use crate::ask::GangAsk;
 use crate::capped::want_of;
 use crate::estate::{BayIx, Node, PoolIx};
 use crate::fit_tree::Need;
@@ -48,6 +49,11 @@ fn nearest_of(judge: &Judge<'_>, pools: &[PoolIx]) -> Reason {
     Reason { code, message: messages.join("; another ") }
 }
 
+/// How many seats it takes at once, at the least.
+pub(crate) fn seats_of(gang: Option<GangAsk>) -> u64 {
+    gang.map_or(1, |gang| u64::from(gang.at_least()))
+}
+
 impl Planner {
     /// Why the job waits; none where the planner does not know it.
     pub fn explain(&self, job: JobId, now: Time) -> Option<Explanation> {
@@ -68,7 +74,8 @@ impl Planner {
         // Where room is there and it waits for something of its own, no pool keeps it waiting.
         let own = standing != JobStanding::Waiting;
         let leaves = self.demand.leaves(job.class, self.demand.place_of(job), now);
-        let busy = self.busy(&verdict, When::now(now, class.ask.time), leaves.as_ref());
+        let leaves = leaves.as_ref().map(|leaves| (leaves, seats_of(class.key.gang)));
+        let busy = self.busy(&verdict, When::now(now, class.ask.time), leaves);
         let has_room = |code| matches!(code, ReasonCode::PoolReserved | ReasonCode::PoolKept);
         for (pool, code) in busy.into_iter().filter(|(_, code)| !own || !has_room(*code)) {
             by_code.entry(code).or_default().push(pool);
@@ -224,7 +231,7 @@ impl Planner {
         &self,
         verdict: &Verdict,
         when: When,
-        leaves: Option<&Leaves>,
+        leaves: Option<(&Leaves, u64)>,
     ) -> BTreeMap<PoolIx, ReasonCode> {
         let mut found: BTreeMap<PoolIx, ReasonCode> = BTreeMap::new();
         for choice in verdict.choices.iter().filter(|at| !self.estate.is_queue(at.bay)) {
@@ -237,13 +244,13 @@ impl Planner {
         found
     }
 
-    /// Why nothing more starts in a bay that would do, of what leaves so much.
+    /// Why nothing more starts in a bay that would do, of what leaves so much beside so many seats.
     pub(crate) fn no_room(
         &self,
         bay: BayIx,
         need: &Need,
         when: When,
-        leaves: Option<&Leaves>,
+        leaves: Option<(&Leaves, u64)>,
     ) -> ReasonCode {
         let bay = &self.estate.bays[bay];
         let some_up = bay.nodes.iter().any(|node| node.is_up() && node.seats_empty(need) > 0);
@@ -258,7 +265,9 @@ impl Planner {
             // little for a gang.
             (true, Some(_)) => {
                 let floor = || Floor::of(&self.estate, [bay.pool], &mut 0);
-                let kept = |leaves: &Leaves| !leaves.are_left(&floor(), &need.resources, 1);
+                let kept = |(leaves, seats): (&Leaves, u64)| {
+                    leaves.keep_out(&floor(), &need.resources, seats)
+                };
                 if leaves.is_some_and(kept) {
                     ReasonCode::PoolKept
                 } else {
@@ -349,7 +358,7 @@ impl Planner {
         // What the best place takes: which need was found first says nothing.
         let best = verdict.choices.first()?;
         let need = verdict.needs[usize::from(best.need)].resources;
-        let seats = judge.wish.gang.map_or(1, |gang| u64::from(gang.at_least()));
+        let seats = seats_of(judge.wish.gang);
         let wanted = Wanted { seats, need, place };
         let gang = judge.wish.gang.map(|gang| (&*verdict.domains, u64::from(gang.at_least())));
         let places = (&*verdict.choices, &*verdict.needs, judge.wish.ask.time);

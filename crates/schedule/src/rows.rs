@@ -11,7 +11,7 @@ use dayan_units::{JobId, Time};
 
 use crate::answer::JobStanding;
 use crate::estate::PoolIx;
-use crate::explain::Taken;
+use crate::explain::{Taken, seats_of};
 use crate::fit_tree::Need;
 use crate::judge::{Choice, Judge};
 use crate::later::When;
@@ -120,12 +120,10 @@ impl Planner {
             !self.estate.dropped.contains(&choice.bay) && !self.estate.is_queue(choice.bay)
         };
         let best = said.choices.iter().filter(is_there).take(LOOKED_AT_MAX);
+        let leaves = said.leaves.as_ref().map(|leaves| (leaves, seats_of(judge.wish.gang)));
         let why = |choice: &Choice| {
             let need = &said.needs[usize::from(choice.need)];
-            (
-                self.no_room(choice.bay, need, when, said.leaves.as_ref()),
-                Reverse(self.estate.pool_of(choice.bay)),
-            )
+            (self.no_room(choice.bay, need, when, leaves), Reverse(self.estate.pool_of(choice.bay)))
         };
         let worst: Option<(ReasonCode, Reverse<PoolIx>)> = best.map(why).max();
         worst.map(|(code, Reverse(pool))| judge.reason(pool, code)).into_iter().collect()

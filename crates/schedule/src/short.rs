@@ -97,6 +97,12 @@ impl Leaves {
         floor.free.of(need) >= taken.saturating_add(self.beside(floor, need, seats))
     }
 
+    /// Is there enough for so many seats, but not for what they leave as well?
+    pub fn keep_out(&self, floor: &Floor, need: &Resources, seats: u64) -> bool {
+        let taken = own(need).saturating_mul(seats);
+        floor.free.of(need) >= taken && !self.are_left(floor, need, seats)
+    }
+
     /// What is reserved beside the seats is not left over.
     pub fn out_of(&self, floor: &Floor, (need, seats): (&Resources, u64), held: &mut [Held]) {
         let mut left = self.beside(floor, need, seats);

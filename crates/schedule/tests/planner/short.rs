@@ -107,6 +107,17 @@ fn room_is_of_all_nodes_together_and_of_what_the_work_takes() {
     world.queue(sure(cores(2, 7, 700)));
     world.queue(sure(cores(3, 6, 700)));
     assert_eq!(at(&mut world, 0), [job_id(3), job_id(1)]);
+    // A gang that would have its nodes, and leave five cores, hears that.
+    let mut world = World::new(Policy::default());
+    world.show(pool(0, &nodes), vec![offer(0, 10_000)]);
+    short_came(&mut world, 6, 2);
+    world.queue(cores(4, 7, 700));
+    world.queue(gang(5, 3));
+    assert_eq!(at(&mut world, 0), [job_id(4)]);
+    let why = world.planner.explain(job_id(5), world.now).expect("known");
+    assert_eq!(why.reasons[0].code, ReasonCode::PoolKept);
+    let rows = world.planner.first_reasons(&[job_id(5)], world.now);
+    assert_eq!(rows[&job_id(5)][0].code, ReasonCode::PoolKept);
     // Of sixteen cards two are left: processors are not asked about.
     let mut world = World::new(Policy::default());
     world.show(pool(0, &nodes), vec![offer(0, 10_000)]);
