@@ -12,11 +12,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::command::FENCE_VARIABLE;
 use crate::sys::page_bytes;
 
+/// So much of a program's name is kept: `TASK_COMM_LEN` less its end.
+const NAME_MAX: usize = 15;
+
 /// One process as `/proc/PID/stat` shows it (proc(5)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Process {
     pub pid: i32,
     pub session: i32,
+    /// What runs in it, cut to what the kernel keeps of a name.
+    name: [u8; NAME_MAX],
     /// Has it ended, and only waits for its parent to notice? It runs nothing any more.
     pub is_zombie: bool,
     /// Start time in clock ticks since the machine started: with the pid, who it is.
@@ -26,19 +31,30 @@ pub(crate) struct Process {
     pub resident: Bytes,
 }
 
+impl Process {
+    /// Does it run a program of that name, which is a short one?
+    pub fn runs(&self, program: &str) -> bool {
+        self.name.split(|byte| *byte == 0).next() == Some(program.as_bytes())
+    }
+}
+
 /// Ticks of user-visible times: `USER_HZ` is 100 on every Linux.
 const TICK_MICROS: i64 = 10_000;
 
 fn parse_stat(text: &str) -> Option<Process> {
     // The name in the second field may hold spaces and parentheses; the last one closes it.
     let (head, tail) = text.rsplit_once(')')?;
-    let pid = head.split(' ').next()?.parse().ok()?;
+    let (pid, comm) = head.split_once(" (")?;
+    let pid = pid.parse().ok()?;
+    let mut name = [0u8; NAME_MAX];
+    name.iter_mut().zip(comm.bytes()).for_each(|(to, from)| *to = from);
     let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
     // `fields[0]` is field 3 of proc(5), so field n is `fields[n - 3]`.
     let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
     let ticks = |field| Some(Span::from_micros(number(field)?.saturating_mul(TICK_MICROS)));
     Some(Process {
         pid,
+        name,
         session: i32::try_from(number(6)?).ok()?,
         is_zombie: matches!(fields.first(), Some(&"Z" | &"X")),
         birth: u64::try_from(number(22)?).ok()?,
@@ -124,6 +140,9 @@ mod tests {
         assert_eq!((process.pid, process.session, process.birth), (42, 41, 12_345));
         assert_eq!((process.user, process.system), (Span::from_millis(70), Span::from_millis(90)));
         assert_eq!(process.resident.0, 3 * page_bytes());
+        assert!(process.runs("a) b (c") && !process.runs("a"));
+        let long = line.replace("a) b (c", "a-name-of-sixteen");
+        assert!(parse_stat(&long).expect("well-formed").runs("a-name-of-sixte"));
         for bad in ["", "42", "42 (a", "42 (a) S 1 2"] {
             assert_eq!(parse_stat(bad), None, "{bad}");
         }

@@ -156,7 +156,8 @@ fn every_option_becomes_its_keys() {
     for nothing in ["-o slurm-%j.out", "-e %x.err", "-o /dev/null", "--requeue"] {
         check(nothing, json!({}));
     }
-    check("--no-requeue", json!({"retry": {"max": 0}}));
+    let never = json!({"max": 0, "when": ["node_failure", "site_lost"]});
+    check("--no-requeue", json!({"retry": never}));
     check("--signal=B:USR2@120", json!({"time_signal": {"signal": "SIGUSR2", "before": "120s"}}));
     check("--signal=TERM", json!({"time_signal": {"signal": "SIGTERM", "before": "60s"}}));
     check("--comment='for Monday'", json!({"env": {"SLURM_JOB_COMMENT": "for Monday"}}));

@@ -15,7 +15,7 @@ use super::layout::{BatchId, Index};
 use super::request::Submission;
 use super::status::{Account, QueueLine};
 use super::together::{Answers, Seen};
-use super::way::{Accounting, Ends, Jobs, Submitted, Way};
+use super::way::{Accounting, Ends, Jobs, Question, Submitted, Way};
 use crate::Waker;
 
 /// Something to be done.
@@ -27,8 +27,8 @@ pub(crate) enum Errand {
     Cancel { targets: Vec<String> },
     /// Look at the queue: one question for all jobs.
     Look,
-    /// Ask what became of these jobs.
-    Ends { jobs: Jobs },
+    /// Ask what became of jobs.
+    Ends { question: Question },
     /// Ask what Slurm's accounting counted.
     Accounts { jobs: Jobs },
 }
@@ -103,8 +103,9 @@ impl Desk {
             Errand::Look => {
                 Done::Looked(self.answers.queue(&self.way, &mut self.seen, self.look_every))
             }
-            Errand::Ends { jobs } => {
-                Done::Ends { ends: self.way.ends(&jobs, self.accounting), jobs }
+            Errand::Ends { question } => {
+                let ends = self.way.ends(&question, self.accounting);
+                Done::Ends { jobs: question.jobs, ends }
             }
             Errand::Accounts { jobs } => Done::Accounts(self.way.accounts(&jobs)),
         }

@@ -14,7 +14,7 @@ use super::engine::SlurmEngine;
 use super::layout::{BatchId, Index};
 use super::request::{TAKES_WITHIN, TIME_MARGIN, batch_of, job_name};
 use super::status::{Elements, QueueLine, State};
-use super::way::{Ends, Jobs};
+use super::way::{Ends, Jobs, Question};
 use crate::{BootTime, Counters, Outcome, StartFailure};
 
 /// Between two questions about those in doubt.
@@ -72,7 +72,8 @@ impl SlurmEngine {
                     Ok(ends) => self.on_ends(&jobs, &ends),
                     Err(why) => {
                         tracing::warn!(why, "cannot ask what became of jobs");
-                        self.on_no_ends(&jobs);
+                        let unknown = self.in_doubt(&jobs).into_iter().map(|(attempt, ..)| attempt);
+                        self.on_no_answer(unknown.collect());
                     }
                 }
             }
@@ -96,15 +97,15 @@ impl SlurmEngine {
             self.clerk.send(Errand::Look);
         }
         if !self.asking && self.ask_at <= now {
-            let (jobs, next) = self.jobs_in_doubt(now);
-            if jobs.is_empty() {
+            let (question, next) = self.question(now);
+            if question.jobs.is_empty() {
                 self.ask_at = next;
                 self.due(next);
             } else {
                 self.asking = true;
                 self.ask_at = now.plus(ASK_AGAIN);
                 self.due(self.ask_at);
-                self.clerk.send(Errand::Ends { jobs });
+                self.clerk.send(Errand::Ends { question });
             }
         }
         if let Some(jobs) = self.accounts.jobs_to_ask(now) {
@@ -112,21 +113,39 @@ impl SlurmEngine {
         }
     }
 
-    /// The jobs to ask about now, and when there are others.
-    fn jobs_in_doubt(&self, now: BootTime) -> (Jobs, BootTime) {
+    /// What to ask about now, and when there is more.
+    fn question(&self, now: BootTime) -> (Question, BootTime) {
         let after = self.config.pace.doubt_after;
-        let mut jobs = Jobs::new();
+        let mut question = Question::default();
         let mut next = BootTime::NEVER;
         for (_, held) in self.book.live() {
             let (Some(doubt), Some(seat)) = (&held.doubt, held.seat) else { continue };
             let at = if doubt.report.is_some() { doubt.since } else { doubt.since.plus(after) };
+            let Some(batch) = self.book.batches.get(&seat.batch) else { continue };
             if at > now {
                 next = next.min(at);
-            } else if let Some(job) = self.book.batches.get(&seat.batch).and_then(Batch::job) {
-                jobs.entry(job).or_insert_with(|| job_name(self.layout.instance(), seat.batch));
+            } else if let Some(job) = batch.job() {
+                let name = || job_name(self.layout.instance(), seat.batch);
+                question.jobs.entry(job).or_insert_with(name);
+                question.elements.insert((job, batch.in_slurm(seat.index, held.under)));
             }
         }
-        (jobs, next)
+        (question, next)
+    }
+
+    /// Those in doubt that were asked about by these jobs, and which elements of Slurm's they are.
+    fn in_doubt(&self, jobs: &Jobs) -> Vec<(AttemptId, Seat, (u32, Index))> {
+        let doubtful = self.book.live().filter(|(_, held)| held.doubt.is_some());
+        let asked = doubtful.filter_map(|(attempt, held)| {
+            let seat = held.seat?;
+            let batch = self.book.batches.get(&seat.batch)?;
+            // Another batch may have that number since it was asked about.
+            let job = batch.job()?;
+            let name = job_name(self.layout.instance(), seat.batch);
+            jobs.get(&job).filter(|asked| **asked == name)?;
+            Some((attempt, seat, (job, batch.in_slurm(seat.index, held.under))))
+        });
+        asked.collect()
     }
 
     fn on_queue(&mut self, lines: &[QueueLine]) {
@@ -236,41 +255,32 @@ impl SlurmEngine {
     /// What Slurm says became of those in doubt.
     fn on_ends(&mut self, jobs: &Jobs, ends: &Ends) {
         self.numbers_of_others(&ends.others);
-        let doubtful: Vec<(AttemptId, Seat, (u32, Index))> = self
-            .book
-            .live()
-            .filter(|(_, held)| held.doubt.is_some())
-            .filter_map(|(attempt, held)| {
-                let seat = held.seat?;
-                let batch = self.book.batches.get(&seat.batch)?;
-                // Another batch may have that number since it was asked about.
-                let job = batch.job()?;
-                let name = job_name(self.layout.instance(), seat.batch);
-                jobs.get(&job).filter(|asked| **asked == name)?;
-                Some((attempt, seat, (job, batch.in_slurm(seat.index, held.under))))
-            })
-            .collect();
-        for (attempt, seat, of) in doubtful {
-            self.on_end(attempt, seat, ends.known.get(&of).copied());
+        if let Some(why) = &ends.silent {
+            tracing::warn!(why, "cannot ask the accounting what became of jobs");
         }
+        let mut unknown = Vec::new();
+        for (attempt, seat, of) in self.in_doubt(jobs) {
+            let state = ends.known.get(&of).copied();
+            if state.is_none() && ends.silent.is_some() {
+                unknown.push(attempt);
+            } else {
+                self.on_end(attempt, seat, state);
+            }
+        }
+        self.on_no_answer(unknown);
         self.ask_at = self.ask_at.min(self.clock.now().plus(ASK_AGAIN));
         self.due(self.ask_at);
     }
 
-    /// Nobody says what became of those in doubt. They end by no question that failed; but what has been
+    /// Nobody says what became of these. They end by no question that failed; but what has been
     /// missing in the queue for so long, and says nothing, gets no more time.
-    fn on_no_ends(&mut self, jobs: &Jobs) {
+    fn on_no_answer(&mut self, mut unknown: Vec<AttemptId>) {
         let (now, long) = (self.clock.now(), self.config.pace.silent_after);
-        let in_doubt = |held: &Held| {
-            held.doubt.as_ref().is_some_and(|doubt| now.since(doubt.since) >= long && !doubt.lost)
-        };
-        let of = |held: &Held| self.book.batches.get(&held.seat?.batch)?.job();
-        let asked = |held: &Held| of(held).is_some_and(|job| jobs.contains_key(&job));
-        let lost: Vec<AttemptId> = (self.book.live())
-            .filter(|(_, held)| in_doubt(held) && asked(held))
-            .map(|(attempt, _)| attempt)
-            .collect();
-        for attempt in lost {
+        unknown.retain(|attempt| {
+            let doubt = self.book.get(*attempt).and_then(|held| held.doubt.as_ref());
+            doubt.is_some_and(|doubt| now.since(doubt.since) >= long && !doubt.lost)
+        });
+        for attempt in unknown {
             match self.book.get(attempt).and_then(Held::written).cloned() {
                 // It has ended by itself, as far as anybody can tell.
                 Some(written) if !written.by_slurm => self.ends_as_written(attempt, written),

@@ -41,6 +41,14 @@ pub(crate) enum Accounting {
 /// that was killed forgets what it took last, and gives the number again, to anybody.
 pub(crate) type Jobs = BTreeMap<u32, String>;
 
+/// What is to be known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Question {
+    pub jobs: Jobs,
+    /// Their elements that it is about.
+    pub elements: BTreeSet<(u32, Index)>,
+}
+
 /// What became of jobs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Ends {
@@ -48,18 +56,14 @@ pub(crate) struct Ends {
     pub known: BTreeMap<(u32, Index), State>,
     /// Numbers that are another job's by now.
     pub others: BTreeSet<u32>,
+    /// Why nobody says how those stand that are not known; none: nothing is known of them.
+    pub silent: Option<String>,
 }
 
 impl Ends {
-    /// From the accounting and what the controller remembers, which is newer.
-    pub(super) fn of(
-        jobs: &Jobs,
-        accounts: BTreeMap<(u32, Index), Account>,
-        lines: Vec<QueueLine>,
-    ) -> Self {
-        let known =
-            accounts.into_iter().map(|(element, account)| (element, account.state)).collect();
-        let mut ends = Self { known, others: BTreeSet::new() };
+    /// From what the controller remembers.
+    fn of(jobs: &Jobs, lines: Vec<QueueLine>) -> Self {
+        let mut ends = Self::default();
         for line in lines {
             let Some(name) = jobs.get(&line.job) else { continue };
             if *name != line.name {
@@ -71,6 +75,28 @@ impl Ends {
             }
         }
         ends
+    }
+
+    /// The jobs of which that does not tell all.
+    fn rest(&self, question: &Question) -> Jobs {
+        let is_open = |job: &u32| {
+            let elements = question.elements.range((*job, Index::MIN)..=(*job, Index::MAX));
+            !self.others.contains(job) && elements.into_iter().any(|it| !self.known.contains_key(it))
+        };
+        let open = question.jobs.iter().filter(|(job, _)| is_open(job));
+        open.map(|(job, name)| (*job, name.clone())).collect()
+    }
+
+    /// What the accounting says of those.
+    fn and_accounts(&mut self, accounts: Result<BTreeMap<(u32, Index), Account>, String>) {
+        match accounts {
+            Ok(accounts) => {
+                for (element, account) in accounts {
+                    self.known.entry(element).or_insert(account.state);
+                }
+            }
+            Err(why) => self.silent = Some(why),
+        }
     }
 }
 
@@ -169,18 +195,20 @@ impl Way {
     }
 
     /// How the elements of these jobs stand or ended. The controller remembers jobs for some minutes;
-    /// the accounting, which lags behind it, knows what the controller does not know any more.
-    pub(crate) fn ends(&self, jobs: &Jobs, accounting: Accounting) -> Result<Ends, String> {
-        let accounts = match accounting {
-            Accounting::Kept => self.accounts(jobs)?,
-            Accounting::Absent => BTreeMap::new(),
-        };
+    /// the accounting, which lags behind it and may be away while it is there, is asked about what the
+    /// controller does not know any more.
+    pub(crate) fn ends(&self, question: &Question, accounting: Accounting) -> Result<Ends, String> {
         let lines = match self {
-            Self::Commands(asker) => asker.lines_of(jobs)?,
+            Self::Commands(asker) => asker.lines_of(&question.jobs)?,
             #[cfg(feature = "slurm-rest")]
-            Self::Rest(rest) => rest.lines_of(jobs)?,
+            Self::Rest(rest) => rest.lines_of(&question.jobs)?,
         };
-        Ok(Ends::of(jobs, accounts, lines))
+        let mut ends = Ends::of(&question.jobs, lines);
+        let rest = ends.rest(question);
+        if accounting == Accounting::Kept && !rest.is_empty() {
+            ends.and_accounts(self.accounts(&rest));
+        }
+        Ok(ends)
     }
 
     /// What Slurm's accounting counted of these jobs; nothing of others that have had their numbers.
@@ -235,5 +263,29 @@ impl Way {
             #[cfg(feature = "slurm-rest")]
             Self::Rest(rest) => rest.all_jobs(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::status::queue;
+
+    #[test]
+    fn the_accounting_is_asked_about_what_the_controller_does_not_know() {
+        let jobs: Jobs = [(7, "ours"), (8, "ours"), (9, "ours")]
+            .map(|(job, name)| (job, name.to_owned()))
+            .into();
+        let elements = [(7, 0), (7, 1), (8, 0), (9, 0)].into();
+        let question = Question { jobs, elements };
+        let lines = queue("7|0|COMPLETED|ours|None\n8|0|NODE_FAIL|ours|None\n9|0|RUNNING|theirs|None\n");
+        let mut ends = Ends::of(&question.jobs, lines);
+        assert_eq!(ends.others, [9].into());
+        let rest = ends.rest(&question);
+        assert_eq!(rest.into_keys().collect::<Vec<_>>(), [7], "element 1 is not known");
+        let known = [((7, 0), State::Completed), ((8, 0), State::NodeFail)];
+        assert_eq!(ends.known, known.into());
+        ends.and_accounts(Err("slurmdbd is away".to_owned()));
+        assert_eq!((&ends.known, ends.silent.is_some()), (&known.into(), true));
     }
 }

@@ -8,6 +8,7 @@ mod lab;
 mod liar;
 mod rest;
 mod suspended;
+mod told;
 mod trials;
 
 use dayan_engines::conformance::{self, Bed};

@@ -144,10 +144,8 @@ fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> 
     match lease.stop {
         Some(StopReason::Cancelled) => return MemberEnd::Cancelled,
         Some(StopReason::Unfunded) => return MemberEnd::Failed,
-        Some(StopReason::PoolWithdrawn | StopReason::GangBroken | StopReason::GangLost) => {
-            return MemberEnd::RequeuedFree;
-        }
-        Some(StopReason::Preempted { .. }) => return taken_back(stored),
+        Some(StopReason::GangBroken | StopReason::GangLost) => return MemberEnd::RequeuedFree,
+        Some(StopReason::PoolWithdrawn | StopReason::Preempted { .. }) => return taken_back(stored),
         None => {}
     }
     // The site took it back: the same, whoever wanted the room.

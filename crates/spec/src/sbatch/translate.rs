@@ -540,7 +540,10 @@ impl Translation<'_, '_> {
         if let Some(given) = self.given.last_of(&["requeue", "no-requeue"])
             && given.known.name == "no-requeue"
         {
+            // Nor after a preemption, which counts as no failure.
             self.keys.set("retry.max", bare(&0, given.at));
+            let own = ["node_failure", "site_lost"].map(|cause| text(cause, given.at));
+            self.keys.set("retry.when", list(own.into(), given.at));
         }
         if let Some(given) = self.given.get("comment") {
             let comment: String = given.value.chars().filter(|c| !c.is_control()).collect();

@@ -344,6 +344,7 @@ impl Bench<'_> {
             told: false,
             asked: desk.asked(),
             steps,
+            saw_srun: false,
         };
         tended.run(desk, pump)
     }

@@ -63,6 +63,8 @@ pub(super) struct Tended<'a> {
     /// A file that is there once its script has started steps of the job's by our `srun`; none: it finds Slurm's own,
     /// and nobody can tell.
     pub(super) steps: Option<PathBuf>,
+    /// Slurm's own `srun` was seen among its processes: whoever calls it by its path finds no other.
+    pub(super) saw_srun: bool,
 }
 
 impl Tended<'_> {
@@ -94,7 +96,7 @@ impl Tended<'_> {
         let end = End { at, outcome: outcome.clone() };
         let stand = Stand::Ended { end, by_slurm: self.by_slurm, steps };
         desk.say_last(&stand, self.task.usage).map_err(failed("writing the end"))?;
-        Ok(Over { outcome, last: self.told || left })
+        Ok(Over { outcome, last: self.told || self.saw_srun || left })
     }
 
     /// Until the first process has ended. `kills` for want of memory there were before it began.
@@ -166,7 +168,7 @@ impl Tended<'_> {
             return;
         }
         let before = self.task.usage.cpu();
-        let (user, system, ..) = used(session);
+        let InUse { user, system, .. } = used(session);
         let cores =
             std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1));
         let ran =
@@ -212,7 +214,8 @@ impl Tended<'_> {
 
     /// May Slurm have ended it by ending steps of its script, where nobody else has?
     fn has_steps(&self) -> bool {
-        let may = self.steps.as_ref().is_none_or(|mark| mark.try_exists().unwrap_or(true));
+        let marked = |mark: &PathBuf| mark.try_exists().unwrap_or(true);
+        let may = self.saw_srun || self.steps.as_ref().is_none_or(marked);
         may && self.task.ending.is_none()
     }
 
@@ -316,7 +319,8 @@ impl Tended<'_> {
     /// of it for that: Slurm lets the rest go on, which may wait for what does not come.
     fn look(&mut self, session: i32, now: BootTime, kills: u64) {
         sys::reap_orphans();
-        let (user, system, resident, count) = used(session);
+        let InUse { user, system, resident, count, has_srun } = used(session);
+        self.saw_srun |= has_srun;
         self.task.count_processes(user, system, Bytes(resident));
         self.task.count_wall(self.live().started, now);
         let over = match self.memory {
@@ -348,15 +352,24 @@ fn signal_all(session: i32, signal: Signal) {
     }
 }
 
-/// What the processes of a session have used and hold, and how many there are.
-fn used(session: i32) -> (Span, Span, u64, u32) {
-    let (mut user, mut system) = (Span::ZERO, Span::ZERO);
-    let (mut resident, mut count) = (0u64, 0u32);
+/// What the processes of a session have used and hold, how many there are, and whether Slurm's `srun` is one.
+#[derive(Default)]
+struct InUse {
+    user: Span,
+    system: Span,
+    resident: u64,
+    count: u32,
+    has_srun: bool,
+}
+
+fn used(session: i32) -> InUse {
+    let mut used = InUse::default();
     for process in proc::processes().iter().filter(|process| process.session == session) {
-        user = user.plus(process.user);
-        system = system.plus(process.system);
-        resident = resident.saturating_add(process.resident.0);
-        count += 1;
+        used.user = used.user.plus(process.user);
+        used.system = used.system.plus(process.system);
+        used.resident = used.resident.saturating_add(process.resident.0);
+        used.count += 1;
+        used.has_srun |= process.runs("srun");
     }
-    (user, system, resident, count)
+    used
 }
