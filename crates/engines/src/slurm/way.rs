@@ -81,7 +81,8 @@ impl Ends {
     fn rest(&self, question: &Question) -> Jobs {
         let is_open = |job: &u32| {
             let elements = question.elements.range((*job, Index::MIN)..=(*job, Index::MAX));
-            !self.others.contains(job) && elements.into_iter().any(|it| !self.known.contains_key(it))
+            !self.others.contains(job)
+                && elements.into_iter().any(|it| !self.known.contains_key(it))
         };
         let open = question.jobs.iter().filter(|(job, _)| is_open(job));
         open.map(|(job, name)| (*job, name.clone())).collect()
@@ -278,7 +279,8 @@ mod tests {
             .into();
         let elements = [(7, 0), (7, 1), (8, 0), (9, 0)].into();
         let question = Question { jobs, elements };
-        let lines = queue("7|0|COMPLETED|ours|None\n8|0|NODE_FAIL|ours|None\n9|0|RUNNING|theirs|None\n");
+        let lines =
+            queue("7|0|COMPLETED|ours|None\n8|0|NODE_FAIL|ours|None\n9|0|RUNNING|theirs|None\n");
         let mut ends = Ends::of(&question.jobs, lines);
         assert_eq!(ends.others, [9].into());
         let rest = ends.rest(&question);

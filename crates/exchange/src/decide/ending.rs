@@ -145,7 +145,9 @@ fn verdict(job: &Job, stored: &StoredSpec, lease: &Lease, outcome: &Outcome) -> 
         Some(StopReason::Cancelled) => return MemberEnd::Cancelled,
         Some(StopReason::Unfunded) => return MemberEnd::Failed,
         Some(StopReason::GangBroken | StopReason::GangLost) => return MemberEnd::RequeuedFree,
-        Some(StopReason::PoolWithdrawn | StopReason::Preempted { .. }) => return taken_back(stored),
+        Some(StopReason::PoolWithdrawn | StopReason::Preempted { .. }) => {
+            return taken_back(stored);
+        }
         None => {}
     }
     // The site took it back: the same, whoever wanted the room.

@@ -9,7 +9,7 @@
 use dayan_schedule::order::{Running, Waiting};
 
 use super::protocol::HpcJob;
-use super::schedulers::Scheduler;
+use super::schedulers::Chooser;
 
 /// Whether anything starts while the chosen job waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,108 +25,134 @@ pub fn replay(
     machine: i64,
     jobs: &[HpcJob],
     fill: HarnessFill,
-    scheduler: &mut dyn Scheduler,
+    chooser: &mut dyn Chooser,
 ) -> Vec<i64> {
     let Some(first) = jobs.first() else { return Vec::new() };
-    let mut replay = Replay {
-        jobs,
-        scheduler,
+    let empty = Moment {
         now: first.submit,
         free: machine,
         arrived: 0,
         queue: Vec::new(),
         running: Vec::new(),
-        starts: vec![i64::MIN; jobs.len()],
     };
+    let mut replay = Replay::from(empty, jobs, fill, chooser);
     replay.arrive();
-    loop {
-        while replay.queue.is_empty() {
-            if replay.arrived == jobs.len() {
-                return replay.starts;
-            }
-            replay.step();
-        }
-        replay.turn(fill);
-    }
+    replay.finish()
 }
 
-struct Replay<'a> {
-    jobs: &'a [HpcJob],
-    scheduler: &'a mut dyn Scheduler,
-    now: i64,
-    free: i64,
-    arrived: usize,
+/// How things stand at a moment.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    pub now: i64,
+    pub free: i64,
+    /// So many of the jobs have come.
+    pub arrived: usize,
     /// In order of arrival.
-    queue: Vec<Waiting>,
+    pub queue: Vec<Waiting>,
     /// By true end, then in the order in which they started.
-    running: Vec<(i64, Running)>,
+    pub running: Vec<(i64, Running)>,
+}
+
+/// A replay that begins at any moment.
+pub(super) struct Replay<'a> {
+    jobs: &'a [HpcJob],
+    fill: HarnessFill,
+    chooser: &'a mut dyn Chooser,
+    at: Moment,
+    /// Those that ran at the beginning have none.
     starts: Vec<i64>,
+}
+
+impl<'a> Replay<'a> {
+    /// From there on.
+    pub fn from(
+        at: Moment,
+        jobs: &'a [HpcJob],
+        fill: HarnessFill,
+        chooser: &'a mut dyn Chooser,
+    ) -> Self {
+        Self { jobs, fill, chooser, at, starts: vec![i64::MIN; jobs.len()] }
+    }
+
+    /// Until every job has started: when each did.
+    pub fn finish(mut self) -> Vec<i64> {
+        loop {
+            while self.at.queue.is_empty() {
+                if self.at.arrived == self.jobs.len() {
+                    return self.starts;
+                }
+                self.step();
+            }
+            self.turn();
+        }
+    }
 }
 
 impl Replay<'_> {
     fn arrive(&mut self) {
-        let key = self.arrived;
+        let key = self.at.arrived;
         let job = &self.jobs[key];
         let waiting = Waiting {
             key: u32::try_from(key).expect("a window has fewer jobs than four billion"),
             submitted: job.submit,
             width: job.width,
             limit: job.limit,
-            expected: self.scheduler.arrived(key),
+            expected: self.chooser.arrived(key),
         };
         // A log in order of number may have arrivals that go back a little.
-        let at = self.queue.partition_point(|other| other.submitted <= job.submit);
-        self.queue.insert(at, waiting);
-        self.arrived += 1;
-        self.now = self.now.max(job.submit);
+        let at = self.at.queue.partition_point(|other| other.submitted <= job.submit);
+        self.at.queue.insert(at, waiting);
+        self.at.arrived += 1;
+        self.at.now = self.at.now.max(job.submit);
     }
 
     /// The next end or the next arrival, whichever is first; an arrival where they are equal.
     fn step(&mut self) {
-        let end = self.running.first().map(|(end, _)| *end);
-        let arrival = self.jobs.get(self.arrived).map(|job| job.submit);
+        let end = self.at.running.first().map(|(end, _)| *end);
+        let arrival = self.jobs.get(self.at.arrived).map(|job| job.submit);
         if arrival.is_some_and(|arrival| end.is_none_or(|end| arrival <= end)) {
             self.arrive();
         } else {
-            let (end, job) = self.running.remove(0);
-            self.now = self.now.max(end);
-            self.free += job.width;
-            self.scheduler.ended(job.key as usize, self.jobs[job.key as usize].run);
+            let (end, job) = self.at.running.remove(0);
+            self.at.now = self.at.now.max(end);
+            self.at.free += job.width;
+            self.chooser.ended(job.key as usize, self.jobs[job.key as usize].run);
         }
     }
 
     fn start(&mut self, at: usize) {
-        let job = self.queue.remove(at);
+        let job = self.at.queue.remove(at);
         let run = self.jobs[job.key as usize].run;
-        self.scheduler.started(job.key as usize, self.now);
-        self.starts[job.key as usize] = self.now;
-        self.free -= job.width;
+        self.starts[job.key as usize] = self.at.now;
+        self.at.free -= job.width;
         let running = Running {
             key: job.key,
             width: job.width,
-            started: self.now,
-            limit: self.now + job.limit,
-            expected: self.now + job.expected,
+            started: self.at.now,
+            limit: self.at.now + job.limit,
+            expected: self.at.now + job.expected,
         };
-        let end = self.now + run;
-        let at = self.running.partition_point(|(other, _)| *other <= end);
-        self.running.insert(at, (end, running));
+        let end = self.at.now + run;
+        let at = self.at.running.partition_point(|(other, _)| *other <= end);
+        self.at.running.insert(at, (end, running));
     }
 
-    fn turn(&mut self, fill: HarnessFill) {
-        let running: Vec<Running> = self.running.iter().map(|(_, job)| *job).collect();
-        let at = self.scheduler.choose(self.now, self.free, &running, &self.queue);
-        let chosen = self.queue[at];
-        if chosen.width > self.free {
-            let moment = match fill {
+    fn turn(&mut self) {
+        let running: Vec<Running> = self.at.running.iter().map(|(_, job)| *job).collect();
+        let at = self.chooser.choose(self.at.now, self.at.free, &running, &self.at.queue);
+        let chosen = self.at.queue[at];
+        if chosen.width > self.at.free {
+            let moment = match self.fill {
                 HarnessFill::Wait => i64::MIN,
-                HarnessFill::Backfill => earliest(self.now, self.free, &running, chosen.width),
+                HarnessFill::Backfill => {
+                    earliest(self.at.now, self.at.free, &running, chosen.width)
+                }
             };
-            while chosen.width > self.free {
+            while chosen.width > self.at.free {
                 let mut at = 0;
-                while at < self.queue.len() {
-                    let job = &self.queue[at];
-                    if self.now + job.limit < moment && job.width <= self.free {
+                while at < self.at.queue.len() {
+                    let job = &self.at.queue[at];
+                    if self.at.now + job.limit < moment && job.width <= self.at.free {
                         self.start(at);
                     } else {
                         at += 1;
@@ -135,7 +161,7 @@ impl Replay<'_> {
                 self.step();
             }
         }
-        let at = self.queue.iter().position(|job| job.key == chosen.key);
+        let at = self.at.queue.iter().position(|job| job.key == chosen.key);
         self.start(at.expect("it would end after its own moment, so nothing has started it"));
     }
 }

@@ -32,7 +32,7 @@ const MACHINE: &str = "machine";
 pub struct Live<'a> {
     jobs: &'a [HpcJob],
     planner: Planner,
-    /// What is learned of run times; and which job is the next one where nothing would start.
+    /// What is learned of run times.
     order: ByDue<'a>,
     /// How long jobs are sure to run.
     at_least: Shortest,
@@ -63,6 +63,22 @@ impl<'a> Live<'a> {
             ..JobAsk::plain(job_id(nth), project, at(job.submit), ask)
         }
     }
+
+    fn started(&mut self, job: usize, now: i64) {
+        let HpcJob { limit, width, .. } = self.jobs[job];
+        let latest = at(now).plus(Span::from_secs(limit));
+        self.planner.observe(&Change::LeasePlaced {
+            licenses: BTreeMap::new(),
+            attempt: task(job).attempt(1),
+            payer: PAYER,
+            pool: POOL,
+            node: NodeName::new(MACHINE),
+            resources: processors(width),
+            cards: Cards::NONE,
+            end: LeaseEnd { expected: latest, latest },
+            tenure: Tenure::Kept,
+        });
+    }
 }
 
 impl Scheduler for Live<'_> {
@@ -80,22 +96,6 @@ impl Scheduler for Live<'_> {
         self.planner.observe(&Change::JobGone(attempt.job));
         self.at_least.ended(&self.jobs[job].forecast(), Span::from_secs(run));
         self.order.ended(job, run);
-    }
-
-    fn started(&mut self, job: usize, now: i64) {
-        let HpcJob { limit, width, .. } = self.jobs[job];
-        let latest = at(now).plus(Span::from_secs(limit));
-        self.planner.observe(&Change::LeasePlaced {
-            licenses: BTreeMap::new(),
-            attempt: task(job).attempt(1),
-            payer: PAYER,
-            pool: POOL,
-            node: NodeName::new(MACHINE),
-            resources: processors(width),
-            cards: Cards::NONE,
-            end: LeaseEnd { expected: latest, latest },
-            tenure: Tenure::Kept,
-        });
     }
 
     fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
@@ -120,14 +120,6 @@ impl Scheduler for Live<'_> {
         let places = queue.iter().enumerate();
         let begun = places.filter(|(_, job)| started.contains(&u128::from(job.key)));
         begun.map(|(place, _)| place).collect()
-    }
-
-    /// What the planner would start first; where it would start nothing, the first in its order.
-    fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
-        let plan = self.planner.plan(at(now), Work::UNBOUNDED);
-        let first = plan.seats().next().map(|(task, _)| task.job.bits());
-        let place = first.and_then(|job| queue.iter().position(|one| u128::from(one.key) == job));
-        place.unwrap_or_else(|| self.order.choose(now, free, running, queue))
     }
 }
 

@@ -5,6 +5,7 @@
 //! one of two disciplines. Invariant: the same log and the same choices give the same report; no
 //! order is shown what a job will take before it has ended.
 
+mod ahead;
 mod event;
 mod harness;
 mod live;
@@ -16,13 +17,14 @@ mod swf;
 
 use dayan_schedule::order::{Running, Waiting};
 
+pub use ahead::Ahead;
 pub use dayan_schedule::order::{Backfill, Rule};
 pub use harness::HarnessFill;
 pub use live::Live;
 pub use picture::{HpcWords, Replayed, WAITS, picture};
 pub use protocol::{HpcJob, LinesRead, Protocol, ProtocolError, Unusable, Window, Workload};
 pub use report::{HpcReport, WindowReport};
-pub use schedulers::{ByDue, ByRule, EasyPlusPlus, Scheduler};
+pub use schedulers::{ByDue, ByRule, Chooser, EasyPlusPlus, Scheduler};
 pub use swf::{SwfError, SwfHeader, SwfJob, SwfReader};
 
 /// How time goes on.
@@ -38,7 +40,7 @@ pub enum Discipline {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HpcPolicy {
     /// The default: with EASY backfilling the planner of the live exchange itself; otherwise its
-    /// order, by the moment a job is due.
+    /// order, by the moment a job is due. In the harness, where a choice binds, [`Ahead`].
     Default,
     /// A rule from the literature.
     Rule(Rule),
@@ -47,7 +49,7 @@ pub enum HpcPolicy {
 }
 
 impl HpcPolicy {
-    /// One that decides over `jobs` on a machine, having learned nothing yet.
+    /// One that decides by events over `jobs` on a machine, having learned nothing yet.
     pub fn scheduler(
         self,
         machine: i64,
@@ -61,6 +63,15 @@ impl HpcPolicy {
             }
             Self::Default => Box::new(order()),
             Self::Rule(rule) => Box::new(ByRule::new(jobs, rule, backfill)),
+            Self::EasyPlusPlus => Box::new(EasyPlusPlus::new(jobs)),
+        }
+    }
+
+    /// One that decides in the harness.
+    pub fn chooser(self, jobs: &[HpcJob], fill: HarnessFill) -> Box<dyn Chooser + '_> {
+        match self {
+            Self::Default => Box::new(Ahead::new(jobs, fill)),
+            Self::Rule(rule) => Box::new(ByRule::new(jobs, rule, Backfill::None)),
             Self::EasyPlusPlus => Box::new(EasyPlusPlus::new(jobs)),
         }
     }
@@ -94,27 +105,34 @@ pub fn starts_told(
     workload.windows.iter().map(window).collect()
 }
 
-/// A scheduler whose driver says aloud how many jobs have come.
-struct Told<'a> {
-    scheduler: Box<dyn Scheduler + 'a>,
+/// One whose driver says aloud how many jobs have come.
+struct Told<'a, T: ?Sized> {
+    decides: Box<T>,
     came: usize,
     say: &'a mut dyn FnMut(usize),
 }
 
-impl Scheduler for Told<'_> {
-    fn arrived(&mut self, job: usize) -> i64 {
+impl<'a, T: ?Sized> Told<'a, T> {
+    fn new(decides: Box<T>, say: &'a mut dyn FnMut(usize)) -> Self {
+        Self { decides, came: 0, say }
+    }
+
+    fn one_more(&mut self) {
         self.came += 1;
         (self.say)(self.came);
-        self.scheduler.arrived(job)
+    }
+}
+
+impl<T: Scheduler + ?Sized> Scheduler for Told<'_, T> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.one_more();
+        self.decides.arrived(job)
     }
     fn ended(&mut self, job: usize, run: i64) {
-        self.scheduler.ended(job, run);
-    }
-    fn started(&mut self, job: usize, now: i64) {
-        self.scheduler.started(job, now);
+        self.decides.ended(job, run);
     }
     fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
-        self.scheduler.outran(job, elapsed)
+        self.decides.outran(job, elapsed)
     }
     fn starts(
         &mut self,
@@ -123,10 +141,20 @@ impl Scheduler for Told<'_> {
         running: &[Running],
         queue: &[Waiting],
     ) -> Vec<usize> {
-        self.scheduler.starts(now, free, running, queue)
+        self.decides.starts(now, free, running, queue)
+    }
+}
+
+impl<T: Chooser + ?Sized> Chooser for Told<'_, T> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.one_more();
+        self.decides.arrived(job)
+    }
+    fn ended(&mut self, job: usize, run: i64) {
+        self.decides.ended(job, run);
     }
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
-        self.scheduler.choose(now, free, running, queue)
+        self.decides.choose(now, free, running, queue)
     }
 }
 
@@ -149,17 +177,12 @@ fn replay_told(
 ) -> Vec<i64> {
     match discipline {
         Discipline::Harness(fill) => {
-            // The harness has a backfilling of its own; a scheduler is only asked to choose.
-            let backfill = match fill {
-                HarnessFill::Wait => Backfill::None,
-                HarnessFill::Backfill => Backfill::Easy,
-            };
-            let scheduler = policy.scheduler(machine, jobs, backfill);
-            harness::replay(machine, jobs, fill, &mut Told { scheduler, came: 0, say: told })
+            let chooser = policy.chooser(jobs, fill);
+            harness::replay(machine, jobs, fill, &mut Told::new(chooser, told))
         }
         Discipline::Event(backfill) => {
             let scheduler = policy.scheduler(machine, jobs, backfill);
-            event::simulate(machine, jobs, &mut Told { scheduler, came: 0, say: told })
+            event::simulate(machine, jobs, &mut Told::new(scheduler, told))
         }
     }
 }

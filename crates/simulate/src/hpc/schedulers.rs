@@ -6,20 +6,26 @@ use dayan_units::Span;
 
 use super::protocol::HpcJob;
 
-/// Decides what starts.
+/// Decides what starts at a moment.
 pub trait Scheduler {
     /// A job has arrived: what to expect of it, in seconds.
     fn arrived(&mut self, job: usize) -> i64;
     /// A job has ended, after `run` seconds.
     fn ended(&mut self, job: usize, run: i64);
-    /// A job has started that it chose, or that its driver has filled in.
-    fn started(&mut self, _job: usize, _now: i64) {}
     /// A job has run for `elapsed` seconds, as long as was expected: what is expected now. Not
     /// asked again once the answer is not more than `elapsed`.
     fn outran(&mut self, job: usize, elapsed: i64) -> i64;
     /// The places in `queue`, which is in order of arrival, of the jobs that start now.
     fn starts(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting])
     -> Vec<usize>;
+}
+
+/// Decides which job is the next, one at a time.
+pub trait Chooser {
+    /// A job has arrived: what to expect of it, in seconds.
+    fn arrived(&mut self, job: usize) -> i64;
+    /// A job has ended, after `run` seconds.
+    fn ended(&mut self, job: usize, run: i64);
     /// The place in `queue`, which has one or more, of the job to start next, whether it fits now
     /// or not.
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize;
@@ -62,6 +68,13 @@ impl Scheduler for ByRule<'_> {
             |jobs| pass.starts(jobs, self.backfill),
         )
     }
+}
+
+impl Chooser for ByRule<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        self.jobs[job].limit
+    }
+    fn ended(&mut self, _job: usize, _run: i64) {}
     fn choose(&mut self, now: i64, _free: i64, _running: &[Running], queue: &[Waiting]) -> usize {
         let first = self.rule.first(queue, now).expect("a choice is asked for among some");
         place_of(queue, first.key)
@@ -87,7 +100,7 @@ fn place_of(queue: &[Waiting], key: u32) -> usize {
 }
 
 /// What is expected, in whole seconds and one at least; the limit where nothing is.
-fn in_seconds(expected: Option<Span>, limit: i64) -> i64 {
+pub(super) fn in_seconds(expected: Option<Span>, limit: i64) -> i64 {
     expected.map_or(limit, |expected| (expected.micros() / 1_000_000).max(1))
 }
 
@@ -138,6 +151,16 @@ impl Scheduler for EasyPlusPlus<'_> {
         };
         in_order_of(queue, sort, |jobs| pass.starts(jobs, Backfill::Easy))
     }
+}
+
+/// In order of arrival.
+impl Chooser for EasyPlusPlus<'_> {
+    fn arrived(&mut self, job: usize) -> i64 {
+        Scheduler::arrived(self, job)
+    }
+    fn ended(&mut self, job: usize, run: i64) {
+        Scheduler::ended(self, job, run);
+    }
     fn choose(&mut self, _now: i64, _free: i64, _running: &[Running], _queue: &[Waiting]) -> usize {
         0
     }
@@ -183,9 +206,5 @@ impl Scheduler for ByDue<'_> {
     ) -> Vec<usize> {
         let pass = Pass { now, free, running, fill: Fill::Limit };
         in_order_of(queue, |jobs| jobs.sort_by(by_due), |jobs| pass.starts(jobs, self.backfill))
-    }
-    fn choose(&mut self, _now: i64, _free: i64, _running: &[Running], queue: &[Waiting]) -> usize {
-        let first = queue.iter().min_by(|one, other| by_due(one, other));
-        place_of(queue, first.expect("a choice is asked for among some").key)
     }
 }
