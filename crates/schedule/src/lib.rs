@@ -38,6 +38,7 @@ mod near;
 mod queue;
 mod quota;
 mod score;
+mod sentence;
 mod signs;
 
 mod ahead;
@@ -72,7 +73,6 @@ pub use ask::{AcceleratorChoice, Ask, DataAt, DelayAsk, GangAsk, JobAsk, Mode, M
 pub use candidates::lets_in;
 pub use cards::{CardPart, Cards};
 pub use change::{Appointment, Avoid, Change, LeaseEnd, Network, Tenure};
-pub use judge::EXPLAINED;
 pub use later::TURNOVER;
 pub use others::{Forecast, HeldByOthers};
 pub use plan::{Atomicity, Placement, Plan, PlanDiff, Preemption, Refusal, Seat};
@@ -80,6 +80,7 @@ pub use planner::Planner;
 pub use policy::{Policy, PreemptionPolicy, Preference, Work};
 pub use quota::{Payer, Quota, QuotaOf};
 pub use reason::{Reason, ReasonCode, ReasonCount};
+pub use sentence::EXPLAINED;
 pub use tasks::Tasks;
 pub use view::{
     Carbon, Closure, HourlyCarbon, HourlyRates, NodeName, NodeUp, NodeView, OfferView, OrgRule,

@@ -296,6 +296,34 @@ fn promise(jobs: &[HpcJob], starts: &[i64], own: usize, now: i64) -> i64 {
     first.expect("all has ended by the last")
 }
 
+const FIRST: Discipline = Discipline::Harness(HarnessFill::Wait);
+const FILLED: Discipline = Discipline::Harness(HarnessFill::Backfill);
+
+fn starts_once_and_fits(
+    jobs: &[HpcJob],
+    policy: HpcPolicy,
+    discipline: Discipline,
+) -> Result<(), TestCaseError> {
+    let starts = hpc::replay(MACHINE, jobs, policy, discipline);
+    prop_assert_eq!(starts.len(), jobs.len());
+    prop_assert!(jobs.iter().zip(&starts).all(|(job, start)| *start >= job.submit));
+    prop_assert!(most_in_use(jobs, &starts) <= MACHINE);
+    prop_assert_eq!(hpc::replay(MACHINE, jobs, policy, discipline), starts);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn whoever_looks_ahead_starts_every_job_once_and_promises_nothing_twice(
+        jobs in logs(),
+        discipline in prop::sample::select(vec![FIRST, FILLED]),
+    ) {
+        starts_once_and_fits(&jobs, HpcPolicy::Default, discipline)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -303,16 +331,12 @@ proptest! {
     fn every_job_starts_once_after_it_came_and_nothing_is_promised_twice(
         jobs in logs(),
         policy in policies(),
-        discipline in prop::sample::select(vec![
-            STRICT, EASY, CONSERVATIVE,
-            Discipline::Harness(HarnessFill::Wait), Discipline::Harness(HarnessFill::Backfill),
-        ]),
+        discipline in prop::sample::select(vec![STRICT, EASY, CONSERVATIVE, FIRST, FILLED]),
     ) {
-        let starts = hpc::replay(MACHINE, &jobs, policy, discipline);
-        prop_assert_eq!(starts.len(), jobs.len());
-        prop_assert!(jobs.iter().zip(&starts).all(|(job, start)| *start >= job.submit));
-        prop_assert!(most_in_use(&jobs, &starts) <= MACHINE);
-        prop_assert_eq!(hpc::replay(MACHINE, &jobs, policy, discipline), starts);
+        // Looking ahead costs a thousand times as much: its test is below.
+        let by_event = policy == HpcPolicy::Default && [FIRST, FILLED].contains(&discipline);
+        let discipline = if by_event { EASY } else { discipline };
+        starts_once_and_fits(&jobs, policy, discipline)?;
     }
 
     #[test]
