@@ -28,6 +28,11 @@ const COUNT_EVERY: Span = Span::from_secs(2);
 const SLURM_GRACE: Span = Span::from_secs(5);
 /// How far apart the processes of a job may hear of its end: Slurm signals them one by one.
 const HEARD_WITHIN: Span = Span::from_millis(300);
+/// The same of a task that looks as if it had ended by itself, at the most: of a shell whose child was told first, and
+/// that goes on from there to its own end. A tenth of what it ran is waited for, and nothing where that was less than
+/// a second, so that short tasks are as fast as they were.
+const HEARD_PART: i64 = 10;
+const HEARD_AFTER: Span = Span::from_secs(1);
 /// The same where the job has steps, which end by another process of Slurm's each.
 const STEPS_HEARD_WITHIN: Span = Span::from_secs(2);
 /// Later than this than it meant to, the wrapper has been stood still with its task (`scontrol suspend`, a machine
@@ -236,7 +241,7 @@ impl Tended<'_> {
             // that goes on from there would end well.
             true => STEPS_HEARD_WITHIN,
             false if killed => HEARD_WITHIN,
-            false => Span::ZERO,
+            false => may_be_told_after(self.task.usage.wall),
         };
         let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
         if poll(&mut fds, Some(&timespec(span))).is_ok_and(|ready| ready > 0) {
@@ -345,6 +350,14 @@ impl Tended<'_> {
     }
 }
 
+/// How long after the end of a task that ran so long this process may hear that Slurm had ended it.
+fn may_be_told_after(ran: Span) -> Span {
+    if ran < HEARD_AFTER {
+        return Span::ZERO;
+    }
+    Span::from_micros(ran.micros() / HEARD_PART).min(HEARD_WITHIN)
+}
+
 /// Sends it to each process of a session.
 fn signal_all(session: i32, signal: Signal) {
     for process in proc::processes().into_iter().filter(|process| process.session == session) {
@@ -372,4 +385,22 @@ fn used(session: i32) -> InUse {
         used.has_srun |= process.runs("srun");
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_slurm_may_have_ended_is_waited_for_by_how_long_it_ran() {
+        let check = |ran: i64, waits: i64| {
+            let waited = may_be_told_after(Span::from_millis(ran));
+            assert_eq!(waited, Span::from_millis(waits), "{ran} ms");
+        };
+        check(40, 0);
+        check(999, 0);
+        check(1_000, 100);
+        check(3_000, 300);
+        check(3_600_000, 300);
+    }
 }
