@@ -18,6 +18,10 @@ use super::together::{Answers, Seen};
 use super::way::{Accounting, Ends, Jobs, Question, Submitted, Way};
 use crate::Waker;
 
+/// An accounting that has not said by then what it counted is asked again later: nothing hangs on it, and all that
+/// the controller is told and asked waits behind it. What became of jobs is waited for.
+const COUNTS_WITHIN: Span = Span::from_secs(10);
+
 /// Something to be done.
 #[derive(Debug)]
 pub(crate) enum Errand {
@@ -107,7 +111,9 @@ impl Desk {
                 let ends = self.way.ends(&question, self.accounting);
                 Done::Ends { jobs: question.jobs, ends }
             }
-            Errand::Accounts { jobs } => Done::Accounts(self.way.accounts(&jobs)),
+            Errand::Accounts { jobs } => {
+                Done::Accounts(self.way.sooner(COUNTS_WITHIN).accounts(&jobs))
+            }
         }
     }
 }

@@ -37,10 +37,6 @@ pub(crate) enum Accounting {
     Absent,
 }
 
-/// An accounting that has not answered by then is asked again later: what the controller is to be told
-/// and asked waits behind it.
-const ACCOUNTS_WITHIN: Span = Span::from_secs(10);
-
 /// Jobs that are asked about, each with the name that it was given. A number alone says little: a controller
 /// that was killed forgets what it took last, and gives the number again, to anybody.
 pub(crate) type Jobs = BTreeMap<u32, String>;
@@ -218,7 +214,7 @@ impl Way {
 
     /// What Slurm's accounting counted of these jobs; nothing of others that have had their numbers.
     pub(crate) fn accounts(&self, jobs: &Jobs) -> Result<BTreeMap<(u32, Index), Account>, String> {
-        match self.sooner(ACCOUNTS_WITHIN) {
+        match self {
             Self::Commands(asker) => asker.accounts(jobs),
             #[cfg(feature = "slurm-rest")]
             Self::Rest(rest) => rest.accounts(jobs),

@@ -441,8 +441,7 @@ fn scripts_find_srun_also_under_the_job_of_another_element() {
     let launches: Vec<_> = lines
         .iter()
         .map(|line| {
-            let mut made = agent.launch(&format!("{script}{line}"));
-            made.env.insert("SLURM_JOB_NAME".to_owned(), "x".to_owned());
+            let mut made = agent.script(&format!("{script}{line}"));
             made
         })
         .collect();
@@ -464,9 +463,7 @@ fn an_end_that_slurm_is_asked_about_outlives_the_agent() {
     let mut agent = Agent::open(config(&lab, "agent"));
     let wait = format!("until test -e '{}'; do sleep 0.1; done", go.display());
     let line = format!("srun --mpi=none true; {}; {wait}; exit 3", noting(&file, "true"));
-    // As a script for Slurm has it, which finds an `srun` of ours.
-    let mut made = agent.launch(&line);
-    made.env.insert("SLURM_JOB_NAME".to_owned(), "x".to_owned());
+    let made = agent.script(&line);
     let attempt = agent.start(vec![made])[0];
     agent.running(attempt);
     agent.until("its step is over", |_| runs(&file) == 1);

@@ -15,7 +15,7 @@ use dayan_units::Span;
 
 use super::harness::{HarnessFill, Moment, Replay};
 use super::protocol::HpcJob;
-use super::schedulers::{Chooser, in_seconds};
+use super::schedulers::{Chooser, Forecaster, in_seconds};
 use crate::random::Random;
 
 /// So many futures are played for each choice.
@@ -113,10 +113,10 @@ impl<'a> Ahead<'a> {
             -waited / job.expected.max(SLOWDOWN_FLOOR_S) as f64
         };
         let orders: [&dyn Fn(&Waiting) -> f64; 8] = [
-            &|job| (job.expected * job.width) as f64,
+            &|job| job.expected as f64 * job.width as f64,
             &|job| job.expected as f64,
             &|job| job.expected as f64 * (job.width as f64).sqrt(),
-            &|job| (job.limit * job.width) as f64,
+            &|job| job.limit as f64 * job.width as f64,
             &|job| slowdown(job) / job.width as f64,
             &slowdown,
             &|job| job.width as f64,
@@ -136,7 +136,7 @@ impl<'a> Ahead<'a> {
     }
 }
 
-impl Chooser for Ahead<'_> {
+impl Forecaster for Ahead<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         let known = self.expects(&self.jobs[job]);
         self.known.push(known);
@@ -150,7 +150,9 @@ impl Chooser for Ahead<'_> {
         let run = run.min(of.limit).max(1);
         self.known[job] = Known { run, harm: harm(run) };
     }
+}
 
+impl Chooser for Ahead<'_> {
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
         // What has ended since says more of those that wait.
         for job in queue {
@@ -236,7 +238,7 @@ fn least_work(now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> us
             if free >= width {
                 break;
             }
-            idle += free * (end - at).max(0);
+            idle = free.saturating_mul((end - at).max(0)).saturating_add(idle);
             at = at.max(*end);
             free += freed;
         }
@@ -251,7 +253,8 @@ fn least_work(now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> us
             by_width.push((job.width, idle));
             idle
         });
-        10 * job.expected * job.width + IDLE_TENTHS * idle
+        let work = job.expected.saturating_mul(job.width).saturating_mul(10);
+        work.saturating_add(idle.saturating_mul(IDLE_TENTHS))
     };
     let costs = queue.iter().map(&mut cost).enumerate();
     costs.min_by_key(|(place, cost)| (*cost, *place)).expect("a choice is asked for among some").0
@@ -278,7 +281,8 @@ impl Future {
         }
         for (end, job) in &at.running {
             running.push((*end, Running { key: number(jobs.len()), ..*job }));
-            jobs.push(ahead.jobs[job.key as usize]);
+            // How long it really runs is nobody's to know.
+            jobs.push(HpcJob { run: end - job.started, ..ahead.jobs[job.key as usize] });
             harms.push(0.0);
         }
         for (job, harm) in coming {
@@ -311,11 +315,14 @@ struct Plain<'a> {
     first: Option<u32>,
 }
 
-impl Chooser for Plain<'_> {
+impl Forecaster for Plain<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         self.jobs[job].run
     }
     fn ended(&mut self, _job: usize, _run: i64) {}
+}
+
+impl Chooser for Plain<'_> {
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
         let first = self.first.take();
         let first = first.and_then(|key| queue.iter().position(|job| job.key == key));

@@ -18,7 +18,7 @@ use dayan_units::{
 };
 
 use super::protocol::HpcJob;
-use super::schedulers::{ByDue, Scheduler};
+use super::schedulers::{ByDue, Forecaster, Scheduler};
 
 /// All jobs are one project's.
 const PAYER: Payer = Payer { project: ProjectId::from_bits(0), org: OrgId::from_bits(0) };
@@ -81,7 +81,7 @@ impl<'a> Live<'a> {
     }
 }
 
-impl Scheduler for Live<'_> {
+impl Forecaster for Live<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         let ask = self.ask(job);
         self.short.came(ask.submitted_at, &ask.ask.resources, ask.expected_of_task());
@@ -97,7 +97,9 @@ impl Scheduler for Live<'_> {
         self.at_least.ended(&self.jobs[job].forecast(), Span::from_secs(run));
         self.order.ended(job, run);
     }
+}
 
+impl Scheduler for Live<'_> {
     fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
         self.order.outran(job, elapsed)
     }

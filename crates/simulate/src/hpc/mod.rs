@@ -24,7 +24,7 @@ pub use live::Live;
 pub use picture::{HpcWords, Replayed, WAITS, picture};
 pub use protocol::{HpcJob, LinesRead, Protocol, ProtocolError, Unusable, Window, Workload};
 pub use report::{HpcReport, WindowReport};
-pub use schedulers::{ByDue, ByRule, Chooser, EasyPlusPlus, Scheduler};
+pub use schedulers::{ByDue, ByRule, Chooser, EasyPlusPlus, Forecaster, Scheduler};
 pub use swf::{SwfError, SwfHeader, SwfJob, SwfReader};
 
 /// How time goes on.
@@ -116,21 +116,20 @@ impl<'a, T: ?Sized> Told<'a, T> {
     fn new(decides: Box<T>, say: &'a mut dyn FnMut(usize)) -> Self {
         Self { decides, came: 0, say }
     }
-
-    fn one_more(&mut self) {
-        self.came += 1;
-        (self.say)(self.came);
-    }
 }
 
-impl<T: Scheduler + ?Sized> Scheduler for Told<'_, T> {
+impl<T: Forecaster + ?Sized> Forecaster for Told<'_, T> {
     fn arrived(&mut self, job: usize) -> i64 {
-        self.one_more();
+        self.came += 1;
+        (self.say)(self.came);
         self.decides.arrived(job)
     }
     fn ended(&mut self, job: usize, run: i64) {
         self.decides.ended(job, run);
     }
+}
+
+impl<T: Scheduler + ?Sized> Scheduler for Told<'_, T> {
     fn outran(&mut self, job: usize, elapsed: i64) -> i64 {
         self.decides.outran(job, elapsed)
     }
@@ -146,13 +145,6 @@ impl<T: Scheduler + ?Sized> Scheduler for Told<'_, T> {
 }
 
 impl<T: Chooser + ?Sized> Chooser for Told<'_, T> {
-    fn arrived(&mut self, job: usize) -> i64 {
-        self.one_more();
-        self.decides.arrived(job)
-    }
-    fn ended(&mut self, job: usize, run: i64) {
-        self.decides.ended(job, run);
-    }
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
         self.decides.choose(now, free, running, queue)
     }

@@ -6,12 +6,16 @@ use dayan_units::Span;
 
 use super::protocol::HpcJob;
 
-/// Decides what starts at a moment.
-pub trait Scheduler {
+/// Hears of jobs, and says what to expect of them.
+pub trait Forecaster {
     /// A job has arrived: what to expect of it, in seconds.
     fn arrived(&mut self, job: usize) -> i64;
     /// A job has ended, after `run` seconds.
     fn ended(&mut self, job: usize, run: i64);
+}
+
+/// Decides what starts at a moment.
+pub trait Scheduler: Forecaster {
     /// A job has run for `elapsed` seconds, as long as was expected: what is expected now. Not
     /// asked again once the answer is not more than `elapsed`.
     fn outran(&mut self, job: usize, elapsed: i64) -> i64;
@@ -21,11 +25,7 @@ pub trait Scheduler {
 }
 
 /// Decides which job is the next, one at a time.
-pub trait Chooser {
-    /// A job has arrived: what to expect of it, in seconds.
-    fn arrived(&mut self, job: usize) -> i64;
-    /// A job has ended, after `run` seconds.
-    fn ended(&mut self, job: usize, run: i64);
+pub trait Chooser: Forecaster {
     /// The place in `queue`, which has one or more, of the job to start next, whether it fits now
     /// or not.
     fn choose(&mut self, now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize;
@@ -46,11 +46,14 @@ impl<'a> ByRule<'a> {
     }
 }
 
-impl Scheduler for ByRule<'_> {
+impl Forecaster for ByRule<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         self.jobs[job].limit
     }
     fn ended(&mut self, _job: usize, _run: i64) {}
+}
+
+impl Scheduler for ByRule<'_> {
     fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
         self.jobs[job].limit
     }
@@ -71,10 +74,6 @@ impl Scheduler for ByRule<'_> {
 }
 
 impl Chooser for ByRule<'_> {
-    fn arrived(&mut self, job: usize) -> i64 {
-        self.jobs[job].limit
-    }
-    fn ended(&mut self, _job: usize, _run: i64) {}
     fn choose(&mut self, now: i64, _free: i64, _running: &[Running], queue: &[Waiting]) -> usize {
         let first = self.rule.first(queue, now).expect("a choice is asked for among some");
         place_of(queue, first.key)
@@ -122,7 +121,7 @@ impl<'a> EasyPlusPlus<'a> {
     }
 }
 
-impl Scheduler for EasyPlusPlus<'_> {
+impl Forecaster for EasyPlusPlus<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         let job = &self.jobs[job];
         in_seconds(self.learned.expect(&job.forecast()), job.limit)
@@ -130,6 +129,9 @@ impl Scheduler for EasyPlusPlus<'_> {
     fn ended(&mut self, job: usize, run: i64) {
         self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));
     }
+}
+
+impl Scheduler for EasyPlusPlus<'_> {
     fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
         self.jobs[job].limit
     }
@@ -155,12 +157,6 @@ impl Scheduler for EasyPlusPlus<'_> {
 
 /// In order of arrival.
 impl Chooser for EasyPlusPlus<'_> {
-    fn arrived(&mut self, job: usize) -> i64 {
-        Scheduler::arrived(self, job)
-    }
-    fn ended(&mut self, job: usize, run: i64) {
-        Scheduler::ended(self, job, run);
-    }
     fn choose(&mut self, _now: i64, _free: i64, _running: &[Running], _queue: &[Waiting]) -> usize {
         0
     }
@@ -187,13 +183,16 @@ impl<'a> ByDue<'a> {
     }
 }
 
-impl Scheduler for ByDue<'_> {
+impl Forecaster for ByDue<'_> {
     fn arrived(&mut self, job: usize) -> i64 {
         in_seconds(self.expected(job), self.jobs[job].limit)
     }
     fn ended(&mut self, job: usize, run: i64) {
         self.learned.ended(&self.jobs[job].forecast(), Span::from_secs(run));
     }
+}
+
+impl Scheduler for ByDue<'_> {
     fn outran(&mut self, job: usize, _elapsed: i64) -> i64 {
         self.jobs[job].limit
     }
