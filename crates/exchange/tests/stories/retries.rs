@@ -499,3 +499,23 @@ fn one_size_stays_one_size_and_each_task_is_raised_for_itself() {
     );
     assert_eq!(story.ended(array), Some(JobEnd::Succeeded));
 }
+
+#[test]
+fn what_is_not_to_run_twice_does_not_outlive_a_pool_that_is_withdrawn() {
+    for (more, goes_again) in [("", true), ("retry: {max: 0, when: [node_failure]}\n", false)] {
+        let mut story = Story::new();
+        let pool = story.pool;
+        let job = story.submits(more);
+        story.places(job, &[0]);
+        let attempt = first(job, 0);
+        story.says(attempt, Seen::Running, None);
+        story.does(Command::SetPoolStatus { pool, status: Status::Suspended });
+        story.ends(attempt, Outcome::Stopped);
+        let of = &story.state.work.jobs[&job];
+        assert_eq!(
+            (story.waits(job) == [0], of.failed.contains(0)),
+            (goes_again, !goes_again),
+            "{more}"
+        );
+    }
+}
