@@ -5,12 +5,13 @@
 //! plan. So the default looks ahead: it plays the harness on from each of a few choices, with the
 //! run times that it expects and with arrivals as they came at some hour of the past, and departs
 //! from the plain order (least work first) only where that is surely better. Invariant: it knows of
-//! run times only those of jobs that have ended; the same log gives the same choices.
+//! run times only those of jobs that have ended; nobody is chosen before one that came [`OVERTAKEN_MAX`]
+//! sooner, as in the planner; the same log gives the same choices.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use dayan_schedule::order::{Alike, Running, SLOWDOWN_FLOOR_S, Waiting};
+use dayan_schedule::order::{Alike, OVERTAKEN_MAX, Running, SLOWDOWN_FLOOR_S, Waiting};
 use dayan_units::Span;
 
 use super::harness::{HarnessFill, Moment, Replay};
@@ -122,10 +123,12 @@ impl<'a> Ahead<'a> {
             &|job| job.width as f64,
             &|job| -job.width as f64,
         ];
+        let turn = last_turn(&at.queue);
         let mut choices = vec![plain];
         for order in orders {
             for most in [i64::MAX, at.free] {
-                let jobs = at.queue.iter().enumerate().filter(|(_, job)| job.width <= most);
+                let jobs = at.queue.iter().enumerate();
+                let jobs = jobs.filter(|(_, job)| job.width <= most && job.submitted <= turn);
                 let best = jobs.min_by(|(_, one), (_, other)| order(one).total_cmp(&order(other)));
                 if let Some((place, _)) = best.filter(|(place, _)| !choices.contains(place)) {
                     choices.push(place);
@@ -227,6 +230,12 @@ fn surely(differences: &[f64]) -> f64 {
     mean + STANDARD_ERRORS * (variance / count).sqrt()
 }
 
+/// Whose turn it is: of those that came until then. What came later does not overtake the oldest.
+fn last_turn(queue: &[Waiting]) -> i64 {
+    let oldest = queue.iter().map(|job| job.submitted).min().unwrap_or(0);
+    oldest.saturating_add(OVERTAKEN_MAX.micros() / 1_000_000)
+}
+
 /// The plain order: the job that takes least of the machine, in processor seconds, together with
 /// what stands idle until it has its room. Of equal ones the oldest.
 fn least_work(now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> usize {
@@ -256,7 +265,9 @@ fn least_work(now: i64, free: i64, running: &[Running], queue: &[Waiting]) -> us
         let work = job.expected.saturating_mul(job.width).saturating_mul(10);
         work.saturating_add(idle.saturating_mul(IDLE_TENTHS))
     };
-    let costs = queue.iter().map(&mut cost).enumerate();
+    let turn = last_turn(queue);
+    let jobs = queue.iter().enumerate().filter(|(_, job)| job.submitted <= turn);
+    let costs = jobs.map(|(place, job)| (place, cost(job)));
     costs.min_by_key(|(place, cost)| (*cost, *place)).expect("a choice is asked for among some").0
 }
 
@@ -391,6 +402,21 @@ mod tests {
         // 80 of its own, and 400 idle before it has its eight.
         check(&[waiting(0, 8, 10), waiting(1, 2, 99)], 1);
         check(&[waiting(0, 8, 10), waiting(1, 2, 101)], 0);
+    }
+
+    #[test]
+    fn nobody_overtakes_what_came_five_days_sooner() {
+        let check = |came: i64, expect: usize| {
+            let queue = [waiting(0, 8, 50_000), Waiting { submitted: came, ..waiting(1, 1, 10) }];
+            assert_eq!(least_work(came, 8, &[], &queue), expect, "{came}");
+            let jobs = [job(0, 0, 50_000, 8, 1), job(1, came, 10, 1, 1)];
+            let at =
+                Moment { now: came, free: 8, arrived: 2, queue: queue.into(), running: vec![] };
+            let choices = Ahead::new(&jobs, HarnessFill::Backfill).choices(expect, &at);
+            assert_eq!(choices.contains(&1), expect == 1, "{came}: {choices:?}");
+        };
+        check(432_000, 1);
+        check(432_001, 0);
     }
 
     #[test]
